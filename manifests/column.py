@@ -1,0 +1,17 @@
+"""A column: a dataclass field that carries its unit and its meaning."""
+
+from dataclasses import MISSING, field
+from typing import Any
+
+
+def column(meaning: str, *, unit: str = "", key: bool = False, default: Any = MISSING) -> Any:
+    """Declare one column of a `Row`.
+
+    Args:
+        meaning: what the value says, in a few words; written into the Parquet schema.
+        unit: "s", "px", "px/frame", "0..1", "1" …; required for floats, empty for names and flags.
+        key: the value is part of the row's identity: a child's id is made of its parent's id and
+            the values of its key columns.
+        default: value for rows that lack it; omit to require one.
+    """
+    return field(default=default, metadata={"meaning": meaning, "unit": unit, "key": key})

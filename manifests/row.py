@@ -1,0 +1,49 @@
+"""A row: a frozen, keyword-only dataclass whose fields are the columns of a table."""
+
+from array import array
+from dataclasses import Field, dataclass, fields
+from functools import cache
+from typing import Any, dataclass_transform, get_type_hints
+
+from manifests.column import column
+
+Vector = array  # of typecode "f": float32, stored as list<float>; `numpy.asarray(v)` costs nothing
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))
+class Row:
+    """Subclass it and list the columns; it becomes a frozen, keyword-only dataclass.
+
+    A column is a `str`, `int`, `float`, `bool`, `bytes`, `Vector` (float32), `Artifact`, a
+    `tuple[T, ...]` of the plain ones, or any of these with `| None`. A row that a stage *reads*
+    may list bare annotations; a row that it *adds* declares each with `column(...)`.
+    """
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
+
+    @classmethod
+    def columns(cls) -> "tuple[Field[Any], ...]":
+        """The declared columns, in order."""
+        return fields(cls) if cls is not Row else ()  # type: ignore[arg-type]
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The column names, in order."""
+        return tuple(f.name for f in cls.columns())
+
+    @classmethod
+    def keys(cls) -> tuple[str, ...]:
+        """The names of the columns that make the row's identity."""
+        return tuple(f.name for f in cls.columns() if f.metadata.get("key"))
+
+    @classmethod
+    def types(cls) -> dict[str, Any]:
+        """The resolved type of each column."""
+        return _types(cls)
+
+
+@cache
+def _types(kind: type[Row]) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {name: hints[name] for name in kind.names()}

@@ -1,0 +1,142 @@
+"""A store in a local folder: files appear whole, by `link`, and the first writer wins."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from manifests.errors import ManifestError, StoreFull
+from manifests.store import Store
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class FolderStore(Store):
+    """A folder of this machine, or one that all workers mount at the same path."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(os.path.abspath(os.path.expanduser(root)))
+        self.url = str(self.root)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FolderStore, (self.url,)
+
+    def create(self, name: str, data: bytes) -> bool:
+        target = self._path(name)
+        if target.exists():
+            return False
+        with self._told_if_full(name):
+            temporary = self._temporary(target)
+            try:
+                with temporary.open("wb") as opened:
+                    opened.write(data)
+                    opened.flush()
+                    os.fsync(opened.fileno())
+                return _link(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def adopt(self, name: str, file: Path) -> bool:
+        target = self._path(name)
+        if target.exists():
+            file.unlink()
+            return False
+        with self._told_if_full(name):
+            temporary = self._temporary(target)
+            try:
+                shutil.move(file, temporary)
+                with temporary.open("rb+") as opened:
+                    os.fsync(opened.fileno())
+                return _link(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def replace(self, name: str, data: bytes) -> None:
+        target = self._path(name)
+        with self._told_if_full(name):
+            temporary = self._temporary(target)
+            try:
+                temporary.write_bytes(data)
+                os.replace(temporary, target)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        with self._path(name).open("rb") as opened:
+            opened.seek(start)
+            return opened.read(-1 if size is None else size)
+
+    def exists(self, name: str) -> bool:
+        return self._path(name).exists()
+
+    def size(self, name: str) -> int:
+        return self._path(name).stat().st_size
+
+    def names(self, folder: str = "") -> list[str]:
+        try:
+            return sorted(n for n in os.listdir(self._path(folder)) if not n.startswith("."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def walk(self, folder: str = "") -> Iterator[str]:
+        for here, folders, files in os.walk(self._path(folder)):
+            folders[:] = sorted(f for f in folders if not f.startswith("."))
+            for file in sorted(files):
+                if not file.startswith("."):
+                    yield Path(here, file).relative_to(self.root).as_posix()
+
+    def remove(self, name: str) -> None:
+        self._path(name).unlink(missing_ok=True)
+
+    @contextmanager
+    def local(self, name: str) -> Iterator[Path]:
+        path = self._path(name)
+        if not path.exists():
+            raise FileNotFoundError(f"{path} is not there")
+        yield path
+
+    def scratch(self, name: str) -> Path:
+        path = self._path(name).parent / f".{Path(name).name}"
+        with self._told_if_full(name):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _path(self, name: str) -> Path:
+        path = (self.root / name).resolve() if ".." in Path(name).parts else self.root / name
+        if not path.is_relative_to(self.root):
+            raise ManifestError(f"{name!r} leaves the store", where=self.url)
+        return path
+
+    def _temporary(self, target: Path) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return target.with_name(f".{uuid.uuid4().hex}.tmp")
+
+    @contextmanager
+    def _told_if_full(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise StoreFull(
+                f"no room left to write {name}",
+                where=self.url,
+                remedy="free some room and run the same command again; everything finished is kept",
+            ) from error
+
+
+def _link(temporary: Path, target: Path) -> bool:
+    """Give a finished file its name, unless the name is taken."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return True

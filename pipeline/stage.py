@@ -1,0 +1,149 @@
+"""The contract of a stage: settings in, columns read, columns added. Nothing about where it runs.
+
+Source    () -> the first rows
+Annotate  row -> its new columns
+Expand    row -> any number of new rows
+Survey    all rows, never in one memory -> new columns of each
+Launch    all rows -> one row, by a program of many ranks (training)
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
+
+from manifests import Row
+from pipeline.needs import Needs
+
+In = TypeVar("In", bound=Row)
+Out = TypeVar("Out", bound=Row)
+
+
+class Reject(Exception):
+    """The row is at fault: set it aside with this reason and go on. Never retried."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A stage and where to run it."""
+
+    stage: "Stage[Any, Any]"
+    needs: Needs
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class Stage(ABC, Generic[In, Out]):
+    """A stage is its settings: a frozen dataclass of plain values (str, int, float, bool, tuples).
+
+    Heavy things (models, clients) are `cached_property`s: built on the worker, once, and left
+    behind when the stage is sent to another.
+    """
+
+    reads: ClassVar[type[Row]]
+    adds: ClassVar[type[Row]]
+    needs: ClassVar[Needs] = Needs()
+    version: ClassVar[int] = 1  # raise it when the same settings give other results
+    place: ClassVar[frozenset[str]] = frozenset()  # settings that say where, not what: not hashed
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclass(frozen=True, kw_only=True)(cls)
+        for base in getattr(cls, "__orig_bases__", ()):
+            rows = [a for a in get_args(base) if isinstance(a, type) and issubclass(a, Row)]
+            if rows:
+                cls.reads, cls.adds = rows[0], rows[-1]
+
+    def open(self) -> None:
+        """Build every heavy thing now, so that a bad weight file fails before the first row."""
+        for name in dir(type(self)):
+            if isinstance(getattr(type(self), name), cached_property):
+                getattr(self, name)
+
+    def digest(self) -> str:
+        """What decides the result beside the settings: the digest of weights, or of a listing.
+
+        Asked once, by the driver, while planning; empty for most stages.
+        """
+        return ""
+
+    def settings(self) -> dict[str, Any]:
+        """The plain values that the stage was made with."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    def on(self, **needs: Any) -> "Placed":
+        """This stage with other needs: `MeasureMotion().on(gpus=0.5, batch=32)`."""
+        return Placed(self, replace(self.needs, **needs))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.settings()
+
+
+class Source(Stage[Out, Out]):
+    """Makes the first rows. Its row declares `id`, unique and made from the content."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Out]:
+        """The rows, in an order that is the same each time."""
+
+
+class Annotate(Stage[In, Out]):
+    """Adds columns to each row."""
+
+    @abstractmethod
+    def annotate(self, rows: Sequence[In]) -> Iterable[Out | Reject]:
+        """One answer per row, in order; a `Reject` in a row's place sets that row aside.
+
+        A raised `Reject` sets aside the row being worked on when the batch is 1; any other error
+        is retried row by row (`Needs.retries`) and then sets the row aside as an error.
+        """
+
+
+class Expand(Stage[In, Out]):
+    """Makes any number of new rows from each row.
+
+    A child's id is made of the parent's id and the child's key columns, or of its position where
+    it declares none. Children see the columns of their parents.
+    """
+
+    @abstractmethod
+    def expand(self, row: In) -> Iterator[Out]: ...
+
+
+class Survey(Stage[In, Out]):
+    """Sees all rows, but never all in one memory. A barrier: it starts when its input is whole.
+
+    tally, per part -> totals; fit, once, on a sample -> fitted; assign, per part -> a group for
+    each row; settle, once per group -> the new columns of the group's rows.
+    """
+
+    sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
+
+    def tally(self, rows: Sequence[In]) -> Mapping[str, int]:
+        """Whole numbers about a part, which the engine adds up over all parts."""
+        return {"rows": len(rows)}
+
+    def fit(self, sample: Sequence[In], totals: Mapping[str, int]) -> bytes:
+        """What `assign` and `settle` need to know: JSON or `numpy.save` bytes, never a pickle."""
+        return b""
+
+    @abstractmethod
+    def assign(self, rows: Sequence[In], fitted: bytes) -> Iterable[str]:
+        """The name of each row's group, in order: letters, digits and `-_.` only."""
+
+    @abstractmethod
+    def settle(self, group: str, rows: Sequence[In], fitted: bytes) -> Iterable[Out | Reject]:
+        """One answer per row, in order. The rows of a group come sorted by id."""
+
+
+class Launch(Stage[In, Out]):
+    """A program of many ranks. A barrier, whose one row is the root of a new table."""
+
+    @abstractmethod
+    def run(self, rows: Iterator[In], work: Path) -> Out:
+        """Called once on each rank, with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set.
+
+        `work` is a folder that all ranks share and that outlives a killed run: go on from what is
+        there. The answer of rank 0 counts. Its id is made of the node's key.
+        """
