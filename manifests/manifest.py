@@ -1,0 +1,133 @@
+"""The manifest of a table: its columns, its parts with their digests, and where all of it came from.
+
+`manifest.json` is written once, when every part of the table is there, and is itself the sign of
+that. Equal tables have equal manifests: no dates, hosts or paths are in it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from manifests.errors import Damaged, NewerFormat
+from manifests.store import Store
+from manifests.table import Books, part_name, read_books
+
+FORMAT = 1
+_NAME = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One part: its number, file digest, size in bytes, and books."""
+
+    number: int
+    sha256: str
+    size_bytes: int
+    books: Books
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A whole table.
+
+    Attributes:
+        node: the step of the DAG that made it.
+        kind: source, layer, children, drops, survey or model.
+        base: the folder whose rows these columns belong to ("" where the table is its own base).
+        keys: "run", all that decided which rows are here; "content", all that decided their columns.
+        made_by: stage class, version, settings and weights digest; or the rule and its reason.
+        inputs: folders read.
+        columns: name, type, unit, meaning, nullable of each column.
+    """
+
+    node: str
+    kind: str
+    base: str
+    keys: Mapping[str, str]
+    made_by: Mapping[str, Any]
+    inputs: tuple[str, ...]
+    columns: tuple[Mapping[str, Any], ...]
+    parts: tuple[Part, ...] = ()
+    format: int = FORMAT
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def books(self) -> Books:
+        """The sums over all parts."""
+        names = ("rows_in", "passed", "dropped", "rejected", "rows_out", "reused")
+        return Books(**{n: sum(getattr(p.books, n) for p in self.parts) for n in names})
+
+    def write(self, store: Store, folder: str) -> bool:
+        text = json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False)
+        return store.create(f"{folder}/{_NAME}", text.encode())
+
+
+def read_manifest(store: Store, folder: str) -> Manifest | None:
+    """The manifest of a folder, or None while the table is not whole.
+
+    Raises:
+        Damaged: the file is there and is no manifest.
+        NewerFormat: it was written by a newer clipmill.
+    """
+    try:
+        text = store.read(f"{folder}/{_NAME}")
+    except FileNotFoundError:
+        return None
+    where = f"{store.url}/{folder}/{_NAME}"
+    try:
+        found = json.loads(text)
+        if found["format"] > FORMAT:
+            raise newer(where, found["format"])
+        parts = tuple(Part(**{**p, "books": Books(**p["books"])}) for p in found.pop("parts"))
+        return Manifest(**{**found, "parts": parts, **_tuples(found)})
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"not a manifest: {error}", where=where, remedy="take it away and run again") from error
+
+
+def newer(where: str, seen: object) -> NewerFormat:
+    return NewerFormat(
+        f"this store has format {seen}, and this clipmill reads up to format {FORMAT}",
+        where=where,
+        remedy="install the clipmill that wrote it, or choose another store",
+    )
+
+
+def describe_part(store: Store, folder: str, number: int) -> Part:
+    """Digest, size and books of a part that stands."""
+    name = f"{folder}/{part_name(number)}"
+    data = store.read(name)
+    return Part(
+        number=number,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        books=read_books(store, name),
+    )
+
+
+def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:
+    """The columns of a schema as plain values."""
+    return tuple(
+        {
+            "name": f.name,
+            "type": str(f.type),
+            "nullable": f.nullable,
+            "unit": (f.metadata or {}).get(b"unit", b"").decode(),
+            "meaning": (f.metadata or {}).get(b"meaning", b"").decode(),
+        }
+        for f in schema
+    )
+
+
+def schema_at(store: Store, name: str) -> pa.Schema:
+    """The schema of a part."""
+    with store.local(name) as path:
+        return pq.read_schema(path)
+
+
+def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(found[name]) for name in ("inputs", "columns")}
