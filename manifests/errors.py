@@ -10,6 +10,11 @@ ClipmillError               what · where · remedy, printed on one screen
 """
 
 
+import errno
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
 class ClipmillError(Exception):
     """Base of every error that is meant for a user's eyes.
 
@@ -60,3 +65,14 @@ class NewerFormat(ManifestError):
 
 class Damaged(ManifestError):
     """A file is not what its digest says, or cannot be read."""
+
+
+def told_if_full(error: OSError, where: str) -> Exception:
+    """The error itself, or a `StoreFull` that says what to do if it means that no room is left."""
+    if error.errno not in _FULL:
+        return error
+    return StoreFull(
+        "no room left to write",
+        where=where,
+        remedy="free some room and run the same command again; everything finished is kept",
+    )

@@ -1,7 +1,7 @@
 """The manifest of a table: its columns, its parts with their digests, and where all of it came from.
 
-`manifest.json` is written once, when every part of the table is there, and is itself the sign of
-that. Equal tables have equal manifests: no dates, hosts or paths are in it.
+`table.json` is written when a table is begun; `manifest.json` once, when every part is there, and is
+itself the sign of that. Equal tables have equal manifests: no dates, hosts or paths are in it.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from manifests.table import Books, part_name, read_books
 
 FORMAT = 1
 _NAME = "manifest.json"
+_BEGUN = "table.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,15 @@ class Manifest:
         base: the folder whose rows these columns belong to ("" where the table is its own base).
         keys: "run", all that decided which rows are here; "content", all that decided their columns.
         made_by: stage class, version, settings and weights digest; or the rule and its reason.
-        inputs: folders read.
+        root: the folder whose parts these parts follow.
+        inputs: folders of the steps that a row came through before this one.
         columns: name, type, unit, meaning, nullable of each column.
     """
 
     node: str
     kind: str
     base: str
+    root: str
     keys: Mapping[str, str]
     made_by: Mapping[str, Any]
     inputs: tuple[str, ...]
@@ -59,12 +62,24 @@ class Manifest:
     @property
     def books(self) -> Books:
         """The sums over all parts."""
-        names = ("rows_in", "passed", "dropped", "rejected", "rows_out", "reused")
+        names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out", "reused")
         return Books(**{n: sum(getattr(p.books, n) for p in self.parts) for n in names})
 
     def write(self, store: Store, folder: str) -> bool:
-        text = json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False)
-        return store.create(f"{folder}/{_NAME}", text.encode())
+        """Close a table: write `manifest.json`."""
+        return store.create(f"{folder}/{_NAME}", self._text())
+
+    def begin(self, store: Store, folder: str) -> bool:
+        """Open a table: write `table.json`, the same without parts, before the first part."""
+        return store.create(f"{folder}/{_BEGUN}", self._text())
+
+    def _text(self) -> bytes:
+        return json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False).encode()
+
+
+def read_begun(store: Store, folder: str) -> Manifest | None:
+    """What `table.json` says of a table, whole or not; None for a folder that is no table."""
+    return _read(store, folder, _BEGUN)
 
 
 def read_manifest(store: Store, folder: str) -> Manifest | None:
@@ -74,11 +89,15 @@ def read_manifest(store: Store, folder: str) -> Manifest | None:
         Damaged: the file is there and is no manifest.
         NewerFormat: it was written by a newer clipmill.
     """
+    return _read(store, folder, _NAME)
+
+
+def _read(store: Store, folder: str, name: str) -> Manifest | None:
     try:
-        text = store.read(f"{folder}/{_NAME}")
+        text = store.read(f"{folder}/{name}")
     except FileNotFoundError:
         return None
-    where = f"{store.url}/{folder}/{_NAME}"
+    where = f"{store.url}/{folder}/{name}"
     try:
         found = json.loads(text)
         if found["format"] > FORMAT:

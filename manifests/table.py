@@ -2,7 +2,8 @@
 
     FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `Books`
     FOLDER/rejects/…                the rows set aside while the part was made, named by their content
-    FOLDER/manifest.json            written when every part is there (see `manifests.manifest`)
+    FOLDER/table.json               written when the table is begun: columns, keys, what makes it
+    FOLDER/manifest.json            the same with all parts, written when every part is there
 """
 
 import hashlib
@@ -29,6 +30,7 @@ class Books:
         passed: rows that left as kept; for a stage that expands, the parents it expanded.
         dropped: rows that a rule took out.
         rejected: rows that a stage set aside.
+        errors: those of the rejected that no stage refused: it failed on them, or died.
         rows_out: rows this part adds to the table: kept rows, children, or dropped rows of a rule.
         rejects: name of the file of rejects within the folder, or "".
         groups: rows per group, in the assigned parts of a survey.
@@ -39,6 +41,7 @@ class Books:
     passed: int = 0
     dropped: int = 0
     rejected: int = 0
+    errors: int = 0
     rows_out: int = 0
     rejects: str = ""
     groups: dict[str, int] | None = None

@@ -27,10 +27,11 @@ class Reject(Exception):
 
 @dataclass(frozen=True)
 class Placed:
-    """A stage and where to run it."""
+    """A stage, where to run it, and the name of its step where the class name will not do."""
 
     stage: "Stage[Any, Any]"
     needs: Needs
+    name: str = ""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -72,9 +73,12 @@ class Stage(ABC, Generic[In, Out]):
         """The plain values that the stage was made with."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
-    def on(self, **needs: Any) -> "Placed":
-        """This stage with other needs: `MeasureMotion().on(gpus=0.5, batch=32)`."""
-        return Placed(self, replace(self.needs, **needs))
+    def on(self, *, name: str = "", **needs: Any) -> "Placed":
+        """This stage with other needs: `MeasureMotion().on(gpus=0.5, batch=32)`.
+
+        `name` is the step's name in the DAG; by default the class name in snake case.
+        """
+        return Placed(self, replace(self.needs, **needs), name)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.settings()

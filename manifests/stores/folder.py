@@ -1,6 +1,5 @@
 """A store in a local folder: files appear whole, by `link`, and the first writer wins."""
 
-import errno
 import os
 import shutil
 import uuid
@@ -8,11 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from manifests.errors import ManifestError, StoreFull
+from manifests.errors import ManifestError, told_if_full
 from manifests.store import Store
-
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-
 
 class FolderStore(Store):
     """A folder of this machine, or one that all workers mount at the same path."""
@@ -119,13 +115,7 @@ class FolderStore(Store):
         try:
             yield
         except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise StoreFull(
-                f"no room left to write {name}",
-                where=self.url,
-                remedy="free some room and run the same command again; everything finished is kept",
-            ) from error
+            raise told_if_full(error, str(self.root / name)) from error
 
 
 def _link(temporary: Path, target: Path) -> bool:

@@ -1,0 +1,98 @@
+"""The keys of a node. Equal content keys mean equal columns for a row; equal run keys, equal tables.
+
+content  what decides the columns a row gets: the stage, its version and settings, its weights, and
+         the content of the columns it reads. Not which rules stood before it.
+run      what decides which rows are there as well: the content, and the run keys of all inputs.
+
+A column that is part of a row's identity adds only its name to the content of those who read it:
+its value follows from the row's id, whoever found the row. So a changed shot threshold makes other
+clips, but whatever was measured on a clip that is found again stays valid. The ids of a source are
+made from content, so its columns follow from the id whatever its settings select.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from manifests.identity import digest_of
+from manifests.predicate import names_in
+from pipeline.dag import Dag, Keep, Node
+from pipeline.errors import PlanError
+from pipeline.stage import Launch, Source, Stage, Survey
+
+SHORT = 10  # hex digits of a key in a folder's name; the whole key stands in the manifest
+
+
+@dataclass(frozen=True)
+class Keys:
+    run: str
+    content: str
+
+    def folder(self, name: str) -> str:
+        """The name of the node's folder, which carries both keys."""
+        return f"{name}-{self.run[:SHORT]}-{self.content[:SHORT]}"
+
+
+def keys_of(dag: Dag) -> dict[str, Keys]:
+    """The keys of every node, in the DAG's order.
+
+    Raises:
+        PlanError: a step reads one that comes later, which is to say that there is a circle.
+    """
+    found: dict[str, Keys] = {}
+    for name, node in dag.nodes.items():
+        late = [i for i in node.inputs if i not in found]
+        if late:
+            raise PlanError(f"step {name!r} reads {', '.join(late)}, which depends on it: a circle")
+        found[name] = _keys(dag, node, found)
+    return found
+
+
+def reads_of(dag: Dag, node: Node) -> tuple[str, ...]:
+    """The columns a node reads."""
+    if isinstance(node.work, Keep):
+        return tuple(dict.fromkeys(names_in(node.work.where)))
+    return () if isinstance(node.work, Source) else node.work.reads.names()
+
+
+def made_by(node: Node, digest: str = "") -> dict[str, Any]:
+    """What made a node's table, as plain values for its manifest."""
+    if isinstance(node.work, Keep):
+        return {"keep": node.work.where, "because": node.work.because}
+    kind = type(node.work)
+    return {
+        "stage": f"{kind.__module__}:{kind.__qualname__}",
+        "version": kind.version,
+        "settings": hashed_settings(node.work),
+        "digest": digest,
+    }
+
+
+def hashed_settings(stage: Stage[Any, Any]) -> dict[str, Any]:
+    """The settings that decide the result: all but those that only say where."""
+    return {k: v for k, v in stage.settings().items() if k not in stage.place}
+
+
+def _keys(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
+    inputs = sorted(found[i].run for i in node.inputs)
+    if isinstance(node.work, Source):
+        kind = type(node.work)
+        content = digest_of("source", f"{kind.__module__}:{kind.__qualname__}", kind.version)
+        settings = hashed_settings(node.work)
+        return Keys(digest_of(content, settings, node.work.digest(), node.rows_per_part), content)
+    columns = {} if not node.inputs else _columns(dag, node, found)
+    digest = node.work.digest() if isinstance(node.work, Stage) else ""
+    what = made_by(node, digest)
+    if isinstance(node.work, Survey | Launch):
+        what = {**what, "rows": inputs}
+    content = digest_of("node", what, columns)
+    return Keys(digest_of(content, inputs), content)
+
+
+def _columns(dag: Dag, node: Node, found: Mapping[str, Keys]) -> dict[str, str]:
+    """What the content of each column read is made of."""
+    authors = dag.columns_at(node.name)
+    return {
+        name: "identity" if authors[name].key else found[authors[name].node].content
+        for name in reads_of(dag, node)
+    }

@@ -1,0 +1,82 @@
+"""The input of a step's part: which rows came through, and the columns it reads of them.
+
+Everything is part-local. A row came through a step if its id stands in the step's part; through a
+rule, if it came to the rule and is not among the dropped. Columns of a row's own table are taken
+by id, which is a zip where no row was lost; columns of its parents through the `parent` column.
+"""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.table import part_name, read_part
+from pipeline.plan import Plan, Step
+
+
+def input_ids(plan: Plan, step: Step, number: int) -> pa.Array:
+    """The ids of the rows of part `number` that reach a step, in the order of their table."""
+    return through_all(plan, step.node.inputs, number)
+
+
+def through_all(plan: Plan, heads: Sequence[str], number: int) -> pa.Array:
+    """The ids of the rows of a part that came through all of `heads`."""
+    first, *rest = [through(plan, plan[head], number) for head in heads]
+    for ids in rest:
+        if not ids.equals(first):
+            first = first.filter(pc.is_in(first, value_set=ids))
+    return first
+
+
+def through(plan: Plan, step: Step, number: int) -> pa.Array:
+    """The ids of the rows of a part that left a step as kept."""
+    own = read_part(plan.store, f"{step.folder}/{part_name(number)}", ["id"]).column("id")
+    own = own.combine_chunks()
+    if step.kind != "drops":
+        return own
+    came = input_ids(plan, step, number)
+    return came.filter(pc.invert(pc.is_in(came, value_set=own))) if len(own) else came
+
+
+def columns_for(
+    plan: Plan, base: str, reads: "dict[str, str]", number: int, ids: pa.Array
+) -> pa.Table:
+    """The columns `reads` (name to the step that adds it) of the rows `ids` of `base`, and `id`."""
+    found: dict[str, pa.ChunkedArray] = {"id": pa.chunked_array([ids])}
+    by_author: dict[str, list[str]] = {}
+    for column, author in reads.items():
+        if column != "id":
+            by_author.setdefault(author, []).append(column)
+    level = {base: ids}  # the ids of these rows' ancestors, by table
+    for author, columns in by_author.items():
+        home = plan[author].base
+        at = _climb(plan, base, home, number, level)
+        part = read_part(plan.store, f"{plan[author].folder}/{part_name(number)}", ["id", *columns])
+        taken = take(part, at)
+        found |= {column: taken.column(column) for column in columns}
+    return pa.table({name: found[name] for name in dict.fromkeys(("id", *reads))})
+
+
+def input_table(plan: Plan, step: Step, number: int) -> pa.Table:
+    """All that a step reads of the rows of part `number` that reach it."""
+    ids = input_ids(plan, step, number)
+    return columns_for(plan, step.node.inputs and plan[step.node.inputs[0]].base or "", dict(step.reads), number, ids)
+
+
+def take(part: pa.Table, ids: pa.Array) -> pa.Table:
+    """The rows of a part with these ids, in their order. Every id is there."""
+    have = part.column("id").combine_chunks()
+    if have.equals(ids):
+        return part
+    return part.take(pc.index_in(ids, value_set=have))
+
+
+def _climb(plan: Plan, base: str, home: str, number: int, level: dict[str, pa.Array]) -> pa.Array:
+    """The ids, in the table `home`, of the rows whose ids in `base` are known."""
+    here = base
+    while home not in level:
+        step = plan[here]
+        part = read_part(plan.store, f"{step.folder}/{part_name(number)}", ["id", "parent"])
+        level[step.parents] = take(part, level[here]).column("parent").combine_chunks()
+        here = step.parents
+    return level[home]
