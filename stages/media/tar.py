@@ -4,8 +4,9 @@ Every header is written out here with pinned times, owners and modes, since `tar
 some of them to the machine. The format is POSIX ustar, which GNU tar, `tarfile` and webdataset read.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -67,13 +68,14 @@ def index_table(members: Sequence[Member]) -> "pa.Table":
     )
 
 
-def index_bytes(members: Sequence[Member]) -> bytes:
-    """`index_table` as a Parquet file."""
+def index_bytes(members: Sequence[Member], metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """`index_table` as a Parquet file; `metadata` goes into its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(index_table(members), sink, compression="zstd")
+    table = index_table(members).replace_schema_metadata(dict(metadata) or None)
+    pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
 
 

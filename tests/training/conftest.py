@@ -1,0 +1,52 @@
+"""Small shards of latents, written as PackLatents writes them."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from stages.media.tar import index_bytes, write_tar
+
+MakeShard = Callable[..., tuple[str, str]]
+
+
+def _members(ids: list[str], shape: tuple[int, ...], said: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    for name in ids:
+        rng = torch.Generator().manual_seed(int.from_bytes(name.encode()[:7], "big"))
+        t, h, w = (torch.linspace(-1, 1, n) for n in shape[1:])
+        wave = torch.sin(3 * (t[:, None, None] + h[:, None] + w) + 6 * torch.rand(1, generator=rng))
+        latents = (wave * torch.linspace(-1.5, 1.5, shape[0])[:, None, None, None]).half()
+        yield f"{name}.json", json.dumps({"id": name, **said}).encode()
+        yield f"{name}.safetensors", save({"latents": latents.contiguous()})
+        yield f"{name}.txt", f"a {name} shot".encode()
+
+
+@pytest.fixture
+def make_shard(tmp_path: Path) -> MakeShard:
+    """make_shard("bucket/000000", ["id", …], shape=(c, t, h, w), **said) -> (tar, index)."""
+
+    def make(
+        name: str, ids: list[str], shape: tuple[int, ...] = (16, 3, 4, 6), inside: Any = None, **said: Any
+    ) -> tuple[str, str]:
+        told = {
+            "format": 1,
+            "tokenizer": "small",
+            "tokenizer_digest": "d1",
+            "stride": [4, 8, 8],
+            "dtype": "float16",
+            "fps": 12.0,
+            "shape": list(shape),
+            "samples": len(ids),
+        } | said
+        tar = tmp_path / "shards" / f"{name}.tar"
+        tar.parent.mkdir(parents=True, exist_ok=True)
+        members = write_tar(tar, _members(ids, shape, inside or told))
+        index = tar.with_suffix(".parquet")
+        index.write_bytes(index_bytes(members, {"clipmill.latents": json.dumps(told)}))
+        return str(tar), str(index)
+
+    return make

@@ -1,0 +1,1 @@
+"""Reading latents: shards with provenance, in an order that one integer determines."""
