@@ -33,17 +33,17 @@ class Row:
         return tuple(f.name for f in cls.columns())
 
     @classmethod
-    def keys(cls) -> tuple[str, ...]:
+    def key_names(cls) -> tuple[str, ...]:
         """The names of the columns that make the row's identity."""
         return tuple(f.name for f in cls.columns() if f.metadata.get("key"))
 
     @classmethod
     def types(cls) -> dict[str, Any]:
         """The resolved type of each column."""
-        return _types(cls)
+        return _types(cls)  # type: ignore[arg-type]  # mypy takes the class for its rows
 
 
 @cache
-def _types(kind: type[Row]) -> dict[str, Any]:
+def _types(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind)
     return {name: hints[name] for name in kind.names()}

@@ -1,9 +1,9 @@
 """A table: a folder of Parquet parts, each committed once, each saying in its footer what went in and out.
 
-    FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `Books`
-    FOLDER/rejects/…                the rows set aside while the part was made, named by their content
-    FOLDER/table.json               written when the table is begun: columns, keys, what makes it
-    FOLDER/manifest.json            the same with all parts, written when every part is there
+FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `Books`
+FOLDER/rejects/…                the rows set aside while the part was made, named by their content
+FOLDER/table.json               written when the table is begun: columns, keys, what makes it
+FOLDER/manifest.json            the same with all parts, written when every part is there
 """
 
 import hashlib

@@ -10,8 +10,8 @@ import pyarrow as pa
 from manifests.predicate import names_in, parse
 from manifests.row import Row
 from manifests.schema import schema_of
+from manifests.wording import nearest
 from pipeline.errors import PlanError
-from pipeline.near import nearest
 from pipeline.needs import Needs
 from pipeline.stage import Annotate, Expand, Launch, Placed, Source, Stage, Survey
 
@@ -196,7 +196,7 @@ def _rows_after(
         raise PlanError(f"{type(work).__name__} cannot stand here", where=f"step {name}")
     if not isinstance(work, Source):
         _check_reads(work, name, have)
-    keys = {"id", *work.adds.keys()}
+    keys = {"id", *work.adds.key_names()}
     adds = {f.name: Author(name, f, f.name in keys) for f in schema_of(work.adds)}
     if isinstance(work, Source | Launch):
         if isinstance(work, Launch):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.rows.drop import Drop
+from manifests.rows.drop import DropRow
 from manifests.schema import schema_of
 from manifests.store import Store
 from pipeline.dag import Dag, Keep, Node
@@ -63,7 +63,7 @@ class Step:
     def schema(self) -> pa.Schema:
         """The columns of its table: ids, and what it adds."""
         if isinstance(self.node.work, Keep):
-            return schema_of(Drop)
+            return schema_of(DropRow)
         adds = schema_of(self.node.work.adds)
         if self.kind == "children":
             return pa.schema([_id(), pa.field("parent", pa.string(), False), *adds])
@@ -134,9 +134,7 @@ def plan_of(dag: Dag, store: Store, run: str = "") -> Plan:
         run=run,
         steps=steps,
         outputs={name: rows.heads for name, rows in dag.outputs.items()},
-        columns={
-            name: {c: a.node for c, a in rows.authors.items()} for name, rows in dag.outputs.items()
-        },
+        columns={name: {c: a.node for c, a in rows.authors.items()} for name, rows in dag.outputs.items()},
     )
 
 

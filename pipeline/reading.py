@@ -5,12 +5,12 @@ rule, if it came to the rule and is not among the dropped. Columns of a row's ow
 by id, which is a zip where no row was lost; columns of its parents through the `parent` column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import part_name, read_part
+from manifests.table import part_name, read_books, read_part
 from pipeline.plan import Plan, Step
 
 
@@ -30,17 +30,23 @@ def through_all(plan: Plan, heads: Sequence[str], number: int) -> pa.Array:
 
 def through(plan: Plan, step: Step, number: int) -> pa.Array:
     """The ids of the rows of a part that left a step as kept."""
-    own = read_part(plan.store, f"{step.folder}/{part_name(number)}", ["id"]).column("id")
-    own = own.combine_chunks()
+    name = f"{step.folder}/{part_name(number)}"
+    own = _ids(plan, name)
     if step.kind != "drops":
         return own
+    gone = [own]
+    rejects = read_books(plan.store, name).rejects
+    if rejects:
+        gone.append(_ids(plan, f"{step.folder}/{rejects}"))
     came = input_ids(plan, step, number)
-    return came.filter(pc.invert(pc.is_in(came, value_set=own))) if len(own) else came
+    return came.filter(pc.invert(pc.is_in(came, value_set=pa.concat_arrays(gone))))
 
 
-def columns_for(
-    plan: Plan, base: str, reads: "dict[str, str]", number: int, ids: pa.Array
-) -> pa.Table:
+def _ids(plan: Plan, name: str) -> pa.Array:
+    return read_part(plan.store, name, ["id"]).column("id").combine_chunks()
+
+
+def columns_for(plan: Plan, base: str, reads: Mapping[str, str], number: int, ids: pa.Array) -> pa.Table:
     """The columns `reads` (name to the step that adds it) of the rows `ids` of `base`, and `id`."""
     found: dict[str, pa.ChunkedArray] = {"id": pa.chunked_array([ids])}
     by_author: dict[str, list[str]] = {}
@@ -59,8 +65,8 @@ def columns_for(
 
 def input_table(plan: Plan, step: Step, number: int) -> pa.Table:
     """All that a step reads of the rows of part `number` that reach it."""
-    ids = input_ids(plan, step, number)
-    return columns_for(plan, step.node.inputs and plan[step.node.inputs[0]].base or "", dict(step.reads), number, ids)
+    base = plan[step.node.inputs[0]].base
+    return columns_for(plan, base, step.reads, number, input_ids(plan, step, number))
 
 
 def take(part: pa.Table, ids: pa.Array) -> pa.Table:

@@ -1,0 +1,24 @@
+"""The promise of an executor: it carries out a plan. All of them give the same tables."""
+
+from typing import Protocol
+
+from pipeline.plan import Plan
+from pipeline.schedule import Schedule
+
+
+class Watch(Protocol):
+    """Someone who looks at a run while it goes on, and never touches it."""
+
+    def look(self, schedule: Schedule) -> None:
+        """Called about twice a second, and once at the end."""
+
+
+class Executor(Protocol):
+    def run(self, plan: Plan, watch: Watch) -> Schedule:
+        """Do what the plan's outputs need and the store does not hold yet.
+
+        Raises:
+            StageFailed: a stage broke on rows that are not at fault.
+            StoreFull: no room is left.
+            BooksDoNotBalance: a row was lost.
+        """

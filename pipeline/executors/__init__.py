@@ -1,0 +1,1 @@
+"""The executors: `inline` in this process, `on_ray` on a Ray cluster."""

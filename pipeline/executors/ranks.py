@@ -1,0 +1,72 @@
+"""Runs a launch as a program of ranks on this machine, without Ray: what torchrun would do."""
+
+import multiprocessing
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+
+from pipeline.errors import StageFailed
+from pipeline.plan import Plan
+from pipeline.task import Done, Task
+from pipeline.worker import Worker
+
+
+def run_ranks(plan: Plan, task: Task) -> Done:
+    """Run all ranks of a launch and wait for them.
+
+    Raises:
+        StageFailed: a rank ended with an error.
+    """
+    ranks = plan[task.step].node.needs.ranks
+    port = free_port()
+    if ranks == 1:
+        with _environment(0, 1, port):
+            return Worker(plan).do(task)
+    context = multiprocessing.get_context("spawn")
+    others: list[BaseProcess] = [
+        context.Process(target=_rank, args=(plan, task, rank, ranks, port)) for rank in range(ranks)
+    ]
+    for process in others:
+        process.start()
+    for process in others:
+        process.join()
+    failed = [rank for rank, process in enumerate(others) if process.exitcode]
+    if failed:
+        raise StageFailed(
+            f"step {task.step}: ranks {failed} of {ranks} ended with an error, printed above",
+            remedy="mend what it says and run again; training goes on from its last checkpoint",
+        )
+    return Worker(plan).do(task)  # the row stands: this only reads its books
+
+
+def free_port() -> int:
+    """A TCP port that is free on this machine now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _rank(plan: Plan, task: Task, rank: int, ranks: int, port: int) -> None:
+    with _environment(rank, ranks, port):
+        Worker(plan).do(task)
+
+
+@contextmanager
+def _environment(rank: int, ranks: int, port: int) -> Iterator[None]:
+    """torchrun's environment for one rank, taken back afterwards."""
+    wanted = {
+        "RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": ranks, "LOCAL_WORLD_SIZE": ranks,
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
+    }  # fmt: skip
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update({name: str(value) for name, value in wanted.items()})
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value

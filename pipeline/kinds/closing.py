@@ -1,0 +1,83 @@
+"""Closing a table: its books must balance, part by part, and then its manifest is written."""
+
+from dataclasses import replace
+
+from manifests.manifest import Manifest, columns_of, describe_part, read_manifest
+from manifests.table import part_name, parts_of, read_books
+from pipeline.errors import BooksDoNotBalance
+from pipeline.plan import Plan, Step
+from pipeline.reading import input_ids
+from pipeline.task import Done, Task
+
+
+def begin(plan: Plan, step: Step) -> Manifest:
+    """The table as far as it is known before its first part; written as `table.json`.
+
+    Raises:
+        BooksDoNotBalance: another table stands in the folder (the odds are one in 10**12).
+    """
+    table = Manifest(
+        node=step.name,
+        kind=step.kind,
+        base="" if step.base == step.name else plan[step.base].folder,
+        root="" if step.root == step.name else plan[step.root].folder,
+        keys={"run": step.keys.run, "content": step.keys.content},
+        made_by=step.made_by(),
+        inputs=tuple(plan[i].folder for i in step.node.inputs),
+        columns=columns_of(step.schema),
+    )
+    table.begin(plan.store, step.folder)
+    return table
+
+
+def close(plan: Plan, step: Step, task: Task) -> Done:
+    """Write the manifest of a table of `task.number` parts.
+
+    Raises:
+        BooksDoNotBalance: rows entered a part and did not leave it, or a part is missing.
+    """
+    standing = read_manifest(plan.store, step.folder)
+    if standing:
+        return Done(books=standing.books, fresh=False)
+    numbers = parts_of(plan.store, step.folder)
+    if numbers != list(range(task.number)):
+        raise _unbalanced(f"{len(numbers)} parts stand where {task.number} should", plan, step)
+    parts = tuple(describe_part(plan.store, step.folder, number) for number in numbers)
+    for part in parts:
+        came, sent = _came(plan, step, part.number), _sent(plan, step, part.number)
+        if not part.books.balance() or not (came == part.books.rows_in == sent):
+            what = f"part {part.number}: {sent} rows were sent, {came} came, {part.books}"
+            raise _unbalanced(what, plan, step)
+    whole = replace(begin(plan, step), parts=parts)
+    whole.write(plan.store, step.folder)
+    return Done(books=whole.books)
+
+
+def _came(plan: Plan, step: Step, number: int) -> int:
+    """How many rows reach a part, counted again from what stands before it."""
+    if step.kind == "source":
+        return 0
+    if step.kind == "model":
+        before = plan[step.node.inputs[0]]
+        homes = parts_of(plan.store, plan[before.root].folder)
+        return sum(len(input_ids(plan, step, home)) for home in homes)
+    return len(input_ids(plan, step, number))
+
+
+def _sent(plan: Plan, step: Step, number: int) -> int:
+    """How many rows the one step before says it let pass; where several stand before, as `_came`."""
+    if len(step.node.inputs) != 1:
+        return _came(plan, step, number)
+    before = plan[step.node.inputs[0]]
+    homes = parts_of(plan.store, before.folder) if step.kind == "model" else [number]
+    books = [read_books(plan.store, f"{before.folder}/{part_name(home)}") for home in homes]
+    makes_rows = before.kind in ("source", "children", "model")
+    return sum(b.rows_out if makes_rows else b.passed for b in books)
+
+
+def _unbalanced(what: str, plan: Plan, step: Step) -> BooksDoNotBalance:
+    return BooksDoNotBalance(
+        f"the books of step {step.name} do not balance: {what}",
+        where=f"{plan.store.url}/{step.folder}",
+        remedy="this is a defect of clipmill or of the store; keep the folder and report it",
+    )

@@ -1,0 +1,147 @@
+"""Annotate and Expand: one answer per row, row by row where something goes wrong.
+
+A row is looked for in three places before the stage is asked: in earlier tables with the same
+content key, in the journals of attempts that were killed, and then it is worked on. A row that
+this run's workers died on twice is set aside.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.errors import ClipmillError, StoreFull
+from manifests.identity import child_id
+from manifests.row import Row
+from manifests.schema import record_of, rows_of, table_of
+from manifests.table import Books, part_name, read_books, write_part, write_rejects
+from pipeline.errors import StageFailed
+from pipeline.journal import Answer, Journal
+from pipeline.kinds.known import known_rows
+from pipeline.kinds.storing import answer_of, rejects_table, stored
+from pipeline.plan import Plan, Step
+from pipeline.reading import input_table
+from pipeline.stage import Annotate, Expand, Reject, Stage
+from pipeline.task import Done, Task
+
+_DEATHS = 2  # a row that killed this many workers is set aside
+
+
+def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Make one part of a layer or of a table of children."""
+    name = f"{step.folder}/{part_name(task.number)}"
+    if plan.store.exists(name):
+        return Done(books=read_books(plan.store, name), fresh=False)
+    table = input_table(plan, step, task.number)
+    ids = table.column("id").combine_chunks()
+    owner = "parent" if step.kind == "children" else "id"
+    known = known_rows(plan, step, task.number, ids, owner)
+    fresh = table.filter(pc.invert(pc.is_in(ids, value_set=known.column(owner).combine_chunks())))
+    journal = Journal(plan.store.scratch(name), plan.run)
+    done = False
+    try:
+        answers = _answers(plan, step, stage, fresh, journal)
+        rejects = {row: a for row, a in answers.items() if a.kind}
+        records = [record for a in answers.values() for record in a.records]
+        rows = _in_order(pa.concat_tables([table_of(records, step.schema), known]), ids, owner)
+        books = Books(
+            rows_in=len(ids),
+            passed=len(ids) - len(rejects),
+            rejected=len(rejects),
+            errors=sum(a.kind != "reject" for a in rejects.values()),
+            rows_out=rows.num_rows,
+            rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(rejects)),
+            reused=len(ids) - fresh.num_rows,
+        )
+        write_part(plan.store, name, rows, books)
+        done = True
+    finally:
+        journal.close(gone=done)
+    return Done(books=books)
+
+
+def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
+    """Rows in the order of the rows they come from; children of one parent in the order given."""
+    rank = pc.index_in(rows.column(owner), value_set=ids)
+    at = pa.table({"rank": rank, "row": pa.array(range(rows.num_rows), pa.int64())})
+    order = pc.sort_indices(at, sort_keys=[("rank", "ascending"), ("row", "ascending")])
+    return rows.take(order).combine_chunks()
+
+
+def _answers(
+    plan: Plan, step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal
+) -> dict[str, Answer]:
+    """An answer for each row of `table`, in order, from the journal or from the stage."""
+    ids: list[str] = table.column("id").to_pylist()
+    rows = rows_of(table, stage.reads, plan.store)
+    answers = {row: journal.answers[row] for row in ids if row in journal.answers}
+    for row in ids:
+        if row not in answers and journal.deaths[row] >= _DEATHS:
+            answers[row] = Answer(kind="crash", reason=f"its worker died on it {_DEATHS} times")
+            journal.finish({row: answers[row]})
+    todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in answers]
+    suspects = [[pair] for pair in todo if journal.deaths[pair[0]]]
+    calm = [pair for pair in todo if not journal.deaths[pair[0]]]
+    size = step.node.needs.batch if isinstance(stage, Annotate) else 1
+    batches = [calm[i : i + size] for i in range(0, len(calm), size)]
+    for batch in [*batches, *suspects]:
+        journal.begin([row for row, _ in batch])
+        found = _batch(plan, step, stage, batch)
+        journal.finish(found)
+        answers |= found
+    return {row: answers[row] for row in ids}
+
+
+def _batch(
+    plan: Plan, step: Step, stage: Stage[Any, Any], batch: Sequence[tuple[str, Row]]
+) -> dict[str, Answer]:
+    """The stage's answers for some rows: together if it can, row by row if that fails."""
+    if len(batch) > 1:
+        try:
+            return _ask(plan, step, stage, batch)
+        except (StoreFull, StageFailed, MemoryError):
+            raise
+        except Exception:  # whose fault it is shows when the rows are asked one by one
+            return {k: v for pair in batch for k, v in _batch(plan, step, stage, [pair]).items()}
+    last: Exception = Reject()
+    for _ in range(1 + step.node.needs.retries):
+        try:
+            return _ask(plan, step, stage, batch)
+        except (ClipmillError, MemoryError):
+            raise
+        except Reject as reject:
+            return {batch[0][0]: answer_of(reject)}
+        except Exception as error:
+            last = error
+    return {batch[0][0]: answer_of(last)}
+
+
+def _ask(
+    plan: Plan, step: Step, stage: Stage[Any, Any], batch: Sequence[tuple[str, Row]]
+) -> dict[str, Answer]:
+    if isinstance(stage, Expand):
+        (parent, row), *_ = batch
+        children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
+        return {parent: Answer(records=[stored(c, plan.store, step.folder) for c in children])}
+    assert isinstance(stage, Annotate)
+    given = list(stage.annotate([row for _, row in batch]))
+    if len(given) != len(batch):
+        raise StageFailed(
+            f"{type(stage).__name__} gave {len(given)} answers for {len(batch)} rows",
+            where=f"step {step.name}",
+            remedy="`annotate` gives one answer per row, in order; a row it cannot answer gets a `Reject`",
+        )
+    return {
+        row: answer_of(answer) if isinstance(answer, Reject) else _layer(plan, step, row, answer)
+        for (row, _), answer in zip(batch, given, strict=True)
+    }
+
+
+def _layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
+    return Answer(records=[stored({"id": row, **record_of(answer)}, plan.store, step.folder)])
+
+
+def _child(parent: str, position: int, row: Row) -> Mapping[str, Any]:
+    keys = [getattr(row, name) for name in row.key_names()] or [position]
+    return {"id": child_id(parent, *keys), "parent": parent, **record_of(row)}

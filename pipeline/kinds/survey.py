@@ -1,0 +1,190 @@
+"""Survey: tally each part, fit once, assign each part, settle each group, hand each part its rows back.
+
+FOLDER/tally/part-000000.json     totals of a part, and its candidates for the sample
+FOLDER/fitted.bin                 what `fit` returned
+FOLDER/assigned/part-000000…      id and group of each row; the footer counts rows per group
+FOLDER/settled/GROUP.parquet      the new columns of a group's rows, with the part each came from
+"""
+
+import heapq
+import json
+import re
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from manifests.identity import order_of
+from manifests.schema import record_of, rows_of, schema_of, table_of
+from manifests.store import Store
+from manifests.table import Books, part_name, parts_of, read_books, read_part, write_part, write_rejects
+from pipeline.errors import StageFailed
+from pipeline.journal import Answer
+from pipeline.kinds.storing import answer_of, rejects_table, stored
+from pipeline.plan import Plan, Step
+from pipeline.reading import columns_for, input_table, take
+from pipeline.stage import Reject, Stage, Survey
+from pipeline.task import Done, Task
+
+_ASSIGNED = pa.schema([pa.field("id", pa.string(), False), pa.field("group", pa.string(), False)])
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+
+
+def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Sum up a part, and name its rows that may be in the sample: those whose ids hash lowest."""
+    assert isinstance(stage, Survey)
+    name = f"{step.folder}/tally/part-{task.number:06d}.json"
+    if plan.store.exists(name):
+        return Done(fresh=False)
+    table = input_table(plan, step, task.number)
+    rows = rows_of(table, stage.reads, plan.store)
+    low = heapq.nsmallest(stage.sample, table.column("id").to_pylist(), key=order_of)
+    said = {"totals": dict(stage.tally(rows)), "low": low}
+    plan.store.create(name, json.dumps(said, sort_keys=True).encode())
+    return Done()
+
+
+def fit(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Add up the totals, gather the sample, and let the stage learn what it needs to know."""
+    assert isinstance(stage, Survey)
+    if plan.store.exists(f"{step.folder}/fitted.bin"):
+        return Done(fresh=False)
+    totals: Counter[str] = Counter()
+    low: list[tuple[int, str, int]] = []
+    for number in range(task.number):
+        said = json.loads(plan.store.read(f"{step.folder}/tally/part-{number:06d}.json"))
+        totals.update(said["totals"])
+        candidates = ((order_of(row), row, number) for row in said["low"])
+        low = heapq.nsmallest(stage.sample, (*low, *candidates))
+    tables = []
+    for number in sorted({n for _, _, n in low}):
+        wanted = pa.array([row for _, row, n in low if n == number], pa.string())
+        tables.append(columns_for(plan, step.base, step.reads, number, wanted))
+    sample = _by_id(pa.concat_tables(tables)) if tables else None
+    rows = rows_of(sample, stage.reads, plan.store) if sample else []
+    plan.store.create(f"{step.folder}/fitted.bin", stage.fit(rows, dict(sorted(totals.items()))))
+    return Done()
+
+
+def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Give each row of a part its group."""
+    assert isinstance(stage, Survey)
+    name = f"{step.folder}/assigned/{part_name(task.number)}"
+    if not plan.store.exists(name):
+        table = input_table(plan, step, task.number)
+        rows = rows_of(table, stage.reads, plan.store)
+        groups = list(stage.assign(rows, plan.store.read(f"{step.folder}/fitted.bin")))
+        bad = [g for g in groups if not _GROUP.fullmatch(g)]
+        if bad or len(groups) != len(rows):
+            raise StageFailed(
+                f"{type(stage).__name__}.assign gave {len(groups)} groups for {len(rows)} rows"
+                + (f", among them {bad[0]!r}" if bad else ""),
+                where=f"step {step.name}",
+                remedy="one group per row, in order, named with letters, digits and -_.",
+            )
+        records = [{"id": i, "group": g} for i, g in zip(table["id"].to_pylist(), groups, strict=True)]
+        books = Books(rows_in=len(rows), passed=len(rows), rows_out=len(rows), groups=dict(Counter(groups)))
+        write_part(plan.store, name, table_of(records, _ASSIGNED), books)
+    groups_seen = read_books(plan.store, name).groups or {}
+    return Done(groups=tuple(sorted(groups_seen)))
+
+
+def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Work out the new columns of one group's rows."""
+    assert isinstance(stage, Survey)
+    name = f"{step.folder}/settled/{task.group}.parquet"
+    if plan.store.exists(name):
+        return Done(fresh=False)
+    tables = []
+    for number in _homes(plan.store, step.folder).get(task.group, ()):
+        assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
+        ids = assigned.filter(pc.equal(assigned["group"], task.group))["id"].combine_chunks()
+        table = columns_for(plan, step.base, step.reads, number, ids)
+        tables.append(table.append_column("part", pa.array([number] * len(ids), pa.int64())))
+    whole = _by_id(pa.concat_tables(tables))
+    rows = rows_of(whole, stage.reads, plan.store)
+    given = list(stage.settle(task.group, rows, plan.store.read(f"{step.folder}/fitted.bin")))
+    if len(given) != len(rows):
+        raise StageFailed(
+            f"{type(stage).__name__}.settle gave {len(given)} answers for {len(rows)} rows",
+            where=f"step {step.name}, group {task.group}",
+            remedy="`settle` gives one answer per row, in order; a row it cannot answer gets a `Reject`",
+        )
+    keep, rejects, kept = _Stored(plan.store, step.folder), dict[str, Answer](), []
+    ids, parts = whole["id"].to_pylist(), whole["part"].to_pylist()
+    for row, part, answer in zip(ids, parts, given, strict=True):
+        if isinstance(answer, Reject):
+            rejects[row] = answer_of(answer)
+        else:
+            kept.append({"id": row, "part": part, **keep(record_of(answer))})
+    schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
+    number = min(parts, default=0)
+    books = Books(
+        rows_in=len(ids), passed=len(kept), rejected=len(rejects), rows_out=len(kept),
+        rejects=write_rejects(plan.store, f"{step.folder}/settled", number, rejects_table(rejects)),
+    )  # fmt: skip
+    write_part(plan.store, name, table_of(kept, schema), books)
+    return Done(books=books)
+
+
+def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
+    """Bring the new columns home: the rows of one part, in its order."""
+    name = f"{step.folder}/{part_name(task.number)}"
+    if plan.store.exists(name):
+        return Done(books=read_books(plan.store, name), fresh=False)
+    assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(task.number)}")
+    ids = assigned["id"].combine_chunks()
+    found, rejects = [step.schema.empty_table()], dict[str, Answer]()
+    for group in sorted(set(assigned["group"].to_pylist())):
+        settled = f"{step.folder}/settled/{group}.parquet"
+        rows = read_part(plan.store, settled)
+        mine = rows.filter(pc.equal(rows["part"], task.number)).drop_columns(["part"])
+        found.append(mine.replace_schema_metadata(None).cast(step.schema))
+        aside = read_books(plan.store, settled).rejects
+        if aside:
+            for row in read_part(plan.store, f"{step.folder}/settled/{aside}").to_pylist():
+                rejects[row.pop("id")] = Answer(**row)
+    rejects = {row: rejects[row] for row in ids.to_pylist() if row in rejects}
+    kept = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(list(rejects), pa.string()))))
+    rows = take(pa.concat_tables(found), kept).combine_chunks()
+    books = Books(
+        rows_in=len(ids),
+        passed=rows.num_rows,
+        rejected=len(rejects),
+        rows_out=rows.num_rows,
+        rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(rejects)),
+    )
+    write_part(plan.store, name, rows, books)
+    return Done(books=books)
+
+
+class _Stored:
+    """Stores artifacts; one that several rows share is stored once."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store, self.folder = store, folder
+        self.seen: dict[int, Any] = {}
+        self.alive: list[Any] = []
+
+    def __call__(self, record: dict[str, Any]) -> dict[str, Any]:
+        fresh = {name: value for name, value in record.items() if id(value) not in self.seen}
+        for name, value in stored(fresh, self.store, self.folder).items():
+            self.alive.append(record[name])  # an id() is only good while its object lives
+            self.seen[id(record[name])] = value
+        return {name: self.seen[id(value)] for name, value in record.items()}
+
+
+def _by_id(table: pa.Table) -> pa.Table:
+    return table.take(pc.sort_indices(table, sort_keys=[("id", "ascending")])).combine_chunks()
+
+
+@lru_cache(maxsize=8)
+def _homes(store: Store, folder: str) -> dict[str, list[int]]:
+    """The parts that each group has rows in. Asked once all parts are assigned."""
+    found: dict[str, list[int]] = {}
+    for number in parts_of(store, f"{folder}/assigned"):
+        for group in read_books(store, f"{folder}/assigned/{part_name(number)}").groups or {}:
+            found.setdefault(group, []).append(number)
+    return found

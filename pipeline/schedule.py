@@ -1,0 +1,212 @@
+"""Which tasks can be done now, and what becomes possible when one is finished. Pure bookkeeping.
+
+A part of a step can be made when the same part of every step it reads from is there; a survey's
+and a launch's first phase too, and the next phase when the one before it is whole. Of the tasks
+that can be done, those furthest downstream come first, which keeps what is in between short.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from manifests.manifest import read_manifest
+from manifests.rows.reject import RejectRow
+from manifests.schema import rows_of
+from manifests.table import Books, parts_of, read_part
+from pipeline.errors import StageFailed
+from pipeline.plan import Plan, Step
+from pipeline.task import Done, Task
+
+_SURE = 8  # this many errors and not one answer: it is the stage, not the rows
+
+
+@dataclass
+class Progress:
+    """How far a step is.
+
+    Attributes:
+        parts: how many parts it will have, or None while its source is still listing.
+        done: the parts that stand.
+        found: parts that stood before this run.
+        busy: tasks being done now.
+        books: the sums over the parts seen in this run.
+        phase: what a survey is doing.
+        whole: whether the table is closed.
+    """
+
+    parts: int | None = None
+    done: set[int] = field(default_factory=set)
+    found: int = 0
+    busy: int = 0
+    books: Books = field(default_factory=Books)
+    phase: str = ""
+    whole: bool = False
+
+
+class Schedule:
+    """The state of a plan while it is carried out. It holds sums and part numbers, never rows."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.steps: dict[str, Progress] = {step.name: Progress() for step in plan}
+        self._ready: dict[str, list[tuple[int, str, Task]]] = {step.name: [] for step in plan}
+        self._known: set[Task] = set()
+        self._phase_left: dict[tuple[str, str], set[Task]] = {}
+        self._groups: dict[str, set[str]] = {}
+        for step in plan:
+            self._find_what_stands(step)
+        for step in plan:
+            self._offer(step)
+
+    @property
+    def finished(self) -> bool:
+        return all(progress.whole for progress in self.steps.values())
+
+    @property
+    def waiting(self) -> dict[str, int]:
+        """How many tasks of each step could be done now."""
+        return {name: len(tasks) for name, tasks in self._ready.items() if tasks}
+
+    def take(self, steps: Iterable[str] | None = None) -> Task | None:
+        """The next task of one of these steps (of any, by default), furthest downstream first."""
+        names = [n for n in (steps or self._ready) if self._ready[n]]
+        if not names:
+            return None
+        best = max(names, key=lambda name: self.plan[name].depth)
+        *_, task = heapq.heappop(self._ready[best])
+        self.steps[best].busy += 1
+        return task
+
+    def give_back(self, task: Task) -> None:
+        """The task's worker died; offer it again."""
+        self.steps[task.step].busy -= 1
+        heapq.heappush(self._ready[task.step], (*_order(task), task))
+
+    def finish(self, task: Task, done: Done) -> None:
+        """Note a finished task, and offer what it makes possible.
+
+        Raises:
+            StageFailed: the stage has failed on every row so far.
+        """
+        step, progress = self.plan[task.step], self.steps[task.step]
+        progress.busy -= 1
+        if task.phase == "close":
+            progress.whole = True
+            progress.books = done.books or progress.books
+            return
+        if task.phase in ("rows", "launch"):
+            progress.parts = done.parts
+            progress.done = set(range(done.parts))
+            progress.books = done.books or progress.books
+            self._offer(step)
+            for other in self.plan:
+                if other.root == step.name:
+                    self.steps[other.name].parts = done.parts
+                    self._offer(other)
+        elif task.phase == "part":
+            progress.done.add(task.number)
+            if done.books:
+                progress.books = _plus(progress.books, done.books)
+            self._check_stage(step, task, done)
+            self._offer(step, task.number)
+            for reader in self.plan.readers[step.name]:
+                self._offer(reader, task.number)
+        else:
+            self._groups.setdefault(step.name, set()).update(done.groups)
+            self._phase_left[step.name, task.phase].discard(task)
+            self._offer(step)
+
+    def _find_what_stands(self, step: Step) -> None:
+        progress = self.steps[step.name]
+        manifest = read_manifest(self.plan.store, step.folder)
+        standing = parts_of(self.plan.store, step.folder)
+        if manifest:
+            progress.whole, progress.books = True, manifest.books
+            progress.parts = len(manifest.parts)
+        elif step.root != step.name:
+            progress.parts = self.steps[step.root].parts
+        if manifest or step.root != step.name:
+            progress.done = set(standing)
+            progress.found = len(standing)
+
+    def _offer(self, step: Step, number: int | None = None) -> None:
+        """Push the tasks of a step that can be done now."""
+        progress = self.steps[step.name]
+        if progress.whole:
+            return
+        if step.kind == "source" and progress.parts is None:
+            self._push(Task(step.name, "rows"))
+        elif step.kind == "model" and not progress.done:
+            before = self.plan[step.node.inputs[0]]
+            if self._inputs_whole(step, self.steps[before.root].parts):
+                self._push(Task(step.name, "launch"))
+        elif step.kind == "survey":
+            self._offer_survey(step)
+        elif step.kind in ("layer", "children", "drops") and progress.parts is not None:
+            for part in range(progress.parts) if number is None else (number,):
+                if part not in progress.done and self._input_there(step, part):
+                    self._push(Task(step.name, "part", part))
+        if progress.parts is not None and len(progress.done) == progress.parts:
+            self._push(Task(step.name, "close", progress.parts))
+
+    def _offer_survey(self, step: Step) -> None:
+        progress = self.steps[step.name]
+        parts = progress.parts
+        if not self._inputs_whole(step, parts) or parts is None or len(progress.done) == parts:
+            return
+        groups = sorted(self._groups.get(step.name, ()))
+        phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
+            ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
+            ("fit", lambda: [Task(step.name, "fit", parts)]),
+            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts)]),
+            ("settle", lambda: [Task(step.name, "settle", group=g) for g in groups]),
+        )
+        for phase, tasks in phases:
+            left = self._phase_left.get((step.name, phase))
+            if left is None:
+                progress.phase = phase
+                self._phase_left[step.name, phase] = left = set(tasks())
+                for task in left:
+                    self._push(task)
+            if left:
+                return
+        progress.phase = "part"
+        for number in set(range(parts)) - progress.done:
+            self._push(Task(step.name, "part", number))
+
+    def _input_there(self, step: Step, number: int) -> bool:
+        """Whether the part of every step that this one reads from is there."""
+        return all(number in self.steps[name].done for name in _before(step))
+
+    def _inputs_whole(self, step: Step, parts: int | None) -> bool:
+        return parts is not None and all(len(self.steps[n].done) == parts for n in _before(step))
+
+    def _push(self, task: Task) -> None:
+        if task not in self._known:
+            self._known.add(task)
+            heapq.heappush(self._ready[task.step], (*_order(task), task))
+
+    def _check_stage(self, step: Step, task: Task, done: Done) -> None:
+        books = self.steps[step.name].books
+        if books.errors < _SURE or books.passed or books.dropped or not (done.books and done.books.errors):
+            return
+        rejects = read_part(self.plan.store, f"{step.folder}/{done.books.rejects}")
+        first = rows_of(rejects, RejectRow)[0]
+        raise StageFailed(
+            f"step {step.name} failed on each of its first {books.errors} rows: {first.reason}",
+            where=first.detail,
+            remedy="mend the stage and raise its version, then run again; earlier steps are kept",
+        )
+
+
+def _order(task: Task) -> tuple[int, str]:
+    return task.number, f"{task.phase} {task.group}"
+
+
+def _before(step: Step) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*step.node.inputs, *step.reads.values())))
+
+
+def _plus(a: Books, b: Books) -> Books:
+    names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out", "reused")
+    return Books(**{name: getattr(a, name) + getattr(b, name) for name in names})

@@ -1,0 +1,84 @@
+"""A worker: holds a plan and opened stages, does one task after the other, commits what it made.
+
+It is the same object in every executor. A task that was done before is seen to be done by what
+stands in the store, so that doing a task twice is harmless.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from manifests.errors import ClipmillError, told_if_full
+from pipeline.errors import StageFailed
+from pipeline.kinds import closing, launch, rowwise, rule, source, survey
+from pipeline.plan import Plan, Step
+from pipeline.stage import Stage
+from pipeline.task import Done, Task
+
+Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
+
+_PART: dict[str, Doing] = {"layer": rowwise.part, "children": rowwise.part, "survey": survey.part}
+_PHASES: dict[str, Doing] = {
+    "rows": source.rows,
+    "tally": survey.tally,
+    "fit": survey.fit,
+    "assign": survey.assign,
+    "settle": survey.settle,
+    "launch": launch.launch,
+}
+
+
+class Worker:
+    """Does tasks of a plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._opened: dict[str, Stage[Any, Any]] = {}
+
+    def open(self, step: Step) -> Stage[Any, Any]:
+        """The step's stage with its models built.
+
+        Raises:
+            StageFailed: it cannot be opened, which is no row's fault.
+        """
+        if step.name not in self._opened:
+            try:
+                step.stage.open()
+            except ClipmillError:
+                raise
+            except Exception as error:
+                raise _failed(step, error, "could not be opened") from error
+            self._opened[step.name] = step.stage
+        return self._opened[step.name]
+
+    def do(self, task: Task) -> Done:
+        """Do a task and commit its result.
+
+        Raises:
+            StageFailed: the stage broke in a way that is no row's fault.
+            StoreFull: no room is left.
+        """
+        step = self.plan[task.step]
+        try:
+            if task.phase == "close":
+                return closing.close(self.plan, step, task)
+            if step.kind == "drops":
+                return rule.part(self.plan, step, task)
+            doing = _PART[step.kind] if task.phase == "part" else _PHASES[task.phase]
+            return doing(self.plan, step, self.open(step), task)
+        except ClipmillError:
+            raise
+        except OSError as error:
+            told = told_if_full(error, self.plan.store.url)
+            raise (told if told is not error else _failed(step, error, f"failed at {task}")) from error
+        except Exception as error:
+            raise _failed(step, error, f"failed at {task}") from error
+
+
+def _failed(step: Step, error: Exception, what: str) -> StageFailed:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return StageFailed(
+        f"step {step.name} {what}: {type(error).__name__}: {error}",
+        where=f"{frame.filename}, line {frame.lineno}",
+        remedy="mend the stage or its settings and run again; finished parts are kept (--debug shows all)",
+    )

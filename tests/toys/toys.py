@@ -1,0 +1,135 @@
+"""Toy stages for the tests of the engine: numbers that are squared, split, grouped and summed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from manifests import Artifact, Row, column
+from manifests.identity import id_of
+from pipeline import Annotate, Expand, Launch, Needs, Reject, Source, Survey
+
+
+class Number(Row):
+    id: str = column("made from the number")
+    n: int = column("the number")
+
+
+class Numbers(Source[Number]):
+    """0 … count-1."""
+
+    count: int = 10
+
+    def rows(self) -> Iterator[Number]:
+        for n in range(self.count):
+            yield Number(id=id_of(n), n=n)
+
+
+class N(Row):
+    n: int
+
+
+class Squared(Row):
+    square: int = column("the number times itself")
+    half: float | None = column("half of the number; missing for 7", unit="1")
+    text: Artifact = column("the number in digits")
+
+
+class Square(Annotate[N, Squared]):
+    """Rejects multiples of `bad`, fails on `worse`, kills its process on `worst`; counts its work."""
+
+    bad: int = 0
+    worse: int = -1
+    worst: int = -1
+    wait_s: float = 0.0
+    count_in: str = ""  # a file to which each row worked on adds a line
+    place = frozenset({"wait_s", "count_in"})
+    needs = Needs(batch=2)
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Squared | Reject]:
+        for row in rows:
+            time.sleep(self.wait_s)
+            if self.count_in:
+                with open(self.count_in, "a") as file:
+                    file.write(f"{row.n}\n")
+            if row.n == self.worst:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if row.n == self.worse:
+                raise ValueError("this number is\nworse")
+            if self.bad and row.n % self.bad == 0:
+                yield Reject(f"{row.n} is a multiple of {self.bad}")
+                continue
+            half = None if row.n == 7 else row.n / 2
+            yield Squared(square=row.n**2, half=half, text=Artifact.of(str(row.n).encode(), ".txt"))
+
+
+class Piece(Row):
+    start: int = column("first", key=True)
+    length: int = column("how many", key=True)
+
+
+class Split(Expand[N, Piece]):
+    """n % 4 pieces of `length`."""
+
+    length: int = 2
+
+    def expand(self, row: N) -> Iterator[Piece]:
+        for i in range(row.n % 4):
+            yield Piece(start=i * self.length, length=self.length)
+
+
+class PieceOfSquare(Row):
+    id: str
+    square: int
+    start: int
+
+
+class Summed(Row):
+    total: int = column("sum over the group")
+    members: Artifact = column("the ids of the group")
+    rank: int = column("place in the group")
+
+
+class Sum(Survey[PieceOfSquare, Summed]):
+    """Groups by square modulo what was fitted from the totals."""
+
+    groups: int = 3
+    sample = 4
+
+    def tally(self, rows: Sequence[PieceOfSquare]) -> Mapping[str, int]:
+        return {"rows": len(rows), "squares": sum(r.square for r in rows)}
+
+    def fit(self, sample: Sequence[PieceOfSquare], totals: Mapping[str, int]) -> bytes:
+        return f"{self.groups} {totals['rows']} {len(sample)}".encode()
+
+    def assign(self, rows: Sequence[PieceOfSquare], fitted: bytes) -> Iterable[str]:
+        groups = int(fitted.split()[0])
+        return [f"g{row.square % groups}" for row in rows]
+
+    def settle(
+        self, group: str, rows: Sequence[PieceOfSquare], fitted: bytes
+    ) -> Iterable[Summed | Reject]:
+        members = Artifact.of("\n".join(r.id for r in rows).encode(), ".txt", name=f"groups/{group}.txt")
+        for rank, row in enumerate(rows):
+            if row.square == 9 and row.start == 0:
+                yield Reject("nine is not wanted")
+            else:
+                yield Summed(total=sum(r.square for r in rows), members=members, rank=rank)
+
+
+class Total(Row):
+    total: int
+
+
+class Model(Row):
+    weight: int = column("what was learned")
+    ranks: int = column("by how many ranks")
+
+
+class Learn(Launch[Total, Model]):
+    """Adds up the totals on every rank."""
+
+    def run(self, rows: Iterator[Total], work: Path) -> Model:
+        (work / os.environ["RANK"]).write_text("here")
+        return Model(weight=sum(r.total for r in rows), ranks=int(os.environ["WORLD_SIZE"]))
