@@ -1,0 +1,264 @@
+"""Decoding: frames of a video in presentation order, with exact times, and their pixels upright.
+
+Every failure that is the file's own is an `Unreadable`, whose message says what a user can understand.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.media.errors import Unreadable
+from stages.media.timecode import clock, seconds_of
+from stages.media.uri import local_path, open_uri
+
+if TYPE_CHECKING:
+    import av
+
+# Files that are playlists of other files (hls, concat, dash, image2) are not opened: a text file named
+# .mp4 must not make a worker read whatever its author names.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
+    "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
+)
+_COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers that carry no presentation times
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded frame. `pts` and `duration` count ticks of the video's time base."""
+
+    pts: int
+    duration: int
+    turns: int  # quarter turns counterclockwise that put the picture upright
+    raw: "av.VideoFrame"
+
+    def pixels(self, layout: str = "rgb24", width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
+        """The upright picture: uint8 [h w 3], or [h w] for the layout "gray".
+
+        Args:
+            layout: "rgb24", "bgr24" or "gray".
+            width, height: of the result; 0 keeps the coded size, not corrected for the sample aspect ratio.
+            how: swscale's interpolation, where the size changes: "AREA", "BILINEAR", "BICUBIC" …
+        """
+        across = (height, width) if self.turns % 2 else (width, height)
+        scaled = self.raw.reformat(across[0] or None, across[1] or None, layout, interpolation=how)
+        picture = scaled.to_ndarray()
+        return np.ascontiguousarray(np.rot90(picture, self.turns)) if self.turns else picture
+
+
+class Video:
+    """An open video: what its header says, and its frames. Made by `open_video`."""
+
+    def __init__(self, uri: str, threads: int) -> None:
+        self.uri, self.threads = uri, threads
+        self._open()
+        self.time_base = Fraction(self.stream.time_base)
+        self.coded_width_px, self.coded_height_px = self.stream.width, self.stream.height
+
+    @property
+    def fps(self) -> Fraction:
+        """The average frame rate that the header gives; 25 where it gives none."""
+        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
+            if rate and 0 < rate <= 1000:
+                return Fraction(rate)
+        return Fraction(25)
+
+    @property
+    def sample_aspect(self) -> Fraction:
+        """Width of a coded pixel over its height."""
+        aspect = self.stream.sample_aspect_ratio
+        return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+
+    def shown_size(self, turns: int) -> tuple[int, int]:
+        """Width and height in pixels as a player shows them: after sample aspect ratio and rotation."""
+        width, height = max(1, round(self.coded_width_px * self.sample_aspect)), self.coded_height_px
+        return (height, width) if turns % 2 else (width, height)
+
+    def frames(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Frame]:
+        """The frames with start_pts <= pts < end_pts, in order, pts strictly increasing.
+
+        A frame whose time is missing, or not after the one before, gets the time at which the
+        stream's rate puts it; a span of such a file is found by decoding from the beginning.
+
+        Raises:
+            Unreadable: decoding fails; the message says after what time.
+        """
+        after = start_pts
+        for frames in self._ways_to(start_pts):
+            try:
+                for frame in frames:
+                    if end_pts is not None and frame.pts >= end_pts:
+                        return
+                    if after is None or frame.pts >= after:
+                        yield frame
+                        after = frame.pts + 1
+                return
+            except _Untimed:
+                continue
+
+    def close(self) -> None:
+        """Let go of the file: a frame-threaded decoder left before its end hangs unless flushed first."""
+        for stream in self.container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.flush_buffers()
+        self.container.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> None:
+        self._fresh = True
+        self.container, self._file = _container(self.uri)
+        try:
+            self.stream = _video_stream(self.container)
+        except Unreadable:
+            self.close()
+            raise
+        context = self.stream.codec_context
+        context.thread_type = "FRAME" if self.threads > 1 else "NONE"
+        context.thread_count = self.threads
+
+    def _ways_to(self, pts: int | None) -> Iterator[Iterator[Frame]]:
+        """Runs of frames that hold the one at `pts`: from the key frame before it, or from the start."""
+        if pts is not None and self.container.format.name not in _COUNTED:
+            for margin_s in (0, 10):
+                frames = self._from(pts - round(margin_s / self.time_base))
+                try:
+                    first = next(frames, None)
+                except (_Untimed, Unreadable):
+                    continue
+                if first is not None and first.raw.key_frame and first.pts <= pts:
+                    yield chain((first,), frames)
+                    break
+        if not self._fresh:
+            self.close()
+            self._open()
+        yield self._decoded(repair=True)
+
+    def _from(self, pts: int) -> Iterator[Frame]:
+        """The frames from the last key frame at or before `pts` on."""
+        import av
+
+        self._fresh = False
+        try:
+            self.container.seek(pts, stream=self.stream)
+        except av.error.FFmpegError as error:
+            raise Unreadable("the file cannot be searched by time") from error
+        yield from self._decoded(repair=False)
+
+    def _decoded(self, repair: bool) -> Iterator[Frame]:
+        """All frames from here on; without `repair`, raises `_Untimed` at the first one that needs it."""
+        import av
+
+        self._fresh = False
+        step = 1 / (self.fps * self.time_base)
+        whole, origin, last = max(1, round(step)), self.stream.start_time or 0, None
+        counted = self.container.format.name in _COUNTED
+        try:
+            for number, raw in enumerate(self.container.decode(self.stream)):
+                pts = origin + round(number * step) if counted else raw.pts
+                if pts is None or (last is not None and pts <= last):
+                    if not repair:
+                        raise _Untimed
+                    pts = origin if last is None else last + whole
+                last = pts
+                yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw)
+        except av.error.FFmpegError as error:
+            if isinstance(error, OSError):  # the disk or the network, not the file
+                raise
+            done = (
+                "before the first frame"
+                if last is None
+                else f"after {clock(seconds_of(last, self.time_base))}"
+            )
+            raise Unreadable(f"decoding failed {done}: {error.strerror}") from error
+
+
+class _Untimed(Exception):
+    """A frame carries no usable time."""
+
+
+@contextmanager
+def open_video(uri: str, threads: int = 1) -> Iterator[Video]:
+    """Open the first video stream of a path or URL that is not a cover picture.
+
+    Args:
+        threads: of the decoder; the frames are the same for any number.
+
+    Raises:
+        Unreadable: the file is gone, empty, not a video, or has no video stream.
+    """
+    video = Video(uri, threads)
+    try:
+        yield video
+    finally:
+        video.close()
+
+
+def frames(
+    uri: str, start_pts: int | None = None, end_pts: int | None = None, *, threads: int = 1
+) -> Iterator[Frame]:
+    """The frames of a span of a video, found by seeking to the key frame before it; see `Video.frames`."""
+    with open_video(uri, threads) as video:
+        yield from video.frames(start_pts, end_pts)
+
+
+def _container(uri: str) -> tuple["av.container.InputContainer", Any]:
+    """The opened container, and the file object beneath it where the file is not of this machine."""
+    import av
+
+    path, opened = local_path(uri), None
+    try:
+        if path is not None:
+            if os.path.isfile(path) and os.path.getsize(path) == 0:
+                raise Unreadable("the file is empty")
+        else:
+            opened = open_uri(uri)
+        named = opened or f"file:{path}"
+        return av.open(named, options={"format_whitelist": _CONTAINERS}, metadata_errors="replace"), opened
+    except FileNotFoundError as error:
+        raise Unreadable("the file is gone") from error
+    except PermissionError as error:
+        raise Unreadable("the file may not be read: permission denied") from error
+    except IsADirectoryError as error:
+        raise Unreadable("this is a folder, not a file") from error
+    except (av.error.FFmpegError, EOFError) as error:
+        if isinstance(error, OSError) and not isinstance(error, EOFError):
+            raise
+        with open_uri(uri) as again:
+            raise Unreadable(_why_not(again.read(1 << 16))) from error
+
+
+def _why_not(head: bytes) -> str:
+    """Why a file that begins with `head` did not open, as far as its first bytes tell."""
+    if not head:
+        return "the file is empty"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "the file is cut short or damaged: an mp4 or mov without its index (moov)"
+    if not any(byte < 9 for byte in head[:4096]):
+        return "not a video: the file holds text"
+    return "not a video, or damaged at its beginning: no known container format"
+
+
+def _video_stream(container: "av.container.InputContainer") -> "av.VideoStream":
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    shown = [s for s in streams if not s.disposition & Disposition.attached_pic]
+    if not shown:
+        kinds = sorted({s.type for s in container.streams})
+        found = (
+            "only a cover picture" if streams else f"only {', '.join(kinds)}" if kinds else "nothing in it"
+        )
+        raise Unreadable(f"no video stream: {found}")
+    first = shown[0]
+    if first.codec_context is None:
+        raise Unreadable("no decoder for its video codec")
+    if not first.time_base or first.width < 1 or first.height < 1:
+        raise Unreadable("damaged: the video stream has no size or no time base")
+    return first
