@@ -1,0 +1,25 @@
+"""Five kinds of world; each seed paints another of its kind."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from stages.footage.world import World
+from stages.footage.worlds.fields import fields
+from stages.footage.worlds.hills import hills
+from stages.footage.worlds.room import room
+from stages.footage.worlds.sea import sea
+from stages.footage.worlds.town import town
+
+KINDS: dict[str, Callable[[np.random.Generator, int, int, str], World]] = {
+    "hills": hills,
+    "town": town,
+    "fields": fields,
+    "sea": sea,
+    "room": room,
+}
+
+
+def build(kind: str, rng: np.random.Generator, height: int, width: int, *, light: str = "noon") -> World:
+    """Paint a world of `kind` on a canvas of that many pixels. The same generator state paints the same world."""
+    return KINDS[kind](rng, height, width, light)

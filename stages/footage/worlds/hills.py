@@ -1,0 +1,76 @@
+"""Mountains in haze above a meadow with trees."""
+
+import numpy as np
+
+from stages.footage.texture import Colour, fractal, receding, ridge, tint
+from stages.footage.world import Layer, World, blend, solid, standing
+from stages.footage.worlds.sky import SKIES, lit, sky
+
+
+def hills(rng: np.random.Generator, height: int, width: int, light: str) -> World:
+    """Sky, two mountain ridges in haze, and a meadow with trees."""
+    layers = [Layer(solid(sky(rng, height, width, light)), nearness=0.1, drift=0.01)]
+    haze = np.array(SKIES[light][-1], np.float32)
+    rocks: tuple[tuple[Colour, ...], ...] = (
+        ((96, 84, 78), (134, 120, 112), (176, 168, 164)),
+        ((38, 62, 52), (54, 98, 84), (86, 138, 122)),
+    )
+    for number, (level, swing, veil) in enumerate(((0.36, 0.2, 0.5), (0.47, 0.13, 0.22))):
+        top = height * (level + swing * (0.5 - ridge(rng, width, coarse_px=height * 0.7)))
+        stone = fractal(rng, height, width, coarse_px=height / 7, roughness=0.68, octaves=8)
+        colour = lit(tint(stone, rocks[number]), light) * (1 - veil) + haze * veil
+        layers.append(Layer(solid(colour), standing(top, height), nearness=0.3 + 0.25 * number))
+    horizon = 0.56
+    meadow = height - round(height * horizon)
+    palette: tuple[tuple[Colour, ...], ...] = (
+        ((20, 58, 44), (44, 104, 84), (70, 150, 132), (110, 184, 178)),
+        ((36, 66, 84), (60, 112, 138), (86, 150, 182), (130, 190, 214)),
+        ((44, 60, 30), (70, 110, 62), (104, 148, 98), (168, 190, 156)),
+    )
+    grass = fractal(rng, meadow * 2, width, coarse_px=meadow / 2.5, roughness=0.72, octaves=9)
+    near = lit(tint(grass, palette[int(rng.integers(3))]), light)
+    colour = np.repeat(near[:1], height, axis=0)
+    colour[height - meadow :] = receding(near, meadow, width, nearness=3)
+    cover = standing(np.full(width, height * horizon) - 6 * ridge(rng, width, coarse_px=60), height)
+    plant_trees(rng, colour, cover, round(height * horizon), light)
+    layers.append(Layer(solid(colour), cover, nearness=1.0))
+    return World("hills", tuple(layers), horizon)
+
+
+def plant_trees(
+    rng: np.random.Generator, colour: np.ndarray, cover: np.ndarray, foot: int, light: str
+) -> None:
+    """Paint trees onto a layer, the far ones first: a trunk and a crown of noisy leaves lit from the upper left."""
+    import cv2
+
+    height, width = cover.shape
+    leaves = fractal(rng, height, width, coarse_px=height / 24, roughness=0.8, octaves=6)
+    crown = lit(tint(leaves, ((16, 40, 26), (34, 84, 56), (72, 134, 104))), light)
+    for depth in np.sort(rng.random(round(14 * width / height))):
+        x, y = float(rng.random() * width), foot + depth**2 * (height - foot) * 0.5
+        tall = height * (0.05 + 0.17 * depth) * (0.8 + 0.4 * float(rng.random()))
+        stem = np.zeros((height, width), np.uint8)
+        cv2.line(
+            stem,
+            (round(x), round(y)),
+            (round(x), round(y - tall)),
+            255,
+            max(1, round(tall / 14)),
+            cv2.LINE_AA,
+        )
+        blend(colour, cover, stem, np.array((30, 44, 58), np.float32))
+        crown_mask = np.zeros((height, width), np.uint8)
+        for _ in range(9):
+            dx, dy = rng.normal(0, 0.17, 2) * tall
+            spot = (round(x + dx), round(y - tall * 0.85 + dy))
+            cv2.circle(
+                crown_mask,
+                spot,
+                max(2, round(tall * (0.12 + 0.1 * float(rng.random())))),
+                255,
+                -1,
+                cv2.LINE_AA,
+            )
+        shift = np.roll(crown_mask, (round(tall / 9), round(tall / 9)), (0, 1))
+        blend(colour, cover, crown_mask, crown * 0.62)
+        blend(colour, cover, cv2.bitwise_and(crown_mask, cv2.bitwise_not(shift)), crown * 1.3)
