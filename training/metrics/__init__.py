@@ -1,0 +1,1 @@
+"""Metrics of pictures against the pictures they should be."""
