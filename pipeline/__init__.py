@@ -1,13 +1,30 @@
-"""Pipelines: what a stage is, how stages form a DAG, and how the DAG is run."""
+"""Pipelines: what a stage is, how stages form a DAG, and how the DAG is run.
 
-from pipeline.dag import Dag as Dag
-from pipeline.dag import Rows as Rows
-from pipeline.needs import Needs as Needs
-from pipeline.stage import Annotate as Annotate
-from pipeline.stage import Expand as Expand
-from pipeline.stage import Launch as Launch
-from pipeline.stage import Placed as Placed
-from pipeline.stage import Reject as Reject
-from pipeline.stage import Source as Source
-from pipeline.stage import Stage as Stage
-from pipeline.stage import Survey as Survey
+The names below are looked up when they are first used, so that `clipmill --help` imports none of them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.dag import Dag as Dag
+    from pipeline.dag import Rows as Rows
+    from pipeline.needs import Needs as Needs
+    from pipeline.stage import Annotate as Annotate
+    from pipeline.stage import Expand as Expand
+    from pipeline.stage import Launch as Launch
+    from pipeline.stage import Placed as Placed
+    from pipeline.stage import Reject as Reject
+    from pipeline.stage import Source as Source
+    from pipeline.stage import Stage as Stage
+    from pipeline.stage import Survey as Survey
+
+_STAGE = ("Annotate", "Expand", "Launch", "Placed", "Reject", "Source", "Stage", "Survey")
+_HOME = {"Dag": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
+_HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'pipeline' has no {name!r}")
+    return getattr(import_module(_HOME[name]), name)

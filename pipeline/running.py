@@ -1,0 +1,161 @@
+"""One run from beginning to end: take the store, plan, record, execute, check the books, report."""
+
+import json
+import time
+from dataclasses import dataclass
+
+from manifests.manifest import FORMAT, newer
+from manifests.store import Store
+from manifests.stores import open_store
+from pipeline.asking import Asked, safe
+from pipeline.dag import Dag
+from pipeline.executor import Executor, Watch
+from pipeline.history.funnel import Funnel, funnel_of, lines_of
+from pipeline.history.past import Past, past_of
+from pipeline.history.record import DONE, FAILED, STOPPED, Record, new_run
+from pipeline.lease import Lease
+from pipeline.plan import plan_of
+from pipeline.report.page import write_report
+from pipeline.schedule import Schedule
+
+FORMAT_FILE = "store.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        exit_code: 0 done; 1 done with rows set aside where that is asked to count; 130 stopped.
+        warnings: sentences for the user.
+        report: the path of the report, or "".
+    """
+
+    run: str
+    store: str
+    funnel: Funnel
+    warnings: tuple[str, ...]
+    exit_code: int
+    report: str = ""
+
+
+def carry_out(
+    dag: Dag,
+    store_url: str,
+    *,
+    executor: Executor,
+    watch: Watch,
+    asked: Asked,
+    force: bool = False,
+    strict: bool = False,
+) -> Outcome:
+    """Run a DAG in a store and leave a record of it.
+
+    Raises:
+        PlanError: the DAG cannot work as written.
+        StoreHeld: another run holds the store, and `force` is not given.
+        NewerFormat: the store was written by a newer clipmill.
+        StageFailed, StoreFull, BooksDoNotBalance: as the executor; what is finished is kept.
+    """
+    store = open_store(store_url)
+    check_format(store)
+    store.create(FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
+    run = new_run()
+    with Lease(store, run, force=force):
+        plan = plan_of(dag, store, run)
+        past, record, stopwatch = past_of(plan), Record(store, run), Stopwatch(watch)
+        record.begin(dag, past, asked)
+        try:
+            executor.run(plan, stopwatch)
+            funnel = funnel_of(past)
+        except KeyboardInterrupt:
+            return _stopped(past, record, stopwatch)
+        except Exception as error:
+            _failed(past, record, stopwatch, error)
+            raise
+        return _done(past, funnel, record, stopwatch, strict)
+
+
+def check_format(store: Store) -> None:
+    """See that this clipmill can read a store.
+
+    Raises:
+        NewerFormat: it was written by a newer one.
+    """
+    try:
+        seen = json.loads(store.read(FORMAT_FILE)).get("format", FORMAT)
+    except (FileNotFoundError, ValueError):
+        return
+    if seen > FORMAT:
+        raise newer(f"{store.url}/{FORMAT_FILE}", seen)
+
+
+class Stopwatch:
+    """A watch that hands on what it sees, and adds up how long each step kept workers busy."""
+
+    def __init__(self, inner: Watch) -> None:
+        self.inner = inner
+        self.busy_s: dict[str, float] = {}
+        self._busy: dict[str, int] = {}
+        self._seen = time.monotonic()
+
+    def look(self, schedule: Schedule) -> None:
+        now = time.monotonic()
+        for name, workers in self._busy.items():
+            self.busy_s[name] = self.busy_s.get(name, 0.0) + workers * (now - self._seen)
+        self._busy = {name: p.busy for name, p in schedule.steps.items() if p.busy}
+        self._seen = now
+        self.inner.look(schedule)
+
+
+def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool) -> Outcome:
+    warnings = _warnings(funnel)
+    record.end(DONE, funnel, stopwatch.busy_s)
+    report, told = _report(past, record)
+    for line in (*warnings, *told):
+        record.log(f"warning: {line}")
+    return Outcome(
+        run=record.run,
+        store=past.store.url,
+        funnel=funnel,
+        warnings=(*warnings, *told),
+        exit_code=1 if strict and funnel.rejected else 0,
+        report=report,
+    )
+
+
+def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
+    funnel = Funnel(lines_of(past))
+    record.end(STOPPED, funnel, stopwatch.busy_s)
+    return Outcome(
+        run=record.run,
+        store=past.store.url,
+        funnel=funnel,
+        warnings=("stopped; every finished part is kept",),
+        exit_code=130,
+    )
+
+
+def _failed(past: Past, record: Record, stopwatch: Stopwatch, error: Exception) -> None:
+    """Note why, as far as the store can still be written."""
+    try:
+        record.end(FAILED, None, stopwatch.busy_s, f"{type(error).__name__}: {error}")
+        _report(past, record)
+    except Exception as second:
+        error.add_note(f"and the end could not be recorded: {type(second).__name__}: {second}")
+
+
+def _report(past: Past, record: Record) -> tuple[str, tuple[str, ...]]:
+    """The path of the report; or why there is none, for a report is never worth a run."""
+    try:
+        return write_report(past), ()
+    except Exception as error:
+        return "", (f"the report could not be written: {type(error).__name__}: {safe(str(error))}",)
+
+
+def _warnings(funnel: Funnel) -> tuple[str, ...]:
+    if not funnel.rejected:
+        return ()
+    steps = ", ".join(f"{line.step} {line.rejected:,}" for line in funnel.lines if line.rejected)
+    rows = "row was" if funnel.rejected == 1 else "rows were"
+    return (f"{funnel.rejected:,} {rows} set aside with a reason ({steps}); the report lists them",)

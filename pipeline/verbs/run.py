@@ -1,0 +1,81 @@
+"""clipmill run: carry out a recipe in a store."""
+
+import json
+import signal
+import sys
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.asking import add_words, again, asked
+
+if TYPE_CHECKING:
+    from pipeline.executor import Executor
+    from pipeline.running import Outcome
+
+
+def add_verbs(verbs: Any) -> None:
+    parser = verbs.add_parser("run", help="run a recipe; go on from whatever is done already")
+    add_words(parser)
+    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
+    parser.add_argument(
+        "--ray-address", metavar="ADDR", help="a Ray cluster that runs already; also ray_address=ADDR"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="cores to use of this machine; 0: all"
+    )
+    parser.add_argument("--force", action="store_true", help="run even if another run holds the store")
+    parser.add_argument("--strict", action="store_true", help="end with 1 if any row was set aside")
+    parser.add_argument("--json", action="store_true", help="progress and outcome as lines of JSON")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors and warnings")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(act=run)
+
+
+def run(args: Namespace) -> int:
+    from pipeline.progress import watching
+    from pipeline.running import carry_out
+
+    wish = asked(args, args.words_typed)
+    dag = wish.dag()
+    signal.signal(signal.SIGTERM, _stop)
+    with watching("quiet" if args.quiet else "json" if args.json else "") as watch:
+        outcome = carry_out(
+            dag,
+            wish.store,
+            executor=_executor(args, wish.ray_address),
+            watch=watch,
+            asked=wish,
+            force=args.force,
+            strict=args.strict,
+        )
+    _tell(outcome, args)
+    return outcome.exit_code
+
+
+def _executor(args: Namespace, ray_address: str) -> "Executor":
+    if args.inline:
+        from pipeline.executors.inline import Inline
+
+        return Inline()
+    from pipeline.executors.on_ray import OnRay
+
+    return OnRay(address=ray_address or None, workers=args.workers)
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _tell(outcome: "Outcome", args: Namespace) -> None:
+    if args.json:
+        said = {"run": outcome.run, "store": outcome.store, "exit_code": outcome.exit_code}
+        more = {"warnings": outcome.warnings, "report": outcome.report, **outcome.funnel.plain()}
+        print(json.dumps({**said, **more}, ensure_ascii=False))
+    elif not args.quiet:
+        print(f"\n{outcome.funnel.table()}\n\nrun     {outcome.run}")
+        print(f"store   {outcome.store}")
+        print(f"report  {outcome.report}" if outcome.report else "")
+    for warning in outcome.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if outcome.exit_code == 130:
+        print(f"go on with: {again(args.words_typed)}", file=sys.stderr)
