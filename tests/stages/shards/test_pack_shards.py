@@ -1,0 +1,171 @@
+"""Shards hold every clip once, under its own key, in the same bytes each time, and any tar reader reads them."""
+
+import hashlib
+import io
+import json
+import random
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import webdataset
+
+from manifests import Artifact
+from manifests.stores.folder import FolderStore
+from pipeline import Reject
+from stages.media.decode import frames
+from stages.media.encode import write_mp4
+from stages.media.tar import LARGEST
+from stages.shards.pack_shards import CaptionedClip, Packed, PackShards
+from stages.shards.sample import samples_of
+
+WILD = "a red ball\x00 rolls \u202eback\u202c 🏐\n" + "and on " * 15_000
+
+
+def _clip(number: int, film: bytes | None = None, **said: Any) -> CaptionedClip:
+    content = film or random.Random(number).randbytes(1000 + 37 * number)
+    given: dict[str, Any] = {
+        "id": hashlib.sha256(str(number).encode()).hexdigest()[:20],
+        "source": f"day {number % 3}/camera.mp4",
+        "start_s": 2.0 * number,
+        "end_s": 2.0 * number + 2,
+        "caption": f"clip {number}",
+        "caption_by": "test",
+        "light_mean": 0.5,
+        "sharpness_median": 0.1 * number,
+        "motion_mean": 1.0,
+        "clip": Artifact.of(content, ".mp4"),
+        "clip_width_px": 1280,
+        "clip_height_px": 720,
+        "clip_frames": 50,
+        "clip_fps": 25.0,
+        "clip_duration_s": 2.0,
+    }
+    return CaptionedClip(**(given | said))
+
+
+def _packed(
+    stage: PackShards, rows: Sequence[CaptionedClip], parts: int, store: FolderStore
+) -> dict[str, Packed | Reject]:
+    """The answers by id, reached as the engine does, with the rows dealt over `parts` parts."""
+    dealt = [rows[i::parts] for i in range(parts)]
+    totals: dict[str, int] = {}
+    for part in dealt:
+        for name, value in stage.tally(part).items():
+            totals[name] = totals.get(name, 0) + value
+    fitted = stage.fit([], totals)
+    groups: dict[str, list[CaptionedClip]] = {}
+    for part in dealt:
+        for row, group in zip(part, stage.assign(part, fitted), strict=True):
+            groups.setdefault(group, []).append(row)
+    answers: dict[str, Packed | Reject] = {}
+    for group, members in groups.items():
+        members.sort(key=lambda row: row.id)
+        stored: dict[int, Artifact] = {}
+        for row, answer in zip(members, stage.settle(group, members, fitted), strict=True):
+            if isinstance(answer, Packed):
+                for artifact in (answer.shard, answer.shard_index):
+                    if id(artifact) not in stored:
+                        stored[id(artifact)] = artifact.stored(store, "pack")
+                shard, index = stored[id(answer.shard)], stored[id(answer.shard_index)]
+                answer = replace(answer, shard=shard, shard_index=index)
+            answers[row.id] = answer
+    return answers
+
+
+def _digests(store: FolderStore) -> dict[str, str]:
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in store.walk()}
+
+
+def test_order_and_parts_and_place_do_not_matter(tmp_path: Path) -> None:
+    rows = [_clip(i) for i in range(40)]
+    one, two = FolderStore(tmp_path / "one"), FolderStore(tmp_path / "deeper" / "two")
+    first = _packed(PackShards(shard_bytes=20_000), rows, 1, one)
+    shuffled = random.Random(3).sample(rows, len(rows))
+    second = _packed(PackShards(shard_bytes=20_000), shuffled, 3, two)
+    assert first == second
+    assert _digests(one) == _digests(two)
+    assert len([name for name in _digests(one) if name.endswith(".tar")]) > 1
+
+
+def test_every_clip_lies_in_its_shard_with_its_own_words(tmp_path: Path) -> None:
+    rows = [_clip(i, caption=WILD if i == 5 else f"clip {i}") for i in range(20)]
+    answers = _packed(PackShards(shard_bytes=10_000), rows, 2, FolderStore(tmp_path))
+    assert set(answers) == {row.id for row in rows}
+    shards = {a.shard.path: a for a in answers.values() if isinstance(a, Packed)}
+    found = {s.key: (path, s) for path, a in shards.items() for s in samples_of(a.shard, a.shard_index)}
+    assert len(found) == len(rows)
+    for row in rows:
+        path, sample = found[row.id]
+        answer = answers[row.id]
+        assert isinstance(answer, Packed)
+        assert (answer.shard.path, answer.shard_key) == (path, row.id)
+        assert sample.film == row.clip.read()
+        assert sample.caption == sample.facts["caption"] == row.caption.replace("\0", " ")
+        assert sample.facts["source"] == row.source
+        assert str(tmp_path) not in json.dumps(sample.facts)
+
+
+def test_a_shard_mixes_sources(tmp_path: Path) -> None:
+    rows = [_clip(i, source=f"{i // 20}.mp4") for i in range(60)]
+    answers = _packed(PackShards(), rows, 1, FolderStore(tmp_path))
+    [shard] = {(a.shard, a.shard_index) for a in answers.values() if isinstance(a, Packed)}
+    sources = [sample.facts["source"] for sample in samples_of(*shard)]
+    assert len(set(sources[:15])) == 3
+
+
+def test_tarfile_and_plain_webdataset_read_it(tmp_path: Path) -> None:
+    film = io.BytesIO()
+    write_mp4(film, (np.full((64, 64, 3), 20 * i, np.uint8) for i in range(10)), 25)
+    rows = [_clip(0, film.getvalue()), _clip(1)]
+    answers = _packed(PackShards(), rows, 1, FolderStore(tmp_path))
+    answer = answers[rows[0].id]
+    assert isinstance(answer, Packed)
+    tar = tmp_path / answer.shard.path
+    with tarfile.open(tar) as opened:
+        names = opened.getnames()
+    assert names == pq.read_table(tmp_path / answer.shard_index.path)["member"].to_pylist()
+    assert sorted(names) == sorted(f"{row.id}{end}" for row in rows for end in (".mp4", ".json", ".txt"))
+    with tar.open("rb") as stream:
+        members = webdataset.tariterators.tar_file_expander([{"url": tar.name, "stream": stream}])
+        samples = {s["__key__"]: s for s in webdataset.tariterators.group_by_keys(members)}
+    assert set(samples) == set(answers)
+    (tmp_path / "read.mp4").write_bytes(samples[rows[0].id]["mp4"])
+    assert len(list(frames(str(tmp_path / "read.mp4")))) == 10
+    assert json.loads(samples[rows[1].id]["json"])["caption"] == samples[rows[1].id]["txt"].decode()
+
+
+@pytest.mark.parametrize(
+    ("said", "bucket"),
+    [
+        ({}, "720p_16x9_33-64f"),
+        ({"clip_width_px": 608, "clip_height_px": 1080}, "480p_9x16_33-64f"),
+        ({"clip_width_px": 1440, "clip_height_px": 1080}, "1080p_4x3_33-64f"),
+        ({"clip_width_px": 100, "clip_height_px": 100}, "small_1x1_33-64f"),
+        ({"clip_width_px": 3000, "clip_height_px": 400}, "360p_16x9_33-64f"),
+        ({"clip_frames": 1}, "720p_16x9_1-32f"),
+        ({"clip_frames": 33, "clip_fps": 25.0}, "720p_16x9_1-32f"),  # 1.32 s: 31.68 at 24 per second
+        ({"clip_frames": 33, "clip_fps": 24.0}, "720p_16x9_33-64f"),
+        ({"clip_frames": 33, "clip_fps": 24000 / 1001}, "720p_16x9_33-64f"),
+        ({"clip_frames": 9000}, "720p_16x9_from257f"),
+    ],
+)
+def test_buckets(tmp_path: Path, said: dict[str, Any], bucket: str) -> None:
+    row = _clip(1, **said)
+    answer = _packed(PackShards(), [row], 1, FolderStore(tmp_path))[row.id]
+    assert isinstance(answer, Packed)
+    assert (answer.bucket, answer.shard.path) == (bucket, f"pack/shards/{bucket}/000000.tar")
+
+
+def test_a_clip_too_large_for_a_tar_is_set_aside_and_the_rest_packed(tmp_path: Path) -> None:
+    huge = _clip(0, clip=Artifact("huge.mp4", LARGEST + 1, "0" * 64))
+    answers = _packed(PackShards(shard_bytes=2 * LARGEST), [huge, _clip(1)], 1, FolderStore(tmp_path))
+    assert isinstance(answers[huge.id], Reject)
+    packed = answers[_clip(1).id]
+    assert isinstance(packed, Packed)
+    assert [s.key for s in samples_of(packed.shard, packed.shard_index)] == [_clip(1).id]
