@@ -1,0 +1,89 @@
+"""The Ray cluster under a run: the one at an address, or a local one for as long as the run lasts."""
+
+import importlib.util
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipeline.errors import PipelineError, PlanError
+from pipeline.plan import Plan
+
+_OURS = ("manifests", "pipeline", "stages", "training")
+
+
+@contextmanager
+def cluster(address: str | None, workers: int) -> Iterator[None]:
+    """Be connected to a cluster.
+
+    Raises:
+        PipelineError: there is no cluster at `address`.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if ray.is_initialized():
+        yield
+        return
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": paths}}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    try:
+        if address:
+            environment["py_modules"] = _packages()
+            ray.init(address=address, runtime_env=environment, **options)
+        else:
+            options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
+            ray.init(num_cpus=max(workers, os.cpu_count() or 1), runtime_env=environment, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise PipelineError(
+            f"no Ray cluster answers at {address}" if address else f"Ray could not be started: {error}",
+            remedy="start one with `ray start --head`, or leave ray_address away to use this machine",
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def nodes() -> dict[str, float]:
+    """The living nodes and their logical cores."""
+    return {str(node["NodeID"]): float(node["Resources"].get("CPU", 0.0)) for node in _living()}
+
+
+def check_room(plan: Plan) -> None:
+    """Fail before anything runs if no node can ever hold a worker of some step.
+
+    Raises:
+        PlanError: a step needs more GPUs or memory than any node has.
+    """
+    found = [node["Resources"] for node in _living()]
+    for step in plan:
+        needs = step.node.needs
+        wanted = {"GPU": needs.gpus, "memory": needs.memory_gb * 2**30}
+        for name, amount in wanted.items():
+            most = max((float(node.get(name, 0.0)) for node in found), default=0.0)
+            if amount > most:
+                unit = 2**30 if name == "memory" else 1
+                raise PlanError(
+                    f"step {step.name} needs {name} {amount / unit:g}; the largest node has {most / unit:g}",
+                    remedy="ask for less with `.on(…)`, or run on a cluster that has it",
+                )
+
+
+def _living() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
+def _packages() -> list[str]:
+    """The folders of our packages, which a cluster's machines need not have installed."""
+    found = []
+    for name in _OURS:
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:
+            found.append(str(Path(spec.origin).parent))
+    return found

@@ -1,0 +1,44 @@
+"""Launches go through Ray Train: it places the ranks and gives each its place among the others."""
+
+import traceback
+from typing import Any
+
+import ray
+
+from manifests.errors import ClipmillError
+from pipeline.executors.on_ray.pool import Failed
+from pipeline.kinds.launch import work_of
+from pipeline.plan import Plan
+from pipeline.task import Done, Task
+from pipeline.worker import Worker
+
+
+def start_launch(plan: Plan, plan_ref: Any, task: Task) -> Any:
+    """Start the program of a launch; the promise of its `Done`."""
+    return ray.remote(_launch).options(num_cpus=0, max_retries=0).remote(plan_ref, task)
+
+
+def _launch(plan: Plan, task: Task) -> Done | Failed:
+    from ray.train import RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    step = plan[task.step]
+    needs = step.node.needs
+    resources = {"CPU": min(1.0, needs.cpus), **({"GPU": needs.gpus} if needs.gpus else {})}
+    trainer = TorchTrainer(
+        _rank,
+        train_loop_config={"plan": plan, "task": task},
+        scaling_config=ScalingConfig(
+            num_workers=needs.ranks, use_gpu=bool(needs.gpus), resources_per_worker=resources
+        ),
+        run_config=RunConfig(name="ray_train", storage_path=str(work_of(plan, step))),
+    )
+    try:
+        trainer.fit()
+        return Worker(plan).do(task)  # the row stands: this only reads its books
+    except ClipmillError as error:
+        return Failed(error, traceback.format_exc())
+
+
+def _rank(config: dict[str, Any]) -> None:
+    Worker(config["plan"]).do(config["task"])
