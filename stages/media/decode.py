@@ -3,6 +3,7 @@
 Every failure that is the file's own is an `Unreadable`, whose message says what a user can understand.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,10 +47,16 @@ class Frame:
             width, height: of the result; 0 keeps the coded size, not corrected for the sample aspect ratio.
             how: swscale's interpolation, where the size changes: "AREA", "BILINEAR", "BICUBIC" …
         """
+        return np.rot90(self.borrowed(layout, width, height, how), self.turns).copy()
+
+    def borrowed(self, layout: str, width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
+        """As `pixels`, but not turned upright, and read-only memory of the decoder's: no copy is made."""
         across = (height, width) if self.turns % 2 else (width, height)
         scaled = self.raw.reformat(across[0] or None, across[1] or None, layout, interpolation=how)
-        picture = scaled.to_ndarray()
-        return np.ascontiguousarray(np.rot90(picture, self.turns)) if self.turns else picture
+        depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
+        strides = (plane.line_size, depth, 1)
+        picture = np.ndarray((scaled.height, scaled.width, depth), np.uint8, plane, strides=strides)
+        return picture[..., 0] if depth == 1 else picture
 
 
 class Video:
@@ -102,6 +109,21 @@ class Video:
             except _Untimed:
                 continue
 
+    def check_whole(self) -> None:
+        """Ask after the last frame whether the file held what its header says.
+
+        Raises:
+            Unreadable: more than a tenth is missing; a copy or a recording that broke off.
+        """
+        start_s, length_s = (self.container.start_time or 0) / 1e6, (self.container.duration or 0) / 1e6
+        reached_s = self._reached_s - start_s
+        if self._packets < 0.9 * (self.stream.frames or 0) - 3:
+            raise Unreadable(
+                f"the file is cut short: {self._packets} of {self.stream.frames} frames are there"
+            )
+        if reached_s < 0.9 * length_s - 1:
+            raise Unreadable(f"the file is cut short: it ends at {clock(reached_s)} of {clock(length_s)}")
+
     def close(self) -> None:
         """Let go of the file: a frame-threaded decoder left before its end hangs unless flushed first."""
         for stream in self.container.streams.video:
@@ -113,6 +135,7 @@ class Video:
 
     def _open(self) -> None:
         self._fresh = True
+        self._packets, self._reached_s = 0, 0.0  # of the stream; the end of the last packet of any stream
         self.container, self._file = _container(self.uri)
         try:
             self.stream = _video_stream(self.container)
@@ -160,7 +183,7 @@ class Video:
         whole, origin, last = max(1, round(step)), self.stream.start_time or 0, None
         counted = self.container.format.name in _COUNTED
         try:
-            for number, raw in enumerate(self.container.decode(self.stream)):
+            for number, raw in enumerate(self._raw()):
                 pts = origin + round(number * step) if counted else raw.pts
                 if pts is None or (last is not None and pts <= last):
                     if not repair:
@@ -169,14 +192,23 @@ class Video:
                 last = pts
                 yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw)
         except av.error.FFmpegError as error:
-            if isinstance(error, OSError):  # the disk or the network, not the file
-                raise
+            _raise_if_ours(error)
             done = (
                 "before the first frame"
                 if last is None
                 else f"after {clock(seconds_of(last, self.time_base))}"
             )
             raise Unreadable(f"decoding failed {done}: {error.strerror}") from error
+
+    def _raw(self) -> Iterator["av.VideoFrame"]:
+        for packet in self.container.demux():
+            if packet.stream is self.stream:
+                self._packets += 1
+                yield from packet.decode()  # type: ignore[misc]
+            if packet.pts is not None and packet.time_base:
+                self._reached_s = max(
+                    self._reached_s, float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                )
 
 
 class _Untimed(Exception):
@@ -227,11 +259,16 @@ def _container(uri: str) -> tuple["av.container.InputContainer", Any]:
         raise Unreadable("the file may not be read: permission denied") from error
     except IsADirectoryError as error:
         raise Unreadable("this is a folder, not a file") from error
-    except (av.error.FFmpegError, EOFError) as error:
-        if isinstance(error, OSError) and not isinstance(error, EOFError):
-            raise
+    except av.error.FFmpegError as error:
+        _raise_if_ours(error)
         with open_uri(uri) as again:
             raise Unreadable(_why_not(again.read(1 << 16))) from error
+
+
+def _raise_if_ours(error: Exception) -> None:
+    """Raise what this machine lacks; all else that FFmpeg says is about the file."""
+    if getattr(error, "errno", 0) in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+        raise error
 
 
 def _why_not(head: bytes) -> str:
