@@ -39,7 +39,7 @@ class Camera:
     amount: float = 0.0
 
     def pose(self, time_s: float, duration_s: float) -> Pose:
-        """The pose at that time of a shot; the path is centred, so that the middle of the world is seen midway."""
+        """The pose at that time of a shot; midway, the middle of the world is seen."""
         way = self.amount * (time_s - duration_s / 2)
         match self.motion:
             case "fixed":

@@ -6,13 +6,15 @@ Twelve films (see `films.py` for the shots of each) and three files that are non
     empty          empty.mp4: no bytes
     not_a_video    not_a_video.mp4: a text
 
-Each is drawn alone with the bytes that it has in the whole set. "rotated" and "brief" are the quickest.
+A film drawn alone has the bytes that it has in the whole set. "rotated" and "brief" are drawn in under a second.
 """
 
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stages.footage.films import FILMS
 from stages.footage.truth import Truth, text_of
@@ -33,10 +35,11 @@ def names() -> tuple[str, ...]:
 def draw(
     folder: Path | str, *, seed: int = 7, films: Sequence[str] | None = None, processes: int = 1
 ) -> list[Path]:
-    """Write the chosen films, or all, into a folder, each with NAME.json beside it; gives the paths of the videos.
+    """Write the chosen films, or all, into a folder, each with NAME.json beside it; gives the videos' paths.
 
-    With `processes` > 1 films are drawn side by side, to the same bytes (call it under `if __name__ == "__main__"` then:
-    the processes are spawned). Files of those names are replaced. Raises ValueError for a name that is not one of `names()`.
+    With `processes` > 1 films are drawn side by side, to the same bytes; the processes are spawned, so a
+    script calls it under `if __name__ == "__main__"`. Files of those names are replaced. Raises ValueError for
+    a name that is not one of `names()`.
     """
     chosen = tuple(names() if films is None else films)
     unknown = [name for name in chosen if name not in names()]
@@ -46,9 +49,16 @@ def draw(
     target.mkdir(parents=True, exist_ok=True)
     if processes == 1 or len(chosen) == 1:
         return [_draw_one(name, str(target), seed) for name in chosen]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_alone) as pool:
         waiting = [pool.submit(_draw_one, name, str(target), seed) for name in chosen]
         return [one.result() for one in waiting]
+
+
+def _alone() -> None:
+    """Keep OpenCV to this process's own core: the films are what runs side by side."""
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 def _draw_one(name: str, folder: str, seed: int) -> Path:
@@ -59,8 +69,6 @@ def _draw_one(name: str, folder: str, seed: int) -> Path:
 
 
 def _film(name: str, folder: Path, seed: int) -> Truth:
-    import zlib
-
     import numpy as np
 
     from stages.footage.record import murmur, record
@@ -84,8 +92,6 @@ def _film(name: str, folder: Path, seed: int) -> Truth:
 
 
 def _bad(name: str, folder: Path, seed: int) -> Truth:
-    from tempfile import TemporaryDirectory
-
     file, reason = BAD[name]
     data = {"empty": b"", "not_a_video": TEXT.encode()}.get(name)
     if data is None:

@@ -15,7 +15,10 @@ BLACK, WHITE = 16, 235
 
 @dataclass(frozen=True)
 class Join:
-    """How a shot follows the one before it. `mixed`: frames of a dissolve, or of each half of a fade; `hold`: plain ones between."""
+    """How a shot follows the one before it.
+
+    `mixed`: frames of a dissolve, or of each half of a fade; `hold`: plain frames between the halves.
+    """
 
     kind: str = "cut"
     mixed: int = 0
@@ -35,8 +38,9 @@ class Flash:
 class Film:
     """What to draw and how to store it.
 
-    `joins[i]` leads to `shots[i + 1]`; missing ones are cuts. `size` is width and height as shown; `drawn` the larger size at
-    which the pictures are made before they are shrunk. `twins` links a shot to its equal in a film of that file name.
+    `joins[i]` leads to `shots[i + 1]`; missing ones are cuts. `size` is width and height as shown, `drawn`
+    the larger size at which the pictures are made before they are shrunk. `twins` says which shot equals
+    which shot of another file.
     """
 
     name: str
@@ -47,7 +51,7 @@ class Film:
     size: tuple[int, int] = (640, 360)
     drawn: tuple[int, int] | None = None
     fps: Fraction = Fraction(24)
-    crf: int = 23
+    crf: int = 24
     rotation_deg: int = 0
     variable_rate: bool = False
     has_audio: bool = False
@@ -58,7 +62,7 @@ class Film:
         return self.joins[shot - 1] if 0 < shot <= len(self.joins) else Join()
 
     def starts(self) -> list[int]:
-        """The frame at which each shot's own first frame stands, mixed or not; and, last, the number of frames."""
+        """Where each shot's own first frame stands, mixed or not; and, last, the number of frames."""
         out = [0]
         for number, shot in enumerate(self.shots):
             after = self.join(number + 1)
@@ -71,7 +75,7 @@ class Film:
         return 1 / (self.fps * (3 if self.variable_rate else 1))
 
     def ticks(self) -> list[int]:
-        """When each frame is shown: as a telephone films, late now and then, and at half the rate in poor light."""
+        """When each frame is shown: as telephones film, some late, and half as many in poor light."""
         frames = self.starts()[-1]
         if not self.variable_rate:
             return list(range(frames))
@@ -108,7 +112,7 @@ class Film:
                     objects=things,
                     defects=tuple(defects),
                     duplicate_of=twin,
-                    good=long and not defects,
+                    good=long and not defects and twin is None,
                 )
             )
         return Truth(

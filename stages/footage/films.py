@@ -1,9 +1,9 @@
 """The films of the demo: which shots, in which order, with which faults.
 
-cuts           Cuts.mp4: five good shots, hard cuts, one flash
-camera         camera.mp4: pan, tilt, zoom, roll, shake, travel, and a fixed camera: one shot each, hard cuts
-gradual        "Übergänge – été.mp4": a dissolve, a fade through black, a fade through white (29.97 frames per second)
-quality        quality.mp4: a good shot, a still slide, a dark shot, a blurred one, a letterboxed one, one that freezes
+cuts           cuts.mp4: five good shots, hard cuts, one flash
+camera         camera.mp4: a shot each of pan, tilt, zoom, roll, shake, travel and a fixed camera; hard cuts
+gradual        "Übergänge – été.mp4": a dissolve, a fade to black, a fade to white; 29.97 frames per second
+quality        quality.mp4: a good shot, a still slide, a dark, a blurred, a letterboxed one, one that freezes
 words          "<b>&.mp4": a shot with lines of speech, one with a maker's mark
 twin_large     twin_large.mp4: two shots at 1280 × 720
 twin_small     twin_small.mp4: the first of those again at 640 × 360 and a low bit rate
@@ -144,7 +144,7 @@ TWIN_LARGE = Film(
     "twin_large.mp4",
     (TWIN, Shot("twin_large 1", "hills", 50, Camera("pan", -0.16), "grey", flock(52))),
     size=(1280, 720),
-    crf=21,
+    crf=22,
 )
 TWIN_SMALL = Film(
     "twin_small",
@@ -210,7 +210,7 @@ LONG = Film(
         ),
     ),
     fps=Fraction(15),
-    crf=25,
+    crf=26,
 )
 
 BRIEF = Film(

@@ -9,7 +9,8 @@ import numpy as np
 
 from stages.footage.shot import Frame
 
-TURNS = {  # the matrix of a track header, row by row, for a picture to be shown turned clockwise (ISO/IEC 14496-12, 8.3.2)
+# a b u c d v of a track header's matrix, to show a picture turned clockwise (ISO/IEC 14496-12, 8.3.2)
+TURNS = {
     90: (0, 1, 0, -1, 0, 0),
     180: (-1, 0, 0, 0, -1, 0),
     270: (0, -1, 0, 1, 0, 0),
@@ -29,10 +30,10 @@ def record(
     rotation_deg: int = 0,
     sound: np.ndarray | None = None,
 ) -> None:
-    """Encode frames shown at `ticks` (in units of `tick_s`) with x264 on one thread, and `sound` [samples] in -1..1 with AAC.
+    """Encode frames shown at `ticks` (units of `tick_s`) with x264, and `sound` [samples] in -1..1 with AAC.
 
-    A film to be shown turned is stored turned back, with the turn in its track header. Nothing written depends on the
-    clock, the machine's name or the number of its cores.
+    A film to be shown turned is stored turned back, with the turn in its track header. x264 runs on one
+    thread, and nothing written depends on the clock or the number of cores.
     """
     import av
 
@@ -40,7 +41,7 @@ def record(
     with av.open(str(path), "w", format="mp4", options={"fflags": "+bitexact"}) as file:
         stream = file.add_stream("libx264", rate=fps)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "g": "48"}
+        stream.options = {"crf": str(crf), "preset": "superfast", "threads": "1", "g": "48"}
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = tick_s
         voice = None
@@ -76,7 +77,7 @@ def _turned(frame: Frame, rotation_deg: int) -> Frame:
 
 
 def _with_turn(data: bytes, rotation_deg: int) -> bytes:
-    """The file with the turn in the matrix of its first track header: nine numbers of 16.16 (the third of a row 2.30)."""
+    """The file with the turn in its first track header: nine numbers of 16.16 (the third of a row 2.30)."""
     at = data.index(b"tkhd") + 4
     version = data[at]
     matrix = at + (52 if version == 1 else 40)

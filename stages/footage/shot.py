@@ -48,25 +48,32 @@ class Shot:
             yield "subtitles", line.start, line.end
 
     def draw(self, size: tuple[int, int], times_s: Sequence[float], seed: int) -> Iterator[Frame]:
-        """The frames at those times (seconds from the shot's start) for a picture of width and height `size`."""
+        """The frames at those times (seconds from the shot's start), of width and height `size`."""
         width, height = size
         rng = np.random.default_rng([seed, zlib.crc32(self.take.encode())])
         if self.still:
             yield from [planes(slide(rng, width, height))] * len(times_s)
             return
         lens = Lens(rng, width, height, dark=self.dark, soft=self.blurred, boxed=self.letterboxed)
-        last_s = times_s[-1]
-        world = self.paint_world(rng, width, height, last_s)
+        moments = self.moments(times_s)
+        world = self.paint_world(rng, width, height, moments[-1])
         frame: Frame | None = None
-        for number, time_s in enumerate(times_s):
-            stopped = self.frozen is not None and self.frozen[0] < number < self.frozen[1]
-            if frame is None or not stopped:
-                pose = self.camera.pose(time_s, last_s)
+        for number, time_s in enumerate(moments):
+            if frame is None or time_s > moments[number - 1]:
+                pose = self.camera.pose(time_s, moments[-1])
                 picture = view(world, pose, width, height, time_s)
                 for thing in self.things:
                     thing.paint(picture, pose, time_s)
                 frame = lens.expose(self.write_over(picture, number), time_s)
             yield frame
+
+    def moments(self, times_s: Sequence[float]) -> list[float]:
+        """The world's time at each frame: it stops where the shot is frozen, and goes on from there."""
+        if self.frozen is None:
+            return list(times_s)
+        first, last = self.frozen[0], self.frozen[1] - 1
+        lost_s = times_s[last] - times_s[first]
+        return [*times_s[:first], *[times_s[first]] * (last - first), *(t - lost_s for t in times_s[last:])]
 
     def paint_world(self, rng: np.random.Generator, width: int, height: int, last_s: float) -> World:
         """A world as large as this camera's way asks for."""
@@ -92,25 +99,29 @@ def view(world: World, pose: Pose, width: int, height: int, time_s: float) -> np
 
     canvas_height, canvas_width = world.size
     cosine, sine = math.cos(pose.roll) / pose.zoom, math.sin(pose.roll) / pose.zoom
-    seen: np.ndarray | None = None
-    for layer in world.layers:
-        slide_share = 1 - pose.depth * (1 - layer.nearness)
-        x = canvas_width / 2 + height * (pose.x * slide_share - layer.drift * time_s)
-        y = canvas_height / 2 + height * pose.y * slide_share
-        warp = np.array(
-            [
-                [cosine, -sine, x - cosine * width / 2 + sine * height / 2],
-                [sine, cosine, y - sine * width / 2 - cosine * height / 2],
-            ]
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    seen, foot, sheets = np.empty((height, width, 3), np.uint8), height, []
+    for layer in reversed(world.layers):  # near to far: what lies behind a solid sheet is not drawn
+        share = 1 - pose.depth * (1 - layer.nearness)
+        x = canvas_width / 2 + height * (pose.x * share - layer.drift * time_s)
+        y = canvas_height / 2 + height * pose.y * share
+        x, y = x - cosine * width / 2 + sine * height / 2, y - sine * width / 2 - cosine * height / 2
+        first, solid = layer.rows
+        top = math.floor((first - 1 - y - max(0, sine * width)) / cosine)
+        sheets.append((layer, x, y, max(0, top) if first else 0, foot))
+        foot = (
+            min(foot, max(0, math.ceil((solid + 1 - y - min(0, sine * width)) / cosine))) if solid else foot
         )
-        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REFLECT_101}
-        colour = cv2.warpAffine(layer.colour, warp, (width, height), **how)
-        if seen is None or layer.cover is None:
-            seen = colour
-        else:
-            cover = cv2.warpAffine(layer.cover, warp, (width, height), **how)
-            seen = cv2.blendLinear(colour, seen, cover, 1 - cover)
-    assert seen is not None
+    for layer, x, y, top, end in reversed(sheets):
+        if top >= end:
+            continue
+        warp = np.array([[cosine, -sine, x - sine * top], [sine, cosine, y + cosine * top]])
+        rows, size = slice(top, end), (width, end - top)
+        colour = cv2.warpAffine(layer.colour, warp, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
+        if layer.cover is not None:
+            cover = cv2.warpAffine(layer.cover, warp, size, flags=how, borderMode=cv2.BORDER_REFLECT_101)
+            colour = cv2.blendLinear(colour, np.ascontiguousarray(seen[rows]), cover, 1 - cover)
+        seen[rows] = colour
     return seen
 
 
@@ -126,7 +137,8 @@ class Lens:
         self.falloff = (1 - 0.11 * (rows**2 + columns**2)).astype(np.float32)
         self.swell = float(self.rng.uniform(0, 2 * math.pi))
         strength = 0.7 if soft else 1.7
-        self.grain = np.rint(self.rng.normal(0, strength, (4, height + 32, width + 32))).astype(np.int16)
+        self.grain = self.rng.standard_normal((4, height + 32, width + 32), np.float32)
+        self.grain = np.rint(self.grain * np.float32(strength)).astype(np.int16)
 
     def expose(self, picture: np.ndarray, time_s: float) -> Frame:
         """The frame that the camera would record of a picture [h w 3]."""

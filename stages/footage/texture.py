@@ -1,6 +1,7 @@
 """Fractal noise: the stuff that skies, meadows, walls and water are made of.
 
-Value noise summed over octaves, each twice as fine and weaker by a fixed share (Perlin, "An Image Synthesizer", 1985).
+Value noise summed over octaves, each twice as fine and weaker by a fixed share (Perlin, "An Image
+Synthesizer", 1985).
 All pictures here are float32 in 0..1, [h w], or colours in blue, green, red order, 0..255, [h w 3].
 """
 
@@ -49,7 +50,7 @@ def ridge(
 
 
 def tint(picture: Picture, stops: tuple[Colour, ...]) -> Picture:
-    """Colours for a picture in 0..1: `stops` are laid evenly over 0..1 and mixed between. Gives [h w 3], float32."""
+    """Colours for a picture in 0..1: `stops` lie evenly over 0..1, mixed between. Gives [h w 3] float32."""
     at = np.linspace(0, 1, len(stops), dtype=np.float32)
     table = np.stack(
         [np.interp(np.linspace(0, 1, 256), at, channel) for channel in np.array(stops).T], axis=1
@@ -64,7 +65,7 @@ def slope(height: int, width: int) -> Picture:
 
 
 def receding(texture: Picture, height: int, width: int, *, nearness: float = 6.0) -> Picture:
-    """The texture laid flat to the horizon: fine and squeezed at the top edge, coarse at the bottom, [height width ...]."""
+    """The texture laid flat to the horizon, [height width ...]: squeezed at the top, coarse at the bottom."""
     import cv2
 
     source_height, source_width = texture.shape[:2]

@@ -16,7 +16,7 @@ SIDE = 128  # pixels of a sprite's edge
 
 @dataclass(frozen=True)
 class Thing:
-    """One thing on a straight way. Lengths in frame heights, from the middle of the world, to the right and down."""
+    """One thing on a straight way; lengths in frame heights from the middle of the world, right and down."""
 
     kind: str
     x: float

@@ -1,12 +1,13 @@
-"""What is known about a film: its boundaries, its shots, what is wrong with them; read from and written to NAME.json.
+"""What is known about a film, its boundaries, its shots and their faults: read from NAME.json.
 
 All frame numbers count decoded frames from 0 in the order shown; spans are half open. The JSON of a film:
 
     video       file name; NAME.json stands beside it
     frames, fps ("25", "30000/1001"), size ([width, height] as shown, in pixels)
     cuts        [{frame, kind}]              first frame of the new shot; kind cut | jump
-    graduals    [{start, end, kind}]         first mixed frame, first clean frame; kind dissolve | fade_black | fade_white | wipe
-    negatives   [{frame, len, kind}]         no boundaries: flash | overlay (a line of speech that comes and goes)
+    graduals    [{start, end, kind}]         first mixed frame, first clean one;
+                                             kind dissolve | fade_black | fade_white | wipe
+    negatives   [{frame, len, kind}]         no boundaries: flash | overlay (words that come and go)
     ignore      [[first, last]]              where a boundary is neither right nor wrong
     shots       [{start, end, world, camera: {motion, amount, unit}, objects: [kind], good,
                   defects: [{kind, start, end}], duplicate_of: {video, shot} or null}]
@@ -15,8 +16,9 @@ All frame numbers count decoded frames from 0 in the order shown; spans are half
     times_s     only where the rate varies: when each frame is shown, seconds from the first
     reject      null, or why no decoder can read the file: truncated | empty | not a video
 
-`shots` holds clean frames only; mixed ones belong to no shot. Films scored by others may leave out all but video, frames,
-cuts, graduals and negatives, and write a shot as [start, end, source, …].
+`shots` holds clean frames only; mixed ones belong to no shot. `good` says: at least 2 s, without a defect, and
+no duplicate of another. Other films' truths may leave out all but video, frames, cuts, graduals and negatives,
+and write a shot as [start, end, source, …].
 """
 
 import json
@@ -104,7 +106,7 @@ def truth_of(record: dict[str, Any]) -> Truth:
         video=record["video"],
         frames=record["frames"],
         fps=record.get("fps", ""),
-        size=tuple(record.get("size", (0, 0))),  # type: ignore[arg-type]
+        size=tuple(record.get("size", (0, 0))),
         cuts=tuple(Cut(cut["frame"], cut["kind"]) for cut in record.get("cuts", ())),
         graduals=_spans(record.get("graduals", ())),
         negatives=tuple(

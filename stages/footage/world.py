@@ -1,16 +1,18 @@
 """A world: painted layers, far to near, large enough for a camera to wander over."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One painted sheet. `colour` is [h w 3] uint8 (blue, green, red); `cover` is [h w] float32 in 0..1, None where solid.
+    """One painted sheet.
 
-    `nearness` says how far the sheet slides when the camera travels (0: as the sky, 1: as the ground at its feet);
-    `drift` is the wind on it, in frame heights per second.
+    `colour` is [h w 3] uint8 (blue, green, red); `cover` is [h w] float32 in 0..1, None where all is solid.
+    `nearness` says how far the sheet slides when the camera travels (0: as the sky, 1: as the ground at its
+    feet); `drift` is the wind on it, in frame heights per second.
     """
 
     colour: np.ndarray
@@ -18,14 +20,22 @@ class Layer:
     nearness: float = 1.0
     drift: float = 0.0
 
+    @cached_property
+    def rows(self) -> tuple[int, int]:
+        """The first row with anything on it, and the first from which on all is solid."""
+        height = self.colour.shape[0]
+        if self.cover is None:
+            return 0, 0
+        some, full = self.cover.max(axis=1) > 0, self.cover.min(axis=1) >= 1
+        return int(some.argmax()) if some.any() else height, height - int((~full[::-1]).argmax())
+
 
 @dataclass(frozen=True)
 class World:
-    """Layers of one size; `horizon` is the height of the line where things stand, as a share of the canvas."""
+    """Layers of one size, the farthest first and solid."""
 
     kind: str
     layers: tuple[Layer, ...]
-    horizon: float
 
     @property
     def size(self) -> tuple[int, int]:

@@ -21,5 +21,5 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int, str], World]] = {
 
 
 def build(kind: str, rng: np.random.Generator, height: int, width: int, *, light: str = "noon") -> World:
-    """Paint a world of `kind` on a canvas of that many pixels. The same generator state paints the same world."""
+    """Paint a world of `kind` on a canvas of that many pixels; the generator alone decides which."""
     return KINDS[kind](rng, height, width, light)

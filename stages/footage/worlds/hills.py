@@ -26,51 +26,42 @@ def hills(rng: np.random.Generator, height: int, width: int, light: str) -> Worl
         ((20, 58, 44), (44, 104, 84), (70, 150, 132), (110, 184, 178)),
         ((36, 66, 84), (60, 112, 138), (86, 150, 182), (130, 190, 214)),
         ((44, 60, 30), (70, 110, 62), (104, 148, 98), (168, 190, 156)),
+        ((150, 146, 140), (196, 192, 188), (222, 218, 214), (244, 242, 240)),
     )
     grass = fractal(rng, meadow * 2, width, coarse_px=meadow / 2.5, roughness=0.72, octaves=9)
-    near = lit(tint(grass, palette[int(rng.integers(3))]), light)
+    near = lit(tint(grass, palette[int(rng.integers(len(palette)))]), light)
     colour = np.repeat(near[:1], height, axis=0)
     colour[height - meadow :] = receding(near, meadow, width, nearness=3)
     cover = standing(np.full(width, height * horizon) - 6 * ridge(rng, width, coarse_px=60), height)
     plant_trees(rng, colour, cover, round(height * horizon), light)
     layers.append(Layer(solid(colour), cover, nearness=1.0))
-    return World("hills", tuple(layers), horizon)
+    return World("hills", tuple(layers))
 
 
 def plant_trees(
     rng: np.random.Generator, colour: np.ndarray, cover: np.ndarray, foot: int, light: str
 ) -> None:
-    """Paint trees onto a layer, the far ones first: a trunk and a crown of noisy leaves lit from the upper left."""
+    """Paint trees onto a layer, the far ones first: a trunk, and a crown lit from the upper left."""
     import cv2
 
     height, width = cover.shape
     leaves = fractal(rng, height, width, coarse_px=height / 24, roughness=0.8, octaves=6)
     crown = lit(tint(leaves, ((16, 40, 26), (34, 84, 56), (72, 134, 104))), light)
     for depth in np.sort(rng.random(round(14 * width / height))):
-        x, y = float(rng.random() * width), foot + depth**2 * (height - foot) * 0.5
         tall = height * (0.05 + 0.17 * depth) * (0.8 + 0.4 * float(rng.random()))
-        stem = np.zeros((height, width), np.uint8)
-        cv2.line(
-            stem,
-            (round(x), round(y)),
-            (round(x), round(y - tall)),
-            255,
-            max(1, round(tall / 14)),
-            cv2.LINE_AA,
-        )
-        blend(colour, cover, stem, np.array((30, 44, 58), np.float32))
-        crown_mask = np.zeros((height, width), np.uint8)
+        side = 2 * round(tall)
+        left = int(rng.integers(0, width - side))
+        ground = round(foot + depth**2 * (height - foot) * 0.5)
+        box = np.s_[ground - round(1.5 * tall) : ground + round(0.5 * tall), left : left + side]
+        stem, leafy = np.zeros((2, *cover[box].shape), np.uint8)
+        middle, top = (side // 2, round(1.5 * tall)), (side // 2, round(0.5 * tall))
+        cv2.line(stem, middle, top, 255, max(1, round(tall / 14)), cv2.LINE_AA)
+        blend(colour[box], cover[box], stem, np.array((30, 44, 58), np.float32))
         for _ in range(9):
-            dx, dy = rng.normal(0, 0.17, 2) * tall
-            spot = (round(x + dx), round(y - tall * 0.85 + dy))
-            cv2.circle(
-                crown_mask,
-                spot,
-                max(2, round(tall * (0.12 + 0.1 * float(rng.random())))),
-                255,
-                -1,
-                cv2.LINE_AA,
-            )
-        shift = np.roll(crown_mask, (round(tall / 9), round(tall / 9)), (0, 1))
-        blend(colour, cover, crown_mask, crown * 0.62)
-        blend(colour, cover, cv2.bitwise_and(crown_mask, cv2.bitwise_not(shift)), crown * 1.3)
+            dx, dy = rng.normal(0, 0.13, 2).clip(-0.22, 0.22) * tall
+            reach = max(2, round(tall * (0.12 + 0.1 * float(rng.random()))))
+            cv2.circle(leafy, (round(side / 2 + dx), round(0.65 * tall + dy)), reach, 255, -1, cv2.LINE_AA)
+        shift = np.roll(leafy, (round(tall / 9), round(tall / 9)), (0, 1))
+        blend(colour[box], cover[box], leafy, crown[box] * 0.62)
+        lit_side = cv2.bitwise_and(leafy, cv2.bitwise_not(shift))
+        blend(colour[box], cover[box], lit_side, crown[box] * 1.3)

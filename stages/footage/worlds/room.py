@@ -32,7 +32,7 @@ def room(rng: np.random.Generator, height: int, width: int, light: str) -> World
     colour[foot - height // 40 : foot] = (196, 202, 206)
     glow = cv2.resize(rng.random((3, 6), dtype=np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     colour *= (0.72 + 0.5 * np.clip(glow, 0, 1))[..., None]
-    return World("room", (Layer(solid(lit(colour, light))),), 0.72)
+    return World("room", (Layer(solid(lit(colour, light))),))
 
 
 def picture(rng: np.random.Generator, colour: np.ndarray, left: int, top: int, wide: int, tall: int) -> None:

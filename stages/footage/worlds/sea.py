@@ -32,4 +32,4 @@ def sea(rng: np.random.Generator, height: int, width: int, light: str) -> World:
         cover = np.zeros((height, width), np.float32)
         cover[foot:] = 1 if share is None else np.clip((wave - 0.5) * 3, 0, share)
         layers.append(Layer(solid(lit(colour, light)), cover, nearness=0.9, drift=drift))
-    return World("sea", tuple(layers), horizon + 0.1)
+    return World("sea", tuple(layers))

@@ -38,7 +38,7 @@ def town(rng: np.random.Generator, height: int, width: int, light: str) -> World
     cover = np.zeros((height, width), np.float32)
     cover[foot:] = 1
     layers.append(Layer(solid(lit(colour, light)), cover, nearness=1.0))
-    return World("town", tuple(layers), horizon + 0.08)
+    return World("town", tuple(layers))
 
 
 def house(
