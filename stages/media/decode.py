@@ -3,30 +3,22 @@
 Every failure that is the file's own is an `Unreadable`, whose message says what a user can understand.
 """
 
-import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.media.container import open_container, raise_if_ours, shown_stream
 from stages.media.errors import Unreadable
 from stages.media.timecode import clock, seconds_of
-from stages.media.uri import local_path, open_uri
 
 if TYPE_CHECKING:
     import av
 
-# Files that are playlists of other files (hls, concat, dash, image2) are not opened: a text file named
-# .mp4 must not make a worker read whatever its author names.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
-    "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
-)
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers that carry no presentation times
 
 
@@ -136,9 +128,9 @@ class Video:
     def _open(self) -> None:
         self._fresh = True
         self._packets, self._reached_s = 0, 0.0  # of the stream; the end of the last packet of any stream
-        self.container, self._file = _container(self.uri)
+        self.container, self._file = open_container(self.uri)
         try:
-            self.stream = _video_stream(self.container)
+            self.stream = shown_stream(self.container)
         except Unreadable:
             self.close()
             raise
@@ -192,7 +184,7 @@ class Video:
                 last = pts
                 yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw)
         except av.error.FFmpegError as error:
-            _raise_if_ours(error)
+            raise_if_ours(error)
             done = (
                 "before the first frame"
                 if last is None
@@ -238,64 +230,3 @@ def frames(
     """The frames of a span of a video, found by seeking to the key frame before it; see `Video.frames`."""
     with open_video(uri, threads) as video:
         yield from video.frames(start_pts, end_pts)
-
-
-def _container(uri: str) -> tuple["av.container.InputContainer", Any]:
-    """The opened container, and the file object beneath it where the file is not of this machine."""
-    import av
-
-    path, opened = local_path(uri), None
-    try:
-        if path is not None:
-            if os.path.isfile(path) and os.path.getsize(path) == 0:
-                raise Unreadable("the file is empty")
-        else:
-            opened = open_uri(uri)
-        named = opened or f"file:{path}"
-        return av.open(named, options={"format_whitelist": _CONTAINERS}, metadata_errors="replace"), opened
-    except FileNotFoundError as error:
-        raise Unreadable("the file is gone") from error
-    except PermissionError as error:
-        raise Unreadable("the file may not be read: permission denied") from error
-    except IsADirectoryError as error:
-        raise Unreadable("this is a folder, not a file") from error
-    except av.error.FFmpegError as error:
-        _raise_if_ours(error)
-        with open_uri(uri) as again:
-            raise Unreadable(_why_not(again.read(1 << 16))) from error
-
-
-def _raise_if_ours(error: Exception) -> None:
-    """Raise what this machine lacks; all else that FFmpeg says is about the file."""
-    if getattr(error, "errno", 0) in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
-        raise error
-
-
-def _why_not(head: bytes) -> str:
-    """Why a file that begins with `head` did not open, as far as its first bytes tell."""
-    if not head:
-        return "the file is empty"
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
-        return "the file is cut short or damaged: an mp4 or mov without its index (moov)"
-    if not any(byte < 9 for byte in head[:4096]):
-        return "not a video: the file holds text"
-    return "not a video, or damaged at its beginning: no known container format"
-
-
-def _video_stream(container: "av.container.InputContainer") -> "av.VideoStream":
-    from av.stream import Disposition
-
-    streams = container.streams.video
-    shown = [s for s in streams if not s.disposition & Disposition.attached_pic]
-    if not shown:
-        kinds = sorted({s.type for s in container.streams})
-        found = (
-            "only a cover picture" if streams else f"only {', '.join(kinds)}" if kinds else "nothing in it"
-        )
-        raise Unreadable(f"no video stream: {found}")
-    first = shown[0]
-    if first.codec_context is None:
-        raise Unreadable("no decoder for its video codec")
-    if not first.time_base or first.width < 1 or first.height < 1:
-        raise Unreadable("damaged: the video stream has no size or no time base")
-    return first
