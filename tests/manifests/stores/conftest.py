@@ -1,0 +1,106 @@
+"""Stores to test: a folder, fsspec's memory, and a bucket of a real local S3 server."""
+
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from manifests.store import Store
+from manifests.stores import open_store
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The endpoint of an S3 server on this machine.
+
+    Its put and its completion look first and write then, in two steps; a lock makes them one, as
+    they are on S3, whose answer to two writers at once is what the tests are about.
+    """
+    responses = pytest.importorskip("moto.s3.responses")
+    server = pytest.importorskip("moto.server")
+    lock = threading.Lock()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("put_object", "_key_response_post"):
+            whole = getattr(responses.S3Response, name)
+            patch.setattr(responses.S3Response, name, _one_at_a_time(whole, lock))
+        running = server.ThreadedMotoServer(port=0, verbose=False)
+        running.start()
+        host, port = running.get_host_and_port()
+        yield f"http://{host}:{port}"
+        running.stop()
+
+
+def _one_at_a_time(method, lock):  # type: ignore[no-untyped-def]
+    def locked(*args, **kwargs):  # type: ignore[no-untyped-def]
+        with lock:
+            return method(*args, **kwargs)
+
+    return locked
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment of a user who works with that server."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def bucket(s3: None) -> str:
+    """The URL of a new bucket."""
+    import s3fs
+
+    name = f"clips-{uuid.uuid4().hex[:12]}"
+    s3fs.S3FileSystem().mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty store of each kind."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    urls = {"folder": lambda: str(tmp_path / "store"), "memory": lambda: f"memory://{uuid.uuid4().hex}/in"}
+    if request.param == "s3":
+        return open_store(f"{request.getfixturevalue('bucket')}/in/here")
+    return open_store(urls[request.param]())
+
+
+_RACER = """
+import sys
+from manifests.stores import open_store
+store, who = open_store(sys.argv[1]), int(sys.argv[2])
+store.names()
+for line in sys.stdin:
+    print(int(store.create(f"race/{line.strip()}", bytes([who]) * 400_000)), flush=True)
+"""
+
+
+@pytest.fixture
+def racers() -> Iterator[Callable[[str, int, int], list[list[bool]]]]:
+    """Let some processes write the same names at once; say which of them won which turn."""
+    running: list[subprocess.Popen[str]] = []
+
+    def race(url: str, rounds: int, writers: int) -> list[list[bool]]:
+        for who in range(writers):
+            command = [sys.executable, "-c", _RACER, url, str(who)]
+            pipe = subprocess.PIPE
+            running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, bufsize=1))
+        for turn in ["warm", *range(rounds)]:
+            for one in running:
+                one.stdin.write(f"{turn}\n")
+            answers = [one.stdout.readline().strip() == "1" for one in running]
+            won.append(answers)
+        return [list(column) for column in zip(*won[1:], strict=True)]
+
+    won: list[list[bool]] = []
+    yield race
+    for one in running:
+        one.communicate(timeout=30)
+        assert one.returncode == 0

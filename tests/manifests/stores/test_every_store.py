@@ -1,0 +1,153 @@
+"""What every store promises, asked of a folder, of fsspec's memory and of a local S3 server."""
+
+import pickle
+import threading
+from pathlib import Path
+
+import pytest
+
+from manifests.errors import ManifestError
+from manifests.store import Store
+
+ODD = [
+    "a b.txt", "ümlaut/日本.bin", "plus+and&.json", "per%20cent", "quo'te\".x",
+    "eq=uals/part-000000.parquet", "q?mark", "ha#sh", "star*[1]",
+]  # fmt: skip
+
+
+def test_the_first_writer_of_a_name_wins(store: Store) -> None:
+    assert store.create("t/part.bin", b"first") is True
+    assert store.create("t/part.bin", b"second") is False
+    assert store.read("t/part.bin") == b"first"
+
+
+def test_adopting_takes_the_file_in_or_away(store: Store, tmp_path: Path) -> None:
+    for data, fresh in ((b"first", True), (b"second", False)):
+        file = tmp_path / "made.bin"
+        file.write_bytes(data)
+        assert store.adopt("t/clip.bin", file) is fresh
+        assert not file.exists()
+    assert store.read("t/clip.bin") == b"first"
+
+
+def test_one_of_many_threads_wins_and_the_content_is_whole(store: Store) -> None:
+    size, rounds, writers = 200_000, 4, 6
+    for turn in range(rounds):
+        start, won = threading.Barrier(writers), []
+
+        def write(who: int, turn: int = turn, start: threading.Barrier = start, won: list[int] = won) -> None:
+            start.wait()
+            if store.create(f"race/{turn}", bytes([who]) * size):
+                won.append(who)
+
+        threads = [threading.Thread(target=write, args=(who,)) for who in range(writers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+        assert store.read(f"race/{turn}") == bytes(won) * size
+
+
+def test_replacing_writes_over_what_stands(store: Store) -> None:
+    store.replace("lease", b"one")
+    store.replace("lease", b"two, longer")
+    assert store.read("lease") == b"two, longer"
+
+
+def test_ranges_are_clipped_at_the_end(store: Store) -> None:
+    store.create("r", b"0123456789")
+    asked = [(0, 4), (3, 4), (8, 9), (10, 1), (99, 1), (4, None), (10, None), (4, 0), (0, 10)]
+    assert [store.read("r", *a) for a in asked] == [
+        b"0123", b"3456", b"89", b"", b"", b"456789", b"", b"", b"0123456789",
+    ]  # fmt: skip
+
+
+def test_an_empty_file_is_a_file(store: Store) -> None:
+    assert store.create("empty", b"")
+    assert (store.read("empty"), store.size("empty"), store.exists("empty")) == (b"", 0, True)
+    assert store.read("empty", 0, 5) == b""
+    assert not store.create("empty", b"x")
+
+
+def test_a_missing_name_is_a_missing_file(store: Store) -> None:
+    store.create("there", b"x")
+    for ask in (store.read, store.size, lambda n: store.read(n, 1, 2), lambda n: store.read(n, 0, 0)):
+        with pytest.raises(FileNotFoundError):
+            ask("not/there")
+    with pytest.raises(FileNotFoundError), store.local("not/there"):
+        pass
+    assert not store.exists("not/there")
+    assert store.names("not/there") == []
+    assert list(store.walk("not/there")) == []
+    store.remove("not/there")
+
+
+def test_names_and_walk_list_what_is_there(store: Store) -> None:
+    for name in ("b/2", "b/10", "b/deep/er/x", "a", "ab/c", "z/last"):
+        store.create(name, b"")
+    assert store.names() == ["a", "ab", "b", "z"]
+    assert store.names("b") == ["10", "2", "deep"]
+    assert store.names("a") == []
+    assert sorted(store.walk()) == ["a", "ab/c", "b/10", "b/2", "b/deep/er/x", "z/last"]
+    assert sorted(store.walk("b")) == ["b/10", "b/2", "b/deep/er/x"]
+    assert [n for n in store.walk() if n.startswith("b/") and n.count("/") == 1] == ["b/10", "b/2"]
+
+
+def test_a_listing_is_never_stale(store: Store) -> None:
+    """A resume is a listing: what another process wrote a moment ago must be in it."""
+    other = pickle.loads(pickle.dumps(store))  # noqa: S301
+    assert store.names("t") == []
+    for number in range(3):
+        other.create(f"t/{number}", b"")
+        assert store.names("t") == [str(n) for n in range(number + 1)]
+        assert sorted(store.walk("t")) == [f"t/{n}" for n in range(number + 1)]
+        assert store.exists(f"t/{number}")
+    other.remove("t/1")
+    assert store.names("t") == ["0", "2"]
+    assert not store.exists("t/1")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_come_back_as_they_are(store: Store, name: str) -> None:
+    assert store.create(name, name.encode())
+    assert not store.create(name, b"")
+    assert store.read(name) == name.encode()
+    assert list(store.walk()) == [name]
+    assert store.names() == [name.split("/")[0]]
+    with store.local(name) as path:
+        assert path.read_bytes() == name.encode()
+
+
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/etc/clipmill-test", ".."])
+def test_no_name_leaves_the_store(store: Store, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine"
+    file.write_bytes(b"x")
+    asked = [
+        lambda: store.create(name, b""), lambda: store.replace(name, b""), lambda: store.adopt(name, file),
+        lambda: store.read(name), lambda: store.exists(name), lambda: store.remove(name),
+        lambda: store.names(name), lambda: store.scratch(name), lambda: list(store.walk(name)),
+    ]  # fmt: skip
+    for ask in asked:
+        with pytest.raises(ManifestError, match="leaves the store"):
+            ask()
+    assert file.exists()
+
+
+def test_a_local_copy_has_the_content_and_its_suffix(store: Store) -> None:
+    store.create("v/film.mp4", b"pixels")
+    with store.local("v/film.mp4") as path:
+        assert path.suffix == ".mp4"
+        assert path.read_bytes() == b"pixels"
+
+
+def test_scratch_survives_and_belongs_to_its_name(store: Store) -> None:
+    here = store.scratch("t/part-000001.parquet")
+    (here / "journal").write_bytes(b"rows")
+    again = pickle.loads(pickle.dumps(store)).scratch("t/part-000001.parquet")  # noqa: S301
+    assert (again / "journal").read_bytes() == b"rows"
+    above, other = store.scratch("t"), store.scratch("t/part-000002.parquet")
+    assert len({here, above, other}) == 3
+    assert not here.is_relative_to(above)
+    assert store.names("t") == []
+    assert list(store.walk()) == []
