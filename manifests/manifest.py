@@ -62,7 +62,7 @@ class Manifest:
     @property
     def books(self) -> Books:
         """The sums over all parts."""
-        names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out", "reused")
+        names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
         return Books(**{n: sum(getattr(p.books, n) for p in self.parts) for n in names})
 
     def write(self, store: Store, folder: str) -> bool:

@@ -34,7 +34,6 @@ class Books:
         rows_out: rows this part adds to the table: kept rows, children, or dropped rows of a rule.
         rejects: name of the file of rejects within the folder, or "".
         groups: rows per group, in the assigned parts of a survey.
-        reused: rows copied from an earlier table with the same content key.
     """
 
     rows_in: int = 0
@@ -45,7 +44,6 @@ class Books:
     rows_out: int = 0
     rejects: str = ""
     groups: dict[str, int] | None = None
-    reused: int = 0
 
     def balance(self) -> bool:
         return self.rows_in == self.passed + self.dropped + self.rejected

@@ -39,12 +39,15 @@ class Journal:
     Attributes:
         answers: what earlier attempts, of this run or others, finished, by row id.
         deaths: how often a worker of this run died on a row, by row id.
+        begun: how many rows this attempt began; redone: how many of them an earlier one had begun.
     """
 
     def __init__(self, folder: Path, run: str) -> None:
         self.folder = folder
         self.answers: dict[str, Answer] = {}
         self.deaths: Counter[str] = Counter()
+        self.begun = self.redone = 0
+        self._torn: set[str] = set()
         for file in sorted(folder.glob("*.jsonl")):
             self._replay(file, run)
         name = f"{uuid.uuid4().hex}.jsonl"
@@ -53,6 +56,8 @@ class Journal:
 
     def begin(self, ids: Sequence[str]) -> None:
         """Note that work on these rows begins."""
+        self.begun += len(ids)
+        self.redone += len(self._torn.intersection(ids))
         self._put({"begin": list(ids)})
 
     def finish(self, answers: Mapping[str, Answer]) -> None:
@@ -80,6 +85,7 @@ class Journal:
             for row, packed in line.get("done", {}).items():
                 self.answers[row] = _unpack(packed)
                 begun.discard(row)
+        self._torn |= begun
         if same_run:
             self.deaths.update(begun)
 

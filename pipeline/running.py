@@ -2,7 +2,8 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from manifests.manifest import FORMAT, newer
 from manifests.store import Store
@@ -17,6 +18,7 @@ from pipeline.lease import Lease
 from pipeline.plan import plan_of
 from pipeline.report.page import write_report
 from pipeline.schedule import Schedule
+from pipeline.task import Effort
 
 FORMAT_FILE = "store.json"
 
@@ -96,8 +98,14 @@ class Stopwatch:
     def __init__(self, inner: Watch) -> None:
         self.inner = inner
         self.busy_s: dict[str, float] = {}
+        self.effort: dict[str, Effort] = {}
         self._busy: dict[str, int] = {}
         self._seen = time.monotonic()
+
+    def spent(self) -> dict[str, Any]:
+        """Seconds of work and rows of work, by step."""
+        busy = {name: round(seconds, 3) for name, seconds in self.busy_s.items()}
+        return {"busy_s": busy, "rows": {name: asdict(effort) for name, effort in self.effort.items()}}
 
     def look(self, schedule: Schedule) -> None:
         now = time.monotonic()
@@ -105,12 +113,13 @@ class Stopwatch:
             self.busy_s[name] = self.busy_s.get(name, 0.0) + workers * (now - self._seen)
         self._busy = {name: p.busy for name, p in schedule.steps.items() if p.busy}
         self._seen = now
+        self.effort = {name: p.effort for name, p in schedule.steps.items() if p.effort != Effort()}
         self.inner.look(schedule)
 
 
 def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool) -> Outcome:
     warnings = _warnings(funnel)
-    record.end(DONE, funnel, stopwatch.busy_s)
+    record.end(DONE, funnel, stopwatch.spent())
     report, told = _report(past, record)
     for line in (*warnings, *told):
         record.log(f"warning: {line}")
@@ -126,7 +135,7 @@ def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, stri
 
 def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
     funnel = Funnel(lines_of(past))
-    record.end(STOPPED, funnel, stopwatch.busy_s)
+    record.end(STOPPED, funnel, stopwatch.spent())
     return Outcome(
         run=record.run,
         store=past.store.url,
@@ -139,7 +148,7 @@ def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
 def _failed(past: Past, record: Record, stopwatch: Stopwatch, error: Exception) -> None:
     """Note why, as far as the store can still be written."""
     try:
-        record.end(FAILED, None, stopwatch.busy_s, f"{type(error).__name__}: {error}")
+        record.end(FAILED, None, stopwatch.spent(), f"{type(error).__name__}: {error}")
         _report(past, record)
     except Exception as second:
         error.add_note(f"and the end could not be recorded: {type(second).__name__}: {second}")

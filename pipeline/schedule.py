@@ -15,7 +15,7 @@ from manifests.schema import rows_of
 from manifests.table import Books, parts_of, read_part
 from pipeline.errors import StageFailed
 from pipeline.plan import Plan, Step
-from pipeline.task import Done, Task
+from pipeline.task import Done, Effort, Task
 
 _SURE = 8  # this many errors and not one answer: it is the stage, not the rows
 
@@ -30,6 +30,7 @@ class Progress:
         found: parts that stood before this run.
         busy: tasks being done now.
         books: the sums over the parts seen in this run.
+        effort: what this run's tasks cost.
         phase: what a survey is doing.
         whole: whether the table is closed.
     """
@@ -39,6 +40,7 @@ class Progress:
     found: int = 0
     busy: int = 0
     books: Books = field(default_factory=Books)
+    effort: Effort = field(default_factory=Effort)
     phase: str = ""
     whole: bool = False
 
@@ -90,6 +92,7 @@ class Schedule:
         """
         step, progress = self.plan[task.step], self.steps[task.step]
         progress.busy -= 1
+        progress.effort += done.effort
         if task.phase == "close":
             progress.whole = True
             progress.books = done.books or progress.books
@@ -208,5 +211,5 @@ def _before(step: Step) -> tuple[str, ...]:
 
 
 def _plus(a: Books, b: Books) -> Books:
-    names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out", "reused")
+    names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
     return Books(**{name: getattr(a, name) + getattr(b, name) for name in names})

@@ -28,6 +28,31 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Effort:
+    """What a task cost, in rows. It depends on what was there before, so it is never stored in a table.
+
+    Attributes:
+        worked: rows that a stage was asked about now.
+        reused: rows copied from an earlier table with the same content key.
+        resumed: rows that an attempt before this one had finished and noted in its journal.
+        redone: rows that an attempt before this one had begun and not finished.
+    """
+
+    worked: int = 0
+    reused: int = 0
+    resumed: int = 0
+    redone: int = 0
+
+    def __add__(self, other: "Effort") -> "Effort":
+        return Effort(
+            self.worked + other.worked,
+            self.reused + other.reused,
+            self.resumed + other.resumed,
+            self.redone + other.redone,
+        )
+
+
+@dataclass(frozen=True)
 class Done:
     """What a finished task tells the driver: never rows, only sums.
 
@@ -35,10 +60,10 @@ class Done:
         books: the part's books, for phases that commit a part.
         parts: how many parts the table has, for "rows" and "launch".
         groups: the groups that an assigned part names.
-        fresh: whether the work was done now; False if it stood there already.
+        effort: what it cost.
     """
 
     books: Books | None = None
     parts: int = 0
     groups: tuple[str, ...] = ()
-    fresh: bool = True
+    effort: Effort = Effort()

@@ -8,7 +8,7 @@ from manifests.table import Books
 from pipeline.history.accounts import Account, accounts_of
 from pipeline.history.past import Past, PastStep
 
-_SUMS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out", "reused")
+_SUMS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,6 @@ class FunnelLine:
     rejected: int = 0
     errors: int = 0
     rows_out: int = 0
-    reused: int = 0
 
     @property
     def left(self) -> int:
@@ -62,7 +61,7 @@ class Funnel:
 
     def table(self) -> str:
         """As a table for people."""
-        head = ("step", "in", "dropped", "rejected", "out", "reused", "")
+        head = ("step", "in", "dropped", "rejected", "out", "")
         rows = [
             (
                 line.step,
@@ -70,7 +69,6 @@ class Funnel:
                 _count(line.dropped),
                 _count(line.rejected),
                 f"{line.left:,}",
-                _count(line.reused),
                 _note(line),
             )
             for line in self.lines

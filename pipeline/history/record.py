@@ -4,7 +4,8 @@ recipe.yaml   the DAG as text, which `clipmill run` accepts
 asked.json    the command, the knobs, the versions of Python and packages, the commit of the code
 plan.json     the steps with their tables
 funnel.json   rows in and out of each step, and the account of each table of rows
-timings.json  when it ran, how it ended, and how long each step kept workers busy
+timings.json  when it ran, how it ended, how long each step kept workers busy, and how many rows each
+              worked on, copied from earlier tables, took over from a journal, or did again
 log.txt       what happened, line by line
 report.html   all of it for people
 
@@ -64,14 +65,14 @@ class Record:
         self._lines.append(f"{stamp} {safe(line)}\n")
         self.store.replace(f"{self.folder}/log.txt", "".join(self._lines).encode())
 
-    def end(self, state: str, funnel: Funnel | None, busy_s: Mapping[str, float], error: str = "") -> None:
+    def end(self, state: str, funnel: Funnel | None, spent: Mapping[str, Any], error: str = "") -> None:
         """Note how it ended."""
         if funnel:
             self.store.replace(f"{self.folder}/funnel.json", funnel.text())
-        self._timings(state, busy_s, error)
+        self._timings(state, spent, error)
         self.log(f"{state}{f': {error}' if error else ''}")
 
-    def _timings(self, state: str, busy_s: Mapping[str, float], error: str) -> None:
+    def _timings(self, state: str, spent: Mapping[str, Any], error: str) -> None:
         now = time.time()
         said = {
             "state": state,
@@ -79,7 +80,7 @@ class Record:
             "started": _stamp(self._started),
             "ended": None if state == RUNNING else _stamp(now),
             "wall_s": round(now - self._started, 3),
-            "busy_s": {name: round(spent, 3) for name, spent in busy_s.items()},
+            **spent,
         }
         self.store.replace(f"{self.folder}/timings.json", _json(said))
 

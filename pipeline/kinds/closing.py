@@ -38,7 +38,7 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
     """
     standing = read_manifest(plan.store, step.folder)
     if standing:
-        return Done(books=standing.books, fresh=False)
+        return Done(books=standing.books)
     numbers = parts_of(plan.store, step.folder)
     if numbers != list(range(task.number)):
         raise _unbalanced(f"{len(numbers)} parts stand where {task.number} should", plan, step)

@@ -24,7 +24,7 @@ def launch(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     assert isinstance(stage, Launch)
     name = f"{step.folder}/{part_name(0)}"
     if plan.store.exists(name):
-        return Done(books=read_books(plan.store, name), parts=1, fresh=False)
+        return Done(books=read_books(plan.store, name), parts=1)
     answer = stage.run(_rows(plan, step), work_of(plan, step))
     if os.environ.get("RANK", "0") != "0":
         return Done(parts=1)

@@ -23,7 +23,7 @@ from pipeline.kinds.storing import answer_of, rejects_table, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_table
 from pipeline.stage import Annotate, Expand, Reject, Stage
-from pipeline.task import Done, Task
+from pipeline.task import Done, Effort, Task
 
 _DEATHS = 2  # a row that killed this many workers is set aside
 
@@ -32,7 +32,7 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     """Make one part of a layer or of a table of children."""
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(books=read_books(plan.store, name), fresh=False)
+        return Done(books=read_books(plan.store, name))
     table = input_table(plan, step, task.number)
     ids = table.column("id").combine_chunks()
     owner = "parent" if step.kind == "children" else "id"
@@ -52,13 +52,14 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
             errors=sum(a.kind != "reject" for a in rejects.values()),
             rows_out=rows.num_rows,
             rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(rejects)),
-            reused=len(ids) - fresh.num_rows,
         )
         write_part(plan.store, name, rows, books)
         done = True
     finally:
         journal.close(gone=done)
-    return Done(books=books)
+    resumed = fresh.num_rows - journal.begun
+    effort = Effort(journal.begun, len(ids) - fresh.num_rows, resumed, journal.redone)
+    return Done(books=books, effort=effort)
 
 
 def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:

@@ -19,7 +19,7 @@ def part(plan: Plan, step: Step, task: Task) -> Done:
     assert isinstance(rule, Keep)
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(books=read_books(plan.store, name), fresh=False)
+        return Done(books=read_books(plan.store, name))
     table = input_table(plan, step, task.number)
     verdict = evaluate(rule.where, table)
     dropped = _dropped(rule, table.filter(pc.fill_null(pc.invert(verdict), False)), step.schema)

@@ -37,7 +37,7 @@ def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     assert isinstance(stage, Survey)
     name = f"{step.folder}/tally/part-{task.number:06d}.json"
     if plan.store.exists(name):
-        return Done(fresh=False)
+        return Done()
     table = input_table(plan, step, task.number)
     rows = rows_of(table, stage.reads, plan.store)
     low = heapq.nsmallest(stage.sample, table.column("id").to_pylist(), key=order_of)
@@ -50,7 +50,7 @@ def fit(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     """Add up the totals, gather the sample, and let the stage learn what it needs to know."""
     assert isinstance(stage, Survey)
     if plan.store.exists(f"{step.folder}/fitted.bin"):
-        return Done(fresh=False)
+        return Done()
     totals: Counter[str] = Counter()
     low: list[tuple[int, str, int]] = []
     for number in range(task.number):
@@ -96,7 +96,7 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     assert isinstance(stage, Survey)
     name = f"{step.folder}/settled/{task.group}.parquet"
     if plan.store.exists(name):
-        return Done(fresh=False)
+        return Done()
     tables = []
     for number in _homes(plan.store, step.folder).get(task.group, ()):
         assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
@@ -133,7 +133,7 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     """Bring the new columns home: the rows of one part, in its order."""
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(books=read_books(plan.store, name), fresh=False)
+        return Done(books=read_books(plan.store, name))
     assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(task.number)}")
     ids = assigned["id"].combine_chunks()
     found, rejects = [step.schema.empty_table()], dict[str, Answer]()
