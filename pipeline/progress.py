@@ -1,6 +1,5 @@
 """Progress: what a run shows while it goes on."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 

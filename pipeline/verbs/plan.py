@@ -1,0 +1,92 @@
+"""clipmill plan: what a run would do. Nothing is written."""
+
+import json
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.asking import add_words, asked
+
+if TYPE_CHECKING:
+    from pipeline.foresight import Ahead
+    from pipeline.needs import Needs
+
+
+def add_verbs(verbs: Any) -> None:
+    parser = verbs.add_parser("plan", help="say what a run would do; write nothing")
+    add_words(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(act=plan)
+
+
+def plan(args: Namespace) -> None:
+    from manifests.stores import open_store
+    from pipeline.foresight import foresee
+    from pipeline.plan import plan_of
+    from pipeline.running import check_format
+
+    wish = asked(args)
+    dag = wish.dag()
+    store = open_store(wish.store)
+    check_format(store)
+    aheads = foresee(plan_of(dag, store, "plan"))
+    print(json.dumps([_plain(a) for a in aheads], indent=1) if args.json else _table(aheads, store.url))
+
+
+def _table(aheads: "list[Ahead]", store: str) -> str:
+    from pipeline.history.funnel import aligned, says
+
+    head = ("step", "parts", "rows to do", "rows reused", "each needs", "")
+    rows = [
+        (a.step.name, _parts(a), _rows(a), _reused(a), _needs(a), _note(a, says(a.step.made_by())))
+        for a in aheads
+    ]
+    todo = [a for a in aheads if not a.whole]
+    last = f"{len(todo)} of {len(aheads)} steps to do" if todo else "nothing to do: every table is whole"
+    return "\n".join([*aligned([head, *rows]), "", f"{last} in {store}"])
+
+
+def _parts(ahead: "Ahead") -> str:
+    of = "?" if ahead.parts is None else str(ahead.parts)
+    return "done" if ahead.whole else f"{ahead.standing} of {of}"
+
+
+def _rows(ahead: "Ahead") -> str:
+    if ahead.whole or not ahead.step.node.inputs:
+        return "·" if ahead.whole else "to be listed"
+    most = "" if ahead.sure else "at most "
+    return "not known yet" if ahead.new is None else f"{most}{ahead.new:,}"
+
+
+def _reused(ahead: "Ahead") -> str:
+    return f"{ahead.reused:,}" if ahead.reused else "·"
+
+
+def _needs(ahead: "Ahead") -> str:
+    needs: Needs = ahead.step.node.needs
+    gpus = f" {needs.gpus:g} gpu" if needs.gpus else ""
+    ranks = f" {needs.ranks} ranks" if ahead.step.kind == "model" else ""
+    return "·" if ahead.whole else f"{needs.cpus:g} cpu{gpus}{ranks}"
+
+
+def _note(ahead: "Ahead", made: str) -> str:
+    wait = "waits for all its input" if ahead.step.barrier and not ahead.whole else ""
+    rule = made if ahead.step.kind == "drops" else ""
+    return " · ".join(filter(None, [rule, wait]))
+
+
+def _plain(ahead: "Ahead") -> dict[str, Any]:
+    return {
+        "step": ahead.step.name,
+        "kind": ahead.step.kind,
+        "folder": ahead.step.folder,
+        "whole": ahead.whole,
+        "parts_standing": ahead.standing,
+        "parts": ahead.parts,
+        "rows": ahead.rows,
+        "rows_reused": ahead.reused,
+        "rows_exact": ahead.sure,
+        "barrier": ahead.step.barrier,
+        "cpus": ahead.step.node.needs.cpus,
+        "gpus": ahead.step.node.needs.gpus,
+    }
