@@ -1,6 +1,9 @@
 """Small shards of latents, written as PackLatents writes them."""
 
 import json
+import multiprocessing
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,46 @@ from safetensors.torch import save
 
 from stages.media.tar import index_bytes, write_tar
 
+sys.path.insert(0, str(Path(__file__).with_name("ranks")))  # for the ranks' own processes too
+
+from one_rank import start
+
 MakeShard = Callable[..., tuple[str, str]]
+OnRanks = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> OnRanks:
+    """on_ranks(2, "script.py", …) -> what the first rank printed; the script must succeed on all.
+
+    Ranks are forked from a server that has imported torch already, since importing it is most of the time.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "torch.distributed.fsdp", "training.loop.trainer"])
+
+    def run(ranks: int, script: str | Path, *arguments: str | Path) -> str:
+        out = tmp_path_factory.mktemp("said")
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        started = []
+        for rank in map(str, range(ranks)):
+            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": str(ranks)}
+            where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            asked = (told | where, str(script), [*map(str, arguments)], str(out / rank))
+            started.append(context.Process(target=start, args=asked))
+            started[-1].start()
+        for process in started:
+            process.join(120)
+        ended = [process.exitcode for process in started]
+        for process in started:
+            process.kill()
+            process.join()
+            process.close()
+        assert ended == [0] * ranks
+        return (out / "0").read_text()
+
+    return run
 
 
 def _members(ids: list[str], shape: tuple[int, ...], said: dict[str, Any]) -> Iterator[tuple[str, bytes]]:

@@ -1,7 +1,6 @@
 """Batches by step: what a rank reads at a step, fetched one step ahead in a thread."""
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -28,6 +27,7 @@ class Batches:
         shards, order: what is read, and in which order.
         rank, ranks: this rank's place among those that read different samples.
         parts: slices that a step's batch is cut into, to be worked on one after another.
+        device: where the latents are put.
         waited_s: seconds spent waiting for data since the object was made.
     """
 
@@ -36,6 +36,7 @@ class Batches:
     rank: int = 0
     ranks: int = 1
     parts: int = 1
+    device: torch.device = torch.device("cpu")
     waited_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -50,7 +51,7 @@ class Batches:
         ready = self._ahead[1].result()
         self.waited_s += time.perf_counter() - started
         self._ahead = step + 1, self._pool.submit(self.read, step + 1)
-        return ready
+        return [clips._replace(latents=clips.latents.to(self.device)) for clips in ready]
 
     def read(self, step: int) -> list[Clips]:
         """As `at`, in this thread and without reading ahead.
@@ -67,13 +68,12 @@ class Batches:
             slices.append(Clips(tuple(s.id for s in samples), latents, tuple(s.caption for s in samples)))
         return slices
 
+    def names(self, step: int) -> list[str]:
+        """The ids of all samples of a step, over all ranks."""
+        bucket, places = self.order.at(step)
+        return [self.shards.read(bucket, place).id for place in places]
+
     def close(self) -> None:
         """Stop reading ahead."""
         self._pool.shutdown(cancel_futures=True)
         self._ahead = None
-
-
-def ids_at(shards: LatentShards, order: Order, step: int) -> Sequence[str]:
-    """The ids of all samples of a step, over all ranks: to name them in an error."""
-    bucket, places = order.at(step)
-    return [shards.read(bucket, place).id for place in places]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.data.batches import Batches, ids_at
+from training.data.batches import Batches
 from training.data.order import Order, Place
 from training.data.shards import LatentShards, find_shards
 from training.errors import LatentsDoNotFit
@@ -60,7 +60,7 @@ def test_ranks_and_parts_share_the_batch_of_one_rank(
         laid = [readers[rank][part] for part in range(parts) for rank in range(ranks)]
         assert tuple(i for clips in laid for i in clips.ids) == whole.ids
         assert torch.equal(torch.cat([clips.latents for clips in laid]), whole.latents)
-        assert list(whole.ids) == ids_at(shards, order, step)
+        assert list(whole.ids) == Batches(shards, order, ranks=ranks).names(step)
 
 
 def test_reading_ahead_and_resuming_change_nothing(pairs: list[tuple[str, str]]) -> None:

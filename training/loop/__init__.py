@@ -1,0 +1,1 @@
+"""The loop: batches in, steps out; its rates, its averages, its checkpoints."""

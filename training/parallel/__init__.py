@@ -1,0 +1,1 @@
+"""Parallelism, applied to single-device networks from outside: process groups, sharding, context."""
