@@ -1,0 +1,1 @@
+"""The scan: one decode of each video, which stores every per-frame signal and a strip of stills."""
