@@ -1,9 +1,7 @@
 """One run from beginning to end: take the store, plan, record, execute, check the books, report."""
 
 import json
-import time
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from manifests.manifest import FORMAT, newer
 from manifests.store import Store
@@ -16,11 +14,13 @@ from pipeline.history.past import Past, past_of
 from pipeline.history.record import DONE, FAILED, STOPPED, Record, new_run
 from pipeline.lease import Lease
 from pipeline.plan import plan_of
+from pipeline.progress import Lines
 from pipeline.report.page import write_report
 from pipeline.schedule import Schedule
-from pipeline.task import Effort
+from pipeline.stopwatch import Stopwatch
 
 FORMAT_FILE = "store.json"
+_LOG_S = 30.0  # between two lines of log.txt that say how far it is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,16 +59,15 @@ def carry_out(
         NewerFormat: the store was written by a newer clipmill.
         StageFailed, StoreFull, BooksDoNotBalance: as the executor; what is finished is kept.
     """
-    store = open_store(store_url)
-    check_format(store)
+    store = opened(store_url)
     store.create(FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
     run = new_run()
     with Lease(store, run, force=force):
         plan = plan_of(dag, store, run)
-        past, record, stopwatch = past_of(plan), Record(store, run), Stopwatch(watch)
+        past, record, stopwatch = past_of(plan), Record(store, run), Stopwatch()
         record.begin(dag, past, asked)
         try:
-            executor.run(plan, stopwatch)
+            executor.run(plan, _All(stopwatch, Lines(record.log, _LOG_S), watch))
             funnel = funnel_of(past)
         except KeyboardInterrupt:
             return _stopped(past, record, stopwatch)
@@ -78,43 +77,31 @@ def carry_out(
         return _done(past, funnel, record, stopwatch, strict)
 
 
-def check_format(store: Store) -> None:
-    """See that this clipmill can read a store.
+def opened(url: str) -> Store:
+    """The store at a path or URL, whether or not anything is there. Writes nothing.
 
     Raises:
-        NewerFormat: it was written by a newer one.
+        NewerFormat: it was written by a newer clipmill.
     """
+    store = open_store(url.removeprefix("store="))
     try:
         seen = json.loads(store.read(FORMAT_FILE)).get("format", FORMAT)
     except (FileNotFoundError, ValueError):
-        return
+        return store
     if seen > FORMAT:
         raise newer(f"{store.url}/{FORMAT_FILE}", seen)
+    return store
 
 
-class Stopwatch:
-    """A watch that hands on what it sees, and adds up how long each step kept workers busy."""
+class _All:
+    """Several watches in the place of one."""
 
-    def __init__(self, inner: Watch) -> None:
-        self.inner = inner
-        self.busy_s: dict[str, float] = {}
-        self.effort: dict[str, Effort] = {}
-        self._busy: dict[str, int] = {}
-        self._seen = time.monotonic()
-
-    def spent(self) -> dict[str, Any]:
-        """Seconds of work and rows of work, by step."""
-        busy = {name: round(seconds, 3) for name, seconds in self.busy_s.items()}
-        return {"busy_s": busy, "rows": {name: asdict(effort) for name, effort in self.effort.items()}}
+    def __init__(self, *watches: Watch) -> None:
+        self.watches = watches
 
     def look(self, schedule: Schedule) -> None:
-        now = time.monotonic()
-        for name, workers in self._busy.items():
-            self.busy_s[name] = self.busy_s.get(name, 0.0) + workers * (now - self._seen)
-        self._busy = {name: p.busy for name, p in schedule.steps.items() if p.busy}
-        self._seen = now
-        self.effort = {name: p.effort for name, p in schedule.steps.items() if p.effort != Effort()}
-        self.inner.look(schedule)
+        for watch in self.watches:
+            watch.look(schedule)
 
 
 def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool) -> Outcome:

@@ -20,15 +20,13 @@ def add_verbs(verbs: Any) -> None:
 
 
 def plan(args: Namespace) -> None:
-    from manifests.stores import open_store
     from pipeline.foresight import foresee
     from pipeline.plan import plan_of
-    from pipeline.running import check_format
+    from pipeline.running import opened
 
     wish = asked(args)
     dag = wish.dag()
-    store = open_store(wish.store)
-    check_format(store)
+    store = opened(wish.store)
     aheads = foresee(plan_of(dag, store, "plan"))
     print(json.dumps([_plain(a) for a in aheads], indent=1) if args.json else _table(aheads, store.url))
 

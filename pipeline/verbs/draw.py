@@ -1,0 +1,19 @@
+"""clipmill draw: a recipe's DAG as a drawing."""
+
+from argparse import Namespace
+from typing import Any
+
+from pipeline.asking import add_words, asked
+
+
+def add_verbs(verbs: Any) -> None:
+    parser = verbs.add_parser("draw", help="draw a recipe's DAG")
+    add_words(parser, store=False)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(act=draw)
+
+
+def draw(args: Namespace) -> None:
+    from pipeline.drawing import draw as drawn
+
+    print(drawn(asked(args, store=False).dag()))
