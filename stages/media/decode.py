@@ -5,7 +5,7 @@ Every failure that is the file's own is an `Unreadable`, whose message says what
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from stages.media.timecode import clock, seconds_of
 
 if TYPE_CHECKING:
     import av
+    from av.video.reformatter import VideoReformatter
 
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers that carry no presentation times
 
@@ -30,6 +31,7 @@ class Frame:
     duration: int
     turns: int  # quarter turns counterclockwise that put the picture upright
     raw: "av.VideoFrame"
+    scalers: "dict[object, VideoReformatter]" = field(default_factory=dict, repr=False, compare=False)
 
     def pixels(self, layout: str = "rgb24", width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
         """The upright picture: uint8 [h w 3], or [h w] for the layout "gray".
@@ -43,8 +45,11 @@ class Frame:
 
     def borrowed(self, layout: str, width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
         """As `pixels`, but not turned upright, and read-only memory of the decoder's: no copy is made."""
+        from av.video.reformatter import VideoReformatter
+
         across = (height, width) if self.turns % 2 else (width, height)
-        scaled = self.raw.reformat(across[0] or None, across[1] or None, layout, interpolation=how)
+        scaler = self.scalers.setdefault((layout, across, how), VideoReformatter())  # slow to make, so kept
+        scaled = scaler.reformat(self.raw, *(side or None for side in across), layout, interpolation=how, threads=1)
         depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
         strides = (plane.line_size, depth, 1)
         picture = np.ndarray((scaled.height, scaled.width, depth), np.uint8, plane, strides=strides)
@@ -56,6 +61,7 @@ class Video:
 
     def __init__(self, uri: str, threads: int) -> None:
         self.uri, self.threads = uri, threads
+        self._scalers: dict[object, VideoReformatter] = {}
         self._open()
         self.time_base = Fraction(self.stream.time_base)
         self.coded_width_px, self.coded_height_px = self.stream.width, self.stream.height
@@ -147,7 +153,7 @@ class Video:
                     first = next(frames, None)
                 except (_Untimed, Unreadable):
                     continue
-                if first is not None and first.raw.key_frame and first.pts <= pts:
+                if first is not None and _is_entry(first, pts):
                     yield chain((first,), frames)
                     break
         if not self._fresh:
@@ -158,6 +164,7 @@ class Video:
     def _from(self, pts: int) -> Iterator[Frame]:
         """The frames from the last key frame at or before `pts` on."""
         import av
+    from av.video.reformatter import VideoReformatter
 
         self._fresh = False
         try:
@@ -169,6 +176,7 @@ class Video:
     def _decoded(self, repair: bool) -> Iterator[Frame]:
         """All frames from here on; without `repair`, raises `_Untimed` at the first one that needs it."""
         import av
+    from av.video.reformatter import VideoReformatter
 
         self._fresh = False
         step = 1 / (self.fps * self.time_base)
@@ -182,7 +190,7 @@ class Video:
                         raise _Untimed
                     pts = origin if last is None else last + whole
                 last = pts
-                yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw)
+                yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw, self._scalers)
         except av.error.FFmpegError as error:
             raise_if_ours(error)
             done = (
@@ -201,6 +209,15 @@ class Video:
                 self._reached_s = max(
                     self._reached_s, float((packet.pts + (packet.duration or 0)) * packet.time_base)
                 )
+
+
+def _is_entry(first: Frame, pts: int) -> bool:
+    """Whether the frames up to `pts` can be decoded from here on.
+
+    Some files decode whole only from their very beginning (4:4:4 by an early x264, which says so in its first
+    packet); elsewhere the decoder marks what it gives as corrupt.
+    """
+    return bool(first.raw.key_frame) and not first.raw.is_corrupt and first.pts <= pts
 
 
 class _Untimed(Exception):
