@@ -3,8 +3,10 @@
 The films carry in each frame its number, as black and white blocks: a decoded frame tells which it is.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +161,46 @@ def test_a_source_that_vanished_changed_or_lost_frames(draw_film: DrawFilm) -> N
     assert "20 frames in this span, where the scan saw 21" in reasons[2]
     assert "no frames in this span" in reasons[3]
     assert isinstance(last, CutOut)
+
+
+REAL = [
+    "natural/imageio__cockatoo.mp4",  # decodes whole only from its beginning
+    "natural/psd__issue-134-rotate.mp4",
+    "natural/psd__issue-195-aspect-ratio.mp4",
+    "natural/simpl__smaller.webm",
+    "odd/decord__video_90.mov",
+    "odd/mmaction2__test.avi",
+    "odd/torchcodec__av1_video.mkv",
+    "odd/torchcodec__h265_10bits.mp4",
+]
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_films_begin_and_end_with_the_frames_of_the_source(tmp_path: Path, name: str) -> None:
+    root = Path(os.environ.get("CLIPMILL_FOOTAGE", Path(__file__).parents[4] / "shared" / "footage"))
+    if not (root / name).is_file():
+        pytest.skip(f"no real footage at {root}; set CLIPMILL_FOOTAGE")
+    with open_video(str(root / name)) as video:
+        seen, pictures = [], []
+        for frame in islice(video.frames(), 105):
+            seen.append(frame.pts)
+            pictures.append(frame.pixels("rgb24", *video.shown_size(frame.turns)))
+    first, end = 2 * (len(seen) - 1) // 3, len(seen) - 1
+    row = KeptClip(
+        uri=str(root / name),
+        size_bytes=(root / name).stat().st_size,
+        variable_rate=False,
+        start_pts=seen[first],
+        end_pts=seen[end],
+        start_frame=first,
+        end_frame=end,
+    )
+    out = _cut(CutClip(), row)
+    film = tmp_path / "cut.mp4"
+    film.write_bytes(out.clip.read())
+    shown = [frame.pixels().astype(int) for frame in frames(str(film))]
+    assert len(shown) == end - first
+    for mine, theirs in ((shown[0], pictures[first]), (shown[-1], pictures[end - 1])):
+        theirs = theirs[: out.clip_height_px, : out.clip_width_px]
+        assert mine.shape == theirs.shape
+        assert 10 * np.log10(255**2 / ((mine - theirs) ** 2).mean()) > 30  # dB

@@ -1,4 +1,4 @@
-"""Shards hold every clip once, under its own key, in the same bytes each time, and any tar reader reads them."""
+"""Shards hold every clip once, under its own key, in the same bytes each time; any tar reader reads them."""
 
 import hashlib
 import io
