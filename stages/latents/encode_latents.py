@@ -111,9 +111,10 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
                 latents = self._tokenizer.encode(video)[0].to(torch.float16).contiguous()  # [c t h w]
         finally:
             torch.set_num_threads(threads)
+        name = Path(self.tokenizer).name  # where it lay is nobody's business
         said = how | {
-            "tokenizer": self.tokenizer,
-            "tokenizer_digest": self.digest(),
+            "tokenizer": name,
+            "tokenizer_digest": self._tokenizer.digest,
             "stride": list(self._tokenizer.stride),
             "dtype": "float16",
         }
@@ -126,7 +127,7 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
             latent_frames=frames,
             latent_height=height,
             latent_width=width,
-            tokenizer=f"{self.tokenizer}@{said['tokenizer_digest'][:12]}",
+            tokenizer=f"{name}@{self._tokenizer.digest[:12]}",
         )
 
 
