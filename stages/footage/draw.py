@@ -6,7 +6,7 @@ Twelve films (see `films.py` for the shots of each) and three files that are non
     empty          empty.mp4: no bytes
     not_a_video    not_a_video.mp4: a text
 
-A film drawn alone has the bytes that it has in the whole set. "rotated" and "brief" are drawn in under a second.
+A film drawn alone has the bytes that it has in the whole set. "rotated" and "brief" are the quickest.
 """
 
 import zlib
@@ -38,8 +38,8 @@ def draw(
     """Write the chosen films, or all, into a folder, each with NAME.json beside it; gives the videos' paths.
 
     With `processes` > 1 films are drawn side by side, to the same bytes; the processes are spawned, so a
-    script calls it under `if __name__ == "__main__"`. Files of those names are replaced. Raises ValueError for
-    a name that is not one of `names()`.
+    script calls it under `if __name__ == "__main__"`. Files of those names are replaced. Raises ValueError
+    for a name that is not one of `names()`.
     """
     chosen = tuple(names() if films is None else films)
     unknown = [name for name in chosen if name not in names()]

@@ -1,8 +1,9 @@
 """How well results fit the truth: shot boundaries one by one, and clips against planted faults.
 
-A cut is found when a predicted frame stands within two frames of it; one prediction finds one cut, the nearest
-pairs first. A gradual is found when a prediction not yet used falls into its span, or two frames beside it, and it
-uses up all that do. What is left over is a false alarm, unless the truth says to ignore it.
+A cut is found when a predicted frame stands within two frames of it; one prediction finds one cut, the
+nearest pairs first. A gradual is found when a prediction not yet used falls into its span, or at most two
+frames beside it, and it uses up all that do. What is left over is a false alarm, unless the truth says to
+ignore it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ TOLERANCE = 2  # frames
 def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int]]) -> dict[str, Any]:
     """Score predicted boundaries: for each file name, the first frame of every shot but the first.
 
-    Films without predictions (no key) are left out, as are those that no decoder reads; an empty list counts as
-    all missed. Gives precision, recall, f1 (0..1; 0 where undefined), found, planted, false_alarms, films,
+    Films without predictions (no key) are left out, as are those that no decoder reads; an empty list counts
+    as all missed. Gives precision, recall, f1 (0..1; 0 where undefined), found, planted, false_alarms, films,
     frames; kinds: {kind: {found, planted}}; mistaken, of what looks like a boundary and is none: {flash |
     overlay: {taken, planted}}.
     """
@@ -89,10 +90,11 @@ def score_clips(truth: Mapping[str, Truth], clips: Sequence[Mapping[str, Any]]) 
     """Score what became of the clips and of the files.
 
     A clip is {"source": file name, "start_frame": int, "end_frame": int (exclusive), "fate": str}, and may
-    have {"camera": str}, a motion of `camera.UNITS`. `fate` is "kept", "rejected", or the name of the rule that
-    dropped it. A file that a stage rejected whole is {"source": file name, "fate": "rejected"}.
+    have {"camera": str}, a motion of `camera.UNITS`. `fate` is "kept", "rejected", or the name of the rule
+    that dropped it. A file that a stage rejected whole is {"source": file name, "fate": "rejected"}.
 
-    A span of frames counts as kept when kept clips cover at least half of it. Each answer is {right, planted}:
+    A span of frames counts as kept when kept clips cover at least half of it. Each answer is {right,
+    planted}:
 
         good        good shots that were kept, themselves or a duplicate of theirs
         duplicate   shots that repeat another, of which not both were kept

@@ -1,6 +1,6 @@
 """Fractal noise: the stuff that skies, meadows, walls and water are made of.
 
-Value noise summed over octaves, each twice as fine and weaker by a fixed share (Perlin, "An Image
+Value noise summed over octaves, each twice as fine and weaker (Perlin, "An Image
 Synthesizer", 1985).
 All pictures here are float32 in 0..1, [h w], or colours in blue, green, red order, 0..255, [h w 3].
 """
@@ -27,17 +27,13 @@ def fractal(
     total = np.zeros((height, width), np.float32)
     weight, lump = 1.0, float(coarse_px)
     for _ in range(octaves):
+        if lump < 1:
+            break
         rows, columns = max(2, round(height / lump) + 1), max(2, round(width / (lump * stretch)) + 1)
         knots = rng.random((rows, columns), dtype=np.float32)
-        if lump > 1:
-            knots = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
-        else:
-            knots = rng.random((height, width), dtype=np.float32)
-        total += np.float32(weight) * knots
+        total += np.float32(weight) * cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
         weight *= roughness
         lump /= 2
-        if lump < 0.75:
-            break
     low, high = np.percentile(total[::4, ::4], (1, 99)).astype(np.float32)
     return np.clip((total - low) / max(high - low, np.float32(1e-6)), 0, 1)
 

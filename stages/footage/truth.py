@@ -16,9 +16,9 @@ All frame numbers count decoded frames from 0 in the order shown; spans are half
     times_s     only where the rate varies: when each frame is shown, seconds from the first
     reject      null, or why no decoder can read the file: truncated | empty | not a video
 
-`shots` holds clean frames only; mixed ones belong to no shot. `good` says: at least 2 s, without a defect, and
-no duplicate of another. Other films' truths may leave out all but video, frames, cuts, graduals and negatives,
-and write a shot as [start, end, source, …].
+`shots` holds clean frames only; mixed ones belong to no shot. `good` says: at least 2 s, without a defect,
+and no duplicate of another. Other films' truths may leave out all but video, frames, cuts, graduals and
+negatives, and write a shot as [start, end, source, …].
 """
 
 import json

@@ -39,8 +39,8 @@ def fields(rng: np.random.Generator, height: int, width: int, light: str) -> Wor
     grain = fractal(rng, height, width, coarse_px=height / 10, roughness=0.85, octaves=8)[..., None]
     angle = rng.random(len(seeds)).astype(np.float32) * np.pi
     furrow = np.sin((rows * np.sin(angle)[plot] + columns * np.cos(angle)[plot]) * (2 * np.pi * 70 / height))
-    colour = crop[plot] * (0.6 + 0.7 * grain)
-    colour *= 1 + 0.12 * furrow[..., None]
+    colour = crop[plot] * (0.68 + 0.54 * grain)
+    colour *= 1 + 0.075 * furrow[..., None]
     edges = cv2.dilate(cv2.Laplacian(plot.astype(np.float32), cv2.CV_32F) ** 2, np.ones((3, 3))) > 0
     colour[edges] = colour[edges] * 0.45
     wood = np.clip(

@@ -22,7 +22,7 @@ def sea(rng: np.random.Generator, height: int, width: int, light: str) -> World:
         ((66, 58, 30), (112, 108, 58), (150, 150, 100), (228, 226, 206)),
     )
     stops = blues[int(rng.integers(2))]
-    for drift, share in ((0.03, None), (-0.06, 0.55)):
+    for drift, share in ((0.05, None), (-0.1, 0.55)):
         ripple = fractal(
             rng, (height - foot) * 2, width, coarse_px=height / 9, stretch=3.2, roughness=0.75, octaves=8
         )
