@@ -1,5 +1,6 @@
-"""Embed each clip by a descriptor of its stills, made without weights: copies of a clip lie close together."""
+"""Embed each clip by a descriptor of its stills, made without weights: copies of a clip lie close by."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,7 +26,7 @@ class Embedded(Row):
 
 
 class EmbedClip(Annotate[ScannedClip, Embedded]):
-    """Up to `stills` stills of each third of the clip; of one that holds none, the still nearest to its middle."""
+    """Up to `stills` stills of each third of a clip; of an empty third, the one of the clip nearest to it."""
 
     stills: int = 4
 
@@ -43,7 +44,8 @@ class EmbedClip(Annotate[ScannedClip, Embedded]):
     def _pictures(self, row: ScannedClip, start_s: float, end_s: float) -> list[np.ndarray]:
         found = read_strip(row, start_s, end_s, self.stills)
         if not found:
+            within = [time_s for time_s in row.strip_times_s if row.start_s <= time_s < row.end_s]
             middle_s = (start_s + end_s) / 2
-            near_s = min(row.strip_times_s, key=lambda time_s: abs(time_s - middle_s))
-            found = read_strip(row, near_s, float(np.nextafter(near_s, np.inf)))
+            near_s = min(within or row.strip_times_s, key=lambda time_s: abs(time_s - middle_s))
+            found = read_strip(row, near_s, math.nextafter(near_s, math.inf))
         return [pixels_of(still) for still in found]

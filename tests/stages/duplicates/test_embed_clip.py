@@ -1,0 +1,123 @@
+"""Copies of a clip lie close together whatever their size, bit rate and tint; other scenes lie far off."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import combinations, islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from manifests.stores.folder import FolderStore
+from stages.duplicates.embed_clip import EmbedClip, ScannedClip
+from stages.duplicates.find_duplicates import FindDuplicates
+from stages.media.decode import open_video
+from stages.media.encode import write_mp4
+from stages.scan.scan_video import Listed, Scanned, ScanVideo
+
+Scan = Callable[..., ScannedClip]
+THRESHOLD = FindDuplicates.threshold
+COPIES = {"small": (0.4, 34, 1.0), "fine": (1.5, 12, 1.0), "tinted": (0.75, 24, 1.12)}  # scale, crf, gamma
+REAL = ["mdnie__friday.mp4", "sam2__04_coffee.mp4", "intel__walk.mkv", "mdnla__frog.mp4", "mdnla__pig.mp4"]
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Scan:
+    """scan(film, start_s, end_s) -> the clip of that span as EmbedClip reads it."""
+    store = FolderStore(tmp_path / "store")
+
+    def scanned(film: Path, start_s: float = 0.0, end_s: float = 3.0) -> ScannedClip:
+        [row] = ScanVideo(meters=()).annotate([Listed(uri=str(film))])
+        assert isinstance(row, Scanned), row
+        return ScannedClip(
+            strip=row.strip.stored(store, "scan"),
+            strip_times_s=row.strip_times_s,
+            strip_offsets=row.strip_offsets,
+            start_s=start_s,
+            end_s=end_s,
+        )
+
+    return scanned
+
+
+def _embedded(*rows: ScannedClip) -> np.ndarray:
+    """Vectors [n d]."""
+    return np.stack([np.asarray(answer.embedding) for answer in EmbedClip().annotate(rows)])
+
+
+def _world(seed: int, count: int = 36) -> Iterator[np.ndarray]:
+    """A soft coloured texture of several scales, with a camera that pans across."""
+    rng = np.random.default_rng(seed)
+    wide = np.zeros((240, 480, 3))
+    for cells, weight in ((4, 1.0), (9, 0.6), (30, 0.3)):
+        wide += weight * cv2.resize(
+            rng.normal(size=(cells, 2 * cells, 3)), (480, 240), interpolation=cv2.INTER_CUBIC
+        )
+    picture = np.clip(127 + 55 * wide, 0, 255).astype(np.uint8)
+    for number in range(count):
+        yield picture[20:200, 2 * number : 2 * number + 320]
+
+
+def _copied(pictures: Iterable[np.ndarray], scale: float, gamma: float) -> Iterator[np.ndarray]:
+    for picture in pictures:
+        tinted = 255 * (picture / 255) ** (gamma, 1.0, 1 / gamma)
+        size = (int(picture.shape[1] * scale) // 2 * 2, int(picture.shape[0] * scale) // 2 * 2)
+        yield cv2.resize(tinted.astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+
+
+def test_drawn_copies_are_near_and_other_worlds_far(tmp_path: Path, scan: Scan) -> None:
+    clips: dict[tuple[int, str], ScannedClip] = {}
+    for seed in range(4):
+        for name, (scale, crf, gamma) in {"original": (1.0, 18, 1.0), **COPIES}.items():
+            film = tmp_path / f"{seed}-{name}.mp4"
+            write_mp4(film, _copied(_world(seed), scale, gamma), 12, crf=crf, preset="ultrafast")
+            clips[seed, name] = scan(film)
+    vectors = dict(zip(clips, _embedded(*clips.values()), strict=True))
+    for (one, a), (other, b) in combinations(vectors.items(), 2):
+        similarity = float(a @ b)
+        assert (similarity > THRESHOLD) if one[0] == other[0] else (similarity < THRESHOLD - 0.2), (
+            one,
+            other,
+        )
+
+
+def test_real_copies_are_near_and_other_scenes_far(tmp_path: Path, scan: Scan) -> None:
+    root = Path(os.environ.get("CLIPMILL_FOOTAGE", Path(__file__).parents[4] / "shared" / "footage"))
+    if not (root / "single").is_dir():
+        pytest.skip(f"no real footage at {root}; set CLIPMILL_FOOTAGE")
+    clips: dict[tuple[str, str], ScannedClip] = {}
+    for name in REAL:
+        with open_video(str(root / "single" / name)) as video:
+            fps = video.fps
+            pictures = [frame.pixels("rgb24", 480, 270) for frame in islice(video.frames(), round(2 * fps))]
+        for copy, (scale, crf, gamma) in {"original": (1.0, 18, 1.0), **COPIES}.items():
+            film = tmp_path / f"{name}-{copy}.mp4"
+            write_mp4(film, _copied(pictures[::3], scale, gamma), fps / 3, crf=crf, preset="ultrafast")
+            clips[name, copy] = scan(film, 0.0, 2.0)
+    for name in ("odd/mdnie__flower.webm", "single/mdnie__flower.mp4"):
+        clips["flower", name] = scan(root / name)
+    for name in ("odd/cp1__0.mp4", "odd/cp1__1.mp4"):  # another take of the same place is no copy
+        clips[name, ""] = scan(root / name)
+    vectors = dict(zip(clips, _embedded(*clips.values()), strict=True))
+    for (one, a), (other, b) in combinations(vectors.items(), 2):
+        assert (float(a @ b) > THRESHOLD) == (one[0] == other[0]), (one, other, float(a @ b))
+
+
+def test_vectors_have_unit_length_also_where_nothing_is_seen(tmp_path: Path, scan: Scan) -> None:
+    for value in (0, 128, 255):
+        write_mp4(tmp_path / f"{value}.mp4", [np.full((64, 96, 3), value, np.uint8)] * 6, 6)
+    blank = [scan(tmp_path / f"{value}.mp4", 0.0, 1.0) for value in (0, 128, 255)]
+    assert np.linalg.norm(_embedded(*blank), axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
+
+
+def test_company_does_not_matter_and_a_span_without_stills_takes_the_nearest(
+    tmp_path: Path, scan: Scan
+) -> None:
+    film = tmp_path / "a.mp4"
+    write_mp4(film, [*_world(1, 12), *_world(2, 12)], 12)  # stills each 0.5 s; the scene changes at 1 s
+    rows = [scan(film, 0.0, 1.0), scan(film, 1.0, 2.0), scan(film, 1.6, 1.7), scan(film, 0.1, 0.2)]
+    together = _embedded(*rows)
+    assert np.array_equal(together, np.concatenate([_embedded(row) for row in rows]))
+    assert together[2] @ together[1] > THRESHOLD > together[2] @ together[0]
+    assert together[3] @ together[0] > THRESHOLD > together[3] @ together[1]
