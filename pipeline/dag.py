@@ -92,7 +92,7 @@ class Dag:
         """
         if isinstance(work, Placed):
             name, needs, work = name or work.name, needs or work.needs, work.stage
-        needs = needs or (Needs(cpus=0.5) if isinstance(work, Keep) else work.needs)
+        needs = needs or usual_needs(work)
         name = name or _name_of(work)
         if not _NAME.fullmatch(name):
             raise PlanError(f"step name {name!r} is not lower_snake_case")
@@ -168,6 +168,11 @@ class Rows:
         rows = (self, *others)
         heads = tuple(dict.fromkeys(h for r in rows for h in r.heads))
         return Rows(self.dag, heads, self.base, _merged(rows, "join"), self.parents)
+
+
+def usual_needs(work: Work) -> Needs:
+    """What a step needs where nothing else is said."""
+    return Needs(cpus=0.5) if isinstance(work, Keep) else work.needs
 
 
 def _merged(inputs: tuple[Rows, ...], name: str) -> Mapping[str, Author]:

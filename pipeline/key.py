@@ -17,7 +17,9 @@ from typing import Any
 from manifests.identity import digest_of
 from manifests.predicate import names_in
 from pipeline.dag import Dag, Keep, Node
+from pipeline.discovery import settings_of
 from pipeline.errors import PlanError
+from pipeline.plain import Misfit, fit, is_plain
 from pipeline.stage import Launch, Source, Stage, Survey
 
 SHORT = 10  # hex digits of a key in a folder's name; the whole key stands in the manifest
@@ -69,8 +71,19 @@ def made_by(node: Node, digest: str = "") -> dict[str, Any]:
 
 
 def hashed_settings(stage: Stage[Any, Any]) -> dict[str, Any]:
-    """The settings that decide the result: all but those that only say where."""
-    return {k: v for k, v in stage.settings().items() if k not in stage.place}
+    """The settings that decide the result, as their declared types: 1 for a float is 1.0.
+
+    Raises:
+        PlanError: a setting is not of its declared type.
+    """
+    kinds, found = settings_of(type(stage)), {}
+    for name, value in stage.settings().items():
+        if name not in stage.place:
+            try:
+                found[name] = fit(value, kinds[name]) if is_plain(kinds[name]) else value
+            except Misfit as misfit:
+                raise PlanError(f"setting {name} of {type(stage).__name__}: {misfit}") from None
+    return found
 
 
 def _keys(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
