@@ -101,11 +101,11 @@ class Schedule:
             progress.parts = done.parts
             progress.done = set(range(done.parts))
             progress.books = done.books or progress.books
-            self._offer(step)
             for other in self.plan:
                 if other.root == step.name:
                     self.steps[other.name].parts = done.parts
-                    self._offer(other)
+            for other in self.plan:
+                self._offer(other)
         elif task.phase == "part":
             progress.done.add(task.number)
             if done.books:

@@ -145,7 +145,8 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
         aside = read_books(plan.store, settled).rejects
         if aside:
             for row in read_part(plan.store, f"{step.folder}/settled/{aside}").to_pylist():
-                rejects[row.pop("id")] = Answer(**row)
+                refused = row.pop("id")
+                rejects[refused] = Answer(**row)
     rejects = {row: rejects[row] for row in ids.to_pylist() if row in rejects}
     kept = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(list(rejects), pa.string()))))
     rows = take(pa.concat_tables(found), kept).combine_chunks()

@@ -4,11 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from manifests import Artifact, Row, column
 from manifests.identity import id_of
-from pipeline import Annotate, Expand, Launch, Needs, Reject, Source, Survey
+from pipeline import Annotate, Dag, Expand, Launch, Needs, Reject, Source, Survey
 
 
 class Number(Row):
@@ -107,9 +108,7 @@ class Sum(Survey[PieceOfSquare, Summed]):
         groups = int(fitted.split()[0])
         return [f"g{row.square % groups}" for row in rows]
 
-    def settle(
-        self, group: str, rows: Sequence[PieceOfSquare], fitted: bytes
-    ) -> Iterable[Summed | Reject]:
+    def settle(self, group: str, rows: Sequence[PieceOfSquare], fitted: bytes) -> Iterable[Summed | Reject]:
         members = Artifact.of("\n".join(r.id for r in rows).encode(), ".txt", name=f"groups/{group}.txt")
         for rank, row in enumerate(rows):
             if row.square == 9 and row.start == 0:
@@ -133,3 +132,38 @@ class Learn(Launch[Total, Model]):
     def run(self, rows: Iterator[Total], work: Path) -> Model:
         (work / os.environ["RANK"]).write_text("here")
         return Model(weight=sum(r.total for r in rows), ranks=int(os.environ["WORLD_SIZE"]))
+
+
+class Nothing(Row):
+    nothing: int = column("nothing at all")
+
+
+class Unopenable(Annotate[N, Nothing]):
+    """Its weights are missing."""
+
+    @cached_property
+    def weights(self) -> bytes:
+        raise FileNotFoundError("no such weights")
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Nothing]:
+        for _ in rows:
+            yield Nothing(nothing=len(self.weights))
+
+
+class Quiet:
+    """A watch that looks away."""
+
+    def look(self, schedule: object) -> None:
+        return None
+
+
+def toy_dag(*, count: int = 20, least: float = 4, length: int = 2, ranks: int = 0, **square: object) -> Dag:
+    """Numbers, squared, filtered, split, summed over groups, and learned from by `ranks` ranks."""
+    dag = Dag("toy")
+    squares = dag.read(Numbers(count=count), rows_per_part=3).annotate(Square(**square))
+    big = squares.keep(f"half >= {least}", because="too small")
+    summed = big.expand(Split(length=length)).survey(Sum())
+    dag.save(summed, "pieces")
+    if ranks:
+        dag.save(summed.launch(Learn().on(ranks=ranks)), "model")
+    return dag

@@ -150,6 +150,8 @@ class _Run:
 
     def _opened(self, ref: Any, member: Member) -> None:
         pool = member.pool
+        if member not in pool.members:
+            return  # its step was finished meanwhile, and the pool dismissed
         try:
             said = ray.get(ref)
         except RayActorError as error:
