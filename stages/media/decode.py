@@ -48,8 +48,10 @@ class Frame:
         from av.video.reformatter import VideoReformatter
 
         across = (height, width) if self.turns % 2 else (width, height)
-        scaler = self.scalers.setdefault((layout, across, how), VideoReformatter())  # slow to make, so kept
-        scaled = scaler.reformat(self.raw, *(side or None for side in across), layout, interpolation=how, threads=1)
+        scaler = self.scalers.setdefault((layout, across, how), VideoReformatter())  # dear to make
+        scaled = scaler.reformat(
+            self.raw, *(side or None for side in across), layout, interpolation=how, threads=1
+        )
         depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
         strides = (plane.line_size, depth, 1)
         picture = np.ndarray((scaled.height, scaled.width, depth), np.uint8, plane, strides=strides)
@@ -164,7 +166,6 @@ class Video:
     def _from(self, pts: int) -> Iterator[Frame]:
         """The frames from the last key frame at or before `pts` on."""
         import av
-    from av.video.reformatter import VideoReformatter
 
         self._fresh = False
         try:
@@ -176,7 +177,6 @@ class Video:
     def _decoded(self, repair: bool) -> Iterator[Frame]:
         """All frames from here on; without `repair`, raises `_Untimed` at the first one that needs it."""
         import av
-    from av.video.reformatter import VideoReformatter
 
         self._fresh = False
         step = 1 / (self.fps * self.time_base)

@@ -1,4 +1,4 @@
-"""Per-frame signals of a video: a Parquet file of one row per frame, written as a stream and read by column."""
+"""Per-frame signals of a video: a Parquet file of one row per frame, written as a stream, read by column."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache

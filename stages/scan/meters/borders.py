@@ -18,10 +18,7 @@ class Borders:
     }
 
     def update(self, view: View) -> Sequence[float]:
-        import cv2
-
-        rows = cv2.reduce(view.gray, 1, cv2.REDUCE_MAX).ravel() > BLACK
-        columns = cv2.reduce(view.gray, 0, cv2.REDUCE_MAX).ravel() > BLACK
+        rows, columns = view.gray.max(axis=1) > BLACK, view.gray.max(axis=0) > BLACK
         return [_until(rows), _until(rows[::-1]), _until(columns), _until(columns[::-1])]
 
 

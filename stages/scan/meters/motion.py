@@ -1,5 +1,6 @@
 """Motion: dense flow at low resolution, split into what the camera does and what is left."""
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -10,6 +11,7 @@ from stages.scan.meter import View
 
 LONG_SIDE = 128  # px of the picture on which flow is computed
 STEP = 4  # px between the points of the flow to which the camera is fitted
+GAP_S = 1 / 16  # at least, between the two frames that are compared
 ROUNDS = 4  # of reweighting: what moves by itself loses its say on the camera
 
 
@@ -18,7 +20,8 @@ class Motion:
 
     A point at (x, y) from the centre moves by (a + s x - r y, b + s y + r x); a, b, s, r by
     iteratively reweighted least squares with Cauchy weights. Lengths are in longer sides of the
-    picture. Zero at the first frame; at a cut the numbers say nothing.
+    picture. Frames closer than `GAP_S` to the last one looked at are passed over (NaN), and so is the
+    first; the first value after a cut compares two shots and says nothing.
     """
 
     columns = {
@@ -32,6 +35,7 @@ class Motion:
 
     def __init__(self) -> None:
         self._before: np.ndarray | None = None
+        self._since_s = 0.0
 
     @cached_property
     def _flow(self) -> Any:
@@ -44,22 +48,26 @@ class Motion:
     def update(self, view: View) -> Sequence[float]:
         import cv2
 
+        self._since_s += view.since_s
+        if self._before is not None and self._since_s < GAP_S * 0.99:
+            return (math.nan,) * 6
         height, width = view.gray.shape
         scale = LONG_SIDE / max(height, width)
         size = (max(16, round(width * scale)), max(16, round(height * scale)))
         now = cv2.resize(view.gray, size, interpolation=cv2.INTER_AREA)
         before, self._before = self._before, now
-        if before is None or before.shape != now.shape or view.since_s <= 0:
-            return (0.0,) * 6
+        since_s, self._since_s = self._since_s, 0.0
+        if before is None:
+            return (math.nan,) * 6
         field = self._flow.calc(before, now, None)[STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.float64)
         moved, left, (a, b, s, r) = _fit(field, np.array(size) / 2)
-        per_s = 1 / (LONG_SIDE * view.since_s)
+        per_s = 1 / (LONG_SIDE * since_s)
         return (
             moved * per_s,
             -a * per_s,
             b * per_s,
-            s / view.since_s,
-            np.degrees(r) / view.since_s,
+            s / since_s,
+            np.degrees(r) / since_s,
             left * per_s,
         )
 
@@ -70,10 +78,10 @@ def _fit(field: np.ndarray, centre: np.ndarray) -> tuple[float, float, tuple[flo
     x = np.tile(np.arange(columns) * STEP + STEP // 2 - centre[0], rows)
     y = np.repeat(np.arange(rows) * STEP + STEP // 2 - centre[1], columns)
     u, v = field.reshape(-1, 2).T
-    weights = np.ones_like(u)
+    weights, points = np.ones_like(u), np.stack([x, y, u, v], 1)
     for _ in range(ROUNDS):
         total = weights.sum()
-        mx, my, mu, mv = (weights @ np.stack([x, y, u, v], 1)) / total
+        mx, my, mu, mv = weights @ points / total
         dx, dy, du, dv = x - mx, y - my, u - mu, v - mv
         spread = weights @ (dx * dx + dy * dy) + 1e-9
         s, r = weights @ (dx * du + dy * dv) / spread, weights @ (dx * dv - dy * du) / spread

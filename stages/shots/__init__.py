@@ -1,0 +1,1 @@
+"""Shots: where one ends and the next begins, found from the signals that the scan stored."""
