@@ -24,8 +24,12 @@ def letters(picture: np.ndarray, text: str) -> None:
     size, thick = height / 420, max(1, height // 220)
     wide, _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, size, thick)[0]
     at = ((width - wide) // 2, round(height * 0.91))
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_DUPLEX, size, (0, 0, 0), thick * 4, cv2.LINE_AA)
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_DUPLEX, size, (245, 250, 250), thick, cv2.LINE_AA)
+    inner = np.zeros((height, width), np.uint8)
+    cv2.putText(inner, text, at, cv2.FONT_HERSHEY_DUPLEX, size, 255, thick, cv2.LINE_AA)
+    outer = cv2.dilate(inner, np.ones((3, 3), np.uint8), iterations=max(1, height // 240))
+    for mask, ink in ((outer, 0), (inner, 248)):
+        share = mask[..., None].astype(np.float32) / 255
+        picture[:] = np.rint(picture * (1 - share) + ink * share)
 
 
 def mark(picture: np.ndarray) -> None:
