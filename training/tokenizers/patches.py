@@ -27,7 +27,7 @@ def to_patches(video: Video, stride: Stride) -> Tensor:
     split = whole.reshape(
         b, 3, frames, stride.time, h // stride.height, stride.height, w // stride.width, stride.width
     )
-    return split.permute(0, 2, 1, 3, 5, 7, 4, 6).flatten(2, 5)
+    return split.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).movedim(-1, 2)
 
 
 def from_patches(patches: Tensor, stride: Stride) -> Video:
