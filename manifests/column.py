@@ -4,7 +4,9 @@ from dataclasses import MISSING, field
 from typing import Any
 
 
-def column(meaning: str, *, unit: str = "", key: bool = False, default: Any = MISSING) -> Any:
+def column(
+    meaning: str, *, unit: str = "", key: bool = False, by_id: bool = False, default: Any = MISSING
+) -> Any:
     """Declare one column of a `Row`.
 
     Args:
@@ -12,6 +14,10 @@ def column(meaning: str, *, unit: str = "", key: bool = False, default: Any = MI
         unit: "s", "px", "px/frame", "0..1", "1" …; required for floats, empty for names and flags.
         key: the value is part of the row's identity: a child's id is made of its parent's id and
             the values of its key columns.
+        by_id: the value follows from the row's id, whatever the settings of the stage that found the
+            row (the frame numbers of a clip, say); key columns do so anyway.
         default: value for rows that lack it; omit to require one.
     """
-    return field(default=default, metadata={"meaning": meaning, "unit": unit, "key": key})
+    return field(
+        default=default, metadata={"meaning": meaning, "unit": unit, "key": key, "by_id": key or by_id}
+    )

@@ -38,6 +38,11 @@ class Row:
         return tuple(f.name for f in cls.columns() if f.metadata.get("key"))
 
     @classmethod
+    def names_by_id(cls) -> tuple[str, ...]:
+        """The names of the columns whose values follow from the row's id."""
+        return ("id", *(f.name for f in cls.columns() if f.metadata.get("by_id") and f.name != "id"))
+
+    @classmethod
     def types(cls) -> dict[str, Any]:
         """The resolved type of each column."""
         return _types(cls)  # type: ignore[arg-type]  # mypy takes the class for its rows

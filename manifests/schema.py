@@ -45,7 +45,7 @@ def schema_of(*rows: type[Row]) -> pa.Schema:
     for row in rows:
         for col in row.columns():
             kind, nullable = _unwrap_optional(row.types()[col.name])
-            note = {k: str(v) for k, v in col.metadata.items() if k != "key"}
+            note = {k: str(v) for k, v in col.metadata.items() if k in ("meaning", "unit")}
             found.append(pa.field(col.name, _arrow_type(kind, col.name), nullable, note or None))
     return pa.schema(found)
 

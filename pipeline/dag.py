@@ -45,11 +45,11 @@ class Node:
 
 @dataclass(frozen=True)
 class Author:
-    """Who adds a column: the node, the Arrow field, and whether it is part of the row's identity."""
+    """Who adds a column: the node, the Arrow field, and whether its value follows from the row's id."""
 
     node: str
     field: pa.Field
-    key: bool
+    by_id: bool
 
 
 @dataclass
@@ -201,8 +201,8 @@ def _rows_after(
         raise PlanError(f"{type(work).__name__} cannot stand here", where=f"step {name}")
     if not isinstance(work, Source):
         _check_reads(work, name, have)
-    keys = {"id", *work.adds.key_names()}
-    adds = {f.name: Author(name, f, f.name in keys) for f in schema_of(work.adds)}
+    by_id = work.adds.names_by_id()
+    adds = {f.name: Author(name, f, f.name in by_id) for f in schema_of(work.adds)}
     if isinstance(work, Source | Launch):
         if isinstance(work, Launch):
             adds = {"id": Author(name, _ID, True), **adds}

@@ -4,8 +4,8 @@ content  what decides the columns a row gets: the stage, its version and setting
          the content of the columns it reads. Not which rules stood before it.
 run      what decides which rows are there as well: the content, and the run keys of all inputs.
 
-A column that is part of a row's identity adds only its name to the content of those who read it:
-its value follows from the row's id, whoever found the row. So a changed shot threshold makes other
+A column whose value follows from the row's id (`column(…, by_id=True)`) adds only its name to the
+content of those who read it: it is the same whoever found the row. So a changed shot threshold makes other
 clips, but whatever was measured on a clip that is found again stays valid. The ids of a source are
 made from content, so its columns follow from the id whatever its settings select.
 """
@@ -106,6 +106,6 @@ def _columns(dag: Dag, node: Node, found: Mapping[str, Keys]) -> dict[str, str]:
     """What the content of each column read is made of."""
     authors = dag.columns_at(node.name)
     return {
-        name: "identity" if authors[name].key else found[authors[name].node].content
+        name: "by id" if authors[name].by_id else found[authors[name].node].content
         for name in reads_of(dag, node)
     }

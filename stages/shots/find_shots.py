@@ -27,12 +27,12 @@ class Scanned(Row):
 class Shot(Row):
     start_pts: int = column("pts of the first frame, in ticks of the video's time base", key=True)
     end_pts: int = column("first tick after the last frame", key=True)
-    start_frame: int = column("index of the first frame in the video")
-    end_frame: int = column("index after the last frame")
-    frames: int = column("frames of the clip")
-    start_s: float = column("start, from the first frame of the video", unit="s")
-    end_s: float = column("end, from the first frame of the video", unit="s")
-    duration_s: float = column("length of the clip", unit="s")
+    start_frame: int = column("index of the first frame in the video", by_id=True)
+    end_frame: int = column("index after the last frame", by_id=True)
+    frames: int = column("frames of the clip", by_id=True)
+    start_s: float = column("start, from the first frame of the video", unit="s", by_id=True)
+    end_s: float = column("end, from the first frame of the video", unit="s", by_id=True)
+    duration_s: float = column("length of the clip", unit="s", by_id=True)
     shot: int = column("number of its shot in the video, from 0")
     piece: int = column("number of the piece in its shot, from 0")
     pieces: int = column("pieces that the shot was split into")
@@ -43,7 +43,8 @@ class FindShots(Expand[Scanned, Shot]):
 
     The shots cover the video without holes; a video without a cut is one shot. A shot longer than
     `max_s` is split into the fewest pieces of equal length that are not longer. Short shots are
-    given too: what is too short is for the recipe to say.
+    given too: what is too short is for the recipe to say. A clip's id, and all that is `by_id`, depend on
+    its span alone, so that under other settings a clip that is found again is not worked on again.
     """
 
     adaptive_threshold: float = 3.0  # content change over its mean in the frames around
