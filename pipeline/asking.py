@@ -5,6 +5,7 @@ import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from manifests.errors import ManifestError
@@ -64,6 +65,30 @@ def add_words(parser: ArgumentParser, *, store: bool = True) -> None:
     if store:
         parser.add_argument("--store", metavar="DIR", help="the store: a folder or a URL such as s3://…")
     parser.set_defaults(knobs_anywhere=True)
+
+
+def add_store(parser: ArgumentParser) -> None:
+    """Let a verb take a store as `store=DIR` or `--store DIR`; the working folder if it is one."""
+    parser.add_argument(
+        "words", nargs="*", metavar="store=DIR", help="the store; the working folder if it is one"
+    )
+    parser.add_argument("--store", metavar="DIR", help="the same")
+    parser.set_defaults(knobs_anywhere=True)
+
+
+def store_of(args: Namespace) -> str:
+    """The store that a command names.
+
+    Raises:
+        RecipeError: a word is not `store=DIR`, or none is named and the working folder is no store.
+    """
+    wrong = [word for word in args.words if not word.startswith("store=")]
+    if wrong:
+        raise RecipeError(f"{wrong[0]!r} is not understood", remedy="name the store as store=DIR")
+    named = args.store or next((word.removeprefix("store=") for word in args.words), "")
+    if not named and not Path("store.json").is_file():
+        raise RecipeError("no store is named, and the working folder is none", remedy="add store=DIR")
+    return named or "."
 
 
 def asked(args: Namespace, words: Sequence[str] = (), *, store: bool = True) -> Asked:

@@ -83,7 +83,7 @@ def opened(url: str) -> Store:
     Raises:
         NewerFormat: it was written by a newer clipmill.
     """
-    store = open_store(url.removeprefix("store="))
+    store = open_store(url)
     try:
         seen = json.loads(store.read(FORMAT_FILE)).get("format", FORMAT)
     except (FileNotFoundError, ValueError):

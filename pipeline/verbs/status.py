@@ -18,5 +18,5 @@ def status(args: Namespace) -> None:
     from pipeline.history.status import status_of
     from pipeline.running import opened
 
-    found = status_of(opened(args.store), args.run)
+    found = status_of(opened(args.store.removeprefix("store=")), args.run)
     print(json.dumps(found.plain(), indent=1) if args.json else found.text())

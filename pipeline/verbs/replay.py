@@ -1,0 +1,70 @@
+"""clipmill replay: one step on one row again, compared with what is stored."""
+
+import json
+from argparse import Namespace
+from typing import TYPE_CHECKING, Any
+
+from pipeline.asking import Asked, add_store, store_of
+
+if TYPE_CHECKING:
+    from pipeline.history.replaying import Replayed
+
+
+def add_verbs(verbs: Any) -> None:
+    parser = verbs.add_parser("replay", help="run one step on one row again, and compare")
+    parser.add_argument("step", metavar="NODE", help="a step's name, as in `clipmill status`")
+    parser.add_argument("--row", required=True, metavar="ID", help="an id, or its first digits")
+    add_store(parser)
+    parser.add_argument(
+        "--run", default="", metavar="RUN", help="as this run planned; the last one by default"
+    )
+    parser.add_argument(
+        "--recipe", default="", metavar="RECIPE", help="take the stages from here, not the record"
+    )
+    parser.add_argument(
+        "--knob", action="append", default=[], metavar="name=value", help="a knob of --recipe"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of the stage's error")
+    parser.set_defaults(act=replay)
+
+
+def replay(args: Namespace) -> int:
+    from pipeline.history.past import read_past
+    from pipeline.history.replaying import dag_of_run
+    from pipeline.history.replaying import replay as again
+    from pipeline.recipe import parse_knobs
+    from pipeline.running import opened
+
+    past = read_past(opened(store_of(args)), args.run)
+    dag = Asked(args.recipe, parse_knobs(args.knob), "").dag() if args.recipe else dag_of_run(past)
+    found = again(past, dag, args.step, args.row)
+    if args.debug and found.error:
+        raise found.error
+    print(json.dumps(_plain(found), indent=1, default=repr) if args.json else "\n".join(_lines(found)))
+    return 0 if found.equal else 1
+
+
+def _lines(found: "Replayed") -> list[str]:
+    from pipeline.history.wording import printable, told
+
+    lines = [f"{found.step} on {found.row}: {'equal to what is stored' if found.equal else 'NOT EQUAL'}"]
+    if found.said or found.stored_said:
+        lines += [
+            f"  now:    {printable(found.said) or 'kept'}",
+            f"  stored: {printable(found.stored_said) or 'kept'}",
+        ]
+    for place in range(max(len(found.given), len(found.stored))):
+        now = found.given[place] if place < len(found.given) else {}
+        before = found.stored[place] if place < len(found.stored) else {}
+        lines += [f"  {now.get('id') or before.get('id')}"]
+        for name in [n for n in {**now, **before} if n not in ("id", "parent")]:
+            same = name in now and name in before and now[name] == before[name]
+            stored = "" if same else f"   stored: {told(before[name]) if name in before else 'nothing'}"
+            lines += [f"    {name} = {told(now[name]) if name in now else 'nothing'}{stored}"]
+    return lines
+
+
+def _plain(found: "Replayed") -> dict[str, Any]:
+    said = {"step": found.step, "row": found.row, "equal": found.equal, "now": list(found.given)}
+    return {**said, "said": found.said, "stored": list(found.stored), "stored_said": found.stored_said}
