@@ -67,6 +67,12 @@ def parse(text: str, schema: pa.Schema) -> pc.Expression:
     """
     tree, line = _read(text)
     term = _Builder(line, schema).build(tree)
+    if not names_in(text):
+        raise ManifestError(
+            "this predicate names no column, so it says the same of every row",
+            where=pointed(line, 0, len(line)),
+            remedy="name a column, or leave the rule out",
+        )
     if term.kind != "flag":
         raise SchemaMismatch(
             "a predicate must come out as true or false",
@@ -93,9 +99,8 @@ def evaluate(text: str, table: pa.Table) -> pa.BooleanArray:
         As `parse`.
     """
     made = parse(text, table.schema)
-    rows = table.select(names_in(text)) if names_in(text) else table
     steps = [
-        acero.Declaration("table_source", acero.TableSourceNodeOptions(rows)),
+        acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(names_in(text)))),
         acero.Declaration("project", acero.ProjectNodeOptions([made], ["answer"])),
     ]
     answer = acero.Declaration.from_sequence(steps).to_table(use_threads=False)
@@ -114,7 +119,8 @@ def _read(text: str) -> tuple[ast.expr, str]:
             remedy='write it as in "motion_mean > 0.4 and not has_text"',
         ) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise ManifestError(f"this is not a predicate: {error}", where=repr(line[:80])) from None
+        why = str(error) or "it is nested too deep"
+        raise ManifestError(f"this is not a predicate: {why}", where=repr(line[:80])) from None
     parts = sum(isinstance(n, ast.expr) and not isinstance(n, ast.Constant) for n in ast.walk(tree))
     if parts > _LONGEST:
         raise ManifestError(

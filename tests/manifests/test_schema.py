@@ -118,7 +118,8 @@ def test_numbers_of_numpy_are_numbers() -> None:
     np = pytest.importorskip("numpy")
     fits = [
         (int, np.int32(7)), (float, np.float32(0.5)), (float, np.float64(0.5)), (float, 3),
-        (bool, np.bool_(True)), (str, np.str_("x")), (tuple[int, ...], np.array([1, 2])), (Vector, np.array([1, 2], "f4")),
+        (bool, np.bool_(True)), (str, np.str_("x")), (tuple[int, ...], np.array([1, 2])),
+        (Vector, np.array([1, 2], "f4")),
         (tuple[float, ...], (1, np.float32(2))),
     ]  # fmt: skip
     for kind, value in fits:
