@@ -119,6 +119,13 @@ class Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def text(self, value: str) -> Any:
+        """A scalar; in double quotes, which escape, where it holds one of Unicode's other line ends."""
+        style = '"' if re.search("[\x85\u2028\u2029]", value) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+Dumper.add_representer(str, Dumper.text)
 
 for _tag, _pattern, _first, _ in _PLAIN:
     for _kind in (_Loader, Dumper):
@@ -135,7 +142,7 @@ def marked(text: str, file: str) -> Item:
     """
     if len(text) > MOST_CHARACTERS:
         raise RecipeError(f"this YAML is larger than {MOST_CHARACTERS} characters", where=file)
-    lines = text.splitlines()
+    lines = re.split("\r\n|[\r\n\x85\u2028\u2029]", text)  # as YAML counts them
     try:
         node = yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:

@@ -118,7 +118,7 @@ def _element_kinds(values: Sequence[Any], kind: object) -> tuple[object, ...]:
     if ... in kinds:
         return (kinds[0],) * len(values)
     if len(kinds) != len(values):
-        raise Misfit(f"{len(values)} values are given where {len(kinds)} are wanted: {said(kind)}")
+        raise Misfit(f"{len(values)} given where {len(kinds)} are wanted: {said(kind)}")
     return kinds
 
 

@@ -28,6 +28,7 @@ import yaml
 from manifests.errors import ClipmillError
 from manifests.wording import listed, nearest
 from pipeline.dag import Dag, Keep, Node, Rows, usual_needs
+from pipeline.discovery import known_stages as known_stages
 from pipeline.discovery import required_of, settings_of, stage_at
 from pipeline.editors import json_schema as json_schema
 from pipeline.errors import RecipeError
