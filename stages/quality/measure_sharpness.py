@@ -1,0 +1,34 @@
+"""Measures how sharp a clip is, from the stills that the scan looked at."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from manifests import Artifact, Row, column
+from pipeline import Annotate, Reject
+from stages.media.signals import read_signals
+
+
+class Clip(Row):
+    signals: Artifact
+    start_frame: int
+    end_frame: int
+
+
+class Sharpness(Row):
+    sharpness_median: float = column("steepness of the strongest edges, median over the stills", unit="1/px")
+    sharpness_lowest: float = column("the same, of the still at the 10th percentile", unit="1/px")
+
+
+class MeasureSharpness(Annotate[Clip, Sharpness]):
+    """Rejected: a clip so short that none of the stills fell into it."""
+
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Sharpness | Reject]:
+        for row in rows:
+            values = read_signals(row.signals, ["sharpness"], row.start_frame, row.end_frame)["sharpness"]
+            values = values[np.isfinite(values)].astype(float)
+            if not values.size:
+                yield Reject("too short to measure sharpness: no still lies in the clip")
+                continue
+            median, lowest = np.percentile(values, (50, 10))
+            yield Sharpness(sharpness_median=float(median), sharpness_lowest=float(lowest))
