@@ -72,7 +72,7 @@ class LatentShards:
     def __init__(
         self, pairs: Iterable[tuple[str, str]], *, frames: int = 0, made: Made | None = None
     ) -> None:
-        chosen = sorted(set(pairs))
+        chosen = sorted({(tar, index) for tar, index in pairs})
         if not chosen:
             raise LatentsDoNotFit("there are no latents to train on", remedy="name a folder of shards")
         with ThreadPoolExecutor(16) as pool:

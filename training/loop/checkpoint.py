@@ -67,10 +67,11 @@ class Checkpoints:
             BadCheckpoint: it is damaged, or of another config.
         """
         place = self.folder / f"step-{step:08d}"
-        found = read_record(place)["config"]
-        if differing := sorted(k for k in found.keys() | self.config if found.get(k) != self.config.get(k)):
+        found, wanted = _flat(read_record(place)["config"]), _flat(self.config)
+        if differing := sorted(k for k in found.keys() | wanted if found.get(k) != wanted.get(k)):
             raise BadCheckpoint(
-                f"the checkpoint was made with another {', '.join(differing)}",
+                "the checkpoint was made with "
+                + ", ".join(f"{name} {found.get(name)} (not {wanted.get(name)})" for name in differing),
                 where=str(place),
                 remedy="ask for the same, or train into another folder",
             )
@@ -107,6 +108,14 @@ def read_record(place: Path) -> dict[str, Any]:
 def _record(place: Path, step: int, config: Mapping[str, Any]) -> None:
     files = {f.name: _digest(f) for f in sorted(place.iterdir())}
     _replace(place / RECORD, json.dumps({"step": step, "config": config, "files": files}, indent=1))
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested values under dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        flat |= _flat(value, f"{before}{name}.") if isinstance(value, dict) else {before + name: value}
+    return flat
 
 
 def _digest(file: Path) -> str:

@@ -20,16 +20,23 @@ def shard(network: nn.Module, blocks: Sequence[nn.Module], mesh: Mesh, precision
     """Shard a network in place, block by block; what lies outside the blocks is one more unit.
 
     Parameters and the sum of gradients stay fp32; where they are used, parameters are cast to `precision`.
+    Inputs are not: the network casts them itself where it must, so that times and positions stay exact.
 
     Args:
         blocks: submodules that follow each other in the forward pass.
         precision: "fp32" or "bf16".
     """
-    policy = MixedPrecisionPolicy(param_dtype=PRECISIONS[precision], reduce_dtype=torch.float32)
+    policy = MixedPrecisionPolicy(PRECISIONS[precision], torch.float32, cast_forward_inputs=False)
     for number, block in enumerate(blocks):
         last = number == len(blocks) - 1  # it is needed again at once, so it stays gathered
         fully_shard(block, mesh=mesh.sharding, mp_policy=policy, reshard_after_forward=not last)
+    network.register_forward_hook(_own)
     fully_shard(network, mesh=mesh.sharding, mp_policy=policy, reshard_after_forward=False)
+
+
+def _own(network: nn.Module, given: object, out: torch.Tensor) -> torch.Tensor:
+    """A tensor that is no view of another: FSDP2 hangs its backward hooks on what a network returns."""
+    return out.clone()
 
 
 def recompute(blocks: Sequence[nn.Module]) -> None:

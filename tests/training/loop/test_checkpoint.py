@@ -52,7 +52,7 @@ def test_a_damaged_one_is_refused(saved: Checkpoints, file: str) -> None:
 
 
 def test_one_of_another_config_is_refused(saved: Checkpoints) -> None:
-    with pytest.raises(BadCheckpoint, match="another size"):
+    with pytest.raises(BadCheckpoint, match=r"size tiny \(not small\)"):
         loaded(Checkpoints(saved.folder, {"size": "small", "shape": (1, 2)}), 9)
 
 

@@ -1,0 +1,1 @@
+"""Recipes: functions whose keyword arguments are the knobs of a training."""
