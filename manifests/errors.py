@@ -9,7 +9,6 @@ ClipmillError               what · where · remedy, printed on one screen
     └── Damaged             a file is not what its digest says, or is not readable
 """
 
-
 import errno
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}

@@ -10,6 +10,7 @@ from pathlib import Path
 from manifests.errors import ManifestError, told_if_full
 from manifests.store import Store
 
+
 class FolderStore(Store):
     """A folder of this machine, or one that all workers mount at the same path."""
 

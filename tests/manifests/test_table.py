@@ -1,0 +1,169 @@
+"""Parts and manifests on disk: first come, books in the footer, equal tables in equal bytes, damage told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_store import Made, make_store
+
+from manifests.errors import Damaged, NewerFormat
+from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
+from manifests.rows import DropRow, RejectRow
+from manifests.schema import schema_of, table_of
+from manifests.stores.folder import FolderStore
+from manifests.table import (
+    Books,
+    part_name,
+    part_number,
+    parts_of,
+    read_books,
+    read_part,
+    write_part,
+    write_rejects,
+)  # fmt: skip
+
+ROWS = pa.table({"id": ["a", "b"], "n": [1, 2]})
+
+
+@given(st.integers(0, 10**7))
+def test_part_names_sort_as_their_numbers(number: int) -> None:
+    assert part_number(part_name(number)) == number
+    if number < 10**6 - 1:
+        assert part_name(number) < part_name(number + 1)
+
+
+def test_only_parts_are_parts(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    for name in (
+        "part-000002.parquet",
+        "part-000000.parquet",
+        "part-.parquet",
+        "part-1.tmp",
+        "manifest.json",
+    ):
+        store.create(f"t/{name}", b"")
+    store.create("t/rejects/part-000009-abc.parquet", b"")
+    assert parts_of(store, "t") == [0, 2]
+    assert parts_of(store, "nowhere") == []
+
+
+def test_the_first_part_stands(tmp_path: Path) -> None:
+    store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
+    assert write_part(store, name, ROWS, Books(rows_in=2, passed=2, rows_out=2))
+    assert not write_part(store, name, ROWS.slice(0, 1), Books(rows_in=1, passed=1, rows_out=1))
+    assert read_part(store, name).equals(ROWS)
+    assert read_part(store, name, ["n"]).column_names == ["n"]
+    assert read_books(store, name).rows_in == 2
+
+
+def test_books_come_back_from_the_footer(tmp_path: Path) -> None:
+    store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
+    said = Books(
+        rows_in=9, passed=3, dropped=4, rejected=2, errors=1, rows_out=3, rejects="rejects/x", groups={"g": 3}
+    )
+    write_part(store, name, ROWS, said)
+    assert read_books(store, name) == said
+    assert said.balance()
+    assert not replace(said, dropped=5).balance()
+    assert json.loads(pq.read_schema(tmp_path / name).metadata[b"clipmill"])["passed"] == 3
+
+
+def test_rejects_are_named_by_their_content(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    schema = schema_of(RejectRow)
+    rows = [
+        table_of([{"id": name, "kind": "reject", "reason": "r", "detail": ""}], schema) for name in ("a", "b")
+    ]
+    names = [write_rejects(store, "t", 3, table) for table in (*rows, rows[0])]
+    assert names[0] == names[2] != names[1]
+    assert all(name.startswith("rejects/part-000003-") for name in names)
+    assert write_rejects(store, "t", 3, schema.empty_table()) == ""
+    assert len(store.names("t/rejects")) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all", None])
+def test_a_damaged_part_is_told(tmp_path: Path, damage: bytes | None) -> None:
+    store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
+    write_part(store, name, pa.table({"id": [str(n) for n in range(5000)]}), Books())
+    whole = store.read(name)
+    store.replace(name, whole[: len(whole) // 2] if damage is None else damage)
+    for read in (read_part, read_books):
+        with pytest.raises(Damaged) as told:
+            read(store, name)
+        assert str(tmp_path / name) in told.value.where
+        assert told.value.remedy
+
+
+def test_a_foreign_parquet_file_has_no_books(tmp_path: Path) -> None:
+    pq.write_table(ROWS, tmp_path / "part-000000.parquet")
+    with pytest.raises(Damaged):
+        read_books(FolderStore(tmp_path), "part-000000.parquet")
+
+
+def test_a_missing_part_is_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_part(FolderStore(tmp_path), "t/part-000000.parquet")
+
+
+def test_equal_work_gives_equal_stores_byte_for_byte(made: Made, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "elsewhere" / "else").store
+    names = list(made.store.walk())
+    assert list(other.walk()) == names
+    assert len(names) > 20
+    assert [n for n in names if made.store.read(n) != other.read(n)] == []
+
+
+def test_a_manifest_says_what_stands(made: Made) -> None:
+    found = read_manifest(made.store, made.motion)
+    assert found
+    assert [part.number for part in found.parts] == [0, 1]
+    assert found.parts[1] == describe_part(made.store, made.motion, 1)
+    assert (found.books.rows_in, found.books.passed, found.books.rejected) == (6, 5, 1)
+    assert found.columns[1] == {
+        "name": "motion_mean", "type": "double", "nullable": True, "unit": "px", "meaning": "mean motion",
+    }  # fmt: skip
+    begun = read_begun(made.store, made.motion)
+    assert begun == replace(found, parts=())
+    assert not found.write(made.store, made.motion)
+    assert str(made.store.root) not in made.store.read(f"{made.motion}/manifest.json").decode()
+
+
+def test_a_folder_that_is_no_table_has_no_manifest(made: Made) -> None:
+    assert read_manifest(made.store, "runs") is None
+    assert read_begun(made.store, "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"{}", b"[]", b"null", b'{"format": "x"}', b"\xff\xfe", b'{"format": 1}']
+)
+def test_a_damaged_manifest_is_told(made: Made, text: bytes) -> None:
+    made.store.replace(f"{made.motion}/manifest.json", text)
+    with pytest.raises(Damaged, match="not a manifest"):
+        read_manifest(made.store, made.motion)
+
+
+def test_a_manifest_of_a_newer_format_is_refused(made: Made) -> None:
+    name = f"{made.motion}/manifest.json"
+    said = {**json.loads(made.store.read(name)), "format": 2, "new_field": 1}
+    made.store.replace(name, json.dumps(said).encode())
+    with pytest.raises(NewerFormat, match="format 2"):
+        read_manifest(made.store, made.motion)
+
+
+def test_rows_that_everybody_writes_have_their_columns() -> None:
+    assert [c["name"] for c in columns_of(schema_of(RejectRow))] == ["id", "kind", "reason", "detail"]
+    assert [c["name"] for c in columns_of(schema_of(DropRow))] == ["id", "rule", "where", "value"]
+    assert all(c["meaning"] for c in columns_of(schema_of(RejectRow, DropRow)))
+
+
+def test_manifests_are_values() -> None:
+    made = Manifest(
+        node="n", kind="layer", base="", root="", keys={}, made_by={}, inputs=(), columns=()
+    )  # fmt: skip
+    assert made == replace(made)
+    assert made.books == Books()
