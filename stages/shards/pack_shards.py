@@ -33,6 +33,8 @@ class CaptionedClip(Row):
     light_mean: float
     sharpness_median: float
     motion_mean: float
+    object_motion: float
+    camera: str
     clip: Artifact
     clip_width_px: int
     clip_height_px: int
@@ -146,5 +148,7 @@ def _sample(row: CaptionedClip) -> Sample:
         "light_mean": row.light_mean,
         "sharpness_median": row.sharpness_median,
         "motion_mean": row.motion_mean,
+        "object_motion": row.object_motion,
+        "camera": row.camera,
     }
     return Sample(row.id, row.clip.read(), facts, caption)

@@ -39,6 +39,8 @@ def _clip(number: int, film: bytes | None = None, **said: Any) -> CaptionedClip:
         "light_mean": 0.5,
         "sharpness_median": 0.1 * number,
         "motion_mean": 1.0,
+        "object_motion": 0.5,
+        "camera": "pan left",
         "clip": Artifact.of(content, ".mp4"),
         "clip_width_px": 1280,
         "clip_height_px": 720,

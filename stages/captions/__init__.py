@@ -1,0 +1,1 @@
+"""Captions: what a clip shows, said in words, with a record of who said it."""
