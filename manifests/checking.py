@@ -127,15 +127,18 @@ class _Check:
             return
         if self.table.closed and told is None:
             self.found.fault("a part stands that the manifest does not name", where, "take it away")
+        if told is not None and not self._is(name, told):
+            self.found.fault("it is not the file that the manifest names", where, _AGAIN)
+            return  # whatever else is wrong with it follows from that
         try:
             rows, books = read_part(self.store, name), read_books(self.store, name)
         except Damaged as error:
             self.found.fault(error.what, where, _AGAIN)
             return
+        if told is not None and books != told.books:
+            self.found.fault("its books are not those in the manifest", where)
         self.found.parts += 1
         self.found.rows += rows.num_rows
-        if told is not None:
-            self._digest(name, told, books)
         if columns_of(rows.schema) != self.manifest.columns:
             self.found.fault("its columns are not those of the table", where)
         self._books(number, rows, books, where)
@@ -144,12 +147,9 @@ class _Check:
             if column.type == ARTIFACT:
                 self._artifacts(rows.column(column.name), where)
 
-    def _digest(self, name: str, told: Part, books: Books) -> None:
+    def _is(self, name: str, told: Part) -> bool:
         data = self.store.read(name)
-        if len(data) != told.size_bytes or hashlib.sha256(data).hexdigest() != told.sha256:
-            self.found.fault("it is not the file that the manifest names", f"{self.store.url}/{name}", _AGAIN)
-        elif books != told.books:
-            self.found.fault("its books are not those in the manifest", f"{self.store.url}/{name}")
+        return len(data) == told.size_bytes and hashlib.sha256(data).hexdigest() == told.sha256
 
     def _books(self, number: int, rows: pa.Table, books: Books, where: str) -> None:
         """Rows in = passed + dropped + rejected, and each number is what the files hold."""

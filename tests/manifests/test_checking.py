@@ -72,7 +72,13 @@ FAULTS: dict[str, Callable[[Made], object]] = {
     "it is not the file that the manifest names": lambda m: m.store.replace(
         f"{m.motion}/{PART}", m.store.read(f"{m.motion}/{part_name(1)}")
     ),
-    "a part cannot be read": lambda m: file(m, f"{m.motion}/{PART}").write_bytes(b"PAR1 nothing PAR1"),
+    "a part cannot be read": lambda m: (
+        m.store.remove(f"{m.motion}/manifest.json"),
+        file(m, f"{m.motion}/{PART}").write_bytes(b"PAR1 nothing PAR1"),
+    ),
+    "its books are not those in the manifest": lambda m: file(m, f"{m.motion}/manifest.json").write_text(
+        m.store.read(f"{m.motion}/manifest.json").decode().replace('"rows_in": 3', '"rows_in": 4')
+    ),
     "a part of the manifest is missing": lambda m: m.store.remove(f"{m.motion}/{part_name(1)}"),
     "a part stands that the manifest does not name": lambda m: m.store.create(
         f"{m.videos}/{part_name(7)}", m.store.read(f"{m.videos}/{PART}")
@@ -170,7 +176,7 @@ def test_one_table_is_checked_alone(made: Made) -> None:
     found = check(made.store, [Table(made.store, made.clips)], whole_store=False)
     assert (found.tables, found.faults, found.notes) == (1, [], [])
     found = check(made.store, [Table(made.store, made.motion)], whole_store=False)
-    assert [fault.what[:22] for fault in found.faults] == ["a part cannot be read:"]
+    assert [fault.what for fault in found.faults] == ["it is not the file that the manifest names"]
 
 
 def test_what_the_engine_writes_is_sound(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_check_ends_with_0_or_1(made: Made, capsys: pytest.CaptureFixture[str]) 
     (made.store.root / made.motion / part_name(0)).write_bytes(b"")
     assert main(["manifest", "check", str(made.store.root)]) == 1
     shown = capsys.readouterr().out
-    assert "fault: a part cannot be read" in shown
+    assert "fault: it is not the file that the manifest names" in shown
     assert f"where:  {made.store.root}/{made.motion}/{part_name(0)}" in shown
     assert "remedy: take it away" in shown
     assert main(["manifest", "check", str(made.store.root), "--json"]) == 1
