@@ -173,7 +173,8 @@ def _recorded(store: Store, run: str, text: bytes) -> Past:
 
 def _tables(store: Store) -> Past:
     """Every table of a store, each known by its folder."""
-    found = {folder: read_begun(store, folder) for folder in store.names()}
+    folders = [name for name in store.names() if "." not in name]  # store.json and the lease are files
+    found = {folder: read_begun(store, folder) for folder in folders}
     tables = {folder: table for folder, table in found.items() if table}
     if not tables:
         raise PipelineError(
