@@ -1,7 +1,6 @@
 """Samplers: from noise to latents, for any path and any denoiser.
 
-Both follow the same exact line between two levels, on which the guess of the clean latents stands still:
-x_s = (sigma_s / sigma_t) x_t + (alpha_s - alpha_t sigma_s / sigma_t) clean.
+Along a path x changes by clean d(alpha) + noise d(sigma); the noise is what is left of x without the clean.
 """
 
 from itertools import pairwise
@@ -34,32 +33,40 @@ def euler(denoiser: Denoiser[Given], path: Path, noise: Latents, given: Given, g
     """First-order steps along `grid`. Source: Song et al. 2020, arXiv:2010.02502, Eq. 12 (eta 0)."""
     x = noise
     for t, s in pairwise(grid):
-        x = _move(path, x, denoiser(x, _each(t, x), given), t, s)
+        x = _moved(path, x, _guesses(denoiser, path, x, t, given), t, s)
     return x
 
 
 def heun(denoiser: Denoiser[Given], path: Path, noise: Latents, given: Given, grid: torch.Tensor) -> Latents:
     """Second-order steps along `grid`: two guesses per step, one in the last.
 
-    Source: Karras et al. 2022, arXiv:2206.00364, Algorithm 1, in the variables alpha / sigma and x / sigma.
+    Source: Karras et al. 2022, arXiv:2206.00364, Algorithm 1, with alpha and sigma for the variables.
     """
     x = noise
     for t, s in pairwise(grid):
-        clean = denoiser(x, _each(t, x), given)
-        there = _move(path, x, clean, t, s)
+        here = _guesses(denoiser, path, x, t, given)
+        there = _moved(path, x, here, t, s)
         if s > 0:
-            clean = (clean + denoiser(there, _each(s, x), given)) / 2
-            there = _move(path, x, clean, t, s)
+            ahead = _guesses(denoiser, path, there, s, given)
+            mean = (here[0] + ahead[0]) / 2, (here[1] + ahead[1]) / 2
+            there = _moved(path, x, mean, t, s)
         x = there
     return x
 
 
-def _move(path: Path, x: Latents, clean: Latents, t: torch.Tensor, s: torch.Tensor) -> Latents:
-    """From level t to level s, with one guess of the clean latents."""
-    kept = path.sigma(s[None]) / path.sigma(t[None])
-    added = path.alpha(s[None]) - path.alpha(t[None]) * kept
-    return wide(kept.to(x)) * x + wide(added.to(x)) * clean
+def _guesses(
+    denoiser: Denoiser[Given], path: Path, x: Latents, t: torch.Tensor, given: Given
+) -> tuple[Latents, Latents]:
+    """Of what x at level t is made: clean and noise."""
+    clean = denoiser(x, t.to(x).expand(len(x)), given)
+    return clean, (x - wide(path.alpha(t[None]).to(x)) * clean) / wide(path.sigma(t[None]).to(x))
 
 
-def _each(level: torch.Tensor, x: Latents) -> torch.Tensor:
-    return level.to(x).expand(len(x))
+def _moved(
+    path: Path, x: Latents, guesses: tuple[Latents, Latents], t: torch.Tensor, s: torch.Tensor
+) -> Latents:
+    """From level t to level s."""
+    clean, noise = guesses
+    more_clean = path.alpha(s[None]) - path.alpha(t[None])
+    more_noise = path.sigma(s[None]) - path.sigma(t[None])
+    return x + wide(more_clean.to(x)) * clean + wide(more_noise.to(x)) * noise

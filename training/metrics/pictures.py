@@ -28,14 +28,19 @@ def ssim(guess: Video, truth: Video) -> Tensor:
     """
     if min(truth.shape[-2:]) < WINDOW:
         raise ValueError(f"pictures of {tuple(truth.shape[-2:])} are smaller than SSIM's window of {WINDOW}")
-    x, y = (v.clamp(-1, 1).transpose(1, 2).flatten(0, 2)[:, None] for v in (guess, truth))  # [b*t*3 1 h w]
+    x, y = (_pictures(v) for v in (guess, truth))
     mean_x, mean_y = _blurred(x), _blurred(y)
     var_x, var_y = _blurred(x * x) - mean_x**2, _blurred(y * y) - mean_y**2
     shared = _blurred(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+    c1, c2 = 0.01**2, 0.03**2
     like = (2 * mean_x * mean_y + c1) * (2 * shared + c2)
     like = like / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
     return like.reshape(len(truth), -1).mean(1)
+
+
+def _pictures(video: Video) -> Tensor:
+    """[b*t*3 1 h w] in 0..1."""
+    return ((video.clamp(-1, 1) + 1) / 2).transpose(1, 2).flatten(0, 2)[:, None]
 
 
 def _blurred(x: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class CausalTokenizer(nn.Module):
         self.decoder = Beside(self.channels, width, architecture.decoder_blocks, values)
         self.register_buffer("latent_mean", torch.zeros(self.channels))
         self.register_buffer("latent_std", torch.ones(self.channels))
+        self.to(memory_format=torch.channels_last)
 
     def encode(self, video: Video) -> Latents:
         """See `Tokenizer.encode`."""
@@ -72,11 +73,11 @@ class Beside(nn.Module):
 
     def __init__(self, channels_in: int, width: int, blocks: int, channels_out: int) -> None:
         super().__init__()
-        self.linear = nn.Conv2d(channels_in, channels_out, 1)
-        self.into = nn.Conv2d(channels_in, width, 1)
+        self.linear = FrameConv(channels_in, channels_out, 1)
+        self.into = FrameConv(channels_in, width, 1)
         self.blocks = nn.ModuleList(Block(width) for _ in range(blocks))
         self.norm = FrameNorm(width)
-        self.out = nn.Conv2d(width, channels_out, 1)
+        self.out = FrameConv(width, channels_out, 1)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,13 +96,27 @@ class Block(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = FrameNorm(width)
-        self.space = nn.Conv2d(width, width, 3, padding=1)
-        self.time = nn.Conv2d(3 * width, width, 1)
+        self.space = FrameConv(width, width, 3, padding=1)
+        self.time = FrameConv(3 * width, width, 1)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x [b*t c h w]."""
         y = nn.functional.silu(self.space(self.norm(x)))
         return x + self.time(with_past(y, frames))
+
+
+class FrameConv(nn.Conv2d):
+    """A convolution of single frames [n c h w].
+
+    In use, not in training, frames go one by one: libraries choose their order of sums by the whole shape, so
+    a frame would not keep its bits whatever lies beside it.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        if self.training:
+            return super().forward(x)
+        return torch.cat([super(FrameConv, self).forward(frame) for frame in x.split(1)])
 
 
 class FrameNorm(nn.Module):

@@ -77,7 +77,7 @@ def train(asked: argparse.Namespace) -> None:
     covariance, mean = moments(sample, tokenizer.stride)
     linears = {make.__name__: make(covariance, mean, tokenizer.channels, tokenizer.stride) for make in LINEAR}
     start(tokenizer, linears["principal"])
-    tokenizer.to(device, memory_format=torch.channels_last)
+    tokenizer.to(device)
     results = {name: measured(linear.there_and_back, asked.held_out) for name, linear in linears.items()}
     print(json.dumps(results), flush=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
@@ -113,7 +113,7 @@ LINEAR = (truncated_haar, principal)
 def _averaged(tokenizer: CausalTokenizer, average: Average) -> CausalTokenizer:
     done = CausalTokenizer(tokenizer.architecture)
     done.load_state_dict({k: v.cpu() for k, v in (tokenizer.state_dict() | average.weights).items()})
-    return done.to(memory_format=torch.channels_last)
+    return done.eval()
 
 
 def _ahead(crops: Crops, steps: int, count: int) -> Iterator[tuple[int, Video]]:

@@ -1,0 +1,42 @@
+"""Noise belongs to a sample and a step: not to a batch, an order or a process."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from training.noise import normal, uniform
+
+
+def test_a_samples_noise_is_drawn_again_the_same_whatever_was_drawn_before() -> None:
+    first = normal(3, "clip", 17, (4, 5))
+    normal(3, "another", 17, (100,))
+    assert torch.equal(normal(3, "clip", 17, (4, 5)), first)
+
+
+@pytest.mark.parametrize("other", [(4, "clip", 17), (3, "clip2", 17), (3, "clip", 18)])
+def test_another_seed_sample_or_step_gives_other_noise(other: tuple[int, str, int]) -> None:
+    assert not torch.isclose(normal(*other, (64,)), normal(3, "clip", 17, (64,))).any()
+
+
+def test_purposes_do_not_share_numbers_and_seed_and_name_do_not_run_together() -> None:
+    assert not torch.isclose(normal(3, "c", 0, (9,), "a"), normal(3, "c", 0, (9,), "b")).any()
+    assert not torch.isclose(normal(1, "1c", 0, (9,)), normal(11, "c", 0, (9,))).any()
+
+
+def test_noise_is_the_same_in_another_process() -> None:
+    code = "from training.noise import normal; print(normal(3, 'clip', 17, (8,)).tolist())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == str(normal(3, "clip", 17, (8,)).tolist())
+
+
+def test_moments_of_many_samples() -> None:
+    z = torch.stack([normal(0, str(k), 5, (50,)) for k in range(400)])
+    u = torch.stack([uniform(0, str(k), 5, ()) for k in range(4000)])
+    assert abs(float(z.mean())) < 0.03
+    assert abs(float(z.std()) - 1) < 0.03
+    assert abs(float((z[1:] * z[:-1]).mean())) < 0.03  # of neighbours
+    assert 0 <= float(u.min()) < 0.01
+    assert 0.99 < float(u.max()) < 1
+    assert abs(float(u.mean()) - 0.5) < 0.03
