@@ -1,4 +1,4 @@
-"""Run on each of some ranks: trainings told as JSON objects {work, …knobs}; prints losses and gradients' norms."""
+"""Run on each of some ranks: trainings told as JSON {work, …knobs}; prints losses and gradients' norms."""
 
 import json
 import sys
