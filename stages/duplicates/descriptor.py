@@ -62,7 +62,8 @@ def _edges(light: np.ndarray) -> np.ndarray:
     found = np.zeros((GRID, GRID, TURNS))
     for direction, weight in ((below, strength * (1 - above_share)), (below + 1, strength * above_share)):
         np.add.at(found, (_CELL[:, None], _CELL[None], direction % TURNS), weight)
-    return np.sqrt(found / (found.sum() + 1e-6)).ravel()
+    shares: np.ndarray = np.sqrt(found / (found.sum() + 1e-6))
+    return shares.ravel()
 
 
 def _bounded(colours: np.ndarray) -> np.ndarray:

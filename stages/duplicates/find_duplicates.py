@@ -72,7 +72,7 @@ class FindDuplicates(Survey[EmbeddedClip, Twinned]):
             means.train(vectors)
         finally:
             faiss.omp_set_num_threads(threads)
-        return _saved(means.centroids)
+        return _saved(np.asarray(means.centroids))
 
     def assign(self, rows: Sequence[EmbeddedClip], fitted: bytes) -> Iterator[str]:
         """The nearest centroid; in double precision, so that a row's company does not decide."""

@@ -123,7 +123,7 @@ def _rate(video: Video, row: KeptClip) -> Fraction:
     """The header's average rate where the span bears it out, else the span's own."""
     seconds = (row.end_pts - row.start_pts) * video.time_base
     frames = row.end_frame - row.start_frame
-    if abs(seconds * video.fps - frames) <= max(1, frames * _TRUSTED):
+    if abs(seconds * video.fps - frames) <= max(Fraction(1), frames * _TRUSTED):
         return video.fps
     return (frames / seconds).limit_denominator(1001)
 
