@@ -18,9 +18,9 @@ ROUNDS = 4  # of reweighting: what moves by itself loses its say on the camera
 class Motion:
     """Dense inverse search flow (Kroeger et al. 2016) and a robust similarity fit.
 
-    A point at (x, y) from the centre moves by (a + s x - r y, b + s y + r x); a, b, s, r by
-    iteratively reweighted least squares with Cauchy weights. Lengths are in longer sides of the
-    picture. Frames closer than `GAP_S` to the last one looked at are passed over (NaN), and so is the
+    The camera is the similarity (shift, zoom, roll) that explains the flow best, by iteratively
+    reweighted least squares with Cauchy weights. Lengths are in longer sides of the picture.
+    Frames closer than `GAP_S` to the last one looked at are passed over (NaN), and so is the
     first; the first value after a cut compares two shots and says nothing.
     """
 
@@ -60,33 +60,36 @@ class Motion:
         if before is None:
             return (math.nan,) * 6
         field = self._flow.calc(before, now, None)[STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.float64)
-        moved, left, (a, b, s, r) = _fit(field, np.array(size) / 2)
+        flow = field[..., 0] + 1j * field[..., 1]
+        shift, turn, left = fit_similarity(flow, complex(*size) / 2)
         per_s = 1 / (LONG_SIDE * since_s)
         return (
-            moved * per_s,
-            -a * per_s,
-            b * per_s,
-            s / since_s,
-            np.degrees(r) / since_s,
+            float(np.abs(flow).mean()) * per_s,
+            -shift.real * per_s,
+            shift.imag * per_s,
+            turn.real / since_s,
+            math.degrees(turn.imag) / since_s,
             left * per_s,
         )
 
 
-def _fit(field: np.ndarray, centre: np.ndarray) -> tuple[float, float, tuple[float, float, float, float]]:
-    """Mean length of the flow [h w 2], of its rest, and the similarity (a, b, s, r) around `centre`; px."""
-    rows, columns, _ = field.shape
-    x = np.tile(np.arange(columns) * STEP + STEP // 2 - centre[0], rows)
-    y = np.repeat(np.arange(rows) * STEP + STEP // 2 - centre[1], columns)
-    u, v = field.reshape(-1, 2).T
-    weights, points = np.ones_like(u), np.stack([x, y, u, v], 1)
+def fit_similarity(flow: np.ndarray, centre: complex) -> tuple[complex, complex, float]:
+    """Fit flow = shift + turn (point - centre), with points and flow as complex numbers x + i y, in px.
+
+    Returns shift, turn (the real part is growth, the imaginary part a clockwise turn in radians),
+    and the mean length of the flow that the fit leaves.
+    """
+    rows, columns = flow.shape
+    down, across = np.mgrid[:rows, :columns] * STEP + STEP // 2
+    points, moved = (across + 1j * down - centre).ravel(), flow.ravel()
+    weights = np.ones(points.size)
     for _ in range(ROUNDS):
         total = weights.sum()
-        mx, my, mu, mv = weights @ points / total
-        dx, dy, du, dv = x - mx, y - my, u - mu, v - mv
-        spread = weights @ (dx * dx + dy * dy) + 1e-9
-        s, r = weights @ (dx * du + dy * dv) / spread, weights @ (dx * dv - dy * du) / spread
-        left = np.hypot(du - s * dx + r * dy, dv - s * dy - r * dx)
-        scale = 2.0 * np.median(left) + 0.02
+        here, there = weights @ points / total, weights @ moved / total
+        spokes, swings = points - here, moved - there
+        pull = weights * spokes.conj()
+        turn = (pull @ swings) / ((pull @ spokes).real + 1e-9)
+        left = np.abs(swings - turn * spokes)
+        scale = 2.0 * np.partition(left, left.size // 2)[left.size // 2] + 0.02
         weights = 1 / (1 + (left / scale) ** 2)
-    a, b = mu - s * mx + r * my, mv - s * my - r * mx
-    return float(np.hypot(u, v).mean()), float(left.mean()), (float(a), float(b), float(s), float(r))
+    return complex(there - turn * here), complex(turn), float(left.mean())
