@@ -19,7 +19,7 @@ from stages.scan.scan_video import Listed, Scanned, ScanVideo
 Scan = Callable[..., ScannedClip]
 THRESHOLD = FindDuplicates.threshold
 COPIES = {"small": (0.4, 34, 1.0), "fine": (1.5, 12, 1.0), "tinted": (0.75, 24, 1.12)}  # scale, crf, gamma
-REAL = ["mdnie__friday.mp4", "sam2__04_coffee.mp4", "intel__walk.mkv", "mdnla__frog.mp4", "mdnla__pig.mp4"]
+REAL = ["sam2__04_coffee.mp4", "intel__walk.mkv", "mdnla__frog.mp4", "mdnla__pig.mp4"]
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def _copied(pictures: Iterable[np.ndarray], scale: float, gamma: float) -> Itera
 
 def test_drawn_copies_are_near_and_other_worlds_far(tmp_path: Path, scan: Scan) -> None:
     clips: dict[tuple[int, str], ScannedClip] = {}
-    for seed in range(4):
+    for seed in range(3):
         for name, (scale, crf, gamma) in {"original": (1.0, 18, 1.0), **COPIES}.items():
             film = tmp_path / f"{seed}-{name}.mp4"
             write_mp4(film, _copied(_world(seed), scale, gamma), 12, crf=crf, preset="ultrafast")
