@@ -287,7 +287,7 @@ def ask(text):
         print("refused")
 
 def ask_all():
-    for n in (100, 20000):
+    for n in (100, 6000):
         ask(" and ".join(["m > 0.4"] * n))
         ask("+".join(["m"] * n) + " > 0")
         ask("not " * n + "b")
@@ -299,7 +299,7 @@ threading.stack_size(1 << 20)
 one = threading.Thread(target=ask_all)
 one.start()
 one.join()
-ask(f"m in ({', '.join(map(str, range(50000)))}, 0.5)")
+ask(f"m in ({', '.join(map(str, range(5000)))}, 0.5)")
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     said = run.stdout.split()
