@@ -25,7 +25,7 @@ class Header(Row):
         "clockwise turn, of 0, 90, 180, 270, that puts the coded picture upright", unit="deg"
     )
     fps: float = column("average frame rate by the header", unit="1/s")
-    duration_s: float | None = column("length by the header, where it says one", unit="s")
+    video_duration_s: float | None = column("length by the header, where it says one", unit="s")
     has_audio: bool = column("an audio stream is there")
     time_base_num: int = column("numerator of the time base, the length in seconds of one tick of a pts")
     time_base_den: int = column("denominator of the time base")
@@ -66,7 +66,7 @@ def _header(video: Opened) -> Header:
         coded_height_px=video.coded_height_px,
         rotation_deg=-90 * first.turns % 360,
         fps=float(video.fps),
-        duration_s=duration_s,
+        video_duration_s=duration_s,
         has_audio=bool(container.streams.audio),
         time_base_num=video.time_base.numerator,
         time_base_den=video.time_base.denominator,

@@ -1,0 +1,1 @@
+"""Benchmarks: one file per question, each printing a table and writing JSON, both sides in one run."""

@@ -1,0 +1,62 @@
+"""Stages that cost nothing, or exactly so much, for measuring the engine around them."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from manifests import Row, column
+from manifests.identity import id_of
+from pipeline import Annotate, Source
+
+
+class Tick(Row):
+    id: str = column("made from the number")
+    n: int = column("the number")
+
+
+class Ticks(Source[Tick]):
+    """0 … count-1."""
+
+    count: int = 1
+
+    def rows(self) -> Iterator[Tick]:
+        for n in range(self.count):
+            yield Tick(id=id_of(n), n=n)
+
+
+class N(Row):
+    id: str
+
+
+class First(Row):
+    first: int = column("a number")
+
+
+class Second(Row):
+    second: int = column("a number")
+
+
+class Third(Row):
+    third: int = column("a number")
+
+
+class _Work(Annotate[N, First]):
+    """Waits `wait_s` per row."""
+
+    wait_s: float = 0.0
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Row]:
+        for _ in rows:
+            time.sleep(self.wait_s)
+            yield self.adds(**{name: 1 for name in self.adds.names()})
+
+
+class WorkFirst(_Work, Annotate[N, First]):
+    """The first of a chain."""
+
+
+class WorkSecond(_Work, Annotate[N, Second]):
+    """The second of a chain."""
+
+
+class WorkThird(_Work, Annotate[N, Third]):
+    """The third of a chain."""

@@ -1,0 +1,1 @@
+"""The recipes: whole DAGs as functions, whose keyword arguments are their knobs."""

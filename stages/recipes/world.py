@@ -1,0 +1,63 @@
+"""Raw footage in; curated shards, latents, a trained video diffusion model and a video sampled from it out.
+
+clipmill run stages/recipes/world.py footage=DIR store=DIR
+"""
+
+from pipeline import Dag
+from stages.ingest.list_videos import ListVideos
+from stages.models_trained.sample_video import SampleVideo
+from stages.models_trained.train_world import TrainWorld
+from stages.recipes.curate import shards_of
+from stages.recipes.latents import latents_of
+
+
+def world(
+    footage: str,
+    videos_per_part: int = 16,
+    min_s: float = 2.0,
+    max_s: float = 60.0,
+    darkest: float = 0.08,
+    softest: float = 0.04,
+    stillest: float = 0.9,
+    frozen: float = 0.3,
+    borders: float = 0.05,
+    alike: float = 0.87,
+    crf: int = 18,
+    shard_mb: int = 256,
+    tokenizer: str = "small",
+    latent_px: int = 128,
+    latent_fps: float = 12.0,
+    latent_video_frames: int = 33,
+    size: str = "tiny",
+    steps: int = 200,
+    batch: int = 8,
+    rate: float = 1e-3,
+    ranks: int = 1,
+    context: int = 1,
+    seed: int = 0,
+    sample_steps: int = 20,
+) -> Dag:
+    """The knobs of `curate` and `latents`, and how the model is trained.
+
+    Args:
+        size: of the diffusion transformer: "tiny" or "small".
+        steps: of training.
+        batch: clips per step, over all ranks.
+        rate: peak learning rate.
+        ranks: processes that train; sharded with FSDP2.
+        context: ranks that share a clip, out of `ranks`.
+        seed: of weights, order, times, noise and the sample.
+        sample_steps: of the sampler.
+    """
+    dag = Dag("world")
+    videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
+    packed = shards_of(
+        videos, min_s, max_s, darkest, softest, stillest, frozen, borders, alike, crf, shard_mb, latent_fps
+    )
+    coded = latents_of(packed, tokenizer, latent_px, latent_fps, latent_video_frames, shard_mb)
+    train = TrainWorld(steps=steps, size=size, batch=batch, rate=rate, context=context, seed=seed)
+    model = coded.launch(train.on(ranks=ranks)).annotate(SampleVideo(steps=sample_steps, seed=seed))
+    dag.save(packed, "shards")
+    dag.save(coded, "latents")
+    dag.save(model, "model")
+    return dag
