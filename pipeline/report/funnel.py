@@ -15,7 +15,7 @@ def funnel(past: Past) -> Html:
         rows.append(
             el(
                 "tr",
-                el("td", line.step, title=line.says),
+                el("td", line.step, title=line.says, class_="name"),
                 el("td", _bar(line, whole), class_="bar"),
                 el(
                     "td",

@@ -16,6 +16,8 @@ from pipeline.report.markup import Html, el, join, text
 from pipeline.report.rejects import rejects
 from pipeline.report.stills import stills
 
+_LONGEST = 2000  # characters of a line of the head
+
 
 def write_report(past: Past) -> str:
     """Write runs/<run>/report.html, over one that stands, and say where it is.
@@ -63,7 +65,9 @@ def _header(past: Past) -> Html:
         "with": _words({"python": asked.get("python", ""), **asked.get("packages", {})}),
     }
     rows = [
-        el("div", el("dt", name), el("dd", printable(str(value)))) for name, value in said.items() if value
+        el("div", el("dt", name), el("dd", printable(str(value), _LONGEST)))
+        for name, value in said.items()
+        if value
     ]
     return el("header", el("h1", past.dag), el("dl", *rows))
 

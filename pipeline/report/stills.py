@@ -11,7 +11,7 @@ from itertools import islice
 from manifests.table import part_name, read_part
 from pipeline.history.finding import Found, find
 from pipeline.history.past import PastStep
-from pipeline.history.wording import printable
+from pipeline.history.wording import printable, rounded
 from pipeline.report.looking import Looker
 from pipeline.report.markup import Html, el, join
 
@@ -68,7 +68,7 @@ def _figure(look: Looker, row: Found, said: str, twin: Found | None = None) -> I
         source = printable(str(look.value("source", row) or ""))
         beside = _picture(look, twin) if twin else None
         pictures = [picture, *([el("span", "its twin"), beside] if beside else [])]
-        caption = el("figcaption", el("b", printable(said)), " ", el("code", row.id), " ", source)
+        caption = el("figcaption", el("b", rounded(printable(said))), " ", el("code", row.id), " ", source)
         yield el("figure", *pictures, caption)
 
 
