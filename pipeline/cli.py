@@ -5,7 +5,7 @@ import sys
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 VERBS = {  # verb: (where its options are added, what it does)
     "run": ("pipeline.verbs.run:add_verbs", "run a recipe; go on from whatever is done already"),
@@ -30,8 +30,22 @@ _PIPE_CLOSED, _STOPPED, _USAGE = 141, 130, 2
 class Parser(ArgumentParser):
     """Argparse whose errors name the nearest word that it knows."""
 
-    def __init__(self, **options: object) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})  # type: ignore[arg-type]
+    nested = False  # whether it has verbs of its own
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
+    def add_subparsers(self, **options: Any) -> Any:
+        self.nested = True
+        return super().add_subparsers(**options)
+
+    def parsed(self, words: Sequence[str]) -> Namespace:
+        """The words of one verb, where knobs and options may come in any order."""
+        if self.nested:
+            return self.parse_args(words)
+        if "--debug" not in self._option_string_actions:
+            self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        return self.parse_intermixed_args(words)
 
     def error(self, message: str) -> NoReturn:
         import difflib
@@ -51,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as ended:  # argparse has said what there is to say
         return ended.code if isinstance(ended.code, int) else _USAGE
     try:
-        return int(args.act(args) or 0)
+        act = getattr(args, "act", None) or args.run  # the verbs of training name theirs `run`
+        return int(act(args) or 0)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return _STOPPED
@@ -81,9 +96,9 @@ def _parsed(words: Sequence[str]) -> Namespace:
         if name not in verbs.choices:
             verbs.add_parser(name, help=summary)
     if words and words[0] in verbs.choices:
-        chosen = verbs.choices[words[0]]
-        parse = chosen.parse_intermixed_args if chosen.get_default("knobs_anywhere") else chosen.parse_args
-        return parse(words[1:], Namespace(verb=verb, words_typed=list(words)))
+        chosen: Parser = verbs.choices[words[0]]
+        chosen.set_defaults(verb=words[0], words_typed=list(words))
+        return chosen.parsed(words[1:])
     args = parser.parse_args(words)
     args.act = _version if args.version else lambda _: parser.print_help()
     return args

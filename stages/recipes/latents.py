@@ -16,7 +16,7 @@ def latents(
     min_s: float = 2.0,
     max_s: float = 60.0,
     darkest: float = 0.08,
-    softest: float = 0.04,
+    softest: float = 0.4,
     stillest: float = 0.9,
     frozen: float = 0.3,
     borders: float = 0.05,
