@@ -16,7 +16,7 @@ VERBS = {  # verb: (where its options are added, what it does)
     "report": ("pipeline.verbs.report:add_verbs", "write the report of a run again"),
     "text": ("pipeline.verbs.text:add_verbs", "print a recipe's DAG as YAML"),
     "draw": ("pipeline.verbs.draw:add_verbs", "draw a recipe's DAG"),
-    "demo": ("stages.footage.verb:add_verbs", "draw the demo's films and their truth"),
+    "demo": ("stages.recipes.demonstrate:add_verbs", "draw the demo's films; with --run, all the rest too"),
     "manifest": ("manifests.cli:add_verbs", "show, check or compare tables"),
     "train": ("training.cli:add_verbs", "train a model"),
     "sample": ("training.cli:add_verbs", "sample from a model"),

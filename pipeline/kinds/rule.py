@@ -57,11 +57,11 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _missing(rule: Keep, table: pa.Table) -> dict[str, Answer]:
+    """Why nothing can be said of each row: a column is missing, or what is asked has no value (0/0)."""
     names = list(dict.fromkeys(names_in(rule.where)))
-    return {
-        row["id"]: Answer(
-            kind="reject",
-            reason=f"{', '.join(n for n in names if row[n] is None)} missing: {rule.where!r} cannot be said",
-        )
-        for row in table.to_pylist()
-    }
+    found = {}
+    for row in table.to_pylist():
+        lacks = [name for name in names if row[name] is None or row[name] != row[name]]
+        why = f"{', '.join(lacks)} missing" if lacks else "no value"
+        found[row["id"]] = Answer(kind="reject", reason=f"{why}: {rule.where!r} cannot be said")
+    return found

@@ -1,4 +1,4 @@
-"""How well a run of the demo did: what became of each shot and file, against the truth that was drawn with it."""
+"""How well a run of the demo did: what became of each shot and file, against the truth drawn with it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,15 +16,11 @@ MOTIONS = {  # the words of MeasureMotion for the motions of the drawn cameras
 
 
 def accuracy(past: Past, footage: Path) -> dict[str, Any]:
-    """Scores of a finished run over drawn films; {"boundaries": …, "clips": …} as `footage.score` gives them."""
+    """Scores of a run over drawn films: {"boundaries": …, "clips": …} as `footage.score` gives them."""
     truth = read_truth(footage)
     videos = {row["id"]: row["source"] for row in _rows(past, "list_videos", ("id", "source"))}
-    fates = _fates(past, "list_videos")
-    clips: list[dict[str, Any]] = [
-        {"source": source, "fate": "rejected"}
-        for row, source in videos.items()
-        if fates.get(row) == "rejected"
-    ]
+    bad = [row for row, fate in _fates(past, "list_videos").items() if fate == "rejected"]
+    clips: list[dict[str, Any]] = [{"source": videos[row], "fate": "rejected"} for row in bad]
     cuts: dict[str, list[int]] = {source: [] for source in videos.values()}
     cameras = {row["id"]: row["camera"] for row in _rows(past, "measure_motion", ("id", "camera"))}
     fates = _fates(past, "find_shots")
@@ -42,16 +38,12 @@ def told(scores: Mapping[str, Any]) -> str:
     """The scores as lines for people."""
     edges, clips = scores["boundaries"], scores["clips"]
     kinds = ", ".join(f"{kind} {k['found']}/{k['planted']}" for kind, k in sorted(edges["kinds"].items()))
+    mistaken = ", ".join(f"{kind} {k['taken']}/{k['planted']}" for kind, k in edges["mistaken"].items())
+    f1, precision, recall = edges["f1"], edges["precision"], edges["recall"]
     lines = [
-        (
-            "shot boundaries",
-            f"F1 {edges['f1']:.3f} (precision {edges['precision']:.3f}, recall {edges['recall']:.3f})",
-        ),
+        ("shot boundaries", f"F1 {f1:.3f} (precision {precision:.3f}, recall {recall:.3f})"),
         ("  found by kind", kinds),
-        (
-            "  taken for one",
-            ", ".join(f"{k} {v['taken']}/{v['planted']}" for k, v in edges["mistaken"].items()),
-        ),
+        ("  taken for one", mistaken),
         ("good shots kept", _share(clips["good"])),
         ("duplicates told", _share(clips["duplicate"])),
         ("bad files rejected", _share(clips["bad_files"])),

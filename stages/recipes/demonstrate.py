@@ -55,11 +55,10 @@ def _run(args: Namespace) -> int:
         from pipeline.executors.on_ray import OnRay
 
         executor = OnRay(workers=args.workers)
-    asked = Asked("stages/recipes/demo.py", {"footage": str(args.folder)}, args.run, words=args.words_typed)
+    dag, knobs = demo(footage=str(args.folder)), {"footage": str(args.folder)}
+    asked = Asked("stages/recipes/demo.py", knobs, args.run, words=args.words_typed)
     with watching() as watch:
-        outcome = carry_out(
-            demo(footage=str(args.folder)), args.run, executor=executor, watch=watch, asked=asked
-        )
+        outcome = carry_out(dag, args.run, executor=executor, watch=watch, asked=asked)
     past = read_past(_store(args.run), outcome.run)
     print(f"\n{outcome.funnel.table()}\n\naccuracy against the truth in {args.folder}")
     print(told(accuracy(past, args.folder)))
