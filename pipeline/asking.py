@@ -64,7 +64,6 @@ def add_words(parser: ArgumentParser, *, store: bool = True) -> None:
     parser.add_argument("words", nargs="*", metavar="knob=value", help="knobs of the recipe, and store=DIR")
     if store:
         parser.add_argument("--store", metavar="DIR", help="the store: a folder or a URL such as s3://…")
-    parser.set_defaults(knobs_anywhere=True)
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -73,7 +72,6 @@ def add_store(parser: ArgumentParser) -> None:
         "words", nargs="*", metavar="store=DIR", help="the store; the working folder if it is one"
     )
     parser.add_argument("--store", metavar="DIR", help="the same")
-    parser.set_defaults(knobs_anywhere=True)
 
 
 def store_of(args: Namespace) -> str:

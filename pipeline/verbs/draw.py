@@ -9,7 +9,6 @@ from pipeline.asking import add_words, asked
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("draw", help="draw a recipe's DAG")
     add_words(parser, store=False)
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=draw)
 
 

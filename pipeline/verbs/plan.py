@@ -15,7 +15,6 @@ def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("plan", help="say what a run would do; write nothing")
     add_words(parser)
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=plan)
 
 

@@ -25,7 +25,6 @@ def add_verbs(verbs: Any) -> None:
         "--knob", action="append", default=[], metavar="name=value", help="a knob of --recipe"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of the stage's error")
     parser.set_defaults(act=replay)
 
 

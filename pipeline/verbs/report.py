@@ -8,7 +8,6 @@ def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("report", help="write the report of a run again")
     parser.add_argument("store", metavar="STORE", help="the store: a folder or a URL")
     parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run; the last one by default")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=report)
 
 

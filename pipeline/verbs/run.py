@@ -27,7 +27,6 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument("--strict", action="store_true", help="end with 1 if any row was set aside")
     parser.add_argument("--json", action="store_true", help="progress and outcome as lines of JSON")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors and warnings")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=run)
 
 

@@ -11,7 +11,6 @@ def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("text", help="print a recipe's DAG as YAML")
     add_words(parser, store=False)
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of such texts instead")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=text)
 
 

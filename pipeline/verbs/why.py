@@ -15,7 +15,6 @@ def add_verbs(verbs: Any) -> None:
         "--run", default="", metavar="RUN", help="as this run saw it; the last one by default"
     )
     parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(act=why)
 
 
