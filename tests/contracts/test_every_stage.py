@@ -1,0 +1,192 @@
+"""What every stage promises. Stages are found by walking, so that a new one is tested without a line here."""
+
+import inspect
+import pickle
+import re
+import subprocess
+import sys
+from dataclasses import MISSING, fields
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any, get_args
+
+import pytest
+
+import stages
+from manifests import Row
+from manifests.identity import digest_of
+from manifests.schema import schema_of
+from pipeline.dag import snake
+from pipeline.discovery import required_of, settings_of, stage_names
+from pipeline.key import hashed_settings
+from pipeline.needs import Needs
+from pipeline.plain import fit, is_plain
+from pipeline.stage import Annotate, Expand, Launch, Source, Stage, Survey
+
+Kind = type[Stage[Any, Any]]
+MODULES = sorted(module.name for module in walk_packages(stages.__path__, "stages."))
+KINDS = (Source, Annotate, Expand, Survey, Launch)
+WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def found() -> list[Kind]:
+    """Every stage that is defined below `stages`."""
+    classes = {c for name in MODULES for c in vars(import_module(name)).values() if inspect.isclass(c)}
+    own = [c for c in classes if issubclass(c, Stage) and c.__module__.startswith("stages.")]
+    return sorted((c for c in own if not inspect.isabstract(c)), key=lambda c: c.__name__)
+
+
+STAGES = found()
+every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+
+
+def made(stage: Kind) -> Stage[Any, Any]:
+    """The stage with its defaults, and a plain value for each setting without one."""
+    return stage(**{name: plain_value(settings_of(stage)[name]) for name in required_of(stage)})
+
+
+def plain_value(kind: object) -> Any:
+    """Some value of a declared type."""
+    for value in ("a/b", 3, 0.5, True, (), *get_args(kind)):
+        try:
+            return fit(value, kind)
+        except ValueError:
+            continue
+    raise AssertionError(f"no plain value is known for {kind}")
+
+
+def test_there_are_stages_and_yaml_finds_the_same() -> None:
+    assert len(STAGES) > 5
+    assert list(stage_names(("stages",))) == sorted(f"{s.__module__}:{s.__name__}" for s in STAGES)
+
+
+def test_no_two_stages_share_a_name() -> None:
+    assert len({stage.__name__ for stage in STAGES}) == len(STAGES)
+
+
+def test_importing_all_of_them_loads_no_models() -> None:
+    heavy = ("torch", "torchvision", "ray", "av", "cv2", "faiss", "transformers", "open_clip", "scenedetect")
+    ask = f"import sys, {', '.join(MODULES)}\nprint([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+@every_stage
+def test_its_file_bears_its_name(stage: Kind) -> None:
+    assert stage.__module__.rpartition(".")[2] == snake(stage.__name__)
+
+
+@every_stage
+def test_it_says_what_it_does(stage: Kind) -> None:
+    assert (stage.__doc__ or "").strip()
+    assert not (stage.__doc__ or "").startswith(f"{stage.__name__}("), "the docstring is dataclass's own"
+
+
+@every_stage
+def test_it_is_of_one_kind(stage: Kind) -> None:
+    assert sum(issubclass(stage, kind) for kind in KINDS) == 1
+
+
+@every_stage
+def test_its_columns_have_meanings_and_units(stage: Kind) -> None:
+    for column in stage.adds.columns():
+        said = column.metadata
+        assert said.get("meaning"), f"{column.name} has no meaning"
+        assert WORD.fullmatch(column.name), f"{column.name} is not lower_snake_case"
+        if _holds_floats(stage.adds.types()[column.name]):
+            assert said["unit"], f"{column.name} holds floats and has no unit"
+
+
+def _holds_floats(kind: object) -> bool:
+    return kind is float or any(_holds_floats(part) for part in get_args(kind))
+
+
+SUFFIXES = {"_s": "s", "_px": "px", "_bytes": "bytes", "_fps": "1/s", "_deg": "deg", "_share": "0..1"}
+
+
+@every_stage
+def test_names_and_units_agree(stage: Kind) -> None:
+    units = {c.name: c.metadata["unit"] for c in stage.adds.columns() if c.metadata["unit"]}
+    for name, unit in units.items():
+        for suffix, said in SUFFIXES.items():
+            if name.endswith(suffix):
+                assert unit in (said, suffix[1:]), f"{name} is in {unit}"
+
+
+@every_stage
+def test_its_rows_fit_into_parquet(stage: Kind) -> None:
+    for row in (stage.reads, stage.adds):
+        assert issubclass(row, Row)
+        assert schema_of(row).names == list(row.names())
+    if issubclass(stage, Source):
+        assert "id" in stage.adds.names()
+    else:
+        assert not {"id", "parent"} & set(stage.adds.names()), "the engine makes ids"
+        assert not set(stage.reads.names()) & set(stage.adds.names()), "a column has one author"
+
+
+@every_stage
+def test_its_version_and_needs_are_valid(stage: Kind) -> None:
+    assert type(stage.version) is int
+    assert stage.version >= 1
+    assert isinstance(stage.needs, Needs)
+
+
+@every_stage
+def test_place_names_settings(stage: Kind) -> None:
+    assert isinstance(stage.place, frozenset)
+    assert stage.place <= set(settings_of(stage))
+
+
+@every_stage
+def test_its_settings_are_plain(stage: Kind) -> None:
+    for name, kind in settings_of(stage).items():
+        assert is_plain(kind), f"{name}: {kind} is no plain value"
+    for field in fields(stage):  # type: ignore[arg-type]
+        assert field.default_factory is MISSING, f"{field.name} has a default that is made anew"
+        if field.default is not MISSING:
+            fit(field.default, settings_of(stage)[field.name])
+
+
+@every_stage
+def test_equal_settings_are_an_equal_stage(stage: Kind) -> None:
+    one, two = made(stage), made(stage)
+    assert one == two
+    assert hash(one) == hash(two)
+    assert digest_of(hashed_settings(one)) == digest_of(hashed_settings(two))
+
+
+@every_stage
+def test_it_travels_without_its_models(stage: Kind) -> None:
+    value = made(stage)
+    for name in dir(stage):
+        if isinstance(inspect.getattr_static(stage, name), cached_property):
+            vars(value)[name] = _Untransportable()
+    again = pickle.loads(pickle.dumps(value))  # noqa: S301  written a line above
+    assert again == value
+    assert vars(again) == value.settings()
+
+
+class _Untransportable:
+    """Stands for a model: refuses to travel."""
+
+    def __reduce__(self) -> Any:
+        raise AssertionError("a model was sent along with its stage")
+
+
+@every_stage
+def test_its_methods_are_annotated(stage: Kind) -> None:
+    for name, member in vars(stage).items():
+        function = getattr(member, "func", getattr(member, "__func__", member))
+        if inspect.isfunction(function) and function.__module__ == stage.__module__ and name[:2] != "__":
+            assert "return" in function.__annotations__, f"{name} does not say what it returns"
+
+
+@every_stage
+def test_it_lies_in_a_subject(stage: Kind) -> None:
+    file = Path(inspect.getfile(stage))
+    assert file.parent.parent == Path(stages.__path__[0])
+    assert file.parent.name not in ("media", "models", "recipes"), "stages lie with their subject"
