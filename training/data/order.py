@@ -1,14 +1,15 @@
 """The order of samples: a pure function of (seed, step), so that one integer is the loader's whole state.
 
-An epoch gives every bucket ceil(samples / batch) batches, in an order shuffled over the buckets. Within a
-bucket the shards are permuted, laid end to end, and shuffled inside windows, so that reading stays near one
-place. The last batch of a bucket is filled from the start of the same epoch's order; no sample is ever left
-out. How many ranks share a batch plays no part.
+Each bucket has an endless stream: its samples, epoch after epoch, each epoch shuffled anew; batch k takes
+the samples k * batch and on. In an epoch the shards are permuted, laid end to end, and shuffled inside
+windows, so that reading stays near one place. In round r the buckets give, in shuffled order, the batches
+that an r-th pass over all samples completes: so buckets take turns by size, and every sample is seen as
+often as any other, but for one batch. How many ranks share a batch plays no part.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -46,19 +47,35 @@ class Order:
         if self.batch < 1 or self.window < 1:
             raise ValueError(f"batch is {self.batch} and window {self.window}; both are at least 1")
 
-    @property
-    def steps_per_epoch(self) -> int:
-        return sum(-(-sum(shards) // self.batch) for shards in self.counts)
+    @cached_property
+    def totals(self) -> tuple[int, ...]:
+        """Samples per bucket."""
+        return tuple(sum(shards) for shards in self.counts)
+
+    def before(self, round_: int) -> int:
+        """How many steps are taken before a round."""
+        return sum(round_ * total // self.batch for total in self.totals)
 
     def at(self, step: int) -> tuple[int, list[Place]]:
         """The bucket of a step, and the places of its `batch` samples."""
-        epoch, turn = divmod(step, self.steps_per_epoch)
-        buckets, numbers = _schedule(self, epoch)
+        round_ = self._round(step)
+        buckets, numbers = _schedule(self, round_)
+        turn = step - self.before(round_)
         bucket, first = int(buckets[turn]), int(numbers[turn]) * self.batch
-        total = sum(self.counts[bucket])
-        return bucket, [self._place(epoch, bucket, p % total) for p in range(first, first + self.batch)]
+        return bucket, [self._place(bucket, position) for position in range(first, first + self.batch)]
 
-    def _place(self, epoch: int, bucket: int, position: int) -> Place:
+    def _round(self, step: int) -> int:
+        """The round that a step belongs to: the last one that begins at or before it."""
+        low, high = 0, 1
+        while self.before(high) <= step:
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.before(middle) <= step else (low, middle)
+        return low
+
+    def _place(self, bucket: int, streamed: int) -> Place:
+        epoch, position = divmod(streamed, self.totals[bucket])
         shards, ends = _shards(self, epoch, bucket)
         window = position // self.window
         shuffled = int(_window(self, epoch, bucket, window)[position - window * self.window])
@@ -100,13 +117,12 @@ def _mix(z: Hashes) -> Hashes:
 
 
 @lru_cache(maxsize=4)
-def _schedule(order: Order, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each step of an epoch its bucket, and how many batches that bucket has given before."""
-    batches = [-(-sum(shards) // order.batch) for shards in order.counts]
-    buckets = np.repeat(np.arange(len(batches)), batches)
-    numbers = np.concatenate([np.arange(n) for n in batches])
-    shuffled = np.argsort(hashes(len(buckets), order.seed, epoch, 1), kind="stable")
-    return buckets[shuffled], numbers[shuffled]
+def _schedule(order: Order, round_: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each step of a round its bucket, and the number of its batch in that bucket's stream."""
+    spans = [np.arange(round_ * n // order.batch, (round_ + 1) * n // order.batch) for n in order.totals]
+    buckets = np.repeat(np.arange(len(spans)), [len(span) for span in spans])
+    shuffled = np.argsort(hashes(len(buckets), order.seed, round_, 1), kind="stable")
+    return buckets[shuffled], np.concatenate(spans)[shuffled]
 
 
 @lru_cache(maxsize=64)
@@ -121,5 +137,5 @@ def _shards(order: Order, epoch: int, bucket: int) -> tuple[np.ndarray, np.ndarr
 def _window(order: Order, epoch: int, bucket: int, window: int) -> np.ndarray:
     """The shuffled positions of a window."""
     start = window * order.window
-    count = min(order.window, sum(order.counts[bucket]) - start)
+    count = min(order.window, order.totals[bucket] - start)
     return start + np.argsort(hashes(count, order.seed, epoch, 3, bucket, window), kind="stable")
