@@ -29,7 +29,7 @@ test-slow: $(STAMP)  ## what takes longer
 	$(BIN)/pytest -m slow
 
 demo: $(STAMP)  ## footage, the whole DAG on a local Ray, a trained model and a sampled video
-	$(BIN)/clipmill demo demo
+	$(BIN)/clipmill demo demo/footage --run demo/store
 
 clean:  ## remove what was made here
 	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
