@@ -29,8 +29,8 @@ class MeasureFrame(Annotate[Clip, Frames]):
     """A border is what is black in nine of ten frames, at two facing sides alike; a dark sky is none.
 
     A frame repeats the one before when no pixel of the small frame changed by more than
-    `repeat_below` of 255. A stretch is frozen when its frames repeat for `frozen_s`; a single
-    change in it, as at a key frame, does not break it.
+    `repeat_below` of 255. A stretch is frozen when its frames repeat for `frozen_s`, which
+    footage of a lower frame rate in a file of a higher one does not.
     """
 
     repeat_below: float = 6.0
@@ -58,9 +58,7 @@ class MeasureFrame(Annotate[Clip, Frames]):
 
 
 def _in_stretches(repeats: np.ndarray, least: float) -> int:
-    """How many frames lie in runs of at least `least`, gaps of one frame closed."""
-    closed = repeats.copy()
-    closed[1:-1] |= repeats[:-2] & repeats[2:]
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], closed.astype(np.int8), [0]])))
+    """How many frames lie in runs of at least `least`."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], repeats.astype(np.int8), [0]])))
     lengths = edges[1::2] - edges[::2]
     return int(lengths[lengths >= max(2.0, least)].sum())

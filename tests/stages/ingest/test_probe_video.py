@@ -1,0 +1,59 @@
+"""Headers are read as a player would show the film, and what is no film is rejected with its reason."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import Reject
+from stages.ingest.probe_video import Header, ProbeVideo, Video
+
+Draw = Callable[..., Iterator[np.ndarray]]
+
+
+def _probe(path: Path) -> Header:
+    [answer] = ProbeVideo().annotate([Video(uri=str(path))])
+    if isinstance(answer, Reject):
+        raise answer
+    return answer
+
+
+def test_a_header_says_what_was_written(film: Callable[..., Path], moving: Draw) -> None:
+    header = _probe(film(moving(1, 50), fps=Fraction(25)))
+    assert (header.container, header.codec, header.has_audio) == ("mov", "h264", False)
+    assert (header.width_px, header.height_px, header.rotation_deg) == (160, 96, 0)
+    assert (header.fps, header.video_duration_s) == (25.0, 2.0)
+    assert Fraction(header.time_base_num, header.time_base_den) == Fraction(1, 12800)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "coded", "turn"),
+    [
+        ("odd/decord__video_90.mov", (320, 568), (568, 320), 90),
+        ("odd/decord__video_180.mov", (568, 320), (568, 320), 180),
+        ("odd/decord__video_270.mov", (320, 568), (568, 320), 270),
+        ("natural/psd__issue-195-aspect-ratio.mp4", (1024, 576), (704, 576), 0),
+        ("odd/imageio__newtonscradle.gif", (200, 150), (200, 150), 0),
+    ],
+)
+def test_sizes_are_as_shown(
+    footage: Path, name: str, shown: tuple[int, int], coded: tuple[int, int], turn: int
+) -> None:
+    header = _probe(footage / name)
+    assert (header.width_px, header.height_px) == shown
+    assert (header.coded_width_px, header.coded_height_px) == coded
+    assert header.rotation_deg == turn
+
+
+def test_a_bad_row_does_not_harm_the_next(tmp_path: Path, film: Callable[..., Path], moving: Draw) -> None:
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("words")
+    good = film(moving(1, 5))
+    paths = [tmp_path / "empty.mp4", good, tmp_path / "text.mp4", tmp_path / "gone.mp4", good]
+    answers = list(ProbeVideo().annotate([Video(uri=str(path)) for path in paths]))
+    assert [isinstance(a, Reject) for a in answers] == [True, False, True, True, False]
+    assert [str(answers[k]) for k in (0, 2, 3)] == [
+        "the file is empty", "not a video: the file holds text", "the file is gone",
+    ]  # fmt: skip

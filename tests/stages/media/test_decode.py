@@ -1,0 +1,142 @@
+"""Frames come in order, with exact times, upright, and the same for a span as for the whole."""
+
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from stages.media.decode import frames, open_video
+from stages.media.errors import Unreadable
+
+Draw = Callable[..., Iterator[np.ndarray]]
+DrawFilm = Callable[..., Path]
+ODD = ["decord__unordered.mov", "imageio__newtonscradle.gif", "mmaction2__test.avi", "psd__delayed_start.mp4",
+       "torchcodec__av1_video.mkv", "torchcodec__h265_10bits.mp4", "mdnie__flower.webm"]  # fmt: skip
+
+
+def _spans_equal_the_whole(path: Path, spans: list[tuple[int, int]]) -> None:
+    whole = [(f.pts, f.pixels("gray", 32, 32)) for f in frames(str(path))]
+    for start, end in spans:
+        end_pts = whole[end][0] if end < len(whole) else None
+        found = [(f.pts, f.pixels("gray", 32, 32)) for f in frames(str(path), whole[start][0], end_pts)]
+        assert [pts for pts, _ in found] == [pts for pts, _ in whole[start:end]]
+        for (_, one), (_, other) in zip(found, whole[start:end], strict=True):
+            assert_array_equal(one, other)
+
+
+def test_times_are_exact_and_spans_are_frame_exact(film: DrawFilm, moving: Draw) -> None:
+    path = film(moving(1, 60, step=(2, 1)), fps=Fraction(30000, 1001), keyint=13)
+    with open_video(str(path)) as video:
+        assert video.fps == Fraction(30000, 1001)
+        times = [f.pts * video.time_base for f in video.frames()]
+    assert times == [Fraction(1001 * k, 30000) for k in range(60)]
+    _spans_equal_the_whole(path, [(0, 60), (0, 1), (12, 14), (25, 27), (59, 60), (13, 26)])
+
+
+def test_a_variable_rate_keeps_its_times(film: DrawFilm, moving: Draw) -> None:
+    times = [0, 40, 70, 150, 151, 400]
+    path = film(moving(1, 6), times=times, time_base=Fraction(1, 1000))
+    with open_video(str(path)) as video:
+        assert [f.pts * video.time_base * 1000 for f in video.frames()] == times
+
+
+def test_threads_change_nothing(film: DrawFilm, moving: Draw) -> None:
+    path = film(moving(2, 40, step=(3, 0)))
+    one, two = ([(f.pts, f.pixels().tobytes()) for f in frames(str(path), threads=n)] for n in (1, 3))
+    assert one == two
+
+
+def test_a_threaded_decoder_may_be_left_early(film: DrawFilm, moving: Draw) -> None:
+    path = film(moving(2, 200, size=(32, 32)))
+    for _ in range(20):
+        assert next(frames(str(path), threads=4)).pts == 0
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_decode_by_span_as_in_whole(footage: Path, name: str) -> None:
+    _spans_equal_the_whole(footage / "odd" / name, [(0, 2), (1, 3)])
+
+
+def test_times_that_go_back_are_put_in_order(footage: Path) -> None:
+    pts = [f.pts for f in frames(str(footage / "odd/mmaction2__test.avi"))]
+    assert pts == list(range(164))
+
+
+def test_rotated_films_come_upright(footage: Path) -> None:
+    import cv2
+
+    for name in ("decord__video_90.mov", "decord__video_180.mov", "decord__video_270.mov"):
+        path = str(footage / "odd" / name)
+        _, upright = cv2.VideoCapture(path).read()
+        assert_array_equal(next(frames(path)).pixels("bgr24", how="BILINEAR"), upright)
+
+
+def test_pixels_have_the_asked_layout_and_size(film: DrawFilm, moving: Draw) -> None:
+    frame = next(frames(str(film(moving(3, 2)))))
+    assert frame.pixels().shape == (96, 160, 3)
+    assert frame.pixels("gray", 20, 10).shape == (10, 20)
+    assert_array_equal(frame.pixels("rgb24")[..., ::-1], frame.pixels("bgr24"))
+    assert frame.pixels().flags.writeable
+    assert frame.pixels("gray").dtype == np.uint8
+
+
+def test_what_is_no_video_says_so(tmp_path: Path, film: DrawFilm, moving: Draw) -> None:
+    whole = film(moving(4, 50, step=(4, 0))).read_bytes()
+    files = {
+        "empty.mp4": (b"", "the file is empty"),
+        "text.mp4": (b"Only words.\n" * 99, "the file holds text"),
+        "list.mp4": (b"#EXTM3U\n#EXTINF:9,\n/etc/hostname\n#EXT-X-ENDLIST\n", "the file holds text"),
+        "noise.mp4": (bytes(range(256)) * 40, "no known container format"),
+        "indexless.mp4": (whole[:36], "without its index"),
+        "short.mp4": (whole[: len(whole) * 6 // 10], "decoding failed after"),
+    }
+    for name, (data, reason) in files.items():
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(Unreadable, match=reason):
+            list(frames(str(tmp_path / name)))
+    with pytest.raises(Unreadable, match="the file is gone"):
+        list(frames(str(tmp_path / "nowhere.mp4")))
+    with pytest.raises(Unreadable, match="folder"):
+        list(frames(str(tmp_path)))
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(Unreadable, match="no video stream: only audio"):
+        list(frames(str(path)))
+
+
+def test_a_recording_that_broke_off_is_not_whole(tmp_path: Path, footage: Path) -> None:
+    data = (footage / "natural/simpl__smaller.webm").read_bytes()
+    for share, whole in ((1.0, True), (0.6, False)):
+        path = tmp_path / f"{share}.webm"
+        path.write_bytes(data[: int(len(data) * share)])
+        with open_video(str(path)) as video:
+            for _ in video.frames():
+                pass
+            if whole:
+                video.check_whole()
+            else:
+                with pytest.raises(Unreadable, match="cut short: it ends at 0:1"):
+                    video.check_whole()
+
+
+def test_videos_elsewhere_are_read_through_fsspec(film: DrawFilm, moving: Draw) -> None:
+    import fsspec
+
+    path = film(moving(5, 12))
+    with fsspec.open("memory://films/a.mp4", "wb") as file:
+        file.write(path.read_bytes())
+    assert len(list(frames("memory://films/a.mp4"))) == 12
+    with pytest.raises(Unreadable, match="gone"):
+        list(frames("memory://films/b.mp4"))

@@ -1,0 +1,43 @@
+"""File names of every kind can be written down, opened again, and told apart."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from stages.media.uri import local_path, open_uri, printable, uri_of
+
+NAMES = [
+    b"plain.mp4",
+    b"a b.mp4",
+    b"a\nb.mp4",
+    b"q'\"q.mp4",
+    "été 日本.mp4".encode(),
+    b"\xff\xfe.mp4",
+    b"100%25.mp4",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_survives_the_way_through_its_uri(tmp_path: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(name)
+    uri = uri_of(path)
+    uri.encode()  # can be stored as text
+    assert local_path(uri) == str(path)
+    with open_uri(uri) as file:
+        assert file.read() == name
+
+
+def test_other_places_have_no_local_path() -> None:
+    assert local_path("s3://bucket/a.mp4") is None
+    assert local_path("/films/s3://odd/a.mp4") == "/films/s3://odd/a.mp4"
+    with pytest.raises(FileNotFoundError):
+        open_uri("memory://nothing/here.mp4")
+
+
+def test_printable_names_stay_apart() -> None:
+    names = [os.fsdecode(b"\xff"), r"\xff", r"\\xff", "é", "a\nb"]
+    shown = [printable(name) for name in names]
+    assert shown == [r"\xff", r"\\xff", r"\\\\xff", "é", "a\nb"]
+    assert len(set(shown)) == len(names)

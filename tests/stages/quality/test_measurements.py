@@ -1,0 +1,164 @@
+"""What the measurements say about signals, and about drawn films, whose answer is known."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from manifests import Artifact
+from pipeline import Reject
+from stages.quality import measure_frame, measure_light, measure_motion, measure_sharpness
+from stages.quality.measure_frame import Frames, MeasureFrame
+from stages.quality.measure_light import MeasureLight
+from stages.quality.measure_motion import MeasureMotion, Motion
+from stages.quality.measure_sharpness import MeasureSharpness
+from stages.scan.scan_video import Scanned
+
+Draw = Callable[..., Iterator[np.ndarray]]
+Stored = Callable[..., Artifact]
+
+
+def _motion(signals: Artifact, start: int = 0, end: int = 10**6) -> Any:
+    [said] = MeasureMotion().annotate(
+        [measure_motion.Clip(signals=signals, start_frame=start, end_frame=end)]
+    )
+    return said
+
+
+def _frame(signals: Artifact, end: int, fps: float = 25.0, start: int = 0) -> Frames:
+    clip = measure_frame.Clip(
+        signals=signals, start_frame=start, end_frame=end, duration_s=(end - start) / fps
+    )
+    [said] = MeasureFrame().annotate([clip])
+    return said
+
+
+def _flow(count: int, **columns: Any) -> dict[str, np.ndarray]:
+    names = ("motion", "pan", "tilt", "zoom", "roll", "object_motion")
+    return {name: np.broadcast_to(np.asarray(columns.get(name, 0.0), float), count) for name in names}
+
+
+def test_a_clip_is_measured_on_its_own_frames_only(stored: Stored) -> None:
+    mean = np.array([0.9] * 10 + [0.2] * 10 + [0.7] * 10)
+    signals = stored(
+        np.arange(30) / 25, light_mean=mean, light_spread=mean / 2, clipped_dark=1 - mean, clipped_bright=mean
+    )
+    [said] = MeasureLight().annotate([measure_light.Clip(signals=signals, start_frame=10, end_frame=20)])
+    assert said.light_mean == pytest.approx(0.2)
+    assert said.light_spread == pytest.approx(0.1)
+    assert said.dark_share == pytest.approx(0.8)
+    assert said.light_swing == 0
+
+
+def test_sharpness_is_that_of_the_stills(stored: Stored) -> None:
+    values = np.full(40, math.nan)
+    values[[0, 12, 24, 36]] = [0.9, 0.5, 0.3, 0.7]
+    signals = stored(np.arange(40) / 24, sharpness=values)
+    clips = [
+        measure_sharpness.Clip(signals=signals, start_frame=a, end_frame=b) for a, b in ((1, 40), (13, 20))
+    ]
+    whole, none = MeasureSharpness().annotate(clips)
+    assert isinstance(whole, measure_sharpness.Sharpness)
+    assert whole.sharpness_median == pytest.approx(0.5)
+    assert isinstance(none, Reject)
+    assert "too short" in str(none)
+
+
+def test_the_look_across_a_cut_does_not_count(stored: Stored) -> None:
+    flow = np.array([math.nan, 0.1, 0.1, 9.0, 0.2, 0.2])
+    signals = stored(np.arange(6) / 16, **_flow(6, motion=flow, pan=flow))
+    assert _motion(signals, 3).motion_mean == pytest.approx(0.2)
+    assert _motion(signals, 0, 3).motion_mean == pytest.approx(0.1)
+    assert isinstance(_motion(signals, 3, 4), Reject)
+
+
+@pytest.mark.parametrize(
+    ("camera", "label"),
+    [
+        ({"pan": 0.1, "tilt": -0.04}, "pan right"),
+        ({"pan": -0.1}, "pan left"),
+        ({"tilt": 0.1}, "tilt up"),
+        ({"tilt": -0.1, "roll": 3}, "tilt down"),
+        ({"zoom": 0.1, "pan": 0.03}, "zoom in"),
+        ({"zoom": -0.1}, "zoom out"),
+        ({"roll": 8}, "roll left"),
+        ({"roll": -8}, "roll right"),
+        ({"pan": 0.01, "tilt": 0.01, "zoom": 0.02}, "static"),
+        ({"pan": [0.1, -0.1] * 10}, "shake"),
+        ({"pan": [0.35, 0.25] * 10}, "pan right"),
+    ],
+)
+def test_the_camera_has_a_label(stored: Stored, camera: dict[str, Any], label: str) -> None:
+    said = _motion(stored(np.arange(20) / 16, **_flow(20, motion=0.1, **camera)))
+    assert isinstance(said, Motion)
+    assert said.camera == label
+
+
+def test_still_time_is_shared_out(stored: Stored) -> None:
+    flow = np.array([math.nan] + [0.1] * 10 + [0.0] * 30)
+    said = _motion(stored(np.arange(41) / 16, **_flow(41, motion=flow)))
+    assert said.still_share == pytest.approx(30 / 39)
+
+
+def test_frozen_stretches_are_told_from_doubled_frames(stored: Stored) -> None:
+    moves, frozen = np.full(100, 90.0), np.full(100, 90.0)
+    doubled = np.where(np.arange(100) % 2, 0.0, 90.0)
+    frozen[30:70] = 1.0
+    frozen[50] = 40.0  # a key frame
+    borders = dict.fromkeys(measure_frame.SIDES, np.zeros(100))
+    said = [
+        _frame(stored(np.arange(100) / 25, change_max=c, **borders), 100) for c in (moves, doubled, frozen)
+    ]
+    assert [round(s.frozen_share, 2) for s in said] == [0, 0, 0.39]
+    assert said[0].true_fps == 25
+    assert said[1].true_fps == pytest.approx(12.5)
+    assert said[1].repeated_share == pytest.approx(0.5, abs=0.01)
+
+
+def test_borders_are_what_stays_black_on_facing_sides(stored: Stored) -> None:
+    top = np.full(50, 0.125)
+    top[:4] = 1.0  # a dark moment
+    sides = {
+        "border_top": top,
+        "border_bottom": top,
+        "border_left": np.full(50, 0.2),
+        "border_right": np.zeros(50),
+    }
+    said = _frame(stored(np.arange(50) / 25, change_max=np.full(50, 90.0), **sides), 50)
+    assert said.border_share == pytest.approx(0.25)
+
+
+def test_planted_defects_show_and_good_shots_do_not(
+    film: Callable[..., Path], scan: Callable[..., Scanned], moving: Draw
+) -> None:
+    good = list(moving(11, 40, size=(180, 320), step=(3, 0)))
+    boxed = [cv2.copyMakeBorder(p[24:-24], 24, 24, 0, 0, cv2.BORDER_CONSTANT) for p in good]
+    shots = {
+        "good": good,
+        "dark": [(p * 0.06).astype(np.uint8) for p in good],
+        "blurred": [cv2.GaussianBlur(p, (0, 0), 4) for p in good],
+        "boxed": boxed,
+        "frozen": [good[0]] * 40,
+    }
+    scanned = scan(film(itertools.chain(*shots.values()), fps=20))
+    light, sharp, moved, kept = {}, {}, {}, {}
+    for k, name in enumerate(shots):
+        span = {"signals": scanned.signals, "start_frame": 40 * k, "end_frame": 40 * k + 40}
+        [light[name]] = MeasureLight().annotate([measure_light.Clip(**span)])
+        [sharp[name]] = MeasureSharpness().annotate([measure_sharpness.Clip(**span)])
+        moved[name] = _motion(scanned.signals, 40 * k, 40 * k + 40)
+        kept[name] = _frame(scanned.signals, 40 * k + 40, 20, 40 * k)
+    assert {name for name, m in light.items() if m.light_mean < 0.1} == {"dark"}
+    assert {name for name, m in sharp.items() if m.sharpness_median < 0.4} >= {"blurred"}
+    assert sharp["good"].sharpness_median > 0.4
+    assert {name for name, m in kept.items() if m.border_share > 0.1} - {"dark"} == {"boxed"}
+    assert kept["boxed"].border_share == pytest.approx(48 / 180, abs=0.02)
+    assert {name for name, m in kept.items() if m.frozen_share > 0.5} - {"dark"} == {"frozen"}
+    assert {name for name, m in moved.items() if m.motion_mean < 0.01} == {"frozen"}
+    assert moved["good"].camera == "pan right"
+    assert moved["good"].camera_pan == pytest.approx(3 * 20 / 320, rel=0.1)
