@@ -16,9 +16,10 @@ def clip() -> Tensor:
     """A textured ground that pans under a turning bar and a moving disc, [1 3 17 96 128]."""
     rng = torch.Generator().manual_seed(9)
     wide = torch.zeros(3, 112, 176)
-    for size, weight in ((6, 0.5), (16, 0.3), (48, 0.15)):
-        noise = torch.randn(1, 3, size * 112 // 96, size * 176 // 96, generator=rng)
-        wide += weight * torch.nn.functional.interpolate(noise, (112, 176), mode="bicubic")[0]
+    for size, weight in ((3, 0.5), (6, 0.35), (12, 0.2), (24, 0.12), (48, 0.08)):
+        noise = torch.randn(1, 4, size, size * 176 // 112, generator=rng)
+        grown = torch.nn.functional.interpolate(noise, (112, 176), mode="bicubic")[0]
+        wide += weight * (grown[:1] + 0.2 * grown[1:])  # grey, and a little colour
     y, x = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     frames = []
     for k in range(17):
@@ -37,12 +38,12 @@ def test_there_and_back_is_nearer_than_by_the_wavelets_that_suit_this_very_clip(
     by_wavelets = wavelets.there_and_back(clip)
     with torch.inference_mode():
         ours = tokenizer.decode(tokenizer.encode(clip))
-    assert float(psnr(ours, clip)) > float(psnr(by_wavelets, clip)) + 1
+    assert float(psnr(ours, clip)) > float(psnr(by_wavelets, clip)) + 0.5
     assert float(ssim(ours, clip)) > float(ssim(by_wavelets, clip))
 
 
 def test_latents_are_of_about_unit_variance(clip: Tensor) -> None:
     with torch.inference_mode():
         latents = load_tokenizer("small").encode(clip)
-    assert 0.3 < float(latents.std()) < 2
-    assert abs(float(latents.mean())) < 1
+    assert 0.5 < float(latents.std()) < 1.5
+    assert abs(float(latents.mean())) < 0.5
