@@ -13,6 +13,7 @@ import uuid
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,9 @@ class Journal:
         self.begun = self.redone = 0
         self._torn: set[str] = set()
         for file in sorted(folder.glob("*.jsonl")):
-            self._replay(file, run)
-        name = f"{uuid.uuid4().hex}.jsonl"
-        self._file = os.open(folder / name, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+            with suppress(FileNotFoundError):  # another driver committed the part meanwhile
+                self._replay(file, run)
+        self._file = _new(folder)
         self._put({"run": run})
 
     def begin(self, ids: Sequence[str]) -> None:
@@ -90,6 +91,14 @@ class Journal:
             self.deaths.update(begun)
 
 
+def _new(folder: Path) -> int:
+    """A new file; again where another driver commits the part and takes the folder away meanwhile."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return os.open(folder / f"{uuid.uuid4().hex}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+
 def _lines(file: Path) -> Iterator[Record]:
     for line in file.read_bytes().split(b"\n"):
         try:
@@ -113,13 +122,13 @@ def _plain(value: Any) -> Any:
         case bytes():
             return {"bytes": base64.b64encode(value).decode()}
         case array():
-            return {"vector": base64.b64encode(value.tobytes()).decode()}
+            return {"vector": base64.b64encode(array("f", value).tobytes()).decode()}
         case Artifact():
             return {"artifact": [value.path, value.size_bytes, value.sha256]}
         case tuple():
             return {"tuple": [_plain(v) for v in value]}
-        case _ if hasattr(value, "item"):
-            return value.item()  # a NumPy scalar
+        case _ if hasattr(value, "tolist"):
+            return value.tolist()  # a NumPy scalar or array
     return value
 
 

@@ -1,7 +1,7 @@
 """The keys of a node. Equal content keys mean equal columns for a row; equal run keys, equal tables.
 
-content  what decides the columns a row gets: the stage, its version and settings, its weights, and
-         the content of the columns it reads. Not which rules stood before it.
+content  what decides the columns a row gets: the stage, its version and settings, its weights, the
+         columns it adds, and the content of those it reads. Not which rules stood before it.
 run      what decides which rows are there as well: the content, and the run keys of all inputs.
 
 A column whose value follows from the row's id (`column(…, by_id=True)`) adds only its name to the
@@ -16,7 +16,8 @@ from typing import Any
 
 from manifests.identity import digest_of
 from manifests.predicate import names_in
-from pipeline.dag import Dag, Keep, Node
+from manifests.schema import schema_of
+from pipeline.dag import Dag, Keep, Node, Work
 from pipeline.discovery import settings_of
 from pipeline.errors import PlanError
 from pipeline.plain import Misfit, fit, is_plain
@@ -90,7 +91,8 @@ def _keys(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     inputs = sorted(found[i].run for i in node.inputs)
     if isinstance(node.work, Source):
         kind = type(node.work)
-        content = digest_of("source", f"{kind.__module__}:{kind.__qualname__}", kind.version)
+        name = f"{kind.__module__}:{kind.__qualname__}"
+        content = digest_of("source", name, kind.version, _adds(node.work))
         settings = hashed_settings(node.work)
         return Keys(digest_of(content, settings, node.work.digest(), node.rows_per_part), content)
     columns = {} if not node.inputs else _columns(dag, node, found)
@@ -98,7 +100,7 @@ def _keys(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     what = made_by(node, digest)
     if isinstance(node.work, Survey | Launch):
         what = {**what, "rows": inputs}
-    content = digest_of("node", what, columns)
+    content = digest_of("node", what, columns, _adds(node.work))
     return Keys(digest_of(content, inputs), content)
 
 
@@ -109,3 +111,11 @@ def _columns(dag: Dag, node: Node, found: Mapping[str, Keys]) -> dict[str, str]:
         name: "by id" if authors[name].by_id else found[authors[name].node].content
         for name in reads_of(dag, node)
     }
+
+
+def _adds(work: Work) -> list[str]:
+    """The columns a node adds, with their types: a stage that adds another column makes another table."""
+    if isinstance(work, Keep):
+        return []
+    keys = work.adds.key_names()
+    return [f"{f.name} {f.type} {f.nullable} {f.name in keys}" for f in schema_of(work.adds)]

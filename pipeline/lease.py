@@ -10,10 +10,12 @@ import socket
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Self
 
 import psutil
 
+from manifests.errors import ClipmillError
 from manifests.store import Store
 from pipeline.errors import StoreHeld
 
@@ -60,7 +62,8 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._stop.wait(_BEAT_S):
-            self.store.replace(NAME, self._text())
+            with suppress(ClipmillError, OSError):  # the next beat may get through
+                self.store.replace(NAME, self._text())
 
     def _text(self) -> bytes:
         said = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "beat": time.time()}

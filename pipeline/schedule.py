@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from manifests.manifest import read_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
-from manifests.table import Books, parts_of, read_part
+from manifests.table import Books, part_name, parts_of, read_books, read_part
 from pipeline.errors import StageFailed
 from pipeline.plan import Plan, Step
 from pipeline.task import Done, Effort, Task
@@ -123,12 +123,13 @@ class Schedule:
         progress = self.steps[step.name]
         manifest = read_manifest(self.plan.store, step.folder)
         standing = parts_of(self.plan.store, step.folder)
-        if manifest:
+        whole = manifest is not None and {part.number for part in manifest.parts} <= set(standing)
+        if manifest and whole:
             progress.whole, progress.books = True, manifest.books
             progress.parts = len(manifest.parts)
         elif step.root != step.name:
             progress.parts = self.steps[step.root].parts
-        if manifest or step.root != step.name:
+        if whole or step.root != step.name:
             progress.done = set(standing)
             progress.found = len(standing)
 
@@ -157,12 +158,12 @@ class Schedule:
         parts = progress.parts
         if not self._inputs_whole(step, parts) or parts is None or len(progress.done) == parts:
             return
-        groups = sorted(self._groups.get(step.name, ()))
         phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
             ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
             ("fit", lambda: [Task(step.name, "fit", parts)]),
             ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts)]),
-            ("settle", lambda: [Task(step.name, "settle", group=g) for g in groups]),
+            ("settle", lambda: [Task(step.name, "settle", group=g) for g in self._groups.get(step.name, ())]),
+            ("part", lambda: [Task(step.name, "part", n) for n in range(parts) if n not in progress.done]),
         )
         for phase, tasks in phases:
             left = self._phase_left.get((step.name, phase))
@@ -173,9 +174,6 @@ class Schedule:
                     self._push(task)
             if left:
                 return
-        progress.phase = "part"
-        for number in set(range(parts)) - progress.done:
-            self._push(Task(step.name, "part", number))
 
     def _input_there(self, step: Step, number: int) -> bool:
         """Whether the part of every step that this one reads from is there."""
@@ -193,8 +191,12 @@ class Schedule:
         books = self.steps[step.name].books
         if books.errors < _SURE or books.passed or books.dropped or not (done.books and done.books.errors):
             return
+        names = (f"{step.folder}/{part_name(number)}" for number in self.steps[step.name].done)
+        standing = (read_books(self.plan.store, name) for name in names)
+        if any(part.passed or part.dropped for part in standing):
+            return  # in an earlier run, which the sums of this one leave out
         rejects = read_part(self.plan.store, f"{step.folder}/{done.books.rejects}")
-        first = rows_of(rejects, RejectRow)[0]
+        first = next(row for row in rows_of(rejects, RejectRow) if row.kind != "reject")
         raise StageFailed(
             f"step {step.name} failed on each of its first {books.errors} rows: {first.reason}",
             where=first.detail,

@@ -1,5 +1,6 @@
 """Runs a plan in this process, one task after the other: the reference that every other must equal."""
 
+from pipeline.errors import StageFailed
 from pipeline.executor import Watch
 from pipeline.executors.ranks import run_ranks
 from pipeline.kinds.closing import begin
@@ -20,4 +21,6 @@ class Inline:
             done = run_ranks(plan, task) if task.phase == "launch" else worker.do(task)
             schedule.finish(task, done)
         watch.look(schedule)
+        if not schedule.finished:
+            raise StageFailed("nothing can be done and the run is not finished: a defect of clipmill")
         return schedule

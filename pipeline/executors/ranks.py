@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from pipeline.errors import StageFailed
@@ -28,14 +30,17 @@ def run_ranks(plan: Plan, task: Task) -> Done:
     others: list[BaseProcess] = [
         context.Process(target=_rank, args=(plan, task, rank, ranks, port)) for rank in range(ranks)
     ]
-    for process in others:
-        process.start()
-    for process in others:
-        process.join()
-    failed = [rank for rank, process in enumerate(others) if process.exitcode]
+    try:
+        for process in others:
+            process.start()
+        failed = _first_failed(others)
+    finally:
+        for process in others:
+            if process.is_alive():
+                process.kill()
     if failed:
         raise StageFailed(
-            f"step {task.step}: ranks {failed} of {ranks} ended with an error, printed above",
+            f"step {task.step}: rank {failed[0]} of {ranks} ended with an error, printed above",
             remedy="mend what it says and run again; training goes on from its last checkpoint",
         )
     return Worker(plan).do(task)  # the row stands: this only reads its books
@@ -48,7 +53,27 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _first_failed(processes: list[BaseProcess]) -> list[int]:
+    """Wait for all; the ranks that had failed when the first one did, for the others may wait for it."""
+    failed: list[int] = []
+    running = processes
+    while running and not failed:
+        wait([process.sentinel for process in running])
+        failed = [rank for rank, process in enumerate(processes) if process.exitcode]
+        running = [process for process in running if process.exitcode is None]
+    return failed
+
+
+def _end_with_parent() -> None:
+    """Ends this process when its parent is killed: the next run starts the program again."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
 def _rank(plan: Plan, task: Task, rank: int, ranks: int, port: int) -> None:
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     with _environment(rank, ranks, port):
         Worker(plan).do(task)
 

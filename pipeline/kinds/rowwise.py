@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import ClipmillError, StoreFull
+from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, told_if_full
 from manifests.identity import child_id
 from manifests.row import Row
 from manifests.schema import record_of, rows_of, table_of
@@ -55,6 +55,9 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
         )
         write_part(plan.store, name, rows, books)
         done = True
+    except SchemaMismatch:
+        done = True  # the journal would bring the same answers again, even when the stage is mended
+        raise
     finally:
         journal.close(gone=done)
     resumed = fresh.num_rows - journal.begun
@@ -101,7 +104,7 @@ def _batch(
     if len(batch) > 1:
         try:
             return _ask(plan, step, stage, batch)
-        except (StoreFull, StageFailed, MemoryError):
+        except (StoreFull, StageFailed):
             raise
         except Exception:  # whose fault it is shows when the rows are asked one by one
             return {k: v for pair in batch for k, v in _batch(plan, step, stage, [pair]).items()}
@@ -109,10 +112,14 @@ def _batch(
     for _ in range(1 + step.node.needs.retries):
         try:
             return _ask(plan, step, stage, batch)
-        except (ClipmillError, MemoryError):
+        except ClipmillError:
             raise
         except Reject as reject:
             return {batch[0][0]: answer_of(reject)}
+        except OSError as error:  # a full disk is no row's fault
+            last = told_if_full(error, f"step {step.name}")
+            if isinstance(last, StoreFull):
+                raise last from error
         except Exception as error:
             last = error
     return {batch[0][0]: answer_of(last)}
@@ -124,6 +131,7 @@ def _ask(
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
+        _check_ids(stage, step, parent, children)
         return {parent: Answer(records=[stored(c, plan.store, step.folder) for c in children])}
     assert isinstance(stage, Annotate)
     given = list(stage.annotate([row for _, row in batch]))
@@ -141,6 +149,17 @@ def _ask(
 
 def _layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
     return Answer(records=[stored({"id": row, **record_of(answer)}, plan.store, step.folder)])
+
+
+def _check_ids(
+    stage: Stage[Any, Any], step: Step, parent: str, children: Sequence[Mapping[str, Any]]
+) -> None:
+    if len({child["id"] for child in children}) < len(children):
+        raise StageFailed(
+            f"{type(stage).__name__} gave two children with equal key columns",
+            where=f"step {step.name}, row {parent}",
+            remedy=f"key columns tell the children of a row apart: {', '.join(stage.adds.key_names())}",
+        )
 
 
 def _child(parent: str, position: int, row: Row) -> Mapping[str, Any]:

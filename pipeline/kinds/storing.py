@@ -30,7 +30,7 @@ def answer_of(error: Exception) -> Answer:
     return Answer(
         kind="error",
         reason=one_line(f"{type(error).__name__}: {error}"),
-        detail=f"{frame.filename}:{frame.lineno} in {frame.name}",
+        detail=one_line(f"{frame.filename}:{frame.lineno} in {frame.name}"),
     )
 
 
@@ -43,6 +43,6 @@ def rejects_table(rejects: Mapping[str, Answer]) -> pa.Table:
 
 
 def one_line(text: str, limit: int = 500) -> str:
-    """Text without line breaks and of bounded length, fit for a table."""
-    flat = " ".join(text.split())
+    """Text without line breaks and of bounded length, fit for a table; bytes of no UTF-8 name as \\udcff."""
+    flat = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
     return flat if len(flat) <= limit else f"{flat[: limit - 1]}…"

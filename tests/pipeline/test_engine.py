@@ -180,7 +180,8 @@ def test_a_part_that_does_not_balance_ends_the_run(tmp_path: Path) -> None:
     (folder / "manifest.json").unlink()
     target = folder / part_name(1)
     target.unlink()
-    write_part(plan.store, f"{plan['square'].folder}/{part_name(1)}", forged, Books(rows_in=3, passed=3))
+    books = Books(rows_in=3, passed=3, rows_out=3)
+    write_part(plan.store, f"{plan['square'].folder}/{part_name(1)}", forged, books)
     for later in tmp_path.glob("too_small-*"):
         (later / "manifest.json").unlink()
     with pytest.raises(BooksDoNotBalance, match="too_small"):

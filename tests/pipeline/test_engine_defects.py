@@ -1,0 +1,287 @@
+"""Ways in which the engine once lost a row, lied in its books, or never came to an end."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from toys import N, Number, Numbers, Piece, Quiet, toy_dag
+
+from manifests import Row, Vector, column
+from manifests.errors import SchemaMismatch, StoreFull
+from manifests.stores.folder import FolderStore
+from manifests.table import Books, part_name, parts_of, read_part
+from pipeline import Annotate, Dag, Expand, Launch, Reject
+from pipeline.errors import BooksDoNotBalance, StageFailed
+from pipeline.executors.inline import Inline
+from pipeline.journal import Answer, Journal
+from pipeline.lease import Lease
+from pipeline.plan import Plan, plan_of
+from pipeline.schedule import Schedule
+from pipeline.task import Task
+
+
+class Value(Row):
+    value: int = column("a number")
+
+
+def run(dag: Dag, store: Path, name: str = "r") -> tuple[Plan, Schedule]:
+    plan = plan_of(dag, FolderStore(store), name)
+    return plan, Inline().run(plan, Quiet())
+
+
+def dag_of(stage: Annotate[N, Row], count: int = 6, rows_per_part: int = 3) -> Dag:
+    dag = Dag("d")
+    dag.save(dag.read(Numbers(count=count), rows_per_part=rows_per_part).annotate(stage.on(name="it")), "x")
+    return dag
+
+
+def rows(plan: Plan, step: str) -> list[dict[str, object]]:
+    folder = plan[step].folder
+    tables = [read_part(plan.store, f"{folder}/{part_name(n)}") for n in parts_of(plan.store, folder)]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def rejects(plan: Plan, step: str) -> list[dict[str, object]]:
+    names = plan.store.walk(f"{plan[step].folder}/rejects")
+    return [row for name in names for row in read_part(plan.store, name).to_pylist()]
+
+
+def test_children_with_equal_keys_end_the_run_and_are_not_merged(tmp_path: Path) -> None:
+    class Twins(Expand[N, Piece]):
+        def expand(self, row: N) -> Iterator[Piece]:
+            yield Piece(start=0, length=row.n)
+            yield Piece(start=0, length=row.n)
+
+    dag = Dag("d")
+    dag.save(dag.read(Numbers(count=2)).expand(Twins()), "x")
+    with pytest.raises(StageFailed, match="two children with equal key columns"):
+        run(dag, tmp_path)
+
+
+def test_a_part_taken_from_a_whole_table_is_made_again(tmp_path: Path) -> None:
+    plan, _ = run(toy_dag(), tmp_path)
+    for step in ("numbers", "square", "sum"):
+        lost = tmp_path / plan[step].folder / part_name(1)
+        before = lost.read_bytes()
+        lost.unlink()
+        _, schedule = run(toy_dag(), tmp_path, "again")
+        assert schedule.finished
+        assert lost.read_bytes() == before
+
+
+def test_a_run_that_cannot_go_on_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Schedule, "_input_there", lambda *_: False)
+    with pytest.raises(StageFailed, match="not finished"):
+        run(toy_dag(), tmp_path)
+
+
+class Faulty(Annotate[N, Value]):
+    """Fails in its own way on the number 3."""
+
+    kind: str
+    place = frozenset({"kind"})  # so that a stage that is mended has the same key
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Value | Reject]:
+        for row in rows:
+            if row.n == 3 and self.kind == "full":
+                raise OSError(errno.ENOSPC, "No space left on device")
+            if row.n == 3 and self.kind == "huge":
+                raise MemoryError("Unable to allocate 40 TiB")
+            if row.n == 3 and self.kind == "name":
+                yield Reject("not a video: caf\udce9.mp4")
+            elif row.n == 3 and self.kind == "type":
+                yield Value(value="3")  # type: ignore[arg-type]
+            else:
+                yield Value(value=row.n)
+
+
+def test_a_full_disk_under_a_stage_sets_no_row_aside(tmp_path: Path) -> None:
+    with pytest.raises(StoreFull):
+        run(dag_of(Faulty(kind="full")), tmp_path)
+    plan, _ = run(dag_of(Faulty(kind="")), tmp_path)
+    assert [r["value"] for r in rows(plan, "it")] == list(range(6))
+
+
+def test_a_row_that_asks_for_too_much_memory_is_set_aside(tmp_path: Path) -> None:
+    plan, _ = run(dag_of(Faulty(kind="huge")), tmp_path)
+    assert [(r["kind"], r["reason"]) for r in rejects(plan, "it")] == [
+        ("error", "MemoryError: Unable to allocate 40 TiB")
+    ]
+    assert [r["value"] for r in rows(plan, "it")] == [0, 1, 2, 4, 5]
+
+
+def test_a_reason_may_hold_a_name_that_is_no_text(tmp_path: Path) -> None:
+    plan, _ = run(dag_of(Faulty(kind="name")), tmp_path)
+    assert [r["reason"] for r in rejects(plan, "it")] == [r"not a video: caf\udce9.mp4"]
+
+
+def test_an_answer_of_a_wrong_type_is_not_kept_for_the_mended_stage(tmp_path: Path) -> None:
+    with pytest.raises(SchemaMismatch):
+        run(dag_of(Faulty(kind="type")), tmp_path)
+    plan, _ = run(dag_of(Faulty(kind="")), tmp_path)
+    assert [r["value"] for r in rows(plan, "it")] == list(range(6))
+
+
+def test_vectors_come_back_from_a_journal_as_they_went_in(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "a")
+    journal.finish({"x": Answer(records=[{"v": array("d", [0.5, 3.0])}])})
+    journal.close(gone=False)
+    assert Journal(tmp_path, "b").answers["x"].records == [{"v": array("f", [0.5, 3.0])}]
+
+
+def test_a_journal_whose_folder_another_driver_takes_away(tmp_path: Path) -> None:
+    (tmp_path / "j").mkdir()
+    first = Journal(tmp_path / "j", "a")
+    first.close(gone=True)
+    second = Journal(tmp_path / "j", "b")
+    second.begin(["x"])
+    second.close(gone=False)
+    assert Journal(tmp_path / "j", "b").deaths == {"x": 1}
+
+
+class Wide(Row):
+    value: int = column("a number")
+    vector: Vector = column("another", unit="1")
+
+
+def test_a_stage_that_adds_another_column_makes_another_table(tmp_path: Path) -> None:
+    class Narrower(Annotate[N, Value]):
+        def annotate(self, rows: Sequence[N]) -> Iterator[Value]:
+            return (Value(value=row.n) for row in rows)
+
+    class Wider(Annotate[N, Wide]):
+        def annotate(self, rows: Sequence[N]) -> Iterator[Wide]:
+            return (Wide(value=row.n, vector=array("f", [1.0])) for row in rows)
+
+    Narrower.__qualname__ = Wider.__qualname__ = "Same"  # the same stage, before and after an edit
+    run(dag_of(Narrower()), tmp_path)
+    plan, _ = run(dag_of(Wider()), tmp_path)
+    assert all(row["vector"] == [1.0] for row in rows(plan, "it"))
+
+
+class Late(Annotate[N, Value]):
+    """Fails on every number from 16 on."""
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Value]:
+        for row in rows:
+            if row.n >= 16:
+                raise ValueError("not this one")
+            yield Value(value=row.n)
+
+
+def test_a_resumed_run_with_only_bad_rows_left_goes_on(tmp_path: Path) -> None:
+    class Stops(Quiet):
+        def look(self, schedule: Schedule) -> None:  # type: ignore[override]
+            if 1 in schedule.steps["it"].done:
+                raise KeyboardInterrupt
+
+    dag = dag_of(Late(), count=24, rows_per_part=8)
+    with pytest.raises(KeyboardInterrupt):
+        Inline().run(plan_of(dag, FolderStore(tmp_path), "a"), Stops())
+    _, schedule = run(dag, tmp_path, "b")
+    assert (schedule.steps["it"].books.passed, schedule.steps["it"].books.errors) == (16, 8)
+
+
+def test_a_layer_whose_books_hold_more_rows_than_it_has_is_not_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Books(rows_in=3, passed=3, rows_out=2)
+    monkeypatch.setattr("pipeline.kinds.rowwise.Books", lambda **_: made)
+    with pytest.raises(BooksDoNotBalance, match="step it"):
+        run(dag_of(Faulty(kind="")), tmp_path)
+
+
+def test_the_parts_of_a_survey_are_offered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(toy_dag(count=300), FolderStore(tmp_path), "r")
+    offered: list[Task] = []
+    push = Schedule._push
+    monkeypatch.setattr(Schedule, "_push", lambda self, task: (offered.append(task), push(self, task))[1])
+    Inline().run(plan, Quiet())
+    parts = [task for task in offered if task.step == "sum" and task.phase == "part"]
+    assert len(parts) == 100
+
+
+def test_a_beat_that_fails_is_followed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.lease._BEAT_S", 0.01)
+    store, failed = FolderStore(tmp_path), []
+    replace = store.replace
+
+    def fails_once(name: str, data: bytes) -> None:
+        if not failed:
+            failed.append(name)
+            raise StoreFull("no room")
+        replace(name, data)
+
+    monkeypatch.setattr(store, "replace", fails_once)
+    with Lease(store, "r"):
+        before = store.read("lease.json")
+        while store.read("lease.json") == before:
+            time.sleep(0.01)
+    assert failed
+
+
+class Weight(Row):
+    weight: int = column("nothing")
+
+
+class Uneven(Launch[Number, Weight]):
+    """Rank 1 fails, or none does; the others wait for ever."""
+
+    ranks_in: str
+    fails: bool
+
+    def run(self, rows: Iterator[Number], work: Path) -> Weight:
+        Path(self.ranks_in, str(os.getpid())).touch()
+        if self.fails and os.environ["RANK"] == "1":
+            raise ValueError("rank 1 is broken")
+        time.sleep(3600)
+        return Weight(weight=0)
+
+
+def launched(folder: Path, fails: bool) -> Plan:
+    folder.mkdir()
+    dag = Dag("d")
+    dag.save(dag.read(Numbers(count=2)).launch(Uneven(ranks_in=str(folder), fails=fails).on(ranks=2)), "x")
+    return plan_of(dag, FolderStore(folder.parent / "s"), "r")
+
+
+def gone(folder: Path) -> bool:
+    return not any(psutil.pid_exists(int(file.name)) for file in folder.iterdir())
+
+
+def test_a_rank_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="rank 1 of 2 ended with an error"):
+        Inline().run(launched(tmp_path / "ranks", fails=True), Quiet())
+
+
+def test_ranks_end_with_the_driver_that_was_killed(tmp_path: Path) -> None:
+    here = Path(__file__)
+    paths = [str(p) for p in (here.parents[1] / "toys", here.parent, here.parents[2])]
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "from pathlib import Path\n"
+        "from test_engine_defects import Inline, Quiet, launched\n"
+        "if __name__ == '__main__':\n"
+        f"    Inline().run(launched(Path({str(tmp_path / 'ranks')!r}), fails=False), Quiet())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    driver = subprocess.Popen([sys.executable, script], env=environment)
+    ranks = tmp_path / "ranks"
+    while not ranks.exists() or len(list(ranks.iterdir())) < 2:
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    for _ in range(200):
+        if gone(ranks):
+            break
+        time.sleep(0.05)
+    assert gone(ranks)
