@@ -47,7 +47,7 @@ class _Work(Annotate[N, First]):
     def annotate(self, rows: Sequence[N]) -> Iterator[Row]:
         for _ in rows:
             time.sleep(self.wait_s)
-            yield self.adds(**{name: 1 for name in self.adds.names()})
+            yield self.adds(**dict.fromkeys(self.adds.names(), 1))
 
 
 class WorkFirst(_Work, Annotate[N, First]):

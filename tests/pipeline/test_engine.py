@@ -34,7 +34,7 @@ def rows(plan: Plan, step: str) -> list[dict[str, object]]:
 
 def rejects(plan: Plan, step: str) -> list[dict[str, object]]:
     folder = plan[step].folder
-    names = [n for n in plan.store.walk(f"{folder}/rejects")]
+    names = list(plan.store.walk(f"{folder}/rejects"))
     return [row for name in names for row in read_part(plan.store, name).to_pylist()]
 
 
