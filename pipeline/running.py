@@ -1,6 +1,7 @@
 """One run from beginning to end: take the store, plan, record, execute, check the books, report."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from manifests.manifest import FORMAT, newer
@@ -18,6 +19,7 @@ from pipeline.progress import Lines
 from pipeline.report.page import write_report
 from pipeline.schedule import Schedule
 from pipeline.stopwatch import Stopwatch
+from pipeline.task import Effort
 
 FORMAT_FILE = "store.json"
 _LOG_S = 30.0  # between two lines of log.txt that say how far it is
@@ -28,6 +30,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
+        rows: what each step cost in rows: worked, reused, resumed, redone.
         exit_code: 0 done; 1 done with rows set aside where that is asked to count; 130 stopped.
         warnings: sentences for the user.
         report: the path of the report, or "".
@@ -36,6 +39,7 @@ class Outcome:
     run: str
     store: str
     funnel: Funnel
+    rows: Mapping[str, Effort]
     warnings: tuple[str, ...]
     exit_code: int
     report: str = ""
@@ -114,6 +118,7 @@ def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, stri
         run=record.run,
         store=past.store.url,
         funnel=funnel,
+        rows=stopwatch.effort,
         warnings=(*warnings, *told),
         exit_code=1 if strict and funnel.rejected else 0,
         report=report,
@@ -127,6 +132,7 @@ def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
         run=record.run,
         store=past.store.url,
         funnel=funnel,
+        rows=stopwatch.effort,
         warnings=("stopped; every finished part is kept",),
         exit_code=130,
     )

@@ -17,7 +17,7 @@ class FunnelLine:
 
     Attributes:
         parts: parts that stand.
-        of: parts the table will have, or None while that is not known.
+        of: parts the table will have, as far as its source is listed; None before that.
         says: the rule with its predicate, or the stage.
     """
 
@@ -112,12 +112,17 @@ def says(made_by: Mapping[str, object]) -> str:
 
 def _line(past: Past, step: PastStep) -> FunnelLine:
     books = past.books(step.name)
-    root = past.manifests.get(step.root)
     whole = past.manifests[step.name] is not None
-    of = len(books) if whole else len(root.parts) if root and step.root != step.name else None
-    sums = _added(books.values())
-    made = says(step.made_by)
-    return FunnelLine(step=step.name, kind=step.kind, parts=len(books), of=of, whole=whole, says=made, **sums)
+    of = len(books) if whole else None if step.root == step.name else len(past.books(step.root)) or None
+    return FunnelLine(
+        step=step.name,
+        kind=step.kind,
+        parts=len(books),
+        of=of,
+        whole=whole,
+        says=says(step.made_by),
+        **_added(books.values()),
+    )
 
 
 def _added(books: Iterable[Books]) -> dict[str, int]:

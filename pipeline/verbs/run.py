@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 from argparse import Namespace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pipeline.asking import add_words, again, asked
@@ -68,13 +69,24 @@ def _stop(*_: object) -> None:
 def _tell(outcome: "Outcome", args: Namespace) -> None:
     if args.json:
         said = {"run": outcome.run, "store": outcome.store, "exit_code": outcome.exit_code}
+        rows = {name: asdict(effort) for name, effort in outcome.rows.items()}
         more = {"warnings": outcome.warnings, "report": outcome.report, **outcome.funnel.plain()}
-        print(json.dumps({**said, **more}, ensure_ascii=False))
+        print(json.dumps({**said, "rows": rows, **more}, ensure_ascii=False))
     elif not args.quiet:
-        print(f"\n{outcome.funnel.table()}\n\nrun     {outcome.run}")
-        print(f"store   {outcome.store}")
-        print(f"report  {outcome.report}" if outcome.report else "")
+        print(f"\n{outcome.funnel.table()}\n\n{_work(outcome)}")
+        print(f"run     {outcome.run}\nstore   {outcome.store}")
+        print(f"report  {outcome.report or 'none'}")
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if outcome.exit_code == 130:
         print(f"go on with: {again(args.words_typed)}", file=sys.stderr)
+
+
+def _work(outcome: "Outcome") -> str:
+    """What the run cost, in rows of all steps together."""
+    efforts = outcome.rows.values()
+    said = [f"{sum(e.worked for e in efforts):,} rows worked on"]
+    reused, resumed = sum(e.reused for e in efforts), sum(e.resumed for e in efforts)
+    said += [f"{reused:,} copied from earlier tables"] if reused else []
+    said += [f"{resumed:,} taken over from a run that was stopped"] if resumed else []
+    return f"work    {', '.join(said)}"
