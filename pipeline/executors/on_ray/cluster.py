@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from pipeline.errors import PipelineError, PlanError
+from pipeline.kinds.storing import one_line
 from pipeline.plan import Plan
 
 _OURS = ("manifests", "pipeline", "stages", "training")
@@ -29,25 +30,37 @@ def cluster(address: str | None, workers: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    paths = os.pathsep.join(path for path in sys.path if path)
-    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": paths}}
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if address:
-            environment["py_modules"] = _packages()
-            ray.init(address=address, runtime_env=environment, **options)
-        else:
-            options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
-            ray.init(num_cpus=max(workers, os.cpu_count() or 1), runtime_env=environment, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise PipelineError(
-            f"no Ray cluster answers at {address}" if address else f"Ray could not be started: {error}",
-            remedy="start one with `ray start --head`, or leave ray_address away to use this machine",
-        ) from error
+    _connect(address, workers)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str | None, workers: int) -> None:
+    """Join the cluster at `address`, or start one here; a slow machine may need a second try for that."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": paths}}
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if address:
+        environment["py_modules"] = _packages()
+    else:
+        options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
+        options["num_cpus"] = max(workers, os.cpu_count() or 1)
+    for last in (bool(address), True):
+        try:
+            ray.init(address=address or "local", runtime_env=environment, **options)
+            return
+        except Exception as error:  # Ray raises a bare Exception where a node is slow to start
+            ray.shutdown()
+            if last:
+                raise PipelineError(
+                    f"no Ray cluster answers at {address}" if address else "Ray could not be started here",
+                    where=one_line(str(error)),
+                    remedy="start one with `ray start --head`, or leave ray_address away to use this machine"
+                    if address
+                    else "see whether memory and cores are free and run again, or add --inline",
+                ) from error
 
 
 def nodes() -> dict[str, float]:
