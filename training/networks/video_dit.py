@@ -14,7 +14,7 @@ from training.networks import rotary
 from training.networks.block import AdaptiveNorm, Attend, Block, attention
 from training.networks.config import PATCH, SIZES, Config
 from training.networks.embed import PatchEmbed, TimeEmbed, unpatched
-from training.networks.words import WORDS
+from training.networks.words import LENGTH, WORDS
 from training.tensors import Latents, Level, Words
 
 
@@ -92,20 +92,24 @@ class VideoDiT(nn.Module):
         """The rotations of all tokens of a clip, in their order t, h, w: cos, sin [n head_dim]."""
         return rotary.tables(rotary.positions(*grid).to(device), self.config.head_dim, self.config.stretch)
 
-    def flops(self, shape: tuple[int, ...]) -> float:
+    def flops(self, shape: tuple[int, ...], words: int = LENGTH) -> float:
         """Of one forward pass over latents [b c t h w]: two per multiplication in matrix products."""
-        tokens, width = math.prod(self.grid(shape)), self.config.width
+        tokens = math.prod(self.grid(shape))
+        times = {"token": tokens, "word": words, "clip": 1}
         dense = sum(
-            module.weight.numel()
+            module.weight.numel() * times[_read_per(name)]
             for name, module in self.named_modules()
             if isinstance(module, nn.Linear)
-            and not name.startswith(("time_embed", "norm_out"))
-            and ".norm" not in name
-            and not name.endswith(("attn2.to_k", "attn2.to_v"))
         )
-        looked_at = tokens  # by each token in self-attention; what captions cost is left out
-        per_clip = 2 * tokens * dense + 4 * self.config.blocks * tokens * looked_at * width
-        return float(shape[0] * per_clip)
+        attended = 2 * self.config.blocks * tokens * (tokens + words) * self.config.width
+        return 2.0 * shape[0] * (dense + attended)
+
+
+def _read_per(layer: str) -> str:
+    """What a linear layer of this name is applied to each of."""
+    if layer.endswith(("attn2.to_k", "attn2.to_v")):
+        return "word"
+    return "clip" if layer.startswith("time_embed") or ".linear_" in layer else "token"
 
 
 __all__ = ["SIZES", "Config", "VideoDiT"]
