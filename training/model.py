@@ -35,7 +35,8 @@ class Told:
     trained: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT} | json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {"format": FORMAT} | plain
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> "Told":

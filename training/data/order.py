@@ -103,9 +103,7 @@ def hashes(count: int, *words: int) -> Hashes:
     for word in words:
         state = int(_mix(np.array([(state ^ (word & mask)) & mask], np.uint64))[0])
     with np.errstate(over="ignore"):
-        return _mix(
-            np.uint64(state) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        )
+        return _mix(np.uint64(state) + np.arange(1, count + 1, dtype=np.uint64) * GOLDEN)
 
 
 def _mix(z: Hashes) -> Hashes:
@@ -113,7 +111,8 @@ def _mix(z: Hashes) -> Hashes:
         z = z + GOLDEN
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+        mixed: Hashes = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 @lru_cache(maxsize=4)

@@ -81,7 +81,7 @@ class LatentShards:
         for shard in shards:
             _check(shard, self.made, "the model" if made else shards[0].tar)
         self._frames = frames
-        grouped: dict[tuple[int, ...], list[Shard]] = {}
+        grouped: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             if shard.samples:
                 grouped.setdefault(self._cropped(shard.shape), []).append(shard)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 
 from training.errors import BadCheckpoint
 
@@ -44,7 +45,7 @@ class Checkpoints:
         if first:
             shutil.rmtree(unfinished, ignore_errors=True)
         dist.barrier()
-        dcp.save(state, checkpoint_id=unfinished)
+        save(state, checkpoint_id=unfinished)
         if first:
             _record(unfinished, step, self.config)
             read_record(unfinished)
@@ -75,7 +76,7 @@ class Checkpoints:
                 where=str(place),
                 remedy="ask for the same, or train into another folder",
             )
-        dcp.load(state, checkpoint_id=place)
+        load(state, checkpoint_id=place)
 
     def _forget(self) -> None:
         whole = sorted(self.folder.glob("step-*"))

@@ -23,14 +23,15 @@ from training.loop.turn import Turn
 from training.watcher import Report, Watcher
 
 Batch = TypeVar("Batch")
+Given = TypeVar("Given", covariant=True)
 
 
-class Supply(Protocol[Batch]):
+class Supply(Protocol[Given]):
     """Where batches come from: a pure function of the step."""
 
     waited_s: float
 
-    def at(self, step: int) -> Sequence[Batch]:
+    def at(self, step: int) -> Sequence[Given]:
         """This rank's slices of the step's batch, worked on one after another."""
         ...
 

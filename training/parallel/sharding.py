@@ -45,7 +45,7 @@ def recompute(blocks: Sequence[nn.Module]) -> None:
     Source: Chen et al. 2016, arXiv:1604.06174. To be called before `shard`.
     """
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 def chosen_precision(asked: str, device: torch.device) -> str:

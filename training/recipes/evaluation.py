@@ -38,7 +38,7 @@ def evaluate(
     network, told = load_model(model)
     said = dict(told.latents)
     shards = LatentShards(data, made=Made(**said | {"stride": tuple(said["stride"])}))
-    denoiser = VelocityDenoiser(network.to(device))
+    denoiser: VelocityDenoiser[torch.Tensor] = VelocityDenoiser(network.to(device))
     sums = dict.fromkeys(LEVELS, 0.0)
     clips = 0
     with torch.inference_mode():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-import torch.distributed.checkpoint as dcp
+from torch.distributed.checkpoint.state_dict_loader import load
 
 from training.errors import BadCheckpoint
 from training.loop.checkpoint import read_record
@@ -30,6 +30,6 @@ def export(work: Path, out: Path) -> Path:
         network = VideoDiT(told.network)
     weights = {name: torch.empty(p.shape) for name, p in network.named_parameters()}
     with process_group():
-        dcp.load({"average": weights}, checkpoint_id=place)
+        load({"average": weights}, checkpoint_id=place)
     save_model(out / NAME, weights, told)
     return out / NAME

@@ -64,7 +64,7 @@ def sample(model: Path, wish: Wish, device: torch.device | str = "cpu") -> Sampl
     tokenizer = _tokenizer(wish.tokenizer, told)
     shape = _shape(wish, told, tokenizer.stride)
     drawn = [normal(wish.seed, f"{n}", 0, shape, "sample") for n, _ in enumerate(wish.captions)]
-    denoiser = VelocityDenoiser(network.to(device))
+    denoiser: VelocityDenoiser[torch.Tensor] = VelocityDenoiser(network.to(device))
     given = read_words(wish.captions, device)
     guided = Guided(denoiser, denoiser, wish.guidance, weak_given=torch.zeros_like(given))
     threads = torch.get_num_threads()

@@ -14,6 +14,7 @@ from training.errors import BadCheckpoint, LatentsDoNotFit, LayoutError, Trainin
 from training.model import KEY, load_model, read_told
 from training.networks.video_dit import VideoDiT
 from training.objectives.denoising import Denoising
+from training.recipes.evaluation import evaluate
 from training.recipes.world import Summary, run
 from training.watchers.curve import read_curve
 
@@ -123,6 +124,15 @@ def test_evaluating_tells_the_loss_by_level(
     assert first["clips"] == 3
     assert len(first["by_level"]) == 10
     assert first["loss"] == pytest.approx(sum(first["by_level"].values()) / 10)
+
+
+def test_a_world_learns(data: list[tuple[str, str]], tmp_path: Path) -> None:
+    """By the same noise on the same clips, so that luck plays no part."""
+    first, later = (
+        evaluate(run({"data": data, **SHORT, "steps": steps}, tmp_path / f"{steps}").model, data, most=3).loss
+        for steps in (1, 24)
+    )
+    assert later < 0.9 * first
 
 
 def test_other_latents_are_refused_by_a_trained_model(
