@@ -104,7 +104,7 @@ def _event(past: Past, step: PastStep, found: Found) -> Event:
     if step.kind == "drops":
         row = row_of(past, step, found)
         if row:
-            return Event(step.name, DROPPED, f"{row['rule']}: {row['value']}, and {row['where']} is kept")
+            return Event(step.name, DROPPED, f"{row['rule']} ({row['value']}; kept is {row['where']})")
         return Event(step.name, KEPT, f"{step.rule} holds")
     if step.kind == "children":
         count = len(_ids_of_children(past, step, found))

@@ -31,7 +31,9 @@ def find(past: Past, what: str, base: str = "") -> Found:
     """
     found = list(_by_id(past, what, base)) if len(what) >= _SHORTEST else []
     whole = [row for row in found if row.id == what]
-    found = whole or found or list(_by_name(past, what, base))
+    found = whole or found or list(_by_name(past, "/" + what.lstrip("/"), base))
+    if not found and len(what) >= _SHORTEST:
+        found = list(_by_name(past, what, base))
     if len(found) == 1:
         return found[0]
     if found:
@@ -68,7 +70,7 @@ def _by_id(past: Past, what: str, only: str) -> Iterator[Found]:
 
 
 def _by_name(past: Past, what: str, only: str) -> Iterator[Found]:
-    """Rows of sources with a text column that is `what`, or a path that ends with it."""
+    """Rows of sources with a text column that ends with `what`; a name without a folder is at its root."""
     for base, number, name in _parts(past, only):
         texts = [c["name"] for c in base.columns if c["type"] == "string" and c["name"] != "id"]
         if base.kind != "source" or not texts:
@@ -77,8 +79,8 @@ def _by_name(past: Past, what: str, only: str) -> Iterator[Found]:
         hit = pa.array([False] * part.num_rows)
         for text in texts:
             column = part.column(text).combine_chunks()
-            same = pc.or_(pc.equal(column, what), pc.ends_with(column, "/" + what.lstrip("/")))
-            hit = pc.or_(hit, pc.fill_null(same, False))
+            rooted = pc.binary_join_element_wise("/", column, "")
+            hit = pc.or_(hit, pc.fill_null(pc.ends_with(rooted, what), False))
         for row in part.column("id").filter(hit).to_pylist():
             yield Found(base.name, number, row)
 

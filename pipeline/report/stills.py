@@ -68,7 +68,7 @@ def _figure(look: Looker, row: Found, said: str, twin: Found | None = None) -> I
         source = printable(str(look.value("source", row) or ""))
         beside = _picture(look, twin) if twin else None
         pictures = [picture, *([el("span", "its twin"), beside] if beside else [])]
-        caption = el("figcaption", el("b", rounded(printable(said))), " ", el("code", row.id), " ", source)
+        caption = el("figcaption", rounded(printable(said)), " ", el("code", row.id), " ", source)
         yield el("figure", *pictures, caption)
 
 

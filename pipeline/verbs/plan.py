@@ -62,7 +62,7 @@ def _reused(ahead: "Ahead") -> str:
 def _needs(ahead: "Ahead") -> str:
     needs: Needs = ahead.step.node.needs
     gpus = f" {needs.gpus:g} gpu" if needs.gpus else ""
-    ranks = f" {needs.ranks} ranks" if ahead.step.kind == "model" else ""
+    ranks = f" {needs.ranks} ranks" if needs.ranks > 1 else ""
     return "·" if ahead.whole else f"{needs.cpus:g} cpu{gpus}{ranks}"
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pipeline.executor import Executor
     from pipeline.running import Outcome
 
+STOPPED = 130  # the exit code after Ctrl-C
+
 
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("run", help="run a recipe; go on from whatever is done already")
@@ -38,16 +40,20 @@ def run(args: Namespace) -> int:
     wish = asked(args, args.words_typed)
     dag = wish.dag()
     signal.signal(signal.SIGTERM, _stop)
-    with watching("quiet" if args.quiet else "json" if args.json else "") as watch:
-        outcome = carry_out(
-            dag,
-            wish.store,
-            executor=_executor(args, wish.ray_address),
-            watch=watch,
-            asked=wish,
-            force=args.force,
-            strict=args.strict,
-        )
+    try:
+        with watching("quiet" if args.quiet else "json" if args.json else "") as watch:
+            outcome = carry_out(
+                dag,
+                wish.store,
+                executor=_executor(args, wish.ray_address),
+                watch=watch,
+                asked=wish,
+                force=args.force,
+                strict=args.strict,
+            )
+    except KeyboardInterrupt:  # before the run had begun, or again while it ended
+        print(f"stopped; go on with: {again(args.words_typed)}", file=sys.stderr)
+        return STOPPED
     _tell(outcome, args)
     return outcome.exit_code
 
@@ -78,7 +84,7 @@ def _tell(outcome: "Outcome", args: Namespace) -> None:
         print(f"report  {outcome.report or 'none'}")
     for warning in outcome.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if outcome.exit_code == 130:
+    if outcome.exit_code == STOPPED:
         print(f"go on with: {again(args.words_typed)}", file=sys.stderr)
 
 

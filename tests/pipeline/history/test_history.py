@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import counting
@@ -9,8 +10,11 @@ import pytest
 from counting import Spell
 from toys import Quiet, Split, Square
 
+from manifests import Row, column
+from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from manifests.table import Books, part_name, read_books, read_part, write_part
+from pipeline import Source
 from pipeline.asking import Asked
 from pipeline.cli import main
 from pipeline.dag import Dag
@@ -24,6 +28,17 @@ from pipeline.history.replaying import dag_of_run, replay
 from pipeline.running import carry_out
 
 RECIPE = counting.__file__
+
+
+class File(Row):
+    id: str = column("made from the path")
+    path: str = column("where it is")
+
+
+class Files(Source[File]):
+    def rows(self) -> Iterator[File]:
+        for path in ("/store/a/film.mp4", "/store/b/film.mp4", "/store/b/old_film.mp4"):
+            yield File(id=id_of(path), path=path)
 
 
 def ran(store: Path, dag: Dag | None = None) -> Past:
@@ -74,7 +89,7 @@ def test_a_row_that_is_lost_is_noticed(tmp_path: Path) -> None:
         (6, "rejected by spell: 6 has no name"),
         (15, "rejected by square: 15 is a multiple of 5"),
         (7, "rejected by too_small: half missing: 'half >= 4.0' cannot be said"),
-        (4, "dropped by too_small: too small: half=2, and half >= 4.0 is kept"),
+        (4, "dropped by too_small: too small (half=2; kept is half >= 4.0)"),
         (13, "kept to the end"),
     ],
 )
@@ -123,11 +138,21 @@ class NoRuns(FolderStore):
         return [] if folder == "runs" else super().names(folder)
 
 
+def test_files_are_found_by_the_end_of_their_path(tmp_path: Path) -> None:
+    dag = Dag("files")
+    dag.save(dag.read(Files()), "files")
+    past = ran(tmp_path, dag)
+    assert find(past, "a/film.mp4").id == find(past, "/store/a/film.mp4").id
+    assert find(past, "old_film.mp4").id == find(past, "d_film.mp4").id
+    with pytest.raises(PipelineError, match="is not one row but 2"):
+        find(past, "film.mp4")
+
+
 def test_without_a_record_the_tables_tell(past: Past, tmp_path: Path) -> None:
     tables = read_past(NoRuns(past.store.url))
     assert tables.run == ""
     life = life_of(tables, find(tables, ids(past)[4]))
-    assert "too small: half=2" in life.verdict
+    assert "too small (half=2;" in life.verdict
     with pytest.raises(PipelineError, match="nothing was ever run"):
         read_past(FolderStore(tmp_path))
 
