@@ -13,6 +13,7 @@ from pipeline import Source
 from stages.media.uri import local_path, printable, uri_of
 
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
+STORE_MARK = "store.json"  # stands at the top of a store; stores inside the footage are not listed
 SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
@@ -42,7 +43,7 @@ class ListVideos(Source[Video]):
     file up to 1 MiB), so a file keeps its id when it is moved. Equal files are told apart by their
     ordinal in the order of `source`. Files and folders whose names begin with a dot are left out.
     Links are followed, also out of `root`; a link to nothing, and an empty file, is listed, for
-    the next stage to reject. A `root` that is a file is listed alone.
+    the next stage to reject. A `root` that is a file is listed alone. A store inside is left out.
     """
 
     place = frozenset({"root"})
@@ -97,10 +98,12 @@ class ListVideos(Source[Video]):
                 f"this kind of URL cannot be opened: {error}", where=self.root, remedy="install what it names"
             ) from error
         listed: dict[str, Any] = files.find(root, detail=True)
+        marks = (name for name in listed if PurePosixPath(name).name == STORE_MARK)
+        stores = tuple(name.removesuffix(STORE_MARK) for name in marks)
         found = []
         for name, about in listed.items():
             inside = name[len(root) :].strip("/") or PurePosixPath(name).name
-            if not any(part.startswith(".") for part in inside.split("/")):
+            if not any(part.startswith(".") for part in inside.split("/")) and not name.startswith(stores):
                 stamp = str(about.get("ETag") or about.get("LastModified") or about.get("mtime") or "")
                 found.append(Found(inside, files.unstrip_protocol(name), int(about["size"] or 0), stamp))
         if not found:
@@ -137,6 +140,9 @@ def _below_folder(root: str) -> list[Found]:
         raise _nothing_at(root)
     found, seen = [], {os.path.realpath(root)}
     for here, folders, names in os.walk(root, followlinks=True):
+        if STORE_MARK in names:  # its clips and samples are no footage
+            folders[:] = []
+            continue
         kept = []
         for folder in sorted(f for f in folders if not f.startswith(".")):
             real = os.path.realpath(os.path.join(here, folder))

@@ -110,3 +110,12 @@ def test_videos_elsewhere_are_listed_through_fsspec() -> None:
     assert [row.source for row in rows] == ["a.mp4", "deep/b.mp4"]
     assert rows[0].id != rows[1].id
     assert rows[0].uri == "memory:///shelf/a.mp4"
+
+
+def test_a_store_inside_the_footage_is_no_footage(tmp_path: Path) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"film")
+    (tmp_path / "store" / "cut_clip-1").mkdir(parents=True)
+    (tmp_path / "store" / "store.json").write_text("{}")
+    (tmp_path / "store" / "cut_clip-1" / "clip.mp4").write_bytes(b"clip")
+    assert [row.source for row in ListVideos(root=str(tmp_path)).rows()] == ["film.mp4"]
+    assert [row.source for row in ListVideos(root=f"file://{tmp_path}").rows()] == ["film.mp4"]
