@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from pipeline.asking import add_words, again, asked
 
 if TYPE_CHECKING:
-    from pipeline.executor import Executor
+    from pipeline.executor import Executor, Watch
     from pipeline.running import Outcome
+    from pipeline.schedule import Schedule
 
 STOPPED = 130  # the exit code after Ctrl-C
 
@@ -39,14 +40,14 @@ def run(args: Namespace) -> int:
 
     wish = asked(args, args.words_typed)
     dag = wish.dag()
-    signal.signal(signal.SIGTERM, _stop)
+    before = signal.getsignal(signal.SIGTERM)
     try:
         with watching("quiet" if args.quiet else "json" if args.json else "") as watch:
             outcome = carry_out(
                 dag,
                 wish.store,
                 executor=_executor(args, wish.ray_address),
-                watch=watch,
+                watch=_Stoppable(watch),
                 asked=wish,
                 force=args.force,
                 strict=args.strict,
@@ -54,6 +55,8 @@ def run(args: Namespace) -> int:
     except KeyboardInterrupt:  # before the run had begun, or again while it ended
         print(f"stopped; go on with: {again(args.words_typed)}", file=sys.stderr)
         return STOPPED
+    finally:
+        signal.signal(signal.SIGTERM, before)
     _tell(outcome, args)
     return outcome.exit_code
 
@@ -68,8 +71,19 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
     return OnRay(address=ray_address or None, workers=args.workers)
 
 
-def _stop(*_: object) -> None:
-    raise KeyboardInterrupt
+class _Stoppable:
+    """A watch that makes SIGTERM stop the run as Ctrl-C does; again at each look, for Ray takes it over."""
+
+    def __init__(self, inner: "Watch") -> None:
+        self.inner = inner
+        signal.signal(signal.SIGTERM, self.stop)
+
+    def look(self, schedule: "Schedule") -> None:
+        signal.signal(signal.SIGTERM, self.stop)
+        self.inner.look(schedule)
+
+    def stop(self, *_: object) -> None:
+        raise KeyboardInterrupt
 
 
 def _tell(outcome: "Outcome", args: Namespace) -> None:
