@@ -13,6 +13,10 @@ import numpy as np
 # bitexact keeps the muxer's version out of the file; faststart puts the index before the pixels.
 _CONTAINER = {"fflags": "+bitexact", "movflags": "+faststart"}
 
+# x264's macroblock tree reads memory that it has not written, for some widths (360 px is one): such clips had
+# other bytes from run to run.
+_REPEATABLE = "mbtree=0"
+
 
 def write_mp4(
     target: str | Path | BytesIO,
@@ -56,7 +60,7 @@ def write_mp4(
         stream.codec_context.time_base = base
         stream.codec_context.flags |= av.codec.context.Flags.bitexact
         stream.codec_context.thread_count = 1
-        stream.options = {"crf": str(crf), "preset": preset, "g": str(keyint)}
+        stream.options = {"crf": str(crf), "preset": preset, "g": str(keyint), "x264-params": _REPEATABLE}
         for picture in frames:
             even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]
             if not written:

@@ -92,10 +92,11 @@ def write_video(pictures: np.ndarray, fps: float, file: Path) -> None:
         raise TrainingError("writing videos needs PyAV", remedy="pip install av") from error
     from fractions import Fraction
 
-    with av.open(str(file), "w") as container:
+    with av.open(str(file), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "yuv420p"
-        stream.options = {"crf": "18"}
+        stream.codec_context.thread_count = 1  # with more, or with its tree, x264's bytes differ between runs
+        stream.options = {"crf": "18", "x264-params": "mbtree=0"}
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
