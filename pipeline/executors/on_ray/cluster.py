@@ -72,11 +72,17 @@ def check_room(plan: Plan) -> None:
     """Fail before anything runs if no node can ever hold a worker of some step.
 
     Raises:
-        PlanError: a step needs more GPUs or memory than any node has.
+        PlanError: a step needs more GPUs or memory than any node has, or a launch more GPUs than all.
     """
     found = [node["Resources"] for node in _living()]
+    gpus = sum(float(node.get("GPU", 0.0)) for node in found)
     for step in plan:
         needs = step.node.needs
+        if step.kind == "model" and needs.gpus * needs.ranks > gpus:
+            raise PlanError(
+                f"step {step.name} needs {needs.ranks} ranks of {needs.gpus:g} GPUs; all nodes have {gpus:g}",
+                remedy="ask for fewer ranks with `.on(ranks=…)`, or run on a cluster that has them",
+            )
         wanted = {"GPU": needs.gpus, "memory": needs.memory_gb * 2**30}
         for name, amount in wanted.items():
             most = max((float(node.get(name, 0.0)) for node in found), default=0.0)

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from pipeline.errors import StageFailed
 from pipeline.executor import Watch
@@ -25,6 +25,8 @@ from pipeline.task import Task
 _LOOK_S = 0.5
 _NODES_S = 5.0  # how often nodes that came or went are looked for
 _STARTS = 3  # starts in a row that may fail
+_PATIENCE_S = 5.0  # longer than a process takes to start
+_DIED = (RayActorError, OutOfMemoryError)  # Ray's own memory monitor kills too
 _DEATHS = 200  # deaths over one task, far more than its rows can cause
 
 
@@ -88,10 +90,17 @@ class _Run:
             self.counted, self.nodes = now, nodes()
 
     def _retire(self) -> None:
-        """End the actors of steps that are done."""
+        """End the actors of steps that are done, and idle ones that keep others from starting.
+
+        Two steps that each need the only GPU would wait for each other for ever: one holds it with
+        nothing to do until the other has made a part.
+        """
+        blocked = any(m.pool.holds and _waits_for_room(m) for m in self.opening.values())
         for pool in self.pools:
             if pool.members and all(self.schedule.steps[name].whole for name in pool.steps):
                 pool.dismiss()
+            elif blocked and pool.holds and not any(name in self.schedule.waiting for name in pool.steps):
+                pool.dismiss(idle=True)
 
     def _hand_out(self) -> None:
         """Give tasks to idle workers, downstream first, and start workers where that pays."""
@@ -108,9 +117,13 @@ class _Run:
         for pool in order:
             ready = sum(self.schedule.waiting.get(name, 0) for name in pool.steps)
             node = self._freest()
-            if not node or len(self.opening) > len(self.nodes) + 1:
+            starting = sum(not m.pool.holds for m in self.opening.values())
+            if not node or (not pool.holds and starting > len(self.nodes) + 1):
                 continue
-            if (self._room(pool, node) and pool.wants_more(ready)) or self._soon(pool):
+            # the first of a step starts beside others that keep all cores busy, and so does one that
+            # brings its own GPU: an idle actor uses no core, and takes the next before those upstream
+            free = not pool.members or pool.holds or self._room(pool, node)
+            if (free and pool.wants_more(ready)) or self._soon(pool):
                 member, opened = pool.grow(self.plan_ref, node)
                 self.opening[opened] = member
 
@@ -154,7 +167,7 @@ class _Run:
             return  # its step was finished meanwhile, and the pool dismissed
         try:
             said = ray.get(ref)
-        except RayActorError as error:
+        except _DIED as error:
             pool.members.remove(member)
             pool.failed_starts += 1
             if pool.failed_starts >= _STARTS:
@@ -173,7 +186,7 @@ class _Run:
         assert task is not None
         try:
             said = ray.get(ref)
-        except RayActorError as error:
+        except _DIED as error:
             member.pool.members.remove(member)
             self.deaths[task] += 1
             if self.deaths[task] >= _DEATHS or (task.phase != "part" and self.deaths[task] >= _STARTS):
@@ -216,6 +229,12 @@ class _Run:
         limit = float(self.limit) or sum(self.nodes.values(), 0.0)
         fits = pool.needs.cpus <= self._free(node) and used + pool.needs.cpus <= limit
         return fits or not self.working
+
+
+def _waits_for_room(member: Member) -> bool:
+    """Whether Ray has found no room for an actor for a while."""
+    late = time.monotonic() - member.since > _PATIENCE_S
+    return late and not ray.wait([member.placed], timeout=0)[0]
 
 
 def _last_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import ray
 
 from manifests.errors import ClipmillError
+from pipeline.executors.on_ray.cluster import nodes
 from pipeline.executors.on_ray.pool import Failed
 from pipeline.kinds.launch import work_of
 from pipeline.plan import Plan
@@ -24,7 +25,9 @@ def _launch(plan: Plan, task: Task) -> Done | Failed:
 
     step = plan[task.step]
     needs = step.node.needs
-    resources = {"CPU": min(1.0, needs.cpus), **({"GPU": needs.gpus} if needs.gpus else {})}
+    cores = sum(int(cores) for cores in nodes().values())
+    share = min(1.0, needs.cpus) if needs.ranks <= cores else 0.01  # more ranks than cores share them
+    resources = {"CPU": share, **({"GPU": needs.gpus} if needs.gpus else {})}
     trainer = TorchTrainer(
         _rank,
         train_loop_config={"plan": plan, "task": task},

@@ -60,6 +60,7 @@ class Member:
     handle: Any
     node: str
     pool: "Pool"
+    placed: Any  # kept as soon as Ray has found room and started the process, before it opens its stage
     opened: bool = False
     task: Task | None = None
     since: float = field(default_factory=time.monotonic)
@@ -82,6 +83,11 @@ class Pool:
     tasks: int = 0
     busy_s: float = 0.0
     failed_starts: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether an idle actor keeps from others what it needs."""
+        return bool(self.needs.gpus or self.needs.memory_gb)
 
     def idle(self) -> list[Member]:
         return [m for m in self.members if m.opened and m.task is None]
@@ -112,7 +118,7 @@ class Pool:
         options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": threads}}
         remote: Any = ray.remote(Actor)
         handle = remote.options(**options).remote(plan, self.opens)
-        member = Member(handle, node, self)
+        member = Member(handle, node, self, handle.__ray_ready__.remote())
         self.members.append(member)
         return member, handle.open.remote()
 
@@ -127,11 +133,11 @@ class Pool:
         self.busy_s += time.monotonic() - member.since
         member.task = None
 
-    def dismiss(self) -> None:
-        """End all actors."""
-        for member in self.members:
+    def dismiss(self, *, idle: bool = False) -> None:
+        """End all actors, or those that are idle."""
+        for member in self.idle() if idle else [*self.members]:
             ray.kill(member.handle)
-        self.members.clear()
+            self.members.remove(member)
 
 
 def pools_of(plan: Plan) -> list[Pool]:
