@@ -24,7 +24,7 @@ from training.tensors import Video
 from training.tokenizers.causal import Architecture, CausalTokenizer
 from training.tokenizers.crops import Crops, held_out
 from training.tokenizers.linear import Linear, moments, principal, truncated_haar
-from training.tokenizers.weights import save
+from training.tokenizers.weights import load, save, told
 
 VIEWS = {  # how held-out films are looked at: short side in pixels, frames, source frames per frame
     "small": {"short_side": 128, "frames": 33, "pace": 2},
@@ -73,11 +73,12 @@ def train(asked: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     crops = Crops(asked.frames_folder, size=asked.size, frames=asked.frames, seed=asked.seed)
     sample = [crops.batch(asked.steps + k, 4) for k in range(asked.sample)]
-    tokenizer = CausalTokenizer(Architecture(width=asked.width))
+    tokenizer = load(str(asked.start)) if asked.start else CausalTokenizer(Architecture(width=asked.width))
     covariance, mean = moments(sample, tokenizer.stride)
     linears = {make.__name__: make(covariance, mean, tokenizer.channels, tokenizer.stride) for make in LINEAR}
-    start(tokenizer, linears["principal"])
-    tokenizer.to(device)
+    if not asked.start:
+        start(tokenizer, linears["principal"])
+    tokenizer.to(device).train().requires_grad_(True)
     results = {name: measured(linear.there_and_back, asked.held_out) for name, linear in linears.items()}
     print(json.dumps(results), flush=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
@@ -103,7 +104,7 @@ def train(asked: argparse.Namespace) -> None:
             settle(done, sample)
             results["trained"] = measured(lambda v, done=done: done.decode(done.encode(v)), asked.held_out)
             took = time.perf_counter() - began
-            save(done, asked.out, _told(asked, step + 1, results, took, device))
+            save(done, asked.out, _record(asked, step + 1, results, took, device))
             print(json.dumps({"step": step + 1, **results["trained"], "s": round(took, 1)}), flush=True)
 
 
@@ -131,10 +132,11 @@ def _rate(step: int, steps: int, warm: int = 100) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _told(
+def _record(
     asked: argparse.Namespace, steps: int, results: dict[str, Any], took_s: float, device: torch.device
 ) -> dict[str, Any]:
     """What the file tells of how it was made."""
+    before = told(asked.start.read_bytes(), asked.start)["trained"] if asked.start else None
     names = sorted({path.name.rsplit(".", 2)[0] for path in asked.frames_folder.glob("*.npy")})
     held = sorted({path.name.rsplit(".", 2)[0] for path in asked.held_out.glob("*.npy")})
     settings = {k: v for k, v in vars(asked).items() if isinstance(v, int | float)}
@@ -146,6 +148,7 @@ def _told(
         "took_s": round(took_s),
         "device": device.type,
         "torch": torch.__version__,
+        "before": before,
     }
 
 
@@ -156,6 +159,7 @@ def main() -> None:
     parser.add_argument("frames_folder", type=Path)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="weights to go on from, in place of principal components")
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=128, help="of a crop, pixels (%(default)s)")

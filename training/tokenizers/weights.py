@@ -58,9 +58,9 @@ def load(name_or_path: str) -> "CausalTokenizer":
 
     path = locate(name_or_path)
     data = path.read_bytes()
-    told = _told(data, path)
+    said = told(data, path)
     try:
-        shape = told["architecture"] | {"stride": tuple(told["architecture"]["stride"])}
+        shape = said["architecture"] | {"stride": tuple(said["architecture"]["stride"])}
         tokenizer = CausalTokenizer(Architecture(**shape), digest=hashlib.sha256(data).hexdigest())
     except (KeyError, TypeError) as error:
         raise BadCheckpoint(f"the architecture is not understood: {error}", where=str(path)) from error
@@ -110,15 +110,19 @@ def _shortened(names: list[str]) -> list[str]:
     return names if len(names) <= 6 else [*names[:5], f"and {len(names) - 5} more"]
 
 
-def _told(data: bytes, path: Path) -> dict[str, Any]:
-    """The JSON in a safetensors file's header."""
+def told(data: bytes, path: Path) -> dict[str, Any]:
+    """The JSON in a safetensors file's header.
+
+    Raises:
+        BadCheckpoint: it is not a tokenizer's, or of another format.
+    """
     try:
         size = int.from_bytes(data[:8], "little")
-        told: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][KEY])
+        said: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][KEY])
     except (ValueError, KeyError) as error:
         raise BadCheckpoint("this is not a tokenizer's safetensors file", where=str(path)) from error
-    if told.get("format") != FORMAT:
+    if said.get("format") != FORMAT:
         raise BadCheckpoint(
-            f"the tokenizer's format is {told.get('format')}, this version reads {FORMAT}", where=str(path)
+            f"the tokenizer's format is {said.get('format')}, this version reads {FORMAT}", where=str(path)
         )
-    return told
+    return said

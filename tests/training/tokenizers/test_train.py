@@ -12,7 +12,7 @@ import torch
 
 from training.tokenizers import load_tokenizer
 from training.tokenizers.crops import Crops, held_out
-from training.tokenizers.weights import _told
+from training.tokenizers.weights import told
 
 
 def _film(path: Path, frames: int = 24) -> Path:
@@ -60,11 +60,19 @@ def test_from_a_film_to_a_tokenizer(
     assert lines[-1]["small"]["psnr_db"] > 30  # it starts from the principal components of a simple film
     assert lines[-1]["step"] == 3
     made = load_tokenizer(str(out))
-    told = _told(out.read_bytes(), out)["trained"]
-    assert told["data"] == ["film.mp4"]
-    assert told["settings"]["steps_done"] == 3
+    trained = told(out.read_bytes(), out)["trained"]
+    assert trained["data"] == ["film.mp4"]
+    assert trained["settings"]["steps_done"] == 3
     latents = made.encode(Crops(frames, size=32, frames=5).batch(0, 8))
     assert 0.2 < float(latents.std()) < 5
+
+    again = tmp_path / "again.safetensors"
+    asked = (frames, "--held-out", frames, "--out", again, "--start", out, "--rate", 0, *small)
+    _command("training.tokenizers.train", *asked, monkeypatch=monkeypatch)
+    assert told(again.read_bytes(), again)["trained"]["before"] == trained
+    more = load_tokenizer(str(again))
+    video = Crops(frames, size=32, frames=5).batch(1, 2)
+    assert torch.allclose(more.decode(more.encode(video)), made.decode(made.encode(video)), atol=2e-2)
 
 
 def test_crops_belong_to_their_step(tmp_path: Path) -> None:
