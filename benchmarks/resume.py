@@ -1,6 +1,6 @@
 """What a kill costs: work done again, and the time until the first new part, for each way to die.
 
-    python -m benchmarks.resume [--times 5] [--films cuts camera twins] [--json OUT]
+    python -m benchmarks.resume [--times 5] [--films brief rotated …] [--json OUT]
 
 Films are drawn, curated to shards and encoded to latents, once without interruption; then, for each
 of "driver", "worker" and "all" (the driver and every process of Ray), `--times` runs in stores of
@@ -29,7 +29,7 @@ from benchmarks.printing import table, write_json
 from stages.footage.draw import draw
 
 RECIPE = Path(__file__).parents[1] / "stages" / "recipes" / "latents.py"
-FILMS = ("cuts", "camera", "twins")
+FILMS = ("brief", "variable_rate", "rotated")
 
 
 def start(footage: Path, store: Path) -> subprocess.Popen[bytes]:

@@ -46,10 +46,10 @@ def run_ranks(plan: Plan, task: Task) -> Done:
     return Worker(plan).do(task)  # the row stands: this only reads its books
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     """A TCP port that is free on this machine now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])
 
 

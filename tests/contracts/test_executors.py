@@ -68,7 +68,7 @@ def test_a_row_that_kills_its_worker_twice_is_set_aside(tmp_path: Path) -> None:
 
 def test_a_killed_worker_costs_the_rows_in_hand(tmp_path: Path) -> None:
     counted = tmp_path / "count"
-    dag = toy_dag(count=24, count_in=str(counted), wait_s=0.1)
+    dag = toy_dag(count=24, count_in=str(counted), wait_s=0.4)
     killed: list[int] = []
 
     class Killer(Quiet):
@@ -126,10 +126,10 @@ def test_only_what_is_ready_is_done_and_stages_overlap(tmp_path: Path) -> None:
         def look(self, schedule: Schedule) -> None:  # type: ignore[override]
             seen.append({name: len(p.done) for name, p in schedule.steps.items()})
 
-    dag = toy_dag(count=30, wait_s=0.2)
+    dag = toy_dag(count=45, wait_s=0.4)
     made = plan(dag, tmp_path)
     OnRay().run(made, Looks())
     parts = len(parts_of(made.store, made["square"].folder))
     assert any(s["split"] > 0 and s["square"] < parts for s in seen)
     assert all(s["sum"] == 0 or s["split"] == parts for s in seen)  # a survey waits for all
-    assert read_part(made.store, f"{made['sum'].folder}/{part_name(0)}").num_rows
+    assert read_part(made.store, f"{made['sum'].folder}/{part_name(3)}").num_rows

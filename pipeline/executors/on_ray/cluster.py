@@ -40,16 +40,16 @@ def cluster(address: str | None, workers: int) -> Iterator[None]:
 def _connect(address: str | None, workers: int) -> None:
     """Join the cluster at `address`, or start one here; a slow machine may need a second try for that."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    environment: dict[str, Any] = {"env_vars": {"PYTHONPATH": paths}}
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
-        environment["py_modules"] = _packages()
+        options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}, "py_modules": _packages()}
     else:
         options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
         options["num_cpus"] = max(workers, os.cpu_count() or 1)
     for last in (bool(address), True):
         try:
-            ray.init(address=address or "local", runtime_env=environment, **options)
+            with _python_path(paths):  # inherited by what is started here; a runtime_env costs a second more
+                ray.init(address=address or "local", **options)
             return
         except Exception as error:  # Ray raises a bare Exception where a node is slow to start
             ray.shutdown()
@@ -61,6 +61,19 @@ def _connect(address: str | None, workers: int) -> None:
                     if address
                     else "see whether memory and cores are free and run again, or add --inline",
                 ) from error
+
+
+@contextmanager
+def _python_path(paths: str) -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = paths
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def nodes() -> dict[str, float]:

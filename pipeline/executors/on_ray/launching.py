@@ -1,5 +1,6 @@
 """Launches go through Ray Train: it places the ranks and gives each its place among the others."""
 
+import os
 import traceback
 from typing import Any
 
@@ -8,6 +9,7 @@ import ray
 from manifests.errors import ClipmillError
 from pipeline.executors.on_ray.cluster import nodes
 from pipeline.executors.on_ray.pool import Failed
+from pipeline.executors.ranks import free_port
 from pipeline.kinds.launch import work_of
 from pipeline.plan import Plan
 from pipeline.task import Done, Task
@@ -21,14 +23,16 @@ def start_launch(plan: Plan, plan_ref: Any, task: Task) -> Any:
 
 def _launch(plan: Plan, task: Task) -> Done | Failed:
     from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import (
+        DataParallelTrainer,
+    )  # TorchTrainer's base, without torch
 
     step = plan[task.step]
     needs = step.node.needs
     cores = sum(int(cores) for cores in nodes().values())
     share = min(1.0, needs.cpus) if needs.ranks <= cores else 0.01  # more ranks than cores share them
     resources = {"CPU": share, **({"GPU": needs.gpus} if needs.gpus else {})}
-    trainer = TorchTrainer(
+    trainer = DataParallelTrainer(
         _rank,
         train_loop_config={"plan": plan, "task": task},
         scaling_config=ScalingConfig(
@@ -44,4 +48,18 @@ def _launch(plan: Plan, task: Task) -> Done | Failed:
 
 
 def _rank(config: dict[str, Any]) -> None:
+    """One rank: the environment that torchrun would have set, then the task."""
+    from ray.train import get_context
+    from ray.train.collective import broadcast_from_rank_zero
+
+    here = get_context()
+    address = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+    meeting = broadcast_from_rank_zero({"MASTER_ADDR": address, "MASTER_PORT": str(free_port(address))})
+    os.environ.update(
+        **meeting,
+        RANK=str(here.get_world_rank()),
+        LOCAL_RANK=str(here.get_local_rank()),
+        WORLD_SIZE=str(here.get_world_size()),
+        LOCAL_WORLD_SIZE=str(here.get_local_world_size()),
+    )
     Worker(config["plan"]).do(config["task"])

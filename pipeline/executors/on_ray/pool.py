@@ -114,8 +114,9 @@ class Pool:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         if self.needs.memory_gb:
             options["memory"] = int(self.needs.memory_gb * 2**30)
-        threads = str(max(1, int(self.needs.cpus)))
-        options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": threads}}
+        if self.needs.cpus >= 2:  # Ray gives one thread to those that ask it for no core
+            threads = str(int(self.needs.cpus))
+            options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": threads}}
         remote: Any = ray.remote(Actor)
         handle = remote.options(**options).remote(plan, self.opens)
         member = Member(handle, node, self, handle.__ray_ready__.remote())
