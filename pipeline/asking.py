@@ -58,9 +58,10 @@ class Asked:
         }
 
 
-def add_words(parser: ArgumentParser, *, store: bool = True) -> None:
+def add_words(parser: ArgumentParser, *, store: bool = True, needed: bool = True) -> None:
     """Let a verb take RECIPE, knobs and, as `store=DIR` or `--store DIR`, a store."""
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe: a .py or .yaml file")
+    many = None if needed else "?"
+    parser.add_argument("recipe", metavar="RECIPE", nargs=many, help="a recipe: a .py or .yaml file")
     parser.add_argument("words", nargs="*", metavar="knob=value", help="knobs of the recipe, and store=DIR")
     if store:
         parser.add_argument("--store", metavar="DIR", help="the store: a folder or a URL such as s3://…")
