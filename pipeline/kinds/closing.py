@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from manifests.manifest import Manifest, columns_of, describe_part, read_manifest
+from manifests.errors import Damaged
+from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
 from manifests.table import part_name, parts_of, read_books
 from pipeline.errors import BooksDoNotBalance
 from pipeline.plan import Plan, Step
@@ -14,7 +15,7 @@ def begin(plan: Plan, step: Step) -> Manifest:
     """The table as far as it is known before its first part; written as `table.json`.
 
     Raises:
-        BooksDoNotBalance: another table stands in the folder (the odds are one in 10**12).
+        Damaged: another table stands in the folder, whose whole keys differ though their beginnings do not.
     """
     table = Manifest(
         node=step.name,
@@ -26,7 +27,14 @@ def begin(plan: Plan, step: Step) -> Manifest:
         inputs=tuple(plan[i].folder for i in step.node.inputs),
         columns=columns_of(step.schema),
     )
-    table.begin(plan.store, step.folder)
+    if not table.begin(plan.store, step.folder):
+        standing = read_begun(plan.store, step.folder)
+        if standing and standing.keys != table.keys:
+            raise Damaged(
+                f"the folder of step {step.name} holds another table, with other keys",
+                where=f"{plan.store.url}/{step.folder}",
+                remedy="take the folder away, or choose another store",
+            )
     return table
 
 
@@ -50,7 +58,8 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
         if lost or not part.books.balance() or not (came == part.books.rows_in == sent):
             what = f"part {part.number}: {sent} rows were sent, {came} came, {part.books}"
             raise _unbalanced(what, plan, step)
-    whole = replace(begin(plan, step), parts=parts)
+    begun = read_begun(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
+    whole = replace(begun, parts=parts)
     whole.write(plan.store, step.folder)
     return Done(books=whole.books)
 

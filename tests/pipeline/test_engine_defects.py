@@ -15,7 +15,7 @@ import pytest
 from toys import N, Number, Numbers, Piece, Quiet, toy_dag
 
 from manifests import Row, Vector, column
-from manifests.errors import SchemaMismatch, StoreFull
+from manifests.errors import Damaged, SchemaMismatch, StoreFull
 from manifests.stores.folder import FolderStore
 from manifests.table import Books, part_name, parts_of, read_part
 from pipeline import Annotate, Dag, Expand, Launch, Reject
@@ -285,3 +285,13 @@ def test_ranks_end_with_the_driver_that_was_killed(tmp_path: Path) -> None:
             break
         time.sleep(0.05)
     assert gone(ranks)
+
+
+def test_a_folder_that_holds_another_table_is_left_alone(tmp_path: Path) -> None:
+    """Folders carry the beginnings of the keys; `table.json` has them whole."""
+    plan = plan_of(toy_dag(), FolderStore(tmp_path), "a")
+    Inline().run(plan, Quiet())
+    begun = tmp_path / plan["square"].folder / "table.json"
+    begun.write_text(begun.read_text().replace(plan["square"].keys.run, "0" * 64))
+    with pytest.raises(Damaged, match="square holds another table"):
+        Inline().run(plan_of(toy_dag(), FolderStore(tmp_path), "b"), Quiet())
