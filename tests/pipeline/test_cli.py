@@ -14,7 +14,9 @@ import pytest
 from pipeline.cli import VERBS, main
 
 RECIPE = counting.__file__
-START = "import sys; from pipeline.cli import main; sys.exit(main())"
+# a shell starts what it puts in the background with SIGINT ignored, and children inherit that
+ARMED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+START = ARMED + "import sys; from pipeline.cli import main; sys.exit(main())"
 
 
 def files(store: Path) -> set[str]:
