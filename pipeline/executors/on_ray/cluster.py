@@ -57,7 +57,8 @@ def _connect(address: str | None, workers: int) -> None:
                 raise PipelineError(
                     f"no Ray cluster answers at {address}" if address else "Ray could not be started here",
                     where=one_line(str(error)),
-                    remedy="start one with `ray start --head`, or leave ray_address away to use this machine"
+                    remedy="start one with `ray start --head` (where that made a token, set RAY_AUTH_MODE=token here), "
+                    "or leave ray_address away to use this machine"
                     if address
                     else "see whether memory and cores are free and run again, or add --inline",
                 ) from error
