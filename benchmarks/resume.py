@@ -29,6 +29,7 @@ from benchmarks.printing import table, write_json
 from stages.footage.draw import draw
 
 RECIPE = Path(__file__).parents[1] / "stages" / "recipes" / "latents.py"
+WAYS = ("driver", "worker", "all")
 FILMS = ("brief", "variable_rate", "rotated")
 
 
@@ -60,7 +61,7 @@ def processes(driver: int, what: str) -> list[psutil.Process]:
     if what == "driver":
         return every[:1]
     if what == "worker":
-        return [p for p in every if "ray::Actor.do" in " ".join(p.cmdline())][:1]
+        return [p for p in every if "ray::Actor" in " ".join(p.cmdline())][-1:]  # the youngest pool's
     return every
 
 
@@ -113,6 +114,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--films", nargs="*", default=FILMS)
+    parser.add_argument("--what", nargs="*", default=WAYS, choices=WAYS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json")
     args = parser.parse_args()
@@ -134,13 +136,13 @@ def main() -> int:
         print(
             f"uninterrupted: {whole_s:.0f} s, {total} rows worked on, {len(wanted)} shard files", flush=True
         )
-        for what in ("driver", "worker", "all"):
+        for what in args.what:
             for number in range(args.times):
                 store = Path(folder) / f"{what}-{number}"
                 found.append(one(what, footage, store, whole_s, wanted, rng.uniform(0.2, 0.95)))
                 print(found[-1], flush=True)
     lines = []
-    for what in ("driver", "worker", "all"):
+    for what in args.what:
         mine = [f for f in found if f["what"] == what]
         lines.append(
             (

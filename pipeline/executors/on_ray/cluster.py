@@ -15,6 +15,11 @@ from pipeline.errors import PipelineError, PlanError
 from pipeline.kinds.storing import one_line
 from pipeline.plan import Plan
 
+_NO_CLUSTER = (
+    "start one with `ray start --head` (where that made a token, set RAY_AUTH_MODE=token here), "
+    "or leave ray_address away to use this machine"
+)
+_NO_RAY = "see whether memory and cores are free and run again, or add --inline"
 _OURS = ("manifests", "pipeline", "stages", "training")
 
 
@@ -57,10 +62,7 @@ def _connect(address: str | None, workers: int) -> None:
                 raise PipelineError(
                     f"no Ray cluster answers at {address}" if address else "Ray could not be started here",
                     where=one_line(str(error)),
-                    remedy="start one with `ray start --head` (where that made a token, set RAY_AUTH_MODE=token here), "
-                    "or leave ray_address away to use this machine"
-                    if address
-                    else "see whether memory and cores are free and run again, or add --inline",
+                    remedy=_NO_CLUSTER if address else _NO_RAY,
                 ) from error
 
 
