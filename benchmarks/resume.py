@@ -139,7 +139,7 @@ def main() -> int:
         for what in args.what:
             for number in range(args.times):
                 store = Path(folder) / f"{what}-{number}"
-                found.append(one(what, footage, store, whole_s, wanted, rng.uniform(0.2, 0.95)))
+                found.append(one(what, footage, store, whole_s, wanted, rng.uniform(0.15, 0.6)))
                 print(found[-1], flush=True)
     lines = []
     for what in args.what:
