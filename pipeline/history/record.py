@@ -37,7 +37,9 @@ RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
 
 def new_run() -> str:
     """A name for a run that sorts by its start (UTC) and that no other run has."""
-    return f"{time.strftime('%Y-%m-%dT%H-%M-%S', time.gmtime())}-{secrets.token_hex(2)}"
+    now_ms = time.time_ns() // 1_000_000
+    second = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(now_ms // 1000))
+    return f"{second}-{now_ms % 1000:03d}-{secrets.token_hex(2)}"
 
 
 class Record:
