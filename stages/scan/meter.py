@@ -17,7 +17,7 @@ class View:
     def __init__(self, frame: Frame, time_s: float, since_s: float, small: tuple[int, int]) -> None:
         self.time_s = time_s  # since the first frame
         self.since_s = since_s  # since the frame before; 0 at the first
-        self.still: np.ndarray | None = None  # uint8 RGB [h w 3], of frames that go into the strip
+        self.still: np.ndarray | None = None  # uint8 BGR [h w 3], of frames that go into the strip
         self._frame, self._small = frame, small
 
     @cached_property
@@ -45,6 +45,13 @@ class View:
 
         made: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2GRAY)
         return made
+
+    @cached_property
+    def still_gray(self) -> np.ndarray | None:
+        """Luma of the still 0 … 255, uint8 [h w]; None between stills."""
+        import cv2
+
+        return None if self.still is None else cv2.cvtColor(self.still, cv2.COLOR_BGR2GRAY)
 
     def _shrinks(self, full: np.ndarray) -> bool:
         return (full.shape[1], full.shape[0]) != self._small

@@ -85,7 +85,7 @@ class ScanVideo(Annotate[Listed, Scanned]):
     def _still(self, frame: Frame, video: Video) -> np.ndarray:
         width, height = video.shown_size(frame.turns)
         scale = min(1.0, self.still_px / max(width, height))
-        return frame.pixels("rgb24", max(1, round(width * scale)), max(1, round(height * scale)))
+        return frame.pixels("bgr24", max(1, round(width * scale)), max(1, round(height * scale)))
 
 
 class _Seen:
@@ -131,8 +131,7 @@ def _draft(stack: ExitStack, suffix: str) -> Path:
     return path
 
 
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:
+def _jpeg(picture: np.ndarray, quality: int) -> bytes:  # BGR
     import cv2
 
-    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-    return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

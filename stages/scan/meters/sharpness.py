@@ -22,9 +22,9 @@ class Sharpness:
     def update(self, view: View) -> Sequence[float]:
         import cv2
 
-        if view.still is None:
+        if view.still_gray is None:
             return (float("nan"),)
-        gray = cv2.cvtColor(view.still, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        gray = view.still_gray.astype(np.float32)
         gray = cv2.GaussianBlur(gray, (0, 0), 0.6)  # against the noise of single pixels
         across = cv2.Sobel(gray, cv2.CV_32F, 1, 0, scale=1 / 8)
         down = cv2.Sobel(gray, cv2.CV_32F, 0, 1, scale=1 / 8)
