@@ -6,6 +6,7 @@ stage that reads the column gets an artifact that it can `read()`.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -108,6 +109,13 @@ class Artifact:
         """A local path to the content, for readers that need one; do not write to it."""
         if self.file is not None:
             yield self.file
+            return
+        if self.data is not None:
+            suffix = PurePosixPath(self.path).suffix
+            with tempfile.NamedTemporaryFile(prefix="clipmill-", suffix=suffix) as made:
+                made.write(self.data)
+                made.flush()
+                yield Path(made.name)
             return
         with self._at().local(_inside(self.path)) as path:
             yield path

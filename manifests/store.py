@@ -50,7 +50,11 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Take a file away; quiet if it is not there. Only leases and journals are ever removed."""
+        """Take a file away; quiet if it is not there. Only leases are ever removed."""
+
+    @abstractmethod
+    def sweep(self, folder: str) -> None:
+        """Take away a folder with all that is in it; quiet if it is not there. Only for workings: pieces."""
 
     @abstractmethod
     def local(self, name: str) -> AbstractContextManager[Path]:

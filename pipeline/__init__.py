@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from pipeline.stage import Annotate as Annotate
     from pipeline.stage import Expand as Expand
     from pipeline.stage import Launch as Launch
+    from pipeline.stage import Pieced as Pieced
     from pipeline.stage import Placed as Placed
     from pipeline.stage import Reject as Reject
     from pipeline.stage import Source as Source
     from pipeline.stage import Stage as Stage
     from pipeline.stage import Survey as Survey
 
-_STAGE = ("Annotate", "Expand", "Launch", "Placed", "Reject", "Source", "Stage", "Survey")
+_STAGE = ("Annotate", "Expand", "Launch", "Pieced", "Placed", "Reject", "Source", "Stage", "Survey")
 _HOME = {"Dag": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
 _HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
 

@@ -5,12 +5,10 @@ out. A row begun and not finished by an earlier attempt of the same run is one i
 for only then is a part handed out again within a run.
 """
 
-import base64
 import json
 import os
 import shutil
 import uuid
-from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -18,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.artifact import Artifact
 from manifests.errors import told_if_full
+from pipeline.packing import pack, unpack
 
 Record = dict[str, Any]
 
@@ -32,6 +30,15 @@ class Answer:
     kind: str = ""  # "" for an answer; "reject", "error" or "crash" for a row set aside
     reason: str = ""
     detail: str = ""
+
+    def plain(self) -> Record:
+        """For JSON."""
+        return {**vars(self), "records": [pack(record) for record in self.records]}
+
+    @classmethod
+    def of_plain(cls, plain: Record) -> "Answer":
+        """The answer that was written as `plain()`."""
+        return cls(**{**plain, "records": [unpack(record) for record in plain["records"]]})
 
 
 class Journal:
@@ -61,9 +68,14 @@ class Journal:
         self.redone += len(self._torn.intersection(ids))
         self._put({"begin": list(ids)})
 
+    def leave(self, row: str) -> None:
+        """Note that a row that was begun is in hand no more, though there is no answer yet."""
+        self.begun -= 1
+        self._put({"left": row})
+
     def finish(self, answers: Mapping[str, Answer]) -> None:
         """Note what came out for these rows."""
-        self._put({"done": {row: _pack(answer) for row, answer in answers.items()}})
+        self._put({"done": {row: answer.plain() for row, answer in answers.items()}})
 
     def close(self, *, gone: bool) -> None:
         """Stop writing; take the journal away if the part is committed."""
@@ -83,8 +95,9 @@ class Journal:
         for line in _lines(file):
             same_run = same_run or line.get("run") == run
             begun.update(line.get("begin", ()))
+            begun.discard(line.get("left", ""))
             for row, packed in line.get("done", {}).items():
-                self.answers[row] = _unpack(packed)
+                self.answers[row] = Answer.of_plain(packed)
                 begun.discard(row)
         self._torn |= begun
         if same_run:
@@ -105,41 +118,3 @@ def _lines(file: Path) -> Iterator[Record]:
             yield json.loads(line)
         except ValueError:
             return  # the end, or the line that was being written when the worker was killed
-
-
-def _pack(answer: Answer) -> Record:
-    records = [{name: _plain(value) for name, value in r.items()} for r in answer.records]
-    return {"records": records, "kind": answer.kind, "reason": answer.reason, "detail": answer.detail}
-
-
-def _unpack(packed: Record) -> Answer:
-    records = [{name: _value(value) for name, value in r.items()} for r in packed.pop("records")]
-    return Answer(records=records, **packed)
-
-
-def _plain(value: Any) -> Any:
-    match value:
-        case bytes():
-            return {"bytes": base64.b64encode(value).decode()}
-        case array():
-            return {"vector": base64.b64encode(array("f", value).tobytes()).decode()}
-        case Artifact():
-            return {"artifact": [value.path, value.size_bytes, value.sha256]}
-        case tuple():
-            return {"tuple": [_plain(v) for v in value]}
-        case _ if hasattr(value, "tolist"):
-            return value.tolist()  # a NumPy scalar or array
-    return value
-
-
-def _value(plain: Any) -> Any:
-    match plain:
-        case {"bytes": text}:
-            return base64.b64decode(text)
-        case {"vector": text}:
-            return array("f", base64.b64decode(text))
-        case {"artifact": [path, size_bytes, sha256]}:
-            return Artifact(path, size_bytes, sha256)
-        case {"tuple": values}:
-            return tuple(_value(v) for v in values)
-    return plain

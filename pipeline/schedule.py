@@ -55,6 +55,7 @@ class Schedule:
         self._known: set[Task] = set()
         self._phase_left: dict[tuple[str, str], set[Task]] = {}
         self._groups: dict[str, set[str]] = {}
+        self._pieces_left: dict[tuple[str, int], set[Task]] = {}
         for step in plan:
             self._find_what_stands(step)
         for step in plan:
@@ -106,7 +107,9 @@ class Schedule:
                     self.steps[other.name].parts = done.parts
             for other in self.plan:
                 self._offer(other)
-        elif task.phase == "part":
+        elif task.phase == "piece" or done.pieces:
+            self._finish_piece(task, done)
+        elif task.phase in ("part", "join"):
             progress.done.add(task.number)
             if done.books:
                 progress.books = _plus(progress.books, done.books)
@@ -118,6 +121,19 @@ class Schedule:
             self._groups.setdefault(step.name, set()).update(done.groups)
             self._phase_left[step.name, task.phase].discard(task)
             self._offer(step)
+
+    def _finish_piece(self, task: Task, done: Done) -> None:
+        """Offer the pieces of a part; when the last is done, the joining of them."""
+        left = self._pieces_left.setdefault((task.step, task.number), set())
+        for name in done.pieces:
+            left.add(Task(task.step, "piece", task.number, name))
+            self._push(Task(task.step, "piece", task.number, name))
+        if task.phase == "piece":
+            left.discard(task)
+            self._known.discard(task)
+        if not left:
+            del self._pieces_left[task.step, task.number]
+            self._push(Task(task.step, "join", task.number))
 
     def _find_what_stands(self, step: Step) -> None:
         progress = self.steps[step.name]

@@ -11,10 +11,11 @@ class Task:
 
     Attributes:
         step: the name of the step.
-        phase: "rows" (a source), "part" (one part of the table), "tally", "fit", "assign" and
-            "settle" (a survey), "launch", or "close" (write the table's manifest).
+        phase: "rows" (a source), "part" (one part of the table), "piece" and "join" (where a part has
+            rows in pieces), "tally", "fit", "assign" and "settle" (a survey), "launch", or "close"
+            (write the table's manifest).
         number: the part, where the phase is about a part.
-        group: the group, where the phase is "settle".
+        group: the group, where the phase is "settle"; the piece, where it is "piece".
     """
 
     step: str
@@ -23,7 +24,8 @@ class Task:
     group: str = ""
 
     def __str__(self) -> str:
-        what = self.group or (f"{self.number}" if self.phase in ("part", "tally", "assign") else "")
+        numbered = self.phase in ("part", "join", "tally", "assign")
+        what = self.group or (f"{self.number}" if numbered else "")
         return f"{self.step} {self.phase} {what}".strip()
 
 
@@ -60,10 +62,12 @@ class Done:
         books: the part's books, for phases that commit a part.
         parts: how many parts the table has, for "rows" and "launch".
         groups: the groups that an assigned part names.
+        pieces: the pieces that are to be done before the part can be joined; it has no books then.
         effort: what it cost.
     """
 
     books: Books | None = None
     parts: int = 0
     groups: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ()
     effort: Effort = Effort()

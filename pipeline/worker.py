@@ -10,9 +10,9 @@ from typing import Any
 
 from manifests.errors import ClipmillError, told_if_full
 from pipeline.errors import StageFailed
-from pipeline.kinds import closing, launch, rowwise, rule, source, survey
+from pipeline.kinds import closing, launch, pieced, rowwise, rule, source, survey
 from pipeline.plan import Plan, Step
-from pipeline.stage import Stage
+from pipeline.stage import Pieced, Stage
 from pipeline.task import Done, Task
 
 Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
@@ -20,6 +20,8 @@ Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
 _PART: dict[str, Doing] = {"layer": rowwise.part, "children": rowwise.part, "survey": survey.part}
 _PHASES: dict[str, Doing] = {
     "rows": source.rows,
+    "piece": pieced.piece,
+    "join": pieced.join,
     "tally": survey.tally,
     "fit": survey.fit,
     "assign": survey.assign,
@@ -29,10 +31,14 @@ _PHASES: dict[str, Doing] = {
 
 
 class Worker:
-    """Does tasks of a plan."""
+    """Does tasks of a plan.
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+    Args:
+        spread: whether others may take the pieces of a row; else a part is made in one go.
+    """
+
+    def __init__(self, plan: Plan, *, spread: bool = False) -> None:
+        self.plan, self.spread = plan, spread
         self._opened: dict[str, Stage[Any, Any]] = {}
 
     def open(self, step: Step) -> Stage[Any, Any]:
@@ -64,8 +70,7 @@ class Worker:
                 return closing.close(self.plan, step, task)
             if step.kind == "drops":
                 return rule.part(self.plan, step, task)
-            doing = _PART[step.kind] if task.phase == "part" else _PHASES[task.phase]
-            return doing(self.plan, step, self.open(step), task)
+            return self._doing(step, task)(self.plan, step, self.open(step), task)
         except ClipmillError:
             raise
         except OSError as error:
@@ -73,6 +78,13 @@ class Worker:
             raise (told if told is not error else _failed(step, error, f"failed at {task}")) from error
         except Exception as error:
             raise _failed(step, error, f"failed at {task}") from error
+
+    def _doing(self, step: Step, task: Task) -> Doing:
+        if task.phase != "part":
+            return _PHASES[task.phase]
+        if isinstance(step.node.work, Pieced):
+            return pieced.part if self.spread else pieced.join
+        return _PART[step.kind]
 
 
 def _failed(step: Step, error: Exception, what: str) -> StageFailed:

@@ -88,6 +88,9 @@ class FolderStore(Store):
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)
 
+    def sweep(self, folder: str) -> None:
+        shutil.rmtree(self._path(folder), ignore_errors=True)
+
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         path = self._path(name)

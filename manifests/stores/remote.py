@@ -120,6 +120,10 @@ class RemoteStore(Store):
             with suppress(FileNotFoundError, KeyError):
                 files.rm_file(path)
 
+    def sweep(self, folder: str) -> None:
+        for name in list(self.walk(folder)):
+            self.remove(name)
+
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         """A download, which is taken away afterwards; what a killed process left goes with the next one."""

@@ -6,8 +6,10 @@ from manifests.errors import Damaged
 from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
 from manifests.table import part_name, parts_of, read_books
 from pipeline.errors import BooksDoNotBalance
+from pipeline.kinds.pieced import FOLDER as PIECES
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_ids
+from pipeline.stage import Pieced
 from pipeline.task import Done, Task
 
 
@@ -58,6 +60,8 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
         if lost or not part.books.balance() or not (came == part.books.rows_in == sent):
             what = f"part {part.number}: {sent} rows were sent, {came} came, {part.books}"
             raise _unbalanced(what, plan, step)
+    if isinstance(step.node.work, Pieced):
+        plan.store.sweep(f"{step.folder}/{PIECES}")  # what killed attempts left
     begun = read_begun(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
     whole = replace(begun, parts=parts)
     whole.write(plan.store, step.folder)

@@ -5,7 +5,9 @@ content key, in the journals of attempts that were killed, and then it is worked
 this run's workers died on twice is set aside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -26,22 +28,33 @@ from pipeline.stage import Annotate, Expand, Reject, Stage
 from pipeline.task import Done, Effort, Task
 
 _DEATHS = 2  # a row that killed this many workers is set aside
+CRASH = Answer(kind="crash", reason=f"its worker died on it {_DEATHS} times")
 
 
-def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Make one part of a layer or of a table of children."""
+Batch = Sequence[tuple[str, Row]]  # rows with their ids
+Ask = Callable[[Batch], dict[str, Answer]]
+
+
+@dataclass(frozen=True)
+class Coming:
+    """The rows of a part: those to work on, and what an earlier table knows of the others."""
+
+    ids: pa.Array
+    fresh: pa.Table
+    known: pa.Table
+
+
+def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task, ask: Ask | None = None) -> Done:
+    """Make one part of a layer or of a table of children. `ask` stands in for asking the stage."""
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
         return Done(books=read_books(plan.store, name))
-    table = input_table(plan, step, task.number)
-    ids = table.column("id").combine_chunks()
-    owner = "parent" if step.kind == "children" else "id"
-    known = known_rows(plan, step, task.number, ids, owner)
-    fresh = table.filter(pc.invert(pc.is_in(ids, value_set=known.column(owner).combine_chunks())))
+    came = coming(plan, step, task.number)
+    ids, fresh, known, owner = came.ids, came.fresh, came.known, _owner(step)
     journal = Journal(plan.store.scratch(name), plan.run)
     done = False
     try:
-        answers = _answers(plan, step, stage, fresh, journal)
+        answers = _answers(step, stage, plan, fresh, journal, ask or partial(_ask, plan, step, stage))
         rejects = {row: a for row, a in answers.items() if a.kind}
         records = [record for a in answers.values() for record in a.records]
         rows = _in_order(pa.concat_tables([table_of(records, step.schema), known]), ids, owner)
@@ -65,6 +78,19 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     return Done(books=books, effort=effort)
 
 
+def coming(plan: Plan, step: Step, number: int) -> Coming:
+    """The rows that come to a part."""
+    table = input_table(plan, step, number)
+    ids = table.column("id").combine_chunks()
+    known = known_rows(plan, step, number, ids, _owner(step))
+    mask = pc.is_in(ids, value_set=known.column(_owner(step)).combine_chunks())
+    return Coming(ids, table.filter(pc.invert(mask)), known)
+
+
+def _owner(step: Step) -> str:
+    return "parent" if step.kind == "children" else "id"
+
+
 def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
     """Rows in the order of the rows they come from; children of one parent in the order given."""
     rank = pc.index_in(rows.column(owner), value_set=ids)
@@ -74,16 +100,16 @@ def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
 
 
 def _answers(
-    plan: Plan, step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal
+    step: Step, stage: Stage[Any, Any], plan: Plan, table: pa.Table, journal: Journal, ask: Ask
 ) -> dict[str, Answer]:
     """An answer for each row of `table`, in order, from the journal or from the stage."""
     ids: list[str] = table.column("id").to_pylist()
     rows = rows_of(table, stage.reads, plan.store)
     answers = {row: journal.answers[row] for row in ids if row in journal.answers}
     for row in ids:
-        if row not in answers and journal.deaths[row] >= _DEATHS:
-            answers[row] = Answer(kind="crash", reason=f"its worker died on it {_DEATHS} times")
-            journal.finish({row: answers[row]})
+        if row not in answers and deadly(journal, row):
+            answers[row] = CRASH
+            journal.finish({row: CRASH})
     todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in answers]
     suspects = [[pair] for pair in todo if journal.deaths[pair[0]]]
     calm = [pair for pair in todo if not journal.deaths[pair[0]]]
@@ -91,27 +117,30 @@ def _answers(
     batches = [calm[i : i + size] for i in range(0, len(calm), size)]
     for batch in [*batches, *suspects]:
         journal.begin([row for row, _ in batch])
-        found = _batch(plan, step, stage, batch)
+        found = worked(step, ask, batch)
         journal.finish(found)
         answers |= found
     return {row: answers[row] for row in ids}
 
 
-def _batch(
-    plan: Plan, step: Step, stage: Stage[Any, Any], batch: Sequence[tuple[str, Row]]
-) -> dict[str, Answer]:
-    """The stage's answers for some rows: together if it can, row by row if that fails."""
+def deadly(journal: Journal, row: str) -> bool:
+    """Whether a row has killed as many workers as it may."""
+    return journal.deaths[row] >= _DEATHS
+
+
+def worked(step: Step, ask: Ask, batch: Batch) -> dict[str, Answer]:
+    """The answers for some rows: together if that can be, row by row if that fails."""
     if len(batch) > 1:
         try:
-            return _ask(plan, step, stage, batch)
+            return ask(batch)
         except (StoreFull, StageFailed):
             raise
         except Exception:  # whose fault it is shows when the rows are asked one by one
-            return {k: v for pair in batch for k, v in _batch(plan, step, stage, [pair]).items()}
+            return {k: v for pair in batch for k, v in worked(step, ask, [pair]).items()}
     last: Exception = Reject()
     for _ in range(1 + step.node.needs.retries):
         try:
-            return _ask(plan, step, stage, batch)
+            return ask(batch)
         except ClipmillError:
             raise
         except Reject as reject:
@@ -125,9 +154,7 @@ def _batch(
     return {batch[0][0]: answer_of(last)}
 
 
-def _ask(
-    plan: Plan, step: Step, stage: Stage[Any, Any], batch: Sequence[tuple[str, Row]]
-) -> dict[str, Answer]:
+def _ask(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> dict[str, Answer]:
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
@@ -142,12 +169,13 @@ def _ask(
             remedy="`annotate` gives one answer per row, in order; a row it cannot answer gets a `Reject`",
         )
     return {
-        row: answer_of(answer) if isinstance(answer, Reject) else _layer(plan, step, row, answer)
+        row: answer_of(answer) if isinstance(answer, Reject) else layer(plan, step, row, answer)
         for (row, _), answer in zip(batch, given, strict=True)
     }
 
 
-def _layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
+def layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
+    """The answer for a row that gets new columns; their artifacts are put into the store."""
     return Answer(records=[stored({"id": row, **record_of(answer)}, plan.store, step.folder)])
 
 

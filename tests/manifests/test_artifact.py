@@ -98,3 +98,9 @@ def test_equal_content_in_an_equal_place_is_equal_and_travels(store: Store) -> N
     assert again == kept
     assert again.read() == b"stills"
     assert Artifact.of(b"a", ".x") != Artifact.of(b"b", ".x")
+
+
+def test_a_pending_artifact_has_a_local_path_while_it_is_read() -> None:
+    with Artifact.of(b"abc", ".jpg").local() as path:
+        assert (path.read_bytes(), path.suffix) == (b"abc", ".jpg")
+    assert not path.exists()

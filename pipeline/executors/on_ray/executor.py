@@ -27,6 +27,7 @@ _NODES_S = 5.0  # how often nodes that came or went are looked for
 _STARTS = 3  # starts in a row that may fail
 _PATIENCE_S = 5.0  # longer than a process takes to start
 _DIED = (RayActorError, OutOfMemoryError)  # Ray's own memory monitor kills too
+_BY_ROW = ("part", "piece", "join")  # phases that set aside what kills their workers
 _DEATHS = 200  # deaths over one task, far more than its rows can cause
 
 
@@ -189,7 +190,7 @@ class _Run:
         except _DIED as error:
             member.pool.members.remove(member)
             self.deaths[task] += 1
-            if self.deaths[task] >= _DEATHS or (task.phase != "part" and self.deaths[task] >= _STARTS):
+            if self.deaths[task] >= _DEATHS or (task.phase not in _BY_ROW and self.deaths[task] >= _STARTS):
                 raise StageFailed(
                     f"{task}: its worker died {self.deaths[task]} times",
                     remedy="see whether memory suffices; `clipmill replay` runs one row in this process",

@@ -33,7 +33,7 @@ class Actor:
     """The worker process. It opens its stage first, so that bad weights fail before the first row."""
 
     def __init__(self, plan: Plan, opens: str) -> None:
-        self.worker = Worker(plan)
+        self.worker = Worker(plan, spread=True)
         self.opens = opens
 
     def open(self) -> "str | Failed":

@@ -94,6 +94,15 @@ def test_names_and_walk_list_what_is_there(store: Store) -> None:
     assert [n for n in store.walk() if n.startswith("b/") and n.count("/") == 1] == ["b/10", "b/2"]
 
 
+def test_a_folder_is_swept_and_its_neighbours_stay(store: Store) -> None:
+    for name in ("t/pieces/a/1", "t/pieces/b", "t/pieces2", "t/part"):
+        store.create(name, b"")
+    store.sweep("t/pieces")
+    store.sweep("t/pieces")
+    assert list(store.walk()) == ["t/part", "t/pieces2"]
+    assert store.names("t") == ["part", "pieces2"]
+
+
 def test_a_listing_is_never_stale(store: Store) -> None:
     """A resume is a listing: what another process wrote a moment ago must be in it."""
     other = pickle.loads(pickle.dumps(store))  # noqa: S301
@@ -126,7 +135,8 @@ def test_no_name_leaves_the_store(store: Store, name: str, tmp_path: Path) -> No
     asked = [
         lambda: store.create(name, b""), lambda: store.replace(name, b""), lambda: store.adopt(name, file),
         lambda: store.read(name), lambda: store.exists(name), lambda: store.remove(name),
-        lambda: store.names(name), lambda: store.scratch(name), lambda: list(store.walk(name)),
+        lambda: store.sweep(name), lambda: store.names(name), lambda: store.scratch(name),
+        lambda: list(store.walk(name)),
     ]  # fmt: skip
     for ask in asked:
         with pytest.raises(ManifestError, match="leaves the store"):
