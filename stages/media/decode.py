@@ -116,7 +116,8 @@ class Video:
             Unreadable: more than a tenth is missing; a copy or a recording that broke off.
         """
         start_s, length_s = (self.container.start_time or 0) / 1e6, (self.container.duration or 0) / 1e6
-        reached_s = self._reached_s - start_s
+        ends = ((ticks, self.container.streams[number].time_base) for number, ticks in self._ends.items())
+        reached_s = max((seconds_of(t, base) for t, base in ends if base), default=0.0) - start_s
         if self._packets < 0.9 * (self.stream.frames or 0) - 3:
             raise Unreadable(
                 f"the file is cut short: {self._packets} of {self.stream.frames} frames are there"
@@ -135,7 +136,8 @@ class Video:
 
     def _open(self) -> None:
         self._fresh = True
-        self._packets, self._reached_s = 0, 0.0  # of the stream; the end of the last packet of any stream
+        self._packets = 0  # of the stream
+        self._ends: dict[int, int] = {}  # of each stream: the end of its last packet, in its ticks
         self.container, self._file = open_container(self.uri)
         try:
             self.stream = shown_stream(self.container)
@@ -205,10 +207,10 @@ class Video:
             if packet.stream is self.stream:
                 self._packets += 1
                 yield from packet.decode()  # type: ignore[misc]
-            if packet.pts is not None and packet.time_base:
-                self._reached_s = max(
-                    self._reached_s, float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                )
+            if packet.pts is not None:
+                end, number = packet.pts + (packet.duration or 0), packet.stream_index
+                if end > self._ends.get(number, 0):
+                    self._ends[number] = end
 
 
 def _is_entry(first: Frame, pts: int) -> bool:

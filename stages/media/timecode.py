@@ -5,7 +5,7 @@ from fractions import Fraction
 
 def seconds_of(ticks: int, time_base: Fraction) -> float:
     """Ticks as seconds: the nearest float of the exact fraction."""
-    return float(ticks * time_base)
+    return ticks * time_base.numerator / time_base.denominator  # of whole numbers: rounded once
 
 
 def ticks_of(seconds: float | Fraction, time_base: Fraction) -> int:
