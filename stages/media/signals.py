@@ -1,4 +1,8 @@
-"""Per-frame signals of a video: a Parquet file of one row per frame, written as a stream, read by column."""
+"""Per-frame signals of a video: a Parquet file of one row per frame, written as a stream, read by column.
+
+Beside the numbers stands a thumb: the frame in some 32 x 18 cells of luma and a quarter as many of chroma.
+It is stored as its difference to the thumb before, byte by byte and modulo 256, which zstd makes small.
+"""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -10,7 +14,8 @@ import numpy as np
 
 from manifests import Artifact
 
-ROWS = 8192  # frames of one row group: what the writer holds in memory
+ROWS = 4096  # frames of one row group: what the writer holds in memory
+THUMB = ("luma", "chroma")
 
 
 class SignalsWriter:
@@ -18,31 +23,56 @@ class SignalsWriter:
 
     def __init__(self, file: Path, meanings: Mapping[str, str]) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         meant = {"pts": "presentation time [ticks]", "time_s": "time since the first frame [s]", **meanings}
         kinds = {"pts": pa.int64(), "time_s": pa.float64()}
-        self._schema = pa.schema(
-            [pa.field(n, kinds.get(n, pa.float32()), False, {"meaning": m}) for n, m in meant.items()]
-        )
-        self._writer = pq.ParquetWriter(file, self._schema, compression="zstd", use_dictionary=False)
+        self._numbers = [
+            pa.field(n, kinds.get(n, pa.float32()), False, {"meaning": m}) for n, m in meant.items()
+        ]
+        self._file, self._writer = file, None
         self._rows: list[tuple[float, ...]] = []
+        self._thumbs: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def append(self, pts: int, time_s: float, values: Iterable[float]) -> None:
-        """Add one frame; `values` in the order of the meanings."""
+    def append(
+        self,
+        pts: int,
+        time_s: float,
+        values: Iterable[float],
+        thumb: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> None:
+        """Add one frame; `values` in the order of the meanings, the thumb's luma [h w] and chroma [h w 2].
+
+        A video's thumbs are all of one size; either all its frames have one, or none.
+        """
         self._rows.append((pts, time_s, *values))
+        if thumb is not None:
+            self._thumbs.append(thumb)
         if len(self._rows) == ROWS:
             self._flush()
 
     def _flush(self) -> None:
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
         columns = [
             pa.array(np.asarray(values, dtype=field.type.to_pandas_dtype()), field.type)
-            for values, field in zip(zip(*self._rows, strict=True), self._schema, strict=True)
+            for values, field in zip(zip(*self._rows, strict=True), self._numbers, strict=True)
         ]
-        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
+        fields = list(self._numbers)
+        for name, cells in zip(THUMB, zip(*self._thumbs, strict=True), strict=False):
+            rows = np.stack(cells).reshape(len(cells), -1)
+            rows[1:] -= rows[:-1].copy()
+            kind = pa.binary(rows.shape[1])
+            columns.append(pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows)]))
+            shape = " ".join(map(str, cells[0].shape))
+            told = {"meaning": "cells of the thumb, less the row before, modulo 256 [0..255]", "shape": shape}
+            fields.append(pa.field(name, kind, False, told))
+        schema = pa.schema(fields)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", use_dictionary=False)
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=schema))
         self._rows.clear()
+        self._thumbs.clear()
 
     def __enter__(self) -> "SignalsWriter":
         return self
@@ -52,7 +82,8 @@ class SignalsWriter:
     ) -> None:
         if self._rows and kind is None:
             self._flush()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read_signals(
@@ -98,3 +129,33 @@ def _read(known: _Known, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
     for values in found.values():
         values.setflags(write=False)
     return found
+
+
+def read_thumbs(signals: Artifact, start: int = 0, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The thumbs of frames start … end - 1: luma uint8 [n h w], about 32 cells on the longer side, and
+    chroma (Cr, Cb) uint8 [n h2 w2 2], of half as many.
+
+    Raises:
+        KeyError: the scan stored no thumbs.
+    """
+    import pyarrow.parquet as pq
+
+    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    with signals.local() as path, pq.ParquetFile(path) as file:
+        if not set(THUMB) <= set(file.schema_arrow.names):
+            raise KeyError("the scan stored no thumbs")
+        shapes = [tuple(map(int, file.schema_arrow.field(name).metadata[b"shape"].split())) for name in THUMB]
+        first = 0
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            last = first + rows
+            if first < (last if end is None else end) and last > start:
+                table = file.read_row_group(group, list(THUMB))
+                for name, shape, parts in zip(THUMB, shapes, found, strict=True):
+                    column = table.column(name).combine_chunks()
+                    steps = np.frombuffer(column.buffers()[1], np.uint8).reshape(rows, -1)
+                    cells = np.add.accumulate(steps, axis=0, dtype=np.uint8).reshape(rows, *shape)
+                    parts.append(cells[max(0, start - first) : None if end is None else end - first])
+            first = last
+    luma, chroma = (np.concatenate(parts) for parts in found)
+    return luma, chroma

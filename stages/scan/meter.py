@@ -26,17 +26,53 @@ class View:
         import cv2
 
         # Bilinear samples of the full-size picture, not an average: the same pixels give the same scores.
-        full = self._frame.borrowed("bgr24", how="BILINEAR")
-        small = cv2.resize(full, self._small, interpolation=cv2.INTER_LINEAR) if self._shrinks(full) else full
-        return np.ascontiguousarray(np.rot90(small, self._frame.turns))
+        full, (width, height) = self.full, self._small
+        if full.shape[:2] == (height, width):
+            return np.ascontiguousarray(np.rot90(full, self._frame.turns))
+        small = cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(np.rot90(small, self._frame.turns)) if self._frame.turns else small
 
     @cached_property
-    def hsv(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Hue (0 … 179), saturation and value, uint8 [h w] each."""
+    def full(self) -> np.ndarray:
+        """uint8 BGR [h w 3]: the frame as coded, not turned; memory of the decoder, for this frame only."""
+        return self._frame.borrowed("bgr24", how="BILINEAR")
+
+    @cached_property
+    def hsv(self) -> np.ndarray:
+        """Hue (0 … 179), saturation and value of the small frame, uint8 [h w 3]."""
         import cv2
 
-        hue, saturation, value = cv2.split(cv2.cvtColor(self.bgr, cv2.COLOR_BGR2HSV))
-        return hue, saturation, value
+        made: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2HSV)
+        return made
+
+    @cached_property
+    def half(self) -> np.ndarray:
+        """uint8 BGR [h w 3]: the small frame averaged to half its size, both sides multiples of 4.
+
+        At most 7 lines of each side of the small frame are left out, evenly.
+        """
+        import cv2
+
+        height, width = self.bgr.shape[:2]
+        if min(height, width) < 16:
+            return cv2.resize(self.bgr, (max(8, width // 8 * 4), max(8, height // 8 * 4)))
+        top, left = height % 8 // 2, width % 8 // 2
+        inner = self.bgr[top : top + height // 8 * 8, left : left + width // 8 * 8]
+        made: np.ndarray = cv2.resize(inner, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return made
+
+    @cached_property
+    def thumb(self) -> tuple[np.ndarray, np.ndarray]:
+        """The frame in cells: luma uint8 [h w], some 32 on the longer side; Cr and Cb [h2 w2 2], half as many."""
+        import cv2
+
+        luma, *chroma = cv2.split(cv2.cvtColor(self.half, cv2.COLOR_BGR2YCrCb))
+        height, width = luma.shape
+        down = (max(1, height // 8), max(1, width // 8))
+        inner = [c[: down[0] * 8, : down[1] * 8] for c in chroma]
+        small = [cv2.resize(c, down[::-1], interpolation=cv2.INTER_AREA) for c in inner]
+        cells = cv2.resize(luma, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        return cells, cv2.merge(small).reshape(*down, 2)
 
     @cached_property
     def gray(self) -> np.ndarray:
@@ -52,9 +88,6 @@ class View:
         import cv2
 
         return None if self.still is None else cv2.cvtColor(self.still, cv2.COLOR_BGR2GRAY)
-
-    def _shrinks(self, full: np.ndarray) -> bool:
-        return (full.shape[1], full.shape[0]) != self._small
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class Scanned(Row):
     scanned_s: float = column("from the first frame to the end of the last", unit="s")
     scanned_end_pts: int = column("first tick after the last frame")
     variable_rate: bool = column("the time between frames varies by more than a tick or 1 %")
-    signals: Artifact = column("Parquet, one row per frame in order: pts, time_s, and the meters' columns")
+    signals: Artifact = column("Parquet, one row per frame: pts, time_s, the meters' columns, a thumb")
     strip: Artifact = column("stills, as JPEGs one after the other")
     strip_times_s: tuple[float, ...] = column("time of each still since the first frame", unit="s")
     strip_offsets: tuple[int, ...] = column("first byte of each still in the strip", unit="bytes")
@@ -70,11 +71,16 @@ class ScanVideo(Annotate[Listed, Scanned]):
                 for frame in video.frames():
                     view = seen.look(frame)
                     if view.time_s * self.stills_per_s >= len(seen.strip_times_s):
-                        view.still = self._still(frame, video)
+                        view.still = self._still(view, frame, video)
                         seen.strip_times_s.append(view.time_s)
                         seen.strip_offsets.append(strip.tell())
                         strip.write(_jpeg(view.still, self.still_quality))
-                    writer.append(frame.pts, view.time_s, [v for meter in meters for v in meter.update(view)])
+                    writer.append(
+                        frame.pts,
+                        view.time_s,
+                        [v for meter in meters for v in meter.update(view)],
+                        view.thumb,
+                    )
             if not seen.frames:
                 raise Unreadable("the video stream holds no frames")
             video.check_whole()
@@ -82,10 +88,18 @@ class ScanVideo(Annotate[Listed, Scanned]):
             drafts.pop_all()  # the engine moves the files into the store
             return scanned
 
-    def _still(self, frame: Frame, video: Video) -> np.ndarray:
-        width, height = video.shown_size(frame.turns)
+    def _still(self, view: View, frame: Frame, video: Video) -> np.ndarray:
+        """uint8 BGR [h w 3], upright, square pixels."""
+        import cv2
+
+        width, height = video.shown_size(0)
         scale = min(1.0, self.still_px / max(width, height))
-        return frame.pixels("bgr24", max(1, round(width * scale)), max(1, round(height * scale)))
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        full = view.full
+        while full.shape[1] >= 2 * size[0] and full.shape[0] >= 2 * size[1]:  # averages, then bilinear
+            full = cv2.resize(full, (full.shape[1] // 2, full.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        small = full if full.shape[1::-1] == size else cv2.resize(full, size, interpolation=cv2.INTER_LINEAR)
+        return np.ascontiguousarray(np.rot90(small, frame.turns))
 
 
 class _Seen:
@@ -94,7 +108,7 @@ class _Seen:
     def __init__(self, video: Video) -> None:
         self.video = video
         self.small = small_size(video.coded_width_px, video.coded_height_px)
-        self.frames, self.first_pts, self.last_pts, self.end_pts = 0, 0, 0, 0
+        self.frames, self.first_pts, self.last_pts, self.end_pts, self.turns = 0, 0, 0, 0, 0
         self.shortest, self.longest = 0, 0  # ticks between two frames
         self.strip_times_s: list[float] = []
         self.strip_offsets: list[int] = []
@@ -103,6 +117,9 @@ class _Seen:
         """The next frame, as the meters see it."""
         if not self.frames:
             self.first_pts = self.last_pts = frame.pts
+            self.turns = frame.turns
+        if frame.turns != self.turns:  # a video is turned as its first frame is
+            frame = replace(frame, turns=self.turns)
         gap = frame.pts - self.last_pts
         if self.frames:
             self.shortest, self.longest = min(self.shortest or gap, gap), max(self.longest, gap)

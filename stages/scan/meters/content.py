@@ -20,7 +20,7 @@ class Content:
     }
 
     def __init__(self) -> None:
-        self._before: tuple[np.ndarray, ...] | None = None
+        self._before: np.ndarray | None = None
 
     def update(self, view: View) -> Sequence[float]:
         import cv2
@@ -28,4 +28,5 @@ class Content:
         before, self._before = self._before, view.hsv
         if before is None:
             return (0.0, 0.0, 0.0)
-        return [cv2.norm(a, b, cv2.NORM_L1) / a.size for a, b in zip(view.hsv, before, strict=True)]
+        pixels = before.shape[0] * before.shape[1]
+        return [total / pixels for total in cv2.sumElems(cv2.absdiff(view.hsv, before))[:3]]

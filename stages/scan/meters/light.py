@@ -2,13 +2,9 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from stages.scan.meter import View
 
 DARKEST, BRIGHTEST = 8, 247  # luma at or beyond which a pixel counts as clipped
-
-_LUMA = np.arange(256) / 255
 
 
 class Light:
@@ -17,12 +13,20 @@ class Light:
         "light_spread": "standard deviation of luma [0..1]",
         "clipped_dark": "share of pixels with luma at most 8 of 255 [0..1]",
         "clipped_bright": "share of pixels with luma at least 247 of 255 [0..1]",
+        "level_mean": "mean of blue, green and red [0..255]",
     }
 
     def update(self, view: View) -> Sequence[float]:
         import cv2
 
-        shares = cv2.calcHist([view.gray], [0], None, [256], [0, 256]).ravel().astype(float) / view.gray.size
-        mean = float(shares @ _LUMA)
-        spread = float(shares @ (_LUMA - mean) ** 2) ** 0.5
-        return mean, spread, float(shares[: DARKEST + 1].sum()), float(shares[BRIGHTEST:].sum())
+        mean, spread = cv2.meanStdDev(view.gray)
+        dark = cv2.countNonZero(cv2.compare(view.gray, DARKEST, cv2.CMP_LE))
+        bright = cv2.countNonZero(cv2.compare(view.gray, BRIGHTEST, cv2.CMP_GE))
+        levels = cv2.mean(view.half)
+        return (
+            float(mean[0, 0]) / 255,
+            float(spread[0, 0]) / 255,
+            dark / view.gray.size,
+            bright / view.gray.size,
+            sum(levels[:3]) / 3,
+        )

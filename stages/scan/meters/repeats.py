@@ -22,5 +22,7 @@ class Repeats:
         before, self._before = self._before, view.gray
         if before is None:
             return (255.0, 255.0)
-        apart = cv2.absdiff(view.gray, before)
-        return float(apart.max()), cv2.mean(apart)[0]
+        return (
+            cv2.norm(view.gray, before, cv2.NORM_INF),
+            cv2.norm(view.gray, before, cv2.NORM_L1) / before.size,
+        )
