@@ -76,10 +76,11 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     here = _Here(plan, step, stage, task.number)
     rows = here.split()
     if rows is None:
-        fresh = _split(here)
+        came = rowwise.coming(plan, step, task.number)
+        fresh = _split(here, came.fresh)
         if all(len(pieces) < 2 for _, pieces in fresh):
             known = dict(fresh)
-            return rowwise.part(plan, step, stage, task, _ask(here, partial(_at_once, here, known)))
+            return rowwise.part(plan, step, stage, task, _ask(here, partial(_at_once, here, known)), came)
         text = json.dumps([(row, [pack(record_of(piece)) for piece in pieces]) for row, pieces in fresh])
         plan.store.create(f"{here.folder}/split.json", text.encode())
         rows = here.split() or ()
@@ -116,9 +117,8 @@ def _names(place: int, pieces: Sequence[Row]) -> list[str]:
     return [f"{place:04d}.{index:05d}" for index in range(len(pieces))]
 
 
-def _split(here: _Here) -> Rows:
+def _split(here: _Here, fresh: pa.Table) -> Rows:
     """The rows to work on, in pieces. One that cannot be split is set aside when it is worked on."""
-    fresh = rowwise.coming(here.plan, here.step, here.number).fresh
     rows = rows_of(fresh, here.stage.reads, here.plan.store)
     journal = Journal(here.plan.store.scratch(f"{here.step.folder}/{part_name(here.number)}"), here.plan.run)
     found = []

@@ -44,12 +44,22 @@ class Coming:
     known: pa.Table
 
 
-def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task, ask: Ask | None = None) -> Done:
-    """Make one part of a layer or of a table of children. `ask` stands in for asking the stage."""
+def part(
+    plan: Plan,
+    step: Step,
+    stage: Stage[Any, Any],
+    task: Task,
+    ask: Ask | None = None,
+    came: Coming | None = None,
+) -> Done:
+    """Make one part of a layer or of a table of children.
+
+    `ask` stands in for asking the stage, and `came` is what `coming` said, where it was asked already.
+    """
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
         return Done(books=read_books(plan.store, name))
-    came = coming(plan, step, task.number)
+    came = came or coming(plan, step, task.number)
     ids, fresh, known, owner = came.ids, came.fresh, came.known, _owner(step)
     journal = Journal(plan.store.scratch(name), plan.run)
     done = False
