@@ -50,6 +50,7 @@ class Stage(ABC, Generic[In, Out]):
     adds: ClassVar[type[Row]]
     needs: ClassVar[Needs] = Needs()
     version: ClassVar[int] = 1  # raise it when the same settings give other results
+    from_store: ClassVar[bool] = False  # works quickly, from stored columns and artifacts; adds no files
     place: ClassVar[frozenset[str]] = frozenset()  # settings that say where, not what: not hashed
 
     def __init_subclass__(cls) -> None:

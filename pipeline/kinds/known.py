@@ -1,5 +1,6 @@
 """Rows that an earlier table with the same content key holds: they are copied, not worked on again."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import pyarrow as pa
@@ -12,23 +13,26 @@ from pipeline.key import SHORT
 from pipeline.plan import Plan, Step
 
 
-def known_rows(plan: Plan, step: Step, number: int, ids: pa.Array, owner: str) -> pa.Table:
-    """Rows of earlier tables whose `owner` ("id", or "parent" for children) is among `ids`.
+def known_rows(
+    plan: Plan, step: Step, number: int, ids: pa.Array, owner: str, columns: Sequence[str] | None = None
+) -> pa.Table:
+    """Rows of earlier tables, or some columns, whose `owner` ("id", or a child's "parent") is among `ids`.
 
     Where the earlier table follows the same source, a row can only be in the part of the same
     number; elsewhere all its parts are searched.
     """
-    found = step.schema.empty_table()
+    schema = step.schema if columns is None else pa.schema([step.schema.field(name) for name in columns])
+    found = schema.empty_table()
     for folder, same_root in _kin(plan.store, plan, step):
         parts = [number] if same_root else _homes(plan.store, folder, owner, ids)
         for part in parts:
             name = f"{folder}/{part_name(part)}"
             if not plan.store.exists(name):
                 continue
-            rows = read_part(plan.store, name).replace_schema_metadata(None)
+            rows = read_part(plan.store, name, columns).replace_schema_metadata(None)
             missing = ids.filter(pc.invert(pc.is_in(ids, value_set=found.column(owner).combine_chunks())))
             hits = rows.filter(pc.is_in(rows.column(owner), value_set=missing))
-            found = pa.concat_tables([found, hits.cast(step.schema)])
+            found = pa.concat_tables([found, hits.cast(schema)])
         if found.num_rows and len(pc.unique(found.column(owner))) == len(ids):
             break
     return found

@@ -64,7 +64,7 @@ def part(
     journal = Journal(plan.store.scratch(name), plan.run)
     done = False
     try:
-        answers = _answers(step, stage, plan, fresh, journal, ask or partial(_ask, plan, step, stage))
+        answers = _answers(step, stage, plan, fresh, journal, ask or partial(asked, plan, step, stage))
         rejects = {row: a for row, a in answers.items() if a.kind}
         records = [record for a in answers.values() for record in a.records]
         rows = _in_order(pa.concat_tables([table_of(records, step.schema), known]), ids, owner)
@@ -164,7 +164,8 @@ def worked(step: Step, ask: Ask, batch: Batch) -> dict[str, Answer]:
     return {batch[0][0]: answer_of(last)}
 
 
-def _ask(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> dict[str, Answer]:
+def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> dict[str, Answer]:
+    """What the stage says of some rows; what it made is put into the store."""
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
