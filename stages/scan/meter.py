@@ -63,16 +63,17 @@ class View:
 
     @cached_property
     def thumb(self) -> tuple[np.ndarray, np.ndarray]:
-        """The frame in cells: luma uint8 [h w], some 32 on the longer side; Cr and Cb [h2 w2 2], half as many."""
+        """The frame in cells: luma uint8 [h w], about 32 long; Cr and Cb [h2 w2 2], half as many."""
         import cv2
 
-        luma, *chroma = cv2.split(cv2.cvtColor(self.half, cv2.COLOR_BGR2YCrCb))
-        height, width = luma.shape
-        down = (max(1, height // 8), max(1, width // 8))
-        inner = [c[: down[0] * 8, : down[1] * 8] for c in chroma]
-        small = [cv2.resize(c, down[::-1], interpolation=cv2.INTER_AREA) for c in inner]
-        cells = cv2.resize(luma, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-        return cells, cv2.merge(small).reshape(*down, 2)
+        cells = self.half
+        for _ in range(2):
+            cells = cv2.resize(cells, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        height, width = (max(2, side // 2 * 2) for side in cells.shape[:2])
+        even = cells[:height, :width] if min(cells.shape[:2]) > 1 else cv2.resize(cells, (width, height))
+        fewer = cv2.resize(even, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+        luma = cv2.cvtColor(cells, cv2.COLOR_BGR2YCrCb)[..., 0]
+        return luma, cv2.cvtColor(fewer, cv2.COLOR_BGR2YCrCb)[..., 1:]
 
     @cached_property
     def gray(self) -> np.ndarray:

@@ -20,13 +20,13 @@ class Light:
         import cv2
 
         mean, spread = cv2.meanStdDev(view.gray)
-        dark = cv2.countNonZero(cv2.compare(view.gray, DARKEST, cv2.CMP_LE))
-        bright = cv2.countNonZero(cv2.compare(view.gray, BRIGHTEST, cv2.CMP_GE))
+        lit = cv2.countNonZero(cv2.threshold(view.gray, DARKEST, 255, cv2.THRESH_BINARY)[1])
+        bright = cv2.countNonZero(cv2.threshold(view.gray, BRIGHTEST - 1, 255, cv2.THRESH_BINARY)[1])
         levels = cv2.mean(view.half)
         return (
             float(mean[0, 0]) / 255,
             float(spread[0, 0]) / 255,
-            dark / view.gray.size,
+            1 - lit / view.gray.size,
             bright / view.gray.size,
             sum(levels[:3]) / 3,
         )

@@ -9,7 +9,7 @@ import pytest
 from manifests import ClipmillError
 from pipeline import Reject
 from stages.media.decode import frames
-from stages.media.signals import read_signals
+from stages.media.signals import THUMB, read_signals
 from stages.media.strip import pixels_of, read_strip
 from stages.scan.scan_video import METERS, Listed, Scanned, ScanVideo
 
@@ -118,4 +118,5 @@ def test_every_meter_in_the_folder_runs_and_means_something(
     assert table.num_rows == 30
     for field in table.schema:
         assert b"[" in field.metadata[b"meaning"], f"{field.name} says no unit"
-        assert np.isfinite(table.column(field.name).to_numpy()).any()
+        if field.name not in THUMB:
+            assert np.isfinite(table.column(field.name).to_numpy()).any()
