@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 VERBS = {  # verb: (where its options are added, what it does)
     "run": ("pipeline.verbs.run:add_verbs", "run a recipe; go on from whatever is done already"),
     "plan": ("pipeline.verbs.plan:add_verbs", "say what a run would do; write nothing"),
+    "try": ("pipeline.verbs.trying:add_verbs", "say what a changed knob would do to the last run's rows"),
     "status": ("pipeline.verbs.status:add_verbs", "how far the last run is, and who holds the store"),
     "why": ("pipeline.verbs.why:add_verbs", "the life of a video, a clip or any other row"),
     "replay": ("pipeline.verbs.replay:add_verbs", "run one step on one row again, and compare"),

@@ -40,13 +40,13 @@ class Ahead:
         return None if self.rows is None else self.rows - self.reused
 
 
-def foresee(plan: Plan, look: Callable[[int], Sight] | None = None) -> list[Ahead]:
+def foresee(plan: Plan, look: Callable[[str, int], Sight] | None = None) -> list[Ahead]:
     """What a run of `plan` would do, step by step.
 
     Args:
-        look: gives the sight of a part number, for those who want to see more in it.
+        look: gives the sight of a part, by its root and number, for those who want to see more in it.
     """
-    look = look or (lambda number: Sight(plan, number))
+    look = look or (lambda _, number: Sight(plan, number))
     found: dict[str, Ahead] = {}
     for step in plan:
         standing = parts_of(plan.store, step.folder)
@@ -59,7 +59,7 @@ def foresee(plan: Plan, look: Callable[[int], Sight] | None = None) -> list[Ahea
             ahead.rows = None
     for home in {ahead.step.root for ahead in found.values()}:
         for number in range(found[home].parts or 0):
-            sight = look(number)
+            sight = look(home, number)
             for ahead in found.values():
                 if _home(plan, ahead.step) == home:
                     _count(ahead, sight)

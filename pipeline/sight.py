@@ -22,7 +22,7 @@ from pipeline.kinds.known import known_rows
 from pipeline.plan import Plan, Step
 
 _NONE = pa.array([], pa.string())
-Refused = Callable[[Step, int], pa.Array]
+Memory = Callable[[Step, int], tuple[pa.Array, pa.Array]]
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,22 @@ class Sight:
 
     Attributes:
         ask: whether stages that work from the store alone are run, in this process.
-        refused: rows that a step refused before, and would again; none by default.
+        also: names of further columns that somebody wants to see.
+        before: what else is known of a step: the rows that it refused and would again, and rows that it
+            answered, be it with no children. Nothing, by default.
         decided: the rules that were decided in memory, by step.
     """
 
     plan: Plan
     number: int
     ask: bool = False
-    refused: Refused = lambda step, number: _NONE
+    also: frozenset[str] = frozenset()
+    before: Memory = lambda step, number: (_NONE, _NONE)
     decided: dict[str, Decided] = field(default_factory=dict)
     _left: dict[str, Left] = field(default_factory=dict)
     _tables: dict[str, pa.Table | None] = field(default_factory=dict)
     _rejected: dict[str, pa.Array] = field(default_factory=dict)
+    _childless: dict[str, pa.Array] = field(default_factory=dict)
 
     def stands(self, step: Step) -> bool:
         return self.plan.store.exists(f"{step.folder}/{part_name(self.number)}")
@@ -135,6 +139,8 @@ class Sight:
         there = known.column(_owner(step)).combine_chunks() if known else _NONE
         left = _without(came.ids, rejected)
         unknown = _without(left, there)
+        if step.kind == "children" and len(unknown):
+            unknown = _without(unknown, self._childless.get(step.name, _NONE))
         if step.kind == "children":
             ids = known.column("id").combine_chunks() if known else _NONE
             return Left(Came(ids, came.sure, came.lacking or len(unknown) > 0), _NONE, rejected, unknown)
@@ -161,7 +167,9 @@ class Sight:
         fresh = _without(came.ids, found.column(owner).combine_chunks())
         if self.ask and step.stage.from_store:
             return pa.concat_tables([found, self._asked(step, fresh).select(columns)])
-        self._rejected[step.name] = _among(fresh, self.refused(step, self.number))
+        if len(fresh):
+            refused, self._childless[step.name] = self.before(step, self.number)
+            self._rejected[step.name] = _among(fresh, refused)
         return found
 
     def _asked(self, step: Step, fresh: pa.Table) -> pa.Table:
@@ -173,14 +181,17 @@ class Sight:
             known = pc.and_(known, pc.invert(lacking))
         table = pa.table({"id": fresh, **{name: column for name, (column, _) in read.items()}}).filter(known)
         rows = rows_of(table, step.stage.reads, self.plan.store)
-        records, rejected = [], []
+        records: list[dict[str, object]] = []
+        rejected: list[str] = []
+        answered: list[str] = []
         for pair in zip(table.column("id").to_pylist(), rows, strict=True):
             ((row, answer),) = rowwise.worked(
                 step, partial(rowwise.asked, self.plan, step, step.stage), [pair]
             ).items()
             records += answer.records
-            rejected += [row] if answer.kind else []
+            (rejected if answer.kind else answered).append(row)
         self._rejected[step.name] = pa.array(rejected, pa.string())
+        self._childless[step.name] = pa.array(answered, pa.string())
         return table_of(records, step.schema)
 
     def _kept(self, step: Step, rule: Keep, came: Came) -> Left:
@@ -203,7 +214,7 @@ class Sight:
 
     def _asked_for(self, step: Step) -> set[str]:
         """The columns of a step that rules read, and stages that may be asked."""
-        found = {"id", "parent"}
+        found = {"id", "parent", *self.also}
         for reader in self.plan.readers[step.name]:
             work = reader.node.work
             if isinstance(work, Keep) or (self.ask and work.from_store):

@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pipeline.asking import add_words, asked
@@ -27,10 +28,17 @@ def plan(args: Namespace) -> None:
     dag = wish.dag()
     store = opened(wish.store)
     aheads = foresee(plan_of(dag, store, "plan"))
-    print(json.dumps([_plain(a) for a in aheads], indent=1) if args.json else _table(aheads, store.url))
+    print(json.dumps([plain(a) for a in aheads], indent=1) if args.json else _table(aheads, store.url))
 
 
 def _table(aheads: "list[Ahead]", store: str) -> str:
+    todo = [a for a in aheads if not a.whole]
+    last = f"{len(todo)} of {len(aheads)} steps to do" if todo else "nothing to do: every table is whole"
+    return "\n".join([*to_do(aheads), "", f"{last} in {store}"])
+
+
+def to_do(aheads: "Sequence[Ahead]") -> "Iterable[str]":
+    """A line for each step: what is to do, and what that needs."""
     from pipeline.history.funnel import aligned, says
 
     head = ("step", "parts", "rows to do", "rows reused", "each needs", "")
@@ -38,9 +46,7 @@ def _table(aheads: "list[Ahead]", store: str) -> str:
         (a.step.name, _parts(a), _rows(a), _reused(a), _needs(a), _note(a, says(a.step.made_by())))
         for a in aheads
     ]
-    todo = [a for a in aheads if not a.whole]
-    last = f"{len(todo)} of {len(aheads)} steps to do" if todo else "nothing to do: every table is whole"
-    return "\n".join([*aligned([head, *rows]), "", f"{last} in {store}"])
+    return aligned([head, *rows])
 
 
 def _parts(ahead: "Ahead") -> str:
@@ -72,7 +78,8 @@ def _note(ahead: "Ahead", made: str) -> str:
     return " · ".join(filter(None, [rule, wait]))
 
 
-def _plain(ahead: "Ahead") -> dict[str, Any]:
+def plain(ahead: "Ahead") -> dict[str, Any]:
+    """For machines."""
     return {
         "step": ahead.step.name,
         "kind": ahead.step.kind,

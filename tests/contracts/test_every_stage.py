@@ -117,6 +117,13 @@ def test_names_and_units_agree(stage: Kind) -> None:
 
 
 @every_stage
+def test_one_that_works_from_the_store_adds_no_files(stage: Kind) -> None:
+    if stage.from_store:
+        assert issubclass(stage, Annotate | Expand)
+        assert not any("Artifact" in str(kind) for kind in stage.adds.types().values())
+
+
+@every_stage
 def test_its_rows_fit_into_parquet(stage: Kind) -> None:
     for row in (stage.reads, stage.adds):
         assert issubclass(row, Row)
