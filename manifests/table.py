@@ -103,6 +103,19 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
             raise _damaged(store, name, error) from error
 
 
+def count_rows(store: Store, name: str) -> int:
+    """How many rows stand in a part.
+
+    Raises:
+        Damaged: the file is not readable Parquet.
+    """
+    with store.local(name) as path:
+        try:
+            return int(pq.read_metadata(path).num_rows)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _damaged(store, name, error) from error
+
+
 def read_books(store: Store, name: str) -> Books:
     """What a part's footer says, without reading its rows."""
     with store.local(name) as path:

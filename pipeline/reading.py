@@ -5,13 +5,17 @@ rule, if it came to the rule and is not among the dropped. Columns of a row's ow
 by id, which is a zip where no row was lost; columns of its parents through the `parent` column.
 """
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import part_name, read_books, read_part
+from manifests.table import count_rows, part_name, read_books, read_part
 from pipeline.plan import Plan, Step
+
+_LATELY = 16  # answers that are remembered: rules in a row each ask what the one before them let pass
 
 
 def input_ids(plan: Plan, step: Step, number: int) -> pa.Array:
@@ -28,8 +32,54 @@ def through_all(plan: Plan, heads: Sequence[str], number: int) -> pa.Array:
     return first
 
 
+def input_count(plan: Plan, step: Step, number: int) -> int:
+    """How many rows of part `number` reach a step, counted in the files that stand."""
+    counts = [_count(plan, plan[head], number) for head in step.node.inputs]
+    base = plan[plan[step.node.inputs[0]].base]
+    if len(counts) == 1 or all(count == _count(plan, base, number) for count in counts):
+        return counts[0]  # several that let all rows pass let the same pass
+    return len(input_ids(plan, step, number))
+
+
+def _count(plan: Plan, step: Step, number: int) -> int:
+    """How many rows of a part left a step as kept; what a rule dropped and rejected had come to it."""
+    name = f"{step.folder}/{part_name(number)}"
+    rows = count_rows(plan.store, name)
+    if step.kind != "drops":
+        return rows
+    rejects = read_books(plan.store, name).rejects
+    aside = count_rows(plan.store, f"{step.folder}/{rejects}") if rejects else 0
+    return input_count(plan, step, number) - rows - aside
+
+
+class _Lately(threading.local):
+    """The ids that left rules' parts, as they were asked for lately in one plan. A part never changes."""
+
+    plan: Plan | None = None
+    found: OrderedDict[tuple[str, int], pa.Array]
+
+    def of(self, plan: Plan, step: Step, number: int) -> pa.Array:
+        if self.plan is not plan:
+            self.plan, self.found = plan, OrderedDict()
+        key = step.folder, number
+        ids = self.found.pop(key, None)
+        if ids is None:
+            ids = _through(plan, step, number)
+        self.found[key] = ids
+        while len(self.found) > _LATELY:
+            self.found.popitem(last=False)
+        return ids
+
+
+_lately = _Lately()
+
+
 def through(plan: Plan, step: Step, number: int) -> pa.Array:
     """The ids of the rows of a part that left a step as kept."""
+    return _lately.of(plan, step, number) if step.kind == "drops" else _through(plan, step, number)
+
+
+def _through(plan: Plan, step: Step, number: int) -> pa.Array:
     name = f"{step.folder}/{part_name(number)}"
     own = _ids(plan, name)
     if step.kind != "drops":

@@ -8,7 +8,7 @@ from manifests.table import part_name, parts_of, read_books
 from pipeline.errors import BooksDoNotBalance
 from pipeline.kinds.pieced import FOLDER as PIECES
 from pipeline.plan import Plan, Step
-from pipeline.reading import input_ids
+from pipeline.reading import input_count
 from pipeline.stage import Pieced
 from pipeline.task import Done, Task
 
@@ -75,8 +75,8 @@ def _came(plan: Plan, step: Step, number: int) -> int:
     if step.kind == "model":
         before = plan[step.node.inputs[0]]
         homes = parts_of(plan.store, plan[before.root].folder)
-        return sum(len(input_ids(plan, step, home)) for home in homes)
-    return len(input_ids(plan, step, number))
+        return sum(input_count(plan, step, home) for home in homes)
+    return input_count(plan, step, number)
 
 
 def _sent(plan: Plan, step: Step, number: int) -> int:

@@ -1,0 +1,134 @@
+"""Deciding again about a million clips: what a changed threshold costs, by a run and by `try`.
+
+    python -m benchmarks.replay [--clips 1000000] [--json OUT]
+
+A store is filled with clips as they stand after measuring (no video is there: numbers are drawn), and
+`curate`'s five rules decide about them once. Then the first of them gets another threshold, so that all
+five decide again: by `clipmill run` without Ray, with a Ray that is started for it, on a Ray that is up,
+and by `clipmill try`. Seconds of the whole command, from its first line to its last.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.measured import measured
+from benchmarks.printing import table, write_json
+from manifests.stores.folder import FolderStore
+from manifests.table import Books, part_name, write_part
+from pipeline.kinds.closing import begin, close
+from pipeline.plan import Step, plan_of
+from pipeline.task import Task
+
+RECIPE = str(Path(__file__).with_name("measured.py"))
+GOAL_S = 10.0  # for a million clips
+
+
+def fill(folder: Path, clips: int, per_part: int) -> None:
+    """Write the tables that a source and the measuring stages would have left."""
+    plan = plan_of(measured(clips, per_part), FolderStore(folder), "fill")
+    steps = [step for step in plan if step.kind in ("source", "layer")]
+    parts = -(-clips // per_part)
+    rng = np.random.default_rng(0)
+    for step in steps:
+        begin(plan, step)
+    for number in range(parts):
+        first, count = number * per_part, min(per_part, clips - number * per_part)
+        for step in steps:
+            entered = 0 if step.kind == "source" else count
+            books = Books(rows_in=entered, passed=entered, rows_out=count)
+            rows = _drawn(step, first, count, rng)
+            write_part(plan.store, f"{step.folder}/{part_name(number)}", rows, books)
+    for step in steps:
+        close(plan, step, Task(step.name, "close", parts))
+
+
+def _drawn(step: Step, first: int, count: int, rng: np.random.Generator) -> pa.Table:
+    """Rows of a part: ids and names made from numbers, seconds up to a minute, shares between 0 and 1."""
+    columns = []
+    for column in step.schema:
+        if column.name == "id":
+            columns.append([f"{(first + i) * 0x9E3779B97F4A7C15 % 2**80:020x}" for i in range(count)])
+        elif pa.types.is_string(column.type):
+            columns.append([f"films/{(first + i) // 40:06d}.mp4" for i in range(count)])
+        else:
+            columns.append(rng.random(count) * (60 if column.name.endswith("_s") else 1))
+    return pa.table(columns, schema=step.schema)
+
+
+def command(*words: str) -> None:
+    """The command in a process of its own."""
+    subprocess.run([sys.executable, "-m", "pipeline.cli", *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def in_a_ray_that_is_up(*words: str) -> Callable[[], None]:
+    """The command in this process, on the cluster that it is connected to."""
+
+    def act() -> None:
+        from pipeline.cli import main
+
+        if main(list(words)):
+            raise RuntimeError(f"failed: {' '.join(words)}")
+
+    return act
+
+
+def timed(act: Callable[[], None]) -> float:
+    started = time.monotonic()
+    act()
+    return time.monotonic() - started
+
+
+def decide_again(folder: Path, knobs: list[str]) -> dict[str, float]:
+    """Seconds of each way, each with a threshold of its own, so that none finds what another left."""
+    from pipeline.executors.on_ray.cluster import cluster
+
+    def words(verb: str, darkest: float, *more: str) -> list[str]:
+        return [verb, RECIPE, f"store={folder}", *knobs, f"darkest={darkest}", *more]
+
+    found = {
+        "run --inline": timed(lambda: command(*words("run", 0.07, "--inline", "--quiet"))),
+        "run, Ray started for it": timed(lambda: command(*words("run", 0.08, "--quiet"))),
+    }
+    with cluster(None, 0):
+        found["run, Ray up"] = timed(in_a_ray_that_is_up(*words("run", 0.09, "--quiet")))
+    found["try, all five rules"] = timed(lambda: command(*words("try", 0.1)))
+    found["try, the last rule"] = timed(lambda: command(*words("try", 0.09, "borders=0.8")))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--clips", type=int, default=1_000_000)
+    parser.add_argument("--per-part", type=int, default=4_000)
+    parser.add_argument("--json")
+    args = parser.parse_args()
+    knobs = [f"clips={args.clips}", f"clips_per_part={args.per_part}"]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fill(folder, args.clips, args.per_part)
+        command("run", RECIPE, f"store={folder}", *knobs, "--inline", "--quiet")
+        found = decide_again(folder, knobs)
+    goal_s = GOAL_S * args.clips / 1_000_000
+    lines: list[tuple[Any, ...]] = [
+        (way, f"{args.clips:,}", f"{took_s:.1f} s", f"{args.clips / took_s:,.0f}", _met(took_s, goal_s))
+        for way, took_s in found.items()
+    ]
+    print(table(("decide again", "clips", "total", "clips/s", f"goal {goal_s:g} s"), lines))
+    write_json(args.json, {"clips": args.clips, "goal_s": goal_s, "total_s": found})
+
+
+def _met(took_s: float, goal_s: float) -> str:
+    return "met" if took_s < goal_s else f"missed by {took_s - goal_s:.1f} s"
+
+
+if __name__ == "__main__":
+    main()
