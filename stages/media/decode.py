@@ -57,6 +57,15 @@ class Frame:
         picture = np.ndarray((scaled.height, scaled.width, depth), np.uint8, plane, strides=strides)
         return picture[..., 0] if depth == 1 else picture
 
+    def luma(self) -> np.ndarray:
+        """Luma as coded, uint8 [h w], not turned: no copy where the decoder's own plane holds bytes."""
+        if not self.raw.format.name.startswith(("yuv4", "yuvj4", "nv12", "gray")) or any(
+            part.bits != 8 for part in self.raw.format.components
+        ):
+            return self.borrowed("gray")
+        plane = self.raw.planes[0]
+        return np.ndarray((plane.height, plane.width), np.uint8, plane, strides=(plane.line_size, 1))
+
 
 class Video:
     """An open video: what its header says, and its frames. Made by `open_video`."""

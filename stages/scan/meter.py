@@ -37,6 +37,11 @@ class View:
         """uint8 BGR [h w 3]: the frame as coded, not turned; memory of the decoder, for this frame only."""
         return self._frame.borrowed("bgr24", how="BILINEAR")
 
+    @property
+    def luma(self) -> np.ndarray:
+        """uint8 [h w]: luma at the coded size, not turned; memory of the decoder, for this frame only."""
+        return self._frame.luma()
+
     @cached_property
     def hsv(self) -> np.ndarray:
         """Hue (0 … 179), saturation and value of the small frame, uint8 [h w 3]."""

@@ -140,3 +140,13 @@ def test_videos_elsewhere_are_read_through_fsspec(film: DrawFilm, moving: Draw) 
     assert len(list(frames("memory://films/a.mp4"))) == 12
     with pytest.raises(Unreadable, match="gone"):
         list(frames("memory://films/b.mp4"))
+
+
+def test_luma_is_the_decoders_own_where_it_holds_bytes(footage: Path, film: DrawFilm, moving: Draw) -> None:
+    pictures = list(moving(1, 2, size=(90, 160)))
+    first = next(frames(str(film(pictures))))
+    assert np.shares_memory(first.luma(), first.luma())
+    assert_array_equal(first.luma(), first.raw.to_ndarray()[:90])
+    deep = next(frames(str(footage / "odd/torchcodec__h265_10bits.mp4")))
+    assert deep.luma().shape == (deep.raw.height, deep.raw.width)
+    assert deep.luma().mean() == pytest.approx(deep.raw.to_ndarray()[: deep.raw.height].mean() / 4, rel=0.1)
