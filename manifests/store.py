@@ -15,10 +15,11 @@ class Store(ABC):
     url: str  # where it is, without credentials
 
     @abstractmethod
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, lasting: bool = True) -> bool:
         """Write a whole file if nothing stands there yet; say whether this call wrote it.
 
-        A reader sees the whole file or none, and a file that stands is never changed.
+        A reader sees the whole file or none, and a file that stands is never changed. One that is not
+        `lasting` may be gone after a power cut until a lasting one is created in its folder.
         """
 
     @abstractmethod

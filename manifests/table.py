@@ -73,11 +73,14 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def write_part(store: Store, name: str, table: pa.Table, books: Books) -> bool:
-    """Commit a part if nothing stands there; say whether this call wrote it."""
+def write_part(store: Store, name: str, table: pa.Table, books: Books, *, lasting: bool = True) -> bool:
+    """Commit a part if nothing stands there; say whether this call wrote it.
+
+    One that is cheap to make again, with the same bytes, need not be `lasting` before its table is closed.
+    """
     note = json.dumps(asdict(books), sort_keys=True).encode()
     marked = table.replace_schema_metadata({**(table.schema.metadata or {}), _FOOTER: note})
-    return store.create(name, parquet_bytes(marked))
+    return store.create(name, parquet_bytes(marked), lasting=lasting)
 
 
 def write_rejects(store: Store, folder: str, number: int, rejects: pa.Table) -> str:
@@ -103,16 +106,18 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
             raise _damaged(store, name, error) from error
 
 
-def count_rows(store: Store, name: str) -> int:
-    """How many rows stand in a part.
+def count_rows(store: Store, name: str) -> tuple[int, Books]:
+    """How many rows stand in a part or in a file of rejects, and the part's books, without reading rows.
 
     Raises:
         Damaged: the file is not readable Parquet.
     """
     with store.local(name) as path:
         try:
-            return int(pq.read_metadata(path).num_rows)
-        except (pa.ArrowInvalid, OSError) as error:
+            found = pq.read_metadata(path)
+            note = (found.metadata or {}).get(_FOOTER)
+            return int(found.num_rows), Books(**json.loads(note)) if note else Books()
+        except (pa.ArrowInvalid, OSError, TypeError, ValueError) as error:
             raise _damaged(store, name, error) from error
 
 

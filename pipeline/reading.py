@@ -34,9 +34,9 @@ def through_all(plan: Plan, heads: Sequence[str], number: int) -> pa.Array:
 
 def input_count(plan: Plan, step: Step, number: int) -> int:
     """How many rows of part `number` reach a step, counted in the files that stand."""
-    counts = [_count(plan, plan[head], number) for head in step.node.inputs]
+    counts = [_lately.count(plan, plan[head], number) for head in step.node.inputs]
     base = plan[plan[step.node.inputs[0]].base]
-    if len(counts) == 1 or all(count == _count(plan, base, number) for count in counts):
+    if len(counts) == 1 or all(count == _lately.count(plan, base, number) for count in counts):
         return counts[0]  # several that let all rows pass let the same pass
     return len(input_ids(plan, step, number))
 
@@ -44,23 +44,22 @@ def input_count(plan: Plan, step: Step, number: int) -> int:
 def _count(plan: Plan, step: Step, number: int) -> int:
     """How many rows of a part left a step as kept; what a rule dropped and rejected had come to it."""
     name = f"{step.folder}/{part_name(number)}"
-    rows = count_rows(plan.store, name)
+    rows, books = count_rows(plan.store, name)
     if step.kind != "drops":
         return rows
-    rejects = read_books(plan.store, name).rejects
-    aside = count_rows(plan.store, f"{step.folder}/{rejects}") if rejects else 0
+    aside = count_rows(plan.store, f"{step.folder}/{books.rejects}")[0] if books.rejects else 0
     return input_count(plan, step, number) - rows - aside
 
 
 class _Lately(threading.local):
-    """The ids that left rules' parts, as they were asked for lately in one plan. A part never changes."""
+    """What left parts of steps, as asked for lately in one plan: a few ids, all counts. No part changes."""
 
     plan: Plan | None = None
     found: OrderedDict[tuple[str, int], pa.Array]
+    counts: dict[tuple[str, int], int]
 
     def of(self, plan: Plan, step: Step, number: int) -> pa.Array:
-        if self.plan is not plan:
-            self.plan, self.found = plan, OrderedDict()
+        self._begin(plan)
         key = step.folder, number
         ids = self.found.pop(key, None)
         if ids is None:
@@ -69,6 +68,17 @@ class _Lately(threading.local):
         while len(self.found) > _LATELY:
             self.found.popitem(last=False)
         return ids
+
+    def count(self, plan: Plan, step: Step, number: int) -> int:
+        self._begin(plan)
+        key = step.folder, number
+        if key not in self.counts:
+            self.counts[key] = _count(plan, step, number)
+        return self.counts[key]
+
+    def _begin(self, plan: Plan) -> None:
+        if self.plan is not plan:
+            self.plan, self.found, self.counts = plan, OrderedDict(), {}
 
 
 _lately = _Lately()

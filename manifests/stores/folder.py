@@ -21,7 +21,7 @@ class FolderStore(Store):
     def __reduce__(self) -> tuple[object, ...]:
         return FolderStore, (self.url,)
 
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, lasting: bool = True) -> bool:
         target = self._path(name)
         if target.exists():
             return False
@@ -32,7 +32,7 @@ class FolderStore(Store):
                     opened.write(data)
                     opened.flush()
                     os.fsync(opened.fileno())
-                return _link(temporary, target)
+                return _link(temporary, target, lasting)
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -122,12 +122,14 @@ class FolderStore(Store):
             raise told_if_full(error, str(self.root / name)) from error
 
 
-def _link(temporary: Path, target: Path) -> bool:
-    """Give a finished file its name, unless the name is taken."""
+def _link(temporary: Path, target: Path, lasting: bool = True) -> bool:
+    """Give a finished file its name, unless the name is taken; the folder is synced if it is to last."""
     try:
         os.link(temporary, target)
     except FileExistsError:
         return False
+    if not lasting:
+        return True
     folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -46,7 +46,7 @@ class RemoteStore(Store):
     def __reduce__(self) -> tuple[object, ...]:
         return RemoteStore, (self.url,)
 
-    def create(self, name: str, data: bytes) -> bool:
+    def create(self, name: str, data: bytes, *, lasting: bool = True) -> bool:
         files, path = self._at(name)
         with self._told(name):
             self._check_conditions()

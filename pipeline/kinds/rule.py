@@ -32,7 +32,7 @@ def part(plan: Plan, step: Step, task: Task) -> Done:
         rows_out=dropped.num_rows,
         rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(_missing(rule, unknown))),
     )
-    write_part(plan.store, name, dropped, books)
+    write_part(plan.store, name, dropped, books, lasting=False)
     return Done(books=books)
 
 
