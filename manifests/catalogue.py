@@ -15,7 +15,7 @@ from manifests.table import part_name, parts_of, read_part
 
 STORE_FILE = "store.json"
 RUNS = "runs"
-_OURS = {STORE_FILE, RUNS, "lease.json"}
+_OURS = {STORE_FILE, RUNS, "lease.json", "retries"}
 _MARKS = ("manifest.json", "table.json")
 
 

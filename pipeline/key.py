@@ -10,7 +10,7 @@ clips, but whatever was measured on a clip that is found again stays valid. The 
 made from content, so its columns follow from the id whatever its settings select.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,12 @@ class Keys:
         return f"{name}-{self.run[:SHORT]}-{self.content[:SHORT]}"
 
 
-def keys_of(dag: Dag) -> dict[str, Keys]:
+def keys_of(dag: Dag, retried: Collection[str] = ()) -> dict[str, Keys]:
     """The keys of every node, in the DAG's order.
+
+    Args:
+        retried: run keys of tables that were given up, because a stage failed on some of their rows, for
+            another with the same content.
 
     Raises:
         PlanError: a step reads one that comes later, which is to say that there is a circle.
@@ -47,7 +51,10 @@ def keys_of(dag: Dag) -> dict[str, Keys]:
         late = [i for i in node.inputs if i not in found]
         if late:
             raise PlanError(f"step {name!r} reads {', '.join(late)}, which depends on it: a circle")
-        found[name] = _keys(dag, node, found)
+        keys = _keys(dag, node, found)
+        while keys.run in retried:
+            keys = Keys(digest_of("again", keys.run), keys.content)
+        found[name] = keys
     return found
 
 

@@ -18,6 +18,8 @@ from pipeline.errors import PlanError
 from pipeline.key import Keys, keys_of, made_by, reads_of
 from pipeline.stage import Annotate, Expand, Launch, Source, Stage, Survey
 
+RETRIES = "retries"  # a folder of the store: the run keys of tables that were given up for another
+
 
 @dataclass(frozen=True)
 class Step:
@@ -123,7 +125,7 @@ def plan_of(dag: Dag, store: Store, run: str = "") -> Plan:
             f"the DAG {dag.name!r} saves nothing, so there is nothing to run",
             remedy='end the recipe with dag.save(rows, "name")',
         )
-    keys = keys_of(dag)
+    keys = keys_of(dag, frozenset(store.names(RETRIES)))
     steps: dict[str, Step] = {}
     for name in dag.nodes:
         if name in _needed(dag):

@@ -17,6 +17,7 @@ from pipeline.lease import Lease
 from pipeline.plan import plan_of
 from pipeline.progress import Lines
 from pipeline.report.page import write_report
+from pipeline.retrying import retry_errors
 from pipeline.schedule import Schedule
 from pipeline.stopwatch import Stopwatch
 from pipeline.task import Effort
@@ -54,8 +55,11 @@ def carry_out(
     asked: Asked,
     force: bool = False,
     strict: bool = False,
+    retry: bool = False,
 ) -> Outcome:
     """Run a DAG in a store and leave a record of it.
+
+    With `retry`, rows on which stages failed in earlier runs are worked on again.
 
     Raises:
         PlanError: the DAG cannot work as written.
@@ -68,8 +72,12 @@ def carry_out(
     run = new_run()
     with Lease(store, run, force=force):
         plan = plan_of(dag, store, run)
+        failed = retry_errors(plan) if retry else {}
+        plan = plan_of(dag, store, run) if failed else plan
         past, record, stopwatch = past_of(plan), Record(store, run), Stopwatch()
         record.begin(dag, past, asked)
+        for name, rows in failed.items():
+            record.log(f"{name}: {rows} rows on which it failed are worked on again")
         try:
             executor.run(plan, _All(stopwatch, Lines(record.log, _LOG_S), watch))
             funnel = funnel_of(past)

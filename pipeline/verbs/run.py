@@ -28,6 +28,9 @@ def add_verbs(verbs: Any) -> None:
         "--workers", type=int, default=0, metavar="N", help="cores to use of this machine; 0: all"
     )
     parser.add_argument("--force", action="store_true", help="run even if another run holds the store")
+    parser.add_argument(
+        "--retry-errors", action="store_true", help="work again on the rows that a stage failed on"
+    )
     parser.add_argument("--strict", action="store_true", help="end with 1 if any row was set aside")
     parser.add_argument("--json", action="store_true", help="progress and outcome as lines of JSON")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors and warnings")
@@ -51,6 +54,7 @@ def run(args: Namespace) -> int:
                 asked=wish,
                 force=args.force,
                 strict=args.strict,
+                retry=args.retry_errors,
             )
     except KeyboardInterrupt:  # before the run had begun, or again while it ended
         print(f"stopped; go on with: {again(args.words_typed)}", file=sys.stderr)
