@@ -1,0 +1,118 @@
+"""Measures what was laid over a clip: marks and lines of speech, told by how they stay, without a network."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from manifests import Artifact, Row, column
+from pipeline import Annotate, Needs, Reject
+from stages.media.strip import Still, read_strip
+from stages.quality.overlays import Look, gradients, look, moved_share, replaced, resting
+
+RUN = 4  # stills of a line of speech: 1.5 s at two a second
+STRETCH = 8  # consecutive stills that are taken of a long clip at a time
+BLACK, MARGIN = 24, 0.012  # luma of a bar beside the picture; of the longer side, what is cut off beside one
+
+
+class Clip(Row):
+    strip: Artifact
+    strip_times_s: tuple[float, ...]
+    strip_offsets: tuple[int, ...]
+    start_s: float
+    end_s: float
+
+
+class Overlay(Row):
+    overlay_share: float = column("share of the picture under marks or lines, the greater", unit="0..1")
+    mark_share: float = column("share under what rests all through while the picture moves", unit="0..1")
+    line_share: float = column(
+        "share under a line that rests while the picture moves, or changes at once while it rests; "
+        "of the moment with most",
+        unit="0..1",
+    )
+    overlay_moved_share: float = column(
+        "share of the picture's structure that moves; a mark on a picture that rests is not told from it",
+        unit="0..1",
+    )
+
+
+class MeasureOverlay(Annotate[Clip, Overlay]):
+    """Subtitles, tickers, logos and watermarks, from the strip.
+
+    Of a long clip, `most_stills` are looked at, in stretches of eight that lie evenly. Rejected: a clip of
+    fewer than three stills.
+    """
+
+    from_store = True
+    needs = Needs(batch=8)
+
+    most_stills: int = 32
+
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Overlay | Reject]:
+        import cv2
+
+        cv2.setNumThreads(1)
+        for row in rows:
+            stretches = [pictures(stills) for stills in self._stretches(row)]
+            if sum(map(len, stretches)) < 3:
+                yield Reject("too short to tell an overlay: fewer than three stills lie in the clip")
+                continue
+            yield self._of(inside(stretches))
+
+    def _stretches(self, row: Clip) -> list[list[Still]]:
+        stills = read_strip(row, row.start_s, row.end_s)
+        if len(stills) <= self.most_stills:
+            return [stills]
+        count = max(1, self.most_stills // STRETCH)
+        starts = np.linspace(0, len(stills) - STRETCH, count).astype(int)
+        return [stills[start : start + STRETCH] for start in starts]
+
+    def _of(self, stretches: list[np.ndarray]) -> Overlay:
+        slopes = [np.stack([gradients(gray) for gray in stretch]) for stretch in stretches]
+        whole = look(np.concatenate(slopes))
+        mark = resting(whole)
+        line = max(max(_lines(stretch), default=0.0) for stretch in slopes)
+        return Overlay(
+            overlay_share=max(mark, line),
+            mark_share=mark,
+            line_share=line,
+            overlay_moved_share=moved_share(whole),
+        )
+
+
+def _lines(slopes: np.ndarray) -> Iterator[float]:
+    """The shares under lines, moment by moment, from the gradients of consecutive stills [t 2 h w]."""
+    for start in range(max(1, len(slopes) - RUN + 1)):
+        yield resting(look(slopes[start : start + RUN]), lines=True)
+    singles: list[Look] = [look(slopes[k : k + 1]) for k in range(len(slopes))]
+    pairs = [look(slopes[k : k + 2]) for k in range(len(slopes) - 1)]
+    for at in range(1, len(slopes) - 2):
+        yield replaced(singles, pairs, at)
+
+
+def pictures(stills: Sequence[Still]) -> np.ndarray:
+    """The stills as luma, uint8 [t h w]; at half their size, where that leaves enough."""
+    import cv2
+
+    def decoded(still: Still, how: int) -> np.ndarray:
+        return cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), how)
+
+    if not stills:
+        return np.zeros((0, 1, 1), np.uint8)
+    first = decoded(stills[0], cv2.IMREAD_GRAYSCALE)
+    how = cv2.IMREAD_REDUCED_GRAYSCALE_2 if max(first.shape) > 320 else cv2.IMREAD_GRAYSCALE
+    return np.stack([decoded(still, how) for still in stills])
+
+
+def inside(stretches: list[np.ndarray]) -> list[np.ndarray]:
+    """The pictures [t h w] without black bars on their sides, and a little less where there are some."""
+    median = np.median(np.concatenate(stretches), axis=0)
+    height, width = median.shape
+    margin = round(MARGIN * max(height, width))
+    lit_rows, lit_columns = (np.percentile(median, 95, axis=axis) >= BLACK for axis in (1, 0))
+    top, bottom, left, right = (
+        min(int(lit.argmax()), lit.size // 4)
+        for lit in (lit_rows, lit_rows[::-1], lit_columns, lit_columns[::-1])
+    )
+    top, bottom, left, right = (side + (margin if side else 1) for side in (top, bottom, left, right))
+    return [stretch[:, top : height - bottom, left : width - right] for stretch in stretches]

@@ -1,0 +1,209 @@
+"""What lies on a picture: structure that stays while the picture moves, or that changes while it stays.
+
+Structure is told by its corners, for an edge that slides along itself seems to rest. An overlay is a patch
+of strong, resting structure with moving structure on all sides of it (after the gradients that survive a
+mean over time, Dekel et al. 2017, "On the effectiveness of visible watermarks"); or, where the picture
+rests, a line of structure that is replaced at once and rested before and after.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+STRONG, PLAIN, WEAK = (
+    4.0,
+    2.6,
+    1.8,
+)  # strength of corners in luma per px: of an overlay, of a scene, of its grain
+RESTS, STAYS, MOVES, CHANGED = 0.3, 0.4, 0.6, 0.6  # unrest below, below, above, above which
+WINDOW = 5  # px that are averaged
+CELLS = 24, 14  # across and down, to count where the picture moves
+REACH = 0.05  # of the longer side: how far the surroundings of a patch reach
+
+
+class Look(NamedTuple):
+    """Strength of the corners in stills, luma per px, and their unrest: 0 at rest, 1 unrelated; [h w]."""
+
+    strength: np.ndarray
+    unrest: np.ndarray
+
+
+class Patch(NamedTuple):
+    """A connected piece of the picture: its box in px, and the pixels in it that belong to it."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    body: np.ndarray  # bool [height width]
+    filled: float  # share of them that has the structure that was looked for
+
+    @property
+    def area(self) -> int:
+        return int(self.body.sum())
+
+    @property
+    def is_line(self) -> bool:
+        return self.width > 2.2 * self.height
+
+
+def gradients(gray: np.ndarray) -> np.ndarray:
+    """Slopes of a picture [h w] to the right and down, luma per px, float32 [2 h w]."""
+    import cv2
+
+    soft = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 0.7)
+    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8)
+    return np.stack([across, cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)])
+
+
+def look(slopes: np.ndarray) -> Look:
+    """How structure holds through stills, from their gradients [t 2 h w].
+
+    Strength is the square root of the smaller eigenvalue of the mean structure tensor (Shi and Tomasi
+    1994); unrest that of the share of the gradients' energy that is not in their mean.
+    """
+    import cv2
+
+    def near(values: np.ndarray) -> np.ndarray:
+        return cv2.blur(values, (WINDOW, WINDOW))
+
+    count, mean = len(slopes), slopes.mean(axis=0)
+    xx, yy = (near(np.einsum("thw,thw->hw", slopes[:, k], slopes[:, k]) / count) for k in (0, 1))
+    xy = near(np.einsum("thw,thw->hw", slopes[:, 0], slopes[:, 1]) / count)
+    energy = np.maximum(xx + yy, 1e-3)
+    smaller = energy / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
+    strength = np.sqrt(np.maximum(smaller, 0))
+    if count == 1:
+        return Look(strength, np.zeros_like(strength))
+    lost = np.maximum(energy - near(mean[0] ** 2 + mean[1] ** 2), 0) * (count / (count - 1))
+    return Look(strength, np.sqrt(lost / energy))
+
+
+def moved_share(seen: Look) -> float:
+    """The share of the picture's cells with structure in which it moves; 0 where hardly any has structure."""
+    moves, stays = _cells(seen)
+    return float(moves.sum() / max(1, moves.sum() + stays.sum())) if moves.sum() + stays.sum() >= 4 else 0.0
+
+
+def resting(seen: Look, *, lines: bool = False) -> float:
+    """The share of the picture under patches that rest amid movement.
+
+    A patch counts in full where nine tenths of its surroundings and of the whole picture move, not at all
+    where it is six tenths.
+    """
+    strength, unrest = seen
+    moves, stays = _cells(seen)
+    if moves.sum() < 4:
+        return 0.0
+    area = 0.0
+    for patch in _patches((strength > STRONG) & (unrest < RESTS), 0.012, 0.012):
+        if lines and not (patch.is_line and patch.area > 0.0015 * strength.size):
+            continue
+        own = _cells_of(patch, strength.shape) & stays
+        rest = stays.sum() - min(own.sum(), 30)
+        around = _around(patch, strength.shape)
+        moved, stayed = (
+            _counted(around, (strength > WEAK) & (unrest > 0.5)),
+            _counted(around, (strength > WEAK) & (unrest < STAYS)),
+        )
+        slack = 0.05 * around[1].sum()
+        area += (
+            patch.area
+            * _ramp(moves.sum() / (moves.sum() + rest))
+            * _ramp((moved + slack) / (moved + stayed + slack + 1e-6))
+        )
+    return float(area / strength.size)
+
+
+def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
+    """The share of the picture under lines that are replaced between the stills `at` and `at` + 1.
+
+    `pairs[k]` is the look at stills k and k + 1. What is replaced rested before and rests after, and what
+    is around it does not move.
+    """
+    strength, unrest = pairs[at]
+    old, new = (singles[k].strength > STRONG for k in (at, at + 1))
+    changed = (unrest > CHANGED) & (old | new)
+    clean = changed & (~old | (pairs[at - 1].unrest < RESTS)) & (~new | (pairs[at + 1].unrest < RESTS))
+    area = 0
+    for patch in _patches(clean, 0.02, 0.006):
+        inside = np.s_[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width]
+        solid = patch.filled >= 0.5 and patch.area >= 0.5 * patch.width * patch.height
+        if not (solid and patch.is_line and patch.area > 0.0015 * strength.size):
+            continue
+        if patch.height > 0.2 * len(strength) or (changed & ~clean)[inside].sum() > 0.2 * patch.area:
+            continue
+        around = _around(patch, strength.shape, box=True)
+        moved = _counted(around, (strength > PLAIN) & (unrest > 0.5))
+        stayed = _counted(around, (strength > PLAIN) & (unrest < STAYS))
+        if moved <= 0.35 * (moved + stayed) + 0.02 * around[1].sum():
+            area += patch.area
+    return area / strength.size
+
+
+def _ramp(share: float) -> float:
+    return min(1.0, max(0.0, (share - 0.6) / 0.3))
+
+
+def _cells(seen: Look) -> tuple[np.ndarray, np.ndarray]:
+    """In which cells structure moves, and in which it stays; bool [14 24] each."""
+    plain = seen.strength > PLAIN
+    moved, stayed = _shares(plain & (seen.unrest > MOVES)), _shares(plain & (seen.unrest < STAYS))
+    return (moved > stayed) & (moved > 0.04), (stayed >= moved) & (stayed > 0.04)
+
+
+def _shares(mask: np.ndarray) -> np.ndarray:
+    import cv2
+
+    return cv2.resize(mask.astype(np.float32), CELLS, interpolation=cv2.INTER_AREA)
+
+
+def _cells_of(patch: Patch, shape: tuple[int, ...]) -> np.ndarray:
+    whole = np.zeros(shape, bool)
+    whole[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width] = patch.body
+    return _shares(whole) > 0.02
+
+
+def _patches(mask: np.ndarray, across: float, down: float) -> Iterator[Patch]:
+    """The patches of a mask, gaps of those shares of the longer side closed; no specks, no whole scenes."""
+    import cv2
+
+    height, width = mask.shape
+    gap_x, gap_y = (2 * round(share * max(height, width)) + 1 for share in (across, down))
+    padded = np.pad(mask.astype(np.uint8), gap_x)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((gap_y, gap_x), np.uint8))
+    closed = np.ascontiguousarray(closed[gap_x:-gap_x, gap_x:-gap_x])
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
+    for k in range(1, count):
+        x, y, wide, high, area = (int(n) for n in boxes[k])
+        if area > 0.12 * mask.size:
+            continue
+        body = labels[y : y + high, x : x + wide] == k
+        own = int((mask[y : y + high, x : x + wide] & body).sum())
+        if own >= max(8, 0.0004 * mask.size):
+            yield Patch(x, y, wide, high, body, own / area)
+
+
+def _around(
+    patch: Patch, shape: tuple[int, ...], *, box: bool = False
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The ring around a patch, or around its box: a region of the picture, and which of its pixels."""
+    import cv2
+
+    reach = max(2 * WINDOW, round(REACH * max(shape)))
+    top, left = max(0, patch.y - reach), max(0, patch.x - reach)
+    region = (
+        slice(top, min(shape[0], patch.y + patch.height + reach)),
+        slice(left, min(shape[1], patch.x + patch.width + reach)),
+    )
+    body = np.zeros((region[0].stop - top, region[1].stop - left), np.uint8)
+    own = body[patch.y - top : patch.y - top + patch.height, patch.x - left : patch.x - left + patch.width]
+    own[:] = 1 if box else patch.body
+    far, near = (cv2.dilate(body, np.ones((n, n), np.uint8)) for n in (2 * reach + 1, 2 * WINDOW - 1))
+    return region, (far > 0) & (near == 0)
+
+
+def _counted(around: tuple[tuple[slice, slice], np.ndarray], mask: np.ndarray) -> int:
+    region, ring = around
+    return int((mask[region] & ring).sum())
