@@ -16,7 +16,7 @@ from stages.media.signals import SignalsWriter
 from stages.media.timecode import seconds_of
 from stages.scan.meter import View, meter_named, small_size
 
-METERS = ("content", "light", "sharpness", "motion", "repeats", "borders")
+METERS = ("content", "light", "sharpness", "noise", "blocks", "colour", "motion", "repeats", "borders")
 
 
 class Listed(Row):
