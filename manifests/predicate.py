@@ -16,7 +16,6 @@ from functools import reduce
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.acero as acero
 import pyarrow.compute as pc
 
 from manifests.errors import ManifestError, SchemaMismatch, UnknownColumn
@@ -98,6 +97,8 @@ def evaluate(text: str, table: pa.Table) -> pa.BooleanArray:
     Raises:
         As `parse`.
     """
+    import pyarrow.acero as acero  # which imports pandas where it is installed: half a second
+
     made = parse(text, table.schema)
     steps = [
         acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(names_in(text)))),

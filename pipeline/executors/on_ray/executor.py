@@ -119,7 +119,7 @@ class _Run:
             ready = sum(self.schedule.waiting.get(name, 0) for name in pool.steps)
             node = self._freest()
             starting = sum(not m.pool.holds for m in self.opening.values())
-            if not node or (not pool.holds and starting > len(self.nodes) + 1):
+            if not node or (not pool.holds and starting > len(self.nodes) + 1) or self._enough(pool):
                 continue
             # the first of a step starts beside others that keep all cores busy, and so does one that
             # brings its own GPU: an idle actor uses no core, and takes the next before those upstream
@@ -127,6 +127,11 @@ class _Run:
             if (free and pool.wants_more(ready)) or self._soon(pool):
                 member, opened = pool.grow(self.plan_ref, node)
                 self.opening[opened] = member
+
+    def _enough(self, pool: Pool) -> bool:
+        """Whether the rules have a worker for each core: they compute, and more would only be started."""
+        cores = float(self.limit) or sum(self.nodes.values(), 0.0)
+        return not pool.opens and len(pool.members) >= max(1.0, cores)
 
     def _soon(self, pool: Pool) -> bool:
         """Whether a pool without actors gets work as soon as a part that is in hand is finished."""
