@@ -44,6 +44,10 @@ class Patch(NamedTuple):
         return int(self.body.sum())
 
     @property
+    def box(self) -> "Patch":
+        return self._replace(body=np.ones_like(self.body))
+
+    @property
     def is_line(self) -> bool:
         return self.width > 2.2 * self.height
 
@@ -102,17 +106,7 @@ def resting(seen: Look, *, lines: bool = False) -> float:
             continue
         own = _cells_of(patch, strength.shape) & stays
         rest = stays.sum() - min(own.sum(), 30)
-        around = _around(patch, strength.shape)
-        moved, stayed = (
-            _counted(around, (strength > WEAK) & (unrest > 0.5)),
-            _counted(around, (strength > WEAK) & (unrest < STAYS)),
-        )
-        slack = 0.05 * around[1].sum()
-        area += (
-            patch.area
-            * _ramp(moves.sum() / (moves.sum() + rest))
-            * _ramp((moved + slack) / (moved + stayed + slack + 1e-6))
-        )
+        area += patch.area * _ramp(moves.sum() / (moves.sum() + rest)) * _ramp(_moved_around(seen, patch))
     return float(area / strength.size)
 
 
@@ -134,10 +128,8 @@ def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
             continue
         if patch.height > 0.2 * len(strength) or (changed & ~clean)[inside].sum() > 0.2 * patch.area:
             continue
-        around = _around(patch, strength.shape, box=True)
-        moved = _counted(around, (strength > PLAIN) & (unrest > 0.5))
-        stayed = _counted(around, (strength > PLAIN) & (unrest < STAYS))
-        if moved <= 0.35 * (moved + stayed) + 0.02 * around[1].sum():
+        moved, stayed, ring = around(pairs[at], patch.box, PLAIN)
+        if moved <= 0.35 * (moved + stayed) + 0.02 * ring:
             area += patch.area
     return area / strength.size
 
@@ -185,25 +177,26 @@ def _patches(mask: np.ndarray, across: float, down: float) -> Iterator[Patch]:
             yield Patch(x, y, wide, high, body, own / area)
 
 
-def _around(
-    patch: Patch, shape: tuple[int, ...], *, box: bool = False
-) -> tuple[tuple[slice, slice], np.ndarray]:
-    """The ring around a patch, or around its box: a region of the picture, and which of its pixels."""
+def _moved_around(seen: Look, patch: Patch) -> float:
+    """The share of the structure around a patch that moves; 1 where there is none."""
+    moved, stayed, ring = around(seen, patch, WEAK)
+    slack = 0.05 * ring
+    return (moved + slack) / (moved + stayed + slack) if slack else 1.0
+
+
+def around(seen: Look, patch: Patch, least: float) -> tuple[int, int, int]:
+    """Of the ring around a patch: pixels stronger than `least` that move, those that stay, and all."""
     import cv2
 
+    shape = seen.strength.shape
     reach = max(2 * WINDOW, round(REACH * max(shape)))
     top, left = max(0, patch.y - reach), max(0, patch.x - reach)
-    region = (
-        slice(top, min(shape[0], patch.y + patch.height + reach)),
-        slice(left, min(shape[1], patch.x + patch.width + reach)),
-    )
-    body = np.zeros((region[0].stop - top, region[1].stop - left), np.uint8)
+    region = np.s_[top : patch.y + patch.height + reach, left : patch.x + patch.width + reach]
+    strength, unrest = seen.strength[region], seen.unrest[region]
+    body = np.zeros(strength.shape, np.uint8)
     own = body[patch.y - top : patch.y - top + patch.height, patch.x - left : patch.x - left + patch.width]
-    own[:] = 1 if box else patch.body
+    own[:] = patch.body
     far, near = (cv2.dilate(body, np.ones((n, n), np.uint8)) for n in (2 * reach + 1, 2 * WINDOW - 1))
-    return region, (far > 0) & (near == 0)
-
-
-def _counted(around: tuple[tuple[slice, slice], np.ndarray], mask: np.ndarray) -> int:
-    region, ring = around
-    return int((mask[region] & ring).sum())
+    ring = (far > 0) & (near == 0)
+    strong = ring & (strength > least)
+    return int((strong & (unrest > 0.5)).sum()), int((strong & (unrest < STAYS)).sum()), int(ring.sum())

@@ -1,0 +1,1 @@
+"""Pretrained networks that several stages use, and where their weights come from."""

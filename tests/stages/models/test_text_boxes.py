@@ -1,0 +1,68 @@
+"""The detector finds lines of text where they are, and says what is wrong with its weights."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from stages.models.errors import NoWeights
+from stages.models.text_boxes import TextBoxes, packaged
+
+
+@pytest.fixture(scope="module")
+def detector() -> TextBoxes:
+    try:
+        packaged()
+    except NoWeights as error:
+        pytest.skip(str(error))
+    return TextBoxes()
+
+
+def _picture(text: str = "", at: tuple[int, int] = (120, 220)) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    picture = cv2.resize(rng.integers(40, 160, (9, 16, 3), np.uint8), (448, 252))
+    return cv2.putText(picture, text, at, cv2.FONT_HERSHEY_DUPLEX, 0.8, (250, 250, 250), 2, cv2.LINE_AA)
+
+
+def test_a_line_is_found_where_it_is(detector: TextBoxes) -> None:
+    [box] = detector(_picture("Where were you?"))
+    assert box.x == pytest.approx(120 / 448, abs=0.04)
+    assert box.y + box.height == pytest.approx(222 / 252, abs=0.06)
+    assert box.aspect > 4
+    assert 0 < box.share < 0.1
+    assert box.sure > 0.6
+
+
+def test_two_lines_come_from_the_top_down(detector: TextBoxes) -> None:
+    both = cv2.putText(
+        _picture("Nothing is lost"), "AT SEA", (40, 60), cv2.FONT_HERSHEY_DUPLEX, 1, (9, 9, 9), 2
+    )
+    upper, lower = detector(both)
+    assert upper.y < 0.3 < 0.7 < lower.y
+
+
+def test_a_picture_without_text_has_no_lines(detector: TextBoxes) -> None:
+    assert detector(_picture()) == []
+
+
+def test_it_sees_pictures_of_any_shape_and_size(detector: TextBoxes) -> None:
+    for size in ((37, 21), (64, 900), (252, 448)):
+        assert detector.likelihood(np.zeros((*size, 3), np.uint8)).ndim == 2
+
+
+def test_weights_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
+    with pytest.raises(NoWeights, match="no weights") as missing:
+        TextBoxes(str(tmp_path / "none.onnx"))
+    assert "none.onnx" in missing.value.where
+    (tmp_path / "broken.onnx").write_bytes(b"nothing of use")
+    with pytest.raises(NoWeights, match="cannot be read") as broken:
+        TextBoxes(str(tmp_path / "broken.onnx"))
+    assert "PP-OCR" in broken.value.remedy
+
+
+def test_without_the_package_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.models.text_boxes.find_spec", lambda name: None)
+    with pytest.raises(NoWeights, match="no weights") as error:
+        packaged()
+    assert "install rapidocr" in error.value.remedy
