@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.models.errors import NoWeights
+from stages.models.weights import NoWeights
 
 LIKELY, SURE = 0.3, 0.6  # of a pixel of a line; of a line, on average
 STEP = 32  # px; the sides of what the network sees are multiples of it
@@ -45,9 +45,7 @@ class TextBoxes:
         import onnxruntime
 
         self._px = longer_side_px
-        path = Path(weights) if weights else packaged()
-        if not path.is_file():
-            raise NoWeights("the text detector has no weights", where=str(path), remedy="name an ONNX file")
+        path = weights_file(weights)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -81,12 +79,16 @@ class TextBoxes:
         return said
 
 
-def packaged() -> Path:
-    """Where `rapidocr` keeps its detector.
+def weights_file(named: str = "") -> Path:
+    """The file that is named, or the detector that comes with `rapidocr`.
 
     Raises:
-        NoWeights: it is not installed, or holds none.
+        NoWeights: there is no such file; or `rapidocr` is not installed, or holds no detector.
     """
+    if named:
+        if not Path(named).is_file():
+            raise NoWeights("the text detector has no weights", where=named, remedy="name an ONNX file")
+        return Path(named)
     spec = find_spec("rapidocr")
     folder = Path(spec.origin).parent / "models" if spec and spec.origin else Path("rapidocr/models")
     found = sorted(folder.glob("*det*.onnx"))

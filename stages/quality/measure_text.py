@@ -60,6 +60,12 @@ class MeasureText(Annotate[Clip, Text]):
 
         return TextBoxes(self.weights, self.longer_side_px)
 
+    def digest(self) -> str:
+        from stages.models.text_boxes import weights_file
+        from stages.models.weights import digest_of_files
+
+        return digest_of_files([weights_file(self.weights)])
+
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Text | Reject]:
         import cv2
 

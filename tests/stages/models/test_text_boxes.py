@@ -6,14 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.models.errors import NoWeights
-from stages.models.text_boxes import TextBoxes, packaged
+from stages.models.text_boxes import TextBoxes, weights_file
+from stages.models.weights import NoWeights
 
 
 @pytest.fixture(scope="module")
 def detector() -> TextBoxes:
     try:
-        packaged()
+        weights_file()
     except NoWeights as error:
         pytest.skip(str(error))
     return TextBoxes()
@@ -64,5 +64,5 @@ def test_weights_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
 def test_without_the_package_the_remedy_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.models.text_boxes.find_spec", lambda name: None)
     with pytest.raises(NoWeights, match="no weights") as error:
-        packaged()
+        weights_file()
     assert "install rapidocr" in error.value.remedy

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline import Reject
 from stages.footage.words import letters
-from stages.models.errors import NoWeights
-from stages.models.text_boxes import TextBox, packaged
+from stages.models.text_boxes import TextBox, weights_file
+from stages.models.weights import NoWeights
 from stages.quality.measure_text import Clip, MeasureText, Text, is_rewritten
 from stages.scan.scan_video import Scanned
 
@@ -37,7 +37,7 @@ def _sign(picture: np.ndarray, k: int) -> None:
 def measured(film: Callable[..., Path], scan: Callable[..., Scanned], moving: Draw) -> Callable[..., Text]:
     """Measure a camera that pans or rests, with something written over the pictures."""
     try:
-        packaged()
+        weights_file()
     except NoWeights as error:
         pytest.skip(str(error))
 
@@ -82,6 +82,13 @@ def test_a_sign_that_the_camera_passes_belongs_to_the_scene(measured: Callable[.
     said = measured(_sign)
     assert said.scene_text_share > 0.01
     assert said.overlay_text_share == 0
+
+
+def test_other_weights_are_another_result(tmp_path: Path) -> None:
+    (tmp_path / "own.onnx").write_bytes(b"of another")
+    assert MeasureText().digest() != MeasureText(weights=str(tmp_path / "own.onnx")).digest()
+    with pytest.raises(NoWeights, match="no weights"):
+        MeasureText(weights=str(tmp_path / "none.onnx")).digest()
 
 
 def test_a_clip_between_two_stills_is_rejected(
