@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pipeline.dag import Dag as Dag
+    from pipeline.dag import Keep as Keep
     from pipeline.dag import Rows as Rows
     from pipeline.needs import Needs as Needs
     from pipeline.stage import Annotate as Annotate
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.stage import Survey as Survey
 
 _STAGE = ("Annotate", "Expand", "Launch", "Pieced", "Placed", "Reject", "Source", "Stage", "Survey")
-_HOME = {"Dag": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
+_HOME = {"Dag": "pipeline.dag", "Keep": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
 _HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
 
 

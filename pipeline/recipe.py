@@ -1,5 +1,8 @@
 """Recipes: a Python function that returns a `Dag`, whose keyword arguments are its knobs; or YAML.
 
+Knobs that several recipes share are the fields of a frozen dataclass, and an argument of that type stands
+for all of them: `keeps: Keeps = Keeps()`. A value of it as default gives the defaults.
+
 The function bears the name of its file. A file that belongs to a package (`stages/recipes/curate.py`)
 is imported as part of it; any other under its own name, its folder first on `sys.path`, as Python
 does for a program. So workers can import the stages that a recipe defines.
@@ -7,11 +10,11 @@ does for a program. So workers can import the stages that a recipe defines.
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from manifests.wording import listed, nearest
 from pipeline.dag import Dag
@@ -25,12 +28,16 @@ _MISSING = inspect.Parameter.empty
 
 @dataclass(frozen=True)
 class Knob:
-    """One thing to turn. `kind` is its declared type; one without a `default` must be given."""
+    """One thing to turn. `kind` is its declared type; one without a `default` must be given.
+
+    `within` is the argument of which it is a field, where it is no argument itself.
+    """
 
     name: str
     kind: object
     default: Any = _MISSING
     doc: str = ""
+    within: str = ""
 
     @property
     def required(self) -> bool:
@@ -176,13 +183,41 @@ def _from_module(module: ModuleType, file: Path) -> Recipe:
     with Telling(file):
         hints = get_type_hints(function)
     doc = inspect.getdoc(function) or ""
-    knobs = tuple(_knob(p, hints, doc, file) for p in inspect.signature(function).parameters.values())
+    knobs = tuple(
+        knob for p in inspect.signature(function).parameters.values() for knob in _knobs(p, hints, doc, file)
+    )
+    names = [knob.name for knob in knobs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise RecipeError(f"recipe {file.stem} has two knobs named {twice!r}", where=str(file))
 
     def build(**values: Any) -> Any:
+        given: dict[str, Any] = {}
+        for knob in knobs:
+            if knob.within:
+                given.setdefault(knob.within, {})[knob.name] = values[knob.name]
+            else:
+                given[knob.name] = values[knob.name]
         with Telling(file):
-            return function(**values)
+            for name in {knob.within for knob in knobs if knob.within}:
+                given[name] = cast(Callable[..., Any], hints[name])(**given[name])
+            return function(**given)
 
     return Recipe(file.stem, str(file), doc, knobs, build)
+
+
+def _knobs(found: inspect.Parameter, hints: Mapping[str, object], doc: str, file: Path) -> Iterator[Knob]:
+    """The knob that an argument is, or those that it stands for."""
+    kind = hints.get(found.name)
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        yield _knob(found, hints, doc, file)
+        return
+    with Telling(file):
+        own = get_type_hints(kind)
+    for name, field in inspect.signature(kind).parameters.items():
+        default = field.default if found.default is _MISSING else getattr(found.default, name)
+        knob = _knob(field.replace(default=default), own, inspect.getdoc(kind) or "", file)
+        yield replace(knob, within=found.name)
 
 
 def _knob(found: inspect.Parameter, hints: Mapping[str, object], doc: str, file: Path) -> Knob:

@@ -304,3 +304,43 @@ def test_other_words_are_told(words: list[str], says: str) -> None:
     with pytest.raises(RecipeError, match="knob") as error:
         parse_knobs(words)
     assert says in str(error.value)
+
+
+SHARED = '''
+"""Toy."""
+from dataclasses import dataclass
+from pipeline import Dag
+from toys import Numbers, Square
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is kept.
+
+    Args:
+        least: the smallest square that is kept.
+    """
+    least: float = 1.0
+    most: float = 9.0
+
+def toy(count: int, bounds: Bounds = Bounds(most=7.0), deep: bool = False) -> Dag:
+    """A toy."""
+    dag = Dag(f"{deep} {bounds}")
+    dag.save(dag.read(Numbers(count=count)).annotate(Square()), "all")
+    return dag
+'''
+
+
+def test_an_argument_can_stand_for_several_knobs(tmp_path: Path) -> None:
+    recipe = load_recipe(written(tmp_path, SHARED))
+    assert recipe.names() == ("count", "least", "most", "deep")
+    assert str(recipe.knobs[1]) == "least: the smallest square that is kept. (default 1.0)"
+    assert turn(recipe, {"count": 1}).name == "False Bounds(least=1.0, most=7.0)"
+    assert turn(recipe, {"count": 1, "least": "2.5", "deep": True}).name == "True Bounds(least=2.5, most=7.0)"
+    assert "knob least" in broken(tmp_path / "toy.py", count=1, least="low").what
+    assert "no knob 'bounds'" in broken(tmp_path / "toy.py", count=1, bounds=2).what
+
+
+def test_knobs_of_two_owners_have_two_names(tmp_path: Path) -> None:
+    path = written(tmp_path, SHARED.replace("deep: bool = False", "least: float = 0.0").replace("{deep}", ""))
+    with pytest.raises(RecipeError, match="two knobs named 'least'"):
+        load_recipe(path)
