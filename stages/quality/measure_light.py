@@ -1,4 +1,4 @@
-"""Measures how bright a clip is and how much of it is clipped."""
+"""Measures how bright a clip is, how much of it is clipped, and whether its light flickers."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,20 +13,34 @@ class Clip(Row):
     signals: Artifact
     start_frame: int
     end_frame: int
+    duration_s: float
 
 
 class Light(Row):
     light_mean: float = column("mean luma, from black 0 to white 1", unit="0..1")
     light_spread: float = column("standard deviation of luma within a frame, mean over the clip", unit="0..1")
+    light_reach: float = column(
+        "mean and twice the spread: only highlights are brighter; above 1 where much is white", unit="1"
+    )
     light_swing: float = column(
         "range of the frames' mean luma, without the lowest and highest 5 %", unit="0..1"
     )
     dark_share: float = column("share of pixels clipped to black", unit="0..1")
     bright_share: float = column("share of pixels clipped to white", unit="0..1")
+    flicker: float = column("how far frames leave the course of light of their half second, of it", unit="1")
 
 
 class MeasureLight(Annotate[Clip, Light]):
-    """Means over the frames of the clip."""
+    """Means over the frames of the clip.
+
+    Flicker is the median size of what a frame's mean luma differs from the mean of the `course_s` around
+    it, over the clip's mean luma; so neither one flash nor a slow change of light counts.
+    """
+
+    version = 2
+    from_store = True
+
+    course_s: float = 0.5
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Light]:
         names = ("light_mean", "light_spread", "clipped_dark", "clipped_bright")
@@ -37,7 +51,19 @@ class MeasureLight(Annotate[Clip, Light]):
             yield Light(
                 light_mean=float(mean.mean()),
                 light_spread=float(spread.mean()),
+                light_reach=float((mean + 2 * spread).mean()),
                 light_swing=float(high - low),
                 dark_share=float(dark.mean()),
                 bright_share=float(bright.mean()),
+                flicker=self._flicker(mean, len(mean) / row.duration_s),
             )
+
+    def _flicker(self, light: np.ndarray, fps: float) -> float:
+        around = max(1, round(self.course_s * fps / 2))
+        padded = np.pad(light, around, mode="reflect") if len(light) > around else light
+        sums = np.cumsum(np.concatenate([[0.0], padded]))
+        window = 2 * around + 1
+        if len(sums) <= window:
+            return 0.0
+        course = (sums[window:] - sums[:-window]) / window
+        return float(np.median(np.abs(light - course)) / max(light.mean(), 1 / 255))

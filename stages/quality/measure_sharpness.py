@@ -23,6 +23,8 @@ class Sharpness(Row):
 class MeasureSharpness(Annotate[Clip, Sharpness]):
     """Rejected: a clip so short that none of the stills fell into it."""
 
+    from_store = True
+
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Sharpness | Reject]:
         for row in rows:
             values = read_signals(row.signals, ["sharpness"], row.start_frame, row.end_frame)["sharpness"]

@@ -24,10 +24,15 @@ def accuracy(past: Past, footage: Path) -> dict[str, Any]:
     cuts: dict[str, list[int]] = {source: [] for source in videos.values()}
     cameras = {row["id"]: row["camera"] for row in _rows(past, "measure_motion", ("id", "camera"))}
     fates = _fates(past, "find_shots")
-    for shot in _rows(past, "find_shots", ("id", "parent", "start_frame", "end_frame", "piece")):
-        source = videos[shot["parent"]]
-        if shot["start_frame"] and not shot["piece"]:
-            cuts[source].append(shot["start_frame"])
+    mixed: set[tuple[str, int]] = set()  # where a transition ends
+    for shot in _rows(past, "find_shots", ("id", "parent", "start_frame", "end_frame", "piece", "kind")):
+        source, start, end = videos[shot["parent"]], shot["start_frame"], shot["end_frame"]
+        if shot["kind"] != "shot":
+            mixed.add((source, end))
+            cuts[source].append((start + end) // 2)
+            continue
+        if start and not shot["piece"] and (source, start) not in mixed:
+            cuts[source].append(start)
         clip = {name: shot[name] for name in ("start_frame", "end_frame")}
         camera = MOTIONS.get(cameras.get(shot["id"], ""), "")
         clips.append({**clip, "source": source, "fate": fates.get(shot["id"], "kept"), "camera": camera})

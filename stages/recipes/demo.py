@@ -4,22 +4,22 @@ clipmill demo DIR --run STORE
 """
 
 from pipeline import Dag
+from stages.recipes.keeps import USUAL, Keeps
 from stages.recipes.world import world
 
 
-def demo(footage: str, steps: int = 60, stillest: float = 0.9, seed: int = 0) -> Dag:
+def demo(footage: str, keeps: Keeps = USUAL, steps: int = 60, seed: int = 0) -> Dag:
     """As `world`, with one video per part, small latents and a short training.
 
     Args:
         footage: the folder of drawn films.
         steps: of training.
-        stillest: share of time without motion from which on a clip is dropped.
         seed: of the training and the sample.
     """
     return world(
         footage=footage,
         videos_per_part=1,
-        stillest=stillest,
+        keeps=keeps,
         crf=23,
         shard_mb=8,
         latent_px=96,

@@ -8,18 +8,15 @@ from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
 from stages.recipes.curate import shards_of
+from stages.recipes.keeps import USUAL, Keeps
 
 
 def latents(
     footage: str,
     videos_per_part: int = 16,
-    min_s: float = 2.0,
+    keeps: Keeps = USUAL,
+    detector: str = "fast",
     max_s: float = 60.0,
-    darkest: float = 0.06,
-    softest: float = 0.4,
-    stillest: float = 0.9,
-    frozen: float = 0.3,
-    borders: float = 0.08,
     alike: float = 0.87,
     crf: int = 18,
     shard_mb: int = 256,
@@ -38,9 +35,7 @@ def latents(
     """
     dag = Dag("latents")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(
-        videos, min_s, max_s, darkest, softest, stillest, frozen, borders, alike, crf, shard_mb, latent_fps
-    )
+    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, latent_fps)
     dag.save(packed, "shards")
     dag.save(latents_of(packed, tokenizer, latent_px, latent_fps, latent_video_frames, shard_mb), "latents")
     return dag

@@ -8,19 +8,16 @@ from stages.ingest.list_videos import ListVideos
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
 from stages.recipes.curate import shards_of
+from stages.recipes.keeps import USUAL, Keeps
 from stages.recipes.latents import latents_of
 
 
 def world(
     footage: str,
     videos_per_part: int = 16,
-    min_s: float = 2.0,
+    keeps: Keeps = USUAL,
+    detector: str = "fast",
     max_s: float = 60.0,
-    darkest: float = 0.06,
-    softest: float = 0.4,
-    stillest: float = 0.9,
-    frozen: float = 0.3,
-    borders: float = 0.08,
     alike: float = 0.87,
     crf: int = 18,
     shard_mb: int = 256,
@@ -51,9 +48,7 @@ def world(
     """
     dag = Dag("world")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(
-        videos, min_s, max_s, darkest, softest, stillest, frozen, borders, alike, crf, shard_mb, latent_fps
-    )
+    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, latent_fps)
     coded = latents_of(packed, tokenizer, latent_px, latent_fps, latent_video_frames, shard_mb)
     train = TrainWorld(steps=steps, size=size, batch=batch, rate=rate, context=context, seed=seed)
     model = coded.launch(train.on(ranks=ranks)).annotate(SampleVideo(steps=sample_steps, seed=seed))

@@ -48,7 +48,8 @@ def test_a_clip_is_measured_on_its_own_frames_only(stored: Stored) -> None:
     signals = stored(
         np.arange(30) / 25, light_mean=mean, light_spread=mean / 2, clipped_dark=1 - mean, clipped_bright=mean
     )
-    [said] = MeasureLight().annotate([measure_light.Clip(signals=signals, start_frame=10, end_frame=20)])
+    clip = measure_light.Clip(signals=signals, start_frame=10, end_frame=20, duration_s=0.4)
+    [said] = MeasureLight().annotate([clip])
     assert said.light_mean == pytest.approx(0.2)
     assert said.light_spread == pytest.approx(0.1)
     assert said.dark_share == pytest.approx(0.8)
@@ -112,7 +113,8 @@ def test_frozen_stretches_are_told_from_doubled_frames(stored: Stored) -> None:
     frozen[50] = 40.0  # a key frame
     borders = dict.fromkeys(measure_frame.SIDES, np.zeros(100))
     said = [
-        _frame(stored(np.arange(100) / 25, change_max=c, **borders), 100) for c in (moves, doubled, frozen)
+        _frame(stored(np.arange(100) / 25, change_max=c, change_mean=c / 9, **borders), 100)
+        for c in (moves, doubled, frozen)
     ]
     assert [round(s.frozen_share, 2) for s in said] == [0, 0, 0.39]
     assert said[0].true_fps == 25
@@ -129,7 +131,9 @@ def test_borders_are_what_stays_black_on_facing_sides(stored: Stored) -> None:
         "border_left": np.full(50, 0.2),
         "border_right": np.zeros(50),
     }
-    said = _frame(stored(np.arange(50) / 25, change_max=np.full(50, 90.0), **sides), 50)
+    said = _frame(
+        stored(np.arange(50) / 25, change_max=np.full(50, 90.0), change_mean=np.full(50, 9.0), **sides), 50
+    )
     assert said.border_share == pytest.approx(0.25)
 
 
@@ -149,13 +153,13 @@ def test_planted_defects_show_and_good_shots_do_not(
     light, sharp, moved, kept = {}, {}, {}, {}
     for k, name in enumerate(shots):
         span = {"signals": scanned.signals, "start_frame": 40 * k, "end_frame": 40 * k + 40}
-        [light[name]] = MeasureLight().annotate([measure_light.Clip(**span)])
+        [light[name]] = MeasureLight().annotate([measure_light.Clip(**span, duration_s=2.0)])
         [sharp[name]] = MeasureSharpness().annotate([measure_sharpness.Clip(**span)])
         moved[name] = _motion(scanned.signals, 40 * k, 40 * k + 40)
         kept[name] = _frame(scanned.signals, 40 * k + 40, 20, 40 * k)
     assert {name for name, m in light.items() if m.light_mean < 0.1} == {"dark"}
-    assert {name for name, m in sharp.items() if m.sharpness_median < 0.4} >= {"blurred"}
-    assert sharp["good"].sharpness_median > 0.4
+    assert {name for name, m in sharp.items() if m.sharpness_median < 0.33} >= {"blurred"}
+    assert sharp["good"].sharpness_median > 0.33
     assert {name for name, m in kept.items() if m.border_share > 0.1} - {"dark"} == {"boxed"}
     assert kept["boxed"].border_share == pytest.approx(48 / 180, abs=0.02)
     assert {name for name, m in kept.items() if m.frozen_share > 0.5} - {"dark"} == {"frozen"}

@@ -1,0 +1,43 @@
+"""Measures noise, the blocks of a codec, and colour, from what the scan saw in the stills."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from manifests import Artifact, Row, column
+from pipeline import Annotate, Reject
+from stages.media.signals import read_signals
+
+NAMES = ("noise", "blockiness", "colourfulness")
+
+
+class Clip(Row):
+    signals: Artifact
+    start_frame: int
+    end_frame: int
+
+
+class Stills(Row):
+    noise: float = column("standard deviation of luma in the flattest fifth, as coded, of 255", unit="1")
+    blockiness: float = column("step of luma at the codec's block borders beyond others, of 255", unit="1")
+    colourfulness: float = column("Hasler and Süsstrunk's: 15 slight, 45 average, 82 high", unit="1")
+
+
+class MeasureStills(Annotate[Clip, Stills]):
+    """Medians over the stills of the clip.
+
+    Rejected: a clip so short that no still lies in it, or whose pictures are of fewer pixels than a block.
+    """
+
+    from_store = True
+
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Stills | Reject]:
+        for row in rows:
+            stored = read_signals(row.signals, NAMES, row.start_frame, row.end_frame)
+            seen = {name: values[np.isfinite(values)] for name, values in stored.items()}
+            if not seen["colourfulness"].size:
+                yield Reject("too short to measure noise, blocks and colour: no still lies in the clip")
+            elif not seen["noise"].size or not seen["blockiness"].size:
+                yield Reject("too small to measure noise and blocks: the picture is under 16 px")
+            else:
+                yield Stills(**{name: float(np.median(values)) for name, values in seen.items()})

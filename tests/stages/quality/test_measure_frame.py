@@ -1,0 +1,54 @@
+"""Slideshows: pictures at rest with changes between; neither one frozen stretch nor a key frame's refresh."""
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from manifests import Artifact
+from stages.quality.measure_frame import SIDES, Clip, MeasureFrame
+
+
+@pytest.fixture
+def slides(stored: Callable[..., Artifact]) -> Callable[..., float]:
+    """The slideshow share of a clip at 25 fps, of which each frame differs by so much from the one before."""
+
+    def run(change: np.ndarray) -> float:
+        borders = dict.fromkeys(SIDES, np.zeros(len(change)))
+        times = np.arange(len(change)) / 25
+        signals = stored(times, change_max=change * 10, change_mean=change, **borders)
+        clip = Clip(signals=signals, start_frame=0, end_frame=len(change), duration_s=len(change) / 25)
+        [said] = MeasureFrame().annotate([clip])
+        return said.slideshow_share
+
+    return run
+
+
+def test_cuts_and_dissolves_between_pictures_at_rest(slides: Callable[..., float]) -> None:
+    change = np.zeros(151)
+    change[50] = 40.0
+    change[100:115] = 3.0
+    assert slides(change) == pytest.approx(1)
+    change[115:] = 5.0  # it moves from here on
+    assert slides(change) == pytest.approx(100 / 150, abs=0.02)
+
+
+def test_what_is_no_slideshow(slides: Callable[..., float]) -> None:
+    frozen, refreshed, moving = np.zeros(151), np.zeros(151), np.full(151, 4.0)
+    frozen[:50] = frozen[100:] = 4.0
+    refreshed[50] = 1.0
+    stutters = np.where(np.arange(151) % 10 < 8, 0.0, 9.0)
+    assert [slides(change) for change in (frozen, refreshed, moving, stutters)] == [0, 0, 0, 0]
+
+
+def test_more_rest_is_more_of_it(slides: Callable[..., float]) -> None:
+    said = []
+    for rest in (10, 25, 40, 49):
+        change = np.full(151, 4.0)
+        for start in (0, 50, 100):
+            change[start + 1 : start + 1 + rest] = 0.0
+        said.append(slides(change))
+    assert said[0] == 0
+    assert all(one <= other for one, other in pairwise(said))
+    assert said[-1] > 0.9
