@@ -47,7 +47,7 @@ class Keeps:
         hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast.
         borders: share of the picture under black borders from which on a clip is dropped.
         overlays: share of the picture under marks and lines of speech, from which on a clip is dropped.
-        emptiest: information, bit, that a clip must exceed; below 0.02 it is blank, or nothing happens.
+        emptiest: information, bit, that a clip must exceed; below 0.05 it is blank, or nothing happens.
     """
 
     cut: float = 0.5
@@ -65,7 +65,7 @@ class Keeps:
     slides: float = 0.5
     borders: float = 0.08
     overlays: float = 0.005
-    emptiest: float = 0.02
+    emptiest: float = 0.05
 
 
 USUAL = Keeps()

@@ -19,6 +19,10 @@ FLOORS: dict[str, tuple[set[str], set[str] | str]] = {
     "pipeline.executors.on_ray": ({"manifests", "pipeline"}, {"pyarrow", "ray"}),
     "stages": ({"manifests", "pipeline face", "stages.media", "stages.models"}, ANY),
     "stages.recipes": ({"manifests", "pipeline", "stages"}, set()),
+    "stages.shots.learning": (
+        {"manifests", "stages.media", "stages.scan", "stages.shots", "stages.footage"},
+        ANY,
+    ),
     "stages.latents": (
         {
             "manifests",

@@ -49,4 +49,4 @@ def test_the_stage_measures_colour(shown: ModuleType) -> None:
 def test_the_yaml_is_a_dag() -> None:
     dag = from_yaml(_block("yaml", "steps:"), "README.md")
     assert list(dag.outputs) == ["shots"]
-    assert dag.nodes["too_short"].inputs == ("find_shots",)
+    assert dag.nodes["too_short"].inputs == ("transition",)

@@ -13,7 +13,7 @@ class Light:
         "light_spread": "standard deviation of luma [0..1]",
         "clipped_dark": "share of pixels with luma at most 8 of 255 [0..1]",
         "clipped_bright": "share of pixels with luma at least 247 of 255 [0..1]",
-        "level_mean": "mean of blue, green and red [0..255]",
+        "level_mean": "mean of blue, green and red, as PySceneDetect's fades want it [0..255]",
     }
 
     def update(self, view: View) -> Sequence[float]:
@@ -22,7 +22,7 @@ class Light:
         mean, spread = cv2.meanStdDev(view.gray)
         lit = cv2.countNonZero(cv2.threshold(view.gray, DARKEST, 255, cv2.THRESH_BINARY)[1])
         bright = cv2.countNonZero(cv2.threshold(view.gray, BRIGHTEST - 1, 255, cv2.THRESH_BINARY)[1])
-        levels = cv2.mean(view.half)
+        levels = cv2.mean(view.bgr)
         return (
             float(mean[0, 0]) / 255,
             float(spread[0, 0]) / 255,

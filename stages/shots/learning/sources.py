@@ -1,0 +1,124 @@
+"""Pictures that move without a cut: what the films to learn from are made of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+LONG, MOST = 400, 200  # px of the longer side; frames of one source
+
+Source = np.ndarray  # uint8 BGR [n h w 3]
+
+
+def filmed(paths: list[Path]) -> Iterator[Source]:
+    """The middle frames of videos that hold one shot each; those that do not decode are passed over."""
+    import cv2
+
+    from stages.media.decode import open_video
+    from stages.media.errors import Unreadable
+
+    for path in paths:
+        frames: list[np.ndarray] = []
+        try:
+            with open_video(str(path)) as video:
+                skipped = max(0, (video.stream.frames or 0) - MOST) // 2
+                for number, frame in enumerate(video.frames()):
+                    if number >= skipped:
+                        picture = frame.pixels("bgr24")
+                        scale = min(1.0, LONG / max(picture.shape[:2]))
+                        size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+                        frames.append(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
+                    if len(frames) == MOST:
+                        break
+        except Unreadable:
+            continue
+        if len(frames) >= 30:
+            yield np.stack(frames)
+
+
+def painted(rng: np.random.Generator, count: int) -> Iterator[Source]:
+    """Worlds of the demo's painter, with a camera and things that move."""
+    import cv2
+
+    from stages.footage.camera import Camera
+    from stages.footage.films import balls, boats, cars, flock, walkers
+    from stages.footage.shot import Shot
+
+    cameras = {"fixed": 0, "pan": 0.4, "tilt": 0.2, "zoom": 0.2, "roll": 9, "shake": 0.012, "travel": 0.4}
+    for number in range(count):
+        world = str(rng.choice(["hills", "town", "fields", "room", "sea"]))
+        camera = str(rng.choice(list(cameras)))
+        amount = cameras[camera] * float(rng.uniform(-1, 1))
+        things = [cars, flock, walkers, balls, boats][rng.integers(5)](int(rng.integers(1000)))
+        light = str(rng.choice(["noon", "dusk", "dawn", "grey"]))
+        shot = Shot(f"learning {number}", world, 100, Camera(camera, amount), light, things)
+        planes = shot.draw((LONG, 224), np.arange(100) / 25, int(rng.integers(1 << 31)))
+        yield np.stack([cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_I420) for frame in planes])
+
+
+def animated(rng: np.random.Generator, count: int) -> Iterator[Source]:
+    """Motion graphics: windows, pages and shapes that slide, grow and scroll over a ground."""
+    for _ in range(count):
+        height, width = 225, LONG
+        ground = _page(rng, height * 3, width, lined=rng.random() < 0.5)
+        sprites = [_Sprite(rng, width, height) for _ in range(int(rng.integers(2, 8)))]
+        speed, at = (float(rng.uniform(0, 6)) if rng.random() < 0.4 else 0.0), 0.0
+        frames = []
+        for number in range(120):
+            moving = number // 30 % 2 == 1
+            at += speed if moving else 0
+            first = int(abs((at + height * 2) % (height * 4) - height * 2))
+            frame = ground[first : first + height].copy()
+            for sprite in sprites:
+                sprite.paint(frame, number)
+            frames.append(frame)
+        yield np.stack(frames)
+
+
+class _Sprite:
+    """A picture that moves from place to place and size to size, with an easing, and rests in between."""
+
+    def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
+        self.picture = _page(rng, 120, 160, lined=rng.random() < 0.6)
+        largest = 0.85 if rng.random() < 0.3 else 0.4
+        places = rng.uniform((-0.4, -0.4, 0.08), (1.2, 1.2, largest), (6, 3))
+        times = np.cumsum(rng.integers(6, 40, 6))
+        length = rng.integers(4, 24, 6)
+        self.places, self.times, self.length = places * (width, height, width), times, length
+
+    def paint(self, frame: np.ndarray, number: int) -> None:
+        import cv2
+
+        k = int(np.searchsorted(self.times, number, "right")) % len(self.times)
+        share = min(1.0, max(0.0, (number - self.times[k - 1]) / self.length[k])) if k else 1.0
+        eased = share * share * (3 - 2 * share)
+        x, y, wide = (1 - eased) * self.places[k - 1] + eased * self.places[k]
+        high = wide * 0.75
+        matrix = np.array([[wide / 160, 0, x - wide / 2], [0, high / 120, y - high / 2]])
+        height, width = frame.shape[:2]
+        cv2.warpAffine(self.picture, matrix, (width, height), dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
+
+
+def _page(rng: np.random.Generator, height: int, width: int, *, lined: bool) -> np.ndarray:
+    """A coloured page, with shapes, or with lines of writing."""
+    import cv2
+
+    top, bottom = rng.integers(0, 256, (2, 3))
+    if lined and rng.random() < 0.7:
+        top = bottom = rng.integers(200, 256, 3)
+    ramp = np.linspace(0, 1, height)[:, None, None]
+    page = np.broadcast_to(top * (1 - ramp) + bottom * ramp, (height, width, 3)).astype(np.uint8).copy()
+    ink = tuple(int(v) for v in rng.integers(0, 256, 3))
+    if lined:
+        for y in range(12, height, int(rng.integers(10, 20))):
+            words = " ".join("x" * int(n) for n in rng.integers(2, 10, 6))
+            cv2.putText(page, words, (int(rng.integers(4, 20)), y), cv2.FONT_HERSHEY_SIMPLEX, 0.35, ink, 1)
+    for _ in range(int(rng.integers(2, 8))):
+        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        size = int(rng.integers(6, max(7, width // 4)))
+        if rng.random() < 0.5:
+            cv2.rectangle(page, (x, y), (x + size, y + size // 2), colour, -1)
+        else:
+            cv2.circle(page, (x, y), size // 2, colour, -1)
+    return page

@@ -1,0 +1,126 @@
+"""Replayed from the store, PySceneDetect's detectors cut where they cut when they are run themselves."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from manifests import Artifact, ClipmillError
+from stages.ingest.probe_video import Header, ProbeVideo, Video
+from stages.scan.scan_video import Scanned as Scan
+from stages.shots.replay_scene_detect import ReplaySceneDetect, Scanned
+from stages.shots.shot import Shot
+
+Draw = Callable[..., Iterator[np.ndarray]]
+FILMS = [
+    "natural/psd__goldeneye-vfr-drop3.mp4",
+    "natural/psd__issue-134-rotate.mp4",
+    "natural/psd__issue-195-aspect-ratio.mp4",
+    "natural/simpl__smaller.webm",
+    "natural/torchcodec__nasa_13013.mp4",
+    "odd/psd__delayed_start.mp4",
+    "odd/psd__fades.mp4",
+]
+
+
+DETECTORS = {
+    "adaptive": "AdaptiveDetector",
+    "content": "ContentDetector",
+    "hash": "HashDetector",
+    "histogram": "HistogramDetector",
+    "threshold": "ThresholdDetector",
+}
+
+
+def _shots(path: Path, scan: Callable[..., Scan], **settings: Any) -> list[Shot]:
+    [header] = ProbeVideo().annotate([Video(uri=str(path))])
+    assert isinstance(header, Header)
+    scanned = scan(path, meters=("content", "light", "hash", "histogram"))
+    row = Scanned(
+        signals=scanned.signals,
+        scanned_end_pts=scanned.scanned_end_pts,
+        fps=header.fps,
+        time_base_num=header.time_base_num,
+        time_base_den=header.time_base_den,
+    )
+    return list(ReplaySceneDetect(**settings).expand(row))
+
+
+def _same_as_pyscenedetect(path: Path, scan: Callable[..., Scan], name: str) -> list[float]:
+    import scenedetect
+
+    ours = [shot.start_s for shot in _shots(path, scan, detector=name, max_s=0.0)[1:]]
+    manager = scenedetect.SceneManager()
+    manager.add_detector(getattr(scenedetect, DETECTORS[name])())
+    manager.detect_scenes(scenedetect.open_video(str(path), backend="pyav"))  # OpenCV's colours are others
+    theirs = [start.seconds for start, _ in manager.get_scene_list()[1:]]
+    assert ours == pytest.approx(theirs, abs=0.002)
+    return ours
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+@pytest.mark.parametrize("name", FILMS)
+def test_real_films_are_cut_where_pyscenedetect_cuts(
+    footage: Path, scan: Callable[..., Scan], name: str, detector: str
+) -> None:
+    _same_as_pyscenedetect(footage / name, scan, detector)
+
+
+def test_drawn_films_are_cut_where_they_change(
+    film: Callable[..., Path], scan: Callable[..., Scan], moving: Draw
+) -> None:
+    pictures = itertools.chain(
+        *(moving(seed, n, size=(180, 320), step=(1, 0)) for seed, n in ((1, 30), (2, 40), (3, 25)))
+    )
+    path = film(pictures, fps=Fraction(30000, 1001))
+    for detector in ("adaptive", "content", "hash"):
+        assert len(_same_as_pyscenedetect(path, scan, detector)) == 2
+    _same_as_pyscenedetect(path, scan, "histogram")
+    shots = _shots(path, scan)
+    assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 30), (30, 70), (70, 95)]
+    assert [(s.start_pts, s.end_pts) for s in shots] == [(0, 30030), (30030, 70070), (70070, 95095)]
+    assert shots[1].duration_s == pytest.approx(40 * 1001 / 30000)
+
+
+def _row(
+    stored: Callable[..., Artifact], length: int, cuts: tuple[int, ...] = (), step_ms: int = 40
+) -> Scanned:
+    change = np.full(length, 0.5)
+    change[list(cuts)] = 60
+    signals = stored(np.arange(length) * step_ms / 1000, delta_hue=change, delta_sat=change, delta_lum=change)
+    return Scanned(
+        signals=signals,
+        scanned_end_pts=length * step_ms,
+        fps=1000 / step_ms,
+        time_base_num=1,
+        time_base_den=1000,
+    )
+
+
+def test_fades_are_cut_in_their_middle(
+    film: Callable[..., Path], scan: Callable[..., Scan], moving: Draw
+) -> None:
+    bright = list(moving(1, 90, size=(180, 320), step=(1, 0)))
+    light = np.concatenate(
+        [np.ones(30), np.linspace(1, 0, 12), np.zeros(6), np.linspace(0, 1, 12), np.ones(30)]
+    )
+    path = film((p * share).astype(np.uint8) for p, share in zip(bright, light, strict=True))
+    [cut] = _same_as_pyscenedetect(path, scan, "threshold")
+    assert cut == pytest.approx(45 / 24, abs=2 / 24)
+
+
+def test_an_unknown_detector_is_told_with_the_nearest() -> None:
+    with pytest.raises(ClipmillError, match="adaptiv") as told:
+        ReplaySceneDetect(detector="adaptiv")
+    assert "'adaptive'" in told.value.remedy
+
+
+def test_settings_decide(stored: Callable[..., Artifact]) -> None:
+    row = _row(stored, 200, cuts=(50, 58, 120))
+    starts = {n: [s.start_frame for s in ReplaySceneDetect(min_shot_frames=n).expand(row)] for n in (15, 5)}
+    assert starts == {15: [0, 50, 120], 5: [0, 50, 58, 120]}
+    assert len(list(ReplaySceneDetect(min_content=61.0).expand(row))) == 1

@@ -1,0 +1,71 @@
+"""Spans cover the video without holes, long shots fall into even pieces, transitions are set apart."""
+
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from stages.shots.boundary import Boundary
+from stages.shots.shot import Film, Shot, shots_between
+
+
+def _film(frames: int, step_ms: int = 40) -> Film:
+    return Film(frames, Fraction(1, 1000), lambda: np.arange(frames + 1) * step_ms, {})
+
+
+def _shots(frames: int, *boundaries: Boundary, max_s: float = 60.0, step_ms: int = 40) -> list[Shot]:
+    return list(shots_between(_film(frames, step_ms), boundaries, max_s))
+
+
+def test_long_shots_are_split_evenly_without_holes() -> None:
+    shots = _shots(4000, Boundary(1000, 1000, "cut", 1.0), max_s=50)  # 40 s and 120 s
+    assert [(s.shot, s.piece, s.pieces) for s in shots] == [(0, 0, 1), (1, 0, 3), (1, 1, 3), (1, 2, 3)]
+    assert [s.duration_s for s in shots] == [40, 40, 40, 40]
+    for one, two in itertools.pairwise(shots):
+        assert (one.end_pts, one.end_frame, one.end_s) == (two.start_pts, two.start_frame, two.start_s)
+    assert (shots[0].start_pts, shots[-1].end_pts) == (0, 160_000)
+
+
+def test_the_frames_of_a_transition_belong_to_no_shot() -> None:
+    shots = _shots(300, Boundary(100, 120, "dissolve", 0.9), Boundary(200, 200, "cut", 0.9))
+    assert [(s.start_frame, s.end_frame, s.kind, s.shot) for s in shots] == [
+        (0, 100, "shot", 0),
+        (100, 120, "dissolve", 0),
+        (120, 200, "shot", 1),
+        (200, 300, "shot", 2),
+    ]
+
+
+def test_a_fade_at_either_end_leaves_one_shot() -> None:
+    shots = _shots(90, Boundary(0, 10, "fade", 0.9), Boundary(80, 90, "fade", 0.9))
+    assert [(s.start_frame, s.end_frame, s.kind) for s in shots] == [
+        (0, 10, "fade"),
+        (10, 80, "shot"),
+        (80, 90, "fade"),
+    ]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 30])
+def test_a_video_without_a_boundary_is_one_shot(length: int) -> None:
+    [shot] = _shots(length)
+    assert (shot.start_frame, shot.end_frame, shot.pieces, shot.end_pts) == (0, length, 1, length * 40)
+
+
+def test_exactly_the_longest_length_stays_whole() -> None:
+    assert len(_shots(50, max_s=2.0)) == 1
+    assert len(_shots(50, max_s=1.99)) == 2
+
+
+def test_few_frames_are_not_split_finer_than_frames() -> None:
+    shots = _shots(3, max_s=0.5, step_ms=1000)
+    assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_the_times_of_all_frames_are_asked_only_for_long_shots() -> None:
+    def never() -> np.ndarray:
+        raise AssertionError("the signals were read")
+
+    film = Film(100, Fraction(1, 25), never, {0: 0, 40: 40, 60: 60, 100: 100})
+    shots = list(shots_between(film, [Boundary(40, 60, "wipe", 1.0)], 60.0))
+    assert [s.frames for s in shots] == [40, 20, 40]
