@@ -16,7 +16,7 @@ from stages.shots.transnet import TransNet, places_of, weights
 
 DETECTORS = ("fast", "exact", "transnet")
 CHUNK = 4096  # frames scored at once: what is held in memory
-SURE = 0.05  # a score this near to 0 or 1 needs no second opinion
+SURE = 0.15  # a score this near to 0 or 1 needs no second opinion
 NEAR = 3  # frames off a place within which TransNetV2 may find it
 
 
