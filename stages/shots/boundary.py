@@ -1,5 +1,6 @@
 """Where one shot may end and the next begin, and which of these places are taken for boundaries."""
 
+from bisect import bisect
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -46,12 +47,13 @@ def candidates(chances: np.ndarray) -> list[Boundary]:
 def taken(places: Iterable[Boundary], cut: float, transition: float) -> list[Boundary]:
     """The boundaries among the candidates: cuts and transitions that score as much, the higher first;
     what touches one that scores higher is not taken."""
-    found: list[Boundary] = []
+    found: list[Boundary] = []  # in order of time, apart from each other: only neighbours can touch
     for place in sorted(places, key=lambda b: (-b.score, b.start)):
-        least = cut if place.kind == "cut" else transition
-        if place.score >= least and not any(_touch(place, other) for other in found):
-            found.append(place)
-    return sorted(found)
+        if place.score >= (cut if place.kind == "cut" else transition):
+            at = bisect(found, place)
+            if not any(_touch(place, other) for other in found[max(0, at - 1) : at + 1]):
+                found.insert(at, place)
+    return found
 
 
 def _touch(one: Boundary, other: Boundary) -> bool:
