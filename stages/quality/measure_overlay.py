@@ -1,5 +1,6 @@
 """Measures what was laid over a clip: marks and lines of speech, told by how they stay, without a network."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -7,9 +8,9 @@ import numpy as np
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.strip import Still, read_strip
-from stages.quality.overlays import Look, gradients, look, moved_share, replaced, resting
+from stages.quality.overlays import Look, gradients, lines, look, marks, moved_share, replaced
 
-RUN = 4  # stills of a line of speech: 1.5 s at two a second
+RUN = 3  # stills through which a line of speech stands: 1.5 s of two a second are sure to hold them
 STRETCH = 8  # consecutive stills that are taken of a long clip at a time
 BLACK, MARGIN = 24, 0.012  # luma of a bar beside the picture; of the longer side, what is cut off beside one
 
@@ -24,7 +25,9 @@ class Clip(Row):
 
 class Overlay(Row):
     overlay_share: float = column("share of the picture under marks or lines, the greater", unit="0..1")
-    mark_share: float = column("share under what rests all through while the picture moves", unit="0..1")
+    mark_share: float = column(
+        "share under what rests all through while the picture moves, or shots change", unit="0..1"
+    )
     line_share: float = column(
         "share under a line that rests while the picture moves, or changes at once while it rests; "
         "of the moment with most",
@@ -39,14 +42,16 @@ class Overlay(Row):
 class MeasureOverlay(Annotate[Clip, Overlay]):
     """Subtitles, tickers, logos and watermarks, from the strip.
 
-    Of a long clip, `most_stills` are looked at, in stretches of eight that lie evenly. Rejected: a clip of
-    fewer than three stills.
+    Of a long clip, `most_stills` are looked at, in stretches of eight that lie evenly. So are up to
+    `others` stills of the rest of the video: a mark that stands through several shots is told even where
+    this one rests. Rejected: a clip of fewer than three stills.
     """
 
     from_store = True
     needs = Needs(batch=8)
 
     most_stills: int = 32
+    others: int = 8
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Overlay | Reject]:
         import cv2
@@ -57,7 +62,8 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
             if sum(map(len, stretches)) < 3:
                 yield Reject("too short to tell an overlay: fewer than three stills lie in the clip")
                 continue
-            yield self._of(inside(stretches))
+            elsewhere = pictures(self._elsewhere(row))
+            yield self._of(inside([*stretches, elsewhere] if len(elsewhere) else stretches), len(stretches))
 
     def _stretches(self, row: Clip) -> list[list[Still]]:
         stills = read_strip(row, row.start_s, row.end_s)
@@ -67,11 +73,23 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
         starts = np.linspace(0, len(stills) - STRETCH, count).astype(int)
         return [stills[start : start + STRETCH] for start in starts]
 
-    def _of(self, stretches: list[np.ndarray]) -> Overlay:
+    def _elsewhere(self, row: Clip) -> list[Still]:
+        times = [t for t in row.strip_times_s if not row.start_s <= t < row.end_s]
+        count = min(self.others, len(times))
+        chosen = [times[(2 * k + 1) * len(times) // (2 * count)] for k in range(count)]
+        return [still for t in chosen for still in read_strip(row, t, math.nextafter(t, math.inf))]
+
+    def _of(self, stretches: list[np.ndarray], own: int) -> Overlay:
+        """From stills [t h w] of the first `own` stretches, and, if there is one more, of other shots."""
         slopes = [np.stack([gradients(gray) for gray in stretch]) for stretch in stretches]
-        whole = look(np.concatenate(slopes))
-        mark = resting(whole)
-        line = max(max(_lines(stretch), default=0.0) for stretch in slopes)
+        clip = np.concatenate(slopes[:own])
+        whole = look(clip)
+        mark = marks(whole)
+        if len(slopes) > own:
+            others = slopes[own]
+            picked = clip[np.linspace(0, len(clip) - 1, min(len(clip), len(others))).astype(int)]
+            mark = max(mark, marks(look(np.concatenate([picked, others]))))
+        line = max(max(_lines(stretch), default=0.0) for stretch in slopes[:own])
         return Overlay(
             overlay_share=max(mark, line),
             mark_share=mark,
@@ -83,7 +101,7 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
 def _lines(slopes: np.ndarray) -> Iterator[float]:
     """The shares under lines, moment by moment, from the gradients of consecutive stills [t 2 h w]."""
     for start in range(max(1, len(slopes) - RUN + 1)):
-        yield resting(look(slopes[start : start + RUN]), lines=True)
+        yield lines(look(slopes[start : start + RUN]))
     singles: list[Look] = [look(slopes[k : k + 1]) for k in range(len(slopes))]
     pairs = [look(slopes[k : k + 2]) for k in range(len(slopes) - 1)]
     for at in range(1, len(slopes) - 2):

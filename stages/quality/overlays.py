@@ -11,13 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-STRONG, PLAIN, WEAK = (
-    4.0,
-    2.6,
-    1.8,
-)  # strength of corners in luma per px: of an overlay, of a scene, of its grain
+STRONG, PLAIN, WEAK = 5.0, 2.6, 1.8  # luma per px: strength of corners of an overlay, a scene, its grain
 RESTS, STAYS, MOVES, CHANGED = 0.3, 0.4, 0.6, 0.6  # unrest below, below, above, above which
+EASED, LOOSE = 1.0, 0.25  # off STRONG, onto RESTS, where all of a picture moves through many stills
 WINDOW = 5  # px that are averaged
+LEAST_LINE = 0.0015  # of the picture
 CELLS = 24, 14  # across and down, to count where the picture moves
 REACH = 0.05  # of the longer side: how far the surroundings of a patch reach
 
@@ -27,6 +25,7 @@ class Look(NamedTuple):
 
     strength: np.ndarray
     unrest: np.ndarray
+    count: int  # stills
 
 
 class Patch(NamedTuple):
@@ -79,9 +78,9 @@ def look(slopes: np.ndarray) -> Look:
     smaller = energy / 2 - np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     strength = np.sqrt(np.maximum(smaller, 0))
     if count == 1:
-        return Look(strength, np.zeros_like(strength))
+        return Look(strength, np.zeros_like(strength), count)
     lost = np.maximum(energy - near(mean[0] ** 2 + mean[1] ** 2), 0) * (count / (count - 1))
-    return Look(strength, np.sqrt(lost / energy))
+    return Look(strength, np.sqrt(lost / energy), count)
 
 
 def moved_share(seen: Look) -> float:
@@ -90,24 +89,36 @@ def moved_share(seen: Look) -> float:
     return float(moves.sum() / max(1, moves.sum() + stays.sum())) if moves.sum() + stays.sum() >= 4 else 0.0
 
 
-def resting(seen: Look, *, lines: bool = False) -> float:
-    """The share of the picture under patches that rest amid movement.
+def marks(seen: Look) -> float:
+    """The share of the picture under patches that rest while what is around them and all else moves."""
+    return sum(patch.area * weight for patch, weight in _resting(seen, 12, 0.75, 0.95)) / seen.strength.size
 
-    A patch counts in full where nine tenths of its surroundings and of the whole picture move, not at all
-    where it is six tenths.
+
+def lines(seen: Look) -> float:
+    """The same, of patches that are lines; a line covers more of the picture's cells."""
+    size = seen.strength.size
+    found = _resting(seen, 30, 0.6, 0.9)
+    return sum(p.area * weight for p, weight in found if p.is_line and p.area > LEAST_LINE * size) / size
+
+
+def _resting(seen: Look, most: int, none: float, full: float) -> Iterator[tuple[Patch, float]]:
+    """Patches that rest, weighed by how surely the picture moves.
+
+    A patch has no weight where the share of the picture's cells that move is `none`, not counting up to
+    `most` cells of its own, and full weight where it is `full`. The same holds of its surroundings, for
+    not all rests that is beside something moving. Where all moves and many stills say so, chance leaves
+    nothing at rest, and fainter and less restful patches count.
     """
-    strength, unrest = seen
     moves, stays = _cells(seen)
     if moves.sum() < 4:
-        return 0.0
-    area = 0.0
-    for patch in _patches((strength > STRONG) & (unrest < RESTS), 0.012, 0.012):
-        if lines and not (patch.is_line and patch.area > 0.0015 * strength.size):
-            continue
-        own = _cells_of(patch, strength.shape) & stays
-        rest = stays.sum() - min(own.sum(), 30)
-        area += patch.area * _ramp(moves.sum() / (moves.sum() + rest)) * _ramp(_moved_around(seen, patch))
-    return float(area / strength.size)
+        return
+    sure = _ramp(moves.sum() / (moves.sum() + stays.sum()), 0.85, 1.0) * _ramp(seen.count, 4, 10)
+    fixed = (seen.strength > STRONG - EASED * sure) & (seen.unrest < RESTS + LOOSE * sure)
+    for patch in _patches(fixed, 0.012, 0.012):
+        own = _cells_of(patch, fixed.shape) & stays
+        rest = stays.sum() - min(own.sum(), most)
+        weight = _ramp(moves.sum() / (moves.sum() + rest), none, full)
+        yield patch, weight * _ramp(_moved_around(seen, patch), 0.6, 0.9)
 
 
 def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
@@ -116,7 +127,7 @@ def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
     `pairs[k]` is the look at stills k and k + 1. What is replaced rested before and rests after, and what
     is around it does not move.
     """
-    strength, unrest = pairs[at]
+    strength, unrest, _ = pairs[at]
     old, new = (singles[k].strength > STRONG for k in (at, at + 1))
     changed = (unrest > CHANGED) & (old | new)
     clean = changed & (~old | (pairs[at - 1].unrest < RESTS)) & (~new | (pairs[at + 1].unrest < RESTS))
@@ -124,7 +135,7 @@ def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
     for patch in _patches(clean, 0.02, 0.006):
         inside = np.s_[patch.y : patch.y + patch.height, patch.x : patch.x + patch.width]
         solid = patch.filled >= 0.5 and patch.area >= 0.5 * patch.width * patch.height
-        if not (solid and patch.is_line and patch.area > 0.0015 * strength.size):
+        if not (solid and patch.is_line and patch.area > LEAST_LINE * strength.size):
             continue
         if patch.height > 0.2 * len(strength) or (changed & ~clean)[inside].sum() > 0.2 * patch.area:
             continue
@@ -134,8 +145,8 @@ def replaced(singles: list[Look], pairs: list[Look], at: int) -> float:
     return area / strength.size
 
 
-def _ramp(share: float) -> float:
-    return min(1.0, max(0.0, (share - 0.6) / 0.3))
+def _ramp(value: float, none: float, full: float) -> float:
+    return min(1.0, max(0.0, float(value - none) / (full - none)))
 
 
 def _cells(seen: Look) -> tuple[np.ndarray, np.ndarray]:

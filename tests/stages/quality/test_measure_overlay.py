@@ -86,9 +86,27 @@ def test_a_mark_on_a_picture_that_rests_is_not_claimed(measured: Callable[..., O
     assert said.overlay_moved_share == 0
 
 
+def test_a_mark_that_stands_through_several_shots_is_told_where_they_rest(
+    film: Callable[..., Path], scan: Callable[..., Scanned], moving: Draw
+) -> None:
+    shots = [[p.copy() for p in moving(seed, 48, size=SIZE)] for seed in (1, 2, 3)]
+    for marked in (True, False):
+        for picture in (picture for shot in shots for picture in shot if marked):
+            _badged(picture, 0)
+        scanned = scan(film([picture for shot in shots for picture in shot], f"{marked}.mp4", FPS))
+        shots = [[p.copy() for p in moving(seed, 48, size=SIZE)] for seed in (1, 2, 3)]
+        for start_s in (0.0, 4.0, 8.0):
+            row = _clip(scanned, start_s, start_s + 4)
+            [together], [alone] = (MeasureOverlay(others=n).annotate([row]) for n in (8, 0))
+            assert isinstance(together, Overlay)
+            assert (together.mark_share > 0.002) is marked
+            assert isinstance(alone, Overlay)
+            assert alone.mark_share == 0
+
+
 def test_the_size_of_the_video_matters_little(measured: Callable[..., Overlay]) -> None:
     large = measured("mark", size=(540, 960))
-    assert large.mark_share == pytest.approx(measured("mark").mark_share, rel=0.5)
+    assert 0.5 < large.mark_share / measured("mark").mark_share < 2
 
 
 def test_bars_beside_the_picture_are_none(
