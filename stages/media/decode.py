@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.media.container import open_container, raise_if_ours, shown_stream
-from stages.media.errors import Unreadable
+from stages.media.errors import Unreadable, Untimed
 from stages.media.timecode import clock, seconds_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from av.video.reformatter import VideoReformatter
 
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers that carry no presentation times
+_INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # that say where which time is found
 
 
 @dataclass(frozen=True)
@@ -115,22 +116,50 @@ class Video:
                         yield frame
                         after = frame.pts + 1
                 return
-            except _Untimed:
+            except Untimed:
                 continue
 
-    def check_whole(self) -> None:
+    def span(self, entry_pts: int | None, start_pts: int | None, end_pts: int | None) -> Iterator[Frame]:
+        """The frames from a key frame near `entry_pts` (None: from the first) up to `end_pts`, none repaired.
+
+        The key frame is meant to lie before `entry_pts`; whoever needs that looks at its time. `reached`
+        counts the packets from `start_pts` on.
+
+        Raises:
+            Untimed: the file cannot be searched by time, or the times of its frames are not to be trusted.
+            Unreadable: decoding fails.
+        """
+        if self.container.format.name not in _INDEXED:
+            raise Untimed("the container has no index")
+        self._window = start_pts, end_pts
+        entered = False
+        for frame in self._decoded(repair=False) if entry_pts is None else self._from(entry_pts):
+            entered = entered or (bool(frame.raw.key_frame) and not frame.raw.is_corrupt)
+            if end_pts is not None and frame.pts >= end_pts:
+                return
+            if entered or entry_pts is None:  # else it leans on what lies before the key frame
+                yield frame
+
+    @property
+    def reached(self) -> tuple[int, float]:
+        """How many packets of the stream were read, and where the last one of any stream ends, in seconds."""
+        ends = ((ticks, self.container.streams[number].time_base) for number, ticks in self._ends.items())
+        return self._packets, max((seconds_of(t, base) for t, base in ends if base), default=0.0)
+
+    def check_whole(self, reached: tuple[int, float] | None = None) -> None:
         """Ask after the last frame whether the file held what its header says.
+
+        Args:
+            reached: by all readers together, where several shared the video.
 
         Raises:
             Unreadable: more than a tenth is missing; a copy or a recording that broke off.
         """
-        start_s, length_s = (self.container.start_time or 0) / 1e6, (self.container.duration or 0) / 1e6
-        ends = ((ticks, self.container.streams[number].time_base) for number, ticks in self._ends.items())
-        reached_s = max((seconds_of(t, base) for t, base in ends if base), default=0.0) - start_s
-        if self._packets < 0.9 * (self.stream.frames or 0) - 3:
-            raise Unreadable(
-                f"the file is cut short: {self._packets} of {self.stream.frames} frames are there"
-            )
+        packets, end_s = reached or self.reached
+        reached_s = end_s - (self.container.start_time or 0) / 1e6
+        length_s = (self.container.duration or 0) / 1e6
+        if packets < 0.9 * (self.stream.frames or 0) - 3:
+            raise Unreadable(f"the file is cut short: {packets} of {self.stream.frames} frames are there")
         if reached_s < 0.9 * length_s - 1:
             raise Unreadable(f"the file is cut short: it ends at {clock(reached_s)} of {clock(length_s)}")
 
@@ -145,6 +174,7 @@ class Video:
 
     def _open(self) -> None:
         self._fresh = True
+        self._window: tuple[int | None, int | None] = None, None  # pts of the packets that are counted
         self._packets = 0  # of the stream
         self._ends: dict[int, int] = {}  # of each stream: the end of its last packet, in its ticks
         self.container, self._file = open_container(self.uri)
@@ -164,7 +194,7 @@ class Video:
                 frames = self._from(pts - round(margin_s / self.time_base))
                 try:
                     first = next(frames, None)
-                except (_Untimed, Unreadable):
+                except Unreadable:
                     continue
                 if first is not None and _is_entry(first, pts):
                     yield chain((first,), frames)
@@ -178,15 +208,15 @@ class Video:
         """The frames from the last key frame at or before `pts` on."""
         import av
 
-        self._fresh = False
+        self._fresh, self._packets, self._ends = False, 0, {}
         try:
             self.container.seek(pts, stream=self.stream)
         except av.error.FFmpegError as error:
-            raise Unreadable("the file cannot be searched by time") from error
+            raise Untimed("the file cannot be searched by time") from error
         yield from self._decoded(repair=False)
 
     def _decoded(self, repair: bool) -> Iterator[Frame]:
-        """All frames from here on; without `repair`, raises `_Untimed` at the first one that needs it."""
+        """All frames from here on; without `repair`, raises `Untimed` at the first one that needs it."""
         import av
 
         self._fresh = False
@@ -198,7 +228,7 @@ class Video:
                 pts = origin + round(number * step) if counted else raw.pts
                 if pts is None or (last is not None and pts <= last):
                     if not repair:
-                        raise _Untimed
+                        raise Untimed("the times of its frames are missing or run backwards")
                     pts = origin if last is None else last + whole
                 last = pts
                 yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw, self._scalers)
@@ -212,9 +242,12 @@ class Video:
             raise Unreadable(f"decoding failed {done}: {error.strerror}") from error
 
     def _raw(self) -> Iterator["av.VideoFrame"]:
+        first, after = self._window
         for packet in self.container.demux():
             if packet.stream is self.stream:
-                self._packets += 1
+                early = first is not None and packet.pts is not None and packet.pts < first
+                late = after is not None and packet.pts is not None and packet.pts >= after
+                self._packets += not early and not late
                 yield from packet.decode()  # type: ignore[misc]
             if packet.pts is not None:
                 end, number = packet.pts + (packet.duration or 0), packet.stream_index
@@ -229,10 +262,6 @@ def _is_entry(first: Frame, pts: int) -> bool:
     packet); elsewhere the decoder marks what it gives as corrupt.
     """
     return bool(first.raw.key_frame) and not first.raw.is_corrupt and first.pts <= pts
-
-
-class _Untimed(Exception):
-    """A frame carries no usable time."""
 
 
 @contextmanager

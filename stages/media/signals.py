@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from manifests import Artifact
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS = 4096  # frames of one row group: what the writer holds in memory
 THUMB = ("luma", "chroma")
@@ -44,7 +47,23 @@ class SignalsWriter:
 
         A video's thumbs are all of one size; either all its frames have one, or none.
         """
-        self._rows.append((pts, time_s, *values))
+        self._add((pts, time_s, *values), thumb)
+
+    def copy(self, file: Path) -> None:
+        """Add the frames of a file of the same columns, as if they had been appended here one by one."""
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(file) as opened:
+            with_thumbs = set(THUMB) <= set(opened.schema_arrow.names)
+            for group in range(opened.num_row_groups):
+                table = opened.read_row_group(group)
+                rows = zip(*(table.column(f.name).to_numpy().tolist() for f in self._numbers), strict=True)
+                thumbs = zip(*(_cells(table, name) for name in THUMB), strict=True) if with_thumbs else None
+                for row in rows:
+                    self._add(row, next(thumbs) if thumbs else None)
+
+    def _add(self, row: tuple[float, ...], thumb: tuple[np.ndarray, np.ndarray] | None) -> None:
+        self._rows.append(row)
         if thumb is not None:
             self._thumbs.append(thumb)
         if len(self._rows) == ROWS:
@@ -144,18 +163,23 @@ def read_thumbs(signals: Artifact, start: int = 0, end: int | None = None) -> tu
     with signals.local() as path, pq.ParquetFile(path) as file:
         if not set(THUMB) <= set(file.schema_arrow.names):
             raise KeyError("the scan stored no thumbs")
-        shapes = [tuple(map(int, file.schema_arrow.field(name).metadata[b"shape"].split())) for name in THUMB]
         first = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             last = first + rows
             if first < (last if end is None else end) and last > start:
                 table = file.read_row_group(group, list(THUMB))
-                for name, shape, parts in zip(THUMB, shapes, found, strict=True):
-                    column = table.column(name).combine_chunks()
-                    steps = np.frombuffer(column.buffers()[1], np.uint8).reshape(rows, -1)
-                    cells = np.add.accumulate(steps, axis=0, dtype=np.uint8).reshape(rows, *shape)
+                for name, parts in zip(THUMB, found, strict=True):
+                    cells = _cells(table, name)
                     parts.append(cells[max(0, start - first) : None if end is None else end - first])
             first = last
     luma, chroma = (np.concatenate(parts) for parts in found)
     return luma, chroma
+
+
+def _cells(group: "pa.Table", name: str) -> np.ndarray:
+    """The cells of the thumbs of a row group, uint8 [n h w] or [n h w 2]."""
+    shape = map(int, group.schema.field(name).metadata[b"shape"].split())
+    steps = np.frombuffer(group.column(name).combine_chunks().buffers()[1], np.uint8)
+    sums = np.add.accumulate(steps.reshape(group.num_rows, -1), axis=0, dtype=np.uint8)
+    return sums.reshape(group.num_rows, *shape)
