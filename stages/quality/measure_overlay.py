@@ -11,6 +11,7 @@ from stages.media.strip import Still, read_strip
 from stages.quality.overlays import Look, gradients, lines, look, marks, moved_share, replaced
 
 RUN = 3  # stills through which a line of speech stands: 1.5 s of two a second are sure to hold them
+LEAST_PX = 32  # of either side
 STRETCH = 8  # consecutive stills that are taken of a long clip at a time
 BLACK, MARGIN = 24, 0.012  # luma of a bar beside the picture; of the longer side, what is cut off beside one
 
@@ -44,7 +45,7 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
 
     Of a long clip, `most_stills` are looked at, in stretches of eight that lie evenly. So are up to
     `others` stills of the rest of the video: a mark that stands through several shots is told even where
-    this one rests. Rejected: a clip of fewer than three stills.
+    this one rests. Rejected: a clip of fewer than three stills, or of stills less than 32 px high or wide.
     """
 
     from_store = True
@@ -63,7 +64,12 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
                 yield Reject("too short to tell an overlay: fewer than three stills lie in the clip")
                 continue
             elsewhere = pictures(self._elsewhere(row))
-            yield self._of(inside([*stretches, elsewhere] if len(elsewhere) else stretches), len(stretches))
+            shown = inside([*stretches, elsewhere] if len(elsewhere) else stretches)
+            height, width = shown[0].shape[1:]
+            if min(height, width) < LEAST_PX:
+                yield Reject(f"too small to tell an overlay: {width} x {height} px of each still")
+                continue
+            yield self._of(shown, len(stretches))
 
     def _stretches(self, row: Clip) -> list[list[Still]]:
         stills = read_strip(row, row.start_s, row.end_s)
@@ -81,8 +87,8 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
 
     def _of(self, stretches: list[np.ndarray], own: int) -> Overlay:
         """From stills [t h w] of the first `own` stretches, and, if there is one more, of other shots."""
-        slopes = [np.stack([gradients(gray) for gray in stretch]) for stretch in stretches]
-        clip = np.concatenate(slopes[:own])
+        slopes = [gradients(stretch) for stretch in stretches]
+        clip = slopes[0] if own == 1 else np.concatenate(slopes[:own])
         whole = look(clip)
         mark = marks(whole)
         if len(slopes) > own:
@@ -124,10 +130,10 @@ def pictures(stills: Sequence[Still]) -> np.ndarray:
 
 def inside(stretches: list[np.ndarray]) -> list[np.ndarray]:
     """The pictures [t h w] without black bars on their sides, and a little less where there are some."""
-    median = np.median(np.concatenate(stretches), axis=0)
-    height, width = median.shape
+    mean = np.mean([stretch.mean(axis=0) for stretch in stretches], axis=0)
+    height, width = mean.shape
     margin = round(MARGIN * max(height, width))
-    lit_rows, lit_columns = (np.percentile(median, 95, axis=axis) >= BLACK for axis in (1, 0))
+    lit_rows, lit_columns = (np.percentile(mean, 95, axis=axis) >= BLACK for axis in (1, 0))
     top, bottom, left, right = (
         min(int(lit.argmax()), lit.size // 4)
         for lit in (lit_rows, lit_rows[::-1], lit_columns, lit_columns[::-1])

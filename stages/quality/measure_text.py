@@ -149,10 +149,10 @@ def _pairs_of(stills: Sequence[Still]) -> Callable[[int, int], Look]:
         gray = cv2.cvtColor(decoded(stills[k]), cv2.COLOR_BGR2GRAY)
         half = max(gray.shape) > 320
         small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if half else gray
-        return gradients(small)
+        return gradients(small[None])
 
     @cache
     def pair(one: int, other: int) -> Look:
-        return look(np.stack([slopes(one), slopes(other)]))
+        return look(np.concatenate([slopes(one), slopes(other)]))
 
     return lambda one, other: pair(min(one, other), max(one, other))

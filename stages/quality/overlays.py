@@ -51,13 +51,16 @@ class Patch(NamedTuple):
         return self.width > 2.2 * self.height
 
 
-def gradients(gray: np.ndarray) -> np.ndarray:
-    """Slopes of a picture [h w] to the right and down, luma per px, float32 [2 h w]."""
+def gradients(stills: np.ndarray) -> np.ndarray:
+    """Slopes of pictures [t h w] to the right and down, luma per px, float32 [t 2 h w]."""
     import cv2
 
-    soft = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 0.7)
-    across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, scale=1 / 8)
-    return np.stack([across, cv2.Sobel(soft, cv2.CV_32F, 0, 1, scale=1 / 8)])
+    slopes = np.empty((len(stills), 2, *stills.shape[1:]), np.float32)
+    for still, (across, down) in zip(stills, slopes, strict=True):
+        soft = cv2.GaussianBlur(still.astype(np.float32), (0, 0), 0.7)
+        cv2.Sobel(soft, cv2.CV_32F, 1, 0, dst=across, scale=1 / 8)
+        cv2.Sobel(soft, cv2.CV_32F, 0, 1, dst=down, scale=1 / 8)
+    return slopes
 
 
 def look(slopes: np.ndarray) -> Look:
@@ -157,9 +160,13 @@ def _cells(seen: Look) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(mask: np.ndarray) -> np.ndarray:
+    """The share of each cell that a mask covers; a few lines on the right and at the foot are left out."""
     import cv2
 
-    return cv2.resize(mask.astype(np.float32), CELLS, interpolation=cv2.INTER_AREA)
+    height, width = mask.shape
+    high, wide = height // CELLS[1] * CELLS[1], width // CELLS[0] * CELLS[0]
+    whole = mask[: high or height, : wide or width].astype(np.float32)
+    return cv2.resize(whole, CELLS, interpolation=cv2.INTER_AREA)
 
 
 def _cells_of(patch: Patch, shape: tuple[int, ...]) -> np.ndarray:

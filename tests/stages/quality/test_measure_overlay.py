@@ -134,3 +134,12 @@ def test_a_long_clip_is_looked_at_in_stretches_and_a_short_one_rejected(
     assert whole.mark_share > 0.002
     assert isinstance(none, Reject)
     assert "too short" in str(none)
+
+
+def test_a_clip_too_small_to_show_corners_is_rejected(
+    film: Callable[..., Path], scan: Callable[..., Scanned], moving: Draw
+) -> None:
+    for size, rejected in (((16, 160), True), ((48, 64), False)):
+        scanned = scan(film(moving(8, 36, size=size, step=(2, 0)), f"{size}.mp4", 12))
+        [said] = MeasureOverlay().annotate([_clip(scanned)])
+        assert isinstance(said, Reject) is rejected
