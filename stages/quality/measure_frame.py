@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from manifests import Artifact, Row, column
-from pipeline import Annotate
+from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 from stages.quality.repeats import repeated
 
@@ -31,7 +31,7 @@ class Frames(Row):
 
 
 class MeasureFrame(Annotate[Clip, Frames]):
-    """A border is what is black in nine of ten frames, at two facing sides alike; a dark sky is none.
+    """A border is what is black in nine of ten stills, at two facing sides alike; a dark sky is none.
 
     A frame repeats the one before when no pixel of the small frame changed by more than
     `repeat_below` of 255, or all of it by little between frames that changed by much. A stretch is
@@ -46,17 +46,21 @@ class MeasureFrame(Annotate[Clip, Frames]):
 
     repeat_below: float = 6.0
     frozen_s: float = 0.4
-    slide_s: float = 0.8
+    slide_s: float = 0.5
     change_s: float = 1.5
     changed: float = 2.0  # mean luma of 255, over the frames between, that makes it another picture
     border_within: float = 0.02  # of the side; facing borders differ by no more
 
-    def annotate(self, rows: Sequence[Clip]) -> Iterator[Frames]:
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Frames | Reject]:
         for row in rows:
             stored = read_signals(
                 row.signals, (*SIDES, "change_max", "change_mean"), row.start_frame, row.end_frame
             )
-            top, bottom, left, right = (float(np.percentile(stored[side], 10)) for side in SIDES)
+            looked = np.isfinite(stored[SIDES[0]])
+            if not looked.any():
+                yield Reject("too short to measure borders: no still lies in the clip")
+                continue
+            top, bottom, left, right = (float(np.percentile(stored[side][looked], 10)) for side in SIDES)
             shown = self._shown(top, bottom) * self._shown(left, right)
             repeats = repeated(stored["change_max"], stored["change_mean"], self.repeat_below)
             count, frames = int(repeats.sum()), row.end_frame - row.start_frame

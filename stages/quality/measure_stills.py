@@ -26,7 +26,8 @@ class Stills(Row):
 class MeasureStills(Annotate[Clip, Stills]):
     """Medians over the stills of the clip.
 
-    Rejected: a clip so short that no still lies in it, or whose pictures are of fewer pixels than a block.
+    Rejected: a clip so short that no still lies in it, or that the one still in it has no frame
+    after it, or whose pictures are of fewer pixels than two blocks.
     """
 
     from_store = True
@@ -38,6 +39,8 @@ class MeasureStills(Annotate[Clip, Stills]):
             if not seen["colourfulness"].size:
                 yield Reject("too short to measure noise, blocks and colour: no still lies in the clip")
             elif not seen["noise"].size or not seen["blockiness"].size:
-                yield Reject("too small to measure noise and blocks: the picture is under 16 px")
+                yield Reject(
+                    "too small or too short to measure noise and blocks: under 16 px, or a still alone"
+                )
             else:
                 yield Stills(**{name: float(np.median(values)) for name, values in seen.items()})

@@ -39,7 +39,7 @@ class Keeps:
         brightest: share of the picture that is burnt out to white from which on a clip is dropped.
         flickering: distance of frames from the course of light, of it; from 0.06 on a pulsing lamp is seen.
         softest: steepness of edges, 1/px, that a clip must exceed; at 0.33 they are 3 px wide, of 448.
-        noisiest: noise, of 255 levels, from which on a clip is dropped; from 2 on flat walls are alive.
+        noisiest: noise, of 255 levels, from which on a clip is dropped; from 1.8 on flat walls are alive.
         blockiest: steps at borders of blocks, of 255, from which on a clip is dropped; 0.3 shows on faces.
         frozen: share of repeated frames from which on a clip is dropped.
         slides: share of the time that is a slideshow, from which on a clip is dropped.
@@ -54,10 +54,10 @@ class Keeps:
     transition: float = 0.5
     min_s: float = 2.0
     darkest: float = 0.25
-    brightest: float = 0.25
+    brightest: float = 0.2
     flickering: float = 0.06
     softest: float = 0.33
-    noisiest: float = 2.0
+    noisiest: float = 1.8
     blockiest: float = 0.3
     stillest: float = 0.9
     hastiest: float = 2.1
