@@ -7,6 +7,7 @@ from pipeline import Annotate, Reject
 from stages.media.decode import Video as Opened
 from stages.media.decode import open_video
 from stages.media.errors import Unreadable
+from stages.media.orientation import MIRRORED
 from stages.media.timecode import seconds_of
 
 
@@ -24,6 +25,7 @@ class Header(Row):
     rotation_deg: int = column(
         "clockwise turn, of 0, 90, 180, 270, that puts the coded picture upright", unit="deg"
     )
+    mirrored: bool = column("the coded picture is mirrored, left for right, before it is turned")
     fps: float = column("average frame rate by the header", unit="1/s")
     video_duration_s: float | None = column("length by the header, where it says one", unit="s")
     has_audio: bool = column("an audio stream is there")
@@ -65,6 +67,7 @@ def _header(video: Opened) -> Header:
         coded_width_px=video.coded_width_px,
         coded_height_px=video.coded_height_px,
         rotation_deg=-90 * first.turns % 360,
+        mirrored=first.turns >= MIRRORED,
         fps=float(video.fps),
         video_duration_s=duration_s,
         has_audio=bool(container.streams.audio),

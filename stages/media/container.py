@@ -4,6 +4,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+from stages.media.bounds import MOST_PX, check_size
 from stages.media.errors import Unreadable
 from stages.media.uri import local_path, open_uri
 
@@ -34,7 +35,8 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
         else:
             opened = open_uri(uri)
         named = opened or f"file:{path}"
-        return av.open(named, options={"format_whitelist": _CONTAINERS}, metadata_errors="replace"), opened
+        options = {"format_whitelist": _CONTAINERS, "max_pixels": str(MOST_PX)}
+        return av.open(named, options=options, metadata_errors="replace"), opened
     except FileNotFoundError as error:
         raise Unreadable("the file is gone") from error
     except PermissionError as error:
@@ -68,7 +70,7 @@ def shown_stream(container: "av.container.InputContainer") -> "av.VideoStream":
     """The first video stream that is not a cover picture.
 
     Raises:
-        Unreadable: there is none, or no decoder for it.
+        Unreadable: there is none, no decoder for it, or its header is absurd.
     """
     from av.stream import Disposition
 
@@ -83,6 +85,6 @@ def shown_stream(container: "av.container.InputContainer") -> "av.VideoStream":
     first = shown[0]
     if first.codec_context is None:
         raise Unreadable("no decoder for its video codec")
-    if not first.time_base or first.width < 1 or first.height < 1:
-        raise Unreadable("damaged: the video stream has no size or no time base")
+    check_size(first)
+    first.codec_context.options = {"max_pixels": str(MOST_PX)}  # of a picture larger than the header says
     return first

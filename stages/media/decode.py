@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.media.bounds import most_ticks, step_too_long
 from stages.media.container import open_container, raise_if_ours, shown_stream
 from stages.media.errors import Unreadable, Untimed
+from stages.media.orientation import is_mirrored, turns_of, upright
 from stages.media.timecode import clock, seconds_of
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Frame:
 
     pts: int
     duration: int
-    turns: int  # quarter turns counterclockwise that put the picture upright
+    turns: int  # quarter turns counterclockwise that put the picture upright; 4 more: it is mirrored first
     raw: "av.VideoFrame"
     scalers: "dict[object, VideoReformatter]" = field(default_factory=dict, repr=False, compare=False)
 
@@ -42,7 +44,7 @@ class Frame:
             width, height: of the result; 0 keeps the coded size, not corrected for the sample aspect ratio.
             how: swscale's interpolation, where the size changes: "AREA", "BILINEAR", "BICUBIC" …
         """
-        return np.rot90(self.borrowed(layout, width, height, how), self.turns).copy()
+        return upright(self.borrowed(layout, width, height, how), self.turns).copy()
 
     def borrowed(self, layout: str, width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
         """As `pixels`, but not turned upright, and read-only memory of the decoder's: no copy is made."""
@@ -222,6 +224,7 @@ class Video:
         self._fresh = False
         step = 1 / (self.fps * self.time_base)
         whole, origin, last = max(1, round(step)), self.stream.start_time or 0, None
+        most, mirrored = most_ticks(self.time_base), False
         counted = self.container.format.name in _COUNTED
         try:
             for number, raw in enumerate(self._raw()):
@@ -230,8 +233,12 @@ class Video:
                     if not repair:
                         raise Untimed("the times of its frames are missing or run backwards")
                     pts = origin if last is None else last + whole
+                lasts = raw.duration if raw.duration and raw.duration > 0 else whole
+                if lasts > most or (last is not None and pts - last > most):
+                    raise step_too_long(pts if last is None else last, pts + lasts, self.time_base)
+                mirrored = is_mirrored(raw) if last is None else mirrored
                 last = pts
-                yield Frame(pts, raw.duration or whole, round(raw.rotation / 90) % 4, raw, self._scalers)
+                yield Frame(pts, lasts, turns_of(raw.rotation, mirrored), raw, self._scalers)
         except av.error.FFmpegError as error:
             raise_if_ours(error)
             done = (

@@ -9,6 +9,7 @@ import numpy as np
 
 from manifests import ClipmillError
 from stages.media.decode import Frame
+from stages.media.orientation import upright
 
 
 class View:
@@ -28,9 +29,9 @@ class View:
         # Bilinear samples of the full-size picture, not an average: the same pixels give the same scores.
         full, (width, height) = self.full, self._small
         if full.shape[:2] == (height, width):
-            return np.ascontiguousarray(np.rot90(full, self._frame.turns))
+            return np.ascontiguousarray(upright(full, self._frame.turns))
         small = cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(np.rot90(small, self._frame.turns)) if self._frame.turns else small
+        return np.ascontiguousarray(upright(small, self._frame.turns)) if self._frame.turns else small
 
     @cached_property
     def full(self) -> np.ndarray:
@@ -41,6 +42,11 @@ class View:
     def luma(self) -> np.ndarray:
         """uint8 [h w]: luma at the coded size, not turned; memory of the decoder, for this frame only."""
         return self._frame.luma()
+
+    @property
+    def interlaced(self) -> bool:
+        """Whether the frame was coded as two fields, so that its odd lines may be of another time."""
+        return bool(self._frame.raw.interlaced_frame)
 
     @cached_property
     def hsv(self) -> np.ndarray:

@@ -13,11 +13,15 @@ from manifests import Artifact, Row, column
 from pipeline import Needs, Pieced
 from stages.media.decode import Frame, Video, open_video
 from stages.media.errors import Unreadable, Untimed
+from stages.media.orientation import upright
 from stages.media.signals import SignalsWriter
 from stages.scan.meter import Meter, View, meter_named
 from stages.scan.spans import REACHES_S, WHOLE, Cold, Seen, Span, Watch, agree, spans_of
 
-METERS = ("content", "light", "sharpness", "noise", "blocks", "colour", "motion", "repeats", "borders")
+METERS = (
+    "content", "light", "sharpness", "noise", "blocks", "colour", "motion", "repeats", "borders",
+    "interlaced",
+)  # fmt: skip
 
 
 class Listed(Row):
@@ -154,11 +158,11 @@ class ScanVideo(Pieced[Listed, Span, Seen, Scanned]):
         width, height = video.shown_size(0)
         scale = min(1.0, self.still_px / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        full = view.full
+        full = view.full[::2] if view.interlaced else view.full  # one field: the other is of another time
         while full.shape[1] >= 2 * size[0] and full.shape[0] >= 2 * size[1]:  # averages, then bilinear
             full = cv2.resize(full, (full.shape[1] // 2, full.shape[0] // 2), interpolation=cv2.INTER_AREA)
         small = full if full.shape[1::-1] == size else cv2.resize(full, size, interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(np.rot90(small, frame.turns))
+        return np.ascontiguousarray(upright(small, frame.turns))
 
 
 def _scanned(whole: Seen) -> Scanned:
