@@ -50,5 +50,5 @@ def _bands(gray: np.ndarray) -> np.ndarray:
     """Bands of lines at even distances, one after the other."""
     count = gray.shape[0] // APART
     if not count:
-        return gray
+        return gray[:BAND]
     return gray[: count * APART].reshape(count, APART, -1)[:, :BAND].reshape(count * BAND, -1)
