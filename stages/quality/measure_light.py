@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from manifests import Artifact, Row, column
-from pipeline import Annotate
+from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 
 
@@ -34,7 +34,8 @@ class MeasureLight(Annotate[Clip, Light]):
     """Means over the frames of the clip.
 
     Flicker is the median size of what a frame's mean luma differs from the mean of the `course_s` around
-    it, over the clip's mean luma; so neither one flash nor a slow change of light counts.
+    it, over the clip's mean luma; so neither one flash nor a slow change of light counts. What is clipped is
+    asked of the stills. Rejected: a clip so short that none of them fell into it.
     """
 
     version = 2
@@ -42,19 +43,23 @@ class MeasureLight(Annotate[Clip, Light]):
 
     course_s: float = 0.5
 
-    def annotate(self, rows: Sequence[Clip]) -> Iterator[Light]:
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Light | Reject]:
         names = ("light_mean", "light_spread", "clipped_dark", "clipped_bright")
         for row in rows:
             signals = read_signals(row.signals, names, row.start_frame, row.end_frame)
             mean, spread, dark, bright = (signals[name].astype(float) for name in names)
+            looked = np.isfinite(dark)
+            if not looked.any():
+                yield Reject("too short to measure light: no still lies in the clip")
+                continue
             low, high = np.percentile(mean, (5, 95))
             yield Light(
                 light_mean=float(mean.mean()),
                 light_spread=float(spread.mean()),
                 light_reach=float((mean + 2 * spread).mean()),
                 light_swing=float(high - low),
-                dark_share=float(dark.mean()),
-                bright_share=float(bright.mean()),
+                dark_share=float(dark[looked].mean()),
+                bright_share=float(bright[looked].mean()),
                 flicker=self._flicker(mean, len(mean) / row.duration_s),
             )
 

@@ -1,5 +1,6 @@
 """Borders: the even black bars that letterboxing and pillarboxing leave around the picture."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,8 @@ BLACK = 20  # no pixel of a bar is brighter than this luma of 255
 
 
 class Borders:
+    """Of the frames of the strip, NaN between."""
+
     columns = {
         "border_top": "share of the height that is black from the top on, 1 where all is black [0..1]",
         "border_bottom": "share of the height that is black from the bottom on [0..1]",
@@ -18,6 +21,8 @@ class Borders:
     }
 
     def update(self, view: View) -> Sequence[float]:
+        if view.still is None:
+            return (math.nan,) * 4
         rows, columns = view.gray.max(axis=1) > BLACK, view.gray.max(axis=0) > BLACK
         return [_until(rows), _until(rows[::-1]), _until(columns), _until(columns[::-1])]
 
