@@ -1,27 +1,25 @@
-"""Motion: dense flow at low resolution, split into what the camera does and what is left."""
+"""Motion: the flow four times a second, split into the camera and what is left, and each frame's slide."""
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from stages.scan.meter import View
 
-LONG_SIDE = 128  # px of the picture on which flow is computed
-STEP = 4  # px between the points of the flow to which the camera is fitted
-GAP_S = 1 / 16  # at least, between the two frames that are compared
-ROUNDS = 4  # of reweighting: what moves by itself loses its say on the camera
+TICKS_PER_S = 8  # the first frame of each odd tick is compared with that of the tick before
+ROUNDS = (3, 4, 6)  # of the search, from the full picture to a quarter of it
+STRIDES = (8, 6, 4)  # px between patches there
+LEAST = 16  # px of a side; smaller pictures are grown
 
 
 class Motion:
-    """Dense inverse search flow (Kroeger et al. 2016) and a robust similarity fit.
+    """Flow of patches (`stages.scan.flow`), a robust camera (`similarity`), and sums of lines (`slide`).
 
-    The camera is the similarity (shift, zoom, roll) that explains the flow best, by iteratively
-    reweighted least squares with Cauchy weights. Lengths are in longer sides of the picture.
-    Frames closer than `GAP_S` to the last one looked at are passed over (NaN), and so is the
-    first; the first value after a cut compares two shots and says nothing.
+    Lengths are in longer sides of the picture, of which 128 px are looked at. The frames compared are an
+    eighth of a second apart, so that slow motion shows; the search begins where the slides of the frames
+    between have led, so that fast motion does not escape it. Other frames have no flow (NaN). The first look
+    after a cut compares two shots and says nothing: `motion_gap` says how far back a look reaches.
     """
 
     columns = {
@@ -31,65 +29,87 @@ class Motion:
         "zoom": "growth of the picture, from the fit [1/s]",
         "roll": "clockwise turn of the picture, from the fit [deg/s]",
         "object_motion": "mean length of the flow that the camera does not explain [longer sides/s]",
+        "camera_agreed": "share of the patches with texture that go with the camera [0..1]",
+        "motion_gap": "time between the two frames that are compared [s]",
+        "slide_right": "way of the view since the frame before, to the right [longer sides]",
+        "slide_up": "way of the view since the frame before, upwards [longer sides]",
     }
 
     def __init__(self) -> None:
-        self._before: np.ndarray | None = None
-        self._since_s = 0.0
-
-    @cached_property
-    def _flow(self) -> Any:
-        import cv2
-
-        flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        flow.setFinestScale(1)
-        return flow
+        self._lines: tuple[np.ndarray, np.ndarray] | None = None  # sums of the frame before
+        self._spare: tuple[np.ndarray, np.ndarray] | None = None
+        self._held: list[np.ndarray] = []  # the first frame of the last tick, large to small
+        self._tick = 0
+        self._held_s = 0.0
+        self._way = np.zeros(2)  # from the frame held, in px right and down
 
     def update(self, view: View) -> Sequence[float]:
-        import cv2
+        gray = _gray(view)
+        long = max(gray.shape)
+        across, down, box = self._step(gray)
+        flow: Sequence[float] = (math.nan,) * 8
+        tick = math.floor(view.time_s * TICKS_PER_S + 1e-6)
+        if tick != self._tick or not self._held:
+            now = _smaller(gray)
+            if self._held and (tick % 2 or tick - self._tick > 1):
+                flow = self._look(now, view.time_s - self._held_s, box)
+            self._held, self._tick, self._held_s = now, tick, view.time_s
+            self._way[:] = 0
+        return (*flow, -across / long, down / long)
 
-        self._since_s += view.since_s
-        if self._before is not None and self._since_s < GAP_S * 0.99:
-            return (math.nan,) * 6
-        height, width = view.gray.shape
-        scale = LONG_SIDE / max(height, width)
-        size = (max(16, round(width * scale)), max(16, round(height * scale)))
-        now = cv2.resize(view.gray, size, interpolation=cv2.INTER_AREA)
-        before, self._before = self._before, now
-        since_s, self._since_s = self._since_s, 0.0
+    def _step(self, gray: np.ndarray) -> tuple[float, float, tuple[int, int, int, int]]:
+        """How far the picture slid since the frame before, in px right and down, and its box without bars."""
+        from stages.scan.slide import BANDS, profiles, slide
+
+        height, width = gray.shape
+        lines = self._spare or (np.empty((BANDS, width), np.int32), np.empty((BANDS, height), np.int32))
+        box = profiles(gray, *lines)
+        before, self._lines = self._lines, lines
+        self._spare = before
         if before is None:
-            return (math.nan,) * 6
-        field = self._flow.calc(before, now, None)[STEP // 2 :: STEP, STEP // 2 :: STEP].astype(np.float64)
-        flow = field[..., 0] + 1j * field[..., 1]
-        shift, turn, left = fit_similarity(flow, complex(*size) / 2)
-        per_s = 1 / (LONG_SIDE * since_s)
+            return math.nan, math.nan, box
+        across = slide(before[0], lines[0], box[0], box[2])
+        down = slide(before[1], lines[1], box[1], box[3])
+        self._way += (0.0 if math.isnan(across) else across, 0.0 if math.isnan(down) else down)
+        return across, down, box
+
+    def _look(self, now: list[np.ndarray], gap_s: float, box: tuple[int, int, int, int]) -> Sequence[float]:
+        from stages.scan.flow import flow_of
+        from stages.scan.similarity import fit_similarity
+
+        height, width = now[0].shape
+        flow = flow_of(self._held, now, self._way, STRIDES, ROUNDS)
+        right, down, growth, turn, length, alone, agreed = fit_similarity(flow, width, height, box)
+        per_s = 1 / (max(now[0].shape) * gap_s)
         return (
-            float(np.abs(flow).mean()) * per_s,
-            -shift.real * per_s,
-            shift.imag * per_s,
-            turn.real / since_s,
-            math.degrees(turn.imag) / since_s,
-            left * per_s,
+            length * per_s,
+            -right * per_s,
+            down * per_s,
+            math.log(math.hypot(1 + growth, turn)) / gap_s,
+            math.degrees(math.atan2(turn, 1 + growth)) / gap_s,
+            alone * per_s,
+            agreed,
+            gap_s,
         )
 
 
-def fit_similarity(flow: np.ndarray, centre: complex) -> tuple[complex, complex, float]:
-    """Fit flow = shift + turn (point - centre), with points and flow as complex numbers x + i y, in px.
+def _gray(view: View) -> np.ndarray:
+    """Luma of half the small frame, uint8 [h w], 128 px on the longer side or fewer."""
+    import cv2
 
-    Returns shift, turn (the real part is growth, the imaginary part a clockwise turn in radians),
-    and the mean length of the flow that the fit leaves.
-    """
-    rows, columns = flow.shape
-    down, across = np.mgrid[:rows, :columns] * STEP + STEP // 2
-    points, moved = (across + 1j * down - centre).ravel(), flow.ravel()
-    weights = np.ones(points.size)
-    for _ in range(ROUNDS):
-        total = weights.sum()
-        here, there = weights @ points / total, weights @ moved / total
-        spokes, swings = points - here, moved - there
-        pull = weights * spokes.conj()
-        turn = (pull @ swings) / ((pull @ spokes).real + 1e-9)
-        left = np.abs(swings - turn * spokes)
-        scale = 2.0 * np.partition(left, left.size // 2)[left.size // 2] + 0.02
-        weights = 1 / (1 + (left / scale) ** 2)
-    return complex(there - turn * here), complex(turn), float(left.mean())
+    gray: np.ndarray = cv2.cvtColor(view.half, cv2.COLOR_BGR2GRAY)
+    if min(gray.shape) >= LEAST:
+        return gray
+    return cv2.resize(gray, (max(LEAST, gray.shape[1]), max(LEAST, gray.shape[0])))
+
+
+def _smaller(gray: np.ndarray) -> list[np.ndarray]:
+    """The picture, half of it and a quarter, as far as a few patches fit in; float32."""
+    import cv2
+
+    pictures = [gray.astype(np.float32)]
+    while len(pictures) < len(STRIDES) and min(pictures[-1].shape) >= 2 * LEAST:
+        height, width = pictures[-1].shape
+        size = (width // 2, height // 2)
+        pictures.append(cv2.resize(pictures[-1], size, interpolation=cv2.INTER_AREA))
+    return pictures

@@ -15,7 +15,7 @@ from pipeline import Reject
 from stages.quality import measure_frame, measure_light, measure_motion, measure_sharpness
 from stages.quality.measure_frame import Frames, MeasureFrame
 from stages.quality.measure_light import MeasureLight
-from stages.quality.measure_motion import MeasureMotion, Motion
+from stages.quality.measure_motion import MeasureMotion
 from stages.quality.measure_sharpness import MeasureSharpness
 from stages.scan.scan_video import Scanned
 
@@ -36,11 +36,6 @@ def _frame(signals: Artifact, end: int, fps: float = 25.0, start: int = 0) -> Fr
     )
     [said] = MeasureFrame().annotate([clip])
     return said
-
-
-def _flow(count: int, **columns: Any) -> dict[str, np.ndarray]:
-    names = ("motion", "pan", "tilt", "zoom", "roll", "object_motion")
-    return {name: np.broadcast_to(np.asarray(columns.get(name, 0.0), float), count) for name in names}
 
 
 def test_a_clip_is_measured_on_its_own_frames_only(stored: Stored) -> None:
@@ -68,42 +63,6 @@ def test_sharpness_is_that_of_the_stills(stored: Stored) -> None:
     assert whole.sharpness_median == pytest.approx(0.5)
     assert isinstance(none, Reject)
     assert "too short" in str(none)
-
-
-def test_the_look_across_a_cut_does_not_count(stored: Stored) -> None:
-    flow = np.array([math.nan, 0.1, 0.1, 9.0, 0.2, 0.2])
-    signals = stored(np.arange(6) / 16, **_flow(6, motion=flow, pan=flow))
-    assert _motion(signals, 3).motion_mean == pytest.approx(0.2)
-    assert _motion(signals, 0, 3).motion_mean == pytest.approx(0.1)
-    assert isinstance(_motion(signals, 3, 4), Reject)
-
-
-@pytest.mark.parametrize(
-    ("camera", "label"),
-    [
-        ({"pan": 0.1, "tilt": -0.04}, "pan right"),
-        ({"pan": -0.1}, "pan left"),
-        ({"tilt": 0.1}, "tilt up"),
-        ({"tilt": -0.1, "roll": 3}, "tilt down"),
-        ({"zoom": 0.1, "pan": 0.03}, "zoom in"),
-        ({"zoom": -0.1}, "zoom out"),
-        ({"roll": 8}, "roll left"),
-        ({"roll": -8}, "roll right"),
-        ({"pan": 0.01, "tilt": 0.01, "zoom": 0.02}, "static"),
-        ({"pan": [0.1, -0.1] * 10}, "shake"),
-        ({"pan": [0.35, 0.25] * 10}, "pan right"),
-    ],
-)
-def test_the_camera_has_a_label(stored: Stored, camera: dict[str, Any], label: str) -> None:
-    said = _motion(stored(np.arange(20) / 16, **_flow(20, motion=0.1, **camera)))
-    assert isinstance(said, Motion)
-    assert said.camera == label
-
-
-def test_still_time_is_shared_out(stored: Stored) -> None:
-    flow = np.array([math.nan] + [0.1] * 10 + [0.0] * 30)
-    said = _motion(stored(np.arange(41) / 16, **_flow(41, motion=flow)))
-    assert said.still_share == pytest.approx(30 / 39)
 
 
 def test_frozen_stretches_are_told_from_doubled_frames(stored: Stored) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from stages.scan.meter import View, meter_named, small_size
-from stages.scan.meters.motion import fit_similarity
 
 Draw = Callable[..., Iterator[np.ndarray]]
 
@@ -83,51 +82,6 @@ def test_repeats_are_told_from_change(moving: Draw) -> None:
     said = _measure("repeats", [one, one, two, two])
     assert said["change_max"][1] == said["change_max"][3] == 0
     assert said["change_max"][2] > 6
-
-
-@pytest.mark.parametrize(
-    ("how", "column", "per_s"),
-    [
-        ({"step": (2.0, 0.0)}, "pan", 2 * 16 / 160),
-        ({"step": (-1.0, 0.0)}, "pan", -16 / 160),
-        ({"step": (0.0, -2.0)}, "tilt", 2 * 16 / 160),
-        ({"zoom": 1.02}, "zoom", 16 * 0.02),
-    ],
-)
-def test_motion_names_the_camera(moving: Draw, how: dict[str, Any], column: str, per_s: float) -> None:
-    said = _measure("motion", moving(3, 12, **how), fps=16)
-    assert np.isnan(said["motion"][0])
-    camera = {name: float(np.median(said[name][1:])) for name in ("pan", "tilt", "zoom")}
-    assert camera.pop(column) == pytest.approx(per_s, rel=0.12)
-    assert all(abs(rest) < 0.02 for rest in camera.values())
-    assert np.median(said["object_motion"][1:]) < 0.03
-
-
-def test_motion_does_not_depend_on_the_frame_rate(moving: Draw) -> None:
-    slow = _measure("motion", moving(3, 12, step=(2, 0)), fps=12)
-    fast = _measure("motion", moving(3, 48, step=(0.5, 0)), fps=48)
-    assert np.isnan(fast["motion"]).sum() > 30  # looks are 1 / 16 s apart
-    assert np.nanmedian(fast["pan"]) == pytest.approx(np.nanmedian(slow["pan"]), rel=0.1)
-
-
-def test_a_roll_turns_the_picture_clockwise(moving: Draw) -> None:
-    world = next(moving(3, 1, size=(160, 160)))
-    turns = [cv2.getRotationMatrix2D((79.5, 79.5), -k * 0.5, 1.0) for k in range(10)]
-    said = _measure(
-        "motion",
-        [cv2.warpAffine(world, turn, (160, 160), borderMode=cv2.BORDER_REFLECT) for turn in turns],
-        16,
-    )
-    assert np.median(said["roll"][1:]) == pytest.approx(8, rel=0.15)
-
-
-def test_what_moves_by_itself_does_not_move_the_camera() -> None:
-    flow = np.full((18, 32), 3 + 1j)
-    flow[4:12, 5:16] = -6 + 2j  # 15 % of the picture goes another way
-    shift, turn, left = fit_similarity(flow, complex(64, 36))
-    assert shift == pytest.approx(3 + 1j, abs=0.05)
-    assert abs(turn) < 0.002
-    assert left == pytest.approx(abs(-9 + 1j) * 88 / 576, rel=0.05)
 
 
 def test_blur_lowers_sharpness_and_contrast_does_not(moving: Draw) -> None:
