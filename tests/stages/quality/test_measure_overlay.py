@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from pipeline import Reject
+from stages.footage.draw import draw
+from stages.footage.truth import read_truth
 from stages.footage.words import letters, mark
 from stages.quality.measure_overlay import Clip, MeasureOverlay, Overlay
 from stages.scan.scan_video import Scanned
@@ -143,3 +145,16 @@ def test_a_clip_too_small_to_show_corners_is_rejected(
         scanned = scan(film(moving(8, 36, size=size, step=(2, 0)), f"{size}.mp4", 12))
         [said] = MeasureOverlay().annotate([_clip(scanned)])
         assert isinstance(said, Reject) is rejected
+
+
+@pytest.mark.slow
+def test_the_lines_and_the_mark_of_the_demo_are_found(tmp_path: Path, scan: Callable[..., Scanned]) -> None:
+    [path] = draw(tmp_path / "demo", films=["words"], processes=1)
+    truth = read_truth(tmp_path / "demo")[path.name]
+    scanned = scan(path, meters=())
+    spans = [(shot.start / 25, shot.end / 25) for shot in truth.shots]
+    lined, marked = MeasureOverlay().annotate([_clip(scanned, *span) for span in spans])
+    assert isinstance(lined, Overlay)
+    assert isinstance(marked, Overlay)
+    assert lined.line_share > 0.005
+    assert marked.mark_share > 0.005
