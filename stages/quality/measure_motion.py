@@ -19,8 +19,8 @@ LABELS = {
     "roll": ("roll right", "roll left"),
 }
 # The slides see what is before the camera as well, the looks do not: a camera that shakes or leaps must show
-# in both. The speeds of the looks over the length, in 1/s, are 10 to 17 for a shake of 3 … 8 Hz, and never below
-# 0.64 for a leap of a fifth of a second, of which a look sees at least 8 % in its eighth.
+# in both. The speeds of the looks over the length, in 1/s, are 10 to 17 for a shake of 3 … 8 Hz, and never
+# below 0.64 for a leap of a fifth of a second, of which a look sees at least 8 % in its eighth.
 SWING, LEAP = 6.0, 0.64
 
 

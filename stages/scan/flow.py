@@ -14,6 +14,8 @@ from numba import njit
 SIDE = 8  # px of a patch
 MARGIN = 2  # px at the edge of the picture, where no patch begins
 AREA = np.float32(SIDE * SIDE)
+NEAR_PX = np.float32(0.1)  # beginnings that lie nearer are one
+ENOUGH_PX = np.float32(0.015)  # a step after which no other is made
 
 
 def flow_of(before, now, way, strides, rounds):
@@ -50,13 +52,14 @@ def patch_flow(before, now, shift_u, shift_v, stride, rounds, coarser, shape):
             x, y = place(i, across, width), place(j, down, height)
             state = texture(before, x, y, tile)
             u, v = shift_u, shift_v
-            begin = differ(now, x, y, u, v, tile)
+            begin = differ(now, x, y, u, v, tile, state)
             if shape[0] > 0:
                 k = nearest(y, height, shape[1]) * shape[0] + nearest(x, width, shape[0])
                 first, second = coarser[k, 2] * np.float32(2), coarser[k, 3] * np.float32(2)
-                other = differ(now, x, y, first, second, tile)
-                if other[0] >= 0 and (begin[0] < 0 or other[0] <= begin[0]):
-                    u, v, begin = first, second, other
+                if abs(first - u) + abs(second - v) > NEAR_PX:
+                    other = differ(now, x, y, first, second, tile, state)
+                    if other[0] >= 0 and (begin[0] < 0 or other[0] <= begin[0]):
+                        u, v, begin = first, second, other
             u, v, error = descend(now, x, y, u, v, begin, tile, state, rounds)
             row = found[j * across + i]
             row[0], row[1] = x + (SIDE - 1) / 2, y + (SIDE - 1) / 2
@@ -91,7 +94,7 @@ def nearest(begin, length, count):
 
 @njit(cache=True, nogil=True)
 def texture(before, x, y, tile):
-    """Structure tensor (xx, xy, yy) and mean gradient of a patch, per px; `tile` gets it and its gradients."""
+    """Structure tensor (xx, xy, yy) and mean gradient of a patch, per px; `tile` gets it and gradients."""
     sx = sy = sxx = sxy = syy = np.float32(0)
     half = np.float32(0.5)
     for r in range(SIDE):
@@ -109,7 +112,7 @@ def texture(before, x, y, tile):
 
 
 @njit(cache=True, nogil=True)
-def differ(now, x, y, u, v, tile):
+def differ(now, x, y, u, v, tile, state):
     """How the patch, moved by (u, v), differs, apart from its mean: squared, and times each gradient, per px.
 
     (-1, 0, 0) outside the picture.
@@ -122,7 +125,7 @@ def differ(now, x, y, u, v, tile):
     w11 = p * q
     w01, w10 = p - w11, q - w11
     w00 = np.float32(1) - p - w10
-    total = along = upright = squares = sx = sy = np.float32(0)
+    total = along = upright = squares = np.float32(0)
     for r in range(SIDE):
         for c in range(SIDE):
             d = (
@@ -136,11 +139,9 @@ def differ(now, x, y, u, v, tile):
             squares += d * d
             along += d * tile[1, r, c]
             upright += d * tile[2, r, c]
-            sx += tile[1, r, c]
-            sy += tile[2, r, c]
     mean = total / AREA
     error = max(np.float32(0), squares / AREA - mean * mean)
-    return error, along / AREA - mean * sx / AREA, upright / AREA - mean * sy / AREA
+    return error, along / AREA - mean * state[3], upright / AREA - mean * state[4]
 
 
 @njit(cache=True, nogil=True)
@@ -158,11 +159,11 @@ def descend(now, x, y, u, v, begin, tile, state, rounds):
         du, dv = (yy * along - xy * upright) / det, (xx * upright - xy * along) / det
         if abs(u - du - from_u) > SIDE / 2 or abs(v - dv - from_v) > SIDE / 2:
             break
-        reached = differ(now, x, y, u - du, v - dv, tile)
+        reached = differ(now, x, y, u - du, v - dv, tile, state)
         if reached[0] < 0 or reached[0] > error:
             break
         u, v = u - du, v - dv
         error, along, upright = reached
-        if du * du + dv * dv < np.float32(1e-4):
+        if du * du + dv * dv < ENOUGH_PX**2:
             break
     return u, v, error

@@ -16,6 +16,24 @@ POOR = 0.75  # share of its contrast by which a strip may differ from itself bef
 
 
 @njit(cache=True, nogil=True)
+def slides(gray, lines, before):
+    """How far the picture slid to the right and down since the frame before, in px, and its box without bars.
+
+    Args:
+        gray: uint8 [h w].
+        lines: int32 [BANDS w + h], written: the sums of columns and of rows.
+        before: the same of the frame before; none, [0 w + h], at the first: its slides are NaN.
+    """
+    width = gray.shape[1]
+    box = profiles(gray, lines[:, :width], lines[:, width:])
+    if not before.shape[0]:
+        return np.nan, np.nan, box
+    across = slide(before[:, :width], lines[:, :width], box[0], box[2])
+    down = slide(before[:, width:], lines[:, width:], box[1], box[3])
+    return across, down, box
+
+
+@njit(cache=True, nogil=True)
 def profiles(gray, across, down):
     """Write the sums of lines of each strip, and give the box without black bars: left, top, right, foot.
 

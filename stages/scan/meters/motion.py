@@ -9,7 +9,7 @@ from stages.scan.meter import View
 
 TICKS_PER_S = 8  # the first frame of each odd tick is compared with that of the tick before
 ROUNDS = (3, 4, 6)  # of the search, from the full picture to a quarter of it
-STRIDES = (8, 6, 4)  # px between patches there
+STRIDES = (10, 6, 4)  # px between patches there
 LEAST = 16  # px of a side; smaller pictures are grown
 
 
@@ -36,8 +36,10 @@ class Motion:
     }
 
     def __init__(self) -> None:
-        self._lines: tuple[np.ndarray, np.ndarray] | None = None  # sums of the frame before
-        self._spare: tuple[np.ndarray, np.ndarray] | None = None
+        self._lines: tuple[np.ndarray | None, np.ndarray | None] = (
+            None,
+            None,
+        )  # to write to; of the frame before
         self._held: list[np.ndarray] = []  # the first frame of the last tick, large to small
         self._tick = 0
         self._held_s = 0.0
@@ -59,18 +61,17 @@ class Motion:
 
     def _step(self, gray: np.ndarray) -> tuple[float, float, tuple[int, int, int, int]]:
         """How far the picture slid since the frame before, in px right and down, and its box without bars."""
-        from stages.scan.slide import BANDS, profiles, slide
+        from stages.scan.slide import BANDS, slides
 
-        height, width = gray.shape
-        lines = self._spare or (np.empty((BANDS, width), np.int32), np.empty((BANDS, height), np.int32))
-        box = profiles(gray, *lines)
-        before, self._lines = self._lines, lines
-        self._spare = before
-        if before is None:
-            return math.nan, math.nan, box
-        across = slide(before[0], lines[0], box[0], box[2])
-        down = slide(before[1], lines[1], box[1], box[3])
-        self._way += (0.0 if math.isnan(across) else across, 0.0 if math.isnan(down) else down)
+        lines, before = self._lines
+        if lines is None:
+            lines = np.zeros((BANDS, sum(gray.shape)), np.int32)
+        across, down, box = slides(gray, lines, before if before is not None else lines[:0])
+        self._lines = before, lines
+        if across == across:  # is known
+            self._way[0] += across
+        if down == down:
+            self._way[1] += down
         return across, down, box
 
     def _look(self, now: list[np.ndarray], gap_s: float, box: tuple[int, int, int, int]) -> Sequence[float]:

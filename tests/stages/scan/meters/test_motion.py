@@ -111,7 +111,7 @@ def test_what_moves_before_the_camera_does_not_move_it(moving: Draw, camera: tup
     per_s = 24 / 256
     np.testing.assert_allclose(said["pan"][np.isfinite(said["pan"])], camera[0] * per_s, atol=0.01)
     way = math.hypot(camera[0] + 2.0, 0.5) * per_s * cover.mean()
-    assert np.nanmedian(said["object_motion"]) == pytest.approx(way, rel=0.25)
+    assert 0.65 * way < np.nanmedian(said["object_motion"]) < 1.05 * way  # patches on its rim see neither
 
 
 def test_black_bars_do_not_hold_the_camera(moving: Draw) -> None:
