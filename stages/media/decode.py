@@ -69,12 +69,20 @@ class Frame:
         plane = self.raw.planes[0]
         return np.ndarray((plane.height, plane.width), np.uint8, plane, strides=(plane.line_size, 1))
 
+    def vectors(self) -> np.ndarray | None:
+        """The codec's motion vectors, FFmpeg's AVMotionVector as a structured array; None where it has none.
+
+        The video must have been opened with `vectors`.
+        """
+        found = self.raw.side_data.get("MOTION_VECTORS")
+        return None if found is None else found.to_ndarray()  # type: ignore[attr-defined]
+
 
 class Video:
     """An open video: what its header says, and its frames. Made by `open_video`."""
 
-    def __init__(self, uri: str, threads: int) -> None:
-        self.uri, self.threads = uri, threads
+    def __init__(self, uri: str, threads: int, vectors: bool = False) -> None:
+        self.uri, self.threads, self._vectors = uri, threads, vectors
         self._scalers: dict[object, VideoReformatter] = {}
         self._open()
         self.time_base = Fraction(self.stream.time_base)
@@ -188,6 +196,8 @@ class Video:
         context = self.stream.codec_context
         context.thread_type = "FRAME" if self.threads > 1 else "NONE"
         context.thread_count = self.threads
+        if self._vectors:
+            context.options = {"flags2": "+export_mvs"}
 
     def _ways_to(self, pts: int | None) -> Iterator[Iterator[Frame]]:
         """Runs of frames that hold the one at `pts`: from the key frame before it, or from the start."""
@@ -272,16 +282,17 @@ def _is_entry(first: Frame, pts: int) -> bool:
 
 
 @contextmanager
-def open_video(uri: str, threads: int = 1) -> Iterator[Video]:
+def open_video(uri: str, threads: int = 1, *, vectors: bool = False) -> Iterator[Video]:
     """Open the first video stream of a path or URL that is not a cover picture.
 
     Args:
         threads: of the decoder; the frames are the same for any number.
+        vectors: keep the codec's motion vectors with each frame.
 
     Raises:
         Unreadable: the file is gone, empty, not a video, or has no video stream.
     """
-    video = Video(uri, threads)
+    video = Video(uri, threads, vectors)
     try:
         yield video
     finally:

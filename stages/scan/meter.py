@@ -44,6 +44,11 @@ class View:
         return self._frame.luma()
 
     @property
+    def coded(self) -> Frame:
+        """The frame as it came from the decoder: its type, its vectors, its turns."""
+        return self._frame
+
+    @property
     def interlaced(self) -> bool:
         """Whether the frame was coded as two fields, so that its odd lines may be of another time."""
         return bool(self._frame.raw.interlaced_frame)

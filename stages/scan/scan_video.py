@@ -91,7 +91,8 @@ class ScanVideo(Pieced[Listed, Span, Seen, Scanned]):
 
     def _see(self, uri: str, span: Span, reach_s: float) -> Seen:
         meters = [meter_named(name) for name in self.meters]
-        with ExitStack() as drafts, open_video(uri, self.threads) as video:
+        vectors = any(getattr(meter, "reads_vectors", False) for meter in meters)
+        with ExitStack() as drafts, open_video(uri, self.threads, vectors=vectors) as video:
             table, stills = _drafts(drafts)
             watch = Watch(video, span, self.stills_per_s)
             with SignalsWriter(table, _meanings(meters)) as writer, stills.open("wb") as strip:

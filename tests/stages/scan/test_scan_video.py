@@ -110,7 +110,7 @@ def test_every_meter_in_the_folder_runs_and_means_something(
     import stages.scan.meters as folder
 
     names = {p.stem for p in Path(next(iter(folder.__path__))).glob("*.py")} - {"__init__"}
-    assert names == set(METERS)
+    assert names - {"vectors"} == set(METERS)  # that one is for those who ask for it
     import pyarrow.parquet as pq
 
     with scan(film(moving(1, 30, step=(1, 0)))).signals.local() as path:
