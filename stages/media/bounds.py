@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 MOST_PX = 1 << 26  # of one picture: 8192 x 8192, which is twice the 8K of cinema
 WIDEST_PIXEL = 16  # a pixel's width over its height, or the other way round; anamorphic lenses make it 2
 LONGEST_STEP_S = 3600  # from one frame to the next
+LONGEST_S = 400 * 3600  # of a film, by its header; a longer one may be there, but is not believed beforehand
 
 
 def check_size(stream: "av.VideoStream") -> None:

@@ -1,6 +1,7 @@
 """Opening containers: what is no video is told in words that a user understands."""
 
 import errno
+import mmap
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
     "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
 )
+
+_SOME_BYTES = 1 << 26
 
 
 def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
@@ -50,9 +53,26 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
 
 
 def raise_if_ours(error: Exception) -> None:
-    """Raise what this machine lacks; all else that FFmpeg says is about the file."""
-    if getattr(error, "errno", 0) in (errno.ENOMEM, errno.EMFILE, errno.ENFILE):
+    """Raise what this machine lacks; all else that FFmpeg says is about the file.
+
+    A damaged length reads as a want of memory, too: it is one where some more memory is not to be had either.
+
+    Raises:
+        Unreadable: a part of the file claims an absurd length.
+    """
+    number = getattr(error, "errno", 0)
+    if number in (errno.EMFILE, errno.ENFILE) or (number == errno.ENOMEM and not _has_memory()):
         raise error
+    if number == errno.ENOMEM:
+        raise Unreadable("damaged: a part of the file claims to be larger than all memory") from error
+
+
+def _has_memory() -> bool:
+    try:
+        mmap.mmap(-1, _SOME_BYTES).close()
+    except OSError:
+        return False
+    return True
 
 
 def _why_not(head: bytes) -> str:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import floor
 
 from manifests import Artifact, Row, column
+from stages.media.bounds import LONGEST_S
 from stages.media.decode import Frame, Video
 from stages.media.errors import Unreadable, Untimed
 from stages.media.timecode import seconds_of, ticks_of
@@ -63,7 +64,8 @@ class Seen(Row):
 def spans_of(video: Video, span_s: float) -> list[Span]:
     """The spans of a video, of `span_s` each, but for the last one: half of it to one and a half.
 
-    A video without a length in its header is one span, and so is one whose times are not to be trusted.
+    A video without a length in its header, or with an absurd one, is one span, and so is one whose times
+    are not to be trusted.
 
     Raises:
         Unreadable: the first frame does not decode.
@@ -71,7 +73,7 @@ def spans_of(video: Video, span_s: float) -> list[Span]:
     ticks = video.stream.duration
     length_s = seconds_of(ticks, video.time_base) if ticks else (video.container.duration or 0) / 1e6
     count = round(length_s / span_s) if span_s > 0 else 1
-    if count < 2:
+    if count < 2 or length_s > LONGEST_S:
         return [WHOLE]
     try:
         first = next(video.span(None, None, None), None)

@@ -93,6 +93,13 @@ def write_odd(
             container.mux(stream.encode(None))
 
 
+def turned(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """The mp4 of one stream with another display matrix: pixel (x, y) is shown at (ax + cy, bx + dy)."""
+    words = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
+    at = mp4.index(b"tkhd") + 44
+    return mp4[:at] + b"".join(word.to_bytes(4, "big", signed=True) for word in words) + mp4[at + 36 :]
+
+
 # Each makes its stream at once, and its packets when all streams are there.
 def _silence(container: Any, length_s: float) -> Iterator[Any]:
     import av

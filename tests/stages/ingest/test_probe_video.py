@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from odd_films import turned
 
 from pipeline import Reject
 from stages.ingest.probe_video import Header, ProbeVideo, Video
@@ -45,6 +46,24 @@ def test_sizes_are_as_shown(
     assert (header.width_px, header.height_px) == shown
     assert (header.coded_width_px, header.coded_height_px) == coded
     assert header.rotation_deg == turn
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turn", "mirrored"),
+    [
+        ((1, 0, 0, 1), 0, False),
+        ((-1, 0, 0, 1), 0, True),
+        ((1, 0, 0, -1), 180, True),
+        ((0, 1, -1, 0), 90, False),
+    ],
+)
+def test_mirrors_are_told_from_half_turns(
+    film: Callable[..., Path], moving: Draw, matrix: tuple[int, int, int, int], turn: int, mirrored: bool
+) -> None:
+    path = film(moving(1, 3))
+    path.write_bytes(turned(path.read_bytes(), *matrix))
+    header = _probe(path)
+    assert (header.rotation_deg, header.mirrored) == (turn, mirrored)
 
 
 def test_a_bad_row_does_not_harm_the_next(tmp_path: Path, film: Callable[..., Path], moving: Draw) -> None:

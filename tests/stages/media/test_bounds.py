@@ -1,5 +1,6 @@
 """Headers and times beyond all bounds are refused in words, before they cost memory."""
 
+import errno
 import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -12,6 +13,7 @@ import pytest
 from odd_films import write_odd
 
 from stages.media.bounds import MOST_PX, check_size, most_ticks, step_too_long
+from stages.media.container import raise_if_ours
 from stages.media.decode import frames
 from stages.media.errors import Unreadable
 
@@ -58,3 +60,22 @@ def test_a_picture_larger_than_its_header_says_costs_no_memory(tmp_path: Path, m
     assert side * side > MOST_PX
     with pytest.raises(Unreadable, match=r"decoding failed after 0:00\.0: Invalid argument"):
         list(frames(str(path)))
+
+
+def test_a_length_beyond_all_memory_is_damage(tmp_path: Path, moving: Draw) -> None:
+    """FFmpeg says that it cannot allocate memory."""
+    path = tmp_path / "film.ivf"
+    write_odd(path, moving(1, 5), "libvpx")
+    data = bytearray(path.read_bytes())
+    second = 32 + 12 + int.from_bytes(data[32:36], "little")  # the header, and the first frame with its own
+    data[second : second + 4] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(data)
+    with pytest.raises(Unreadable, match="claims to be larger than all memory"):
+        list(frames(str(path)))
+
+
+def test_a_want_of_memory_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = OSError(errno.ENOMEM, "Cannot allocate memory")
+    monkeypatch.setattr("stages.media.container._SOME_BYTES", 1 << 62)
+    with pytest.raises(OSError, match="Cannot allocate"):
+        raise_if_ours(refused)

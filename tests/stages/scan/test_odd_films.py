@@ -9,7 +9,7 @@ import av
 import cv2
 import numpy as np
 import pytest
-from odd_films import HELD, write_odd
+from odd_films import HELD, turned, write_odd
 
 from manifests import Artifact
 from stages.media.decode import frames
@@ -101,7 +101,7 @@ def test_every_layout_of_pixels_is_seen_as_it_is(
         if layout == "monob":  # dithered
             still, picture = smooth(still), smooth(picture)
         assert far(still, picture) < 16
-    assert np.isfinite(read_signals(scanned.signals, ["noise"])["noise"][0])
+    assert np.isfinite(read_signals(scanned.signals, ["noise"])["noise"]).any()
 
 
 @pytest.mark.parametrize("full", [False, True])
@@ -133,12 +133,8 @@ def test_turned_and_mirrored_films_come_upright(
     signs = [(p, q) for p in (1, -1) for q in (1, -1)]
     matrix = [[(p, 0, 0, q), (0, p, q, 0)][number % 2] for p, q in signs][number // 2]
     picture = smooth(next(moving(3, 1)))
-    data = bytearray(film([picture] * 5, crf=10).read_bytes())
     a, b, c, d = matrix
-    words = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
-    at = data.index(b"tkhd") + 44
-    data[at : at + 36] = b"".join(word.to_bytes(4, "big", signed=True) for word in words)
-    (tmp_path / "turned.mp4").write_bytes(data)
+    (tmp_path / "turned.mp4").write_bytes(turned(film([picture] * 5, crf=10).read_bytes(), a, b, c, d))
 
     y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
     to_x, to_y = a * x + c * y, b * x + d * y
