@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import cv2
@@ -17,6 +19,7 @@ from stages.media.errors import Unreadable
 from stages.media.signals import read_signals
 from stages.media.strip import pixels_of, read_strip
 from stages.scan.scan_video import Scanned
+from stages.scan.spans import WHOLE, spans_of
 
 Draw = Callable[..., Iterator[np.ndarray]]
 Scan = Callable[..., Scanned]
@@ -174,6 +177,13 @@ def test_a_step_of_hours_is_damage(tmp_path: Path, scan: Scan, moving: Draw) -> 
     write_odd(tmp_path / "film.mkv", moving(1, 3), times=[0, 1, 25 * 3600 * 30])
     with pytest.raises(Unreadable, match=r"a frame at 0:00\.0 is followed by nothing before 30:00:00"):
         scan(tmp_path / "film.mkv")
+
+
+@pytest.mark.parametrize(("hours", "whole"), [(20, False), (20_000_000, True)])
+def test_an_absurd_length_plans_no_spans(hours: int, whole: bool) -> None:
+    first, stream = SimpleNamespace(pts=0, turns=0), SimpleNamespace(duration=hours * 3600 * 1000)
+    video: Any = SimpleNamespace(stream=stream, time_base=Fraction(1, 1000), span=lambda *_: iter([first]))
+    assert (spans_of(video, 600) == [WHOLE]) is whole
 
 
 @pytest.mark.parametrize(
