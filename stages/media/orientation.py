@@ -11,10 +11,14 @@ MIRRORED = 4  # added to the quarter turns of a picture that is mirrored, left f
 
 
 def is_mirrored(raw: "av.VideoFrame") -> bool:
-    """Whether the display matrix of a frame changes left and right: its determinant is below 0."""
-    if not raw.rotation and not raw.side_data.keys():
+    """Whether the display matrix of a frame changes left and right: its determinant is below 0.
+
+    No, where PyAV does not know all that stands beside the picture, as is so of the Exif of a camera's JPEGs.
+    """
+    try:
+        matrix = raw.side_data.get("DISPLAYMATRIX")
+    except ValueError:
         return False
-    matrix = raw.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False
     a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
