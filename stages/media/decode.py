@@ -5,17 +5,16 @@ Every failure that is the file's own is an `Unreadable`, whose message says what
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stages.media.bounds import most_ticks, step_too_long
 from stages.media.container import open_container, raise_if_ours, shown_stream
 from stages.media.errors import Unreadable, Untimed
-from stages.media.orientation import is_mirrored, turns_of, upright
+from stages.media.frame import Frame
+from stages.media.orientation import is_mirrored, turns_of
+from stages.media.quantiser import ASKED
 from stages.media.timecode import clock, seconds_of
 
 if TYPE_CHECKING:
@@ -24,58 +23,6 @@ if TYPE_CHECKING:
 
 _COUNTED = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers that carry no presentation times
 _INDEXED = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # that say where which time is found
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One decoded frame. `pts` and `duration` count ticks of the video's time base."""
-
-    pts: int
-    duration: int
-    turns: int  # quarter turns counterclockwise that put the picture upright; 4 more: it is mirrored first
-    raw: "av.VideoFrame"
-    scalers: "dict[object, VideoReformatter]" = field(default_factory=dict, repr=False, compare=False)
-
-    def pixels(self, layout: str = "rgb24", width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
-        """The upright picture: uint8 [h w 3], or [h w] for the layout "gray".
-
-        Args:
-            layout: "rgb24", "bgr24" or "gray".
-            width, height: of the result; 0 keeps the coded size, not corrected for the sample aspect ratio.
-            how: swscale's interpolation, where the size changes: "AREA", "BILINEAR", "BICUBIC" …
-        """
-        return upright(self.borrowed(layout, width, height, how), self.turns).copy()
-
-    def borrowed(self, layout: str, width: int = 0, height: int = 0, how: str = "AREA") -> np.ndarray:
-        """As `pixels`, but not turned upright, and read-only memory of the decoder's: no copy is made."""
-        from av.video.reformatter import VideoReformatter
-
-        across = (height, width) if self.turns % 2 else (width, height)
-        scaler = self.scalers.setdefault((layout, across, how), VideoReformatter())  # dear to make
-        scaled = scaler.reformat(
-            self.raw, *(side or None for side in across), layout, interpolation=how, threads=1
-        )
-        depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
-        strides = (plane.line_size, depth, 1)
-        picture = np.ndarray((scaled.height, scaled.width, depth), np.uint8, plane, strides=strides)
-        return picture[..., 0] if depth == 1 else picture
-
-    def luma(self) -> np.ndarray:
-        """Luma as coded, uint8 [h w], not turned: no copy where the decoder's own plane holds bytes."""
-        if not self.raw.format.name.startswith(("yuv4", "yuvj4", "nv12", "gray")) or any(
-            part.bits != 8 for part in self.raw.format.components
-        ):
-            return self.borrowed("gray")
-        plane = self.raw.planes[0]
-        return np.ndarray((plane.height, plane.width), np.uint8, plane, strides=(plane.line_size, 1))
-
-    def vectors(self) -> np.ndarray | None:
-        """The codec's motion vectors, FFmpeg's AVMotionVector as a structured array; None where it has none.
-
-        The video must have been opened with `vectors`.
-        """
-        found = self.raw.side_data.get("MOTION_VECTORS")
-        return None if found is None else found.to_ndarray()  # type: ignore[attr-defined]
 
 
 class Video:
@@ -196,8 +143,7 @@ class Video:
         context = self.stream.codec_context
         context.thread_type = "FRAME" if self.threads > 1 else "NONE"
         context.thread_count = self.threads
-        if self._vectors:
-            context.options = {"flags2": "+export_mvs"}
+        context.options = ASKED | ({"flags2": "+export_mvs"} if self._vectors else {})
 
     def _ways_to(self, pts: int | None) -> Iterator[Iterator[Frame]]:
         """Runs of frames that hold the one at `pts`: from the key frame before it, or from the start."""

@@ -9,6 +9,7 @@ from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 
 NAMES = ("noise", "blockiness", "colourfulness")
+STEP = "quantiser_step"
 
 
 class Clip(Row):
@@ -20,11 +21,18 @@ class Clip(Row):
 class Stills(Row):
     noise: float = column("standard deviation of luma in the flattest fifth, as coded, of 255", unit="1")
     blockiness: float = column("step of luma at the codec's block borders beyond others, of 255", unit="1")
+    coarseness: float = column(
+        "step to which luma was rounded, of 255: as the codec tells, or as blockiness does, the greater",
+        unit="1",
+    )
     colourfulness: float = column("Hasler and Süsstrunk's: 15 slight, 45 average, 82 high", unit="1")
 
 
 class MeasureStills(Annotate[Clip, Stills]):
     """Medians over the stills of the clip.
+
+    A codec tells how it was asked to code, and knows nothing of what an encoder before it did; blocks show
+    that, but only where a plain encoder left them. `per_block` is the step that a blockiness of 1 stands for.
 
     Rejected: a clip so short that no still lies in it, or that the one still in it has no frame
     after it, or whose pictures are of fewer pixels than two blocks.
@@ -32,9 +40,11 @@ class MeasureStills(Annotate[Clip, Stills]):
 
     from_store = True
 
+    per_block: float = 107.0
+
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Stills | Reject]:
         for row in rows:
-            stored = read_signals(row.signals, NAMES, row.start_frame, row.end_frame)
+            stored = read_signals(row.signals, (*NAMES, STEP), row.start_frame, row.end_frame)
             seen = {name: values[np.isfinite(values)] for name, values in stored.items()}
             if not seen["colourfulness"].size:
                 yield Reject("too short to measure noise, blocks and colour: no still lies in the clip")
@@ -43,4 +53,6 @@ class MeasureStills(Annotate[Clip, Stills]):
                     "too small or too short to measure noise and blocks: under 16 px, or a still alone"
                 )
             else:
-                yield Stills(**{name: float(np.median(values)) for name, values in seen.items()})
+                said = {name: float(np.median(values)) for name, values in seen.items() if values.size}
+                step = max(said.pop(STEP, 0.0), said["blockiness"] * self.per_block)
+                yield Stills(coarseness=max(0.0, step), **said)

@@ -40,7 +40,7 @@ class Keeps:
         flickering: distance of frames from the course of light, of it; from 0.06 on a pulsing lamp is seen.
         softest: steepness of edges, 1/px, that a clip must exceed; at 0.33 they are 3 px wide, of 448.
         noisiest: noise, of 255 levels, from which on a clip is dropped; from 1.8 on flat walls are alive.
-        blockiest: steps at borders of blocks, of 255, from which on a clip is dropped; 0.3 shows on faces.
+        coarsest: step, of 255, to which luma was rounded from which on a clip is dropped; 32 shows on faces.
         frozen: share of repeated frames from which on a clip is dropped.
         slides: share of the time that is a slideshow, from which on a clip is dropped.
         stillest: share of time without motion from which on a clip is dropped.
@@ -58,7 +58,7 @@ class Keeps:
     flickering: float = 0.06
     softest: float = 0.33
     noisiest: float = 1.8
-    blockiest: float = 0.3
+    coarsest: float = 32.0
     stillest: float = 0.9
     hastiest: float = 2.1
     frozen: float = 0.3
@@ -79,7 +79,7 @@ def rules(keeps: Keeps) -> tuple[Keep, ...]:
         Keep(f"flicker < {keeps.flickering}", "flickers"),
         Keep(f"sharpness_median > {keeps.softest}", "blurred"),
         Keep(f"noise < {keeps.noisiest}", "noisy"),
-        Keep(f"blockiness < {keeps.blockiest}", "low bit rate"),
+        Keep(f"coarseness < {keeps.coarsest}", "low bit rate"),
         Keep(f"frozen_share < {keeps.frozen}", "frozen"),
         Keep(f"slideshow_share < {keeps.slides}", "slideshow"),
         Keep(f"still_share < {keeps.stillest}", "hardly moves"),

@@ -1,10 +1,11 @@
-"""Blocks: how much more the coded picture steps where blocks of 8 px meet than in their middle."""
+"""Blocks: how coarsely the picture was coded, by what the codec tells and by the borders of its blocks."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from stages.media.quantiser import step_of
 from stages.scan.meter import View
 
 BLOCK = 8  # px: the grid of JPEG and MPEG, and of the deblocking of H.264, HEVC, VP9 and AV1
@@ -13,20 +14,25 @@ EDGE = 12  # luma; a higher step counts as this much, as it belongs to the pictu
 
 
 class Blocks:
-    """Step of luma across the borders of the grid, less the step half a block from them.
+    """Blockiness is the step of luma across the borders of the grid, less the step half a block from them.
 
     What a codec throws away leaves flat blocks that do not meet; deblocking spreads the steps over a few
     pixels without taking them away. The picture's own steps fall on both places alike; of the borders the
     middle one counts, as the edge of a black bar may be one. Blind to what was scaled or shifted after it
-    was coded. The mean of both directions; NaN between stills.
+    was coded. The mean of both directions. A good encoder leaves few such steps at any rate; but H.264 and
+    MPEG-4 and -2 tell what they rounded to. NaN between stills.
     """
 
-    columns = {"blockiness": "step of luma at the borders of blocks, beyond that in their middle [0..255]"}
+    columns = {
+        "blockiness": "step of luma at the borders of blocks, beyond that in their middle [0..255]",
+        "quantiser_step": "step to which the codec rounded, where the decoder tells it [0..255]",
+    }
 
     def update(self, view: View) -> Sequence[float]:
-        if view.still is None or min(view.luma.shape) < 2 * BLOCK:
-            return (math.nan,)
-        return ((_across(view.luma) + _down(view.luma)) / 2,)
+        if view.still is None:
+            return (math.nan, math.nan)
+        small, step = min(view.luma.shape) < 2 * BLOCK, step_of(view.coded.raw)
+        return (math.nan if small else (_across(view.luma) + _down(view.luma)) / 2, step)
 
 
 def _across(luma: np.ndarray) -> float:
