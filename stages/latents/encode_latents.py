@@ -18,7 +18,8 @@ import numpy as np
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.decode import Frame, Video, open_video
+from stages.media.decode import Video, open_video
+from stages.media.frame import Frame
 
 if TYPE_CHECKING:
     from training.tokenizer import Tokenizer

@@ -143,7 +143,7 @@ class Video:
         context = self.stream.codec_context
         context.thread_type = "FRAME" if self.threads > 1 else "NONE"
         context.thread_count = self.threads
-        context.options = ASKED | ({"flags2": "+export_mvs"} if self._vectors else {})
+        context.options = context.options | ASKED | ({"flags2": "+export_mvs"} if self._vectors else {})
 
     def _ways_to(self, pts: int | None) -> Iterator[Iterator[Frame]]:
         """Runs of frames that hold the one at `pts`: from the key frame before it, or from the start."""

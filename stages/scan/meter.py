@@ -8,7 +8,7 @@ from typing import Protocol, cast
 import numpy as np
 
 from manifests import ClipmillError
-from stages.media.decode import Frame
+from stages.media.frame import Frame
 from stages.media.orientation import upright
 
 

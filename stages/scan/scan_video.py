@@ -11,8 +11,9 @@ import numpy as np
 
 from manifests import Artifact, Row, column
 from pipeline import Needs, Pieced
-from stages.media.decode import Frame, Video, open_video
+from stages.media.decode import Video, open_video
 from stages.media.errors import Unreadable, Untimed
+from stages.media.frame import Frame
 from stages.media.orientation import upright
 from stages.media.signals import SignalsWriter
 from stages.scan.meter import Meter, View, meter_named

@@ -12,8 +12,9 @@ from math import floor
 
 from manifests import Artifact, Row, column
 from stages.media.bounds import LONGEST_S
-from stages.media.decode import Frame, Video
+from stages.media.decode import Video
 from stages.media.errors import Unreadable, Untimed
+from stages.media.frame import Frame
 from stages.media.timecode import seconds_of, ticks_of
 from stages.scan.meter import View, small_size
 

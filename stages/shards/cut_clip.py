@@ -12,8 +12,9 @@ import numpy as np
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.decode import Frame, Video, open_video
+from stages.media.decode import Video, open_video
 from stages.media.encode import write_mp4
+from stages.media.frame import Frame
 from stages.media.uri import open_uri
 
 _TRUSTED = Fraction(1, 100)  # by which a header's frame rate may differ from the one counted in the span
