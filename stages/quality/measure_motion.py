@@ -8,7 +8,7 @@ import numpy as np
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
-from stages.quality.path import Path, path_of
+from stages.quality.path import Travel, path_of
 
 FITTED = ("pan", "tilt", "zoom", "roll")
 SIGNALS = ("time_s", "motion", "object_motion", "motion_gap", "slide_right", "slide_up", *FITTED)
@@ -41,7 +41,9 @@ class Motion(Row):
     camera_zoom: float = column("median growth of the picture", unit="1/s")
     camera_roll: float = column("median clockwise turn of the picture", unit="deg/s")
     camera_shake: float = column("root mean square off the smoothed path, in longer sides", unit="1")
-    camera_drift: float = column("root mean square of the camera's speed off its median", unit="1/s")
+    camera_drift: float = column(
+        "root mean square of the camera's speed off its median, but for its fifth that is fastest", unit="1/s"
+    )
     camera_jump: float = column("longest way of the view in a quarter of a second, in longer sides", unit="1")
 
 
@@ -52,9 +54,10 @@ class MeasureMotion(Annotate[Clip, Motion]):
 
         abrupt      one sudden fast move: a way of `abrupt_from` in a quarter of a second, `abrupt_times` as
                     long as is usual in the clip
-        shake       jitter above 1 Hz of `shake_from`, at least half as fast as the camera travels
-        pan left …  the strongest of pan, tilt, zoom and roll, from `static_below` on, and stronger than what
-                    the camera drifts. Zoom and roll count as the speed they give to the ends of the longer
+        shake       jitter above 1.5 Hz of `shake_from`, at least half as fast as the camera travels, and
+                    `shake_times` as fast as it drifts: a hand drifts more than it jitters
+        pan left …  the strongest of pan, tilt, zoom and roll, from `static_below` on, at least half as fast
+                    as the camera drifts. Zoom and roll count as the speed they give to the ends of the longer
                     side. Roll left is a camera that turns counterclockwise: the picture turns clockwise
         handheld    irregular drift from `handheld_from` on, or a little jitter
         static      the rest
@@ -67,6 +70,7 @@ class MeasureMotion(Annotate[Clip, Motion]):
     still_below: float = 0.01  # 1/s; flow below this is still
     static_below: float = 0.02  # 1/s; a camera slower than this does not travel
     shake_from: float = 0.0025  # longer sides
+    shake_times: float = 0.8
     handheld_from: float = 0.008  # 1/s
     abrupt_from: float = 0.12  # longer sides
     abrupt_times: float = 4.0
@@ -82,12 +86,12 @@ class MeasureMotion(Annotate[Clip, Motion]):
             seen = {name: stored[name][looks].astype(float) for name in ("motion", "object_motion", *FITTED)}
             yield self._of(seen, path_of(times_s, stored["slide_right"], stored["slide_up"]))
 
-    def _of(self, looks: dict[str, np.ndarray], path: Path) -> Motion:
+    def _of(self, looks: dict[str, np.ndarray], path: Travel) -> Motion:
         middle = {name: float(np.median(looks[name])) for name in FITTED}
         off = {name: _speed(name, looks[name] - middle[name]) for name in FITTED}
-        drift = float(np.sqrt(np.mean(sum(np.square(off[name]) for name in FITTED))))
+        drift = _calm(sum(np.square(off[name]) for name in FITTED))
         swing = np.hypot(off["pan"], off["tilt"])
-        path = path.at_most(shake=float(np.sqrt(np.mean(swing**2))) / SWING, jump=float(swing.max()) / LEAP)
+        path = path.at_most(shake=_calm(swing**2) / SWING, jump=float(swing.max()) / LEAP)
         return Motion(
             motion_mean=float(looks["motion"].mean()),
             motion_p95=float(np.percentile(looks["motion"], 95)),
@@ -103,19 +107,24 @@ class MeasureMotion(Annotate[Clip, Motion]):
             camera_jump=path.jump,
         )
 
-    def _label(self, middle: dict[str, float], drift: float, path: Path) -> str:
+    def _label(self, middle: dict[str, float], drift: float, path: Travel) -> str:
         speeds = {name: float(_speed(name, middle[name])) for name in FITTED}
         strongest = max(speeds, key=lambda name: abs(speeds[name]))
         speed = abs(speeds[strongest])
         if path.jump >= self.abrupt_from and path.jump >= self.abrupt_times * path.usual:
             return "abrupt"
-        if path.shake >= self.shake_from and path.jitter >= speed / 2:
+        if path.shake >= self.shake_from and path.jitter >= max(speed / 2, self.shake_times * drift):
             return "shake"
         if speed >= self.static_below and speed >= drift / 2:
             return LABELS[strongest][speeds[strongest] > 0]
         if drift >= self.handheld_from or path.shake >= self.shake_from / 2:
             return "handheld"
         return "static"
+
+
+def _calm(squares: np.ndarray) -> float:
+    """Root mean square of the lower four fifths: what fills the picture for a moment is no camera."""
+    return float(np.sqrt(np.sort(squares)[: math.ceil(0.8 * len(squares))].mean()))
 
 
 def _speed(name: str, value: "float | np.ndarray") -> "float | np.ndarray":

@@ -10,7 +10,7 @@ WINDOW = RATE // 2  # samples of which the jitter is taken at a time
 LEAP = RATE // 4  # samples of a sudden move
 
 
-class Path(NamedTuple):
+class Travel(NamedTuple):
     """Lengths in longer sides of the picture."""
 
     shake: float  # root mean square off the smoothed way, in the usual half second
@@ -18,13 +18,13 @@ class Path(NamedTuple):
     jump: float  # longest way in a quarter of a second
     usual: float  # median way in a quarter of a second
 
-    def at_most(self, shake: float, jump: float) -> "Path":
+    def at_most(self, shake: float, jump: float) -> "Travel":
         """The path of a camera of which is known that it shakes and leaps no more than that."""
         share = min(1.0, shake / self.shake) if self.shake > 0 else 1.0
-        return Path(self.shake * share, self.jitter * share, min(self.jump, jump), self.usual)
+        return Travel(self.shake * share, self.jitter * share, min(self.jump, jump), self.usual)
 
 
-def path_of(times_s: np.ndarray, right: np.ndarray, up: np.ndarray) -> Path:
+def path_of(times_s: np.ndarray, right: np.ndarray, up: np.ndarray) -> Travel:
     """The path of a clip, from the slides of its frames; the first slide comes from before it.
 
     Frames that were doubled, and slides that are not known (NaN), leave no trace: the way is averaged over
@@ -32,7 +32,7 @@ def path_of(times_s: np.ndarray, right: np.ndarray, up: np.ndarray) -> Path:
     """
     slides = np.nan_to_num(np.stack([right, up], axis=1).astype(float))
     if len(slides) < 3 or times_s[-1] - times_s[0] < 3 / RATE:
-        return Path(0.0, 0.0, 0.0, 0.0)
+        return Travel(0.0, 0.0, 0.0, 0.0)
     slides[0] = 0
     ways = np.cumsum(slides, axis=0)
     even = np.arange(times_s[0], times_s[-1] + 1e-9, 1 / RATE)
@@ -41,7 +41,7 @@ def path_of(times_s: np.ndarray, right: np.ndarray, up: np.ndarray) -> Path:
     off = way - _smooth(way)
     leap = min(LEAP, len(way) - 1)
     leaps = np.hypot(*(way[leap:] - way[:-leap]).T)
-    return Path(
+    return Travel(
         shake=_usual(off),
         jitter=_usual(np.diff(off, axis=0) * RATE),
         jump=float(leaps.max()),
