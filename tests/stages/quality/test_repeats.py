@@ -16,3 +16,15 @@ def test_a_slow_moment_is_no_repeat() -> None:
     mean = np.array([255, 3, 2, 1, 0.7, 0.5, 0.7, 1, 2, 3])
     assert not repeated(np.full(10, 40.0), mean, 6.0).any()
     assert repeated(np.array([255.0]), np.array([255.0]), 6.0).size == 0
+
+
+def test_a_key_frame_in_a_picture_at_rest_repeats_it() -> None:
+    largest, mean = np.full(20, 3.0), np.full(20, 0.1)
+    largest[[0, 9, 15]], mean[[0, 9, 15]] = (255, 20, 90), (255, 0.6, 0.9)
+    assert np.flatnonzero(~repeated(largest, mean, 6.0)).tolist() == [14]
+    assert repeated(largest[:12], mean[:12], 6.0)[8] == np.False_, "two frames at rest after it are too few"
+
+
+def test_new_frames_between_doubled_ones_stay_new() -> None:
+    mean = np.tile([0.9, 0.05, 0.05], 10)
+    assert (~repeated(np.where(mean > 0.5, 20.0, 3.0), mean, 6.0)).sum() == 9
