@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.media.orientation import upright
+from stages.media.side_data import side_data
 
 if TYPE_CHECKING:
     import av
@@ -60,5 +61,5 @@ class Frame:
 
         The video must have been opened with `vectors`.
         """
-        found = self.raw.side_data.get("MOTION_VECTORS")
+        found = side_data(self.raw, "MOTION_VECTORS")
         return None if found is None else found.to_ndarray()  # type: ignore[attr-defined]

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.media.side_data import side_data
+
 if TYPE_CHECKING:
     import av
 
@@ -16,7 +18,7 @@ def is_mirrored(raw: "av.VideoFrame") -> bool:
     No, where PyAV does not know all that stands beside the picture, as is so of the Exif of a camera's JPEGs.
     """
     try:
-        matrix = raw.side_data.get("DISPLAYMATRIX")
+        matrix = side_data(raw, "DISPLAYMATRIX")
     except ValueError:
         return False
     if matrix is None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.media.side_data import side_data
+
 if TYPE_CHECKING:
     import av
 
@@ -20,7 +22,7 @@ def step_of(raw: "av.VideoFrame") -> float:
     Of orthonormal transforms of luma. H.264 doubles it every 6 quantisers, and from 1 at 4 on; MPEG-4 and
     -2 step by twice the quantiser. NaN for other codecs, and where the decoder was not asked.
     """
-    found = raw.side_data.get("VIDEO_ENC_PARAMS")
+    found = side_data(raw, "VIDEO_ENC_PARAMS")
     if found is None:
         return math.nan
     data = bytes(found)  # type: ignore[call-overload]
