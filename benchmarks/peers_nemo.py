@@ -1,12 +1,12 @@
 """One film after the other through NeMo Curator's own stages on CPU, in the Python that has NeMo Curator.
 
-    PYTHON peers_nemo.py OUT ENCODER FILM …           the stages in turn, in this process
-    PYTHON peers_nemo.py OUT ENCODER --engine DIR     its pipeline on its engine (Xenna, which starts Ray)
+    PYTHON peers_nemo.py OUT ENCODER FILM …
 
 `benchmarks.peers` starts this; nothing of the project is imported. Read, split at a fixed stride, transcode,
-measure motion, write: each clip and its score is written, and none is filtered. With the stages in turn,
-neither Ray nor the engine costs anything, which is NeMo Curator at its fastest. Prints a line of JSON first
-for the start, then for each film: what was made, and the seconds it took, with those of ffmpeg.
+measure motion, write: each clip and its score is written, and none is filtered. The stages run in turn, in
+this process: neither Ray nor its engine costs anything, and on two cores the engine refuses to start with the
+resources that the stages ask for. Prints a line of JSON for the start, then one for each film: what was made,
+and the seconds it took, with those of ffmpeg.
 
 An ENCODER that NeMo Curator does not allow, as libx264, is added to its list of allowed ones.
 """
@@ -49,7 +49,7 @@ def stages(folder: str, out: str, encoder: str) -> list[Any]:
         clipping.FixedStrideExtractorStage(
             clip_len_s=LENGTH_S, clip_stride_s=LENGTH_S, min_clip_length_s=LEAST_S, limit_clips=0
         ),
-        clipping.ClipTranscodingStage(num_cpus_per_worker=1.0, encoder=encoder, encode_batch_size=1),
+        clipping.ClipTranscodingStage(num_cpus_per_worker=1.0, encoder=encoder),
         MotionVectorDecodeStage(num_cpus_per_worker=1.0),
         MotionFilterStage(score_only=True, motion_filter_batch_size=32),
         writer,
@@ -93,19 +93,6 @@ def in_turn(out: str, encoder: str, films: Sequence[str]) -> None:
         tell({"film": film, **said, **took})
 
 
-def on_engine(out: str, encoder: str, folder: str) -> None:
-    """The same stages as a pipeline, on the engine that it recommends for videos.
-
-    One stage at a time: as a stream it refuses, since together they ask for six cores and it sees one of two.
-    """
-    from nemo_curator.backends.xenna import XennaExecutor
-    from nemo_curator.pipeline import Pipeline
-
-    made = Pipeline(name="peers", stages=stages(folder, out, encoder))
-    done = made.run(XennaExecutor({"execution_mode": "batch"}))
-    tell({"clips": sum(len(task.data.clips) for task in done or ())})
-
-
 def tell(said: dict[str, Any]) -> None:
     """One line on the real standard output; what the packages print goes to standard error."""
     os.write(TOLD, (json.dumps(said) + "\n").encode())
@@ -114,8 +101,4 @@ def tell(said: dict[str, Any]) -> None:
 if __name__ == "__main__":
     TOLD = os.dup(1)
     os.dup2(2, 1)
-    target, codec, *given = sys.argv[1:]
-    if given[0] == "--engine":
-        on_engine(target, codec, given[1])
-    else:
-        in_turn(target, codec, given)
+    in_turn(sys.argv[1], sys.argv[2], sys.argv[3:])
