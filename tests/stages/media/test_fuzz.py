@@ -87,7 +87,7 @@ def test_the_net_catches_a_death_and_a_hang(tmp_path: Path, drafts: Path) -> Non
     paths = [tmp_path / f"{shade}.mp4" for shade in (100, 255, 0)]
     for path in paths:
         write_odd(path, [np.full((64, 96, 3), int(path.stem), np.uint8)] * 5)
-    with Bounded(drafts, wall_s=4, meters=("fatal:Fatal",)) as worker:
+    with Bounded(drafts, wall_s=15, meters=("fatal:Fatal",)) as worker:
         gray, white, black = (worker.ask(path) for path in paths)
     assert gray.kind == "result"
     assert (white.kind, white.said) == ("death", "SIGSEGV")
