@@ -95,10 +95,15 @@ def dropped(rule: Keep, rows: Sequence[Measured]) -> list[bool]:
 
 
 def badness(rule: Keep, rows: Sequence[Measured]) -> list[float]:
-    """The column that the rule reads, turned so that more is worse."""
+    """The column that the rule reads, turned so that more is worse.
+
+    Of a label: what is dropped is worse than what is not, and among these the number behind the label tells.
+    """
     [name] = names_in(rule.where)
+    if name in BEHIND:
+        return [1e6 * lost + row[BEHIND[name]] for lost, row in zip(dropped(rule, rows), rows, strict=True)]
     sign = -1.0 if ">" in rule.where else 1.0
-    return [sign * float(row[BEHIND.get(name, name)]) for row in rows]
+    return [sign * row[name] for row in rows]
 
 
 def auc(good: Sequence[float], bad: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ MEASURES = (
     MeasureLight(),
     MeasureSharpness(),
     MeasureStills(),
-    MeasureMotion(),
+    MeasureMotion(still_below=0.0025),  # what grain and coding make of a picture at rest
     MeasurePace(),
     MeasureFrame(),
     MeasureOverlay(),
@@ -43,7 +43,7 @@ class Keeps:
         coarsest: step, of 255, to which luma was rounded from which on a clip is dropped; 32 shows on faces.
         frozen: share of repeated frames from which on a clip is dropped.
         slides: share of the time that is a slideshow, from which on a clip is dropped.
-        stillest: share of time without motion from which on a clip is dropped.
+        stillest: share of the time without motion from which on a clip is dropped; grain is no motion.
         hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast.
         borders: share of the picture under black borders from which on a clip is dropped.
         overlays: share of the picture under marks and lines of speech, from which on a clip is dropped.
