@@ -42,6 +42,8 @@ class Shot:
         for kind in ("still", "dark", "blurred", "letterboxed", "logo"):
             if getattr(self, kind):
                 yield kind, 0, self.frames
+        if self.camera.motion == "shake":
+            yield "shake", 0, self.frames
         if self.frozen:
             yield "frozen", *self.frozen
         for line in self.lines:

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-FLAWS = ("still", "dark", "blurred", "frozen", "letterboxed", "subtitles", "logo")
+FLAWS = ("still", "dark", "blurred", "frozen", "letterboxed", "subtitles", "logo", "shake")
 
 
 @dataclass(frozen=True)
