@@ -90,6 +90,7 @@ def test_the_set_holds_all_that_the_demo_promises() -> None:
         "letterboxed",
         "subtitles",
         "logo",
+        "shake",
     }
     assert sum(shot.good for shot in shots) > 0.7 * len(shots)
     assert any(" " in truth.video and not truth.video.isascii() for truth in truths)

@@ -61,7 +61,7 @@ def test_content_is_pyscenedetects(moving: Draw) -> None:
 def test_light_knows_black_white_and_gray() -> None:
     half = _flat(0)[0].copy()
     half[:, :40] = 255
-    said = _measure("light", [*_flat(0), *_flat(255), *_flat(128), half])
+    said = _measure("light", [*_flat(0), *_flat(255), *_flat(128), half], stills=True)
     np.testing.assert_allclose(said["light_mean"], [0, 1, 128 / 255, 0.25], atol=1e-6)
     np.testing.assert_allclose(said["light_spread"], [0, 0, 0, math.sqrt(3) / 4], atol=1e-6)
     assert said["clipped_dark"].tolist() == [1, 0, 0, 0.75]
@@ -72,7 +72,7 @@ def test_borders_are_measured_on_each_side(moving: Draw) -> None:
     picture = next(moving(1, 1)).copy()
     picture[:12] = picture[-24:] = 3
     picture[:, :16] = 0
-    said = _measure("borders", [picture, *_flat(0)])
+    said = _measure("borders", [picture, *_flat(0)], stills=True)
     assert [said[name][0] for name in said] == [12 / 96, 24 / 96, 16 / 160, 0]
     assert [said[name][1] for name in said] == [1, 1, 1, 1]
 
