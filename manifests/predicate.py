@@ -12,7 +12,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -81,6 +81,7 @@ def parse(text: str, schema: pa.Schema) -> pc.Expression:
     return term.made
 
 
+@lru_cache(maxsize=256)
 def names_in(text: str) -> tuple[str, ...]:
     """The column names that a predicate reads, each once, in the order they are written.
 
@@ -108,6 +109,7 @@ def evaluate(text: str, table: pa.Table) -> pa.BooleanArray:
     return answer.column("answer").combine_chunks()
 
 
+@lru_cache(maxsize=256)
 def _read(text: str) -> tuple[ast.expr, str]:
     """The syntax tree of a predicate, and its text on one line."""
     line = text.replace("\r", " ").replace("\n", " ").strip()

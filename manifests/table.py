@@ -101,7 +101,9 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
     """
     with store.local(name) as path:
         try:
-            return pq.ParquetFile(path).read(columns=None if columns is None else list(columns))
+            # Parts are small files at hand: neither threads nor reading ahead pay for themselves.
+            file = pq.ParquetFile(path, pre_buffer=False)
+            return file.read(None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(store, name, error) from error
 

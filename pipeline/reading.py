@@ -86,7 +86,7 @@ _lately = _Lately()
 
 def through(plan: Plan, step: Step, number: int) -> pa.Array:
     """The ids of the rows of a part that left a step as kept."""
-    return _lately.of(plan, step, number) if step.kind == "drops" else _through(plan, step, number)
+    return _lately.of(plan, step, number)
 
 
 def _through(plan: Plan, step: Step, number: int) -> pa.Array:

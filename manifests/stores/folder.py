@@ -105,7 +105,9 @@ class FolderStore(Store):
         return path
 
     def _path(self, name: str) -> Path:
-        path = (self.root / name).resolve() if ".." in Path(name).parts else self.root / name
+        if ".." not in name and not name.startswith("/"):
+            return self.root / name
+        path = (self.root / name).resolve()
         if not path.is_relative_to(self.root):
             raise ManifestError(f"{name!r} leaves the store", where=self.url)
         return path

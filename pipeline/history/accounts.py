@@ -54,10 +54,11 @@ def accounts_of(past: Past, passed: Mapping[str, int]) -> tuple[Account, ...]:
 
 def _account(past: Past, base: PastStep, steps: Sequence[PastStep], passed: Mapping[str, int]) -> Account:
     rows = sum(books.rows_out for books in past.books(base.name).values())
+    fates = _fates(past, steps)
     read = {name for step in steps for name in step.inputs}
     for last in [step for step in steps if step.name not in read]:
         way = _way(last, {step.name: step for step in steps})
-        gone = sum(sum(pair) for pair in _fates(past, way).values())
+        gone = sum(map(sum, (fates if len(way) == len(steps) else _fates(past, way)).values()))
         if passed[last.name] != rows - gone:
             raise BooksDoNotBalance(
                 f"{rows} rows were made by {base.name} and {gone} taken out on the way to {last.name}, "
@@ -65,7 +66,6 @@ def _account(past: Past, base: PastStep, steps: Sequence[PastStep], passed: Mapp
                 where=f"{past.store.url}/{last.folder}",
                 remedy="this is a defect of clipmill or of the store; keep the folders and report it",
             )
-    fates = _fates(past, steps)
     return Account(
         base=base.name,
         rows=rows,
