@@ -20,8 +20,20 @@ if TYPE_CHECKING:
     from pipeline.stage import Source as Source
     from pipeline.stage import Stage as Stage
     from pipeline.stage import Survey as Survey
+    from pipeline.stage import Unavailable as Unavailable
 
-_STAGE = ("Annotate", "Expand", "Launch", "Pieced", "Placed", "Reject", "Source", "Stage", "Survey")
+_STAGE = (
+    "Annotate",
+    "Expand",
+    "Launch",
+    "Pieced",
+    "Placed",
+    "Reject",
+    "Source",
+    "Stage",
+    "Survey",
+    "Unavailable",
+)
 _HOME = {"Dag": "pipeline.dag", "Keep": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
 _HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
 

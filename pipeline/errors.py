@@ -5,6 +5,7 @@ ClipmillError
     ├── PlanError      the DAG cannot work as written; raised before anything runs
     ├── RecipeError    a recipe, a knob or a YAML text is wrong
     ├── StageFailed    a stage broke on rows that are not at fault
+    ├── StageWaits     what a stage asks did not come back in time; all else is done
     ├── StoreHeld      another run holds the store
     └── BooksDoNotBalance  a row entered a node and did not leave it
 """
@@ -26,6 +27,10 @@ class RecipeError(PipelineError):
 
 class StageFailed(PipelineError):
     """A stage broke on rows that are not at fault."""
+
+
+class StageWaits(PipelineError):
+    """What a stage asks, such as an endpoint, did not come back in time; all else is done."""
 
 
 class StoreHeld(PipelineError):

@@ -19,6 +19,7 @@ class Executor(Protocol):
 
         Raises:
             StageFailed: a stage broke on rows that are not at fault.
+            StageWaits: what a stage asks was away for too long; all else is done.
             StoreFull: no room is left.
             BooksDoNotBalance: a row was lost.
         """

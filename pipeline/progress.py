@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class Lines:
         self.clock = Stopwatch()
         self._next = time.monotonic() + every_s
         self._told: set[str] | None = None
+        self._paused: Mapping[str, str] = {}
 
     def look(self, schedule: Schedule) -> None:
         self.clock.look(schedule)
@@ -50,9 +51,19 @@ class Lines:
                 spent = self.clock.busy_s.get(name, 0.0)
                 self.write(f"{name} done: {_rows(schedule, name)}, {spent:.1f} s of work")
         self._told |= whole
+        self._tell_pauses(schedule.pauses.told())
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + self.every_s
             self.write(self._line(schedule))
+
+    def _tell_pauses(self, paused: Mapping[str, str]) -> None:
+        for name, reason in paused.items():
+            if name not in self._paused:
+                self.write(f"{name} pauses, and is tried again: {reason}")
+        for name in self._paused:
+            if name not in paused:
+                self.write(f"{name} goes on")
+        self._paused = paused
 
     def _line(self, schedule: Schedule) -> str:
         ready = schedule.waiting
@@ -93,6 +104,7 @@ class JsonLines:
             "done": len(progress.done),
             "whole": progress.whole,
             "busy": progress.busy,
+            "paused": schedule.pauses.told().get(name, ""),
             "ready": schedule.waiting.get(name, 0),
             "rows_in": progress.books.rows_in,
             "passed": progress.books.passed,
@@ -129,7 +141,7 @@ class Live:
         table.add_column("", width=12)
         for name in ("parts", "busy", "ready", "rows", "dropped", "rejected", "rows/s"):
             table.add_column(name, justify="right", no_wrap=True)
-        small = len(schedule.steps) > self.height - 4
+        small, paused = len(schedule.steps) > self.height - 4, schedule.pauses.told()
         for name, p in schedule.steps.items():
             if small and p.whole:
                 continue
@@ -144,7 +156,7 @@ class Live:
             table.add_row(
                 name,
                 ProgressBar(total=p.parts or 1, completed=len(p.done), width=12),
-                _parts(p),
+                f"{_parts(p)} paused" if name in paused else _parts(p),
                 *(f"{n:,}" if n else "·" for n in figures),
                 f"{rate:.1f}" if rate else "·",
                 style="dim" if p.whole else "bold" if p.busy else "",

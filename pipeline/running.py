@@ -9,10 +9,11 @@ from manifests.store import Store
 from manifests.stores import open_store
 from pipeline.asking import Asked, safe
 from pipeline.dag import Dag
+from pipeline.errors import StageWaits
 from pipeline.executor import Executor, Watch
 from pipeline.history.funnel import Funnel, funnel_of, lines_of
 from pipeline.history.past import Past, past_of
-from pipeline.history.record import DONE, FAILED, STOPPED, Record, new_run
+from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
 from pipeline.lease import Lease
 from pipeline.plan import plan_of
 from pipeline.progress import Lines
@@ -65,7 +66,7 @@ def carry_out(
         PlanError: the DAG cannot work as written.
         StoreHeld: another run holds the store, and `force` is not given.
         NewerFormat: the store was written by a newer clipmill.
-        StageFailed, StoreFull, BooksDoNotBalance: as the executor; what is finished is kept.
+        StageFailed, StageWaits, StoreFull, BooksDoNotBalance: as the executor; what is finished is kept.
     """
     store = opened(store_url)
     store.create(FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
@@ -149,7 +150,8 @@ def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
 def _failed(past: Past, record: Record, stopwatch: Stopwatch, error: Exception) -> None:
     """Note why, as far as the store can still be written."""
     try:
-        record.end(FAILED, None, stopwatch.spent(), f"{type(error).__name__}: {error}")
+        state = WAITS if isinstance(error, StageWaits) else FAILED
+        record.end(state, None, stopwatch.spent(), f"{type(error).__name__}: {error}")
         _report(past, record)
     except Exception as second:
         error.add_note(f"and the end could not be recorded: {type(second).__name__}: {second}")

@@ -13,7 +13,8 @@ from manifests.manifest import read_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
 from manifests.table import Books, part_name, parts_of, read_books, read_part
-from pipeline.errors import StageFailed
+from pipeline.errors import StageFailed, StageWaits
+from pipeline.pauses import Pauses
 from pipeline.plan import Plan, Step
 from pipeline.task import Done, Effort, Task
 
@@ -56,6 +57,7 @@ class Schedule:
         self._phase_left: dict[tuple[str, str], set[Task]] = {}
         self._groups: dict[str, set[str]] = {}
         self._pieces_left: dict[tuple[str, int], set[Task]] = {}
+        self.pauses = Pauses()
         for step in plan:
             self._find_what_stands(step)
         for step in plan:
@@ -68,11 +70,11 @@ class Schedule:
     @property
     def waiting(self) -> dict[str, int]:
         """How many tasks of each step could be done now."""
-        return {name: len(tasks) for name, tasks in self._ready.items() if tasks}
+        return {name: len(tasks) for name, tasks in self._ready.items() if tasks and not self._held(name)}
 
     def take(self, steps: Iterable[str] | None = None) -> Task | None:
         """The next task of one of these steps (of any, by default), furthest downstream first."""
-        names = [n for n in (steps or self._ready) if self._ready[n]]
+        names = [n for n in (steps or self._ready) if self._ready[n] and not self._held(n)]
         if not names:
             return None
         best = max(names, key=lambda name: self.plan[name].depth)
@@ -80,8 +82,26 @@ class Schedule:
         self.steps[best].busy += 1
         return task
 
+    def rest(self) -> None:
+        """Asked when nothing is in hand and nothing can be done now; returns if that may yet change.
+
+        Raises:
+            StageWaits: the steps that pause have done so for too long; all else is done.
+        """
+        told = self.pauses.told()
+        if not told:
+            raise StageFailed("nothing can be done and the run is not finished: a defect of clipmill")
+        if not self.pauses.hopeless():
+            return
+        left = sum(not progress.whole for progress in self.steps.values())
+        raise StageWaits(
+            "; ".join(f"step {name} waits: {reason}" for name, reason in told.items()),
+            where=f"{left} of {len(self.steps)} steps are not finished",
+            remedy="run again when it is back: nothing was dropped, and all that is finished is kept",
+        )
+
     def give_back(self, task: Task) -> None:
-        """The task's worker died; offer it again."""
+        """The task was not done, as its worker died or its stage must wait; offer it again."""
         self.steps[task.step].busy -= 1
         heapq.heappush(self._ready[task.step], (*_order(task), task))
 
@@ -91,6 +111,11 @@ class Schedule:
         Raises:
             StageFailed: the stage has failed on every row so far.
         """
+        if done.pause:
+            self.give_back(task)
+            self.pauses.put(task.step, done.pause)
+            return
+        self.pauses.end(task.step)
         step, progress = self.plan[task.step], self.steps[task.step]
         progress.busy -= 1
         progress.effort += done.effort
@@ -197,6 +222,9 @@ class Schedule:
 
     def _inputs_whole(self, step: Step, parts: int | None) -> bool:
         return parts is not None and all(len(self.steps[n].done) == parts for n in _before(step))
+
+    def _held(self, name: str) -> bool:
+        return self.pauses.holds(name, self.steps[name].busy)
 
     def _push(self, task: Task) -> None:
         if task not in self._known:

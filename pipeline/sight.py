@@ -20,6 +20,7 @@ from pipeline.dag import Keep
 from pipeline.kinds import rowwise
 from pipeline.kinds.known import known_rows
 from pipeline.plan import Plan, Step
+from pipeline.stage import Unavailable
 
 _NONE = pa.array([], pa.string())
 Memory = Callable[[Step, int], tuple[pa.Array, pa.Array]]
@@ -188,6 +189,8 @@ class Sight:
             ((row, answer),) = rowwise.worked(
                 step, partial(rowwise.asked, self.plan, step, step.stage), [pair]
             ).items()
+            if isinstance(answer, Unavailable):
+                raise answer
             records += answer.records
             (rejected if answer.kind else answered).append(row)
         self._rejected[step.name] = pa.array(rejected, pa.string())

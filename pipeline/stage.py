@@ -29,6 +29,23 @@ class Reject(Exception):
     """The row is at fault: set it aside with this reason and go on. Never retried."""
 
 
+class Unavailable(Exception):
+    """What the stage asks cannot be asked now (an endpoint is down): no row's fault, so the row is put back.
+
+    The step pauses while the run goes on elsewhere; finished rows of the part are kept. A run that has
+    nothing else left to do ends unfinished, and the next one goes on from there.
+
+    Args:
+        reason: what a user understands; it is told while the run goes on, and written into its log.
+        retry_s: after so long the step is tried again, with one task at first.
+        patience_s: for so long after the first failure a run with nothing else to do waits.
+    """
+
+    def __init__(self, reason: str, *, retry_s: float = 30.0, patience_s: float = 600.0) -> None:
+        super().__init__(reason)
+        self.retry_s, self.patience_s = retry_s, patience_s
+
+
 @dataclass(frozen=True)
 class Placed:
     """A stage, where to run it, and the name of its step where the class name will not do."""
@@ -101,11 +118,13 @@ class Annotate(Stage[In, Out]):
     """Adds columns to each row."""
 
     @abstractmethod
-    def annotate(self, rows: Sequence[In]) -> Iterable[Out | Reject]:
+    def annotate(self, rows: Sequence[In]) -> Iterable[Out | Exception]:
         """One answer per row, in order; a `Reject` in a row's place sets that row aside.
 
-        A raised `Reject` sets aside the row being worked on when the batch is 1; any other error
-        is retried row by row (`Needs.retries`) and then sets the row aside as an error.
+        In a row's place, `Unavailable` puts it back, and any other exception sets it aside as an error.
+        A raised `Reject` sets aside the row being worked on when the batch is 1; `Unavailable` puts back
+        the batch; any other error is retried row by row (`Needs.retries`) and then sets the row aside as
+        an error.
         """
 
 

@@ -55,6 +55,15 @@ class Effort:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """Why a task was put back, and for how long; see `pipeline.Unavailable`."""
+
+    reason: str
+    retry_s: float
+    patience_s: float
+
+
+@dataclass(frozen=True)
 class Done:
     """What a finished task tells the driver: never rows, only sums.
 
@@ -64,6 +73,7 @@ class Done:
         groups: the groups that an assigned part names.
         pieces: the pieces that are to be done before the part can be joined; it has no books then.
         effort: what it cost.
+        pause: the task is not done: what its stage asks cannot be asked now.
     """
 
     books: Books | None = None
@@ -71,3 +81,4 @@ class Done:
     groups: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
     effort: Effort = Effort()
+    pause: Pause | None = None

@@ -11,9 +11,10 @@ from typing import Any
 from manifests.errors import ClipmillError, told_if_full
 from pipeline.errors import StageFailed
 from pipeline.kinds import closing, launch, pieced, rowwise, rule, source, survey
+from pipeline.kinds.storing import one_line
 from pipeline.plan import Plan, Step
-from pipeline.stage import Pieced, Stage
-from pipeline.task import Done, Task
+from pipeline.stage import Pieced, Stage, Unavailable
+from pipeline.task import Done, Pause, Task
 
 Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
 
@@ -58,7 +59,7 @@ class Worker:
         return self._opened[step.name]
 
     def do(self, task: Task) -> Done:
-        """Do a task and commit its result.
+        """Do a task and commit its result; or, where its stage must wait for something, say so.
 
         Raises:
             StageFailed: the stage broke in a way that is no row's fault.
@@ -73,6 +74,8 @@ class Worker:
             return self._doing(step, task)(self.plan, step, self.open(step), task)
         except ClipmillError:
             raise
+        except Unavailable as away:
+            return Done(pause=Pause(one_line(str(away)), away.retry_s, away.patience_s))
         except OSError as error:
             told = told_if_full(error, self.plan.store.url)
             raise (told if told is not error else _failed(step, error, f"failed at {task}")) from error

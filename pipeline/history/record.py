@@ -32,7 +32,7 @@ _PACKAGES = (
     "clipmill", "pyarrow", "fsspec", "ray", "numpy", "av", "opencv-python", "scenedetect", "faiss-cpu",
     "torch", "torchvision", "safetensors", "webdataset", "open_clip_torch", "transformers",
 )  # fmt: skip
-RUNNING, DONE, FAILED, STOPPED = "running", "done", "failed", "stopped"
+RUNNING, DONE, FAILED, STOPPED, WAITS = "running", "done", "failed", "stopped", "waits"
 
 
 def new_run() -> str:

@@ -28,7 +28,7 @@ from pipeline.key import Keys
 from pipeline.kinds.storing import answer_of, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import columns_for
-from pipeline.stage import Annotate, Expand, Reject, Survey
+from pipeline.stage import Annotate, Expand, Survey
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _answer(plan: Plan, step: Step, found: Found, aside: FolderStore) -> Answer:
             given = list(stage.annotate([row])) if isinstance(stage, Annotate) else []
             given += list(stage.expand(row)) if isinstance(stage, Expand) else []
         for answer in given:
-            if isinstance(answer, Reject):
+            if isinstance(answer, Exception):
                 raise answer
         records = [
             stored(_record(step, found, place, row), aside, step.folder) for place, row in enumerate(given)

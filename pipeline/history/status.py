@@ -73,7 +73,7 @@ def status_of(store: Store, run: str = "") -> Status:
 
 
 def _state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
-    """done, failed, stopped or running; killed, if it says that it runs and does not hold the store."""
+    """As `Record.end` says, or running; killed, if it says that it runs and does not hold the store."""
     state = str(read_json(store, run, "timings.json").get("state", "ended before it had a plan"))
     living = holder is not None and holder["run"] == run
     return "killed" if state == RUNNING and not living else state

@@ -199,7 +199,8 @@ def _work(here: _Here, rows: Rows, name: str) -> Answer:
             answer = rowwise.CRASH
         else:
             journal.begin([name])
-            answer = rowwise.worked(step, partial(_result, here, pieces[index]), [(name, value)])[name]
+            found = rowwise.worked(step, partial(_result, here, pieces[index]), [(name, value)])
+            answer = rowwise.noted(journal, found)[name]
         plan.store.create(f"{here.folder}/{name}.json", json.dumps(answer.plain()).encode())
         done = True
     finally:

@@ -24,7 +24,7 @@ from pipeline.kinds.known import known_rows
 from pipeline.kinds.storing import answer_of, rejects_table, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_table
-from pipeline.stage import Annotate, Expand, Reject, Stage
+from pipeline.stage import Annotate, Expand, Reject, Stage, Unavailable
 from pipeline.task import Done, Effort, Task
 
 _DEATHS = 2  # a row that killed this many workers is set aside
@@ -32,7 +32,8 @@ CRASH = Answer(kind="crash", reason=f"its worker died on it {_DEATHS} times")
 
 
 Batch = Sequence[tuple[str, Row]]  # rows with their ids
-Ask = Callable[[Batch], dict[str, Answer]]
+Answers = Mapping[str, Answer | Unavailable]
+Ask = Callable[[Batch], Answers]
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,24 @@ def _answers(
     for batch in [*batches, *suspects]:
         journal.begin([row for row, _ in batch])
         found = worked(step, ask, batch)
-        journal.finish(found)
-        answers |= found
+        answers |= noted(journal, found)
     return {row: answers[row] for row in ids}
+
+
+def noted(journal: Journal, found: Answers) -> dict[str, Answer]:
+    """The answers, noted in the journal.
+
+    Raises:
+        Unavailable: some rows could not be asked about; they are in hand no more.
+    """
+    ready = {row: answer for row, answer in found.items() if isinstance(answer, Answer)}
+    journal.finish(ready)
+    away = [(row, answer) for row, answer in found.items() if isinstance(answer, Unavailable)]
+    for row, _ in away:
+        journal.leave(row)
+    for _, why in away:
+        raise why
+    return ready
 
 
 def deadly(journal: Journal, row: str) -> bool:
@@ -138,13 +154,15 @@ def deadly(journal: Journal, row: str) -> bool:
     return journal.deaths[row] >= _DEATHS
 
 
-def worked(step: Step, ask: Ask, batch: Batch) -> dict[str, Answer]:
+def worked(step: Step, ask: Ask, batch: Batch) -> Answers:
     """The answers for some rows: together if that can be, row by row if that fails."""
     if len(batch) > 1:
         try:
             return ask(batch)
         except (StoreFull, StageFailed):
             raise
+        except Unavailable as away:
+            return {row: away for row, _ in batch}
         except Exception:  # whose fault it is shows when the rows are asked one by one
             return {k: v for pair in batch for k, v in worked(step, ask, [pair]).items()}
     last: Exception = Reject()
@@ -155,6 +173,8 @@ def worked(step: Step, ask: Ask, batch: Batch) -> dict[str, Answer]:
             raise
         except Reject as reject:
             return {batch[0][0]: answer_of(reject)}
+        except Unavailable as away:
+            return {batch[0][0]: away}
         except OSError as error:  # a full disk is no row's fault
             last = told_if_full(error, f"step {step.name}")
             if isinstance(last, StoreFull):
@@ -164,7 +184,7 @@ def worked(step: Step, ask: Ask, batch: Batch) -> dict[str, Answer]:
     return {batch[0][0]: answer_of(last)}
 
 
-def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> dict[str, Answer]:
+def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Answers:
     """What the stage says of some rows; what it made is put into the store."""
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
@@ -179,10 +199,13 @@ def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> dict[
             where=f"step {step.name}",
             remedy="`annotate` gives one answer per row, in order; a row it cannot answer gets a `Reject`",
         )
-    return {
-        row: answer_of(answer) if isinstance(answer, Reject) else layer(plan, step, row, answer)
-        for (row, _), answer in zip(batch, given, strict=True)
-    }
+    return {row: _told(plan, step, row, said) for (row, _), said in zip(batch, given, strict=True)}
+
+
+def _told(plan: Plan, step: Step, row: str, said: Row | Exception) -> Answer | Unavailable:
+    if isinstance(said, Exception):
+        return said if isinstance(said, Unavailable) else answer_of(said)
+    return layer(plan, step, row, said)
 
 
 def layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:

@@ -23,14 +23,14 @@ def stored(record: Mapping[str, Any], store: Store, folder: str) -> dict[str, An
 
 
 def answer_of(error: Exception) -> Answer:
-    """The answer for a row on which a stage raised `error`."""
+    """The answer for a row on which a stage raised `error`, or gave it."""
     if isinstance(error, Reject):
         return Answer(kind="reject", reason=one_line(str(error)) or "set aside without a reason")
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)[-1:]  # none, where it was given and never raised
     return Answer(
         kind="error",
         reason=one_line(f"{type(error).__name__}: {error}"),
-        detail=one_line(f"{frame.filename}:{frame.lineno} in {frame.name}"),
+        detail=one_line("".join(f"{frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)),
     )
 
 

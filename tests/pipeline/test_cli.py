@@ -201,8 +201,8 @@ def test_progress_and_outcome_as_json(tmp_path: Path, capsys: pytest.CaptureFixt
     *progress, outcome = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert progress[-1]["event"] == "progress"
     assert progress[-1]["steps"]["square"] | {"rows_per_s": 0} == {
-        "parts": 7, "done": 7, "whole": True, "busy": 0, "ready": 0, "rows_in": 20, "passed": 20,
-        "dropped": 0, "rejected": 0, "rows_out": 20, "rows_per_s": 0,
+        "parts": 7, "done": 7, "whole": True, "busy": 0, "paused": "", "ready": 0, "rows_in": 20,
+        "passed": 20, "dropped": 0, "rejected": 0, "rows_out": 20, "rows_per_s": 0,
     }  # fmt: skip
     assert outcome["exit_code"] == 0
     assert Path(outcome["report"]).is_file()

@@ -152,7 +152,7 @@ class _Run:
         refs = [*self.working, *self.opening, *self.launched]
         if not refs:
             if not self.schedule.waiting:
-                raise StageFailed("nothing can be done and the run is not finished: a defect of clipmill")
+                self.schedule.rest()
             time.sleep(0.01)
             return
         ready, _ = ray.wait(refs, num_returns=1, timeout=_LOOK_S)
