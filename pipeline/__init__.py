@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pipeline.dag import Rows as Rows
     from pipeline.needs import Needs as Needs
     from pipeline.stage import Annotate as Annotate
+    from pipeline.stage import Compare as Compare
     from pipeline.stage import Expand as Expand
     from pipeline.stage import Launch as Launch
     from pipeline.stage import Pieced as Pieced
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _STAGE = (
     "Annotate",
+    "Compare",
     "Expand",
     "Launch",
     "Pieced",

@@ -13,7 +13,7 @@ from manifests.schema import schema_of
 from manifests.wording import nearest
 from pipeline.errors import PlanError
 from pipeline.needs import Needs
-from pipeline.stage import Annotate, Expand, Launch, Placed, Source, Stage, Survey
+from pipeline.stage import Annotate, Compare, Expand, Launch, Placed, Source, Stage, Survey
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -144,7 +144,7 @@ class Rows:
         made = [self.dag.add(stage, (self,)) for stage in stages]
         return made[0].join(*made[1:]) if made else self
 
-    def survey(self, stage: Survey[Any, Any] | Placed) -> "Rows":
+    def survey(self, stage: Survey[Any, Any] | Compare[Any, Any] | Placed) -> "Rows":
         """Add columns that depend on all rows. A barrier."""
         return self.dag.add(stage, (self,))
 
@@ -195,7 +195,7 @@ def _rows_after(
     if isinstance(work, Keep):
         _check_rule(work, have)
         return Rows(dag, (name,), inputs[0].base, have, inputs[0].parents)
-    kinds = {Source: 0, Annotate: 1, Expand: 1, Survey: 1, Launch: 1}
+    kinds = {Source: 0, Annotate: 1, Expand: 1, Survey: 1, Compare: 1, Launch: 1}
     wanted = next((n for kind, n in kinds.items() if isinstance(work, kind)), None)
     if wanted is None or bool(inputs) != bool(wanted):
         raise PlanError(f"{type(work).__name__} cannot stand here", where=f"step {name}")

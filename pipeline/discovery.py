@@ -19,7 +19,7 @@ from pipeline.dag import snake
 from pipeline.errors import RecipeError
 from pipeline.stage import Stage
 
-_KINDS = ("Source", "Annotate", "Pieced", "Expand", "Survey", "Launch")
+_KINDS = ("Source", "Annotate", "Pieced", "Expand", "Survey", "Compare", "Launch")
 
 
 def stage_names(packages: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from manifests.wording import listed
 from pipeline.dag import Dag, Keep, Node
-from pipeline.stage import Expand, Launch, Source, Survey
+from pipeline.stage import Compare, Expand, Launch, Source, Survey
 
 _WIDEST = 64  # characters of what stands beside a step
 
@@ -51,7 +51,7 @@ def to_mermaid(dag: Dag) -> str:
 
 
 def _is_barrier(node: Node) -> bool:
-    return isinstance(node.work, Survey | Launch)
+    return isinstance(node.work, Survey | Compare | Launch)
 
 
 def _lines(
@@ -82,7 +82,7 @@ def _about(node: Node, stem: str) -> str:
         words.append("new rows")
     elif isinstance(node.work, Launch):
         words.append(f"waits for all rows, {node.needs.ranks} rank{'s' * (node.needs.ranks > 1)}")
-    elif isinstance(node.work, Survey):
+    elif isinstance(node.work, Survey | Compare):
         words.append("waits for all rows")
     if node.needs.gpus:
         words.append(f"{node.needs.gpus:g} GPU")

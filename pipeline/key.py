@@ -21,7 +21,7 @@ from pipeline.dag import Dag, Keep, Node, Work
 from pipeline.discovery import settings_of
 from pipeline.errors import PlanError
 from pipeline.plain import Misfit, fit, is_plain
-from pipeline.stage import Launch, Source, Stage, Survey
+from pipeline.stage import Compare, Launch, Source, Stage, Survey
 
 SHORT = 10  # hex digits of a key in a folder's name; the whole key stands in the manifest
 
@@ -105,7 +105,7 @@ def _keys(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     columns = {} if not node.inputs else _columns(dag, node, found)
     digest = node.work.digest() if isinstance(node.work, Stage) else ""
     what = made_by(node, digest)
-    if isinstance(node.work, Survey | Launch):
+    if isinstance(node.work, Survey | Compare | Launch):
         what = {**what, "rows": inputs}
     content = digest_of("node", what, columns, _adds(node.work))
     return Keys(digest_of(content, inputs), content)

@@ -16,7 +16,7 @@ from manifests.store import Store
 from pipeline.dag import Dag, Keep, Node
 from pipeline.errors import PlanError
 from pipeline.key import Keys, keys_of, made_by, reads_of
-from pipeline.stage import Annotate, Expand, Launch, Source, Stage, Survey
+from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
 RETRIES = "retries"  # a folder of the store: the run keys of tables that were given up for another
 
@@ -52,7 +52,7 @@ class Step:
         """source, layer, children, drops, survey or model."""
         kinds: dict[type[Any], str] = {
             Source: "source", Annotate: "layer", Expand: "children",
-            Keep: "drops", Survey: "survey", Launch: "model",
+            Keep: "drops", Survey: "survey", Compare: "survey", Launch: "model",
         }  # fmt: skip
         return next(word for kind, word in kinds.items() if isinstance(self.node.work, kind))
 

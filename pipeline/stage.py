@@ -5,6 +5,7 @@ Annotate  row -> its new columns
 Pieced    the same for rows that may be large: row -> pieces -> what each gives -> its new columns
 Expand    row -> any number of new rows
 Survey    all rows, never in one memory -> new columns of each
+Compare   the same for rows that are compared with each other: on tables, and a row is in several groups
 Launch    all rows -> one row, by a program of many ranks (training)
 """
 
@@ -13,11 +14,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
 
 from manifests import Artifact, Row
 from pipeline.needs import Needs
 from pipeline.packing import carried
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 In = TypeVar("In", bound=Row)
 Out = TypeVar("Out", bound=Row)
@@ -236,6 +240,42 @@ class Survey(Stage[In, Out]):
     @abstractmethod
     def settle(self, group: str, rows: Sequence[In], fitted: bytes) -> Iterable[Out | Reject]:
         """One answer per row, in order. The rows of a group come sorted by id."""
+
+
+class Compare(Stage[In, Out]):
+    """Sees rows beside each other. A barrier like `Survey`; but on tables, and rows may share many groups.
+
+    fit, once, on a sample -> fitted; assign, per part -> members of groups; settle, once per group ->
+    findings about its members; conclude, per part -> the new columns. Every row gets an answer. Tables
+    are Arrow's, and those of rows hold `id` and the columns that are read.
+    """
+
+    sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
+
+    def fit(self, sample: "pa.Table", rows: int) -> bytes:
+        """What the other phases need to know, of `rows` rows: JSON or `numpy.save` bytes, never a pickle."""
+        return b""
+
+    @abstractmethod
+    def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
+        """The members that a part's rows make: `group` (letters, digits, `-_.`), `id`, what `settle` wants.
+
+        A row may be a member of several groups, or of none.
+        """
+
+    @abstractmethod
+    def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
+        """Any number of findings: `id`, of the member that one is about, and what `conclude` wants.
+
+        The members come sorted by id, all of them, and without `group`.
+        """
+
+    @abstractmethod
+    def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
+        """The new columns of a part's rows, in order.
+
+        The findings are those about these rows, group by group; None where no group found any.
+        """
 
 
 class Launch(Stage[In, Out]):

@@ -10,10 +10,10 @@ from typing import Any
 
 from manifests.errors import ClipmillError, told_if_full
 from pipeline.errors import StageFailed
-from pipeline.kinds import closing, launch, pieced, rowwise, rule, source, survey
+from pipeline.kinds import closing, compare, launch, pieced, rowwise, rule, source, survey
 from pipeline.kinds.storing import one_line
 from pipeline.plan import Plan, Step
-from pipeline.stage import Pieced, Stage, Unavailable
+from pipeline.stage import Compare, Pieced, Stage, Unavailable
 from pipeline.task import Done, Pause, Task
 
 Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
@@ -28,6 +28,13 @@ _PHASES: dict[str, Doing] = {
     "assign": survey.assign,
     "settle": survey.settle,
     "launch": launch.launch,
+}
+_COMPARED: dict[str, Doing] = {
+    "tally": compare.tally,
+    "fit": compare.fit,
+    "assign": compare.assign,
+    "settle": compare.settle,
+    "part": compare.part,
 }
 
 
@@ -83,6 +90,8 @@ class Worker:
             raise _failed(step, error, f"failed at {task}") from error
 
     def _doing(self, step: Step, task: Task) -> Doing:
+        if isinstance(step.node.work, Compare):
+            return _COMPARED[task.phase]
         if task.phase != "part":
             return _PHASES[task.phase]
         if isinstance(step.node.work, Pieced):

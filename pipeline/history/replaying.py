@@ -25,10 +25,11 @@ from pipeline.history.finding import Found, find
 from pipeline.history.past import RUNS, Past
 from pipeline.journal import Answer
 from pipeline.key import Keys
+from pipeline.kinds import compare
 from pipeline.kinds.storing import answer_of, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import columns_for
-from pipeline.stage import Annotate, Expand, Survey
+from pipeline.stage import Annotate, Compare, Expand, Survey
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ def _answer(plan: Plan, step: Step, found: Found, aside: FolderStore) -> Answer:
         stage.open()
         if isinstance(stage, Survey):
             given: list[Any] = [_of_survey(plan, step, stage, found)]
+        elif isinstance(stage, Compare):
+            given = [compare.again(plan, step, stage, table)]
         else:
             (row,) = rows_of(table, stage.reads, plan.store)
             given = list(stage.annotate([row])) if isinstance(stage, Annotate) else []

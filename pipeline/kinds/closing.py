@@ -6,10 +6,11 @@ from manifests.errors import Damaged
 from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
 from manifests.table import part_name, parts_of, read_books
 from pipeline.errors import BooksDoNotBalance
+from pipeline.kinds.compare import MEMBERS
 from pipeline.kinds.pieced import FOLDER as PIECES
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_count
-from pipeline.stage import Pieced
+from pipeline.stage import Compare, Pieced
 from pipeline.task import Done, Task
 
 
@@ -62,6 +63,8 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
             raise _unbalanced(what, plan, step)
     if isinstance(step.node.work, Pieced):
         plan.store.sweep(f"{step.folder}/{PIECES}")  # what killed attempts left
+    if isinstance(step.node.work, Compare):
+        plan.store.sweep(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
     begun = read_begun(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
     whole = replace(begun, parts=parts)
     whole.write(plan.store, step.folder)

@@ -35,15 +35,23 @@ _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     """Sum up a part, and name its rows that may be in the sample: those whose ids hash lowest."""
     assert isinstance(stage, Survey)
-    name = f"{step.folder}/tally/part-{task.number:06d}.json"
+    name = tally_name(step, task.number)
     if plan.store.exists(name):
         return Done()
     table = input_table(plan, step, task.number)
     rows = rows_of(table, stage.reads, plan.store)
-    low = heapq.nsmallest(stage.sample, table.column("id").to_pylist(), key=order_of)
-    said = {"totals": dict(stage.tally(rows)), "low": low}
-    plan.store.create(name, json.dumps(said, sort_keys=True).encode())
+    note(plan, name, dict(stage.tally(rows)), table.column("id").to_pylist(), stage.sample)
     return Done()
+
+
+def tally_name(step: Step, number: int) -> str:
+    return f"{step.folder}/tally/part-{number:06d}.json"
+
+
+def note(plan: Plan, name: str, totals: dict[str, int], ids: list[str], sample: int) -> None:
+    """Write what a part says of itself: its totals, and the ids that hash lowest."""
+    said = {"totals": totals, "low": heapq.nsmallest(sample, ids, key=order_of)}
+    plan.store.create(name, json.dumps(said, sort_keys=True).encode())
 
 
 def fit(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
@@ -51,21 +59,29 @@ def fit(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     assert isinstance(stage, Survey)
     if plan.store.exists(f"{step.folder}/fitted.bin"):
         return Done()
+    sample, totals = sampled(plan, step, task.number, stage.sample)
+    rows = rows_of(sample, stage.reads, plan.store) if sample else []
+    plan.store.create(f"{step.folder}/fitted.bin", stage.fit(rows, totals))
+    return Done()
+
+
+def sampled(plan: Plan, step: Step, parts: int, most: int) -> tuple[pa.Table | None, dict[str, int]]:
+    """The rows of all parts whose ids hash lowest, sorted by id, and the sums of the totals."""
     totals: Counter[str] = Counter()
     low: list[tuple[int, str, int]] = []
-    for number in range(task.number):
-        said = json.loads(plan.store.read(f"{step.folder}/tally/part-{number:06d}.json"))
+    for number in range(parts):
+        said = json.loads(plan.store.read(tally_name(step, number)))
         totals.update(said["totals"])
         candidates = ((order_of(row), row, number) for row in said["low"])
-        low = heapq.nsmallest(stage.sample, (*low, *candidates))
-    tables = []
-    for number in sorted({n for _, _, n in low}):
-        wanted = pa.array([row for _, row, n in low if n == number], pa.string())
-        tables.append(columns_for(plan, step.base, step.reads, number, wanted))
-    sample = _by_id(pa.concat_tables(tables)) if tables else None
-    rows = rows_of(sample, stage.reads, plan.store) if sample else []
-    plan.store.create(f"{step.folder}/fitted.bin", stage.fit(rows, dict(sorted(totals.items()))))
-    return Done()
+        low = heapq.nsmallest(most, (*low, *candidates))
+    wanted: dict[int, list[str]] = {}
+    for _, row, number in low:
+        wanted.setdefault(number, []).append(row)
+    tables = [
+        columns_for(plan, step.base, step.reads, number, pa.array(rows, pa.string()))
+        for number, rows in sorted(wanted.items())
+    ]
+    return by_id(pa.concat_tables(tables)) if tables else None, dict(sorted(totals.items()))
 
 
 def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
@@ -103,7 +119,7 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
         ids = assigned.filter(pc.equal(assigned["group"], task.group))["id"].combine_chunks()
         table = columns_for(plan, step.base, step.reads, number, ids)
         tables.append(table.append_column("part", pa.array([number] * len(ids), pa.int64())))
-    whole = _by_id(pa.concat_tables(tables))
+    whole = by_id(pa.concat_tables(tables))
     rows = rows_of(whole, stage.reads, plan.store)
     given = list(stage.settle(task.group, rows, plan.store.read(f"{step.folder}/fitted.bin")))
     if len(given) != len(rows):
@@ -177,7 +193,8 @@ class _Stored:
         return {name: self.seen[id(value)] for name, value in record.items()}
 
 
-def _by_id(table: pa.Table) -> pa.Table:
+def by_id(table: pa.Table) -> pa.Table:
+    """A table in the order of its ids."""
     return table.take(pc.sort_indices(table, sort_keys=[("id", "ascending")])).combine_chunks()
 
 

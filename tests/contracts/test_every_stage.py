@@ -23,11 +23,11 @@ from pipeline.discovery import required_of, settings_of, stage_names
 from pipeline.key import hashed_settings
 from pipeline.needs import Needs
 from pipeline.plain import fit, is_plain
-from pipeline.stage import Annotate, Expand, Launch, Source, Stage, Survey
+from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
 Kind = type[Stage[Any, Any]]
 MODULES = sorted(module.name for module in walk_packages(stages.__path__, "stages."))
-KINDS = (Source, Annotate, Expand, Survey, Launch)
+KINDS = (Source, Annotate, Expand, Survey, Compare, Launch)
 WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
@@ -119,7 +119,7 @@ def test_names_and_units_agree(stage: Kind) -> None:
 @every_stage
 def test_one_that_works_from_the_store_adds_no_files(stage: Kind) -> None:
     if stage.from_store:
-        assert issubclass(stage, Annotate | Expand)
+        assert issubclass(stage, Annotate | Expand | Compare)
         assert not any("Artifact" in str(kind) for kind in stage.adds.types().values())
 
 

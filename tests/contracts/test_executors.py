@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toys import Numbers, Quiet, Unopenable, toy_dag
+from toys import Mate, Numbers, Quiet, Split, Square, Unopenable, toy_dag
 
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
@@ -52,6 +52,15 @@ def test_ray_equals_inline_with_one_worker_and_with_two(tmp_path: Path) -> None:
         store = tmp_path / f"ray{workers}"
         assert OnRay(workers=workers).run(plan(dag, store), Quiet()).finished
         assert tables(store) == wanted
+
+
+def test_rows_compared_on_ray_get_what_they_get_inline(tmp_path: Path) -> None:
+    dag = Dag("mated")
+    pieces = dag.read(Numbers(count=12), rows_per_part=3).annotate(Square()).expand(Split())
+    dag.save(pieces.survey(Mate()), "pieces")
+    assert Inline().run(plan(dag, tmp_path / "inline"), Quiet()).finished
+    assert OnRay(workers=2).run(plan(dag, tmp_path / "ray"), Quiet()).finished
+    assert tables(tmp_path / "ray") == tables(tmp_path / "inline")
 
 
 def test_a_row_that_kills_its_worker_twice_is_set_aside(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from manifests import Artifact, Row, column
 from manifests.identity import id_of
-from pipeline import Annotate, Dag, Expand, Launch, Needs, Reject, Source, Survey
+from pipeline import Annotate, Compare, Dag, Expand, Launch, Needs, Reject, Source, Survey
 
 
 class Number(Row):
@@ -115,6 +118,43 @@ class Sum(Survey[PieceOfSquare, Summed]):
                 yield Reject("nine is not wanted")
             else:
                 yield Summed(total=sum(r.square for r in rows), members=members, rank=rank)
+
+
+class Mated(Row):
+    mates: tuple[int, ...] = column("other squares with the same rest by 2 or by 3, in order")
+    first: bool = column("whether it is in no group, as the first number is")
+
+
+class Mate(Compare[PieceOfSquare, Mated]):
+    """Each row is in a group by rest of 2 and in one by rest of 3; but not where its square is 0."""
+
+    most: int = 1000
+    sample = 3
+
+    def fit(self, sample: pa.Table, rows: int) -> bytes:
+        return f"{sample.num_rows} {rows}".encode()
+
+    def assign(self, rows: pa.Table, fitted: bytes) -> pa.Table:
+        some = rows.filter(pc.not_equal(rows["square"], 0)).select(["id", "square"])
+        squares = some["square"].to_pylist()
+        return pa.concat_tables(
+            some.append_column("group", pa.array([f"by{d}-{s % d}" for s in squares], pa.string()))
+            for d in (2, 3)
+        )
+
+    def settle(self, group: str, members: pa.Table, fitted: bytes) -> pa.Table:
+        every = members.to_pylist()
+        assert [m["id"] for m in every] == sorted(m["id"] for m in every)
+        pairs = [(m["id"], o["square"]) for m in every for o in every if m["square"] != o["square"]]
+        return pa.table({"id": [p[0] for p in pairs], "mate": pa.array([p[1] for p in pairs], pa.int64())})
+
+    def conclude(self, rows: pa.Table, findings: pa.Table | None, fitted: bytes) -> pa.Table:
+        found: dict[str, set[int]] = {}
+        for finding in findings.to_pylist() if findings else ():
+            found.setdefault(finding["id"], set()).add(finding["mate"])
+        mates = [sorted(found.get(row, set()))[: self.most] for row in rows["id"].to_pylist()]
+        first = [square == 0 for square in rows["square"].to_pylist()]
+        return pa.table({"mates": pa.array(mates, pa.list_(pa.int64())), "first": first})
 
 
 class Total(Row):

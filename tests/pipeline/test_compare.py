@@ -1,0 +1,153 @@
+"""Rows that are compared: each is in several groups, and what was found of it comes home to its part."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from toys import Mate, Numbers, Quiet, Split, Square
+
+from manifests.catalogue import tables_of
+from manifests.checking import check
+from manifests.errors import Damaged
+from manifests.stores.folder import FolderStore
+from manifests.table import part_name, parts_of, read_part
+from pipeline import Dag
+from pipeline.asking import Asked
+from pipeline.errors import StageFailed
+from pipeline.executors.inline import Inline
+from pipeline.history.past import read_past
+from pipeline.history.replaying import replay
+from pipeline.kinds.bundle import names_in_bundle, read_bundle, write_bundle
+from pipeline.plan import Plan, plan_of
+from pipeline.running import carry_out
+
+
+def mated(stage: Mate, per_part: int = 3, count: int = 12) -> Dag:
+    dag = Dag("mated")
+    pieces = dag.read(Numbers(count=count), rows_per_part=per_part).annotate(Square()).expand(Split())
+    dag.save(pieces.survey(stage), "pieces")
+    return dag
+
+
+def run(store: Path, stage: Mate, **how: int) -> tuple[Plan, dict[str, dict[str, object]]]:
+    """The plan and the rows of the last step by id."""
+    plan = plan_of(mated(stage, **how), FolderStore(store), "r")
+    assert Inline().run(plan, Quiet()).finished
+    name = plan.outputs["pieces"][0]
+    parts = (
+        read_part(plan.store, f"{plan[name].folder}/{part_name(n)}")
+        for n in parts_of(plan.store, plan[name].folder)
+    )
+    return plan, {row["id"]: row for part in parts for row in part.to_pylist()}
+
+
+def test_findings_of_all_groups_come_home(tmp_path: Path) -> None:
+    plan, rows = run(tmp_path, Mate())
+    squares = {n * n for n in range(12) if n % 4}
+    pieces = {
+        row["id"]: row["parent"]
+        for n in parts_of(plan.store, plan["split"].folder)
+        for row in read_part(plan.store, f"{plan['split'].folder}/{part_name(n)}").to_pylist()
+    }
+    assert set(rows) == set(pieces)
+    seen = set()
+    for row in rows.values():
+        mates = row["mates"]
+        assert isinstance(mates, list)
+        seen.add(tuple(mates))
+        (own,) = [s for s in squares if {o for o in squares if o != s and _alike(o, s)} == set(mates)]
+        assert own
+        assert row["first"] is False
+    assert len(seen) == len(squares)
+
+
+def _alike(one: int, other: int) -> bool:
+    return one % 2 == other % 2 or one % 3 == other % 3
+
+
+def test_parts_do_not_matter(tmp_path: Path) -> None:
+    _, wanted = run(tmp_path / "one", Mate())
+    assert run(tmp_path / "other", Mate(), per_part=5)[1] == wanted
+
+
+def test_what_is_left_is_a_sound_table_without_copies_of_columns(tmp_path: Path) -> None:
+    plan, _ = run(tmp_path, Mate())
+    folder = plan[plan.outputs["pieces"][0]].folder
+    assert plan.store.names(f"{folder}/assigned") == []
+    assert plan.store.names(f"{folder}/settled") == ["by2-0", "by2-1", "by3-0", "by3-1"]
+    found = check(plan.store, tables_of(plan.store))
+    assert not found.faults
+    assert plan.store.read(f"{folder}/fitted.bin") == b"3 18"
+
+
+def test_no_rows_are_no_groups(tmp_path: Path) -> None:
+    assert run(tmp_path, Mate(), count=1)[1] == {}
+
+
+def test_a_row_is_replayed_among_all_of_its_groups(tmp_path: Path) -> None:
+    dag, asked = mated(Mate()), Asked("mated.py", {}, str(tmp_path))
+    carry_out(dag, str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
+    _, rows = run(tmp_path, Mate())
+    past = read_past(FolderStore(tmp_path))
+    for row in sorted(rows)[:3]:
+        assert replay(past, mated(Mate()), "mate", row).equal
+    assert not replay(past, mated(Mate(most=1)), "mate", sorted(rows)[0]).equal
+
+
+class Stranger(Mate):
+    """Speaks of a row that it was not shown."""
+
+    def settle(self, group: str, members: pa.Table, fitted: bytes) -> pa.Table:
+        return pa.table({"id": ["stranger"], "mate": [1]})
+
+
+class Unnamed(Mate):
+    """Names a group as no file can be named."""
+
+    def assign(self, rows: pa.Table, fitted: bytes) -> pa.Table:
+        members = super().assign(rows, fitted)
+        return members.set_column(
+            members.column_names.index("group"), "group", pa.array(["a/b"] * len(members))
+        )
+
+
+class Short(Mate):
+    """Leaves a row out."""
+
+    def conclude(self, rows: pa.Table, findings: pa.Table | None, fitted: bytes) -> pa.Table:
+        return super().conclude(rows, findings, fitted).slice(1)
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"), [(Stranger(), "not shown"), (Unnamed(), "group 'a/b'"), (Short(), "answers for")]
+)
+def test_a_stage_that_breaks_its_promise_is_told(stage: Mate, said: str, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=said):
+        run(tmp_path, stage)
+
+
+def _tables(names: Iterable[str]) -> dict[str, pa.Table]:
+    return {name: pa.table({"name": [name], "vector": [[1.0] * len(name)]}) for name in names}
+
+
+def test_a_bundle_gives_back_each_of_its_tables(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    many = [f"{'name' * 20}{n}" for n in range(2000)]  # an index longer than what is read at first
+    for name, keys in {"none": [], "two": ["b", "a"], "many": many}.items():
+        write_bundle(store, name, _tables(keys))
+        assert names_in_bundle(store, name) == tuple(sorted(keys))
+        assert all(read_bundle(store, name, key) == table for key, table in _tables(keys).items())
+        assert read_bundle(store, name, "absent") is None
+
+
+def test_a_torn_bundle_is_told(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    write_bundle(store, "whole", _tables(["a"]))
+    data = store.read("whole")
+    store.create("torn", data[:-50])
+    store.create("other", b"\x05\0\0\0\0\0\0\0no json")
+    with pytest.raises(Damaged, match="cannot be read"):
+        read_bundle(store, "torn", "a")
+    with pytest.raises(Damaged, match="cannot be read"):
+        names_in_bundle(store, "other")
