@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from manifests import ClipmillError, Row, column
 from manifests.identity import digest_of, id_of
 from pipeline import Source
+from stages.media.fingerprint import open_for_samples, sampled
 from stages.media.uri import local_path, printable, uri_of
 
-SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 STORE_MARK = "store.json"  # stands at the top of a store; stores inside the footage are not listed
 SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
@@ -25,6 +25,7 @@ class Video(Row):
     uri: str = column("where to open it: an absolute path, or a URL")
     source: str = column("path below the root, with / between folders; bytes that are not UTF-8 as \\xff")
     size_bytes: int = column("size of the file", unit="bytes")
+    content_sha256: str = column("SHA-256 of 16 samples of the content; of all of it, up to 1 MiB")
 
 
 class Found(NamedTuple):
@@ -47,6 +48,7 @@ class ListVideos(Source[Video]):
     """
 
     place = frozenset({"root"})
+    version = 2
 
     root: str
     limit: int = 0  # 0 lists all
@@ -63,11 +65,18 @@ class ListVideos(Source[Video]):
     def rows(self) -> Iterator[Video]:
         equals: Counter[str] = Counter()
         for file in self._files():
-            content = id_of("video", file.size_bytes, self._samples(file))
+            samples = self._samples(file)
+            content = id_of("video", file.size_bytes, samples)
             ordinal = equals[content]
             equals[content] += 1
             made = id_of("video", content, ordinal) if ordinal else content
-            yield Video(id=made, uri=file.uri, source=file.source, size_bytes=file.size_bytes)
+            yield Video(
+                id=made,
+                uri=file.uri,
+                source=file.source,
+                size_bytes=file.size_bytes,
+                content_sha256=samples,
+            )
 
     def _files(self) -> list[Found]:
         path = local_path(self.root)
@@ -112,25 +121,11 @@ class ListVideos(Source[Video]):
 
     def _samples(self, file: Found) -> str:
         """SHA-256 of the sampled content; of nothing, where the file cannot be read."""
-        seen = hashlib.sha256()
-        whole = file.size_bytes <= SAMPLES * SAMPLE_BYTES
-        step = 0 if whole else (file.size_bytes - SAMPLE_BYTES) / (SAMPLES - 1)
         try:
-            with self._open(file) as opened:
-                for k in range(1 if whole else SAMPLES):
-                    opened.seek(round(k * step))
-                    seen.update(opened.read(file.size_bytes if whole else SAMPLE_BYTES))
+            with open_for_samples(file.uri) as opened:
+                return sampled(opened, file.size_bytes)
         except (FileNotFoundError, PermissionError):
-            pass
-        return seen.hexdigest()
-
-    def _open(self, file: Found) -> Any:
-        path = local_path(file.uri)
-        if path is not None:
-            return open(path, "rb")
-        import fsspec
-
-        return fsspec.open(file.uri, "rb", cache_type="none", block_size=SAMPLE_BYTES).open()
+            return hashlib.sha256().hexdigest()
 
 
 def _below_folder(root: str) -> list[Found]:
