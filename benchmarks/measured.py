@@ -1,9 +1,26 @@
-"""A recipe of a million measured clips: rows as `curate` has them, with numbers that are drawn."""
+"""A recipe of a million measured clips: rows and rules as `curate` has them, with numbers that are drawn."""
 
 from collections.abc import Iterator, Sequence
 
 from manifests import Row, column
 from pipeline import Annotate, Dag, Source
+from stages.quality import (
+    measure_frame,
+    measure_information,
+    measure_light,
+    measure_motion,
+    measure_overlay,
+    measure_pace,
+    measure_sharpness,
+    measure_stills,
+)
+from stages.recipes.keeps import Keeps, rules
+
+# Numbers are drawn evenly from 0 to 1, so each rule drops a hundredth.
+LOOSE = Keeps(
+    darkest=0.01, brightest=0.99, flickering=0.99, softest=0.01, noisiest=0.99, coarsest=0.99, frozen=0.99,
+    slides=0.99, stillest=0.99, hastiest=0.99, borders=0.99, overlays=0.99, emptiest=0.01,
+)  # fmt: skip
 
 
 class Clip(Row):
@@ -14,8 +31,13 @@ class Clip(Row):
     duration_s: float = column("length", unit="s", by_id=True)
 
 
+class Span(Row):
+    start_s: float
+    end_s: float
+
+
 class DrawnClips(Source[Clip]):
-    """Its table is written by the benchmark."""
+    """Its table is written by the benchmark, as are those of the stages below."""
 
     count: int
 
@@ -23,75 +45,46 @@ class DrawnClips(Source[Clip]):
         raise NotImplementedError("the benchmark writes this table")
 
 
-class Span(Row):
-    start_s: float
-    end_s: float
-
-
-class Light(Row):
-    light_mean: float = column("mean luma", unit="0..1")
-    light_spread: float = column("spread of luma", unit="0..1")
-    light_swing: float = column("range of the frames' luma", unit="0..1")
-    dark_share: float = column("share clipped to black", unit="0..1")
-    bright_share: float = column("share clipped to white", unit="0..1")
-
-
-class Sharpness(Row):
-    sharpness_median: float = column("steepness of edges", unit="1/px")
-    sharpness_low: float = column("the same, lowest tenth", unit="1/px")
-
-
-class Motion(Row):
-    motion_mean: float = column("mean length of the flow", unit="px/frame")
-    motion_p95: float | None = column("95th percentile; missing for clips of one frame", unit="px/frame")
-    still_share: float = column("share of time without motion", unit="0..1")
-
-
-class Frame(Row):
-    border_share: float = column("share under black borders", unit="0..1")
-    frozen_share: float = column("share of repeated frames", unit="0..1")
-
-
 class _Drawn:
     def annotate(self, rows: Sequence[Span]) -> Iterator[Row]:
         raise NotImplementedError("the benchmark writes this table")
 
 
-class DrawLight(_Drawn, Annotate[Span, Light]):
-    """Its table is written by the benchmark."""
+class DrawLight(_Drawn, Annotate[Span, measure_light.Light]): ...
 
 
-class DrawSharpness(_Drawn, Annotate[Span, Sharpness]):
-    """Its table is written by the benchmark."""
+class DrawSharpness(_Drawn, Annotate[Span, measure_sharpness.Sharpness]): ...
 
 
-class DrawMotion(_Drawn, Annotate[Span, Motion]):
-    """Its table is written by the benchmark."""
+class DrawStills(_Drawn, Annotate[Span, measure_stills.Stills]): ...
 
 
-class DrawFrame(_Drawn, Annotate[Span, Frame]):
-    """Its table is written by the benchmark."""
+class DrawMotion(_Drawn, Annotate[Span, measure_motion.Motion]): ...
 
 
-def measured(
-    clips: int = 1_000_000,
-    clips_per_part: int = 4_000,
-    darkest: float = 0.06,
-    softest: float = 0.1,
-    frozen: float = 0.9,
-    stillest: float = 0.9,
-    borders: float = 0.9,
-) -> Dag:
+class DrawPace(_Drawn, Annotate[Span, measure_pace.Pace]): ...
+
+
+class DrawFrame(_Drawn, Annotate[Span, measure_frame.Frames]): ...
+
+
+class DrawOverlay(_Drawn, Annotate[Span, measure_overlay.Overlay]): ...
+
+
+class DrawInformation(_Drawn, Annotate[Span, measure_information.Information]): ...
+
+
+DRAWN = (
+    DrawLight(), DrawSharpness(), DrawStills(), DrawMotion(), DrawPace(), DrawFrame(), DrawOverlay(),
+    DrawInformation(),
+)  # fmt: skip
+
+
+def measured(clips: int = 1_000_000, clips_per_part: int = 4_000, keeps: Keeps = LOOSE) -> Dag:
     """The rules of `curate` over clips that were measured."""
     dag = Dag("measured")
-    rows = dag.read(DrawnClips(count=clips), rows_per_part=clips_per_part)
-    rows = rows.annotate(DrawLight(), DrawSharpness(), DrawMotion(), DrawFrame())
-    good = (
-        rows.keep(f"light_mean > {darkest}", because="too dark")
-        .keep(f"sharpness_median > {softest}", because="blurred")
-        .keep(f"frozen_share < {frozen}", because="frozen")
-        .keep(f"still_share < {stillest}", because="hardly moves")
-        .keep(f"border_share < {borders}", because="letterboxed")
-    )
-    dag.save(good, "clips")
+    rows = dag.read(DrawnClips(count=clips), rows_per_part=clips_per_part).annotate(*DRAWN)
+    for rule in rules(keeps):
+        rows = rows.keep(rule.where, because=rule.because)
+    dag.save(rows, "clips")
     return dag

@@ -3,8 +3,8 @@
     python -m benchmarks.replay [--clips 1000000] [--json OUT]
 
 A store is filled with clips as they stand after measuring (no video is there: numbers are drawn), and
-`curate`'s five rules decide about them once. Then the first of them gets another threshold, so that all
-five decide again: by `clipmill run` without Ray, with a Ray that is started for it, on a Ray that is up,
+`curate`'s rules decide about them once. Then the first of them gets another threshold, so that all of
+them decide again: by `clipmill run` without Ray, with a Ray that is started for it, on a Ray that is up,
 and by `clipmill try`. Seconds of the whole command, from starting Python to its last line; and seconds
 of CPU, which do not depend on who else uses the machine (not known of Ray's workers).
 """
@@ -103,13 +103,13 @@ def decide_again(folder: Path, knobs: list[str]) -> dict[str, dict[str, float | 
         return [verb, RECIPE, f"store={folder}", *knobs, f"darkest={darkest}", *more]
 
     found = {
-        "run --inline": timed(lambda: command(*words("run", 0.07, "--inline", "--quiet"))),
-        "run, Ray started for it": timed(lambda: command(*words("run", 0.08, "--quiet")), cpu=False),
+        "run --inline": timed(lambda: command(*words("run", 0.02, "--inline", "--quiet"))),
+        "run, Ray started for it": timed(lambda: command(*words("run", 0.03, "--quiet")), cpu=False),
     }
     with cluster(None, 0):
-        found["run, Ray up"] = timed(in_a_ray_that_is_up(*words("run", 0.09, "--quiet")), cpu=False)
-    found["try, all five rules"] = timed(lambda: command(*words("try", 0.1)))
-    found["try, the last rule"] = timed(lambda: command(*words("try", 0.09, "borders=0.8")))
+        found["run, Ray up"] = timed(in_a_ray_that_is_up(*words("run", 0.04, "--quiet")), cpu=False)
+    found["try, all rules"] = timed(lambda: command(*words("try", 0.05)))
+    found["try, the last rule"] = timed(lambda: command(*words("try", 0.01, "emptiest=0.02")))
     return found
 
 

@@ -11,7 +11,7 @@ nor false but null: `false and null` is false, `true and null` is null. Arithmet
 import ast
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, reduce
 from typing import NamedTuple
 
@@ -98,15 +98,21 @@ def evaluate(text: str, table: pa.Table) -> pa.BooleanArray:
     Raises:
         As `parse`.
     """
+    return evaluate_all([text], table)[0]
+
+
+def evaluate_all(texts: Sequence[str], table: pa.Table) -> list[pa.BooleanArray]:
+    """Several predicates over the same rows, in one go; as `evaluate`."""
     import pyarrow.acero as acero  # which imports pandas where it is installed: half a second
 
-    made = parse(text, table.schema)
+    made = [parse(text, table.schema) for text in texts]
+    read = dict.fromkeys(name for text in texts for name in names_in(text))
     steps = [
-        acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(names_in(text)))),
-        acero.Declaration("project", acero.ProjectNodeOptions([made], ["answer"])),
+        acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(list(read)))),
+        acero.Declaration("project", acero.ProjectNodeOptions(made, [f"{k}" for k in range(len(made))])),
     ]
-    answer = acero.Declaration.from_sequence(steps).to_table(use_threads=False)
-    return answer.column("answer").combine_chunks()
+    answers = acero.Declaration.from_sequence(steps).to_table(use_threads=False)
+    return [answer.combine_chunks() for answer in answers.columns]
 
 
 @lru_cache(maxsize=256)

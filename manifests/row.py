@@ -1,7 +1,7 @@
 """A row: a frozen, keyword-only dataclass whose fields are the columns of a table."""
 
 from array import array
-from dataclasses import Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from typing import Any, dataclass_transform, get_type_hints
 
@@ -41,6 +41,11 @@ class Row:
     def names_by_id(cls) -> tuple[str, ...]:
         """The names of the columns whose values follow from the row's id."""
         return ("id", *(f.name for f in cls.columns() if f.metadata.get("by_id") and f.name != "id"))
+
+    @classmethod
+    def optional_names(cls) -> frozenset[str]:
+        """The names of the columns with a default, which a table that is read need not have."""
+        return frozenset(f.name for f in cls.columns() if f.default is not MISSING)
 
     @classmethod
     def types(cls) -> dict[str, Any]:

@@ -115,15 +115,16 @@ def rows_of(table: pa.Table, kind: type[R], store: Store | None = None) -> list[
     """The rows of a table, read as `kind`; artifacts are bound to `store`.
 
     Raises:
-        SchemaMismatch: the table lacks a column of `kind`.
+        SchemaMismatch: the table lacks a column of `kind` that has no default.
     """
-    lost = [n for n in kind.names() if n not in table.column_names]
+    names = [n for n in kind.names() if n in table.column_names]
+    lost = [n for n in kind.names() if n not in names and n not in kind.optional_names()]
     if lost:
         raise SchemaMismatch(f"{kind.__name__} reads {', '.join(lost)}, which the table lacks")
-    columns = [_from_arrow(table.column(n), store) for n in kind.names()]
+    columns = [_from_arrow(table.column(n), store) for n in names]
     if not columns:
         return [kind() for _ in range(table.num_rows)]
-    return [kind(**dict(zip(kind.names(), values, strict=True))) for values in zip(*columns, strict=True)]
+    return [kind(**dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
 def _from_arrow(column: pa.ChunkedArray, store: Store | None) -> Iterable[Any]:

@@ -1,7 +1,7 @@
 """The promise of a store: a folder of files, where the first writer of a name wins."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -19,8 +19,11 @@ class Store(ABC):
         """Write a whole file if nothing stands there yet; say whether this call wrote it.
 
         A reader sees the whole file or none, and a file that stands is never changed. One that is not
-        `lasting` may be gone after a power cut until a lasting one is created in its folder.
+        `lasting` may be gone after a power cut, or without its content, until `settle`.
         """
+
+    def settle(self, names: Sequence[str]) -> None:
+        """Make files of one folder last that were created without; of most stores every file lasts."""
 
     @abstractmethod
     def adopt(self, name: str, file: Path) -> bool:
@@ -51,7 +54,7 @@ class Store(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Take a file away; quiet if it is not there. Only leases are ever removed."""
+        """Take a file away; quiet if it is not there. Only leases, and what a power cut left."""
 
     @abstractmethod
     def sweep(self, folder: str) -> None:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import count_rows, part_name, read_books, read_part
+from manifests.table import Books, count_rows, part_name, read_part
 from pipeline.plan import Plan, Step
 
+_BOOKS = 1 << 16  # parts whose books are remembered
 _LATELY = 16  # answers that are remembered: rules in a row each ask what the one before them let pass
 
 
@@ -43,19 +44,27 @@ def input_count(plan: Plan, step: Step, number: int) -> int:
 
 def _count(plan: Plan, step: Step, number: int) -> int:
     """How many rows of a part left a step as kept; what a rule dropped and rejected had come to it."""
-    name = f"{step.folder}/{part_name(number)}"
-    rows, books = count_rows(plan.store, name)
+    rows, books = said_of(plan, step, number)
     if step.kind != "drops":
         return rows
     aside = count_rows(plan.store, f"{step.folder}/{books.rejects}")[0] if books.rejects else 0
     return input_count(plan, step, number) - rows - aside
 
 
+def said_of(plan: Plan, step: Step, number: int) -> tuple[int, Books]:
+    """How many rows stand in a part of a step, and its books."""
+    return _lately.said(plan, step, number)
+
+
 class _Lately(threading.local):
-    """What left parts of steps, as asked for lately in one plan: a few ids, all counts. No part changes."""
+    """What left parts of steps, as asked for lately in one plan: a few ids, more books, all counts.
+
+    No part changes.
+    """
 
     plan: Plan | None = None
     found: OrderedDict[tuple[str, int], pa.Array]
+    books: dict[tuple[str, int], tuple[int, Books]]
     counts: dict[tuple[str, int], int]
 
     def of(self, plan: Plan, step: Step, number: int) -> pa.Array:
@@ -76,9 +85,18 @@ class _Lately(threading.local):
             self.counts[key] = _count(plan, step, number)
         return self.counts[key]
 
+    def said(self, plan: Plan, step: Step, number: int) -> tuple[int, Books]:
+        self._begin(plan)
+        key = step.folder, number
+        if key not in self.books:
+            if len(self.books) >= _BOOKS:
+                self.books.clear()
+            self.books[key] = count_rows(plan.store, f"{step.folder}/{part_name(number)}")
+        return self.books[key]
+
     def _begin(self, plan: Plan) -> None:
         if self.plan is not plan:
-            self.plan, self.found, self.counts = plan, OrderedDict(), {}
+            self.plan, self.found, self.books, self.counts = plan, OrderedDict(), {}, {}
 
 
 _lately = _Lately()
@@ -91,11 +109,13 @@ def through(plan: Plan, step: Step, number: int) -> pa.Array:
 
 def _through(plan: Plan, step: Step, number: int) -> pa.Array:
     name = f"{step.folder}/{part_name(number)}"
-    own = _ids(plan, name)
     if step.kind != "drops":
-        return own
-    gone = [own]
-    rejects = read_books(plan.store, name).rejects
+        base = plan[step.base]
+        if step is not base and said_of(plan, step, number)[0] == said_of(plan, base, number)[0]:
+            return through(plan, base, number)  # all of its rows, in its order
+        return _ids(plan, name)
+    gone = [_ids(plan, name)]
+    rejects = said_of(plan, step, number)[1].rejects
     if rejects:
         gone.append(_ids(plan, f"{step.folder}/{rejects}"))
     came = input_ids(plan, step, number)

@@ -14,6 +14,7 @@ from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
 from manifests.table import Books, part_name, parts_of, read_books, read_part
 from pipeline.errors import StageFailed, StageWaits
+from pipeline.kinds import rule
 from pipeline.pauses import Pauses
 from pipeline.plan import Plan, Step
 from pipeline.task import Done, Effort, Task
@@ -135,17 +136,25 @@ class Schedule:
         elif task.phase == "piece" or done.pieces:
             self._finish_piece(task, done)
         elif task.phase in ("part", "join"):
-            progress.done.add(task.number)
-            if done.books:
-                progress.books = _plus(progress.books, done.books)
-            self._check_stage(step, task, done)
-            self._offer(step, task.number)
-            for reader in self.plan.readers[step.name]:
-                self._offer(reader, task.number)
+            self._finish_part(step, task, done)
         else:
             self._groups.setdefault(step.name, set()).update(done.groups)
             self._phase_left[step.name, task.phase].discard(task)
             self._offer(step)
+
+    def _finish_part(self, step: Step, task: Task, done: Done) -> None:
+        """Note a part, and those of later steps that were made with it; then offer what reads them."""
+        made = [step, *(self.plan[name] for name, _ in done.also)]
+        for each, books in zip(made, [done.books, *(books for _, books in done.also)], strict=True):
+            progress = self.steps[each.name]
+            if books and task.number not in progress.done:
+                progress.books = _plus(progress.books, books)
+            progress.done.add(task.number)
+        self._check_stage(step, task, done)
+        for each in made:
+            self._offer(each, task.number)
+            for reader in self.plan.readers[each.name]:
+                self._offer(reader, task.number)
 
     def _finish_piece(self, task: Task, done: Done) -> None:
         """Offer the pieces of a part; when the last is done, the joining of them."""
@@ -164,6 +173,8 @@ class Schedule:
         progress = self.steps[step.name]
         manifest = read_manifest(self.plan.store, step.folder)
         standing = parts_of(self.plan.store, step.folder)
+        if manifest is None and step.kind == "drops":
+            standing = [number for number in standing if rule.is_sound(self.plan, step, number)]
         whole = manifest is not None and {part.number for part in manifest.parts} <= set(standing)
         if manifest and whole:
             progress.whole, progress.books = True, manifest.books

@@ -69,6 +69,7 @@ class Done:
 
     Attributes:
         books: the part's books, for phases that commit a part.
+        also: later steps of which the same part was made in the same go, and its books.
         parts: how many parts the table has, for "rows" and "launch".
         groups: the groups that an assigned part names.
         pieces: the pieces that are to be done before the part can be joined; it has no books then.
@@ -77,6 +78,7 @@ class Done:
     """
 
     books: Books | None = None
+    also: tuple[tuple[str, Books], ...] = ()
     parts: int = 0
     groups: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,11 +30,16 @@ class FolderStore(Store):
             try:
                 with temporary.open("wb") as opened:
                     opened.write(data)
-                    opened.flush()
-                    os.fsync(opened.fileno())
+                    if lasting:
+                        opened.flush()
+                        os.fsync(opened.fileno())
                 return _link(temporary, target, lasting)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    def settle(self, names: Sequence[str]) -> None:
+        if names:
+            os.sync()  # a hundred times quicker than one by one, where there are hundreds
 
     def adopt(self, name: str, file: Path) -> bool:
         target = self._path(name)
@@ -132,9 +137,13 @@ def _link(temporary: Path, target: Path, lasting: bool = True) -> bool:
         return False
     if not lasting:
         return True
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    _sync(target.parent)
     return True
+
+
+def _sync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

@@ -20,8 +20,8 @@ class Inline:
             begin(plan, step)
         schedule, worker = Schedule(plan), Worker(plan)
         while not schedule.finished:
-            watch.look(schedule)
             task = schedule.take()
+            watch.look(schedule)
             if task is None:
                 schedule.rest()
                 time.sleep(_REST_S)

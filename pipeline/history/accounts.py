@@ -6,8 +6,9 @@ took out. Sums are enough where steps stand in a line; where rows go several way
 steps may take out the same row, and the ids of those taken out are compared, part by part.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from pipeline.errors import BooksDoNotBalance
 from pipeline.history.past import Past, PastStep
@@ -87,7 +88,7 @@ def _way(last: PastStep, steps: dict[str, PastStep]) -> list[PastStep]:
 def _fates(past: Past, steps: Sequence[PastStep]) -> dict[str, tuple[int, int]]:
     """Rows dropped and rejected by each step; a row counts for the first step that took it out."""
     taking = [s for s in steps if any(b.dropped or b.rejected for b in past.books(s.name).values())]
-    if len(taking) > 1 and not _in_line(steps):
+    if not _in_line(taking, {step.name: step for step in steps}):
         return _fates_by_id(past, taking)
     found = {}
     for step in taking:
@@ -96,10 +97,9 @@ def _fates(past: Past, steps: Sequence[PastStep]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _in_line(steps: Iterable[PastStep]) -> bool:
-    """Whether each step has one step before it and no two have the same one."""
-    before = [step.inputs for step in steps]
-    return all(len(inputs) == 1 for inputs in before) and len(set(before)) == len(before)
+def _in_line(taking: Sequence[PastStep], steps: dict[str, PastStep]) -> bool:
+    """Whether each comes after the one before it, so that none sees what another took out."""
+    return all(one in _way(other, steps) for one, other in pairwise(taking))
 
 
 def _fates_by_id(past: Past, steps: Sequence[PastStep]) -> dict[str, tuple[int, int]]:

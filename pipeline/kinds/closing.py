@@ -4,12 +4,12 @@ from dataclasses import replace
 
 from manifests.errors import Damaged
 from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
-from manifests.table import part_name, parts_of, read_books
+from manifests.table import part_name, parts_of
 from pipeline.errors import BooksDoNotBalance
 from pipeline.kinds.compare import MEMBERS
 from pipeline.kinds.pieced import FOLDER as PIECES
 from pipeline.plan import Plan, Step
-from pipeline.reading import input_count
+from pipeline.reading import input_count, said_of
 from pipeline.stage import Compare, Pieced
 from pipeline.task import Done, Task
 
@@ -61,6 +61,8 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
         if lost or not part.books.balance() or not (came == part.books.rows_in == sent):
             what = f"part {part.number}: {sent} rows were sent, {came} came, {part.books}"
             raise _unbalanced(what, plan, step)
+    if step.kind == "drops":
+        plan.store.settle([f"{step.folder}/{part_name(number)}" for number in numbers])
     if isinstance(step.node.work, Pieced):
         plan.store.sweep(f"{step.folder}/{PIECES}")  # what killed attempts left
     if isinstance(step.node.work, Compare):
@@ -88,7 +90,7 @@ def _sent(plan: Plan, step: Step, number: int) -> int:
         return _came(plan, step, number)
     before = plan[step.node.inputs[0]]
     homes = parts_of(plan.store, before.folder) if step.kind == "model" else [number]
-    books = [read_books(plan.store, f"{before.folder}/{part_name(home)}") for home in homes]
+    books = [said_of(plan, before, home)[1] for home in homes]
     makes_rows = before.kind in ("source", "children", "model")
     return sum(b.rows_out if makes_rows else b.passed for b in books)
 

@@ -3,37 +3,79 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.predicate import evaluate, names_in
+from manifests.errors import Damaged
+from manifests.predicate import evaluate_all, names_in
 from manifests.table import Books, part_name, read_books, write_part, write_rejects
 from pipeline.dag import Keep
 from pipeline.journal import Answer
 from pipeline.kinds.storing import rejects_table
 from pipeline.plan import Plan, Step
-from pipeline.reading import input_table
+from pipeline.reading import columns_for, input_ids
 from pipeline.task import Done, Task
 
 
 def part(plan: Plan, step: Step, task: Task) -> Done:
-    """Decide about the rows of one part. A row in which a column is missing is rejected."""
-    rule = step.node.work
-    assert isinstance(rule, Keep)
+    """Decide about the rows of one part. A row in which a column is missing is rejected.
+
+    Rules that follow decide in the same go about what is left: what they read is read once.
+    """
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
         return Done(books=read_books(plan.store, name))
-    table = input_table(plan, step, task.number)
-    verdict = evaluate(rule.where, table)
-    dropped = _dropped(rule, table.filter(pc.fill_null(pc.invert(verdict), False)), step.schema)
-    unknown = table.filter(pc.is_null(verdict))
+    chain = _chain(plan, step)
+    reads = {column: author for each in chain for column, author in each.reads.items()}
+    table = columns_for(plan, step.base, reads, task.number, input_ids(plan, step, task.number))
+    verdicts = evaluate_all([_rule(each).where for each in chain], table)
+    left = pa.repeat(True, table.num_rows)
+    books = {}
+    for each, verdict in zip(chain, verdicts, strict=True):
+        dropped = table.filter(pc.and_(left, pc.fill_null(pc.invert(verdict), False)))
+        unknown = table.filter(pc.and_(left, pc.is_null(verdict)))
+        books[each.name] = _write(plan, each, task.number, pc.sum(left).as_py() or 0, dropped, unknown)
+        left = pc.and_(left, pc.fill_null(verdict, False))
+    return Done(books=books.pop(step.name), also=tuple(books.items()))
+
+
+def is_sound(plan: Plan, step: Step, number: int) -> bool:
+    """Whether a part of a table that is not closed has its content; what a power cut left bare is removed."""
+    name = f"{step.folder}/{part_name(number)}"
+    try:
+        read_books(plan.store, name)
+    except Damaged:
+        plan.store.remove(name)
+        return False
+    return True
+
+
+def _chain(plan: Plan, step: Step) -> list[Step]:
+    """The rule, and those that come one straight after the other."""
+    chain = [step]
+    while True:
+        after = [r for r in plan.readers[chain[-1].name] if r.node.inputs == (chain[-1].name,)]
+        if len(after) != 1 or after[0].kind != "drops":
+            return chain
+        chain += after
+
+
+def _rule(step: Step) -> Keep:
+    assert isinstance(step.node.work, Keep)
+    return step.node.work
+
+
+def _write(plan: Plan, step: Step, number: int, came: int, dropped: pa.Table, unknown: pa.Table) -> Books:
+    """Commit a rule's part, and give its books."""
+    rule = _rule(step)
     books = Books(
-        rows_in=table.num_rows,
-        passed=table.num_rows - dropped.num_rows - unknown.num_rows,
+        rows_in=came,
+        passed=came - dropped.num_rows - unknown.num_rows,
         dropped=dropped.num_rows,
         rejected=unknown.num_rows,
         rows_out=dropped.num_rows,
-        rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(_missing(rule, unknown))),
+        rejects=write_rejects(plan.store, step.folder, number, rejects_table(_missing(rule, unknown))),
     )
-    write_part(plan.store, name, dropped, books, lasting=False)
-    return Done(books=books)
+    name = f"{step.folder}/{part_name(number)}"
+    write_part(plan.store, name, _dropped(rule, dropped, step.schema), books, lasting=False)
+    return books
 
 
 def _dropped(rule: Keep, table: pa.Table, schema: pa.Schema) -> pa.Table:
