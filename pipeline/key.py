@@ -59,10 +59,14 @@ def keys_of(dag: Dag, retried: Collection[str] = ()) -> dict[str, Keys]:
 
 
 def reads_of(dag: Dag, node: Node) -> tuple[str, ...]:
-    """The columns a node reads."""
+    """The columns a node reads: of those that it may do without, the ones at hand."""
     if isinstance(node.work, Keep):
         return tuple(dict.fromkeys(names_in(node.work.where)))
-    return () if isinstance(node.work, Source) else node.work.reads.names()
+    if isinstance(node.work, Source):
+        return ()
+    reads = node.work.reads
+    lacking = reads.optional_names() - set(dag.columns_at(node.name)) if reads.optional_names() else ()
+    return tuple(name for name in reads.names() if name not in lacking)
 
 
 def made_by(node: Node, digest: str = "") -> dict[str, Any]:
