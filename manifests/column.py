@@ -16,7 +16,7 @@ def column(
             the values of its key columns.
         by_id: the value follows from the row's id, whatever the settings of the stage that found the
             row (the frame numbers of a clip, say); key columns do so anyway.
-        default: value for rows that lack it, and what a stage reads where no step adds it; omit to require one.
+        default: value for rows that lack it, which a stage reads where no step adds it; none: required.
     """
     return field(
         default=default, metadata={"meaning": meaning, "unit": unit, "key": key, "by_id": key or by_id}

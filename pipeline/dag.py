@@ -230,9 +230,8 @@ _ID, _PARENT = schema_of(_Id)
 
 
 def _check_reads(stage: Stage[Any, Any], name: str, have: Mapping[str, Author]) -> None:
-    wants = [
-        f for f in schema_of(stage.reads) if f.name in have or f.name not in stage.reads.optional_names()
-    ]
+    spare = stage.reads.optional_names() - set(have)
+    wants = [f for f in schema_of(stage.reads) if f.name not in spare]
     missing = [f.name for f in wants if f.name not in have]
     if missing:
         hint = nearest(missing[0], have)
