@@ -61,6 +61,12 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
 
         return tokenizer_digest(self.tokenizer)
 
+    def least_frames(self) -> int:
+        """The fewest frames at `fps` that a clip may have; what is shorter is rejected."""
+        from training.tokenizers import tokenizer_stride
+
+        return 1 + tokenizer_stride(self.tokenizer)[0]
+
     def annotate(self, rows: Sequence[CutClip]) -> Iterator[EncodedClip | Reject]:
         for row in rows:
             try:

@@ -31,6 +31,7 @@ class EncodedClip(Row):
     source: str
     start_s: float
     end_s: float
+    split: str = "train"
 
 
 class PackedLatents(Row):
@@ -40,7 +41,12 @@ class PackedLatents(Row):
 
 
 class PackLatents(Survey[EncodedClip, PackedLatents]):
-    """Shards of about `shard_bytes` bytes each; equal clips give equal shards, byte for byte."""
+    """Shards of about `shard_bytes` bytes each; equal clips give equal shards, byte for byte.
+
+    `latents/SHAPE/NUMBER.tar`; of clips whose `split` is another than "train", `latents-validation/…`.
+    """
+
+    version = 2
 
     shard_bytes: int = 256 * 2**20
 
@@ -65,7 +71,9 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
             yield f"{bucket}-{_hash(row.id) % shards[bucket]:06d}"
 
     def settle(self, group: str, rows: Sequence[EncodedClip], fitted: bytes) -> Iterator[PackedLatents]:
-        bucket, number = group.rsplit("-", 1)
+        place, number = group.rsplit("-", 1)
+        split, _, bucket = place.rpartition(".")
+        folder = f"latents-{split}/{bucket}" if split else f"latents/{bucket}"
         made: dict[str, Any] = {}
 
         def members() -> Iterator[tuple[str, bytes]]:
@@ -86,15 +94,16 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
         index = index_bytes(written, {"clipmill.latents": _json(told).decode()})
         packed = PackedLatents(
             latents_bucket=bucket,
-            latents_shard=Artifact.of_file(tar, name=f"latents/{bucket}/{number}.tar"),
-            latents_index=Artifact.of(index, ".parquet", name=f"latents/{bucket}/{number}.parquet"),
+            latents_shard=Artifact.of_file(tar, name=f"{folder}/{number}.tar"),
+            latents_index=Artifact.of(index, ".parquet", name=f"{folder}/{number}.parquet"),
         )
         for _ in rows:
             yield packed
 
 
 def _bucket(row: EncodedClip) -> str:
-    return f"{row.latent_channels}x{row.latent_frames}x{row.latent_height}x{row.latent_width}"
+    shape = f"{row.latent_channels}x{row.latent_frames}x{row.latent_height}x{row.latent_width}"
+    return shape if row.split == "train" else f"{row.split}.{shape}"
 
 
 def _hash(name: str) -> int:

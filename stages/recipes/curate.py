@@ -13,8 +13,10 @@ from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
 from stages.recipes.keeps import USUAL, Keeps, kept
 from stages.scan.scan_video import ScanVideo
+from stages.shards.bucket import LENGTHS, least_seconds
 from stages.shards.cut_clip import CutClip
 from stages.shards.pack_shards import PackShards
+from stages.shards.split_clips import SplitClips
 from stages.shots.find_shots import FindShots
 from stages.shots.score_boundaries import ScoreBoundaries
 
@@ -29,6 +31,7 @@ def curate(
     crf: int = 18,
     shard_mb: int = 256,
     fps: float = 24.0,
+    validation_share: float = 0.0,
 ) -> Dag:
     """Shots that are long enough, lit, sharp, moving, whole and unlike each other, in shards.
 
@@ -41,10 +44,12 @@ def curate(
         crf: quality of the cut clips, x264: 0 is lossless, 51 worst.
         shard_mb: size of a shard, in units of 2**20 bytes.
         fps: frame rate at which a trainer will read the clips; decides the buckets of length.
+        validation_share: of the videos, to be kept apart with all that is linked to them; 0 splits nothing.
     """
     dag = Dag("curate")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    dag.save(shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, fps), "shards")
+    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, fps, validation_share)
+    dag.save(packed, "shards")
     return dag
 
 
@@ -57,12 +62,22 @@ def shards_of(
     crf: int,
     shard_mb: int,
     fps: float,
+    validation_share: float,
 ) -> Rows:
-    """From listed videos to packed clips; the arguments are the knobs of `curate`."""
+    """From listed videos to packed clips; the arguments are the knobs of `curate`.
+
+    Lengths are a contract: what is dropped here as too short for a bucket is what `PackShards` would refuse.
+    """
     scored = videos.annotate(ProbeVideo()).annotate(ScanVideo()).annotate(ScoreBoundaries(detector=detector))
     found = scored.expand(FindShots(cut=keeps.cut, transition=keeps.transition, max_s=max_s))
     shots = found.keep("kind == 'shot'", because="transition")
+    if keeps.min_frames > 1:
+        least_s = least_seconds(keeps.min_frames, fps)
+        shots = shots.keep(f"duration_s > {least_s}", because="shorter than any bucket")
     told = kept(shots, keeps).annotate(DescribeClip(), EmbedClip())
-    unique = told.survey(FindDuplicates(threshold=alike)).keep("not duplicate", because="duplicate")
-    cut = unique.annotate(CutClip(crf=crf))
-    return cut.survey(PackShards(shard_bytes=shard_mb * 2**20, fps=fps))
+    twinned = told.survey(FindDuplicates(threshold=alike))
+    split = SplitClips(share=validation_share, linked_from=alike)
+    sided = twinned.survey(split) if validation_share else twinned
+    cut = sided.keep("not duplicate", because="duplicate").annotate(CutClip(crf=crf))
+    lengths = (keeps.min_frames, *(edge for edge in LENGTHS if edge > keeps.min_frames))
+    return cut.survey(PackShards(shard_bytes=shard_mb * 2**20, fps=fps, lengths=lengths))

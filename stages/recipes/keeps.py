@@ -35,6 +35,8 @@ class Keeps:
         cut: score, 0.05 … 1, that a cut must reach; higher finds fewer.
         transition: score that a dissolve, fade or wipe must reach; its frames are in no clip.
         min_s: shorter shots are dropped.
+        min_frames: shots of which a trainer, at its frame rate, sees fewer frames are dropped, as no bucket
+            takes them; where latents are made, those that are too short for the tokenizer as well.
         darkest: luma, 0 … 1, that the highlights must exceed; below 0.25 little stands out of the dark.
         brightest: share of the picture that is burnt out to white from which on a clip is dropped.
         flickering: distance of frames from the course of light, of it; from 0.06 on a pulsing lamp is seen.
@@ -53,6 +55,7 @@ class Keeps:
     cut: float = 0.5
     transition: float = 0.5
     min_s: float = 2.0
+    min_frames: int = 1
     darkest: float = 0.25
     brightest: float = 0.2
     flickering: float = 0.06

@@ -3,7 +3,10 @@
 clipmill run stages/recipes/latents.py footage=DIR store=DIR
 """
 
+from dataclasses import replace
+
 from pipeline import Dag, Rows
+from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
@@ -20,6 +23,7 @@ def latents(
     alike: float = 0.87,
     crf: int = 18,
     shard_mb: int = 256,
+    validation_share: float = 0.0,
     tokenizer: str = "small",
     latent_px: int = 128,
     latent_fps: float = 12.0,
@@ -35,13 +39,37 @@ def latents(
     """
     dag = Dag("latents")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, latent_fps)
+    encode = EncodeLatents(
+        tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
+    )
+    packed, coded = latents_of(videos, encode, keeps, detector, max_s, alike, crf, shard_mb, validation_share)
     dag.save(packed, "shards")
-    dag.save(latents_of(packed, tokenizer, latent_px, latent_fps, latent_video_frames, shard_mb), "latents")
+    dag.save(coded, "latents")
     return dag
 
 
-def latents_of(packed: Rows, tokenizer: str, px: int, fps: float, frames: int, shard_mb: int) -> Rows:
-    """From packed clips to packed latents."""
-    encode = EncodeLatents(tokenizer=tokenizer, short_side_px=px, fps=fps, frames=frames)
-    return packed.annotate(encode).survey(PackLatents(shard_bytes=shard_mb * 2**20))
+def latents_of(
+    videos: Rows,
+    encode: EncodeLatents,
+    keeps: Keeps,
+    detector: str,
+    max_s: float,
+    alike: float,
+    crf: int,
+    shard_mb: int,
+    validation_share: float,
+) -> tuple[Rows, Rows]:
+    """From listed videos to packed clips, none of them too short for the tokenizer, and to packed latents.
+
+    Raises:
+        RecipeError: a clip of the most frames that are tokenized would be too short for the tokenizer.
+    """
+    least = encode.least_frames()
+    if encode.frames < least:
+        raise RecipeError(
+            f"latent_video_frames is {encode.frames}, and {encode.tokenizer!r} takes {least} at least",
+            remedy=f"set latent_video_frames to {least} or more",
+        )
+    keeps = replace(keeps, min_frames=max(keeps.min_frames, least))
+    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, encode.fps, validation_share)
+    return packed, packed.annotate(encode).survey(PackLatents(shard_bytes=shard_mb * 2**20))

@@ -5,9 +5,9 @@ clipmill run stages/recipes/world.py footage=DIR store=DIR
 
 from pipeline import Dag
 from stages.ingest.list_videos import ListVideos
+from stages.latents.encode_latents import EncodeLatents
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
-from stages.recipes.curate import shards_of
 from stages.recipes.keeps import USUAL, Keeps
 from stages.recipes.latents import latents_of
 
@@ -21,6 +21,7 @@ def world(
     alike: float = 0.87,
     crf: int = 18,
     shard_mb: int = 256,
+    validation_share: float = 0.0,
     tokenizer: str = "small",
     latent_px: int = 128,
     latent_fps: float = 12.0,
@@ -48,10 +49,13 @@ def world(
     """
     dag = Dag("world")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, latent_fps)
-    coded = latents_of(packed, tokenizer, latent_px, latent_fps, latent_video_frames, shard_mb)
+    encode = EncodeLatents(
+        tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
+    )
+    packed, coded = latents_of(videos, encode, keeps, detector, max_s, alike, crf, shard_mb, validation_share)
     train = TrainWorld(steps=steps, size=size, batch=batch, rate=rate, context=context, seed=seed)
-    model = coded.launch(train.on(ranks=ranks)).annotate(SampleVideo(steps=sample_steps, seed=seed))
+    trained_on = coded.keep("split == 'train'", because="for validation") if validation_share else coded
+    model = trained_on.launch(train.on(ranks=ranks)).annotate(SampleVideo(steps=sample_steps, seed=seed))
     dag.save(packed, "shards")
     dag.save(coded, "latents")
     dag.save(model, "model")

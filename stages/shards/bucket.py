@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 SHORT_SIDES_PX = (1080, 720, 480, 360)  # from the largest
+LENGTHS = (33, 65, 129, 257)  # frames at which ranges of length begin, beside the shortest
 _ASPECTS = {"9x16": 9 / 16, "3x4": 3 / 4, "1x1": 1.0, "4x3": 4 / 3, "16x9": 16 / 9}
 
 

@@ -1,8 +1,8 @@
-"""A sample of a shard: a film, its facts and its caption, as members of a tar and read back by offset."""
+"""A sample of a shard: a film, its facts, its caption and its vector, as members of tars and read back."""
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from manifests import Artifact
@@ -19,11 +19,17 @@ class Sample(NamedTuple):
     caption: str
 
 
-def members_of(sample: Sample) -> Iterator[tuple[str, bytes]]:
-    """The members of a sample, in the order they have in a tar: KEY.mp4, KEY.json, KEY.txt."""
-    yield f"{sample.key}.mp4", sample.film
-    yield f"{sample.key}.json", json.dumps(sample.facts, sort_keys=True, ensure_ascii=False).encode()
-    yield f"{sample.key}.txt", sample.caption.encode()
+def facts_bytes(facts: Mapping[str, Any]) -> bytes:
+    return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
+
+
+def vector_bytes(vector: Sequence[float]) -> bytes:
+    """A vector as a .npy file of float32, which every numpy writes alike."""
+    import numpy as np
+
+    out = io.BytesIO()
+    np.save(out, np.asarray(vector, "<f4"), allow_pickle=False)
+    return out.getvalue()
 
 
 def cleaned(caption: str) -> str:
@@ -32,20 +38,25 @@ def cleaned(caption: str) -> str:
 
 
 def samples_of(shard: Artifact, index: Artifact) -> Iterator[Sample]:
-    """The samples of a stored shard, in its order, each fetched by its bytes alone.
+    """The samples of a stored shard that holds all of each, in its order, fetched by their bytes alone.
 
     Raises:
         KeyError: a sample lacks one of its members.
     """
+    for key, members in members_by_key(index).items():
+        film, facts, caption = (
+            shard.read_range(members[kind]["offset"], members[kind]["size"])
+            for kind in ("mp4", "json", "txt")
+        )
+        yield Sample(key, film, json.loads(facts), caption.decode())
+
+
+def members_by_key(index: Artifact) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """The rows of an index by key, in its order, and then by the end of the member's name."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(io.BytesIO(index.read())).to_pylist()
     found: dict[str, dict[str, Mapping[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row["key"], {})[row["member"].removeprefix(row["key"])] = row
-    for key, members in found.items():
-        film, facts, caption = (
-            shard.read_range(members[suffix]["offset"], members[suffix]["size"])
-            for suffix in (".mp4", ".json", ".txt")
-        )
-        yield Sample(key, film, json.loads(facts), caption.decode())
+        found.setdefault(row["key"], {})[row["member"].removeprefix(f"{row['key']}.")] = row
+    return found

@@ -26,3 +26,14 @@ def tokenizer_digest(name_or_path: str) -> str:
     from training.tokenizers.weights import digest
 
     return digest(name_or_path)
+
+
+def tokenizer_stride(name_or_path: str) -> tuple[int, int, int]:
+    """Pixels per latent along time, height and width, without building it or importing torch.
+
+    Raises:
+        BadCheckpoint: there is no such file, or it is not a tokenizer.
+    """
+    from training.tokenizers.weights import stride
+
+    return stride(name_or_path)

@@ -45,6 +45,17 @@ def digest(name_or_path: str) -> str:
     return hashlib.sha256(locate(name_or_path).read_bytes()).hexdigest()
 
 
+def stride(name_or_path: str) -> tuple[int, int, int]:
+    """Pixels per latent along time, height and width, read without torch.
+
+    Raises:
+        BadCheckpoint: there is no such file, or it is not a tokenizer.
+    """
+    path = locate(name_or_path)
+    time, height, width = told(path.read_bytes(), path)["architecture"]["stride"]
+    return time, height, width
+
+
 def load(name_or_path: str) -> "CausalTokenizer":
     """The tokenizer, in float32, on the CPU, for use and not for training.
 

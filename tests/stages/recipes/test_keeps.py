@@ -27,7 +27,7 @@ def test_every_recipe_has_them_all(name: str) -> None:
 
 
 def test_every_threshold_of_a_measurement_has_one_rule() -> None:
-    apart = {"cut", "transition", "min_s"}  # these are for others to use
+    apart = {"cut", "transition", "min_s", "min_frames"}  # these are for others to use
     for field in fields(Keeps):
         changed = Keeps(**{field.name: 0.123})
         differ = [one for one, other in zip(rules(USUAL), rules(changed), strict=True) if one != other]

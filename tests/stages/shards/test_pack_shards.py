@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tarfile
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline import Reject
 from stages.media.decode import frames
 from stages.media.encode import write_mp4
 from stages.media.tar import LARGEST
+from stages.recipes.curate import curate
 from stages.shards.pack_shards import CaptionedClip, Packed, PackShards
 from stages.shards.sample import samples_of
 
@@ -42,6 +44,7 @@ def _clip(number: int, film: bytes | None = None, **said: Any) -> CaptionedClip:
         "object_motion": 0.5,
         "camera": "pan left",
         "clip": Artifact.of(content, ".mp4"),
+        "clip_audio": "",
         "clip_width_px": 1280,
         "clip_height_px": 720,
         "clip_frames": 50,
@@ -71,11 +74,12 @@ def _packed(
         stored: dict[int, Artifact] = {}
         for row, answer in zip(members, stage.settle(group, members, fitted), strict=True):
             if isinstance(answer, Packed):
-                for artifact in (answer.shard, answer.shard_index):
+                named = {name: getattr(answer, name) for name in Packed.names()}
+                files = {name: value for name, value in named.items() if isinstance(value, Artifact)}
+                for artifact in files.values():
                     if id(artifact) not in stored:
                         stored[id(artifact)] = artifact.stored(store, "pack")
-                shard, index = stored[id(answer.shard)], stored[id(answer.shard_index)]
-                answer = replace(answer, shard=shard, shard_index=index)
+                answer = replace(answer, **{name: stored[id(value)] for name, value in files.items()})
             answers[row.id] = answer
     return answers
 
@@ -171,3 +175,138 @@ def test_a_clip_too_large_for_a_tar_is_set_aside_and_the_rest_packed(tmp_path: P
     packed = answers[_clip(1).id]
     assert isinstance(packed, Packed)
     assert [s.key for s in samples_of(packed.shard, packed.shard_index)] == [_clip(1).id]
+
+
+def _sizes(store: FolderStore, end: str = ".tar") -> list[int]:
+    return [store.size(name) for name in store.walk() if name.endswith(end)]
+
+
+def test_shards_are_of_about_one_size(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    rows = [_clip(i, rng.randbytes(rng.randrange(500, 3000))) for i in range(1200)]
+    total = sum(row.clip.size_bytes for row in rows)
+    store = FolderStore(tmp_path)
+    _packed(PackShards(shard_bytes=total // 12), rows, 3, store)
+    clips = [
+        sum(s["size"] for s in pq.read_table(tmp_path / name).to_pylist() if s["member"].endswith(".mp4"))
+        for name in store.walk()
+        if name.endswith(".parquet")
+    ]
+    assert sum(clips) == total
+    assert len(clips) == 13
+    assert max(clips) < 1.03 * total / 13
+    assert min(clips) > 0.97 * total / 13
+
+
+def test_a_bucket_of_very_many_shards_is_dealt_by_chance(tmp_path: Path) -> None:
+    rows = [_clip(i) for i in range(900)]
+    total = sum(row.clip.size_bytes for row in rows)
+    stage = PackShards(shard_bytes=total // 299)
+    fitted = stage.fit([], stage.tally(rows))
+    assert json.loads(fitted) == {"720p_16x9_33-64f": 300}
+    groups = set(stage.assign(rows, fitted))
+    assert 250 < len(groups) <= 300
+
+
+def test_modalities_apart_hold_the_same_keys_in_the_same_order(tmp_path: Path) -> None:
+    rows = [_clip(i, embedding=array("f", [i, 0.5])) for i in range(12)]
+    answers = _packed(PackShards(apart=True, vectors=True, shard_bytes=6000), rows, 2, FolderStore(tmp_path))
+    answer = answers[rows[0].id]
+    assert isinstance(answer, Packed)
+    assert answer.text_shard is not None
+    assert answer.text_shard.path == answer.shard.path.replace("/mp4/", "/txt/")
+    keys = []
+    for kind, tar, index in (
+        ("mp4", answer.shard, answer.shard_index),
+        ("json", answer.facts_shard, answer.facts_index),
+        ("txt", answer.text_shard, answer.text_index),
+        ("npy", answer.vector_shard, answer.vector_index),
+    ):
+        assert tar is not None
+        assert index is not None
+        with tarfile.open(tmp_path / tar.path) as opened:
+            names = opened.getnames()
+        assert names == pq.read_table(tmp_path / index.path)["member"].to_pylist()
+        assert {name.partition(".")[2] for name in names} == {kind}
+        keys.append([name.partition(".")[0] for name in names])
+    assert all(other == keys[0] for other in keys)
+    with tarfile.open(tmp_path / str(answer.vector_shard and answer.vector_shard.path)) as opened:
+        vector = np.load(io.BytesIO(opened.extractfile(f"{rows[0].id}.npy").read()))  # type: ignore[union-attr]
+    assert vector.tolist() == [0.0, 0.5]
+
+
+def test_vectors_may_lie_beside_the_rest(tmp_path: Path) -> None:
+    rows = [_clip(0, embedding=array("f", [1.0])), _clip(1)]
+    answers = _packed(PackShards(vectors=True), rows, 1, FolderStore(tmp_path))
+    packed, refused = answers[rows[0].id], answers[rows[1].id]
+    assert isinstance(packed, Packed)
+    assert packed.vector_shard is None
+    ends = [
+        m.partition(".")[2] for m in pq.read_table(tmp_path / packed.shard_index.path)["member"].to_pylist()
+    ]
+    assert ends == ["mp4", "json", "txt", "npy"]
+    assert isinstance(refused, Reject)
+    assert "no embedding" in str(refused)
+
+
+def test_a_clip_that_no_bucket_takes_is_refused_with_its_length(tmp_path: Path) -> None:
+    rows = [_clip(0, clip_frames=25), _clip(1)]
+    answers = _packed(PackShards(lengths=(33, 65)), rows, 1, FolderStore(tmp_path))
+    assert str(answers[rows[0].id]) == (
+        "no bucket takes the clip: it has 24, and the shortest wants 33 frames at 24 per second"
+    )
+    assert isinstance(answers[rows[1].id], Packed)
+
+
+def test_validation_clips_lie_apart(tmp_path: Path) -> None:
+    rows = [_clip(i, split="validation" if i % 3 else "train") for i in range(9)]
+    answers = _packed(PackShards(), rows, 2, FolderStore(tmp_path))
+    folders = {row.split: set() for row in rows}
+    for row in rows:
+        answer = answers[row.id]
+        assert isinstance(answer, Packed)
+        assert answer.bucket == "720p_16x9_33-64f"
+        folders[row.split].add(answer.shard.path)
+    assert folders == {
+        "train": {"pack/shards/720p_16x9_33-64f/000000.tar"},
+        "validation": {"pack/shards-validation/720p_16x9_33-64f/000000.tar"},
+    }
+
+
+def test_the_json_says_all_that_was_measured_and_nothing_else(tmp_path: Path) -> None:
+    row = _clip(0, parent="v1", noise=1.25, flicker=None)
+    answer = _packed(PackShards(), [row], 1, FolderStore(tmp_path))[row.id]
+    assert isinstance(answer, Packed)
+    [sample] = samples_of(answer.shard, answer.shard_index)
+    assert (sample.facts["noise"], sample.facts["video"], sample.facts["split"]) == (1.25, "v1", "train")
+    assert "flicker" not in sample.facts
+
+
+def test_every_measurement_of_the_recipes_is_among_the_facts() -> None:
+    authors = curate(footage="x").outputs["shards"].authors
+    measured = {name for name, author in authors.items() if author.node.startswith("measure_")}
+    assert len(measured) > 30
+    assert measured <= set(CaptionedClip.names())
+
+
+NASTY = [
+    "a b.mp4",
+    "line\nbreak.mp4",
+    'it\'s "so".mp4',
+    "../../etc/passwd",
+    "x/../../y.mp4",
+    "\\xff.mp4",
+    "é🏐.mp4",
+]
+
+
+def test_names_that_files_may_have_stay_inside_the_json(tmp_path: Path) -> None:
+    rows = [_clip(i, source=name) for i, name in enumerate(NASTY)]
+    answers = _packed(PackShards(), rows, 1, FolderStore(tmp_path / "store"))
+    answer = answers[rows[0].id]
+    assert isinstance(answer, Packed)
+    with tarfile.open(tmp_path / "store" / answer.shard.path) as opened:
+        assert {name.partition(".")[0] for name in opened.getnames()} == {row.id for row in rows}
+    told = {sample.key: sample.facts["source"] for sample in samples_of(answer.shard, answer.shard_index)}
+    assert told == {row.id: row.source for row in rows}
+    assert {path.name for path in tmp_path.iterdir()} <= {"store", "drafts"}

@@ -1,0 +1,87 @@
+"""What a recipe's steps promise each other: lengths agree from the shots to the tokenizer, and sides hold."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from manifests.stores.folder import FolderStore
+from manifests.table import part_name, parts_of, read_part
+from pipeline import Keep
+from pipeline.cli import main
+from pipeline.errors import RecipeError
+from stages.latents.encode_latents import EncodeLatents
+from stages.recipes.curate import curate
+from stages.recipes.keeps import Keeps
+from stages.recipes.latents import latents
+from stages.recipes.world import world
+from stages.shards.bucket import least_seconds
+from stages.shards.pack_shards import PackShards
+
+RULE = "shorter_than_any_bucket"
+
+
+def test_the_tokenizer_says_what_the_shortest_clip_is() -> None:
+    dag = latents(footage="x", latent_fps=8.0)
+    pack, encode = dag.nodes["pack_shards"].work, dag.nodes["encode_latents"].work
+    assert isinstance(pack, PackShards)
+    assert isinstance(encode, EncodeLatents)
+    assert pack.lengths[0] == encode.least_frames() == 5
+    assert pack.fps == encode.fps == 8.0
+    assert dag.nodes[RULE].work == Keep(f"duration_s > {least_seconds(5, 8.0)}", "shorter than any bucket")
+    order = list(dag.nodes)
+    assert order.index(RULE) < order.index("measure_light") < order.index("describe_clip")
+
+
+def test_more_may_be_asked_for_than_the_tokenizer_wants() -> None:
+    dag = latents(footage="x", keeps=Keeps(min_frames=40), latent_video_frames=65)
+    pack = dag.nodes["pack_shards"].work
+    assert isinstance(pack, PackShards)
+    assert pack.lengths == (40, 65, 129, 257)
+    assert RULE not in curate(footage="x").nodes
+
+
+def test_latents_of_too_few_frames_are_refused_before_anything_runs() -> None:
+    with pytest.raises(RecipeError, match="latent_video_frames is 4") as caught:
+        latents(footage="x", latent_video_frames=4)
+    assert "5 or more" in caught.value.remedy
+
+
+def test_the_world_is_trained_on_one_side_only() -> None:
+    dag = world(footage="x", validation_share=0.1)
+    order = list(dag.nodes)
+    assert order.index("find_duplicates") < order.index("split_clips") < order.index("duplicate")
+    assert dag.nodes["for_validation"].work == Keep("split == 'train'", "for validation")
+    assert dag.nodes["train_world"].inputs == ("for_validation",)
+    assert "split_clips" not in world(footage="x").nodes
+
+
+def _rows(store: FolderStore, step: str) -> list[dict[str, object]]:
+    [folder] = [name for name in store.names("") if name.rsplit("-", 2)[0] == step]
+    parts = [read_part(store, f"{folder}/{part_name(n)}") for n in parts_of(store, folder)]
+    return [row for part in parts for row in part.to_pylist()]
+
+
+def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one_side(
+    tmp_path: Path,
+    film: Callable[..., Path],
+    moving: Callable[..., Iterator[np.ndarray]],
+) -> None:
+    for k in range(5):
+        frames = 60 if k == 4 else 120
+        film(moving(k + 1, frames, step=(1, 0.5), size=(120, 200)), f"films/{k}.mp4")
+    recipe = Path(curate.__code__.co_filename)
+    words = [f"footage={tmp_path}/films", f"store={tmp_path}/store", "videos_per_part=2"]
+    knobs = ["min_frames=97", "validation_share=0.5"]
+    assert main(["run", str(recipe), *words, *knobs, "--inline", "--quiet"]) == 0
+    store = FolderStore(tmp_path / "store")
+    assert len(_rows(store, RULE)) == 1
+    packed = _rows(store, "pack_shards")
+    sides = _rows(store, "split_clips")
+    assert len(packed) == len(sides) == 4
+    side_of = {row["id"]: row["split"] for row in sides}
+    assert set(side_of.values()) == {"train", "validation"}
+    for row in packed:
+        inside = str(row["shard"]["path"]).split("/")[1]  # type: ignore[index]
+        assert inside == ("shards" if side_of[row["id"]] == "train" else "shards-validation")
