@@ -13,6 +13,7 @@ from typing import Any
 from stages.footage.truth import ShotTruth, Truth
 
 TOLERANCE = 2  # frames
+_ALSO = {"travel": "pan"}
 
 
 def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int]]) -> dict[str, Any]:
@@ -99,7 +100,8 @@ def score_clips(truth: Mapping[str, Truth], clips: Sequence[Mapping[str, Any]]) 
         good        good shots that were kept, themselves or a duplicate of theirs
         duplicate   shots that repeat another, of which not both were kept
         bad_files   files no decoder reads that were rejected, and gave no kept clip
-        camera      shots of which a kept clip names the motion, and the longest such clip the right one
+        camera      shots of which a kept clip names the motion, and the longest such clip the right one;
+                    a camera that travels sideways may be said to pan, as only depth tells them apart
         defects     {kind: …}, shots with that defect, if its frames were not kept; "brief": shots under 2 s
     """
     shots = {(video, number): shot for video, film in truth.items() for number, shot in enumerate(film.shots)}
@@ -123,7 +125,7 @@ def score_clips(truth: Mapping[str, Truth], clips: Sequence[Mapping[str, Any]]) 
         named = [clip for clip in kept[video] if clip.get("camera") and _shared(shot, clip)]
         if named and shot.motion:
             longest = max(named, key=lambda clip: _shared(shot, clip))
-            _count(answer, "camera", "right", longest["camera"] == shot.motion)
+            _count(answer, "camera", "right", longest["camera"] in (shot.motion, _ALSO.get(shot.motion)))
     for video, film in truth.items():
         if film.reject is not None:
             _count(answer, "bad_files", "right", video in rejected and not kept[video])

@@ -12,6 +12,7 @@ from stages.footage.truth import read_truth
 MOTIONS = {  # the words of MeasureMotion for the motions of the drawn cameras
     "static": "fixed", "pan left": "pan", "pan right": "pan", "tilt up": "tilt", "tilt down": "tilt",
     "zoom in": "zoom", "zoom out": "zoom", "roll left": "roll", "roll right": "roll", "shake": "shake",
+    "handheld": "wander",
 }  # fmt: skip
 
 

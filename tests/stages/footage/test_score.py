@@ -101,6 +101,14 @@ def test_a_perfect_run() -> None:
     }
 
 
+@pytest.mark.parametrize(("said", "right"), [("travel", 1), ("pan", 1), ("zoom", 0)])
+def test_a_camera_that_travels_may_be_said_to_pan_and_no_more(said: str, right: int) -> None:
+    film = {"a.mp4": Truth("a.mp4", frames=100, fps="25", shots=(ShotTruth(0, 100, motion="travel"),))}
+    assert score_clips(film, [clip("a.mp4", 0, 100, camera=said)])["camera"] == {"right": right, "planted": 1}
+    film = {"a.mp4": Truth("a.mp4", frames=100, fps="25", shots=(ShotTruth(0, 100, motion="pan"),))}
+    assert score_clips(film, [clip("a.mp4", 0, 100, camera="travel")])["camera"]["right"] == 0
+
+
 def test_keeping_everything_catches_nothing() -> None:
     everything = [clip("a.mp4", 0, 300, camera="roll"), clip("b.mp4", 0, 100)]
     result = score_clips(SHOTS, everything)
