@@ -5,8 +5,10 @@ killed attempt left behind and no row names.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -48,18 +50,28 @@ class Checked:
         self.faults.append(Fault(what, where, remedy))
 
 
+class Proof(Protocol):
+    """Asks more of one table, and notes the faults."""
+
+    def __call__(self, table: Table, found: Checked, *, quick: bool) -> None: ...
+
+
 def check(
     store: Store,
     tables: Iterable[Table],
     *,
     deep: bool = False,
     whole_store: bool = True,
+    proofs: Mapping[str, Proof] = MappingProxyType({}),
+    quick: bool = False,
     look: Callable[[str], None] = lambda _: None,
 ) -> Checked:
     """Check tables, and with `whole_store` also what else lies in the store.
 
     Args:
         deep: read every artifact and compare its digest, not only its size.
+        proofs: for stages, as manifests name them, what there is to prove beyond the format.
+        quick: let proofs leave out what takes long.
         look: told the folder of each table before it is checked.
     """
     found, listed = Checked(), list(tables)
@@ -69,6 +81,9 @@ def check(
         found.tables += 1
         try:
             explained[table.folder] = _Check(table, found, deep).run()
+            proof = proofs.get(str(table.manifest.made_by.get("stage")))
+            if proof and table.closed:
+                proof(table, found, quick=quick)
         except ManifestError as error:
             found.fault(error.what, error.where or f"{store.url}/{table.folder}", error.remedy)
     if whole_store:

@@ -3,7 +3,13 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from typing import Any
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from manifests.catalogue import Table
+    from manifests.checking import Checked
 
 _PLACE = "a store, or one of its tables: a folder or a URL"
 
@@ -19,6 +25,7 @@ def add_verbs(verbs: Any) -> None:
     checked = acts.add_parser("check", help="ask again for every promise of the format; 1 if one is broken")
     checked.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
     checked.add_argument("--deep", action="store_true", help="read every artifact and compare its digest")
+    checked.add_argument("--quick", action="store_true", help="take shards by their indexes: decode no clip")
     _common(checked, check)
     compared = acts.add_parser("diff", help="rows only here or there, and values that changed")
     compared.add_argument("here", metavar="HERE", help=_PLACE)
@@ -54,9 +61,17 @@ def check(args: Namespace) -> int:
 
     store, folder = opened(args.place.removeprefix("store="))
     tables = [Table(store, folder)] if folder else tables_of(store)
-    found = checked(store, tables, deep=args.deep, whole_store=not folder)
+    proofs = {stage: partial(_prove, place) for stage, place in getattr(args, "proofs", {}).items()}
+    told = {"deep": args.deep, "quick": args.quick, "whole_store": not folder}
+    found = checked(store, tables, proofs=proofs, **told)
     _say(args, showing.checked_plain(found) if args.json else showing.checked_text(store.url, found))
     return 1 if found.faults else 0
+
+
+def _prove(place: str, table: "Table", found: "Checked", *, quick: bool) -> None:
+    """The proof that stands at `module:function`, loaded for the first table that wants it."""
+    module, name = place.split(":")
+    getattr(import_module(module), name)(table, found, quick=quick)
 
 
 def diff(args: Namespace) -> int:

@@ -24,6 +24,9 @@ VERBS = {  # verb: (where its options are added, what it does)
     "evaluate": ("training.cli:add_verbs", "measure a model"),
     "export": ("training.cli:add_verbs", "write a model in another layout"),
 }
+PROOFS = {  # what `manifest check` asks of a stage's tables beyond their format
+    "stages.shards.pack_shards:PackShards": "stages.shards.proof:prove",
+}
 _DEFECT = "this is a defect; run the same with --debug to see where, and report it"
 _PIPE_CLOSED, _STOPPED, _USAGE = 141, 130, 2
 
@@ -98,7 +101,7 @@ def _parsed(words: Sequence[str]) -> Namespace:
             verbs.add_parser(name, help=summary)
     if words and words[0] in verbs.choices:
         chosen: Parser = verbs.choices[words[0]]
-        chosen.set_defaults(verb=words[0], words_typed=list(words))
+        chosen.set_defaults(verb=words[0], words_typed=list(words), proofs=PROOFS)
         return chosen.parsed(words[1:])
     args = parser.parse_args(words)
     args.act = _version if args.version else lambda _: parser.print_help()

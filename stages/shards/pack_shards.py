@@ -55,8 +55,9 @@ class Packed(Row):
     vector_index: Artifact | None = column("its index")
 
 
-_COLUMNS = {"mp4": "shard", "json": "facts_shard", "txt": "text_shard", "npy": "vector_shard"}
-_INDEXES = {"mp4": "shard_index", "json": "facts_index", "txt": "text_index", "npy": "vector_index"}
+KINDS = ("mp4", "json", "txt", "npy")  # of members, in the order of a tar that holds all
+COLUMNS = {"mp4": "shard", "json": "facts_shard", "txt": "text_shard", "npy": "vector_shard"}
+INDEXES = {"mp4": "shard_index", "json": "facts_index", "txt": "text_index", "npy": "vector_index"}
 
 
 class PackShards(Survey[CaptionedClip, Packed]):
@@ -118,7 +119,7 @@ class PackShards(Survey[CaptionedClip, Packed]):
         written = self._write(
             bucket, number, sorted(rows, key=lambda row: (order_of(row.id, "place"), row.id))
         )
-        none = dict.fromkeys((*_COLUMNS.values(), *_INDEXES.values()))
+        none = dict.fromkeys((*COLUMNS.values(), *INDEXES.values()))
         for row in rows:
             yield Packed(
                 bucket=_name(bucket), shard_key=row.id, shard_number=int(number), **none | written
@@ -148,7 +149,7 @@ class PackShards(Survey[CaptionedClip, Packed]):
 
     def _write(self, bucket: str, number: str, rows: Sequence[CaptionedClip]) -> dict[str, Artifact]:
         """The tars and their indexes, by column; clips pass through memory one at a time."""
-        kinds = ("mp4", "json", "txt", *(("npy",) if self.vectors else ()))
+        kinds = KINDS if self.vectors else KINDS[:-1]
         split = bucket.partition(".")[0] if "." in bucket else ""
         folder = f"shards-{split}/{_name(bucket)}" if split else f"shards/{_name(bucket)}"
         found: dict[str, Artifact] = {}
@@ -156,7 +157,7 @@ class PackShards(Survey[CaptionedClip, Packed]):
             for together in ((kind,) for kind in kinds) if self.apart else (kinds,):
                 inner = f"{folder}/{together[0]}" if self.apart else folder
                 tar, index = _tar(f"{inner}/{number}", rows, together)
-                found |= {_COLUMNS[together[0]]: tar, _INDEXES[together[0]]: index}
+                found |= {COLUMNS[together[0]]: tar, INDEXES[together[0]]: index}
         except BaseException:
             for artifact in found.values():
                 if artifact.file is not None:

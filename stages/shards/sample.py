@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from manifests import Artifact
+from stages.media.tar import Member
 
 _CONTROLS = {code: " " for code in range(32) if chr(code) not in "\t\n"} | {127: " "}
 
@@ -43,20 +44,18 @@ def samples_of(shard: Artifact, index: Artifact) -> Iterator[Sample]:
     Raises:
         KeyError: a sample lacks one of its members.
     """
-    for key, members in members_by_key(index).items():
-        film, facts, caption = (
-            shard.read_range(members[kind]["offset"], members[kind]["size"])
-            for kind in ("mp4", "json", "txt")
-        )
+    found: dict[str, dict[str, Member]] = {}
+    for member in read_index(index):
+        found.setdefault(member.key, {})[member.name.removeprefix(f"{member.key}.")] = member
+    for key, members in found.items():
+        parts = (members[kind] for kind in ("mp4", "json", "txt"))
+        film, facts, caption = (shard.read_range(part.offset, part.size) for part in parts)
         yield Sample(key, film, json.loads(facts), caption.decode())
 
 
-def members_by_key(index: Artifact) -> dict[str, dict[str, Mapping[str, Any]]]:
-    """The rows of an index by key, in its order, and then by the end of the member's name."""
+def read_index(index: Artifact) -> list[Member]:
+    """The members of a tar by its index, in its order."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(io.BytesIO(index.read())).to_pylist()
-    found: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["key"], {})[row["member"].removeprefix(f"{row['key']}.")] = row
-    return found
+    return [Member(row["member"], row["offset"], row["size"]) for row in rows]
