@@ -163,3 +163,9 @@ async def all_of(talks: Iterable[Awaitable[T]]) -> list[T]:
     if errors:
         raise next((error for error in errors if isinstance(error, Unavailable)), errors[0])
     return [one for one in found if not isinstance(one, BaseException)]
+
+
+def total(counts: Iterable[int | None]) -> int | None:
+    """The sum, where all are known."""
+    known = list(counts)
+    return None if None in known else sum(count for count in known if count is not None)

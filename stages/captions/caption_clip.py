@@ -4,12 +4,12 @@ A caption cannot come to stand on another clip: what is asked about a window, it
 are variables of one call, whose result is the answer; nothing is matched with anything afterwards.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from manifests import Artifact, ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.captions.asking import Asks, Desk, all_of
+from stages.captions.asking import Asks, Desk, all_of, total
 from stages.captions.chat import STATUSES, Said
 from stages.captions.pictures import Look, pictures_of
 from stages.captions.prompt import Prompt, known_prompt, prompt_named
@@ -152,9 +152,3 @@ class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
             window_captions=tuple(texts),
             window_statuses=tuple(statuses),
         )
-
-
-def total(counts: Iterable[int | None]) -> int | None:
-    """The sum, where all are known."""
-    known = list(counts)
-    return None if None in known else sum(count for count in known if count is not None)

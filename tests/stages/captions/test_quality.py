@@ -87,7 +87,7 @@ def compared(folder: Path, *texts: str, rows_per_part: int = 4, turned: bool = F
     return [(count, numbers.get(twin), similarity) for count, twin, similarity in found]
 
 
-LONG = "a man in a red coat walks slowly along the wet street past two parked cars while a woman waits at the light"
+LONG = "a man in a red coat walks slowly along the wet street past two parked cars while a woman waits there"
 
 
 def test_captions_that_are_nearly_the_same_are_counted_and_one_is_named(tmp_path: Path) -> None:
