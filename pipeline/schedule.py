@@ -17,6 +17,7 @@ from pipeline.errors import StageFailed, StageWaits
 from pipeline.kinds import rule
 from pipeline.pauses import Pauses
 from pipeline.plan import Plan, Step
+from pipeline.stage import Compare
 from pipeline.task import Done, Effort, Task
 
 _SURE = 8  # this many errors and not one answer: it is the stage, not the rows
@@ -213,7 +214,7 @@ class Schedule:
         phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
             ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
             ("fit", lambda: [Task(step.name, "fit", parts)]),
-            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts)]),
+            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts + _outside(step))]),
             ("settle", lambda: [Task(step.name, "settle", group=g) for g in self._groups.get(step.name, ())]),
             ("part", lambda: [Task(step.name, "part", n) for n in range(parts) if n not in progress.done]),
         )
@@ -261,6 +262,11 @@ class Schedule:
 
 def _order(task: Task) -> tuple[int, str]:
     return task.number, f"{task.phase} {task.group}"
+
+
+def _outside(step: Step) -> int:
+    """How many tables from elsewhere a comparison takes in."""
+    return step.node.work.outside() if isinstance(step.node.work, Compare) else 0
 
 
 def _before(step: Step) -> tuple[str, ...]:

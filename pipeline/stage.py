@@ -256,6 +256,14 @@ class Compare(Stage[In, Out]):
         """What the other phases need to know, of `rows` rows: JSON or `numpy.save` bytes, never a pickle."""
         return b""
 
+    def outside(self) -> int:
+        """How many tables there are of rows from elsewhere, with which these are compared; 0 by default."""
+        return 0
+
+    def beside(self, number: int) -> "pa.Table":
+        """One of these tables, with the columns that are read. It is assigned; nothing is concluded of it."""
+        raise NotImplementedError
+
     @abstractmethod
     def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
         """The members that a part's rows make: `group` (letters, digits, `-_.`), `id`, what `settle` wants.
@@ -267,7 +275,8 @@ class Compare(Stage[In, Out]):
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
         """Any number of findings: `id`, of the member that one is about, and what `conclude` wants.
 
-        The members come sorted by id, all of them, and without `group`.
+        The members come sorted by id, all of them, and without `group`. Findings about one from elsewhere
+        are lost.
         """
 
     @abstractmethod

@@ -57,7 +57,7 @@ def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     assert isinstance(stage, Compare)
     name = _members(step, task.number)
     if not plan.store.exists(name):
-        rows = input_table(plan, step, task.number)
+        rows = _came(plan, step, stage, task.number)
         write_bundle(plan.store, name, dict(_grouped(stage, step, rows, plan.store.read(_fitted(step)))))
     return Done(groups=names_in_bundle(plan.store, name))
 
@@ -69,7 +69,7 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     if plan.store.exists(name):
         return Done()
     tables = []
-    for number in range(_parts(plan, step)):
+    for number in range(_parts(plan, step) + stage.outside()):
         found = read_bundle(plan.store, _members(step, number), task.group)
         if found is not None:
             tables.append(found.append_column("part", pa.repeat(pa.scalar(number, pa.int32()), len(found))))
@@ -114,8 +114,8 @@ def again(plan: Plan, step: Step, stage: Compare[Any, Any], row: pa.Table) -> Ro
     fitted = plan.store.read(_fitted(step))
     groups = [group for group, _ in _grouped(stage, step, row, fitted)]
     gathered: dict[str, list[pa.Table]] = {group: [] for group in groups}
-    for number in range(_parts(plan, step)):
-        for group, members in _grouped(stage, step, input_table(plan, step, number), fitted):
+    for number in range(_parts(plan, step) + stage.outside()):
+        for group, members in _grouped(stage, step, _came(plan, step, stage, number), fitted):
             if group in gathered:
                 gathered[group].append(members)
     findings = []
@@ -126,6 +126,12 @@ def again(plan: Plan, step: Step, stage: Compare[Any, Any], row: pa.Table) -> Ro
     told = stage.conclude(row, pa.concat_tables(findings) if findings else None, fitted)
     (answer,) = rows_of(answered(step, row, told), stage.adds, plan.store)
     return answer
+
+
+def _came(plan: Plan, step: Step, stage: Compare[Any, Any], number: int) -> pa.Table:
+    """The rows of a part; behind the last part come the tables from elsewhere."""
+    parts = _parts(plan, step)
+    return input_table(plan, step, number) if number < parts else stage.beside(number - parts)
 
 
 def _grouped(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+KIND = "descriptor 1"  # count it up when the same pictures come to give another vector
 SIDE = 32
 WAVES = 8  # cosine frequencies per axis
 GRID = 4  # places per axis

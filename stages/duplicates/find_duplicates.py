@@ -1,122 +1,155 @@
 """Find clips that show what a better clip shows, and name for each a twin that is kept.
 
-Greedy leader: the clips are taken from the best to the worst (pixels, then sharpness, then length, then id);
-one whose similarity to a clip already kept reaches the threshold is a duplicate, any other is kept. So each
-duplicate has a kept twin. Connected components would drop whole chains, and "drop if any better neighbour is
-near" drops clips whose only neighbour is dropped too.
+From the best to the worst clip, what is like a better one that is kept is a duplicate (`leader.py`).
+Clips of equal pictures are one: the best of them stands for all.
 """
 
-import io
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from manifests import Row, Vector, column
-from pipeline import Needs, Survey
+from manifests import Row, column
+from pipeline import Compare, Needs
+from stages.duplicates.errors import CannotCompare
+from stages.duplicates.leader import twins
 
-_CHUNK = 512  # rows compared at a time
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-class EmbeddedClip(Row):
+class SearchedClip(Row):
     id: str
-    embedding: Vector
+    pictures_sha256: str
     width_px: int
     height_px: int
     sharpness_median: float
     start_s: float
     end_s: float
+    alike: tuple[str, ...]
+    alike_similarity: tuple[float, ...]
+    shipped: tuple[str, ...]
+    shipped_similarity: tuple[float, ...]
+    pairs_floor: float
 
 
 class Twinned(Row):
-    duplicate: bool = column("a better clip that is kept shows the same")
-    twin: str | None = column("id of the most similar better clip that is kept, where this is a duplicate")
+    duplicate: bool = column("a better clip that is kept shows the same, or one that was shipped before")
+    twin: str | None = column("id of the most similar of these, where this is a duplicate")
+    twin_release: str | None = column("the release that shipped the twin; missing where it is of this run")
     twin_similarity: float | None = column("cosine similarity to the twin", unit="1")
-    nearest_similarity: float | None = column(
-        "highest cosine similarity to a better clip of the group, kept or not; null for the best", unit="1"
-    )
 
 
-class FindDuplicates(Survey[EmbeddedClip, Twinned]):
-    """Compares all pairs inside a group. Up to `group_rows` clips are one group; more are split by k-means.
+class FindDuplicates(Compare[SearchedClip, Twinned]):
+    """Decides from the pairs that `SearchPairs` stored. What was shipped before is better than any clip.
 
-    A pair on the border between two groups is not seen.
+    The better of two clips has more pixels; else is sharper; else longer; else its id sorts first. All
+    clips that have a pair are decided in one memory, of some 1 GB for each million of them.
     """
 
     threshold: float = 0.87  # similarity from which on two clips show the same
-    group_rows: int = 5000  # rows of a group, on average
 
-    needs = Needs(cpus=1, memory_gb=1)
-    sample = 16384
+    from_store = True
+    needs = Needs(cpus=1, memory_gb=2)
 
-    def fit(self, sample: Sequence[EmbeddedClip], totals: Mapping[str, int]) -> bytes:
-        """Unit centroids, float32 [k d], as `numpy.save` writes them; empty for one group."""
-        rows = totals.get("rows", 0)
-        if rows <= self.group_rows:
-            return _saved(np.zeros((0, 0), np.float32))
-        import faiss
+    def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-        vectors = np.stack([np.asarray(row.embedding, np.float32) for row in sample])
-        groups = min(math.ceil(rows / self.group_rows), len(vectors))
-        means = faiss.Kmeans(
-            vectors.shape[1],
-            groups,
-            seed=1,
-            spherical=True,
-            min_points_per_centroid=1,
-            max_points_per_centroid=len(vectors),
-        )
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)  # sums in one order
-        try:
-            means.train(vectors)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        return _saved(np.asarray(means.centroids))
+        floor = pc.max(rows["pairs_floor"]).as_py() or 0.0
+        if floor > self.threshold:
+            raise CannotCompare(
+                f"pairs were looked for from {floor} on, and {self.threshold} is asked for",
+                where="FindDuplicates",
+                remedy=f"give SearchPairs floor={self.threshold} or less",
+            )
+        linked = np.zeros(rows.num_rows, bool)
+        for name in ("alike", "shipped"):
+            linked[_pairs(rows, name, self.threshold).row] = True
+        some = rows.filter(pa.array(linked)).drop_columns(["pairs_floor"])
+        return some.append_column("group", pa.repeat("linked", some.num_rows))
 
-    def assign(self, rows: Sequence[EmbeddedClip], fitted: bytes) -> Iterator[str]:
-        """The nearest centroid; in double precision, so that a row's company does not decide."""
-        centroids = np.load(io.BytesIO(fitted), allow_pickle=False).astype(np.float64)
-        for row in rows:
-            nearest = 0
-            if len(centroids):
-                nearest = int(np.argmax(centroids @ np.asarray(row.embedding, np.float64)))
-            yield f"group-{nearest:06d}"
+    def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-    def settle(self, group: str, rows: Sequence[EmbeddedClip], fitted: bytes) -> list[Twinned]:
-        order = sorted(range(len(rows)), key=lambda i: _rank(rows[i]))
-        vectors = np.stack([np.asarray(rows[i].embedding, np.float32) for i in order]).astype(np.float64)
-        ids = [rows[i].id for i in order]
-        kept = np.zeros(len(order), bool)
-        answers: dict[int, Twinned] = {}
-        for start in range(0, len(order), _CHUNK):
-            chunk = vectors[start : start + _CHUNK]
-            alike = np.round(chunk @ vectors[: start + len(chunk)].T, 6)  # machines differ in later digits
-            for place, similar in enumerate(alike, start=start):
-                answer = self._answer(similar[:place], kept[:place], ids)
-                answers[order[place]], kept[place] = answer, not answer.duplicate
-        return [answers[i] for i in range(len(rows))]
+        ids = members["id"].combine_chunks()
+        order = _best_first(members)
+        place = np.argsort(order)  # 0 is the best clip
+        leads = _best_of_equals(members["pictures_sha256"], place)
+        new, old = (_pairs(members, name, self.threshold) for name in ("alike", "shipped"))
+        other = pc.index_in(new.other, value_set=ids).to_numpy()
+        ends = np.sort(np.stack([leads[new.row], leads[other]]), axis=0)
+        better, worse, near = (column[ends[0] < ends[1]] for column in (*ends, new.similarity))
+        earlier = _most_similar(leads[old.row], old.similarity, len(ids))
+        found = twins(better, worse, near, earlier >= 0)
 
-    def _answer(self, similar: np.ndarray, kept: np.ndarray, ids: Sequence[str]) -> Twinned:
-        """The answer for a clip, given its similarity to each better one and which of them are kept."""
-        if not len(similar):
-            return Twinned(duplicate=False, twin=None, twin_similarity=None, nearest_similarity=None)
-        best = int(np.argmax(np.where(kept, similar, -2)))
-        found = bool(similar[best] >= self.threshold)
-        return Twinned(
-            duplicate=found,
-            twin=ids[best] if found else None,
-            twin_similarity=float(similar[best]) if found else None,
-            nearest_similarity=float(similar.max()),
-        )
+        mine = leads.copy()  # of each row, by place, the row that stands for it
+        pair, ship = found[mine], earlier[mine]
+        twin = np.where(pair >= 0, better[pair] if len(better) else mine, mine)
+        similarity = np.where(pair >= 0, near[pair] if len(near) else 1.0, 1.0)
+        names = ids.take(pa.array(order[twin]))
+        releases = pa.nulls(len(ids), pa.string())
+        if len(old.row):
+            said = pc.split_pattern(old.other, " ", max_splits=1, reverse=True).take(
+                pa.array(np.maximum(ship, 0))
+            )
+            shipped = pa.array(ship >= 0)
+            names = pc.if_else(shipped, pc.list_element(said, 1), names)
+            releases = pc.if_else(shipped, pc.list_element(said, 0), releases)
+            similarity = np.where(ship >= 0, old.similarity[ship], similarity)
+        told = pa.table({"id": ids, "twin": names, "twin_release": releases, "twin_similarity": similarity})
+        return told.filter(pa.array((ship >= 0) | (pair >= 0) | (mine != place)))
+
+    def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if findings is None:
+            kinds = (("twin", pa.string()), ("twin_release", pa.string()), ("twin_similarity", pa.float64()))
+            nothing = {name: pa.nulls(rows.num_rows, kind) for name, kind in kinds}
+            return pa.table({"duplicate": pa.repeat(False, rows.num_rows), **nothing})
+        at = pc.index_in(rows["id"], value_set=findings["id"].combine_chunks())
+        return findings.take(at).append_column("duplicate", pc.is_valid(at))
 
 
-def _rank(row: EmbeddedClip) -> tuple[float, float, float, str]:
-    """Sorts the best clip first."""
-    return -row.width_px * row.height_px, -row.sharpness_median, row.start_s - row.end_s, row.id
+class _Stored(NamedTuple):
+    """Stored pairs that reach the threshold: the row of each, the name of the other, their similarity."""
+
+    row: np.ndarray
+    other: "pa.Array"
+    similarity: np.ndarray
 
 
-def _saved(array: np.ndarray) -> bytes:
-    out = io.BytesIO()
-    np.save(out, array, allow_pickle=False)
-    return out.getvalue()
+def _pairs(rows: "pa.Table", name: str, threshold: float) -> _Stored:
+    import pyarrow as pa
+
+    listed = rows[name].combine_chunks()
+    similarity = rows[f"{name}_similarity"].combine_chunks().flatten().to_numpy()
+    row = np.repeat(np.arange(len(listed)), np.diff(listed.offsets.to_numpy()))
+    enough = similarity >= threshold
+    return _Stored(row[enough], listed.flatten().filter(pa.array(enough)), similarity[enough])
+
+
+def _best_first(members: "pa.Table") -> np.ndarray:
+    """The rows from the best to the worst; they come sorted by id."""
+    given = {name: members[name].to_numpy() for name in SearchedClip.names()[2:7]}
+    length_s = given["end_s"] - given["start_s"]
+    pixels = given["width_px"] * given["height_px"]
+    return np.lexsort((-length_s, -given["sharpness_median"], -pixels))
+
+
+def _best_of_equals(pictures: "pa.ChunkedArray", place: np.ndarray) -> np.ndarray:
+    """For each row the best place that one with equal pictures has."""
+    codes = pictures.combine_chunks().dictionary_encode().indices.to_numpy()
+    best = np.full(codes.max(initial=-1) + 1, len(place), np.int64)
+    np.minimum.at(best, codes, place)
+    return best[codes]
+
+
+def _most_similar(node: np.ndarray, similarity: np.ndarray, count: int) -> np.ndarray:
+    """For each of `count` nodes its first most similar pair, or -1."""
+    order = np.lexsort((-similarity, node))
+    found = np.full(count, -1, np.int64)
+    first = np.flatnonzero(np.diff(node[order], prepend=-1))
+    found[node[order[first]]] = order[first]
+    return found

@@ -9,8 +9,10 @@ from pipeline import Dag, Rows
 from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
 from stages.duplicates.find_duplicates import FindDuplicates
+from stages.duplicates.search_pairs import SearchPairs
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
+from stages.recipes.captions import MEASURED, Captions, captioned
 from stages.recipes.keeps import USUAL, Keeps, kept
 from stages.scan.scan_video import ScanVideo
 from stages.shards.bucket import LENGTHS, least_seconds
@@ -25,6 +27,7 @@ def curate(
     footage: str,
     videos_per_part: int = 16,
     keeps: Keeps = USUAL,
+    captions: Captions = MEASURED,
     detector: str = "fast",
     max_s: float = 60.0,
     alike: float = 0.87,
@@ -48,7 +51,7 @@ def curate(
     """
     dag = Dag("curate")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, fps, validation_share)
+    packed = shards_of(videos, keeps, captions, detector, max_s, alike, crf, shard_mb, fps, validation_share)
     dag.save(packed, "shards")
     return dag
 
@@ -56,6 +59,7 @@ def curate(
 def shards_of(
     videos: Rows,
     keeps: Keeps,
+    captions: Captions,
     detector: str,
     max_s: float,
     alike: float,
@@ -74,10 +78,13 @@ def shards_of(
     if keeps.min_frames > 1:
         least_s = least_seconds(keeps.min_frames, fps)
         shots = shots.keep(f"duration_s > {least_s}", because="shorter than any bucket")
-    told = kept(shots, keeps).annotate(DescribeClip(), EmbedClip())
-    twinned = told.survey(FindDuplicates(threshold=alike))
+    facts = () if captions.caption_model else (DescribeClip(),)  # a model looks at what is unique, later
+    told = kept(shots, keeps).annotate(*facts, EmbedClip())
+    searched = told.survey(SearchPairs(floor=min(alike, SearchPairs.floor)))
+    twinned = searched.survey(FindDuplicates(threshold=alike))
     split = SplitClips(share=validation_share, linked_from=alike)
     sided = twinned.survey(split) if validation_share else twinned
-    cut = sided.keep("not duplicate", because="duplicate").annotate(CutClip(crf=crf))
+    unique = captioned(sided.keep("not duplicate", because="duplicate"), captions)
+    cut = unique.annotate(CutClip(crf=crf))
     lengths = (keeps.min_frames, *(edge for edge in LENGTHS if edge > keeps.min_frames))
     return cut.survey(PackShards(shard_bytes=shard_mb * 2**20, fps=fps, lengths=lengths))
