@@ -33,6 +33,7 @@ _SHIFTS = np.array([order_of(str(k), "shift") for k in range(BANDS * EACH)], np.
 
 class Captioned(Row):
     caption: str
+    enhanced_caption: str | None = None
 
 
 class CaptionTwins(Row):
@@ -42,7 +43,7 @@ class CaptionTwins(Row):
 
 
 class CompareCaptions(Compare[Captioned, CaptionTwins]):
-    """Captions that are `alike` or more are twins. One without words has none.
+    """Captions that are `alike` or more are twins; one without words has none. Enhanced ones go first.
 
     Of captions of more than 130 words, similarity is an estimate from their 128 lowest hashes; of more than
     2048 different captions that share a band, the most frequent are compared.
@@ -61,8 +62,10 @@ class CompareCaptions(Compare[Captioned, CaptionTwins]):
 
         groups = json.loads(fitted)["groups"]
         made: dict[str, list[object]] = {name: [] for name in ("id", "group", "value", "sketch")}
-        for row, caption in zip(rows["id"].to_pylist(), rows["caption"].to_pylist(), strict=True):
-            hashes = np.array(sorted(hashes_of(caption)), np.uint32)
+        enhanced = rows["enhanced_caption"] if "enhanced_caption" in rows.column_names else rows["caption"]
+        columns = (column.to_pylist() for column in (rows["id"], rows["caption"], enhanced))
+        for row, caption, better in zip(*columns, strict=True):
+            hashes = np.array(sorted(hashes_of(better or caption)), np.uint32)
             for band, value in enumerate(bands_of(hashes)) if len(hashes) else ():
                 made["id"].append(row)
                 made["group"].append(f"{band}-{value % groups:06d}")

@@ -9,6 +9,7 @@ from stages.captions.wording import trigrams_of, words_of
 
 class Worded(Row):
     caption: str
+    enhanced_caption: str | None = None
 
 
 class CaptionMeasures(Row):
@@ -20,18 +21,19 @@ class CaptionMeasures(Row):
 
 
 class MeasureCaption(Annotate[Worded, CaptionMeasures]):
-    """Case and punctuation do not count."""
+    """Of the enhanced caption, where there is one. Case and punctuation do not count."""
 
     from_store = True
     needs = Needs(cpus=0.5, batch=64)
 
     def annotate(self, rows: Sequence[Worded]) -> Iterator[CaptionMeasures]:
         for row in rows:
-            words = words_of(row.caption)
+            caption = row.enhanced_caption or row.caption
+            words = words_of(caption)
             trigrams = trigrams_of(words)
             repeated = 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
             yield CaptionMeasures(
                 caption_words=len(words),
-                caption_characters=len(row.caption),
+                caption_characters=len(caption),
                 caption_repeated_share=round(repeated, 6),
             )

@@ -28,6 +28,7 @@ class EncodedClip(Row):
     latent_height: int
     latent_width: int
     caption: str
+    enhanced_caption: str | None = None
     source: str
     start_s: float
     end_s: float
@@ -85,7 +86,7 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
                 yield f"{row.id}.json", _json({"id": row.id} | told | span)
                 yield f"{row.id}.safetensors", data
-                yield f"{row.id}.txt", row.caption.encode()
+                yield f"{row.id}.txt", (row.enhanced_caption or row.caption).encode()
 
         with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
             tar = Path(file.name)

@@ -4,11 +4,18 @@ clipmill demo DIR --run STORE
 """
 
 from pipeline import Dag
+from stages.recipes.captions import MEASURED, Captions
 from stages.recipes.keeps import USUAL, Keeps
 from stages.recipes.world import world
 
 
-def demo(footage: str, keeps: Keeps = USUAL, steps: int = 60, seed: int = 0) -> Dag:
+def demo(
+    footage: str,
+    keeps: Keeps = USUAL,
+    captions: Captions = MEASURED,
+    steps: int = 60,
+    seed: int = 0,
+) -> Dag:
     """As `world`, with one video per part, small latents and a short training.
 
     Args:
@@ -20,6 +27,7 @@ def demo(footage: str, keeps: Keeps = USUAL, steps: int = 60, seed: int = 0) -> 
         footage=footage,
         videos_per_part=1,
         keeps=keeps,
+        captions=captions,
         crf=23,
         shard_mb=8,
         latent_px=96,

@@ -10,6 +10,7 @@ from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
+from stages.recipes.captions import MEASURED, Captions
 from stages.recipes.curate import shards_of
 from stages.recipes.keeps import USUAL, Keeps
 
@@ -18,6 +19,7 @@ def latents(
     footage: str,
     videos_per_part: int = 16,
     keeps: Keeps = USUAL,
+    captions: Captions = MEASURED,
     detector: str = "fast",
     max_s: float = 60.0,
     alike: float = 0.87,
@@ -42,7 +44,9 @@ def latents(
     encode = EncodeLatents(
         tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
     )
-    packed, coded = latents_of(videos, encode, keeps, detector, max_s, alike, crf, shard_mb, validation_share)
+    packed, coded = latents_of(
+        videos, encode, keeps, captions, detector, max_s, alike, crf, shard_mb, validation_share
+    )
     dag.save(packed, "shards")
     dag.save(coded, "latents")
     return dag
@@ -52,6 +56,7 @@ def latents_of(
     videos: Rows,
     encode: EncodeLatents,
     keeps: Keeps,
+    captions: Captions,
     detector: str,
     max_s: float,
     alike: float,
@@ -71,5 +76,7 @@ def latents_of(
             remedy=f"set latent_video_frames to {least} or more",
         )
     keeps = replace(keeps, min_frames=max(keeps.min_frames, least))
-    packed = shards_of(videos, keeps, detector, max_s, alike, crf, shard_mb, encode.fps, validation_share)
+    packed = shards_of(
+        videos, keeps, captions, detector, max_s, alike, crf, shard_mb, encode.fps, validation_share
+    )
     return packed, packed.annotate(encode).survey(PackLatents(shard_bytes=shard_mb * 2**20))

@@ -8,6 +8,7 @@ from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
+from stages.recipes.captions import MEASURED, Captions
 from stages.recipes.keeps import USUAL, Keeps
 from stages.recipes.latents import latents_of
 
@@ -16,6 +17,7 @@ def world(
     footage: str,
     videos_per_part: int = 16,
     keeps: Keeps = USUAL,
+    captions: Captions = MEASURED,
     detector: str = "fast",
     max_s: float = 60.0,
     alike: float = 0.87,
@@ -52,7 +54,9 @@ def world(
     encode = EncodeLatents(
         tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
     )
-    packed, coded = latents_of(videos, encode, keeps, detector, max_s, alike, crf, shard_mb, validation_share)
+    packed, coded = latents_of(
+        videos, encode, keeps, captions, detector, max_s, alike, crf, shard_mb, validation_share
+    )
     train = TrainWorld(steps=steps, size=size, batch=batch, rate=rate, context=context, seed=seed)
     trained_on = coded.keep("split == 'train'", because="for validation") if validation_share else coded
     model = trained_on.launch(train.on(ranks=ranks)).annotate(SampleVideo(steps=sample_steps, seed=seed))

@@ -16,6 +16,10 @@ class Facts(Row):
     licence: str | None = None
     split: str = "train"
     caption_by: str | None = None
+    caption_status: str | None = None
+    caption_revision: str | None = None
+    caption_prompt_sha256: str | None = None
+    enhanced_by: str | None = None
     light_mean: float | None = None
     light_spread: float | None = None
     light_reach: float | None = None

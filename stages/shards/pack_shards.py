@@ -31,6 +31,7 @@ class CaptionedClip(Facts):
     start_s: float
     end_s: float
     caption: str
+    enhanced_caption: str | None = None
     embedding: Vector | None = None
     clip: Artifact
     clip_audio: str
@@ -190,7 +191,7 @@ def _facts(row: CaptionedClip) -> bytes:
         "source": row.source,
         "start_s": row.start_s,
         "end_s": row.end_s,
-        "caption": cleaned(row.caption),
+        "caption": _caption(row),
         "width_px": row.clip_width_px,
         "height_px": row.clip_height_px,
         "frames": row.clip_frames,
@@ -201,10 +202,14 @@ def _facts(row: CaptionedClip) -> bytes:
     return facts_bytes(known_facts(row) | facts)
 
 
+def _caption(row: CaptionedClip) -> str:
+    return cleaned(row.enhanced_caption or row.caption)
+
+
 _MEMBERS: dict[str, Callable[[CaptionedClip], bytes]] = {
     "mp4": lambda row: row.clip.read(),
     "json": _facts,
-    "txt": lambda row: cleaned(row.caption).encode(),
+    "txt": lambda row: _caption(row).encode(),
     "npy": lambda row: vector_bytes(row.embedding or ()),
 }
 
