@@ -109,7 +109,7 @@ class _Check:
     def __init__(self, table: Table, found: Checked, deep: bool) -> None:
         self.table, self.found, self.deep = table, found, deep
         self.store, self.folder, self.manifest = table.store, table.folder, table.manifest
-        self.explained = {f"{table.folder}/{name}" for name in ("manifest.json", "table.json")}
+        self.explained = {f"{table.folder}/{name}" for name in ("manifest.json", "table.json", "README.md")}
         self.ids: list[pa.ChunkedArray] = []
 
     def run(self) -> set[str]:

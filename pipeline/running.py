@@ -17,6 +17,7 @@ from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_ru
 from pipeline.lease import Lease
 from pipeline.plan import plan_of
 from pipeline.progress import Lines
+from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
 from pipeline.retrying import retry_errors
 from pipeline.schedule import Schedule
@@ -121,6 +122,7 @@ def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, stri
     warnings = _warnings(funnel)
     record.end(DONE, funnel, stopwatch.spent())
     report, told = _report(past, record)
+    told = (*told, *_cards(past))
     for line in (*warnings, *told):
         record.log(f"warning: {line}")
     return Outcome(
@@ -163,6 +165,15 @@ def _report(past: Past, record: Record) -> tuple[str, tuple[str, ...]]:
         return write_report(past), ()
     except Exception as error:
         return "", (f"the report could not be written: {type(error).__name__}: {safe(str(error))}",)
+
+
+def _cards(past: Past) -> tuple[str, ...]:
+    """Write the cards of datasets; or say why not, for a card is never worth a run."""
+    try:
+        write_cards(past)
+    except Exception as error:
+        return (f"the dataset card could not be written: {type(error).__name__}: {safe(str(error))}",)
+    return ()
 
 
 def _warnings(funnel: Funnel) -> tuple[str, ...]:
