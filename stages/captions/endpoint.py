@@ -109,11 +109,11 @@ class Endpoint:
     def _pause_s(self, number: int) -> float:
         return float(min(_LONGEST_S, _FIRST_S * 2**number) * (1 - self._jitter() / 2))
 
-    def _goes(self, why: str, retry_s: float = _RETRY_S) -> Unavailable:
+    def _goes(self, why: str, retry_s: float = 0.0) -> Unavailable:
         """From now on nobody is answered."""
         self._away = Unavailable(
             f"the endpoint of {self._model} does not answer: {why}",
-            retry_s=retry_s,
+            retry_s=retry_s or _RETRY_S,
             patience_s=self._patience_s,
         )
         return self._away
