@@ -24,6 +24,7 @@ from pipeline.stage import Unavailable
 
 _NONE = pa.array([], pa.string())
 Memory = Callable[[Step, int], tuple[pa.Array, pa.Array]]
+Comparison = Callable[[Step, int], pa.Table | None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Sight:
         also: names of further columns that somebody wants to see.
         before: what else is known of a step: the rows that it refused and would again, and rows that it
             answered, be it with no children. Nothing, by default.
+        compared: what a comparison that works from the store alone says of a part, or None if that is open.
         decided: the rules that were decided in memory, by step.
     """
 
@@ -82,6 +84,7 @@ class Sight:
     ask: bool = False
     also: frozenset[str] = frozenset()
     before: Memory = lambda step, number: (_NONE, _NONE)
+    compared: Comparison = lambda step, number: None
     decided: dict[str, Decided] = field(default_factory=dict)
     _left: dict[str, Left] = field(default_factory=dict)
     _tables: dict[str, pa.Table | None] = field(default_factory=dict)
@@ -124,6 +127,18 @@ class Sight:
         at = pc.index_in(ids, value_set=have)
         return table.column(name).combine_chunks().take(at), pc.is_null(at)
 
+    def input(self, step: Step) -> pa.Table | None:
+        """The rows that come to a step, with all that it reads of them; None where some is not known."""
+        came, columns = self.came(step), {}
+        if not came.sure or came.lacking:
+            return None
+        base = self.plan[step.node.inputs[0]].base
+        for name, author in step.reads.items():
+            columns[name], lacking = self.values(base, name, self.plan[author], came.ids)
+            if pc.any(lacking).as_py():
+                return None
+        return pa.table({"id": came.ids, **columns})
+
     def _leaves(self, step: Step) -> Left:
         if not step.node.inputs:
             own = self._ids(f"{step.folder}/{part_name(self.number)}") if self.stands(step) else _NONE
@@ -161,6 +176,8 @@ class Sight:
         columns = [c for c in step.schema.names if c in self._asked_for(step)]
         if self.stands(step):
             return read_part(self.plan.store, f"{step.folder}/{part_name(self.number)}", columns)
+        if self.ask and step.kind == "survey" and step.stage.from_store:
+            return self.compared(step, self.number)
         if step.kind not in ("layer", "children"):
             return None
         came, owner = self.came(step), _owner(step)

@@ -23,6 +23,7 @@ from pipeline.errors import PipelineError
 from pipeline.foresight import Ahead, foresee
 from pipeline.history.past import Past, read_past, runs_of
 from pipeline.history.record import DONE, read_json
+from pipeline.kinds import compare
 from pipeline.plan import Plan, Step, plan_of
 from pipeline.recipe import load_recipe, turn
 from pipeline.sight import Sight
@@ -125,6 +126,7 @@ class _Look:
         self.fates: list[Fate] = [KEPT, ABSENT]
         self.also = frozenset(shown_columns(plan))
         self.books: dict[str, dict[int, Books]] = {step.name: past.books(step.name) for step in past}
+        self.compared: dict[str, list[pa.Table] | None] = {}
         self.tables = {
             base.name: Tried(base.name, borders=self._borders(base))
             for base in plan
@@ -132,11 +134,27 @@ class _Look:
         }
 
     def __call__(self, root: str, number: int) -> Sight:
-        sight = Sight(self.plan, number, ask=True, before=self._known, also=self.also)
+        sight = self._sight(number)
         for name, tried in self.tables.items():
             if self.plan[name].root == root and number in self.books[name]:
                 self._compare(sight, self.plan[name], tried)
         return sight
+
+    def _sight(self, number: int) -> Sight:
+        return Sight(
+            self.plan, number, ask=True, before=self._known, also=self.also, compared=self._comparison
+        )
+
+    def _comparison(self, step: Step, number: int) -> pa.Table | None:
+        """What a comparison says of a part, from the rows of all parts; None where these are not known."""
+        if step.name not in self.compared:
+            self.compared[step.name] = None
+            inputs = [self._sight(part).input(step) for part in sorted(self.books[step.root])]
+            known = [rows for rows in inputs if rows is not None]
+            if len(known) == len(inputs):
+                self.compared[step.name] = compare.in_memory(step, known)
+        found = self.compared[step.name]
+        return None if found is None else found[number]
 
     def _works_on(self, base: Step) -> list[Step]:
         """The steps that rows of `base` come to, in order."""

@@ -8,14 +8,16 @@ FOLDER/settled/GROUP              the findings of a group, by the part of the ro
 Members carry all that `settle` reads, so that a group is gathered by one range read per part.
 """
 
+import heapq
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.identity import order_of
 from manifests.row import Row
 from manifests.schema import rows_of
 from manifests.store import Store
@@ -126,6 +128,28 @@ def again(plan: Plan, step: Step, stage: Compare[Any, Any], row: pa.Table) -> Ro
     told = stage.conclude(row, pa.concat_tables(findings) if findings else None, fitted)
     (answer,) = rows_of(answered(step, row, told), stage.adds, plan.store)
     return answer
+
+
+def in_memory(step: Step, parts: Sequence[pa.Table]) -> list[pa.Table]:
+    """The answers for the rows of all parts, without a store."""
+    stage = step.stage
+    assert isinstance(stage, Compare)
+    whole = pa.concat_tables(parts)
+    low = heapq.nsmallest(stage.sample, whole["id"].to_pylist(), key=order_of)
+    sample = by_id(whole.filter(pc.is_in(whole["id"], value_set=pa.array(low, pa.string()))))
+    fitted = stage.fit(sample, whole.num_rows)
+    gathered: dict[str, list[pa.Table]] = {}
+    for rows in (*parts, *(stage.beside(n) for n in range(stage.outside()))):
+        for group, members in _grouped(stage, step, rows, fitted):
+            gathered.setdefault(group, []).append(members)
+    found = [stage.settle(g, by_id(pa.concat_tables(m)), fitted) for g, m in sorted(gathered.items())]
+    answers = []
+    for rows in parts:
+        mine = [f.filter(pc.is_in(f["id"], value_set=rows["id"].combine_chunks())) for f in found]
+        about = [findings for findings in mine if findings.num_rows]
+        told = stage.conclude(rows, pa.concat_tables(about) if about else None, fitted)
+        answers.append(answered(step, rows, told))
+    return answers
 
 
 def _came(plan: Plan, step: Step, stage: Compare[Any, Any], number: int) -> pa.Table:

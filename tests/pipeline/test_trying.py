@@ -7,6 +7,7 @@ from typing import Any
 
 import counting
 import cutting
+import mating
 import pytest
 
 from manifests.stores.folder import FolderStore
@@ -50,6 +51,27 @@ def fates(past: Past, base: str) -> dict[str, tuple[str, str]]:
 
 def moves(before: dict[str, Any], after: dict[str, Any]) -> Counter[Any]:
     return Counter((before.get(row, NEVER), after.get(row, NEVER)) for row in {**before, **after})
+
+
+@pytest.mark.parametrize("knobs", [{"most": "1"}, {"most": "5", "fewest": "5"}, {"fewest": "9"}])
+def test_what_a_comparison_would_say_comes_true(knobs: dict[str, str], tmp_path: Path) -> None:
+    run(tmp_path, recipe=mating.__file__)
+    before, store = read_past(FolderStore(tmp_path)), FolderStore(tmp_path)
+    stood = {name: store.read(name) for name in store.walk()}
+    trial = try_out(store, Asked(mating.__file__, knobs, str(tmp_path)))
+    assert {name: store.read(name) for name in store.walk()} == stood
+    run(tmp_path, *(f"{name}={value}" for name, value in knobs.items()), recipe=mating.__file__)
+    after = read_past(FolderStore(tmp_path))
+    (table,) = trial.tables
+    assert table.moves == moves(fates(before, table.base), fates(after, table.base))
+    assert bool(table.moved()) == (knobs != {"most": "5", "fewest": "5"})  # all have five
+
+
+def test_a_comparison_of_rows_that_are_not_known_is_open(tmp_path: Path) -> None:
+    run(tmp_path, "least=4", recipe=mating.__file__)
+    trial = try_out(FolderStore(tmp_path), Asked(mating.__file__, {"least": "3"}, str(tmp_path)))
+    opened = {fate for table in trial.tables for (_, fate) in table.moves}
+    assert ("open", "split") in opened
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,7 @@ class Sum(Survey[PieceOfSquare, Summed]):
 class Mated(Row):
     mates: tuple[int, ...] = column("other squares with the same rest by 2 or by 3, in order")
     first: bool = column("whether it is in no group, as the first number is")
+    count: int = column("how many mates are named")
 
 
 class Mate(Compare[PieceOfSquare, Mated]):
@@ -154,7 +155,8 @@ class Mate(Compare[PieceOfSquare, Mated]):
             found.setdefault(finding["id"], set()).add(finding["mate"])
         mates = [sorted(found.get(row, set()))[: self.most] for row in rows["id"].to_pylist()]
         first = [square == 0 for square in rows["square"].to_pylist()]
-        return pa.table({"mates": pa.array(mates, pa.list_(pa.int64())), "first": first})
+        count = [len(named) for named in mates]
+        return pa.table({"mates": pa.array(mates, pa.list_(pa.int64())), "first": first, "count": count})
 
 
 class Total(Row):
