@@ -73,7 +73,8 @@ def theirs(rows: list[KeptClip], base: Fraction, rate: Fraction, stage: CutClip,
         command = [
             FFMPEG, "-v", "error", "-y", "-threads", "1", "-ss", f"{float(row.start_pts * base):.6f}",
             "-i", row.uri, "-frames:v", str(row.end_frame - row.start_frame), "-an", *shape, "-c:v",
-            "libx264", "-threads", str(stage.threads), "-crf", str(stage.crf), "-preset", stage.preset, "-x264-params", REPEATABLE,
+            "libx264", "-threads", str(stage.threads), "-filter_threads", "1", "-crf", str(stage.crf),
+            "-preset", stage.preset, "-x264-params", REPEATABLE,
             "-r", str(rate), "-movflags", "+faststart", str(path),
         ]  # fmt: skip
         subprocess.run(command, check=True)
