@@ -9,8 +9,7 @@ ID_DIGITS = 20  # 80 bits: at a billion rows the odds of one collision are about
 
 def digest_of(*parts: object) -> str:
     """64 hex digits of SHA-256 over the JSON of `parts` (sorted keys, shortest exact floats)."""
-    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=_plain)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_text_of(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def id_of(*parts: object) -> str:
@@ -35,3 +34,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, frozenset | set):
         return sorted(value)
     raise TypeError(f"{type(value).__name__} {value!r} cannot be part of an id or a key")
+
+
+_text_of = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=_plain).encode

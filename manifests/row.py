@@ -25,17 +25,17 @@ class Row:
     @classmethod
     def columns(cls) -> "tuple[Field[Any], ...]":
         """The declared columns, in order."""
-        return fields(cls) if cls is not Row else ()  # type: ignore[arg-type]
+        return _columns(cls)  # type: ignore[arg-type]  # mypy takes the class for its rows
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
         """The column names, in order."""
-        return tuple(f.name for f in cls.columns())
+        return _names(cls)  # type: ignore[arg-type]
 
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
         """The names of the columns that make the row's identity."""
-        return tuple(f.name for f in cls.columns() if f.metadata.get("key"))
+        return _key_names(cls)  # type: ignore[arg-type]
 
     @classmethod
     def names_by_id(cls) -> tuple[str, ...]:
@@ -50,7 +50,22 @@ class Row:
     @classmethod
     def types(cls) -> dict[str, Any]:
         """The resolved type of each column."""
-        return _types(cls)  # type: ignore[arg-type]  # mypy takes the class for its rows
+        return _types(cls)  # type: ignore[arg-type]
+
+
+@cache
+def _columns(kind: Any) -> "tuple[Field[Any], ...]":
+    return fields(kind) if kind is not Row else ()
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in kind.columns())
+
+
+@cache
+def _key_names(kind: Any) -> tuple[str, ...]:
+    return tuple(f.name for f in kind.columns() if f.metadata.get("key"))
 
 
 @cache

@@ -58,7 +58,9 @@ def table_of(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
     """
     columns = []
     for field in schema:
-        values = [_to_arrow(record[field.name]) for record in records]
+        values = [record[field.name] for record in records]
+        if field.type == ARTIFACT:
+            values = [_to_arrow(value) for value in values]
         try:
             _check_types(values, field.type)
             made = pa.array(values, field.type)

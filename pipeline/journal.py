@@ -50,8 +50,9 @@ class Journal:
         begun: how many rows this attempt began; redone: how many of them an earlier one had begun.
     """
 
-    def __init__(self, folder: Path, run: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, run: str, *, answers: bool = True) -> None:
+        """Without `answers` only that rows are finished is noted: asking again may cost less than reading."""
+        self.folder, self._with_answers = folder, answers
         self.answers: dict[str, Answer] = {}
         self.deaths: Counter[str] = Counter()
         self.begun = self.redone = 0
@@ -75,7 +76,10 @@ class Journal:
 
     def finish(self, answers: Mapping[str, Answer]) -> None:
         """Note what came out for these rows."""
-        self._put({"done": {row: answer.plain() for row, answer in answers.items()}})
+        if self._with_answers:
+            self._put({"done": {row: answer.plain() for row, answer in answers.items()}})
+        else:
+            self._put({"over": list(answers)})
 
     def close(self, *, gone: bool) -> None:
         """Stop writing; take the journal away if the part is committed."""
@@ -96,6 +100,7 @@ class Journal:
             same_run = same_run or line.get("run") == run
             begun.update(line.get("begin", ()))
             begun.discard(line.get("left", ""))
+            begun.difference_update(line.get("over", ()))
             for row, packed in line.get("done", {}).items():
                 self.answers[row] = Answer.of_plain(packed)
                 begun.discard(row)

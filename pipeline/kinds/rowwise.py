@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, told_if_full
 from manifests.identity import child_id
 from manifests.row import Row
-from manifests.schema import record_of, rows_of, table_of
+from manifests.schema import ARTIFACT, record_of, rows_of, table_of
 from manifests.table import Books, part_name, read_books, write_part, write_rejects
 from pipeline.errors import StageFailed
 from pipeline.journal import Answer, Journal
@@ -62,7 +62,7 @@ def part(
         return Done(books=read_books(plan.store, name))
     came = came or coming(plan, step, task.number)
     ids, fresh, known, owner = came.ids, came.fresh, came.known, _owner(step)
-    journal = Journal(plan.store.scratch(name), plan.run)
+    journal = Journal(plan.store.scratch(name), plan.run, answers=not stage.from_store)
     done = False
     try:
         answers = _answers(step, stage, plan, fresh, journal, ask or partial(asked, plan, step, stage))
@@ -190,7 +190,9 @@ def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Answe
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
         _check_ids(stage, step, parent, children)
-        return {parent: Answer(records=[stored(c, plan.store, step.folder) for c in children])}
+        if any(kind == ARTIFACT for kind in step.schema.types):
+            children = [stored(child, plan.store, step.folder) for child in children]
+        return {parent: Answer(records=children)}
     assert isinstance(stage, Annotate)
     given = list(stage.annotate([row for _, row in batch]))
     if len(given) != len(batch):
@@ -224,6 +226,6 @@ def _check_ids(
         )
 
 
-def _child(parent: str, position: int, row: Row) -> Mapping[str, Any]:
+def _child(parent: str, position: int, row: Row) -> dict[str, Any]:
     keys = [getattr(row, name) for name in row.key_names()] or [position]
     return {"id": child_id(parent, *keys), "parent": parent, **record_of(row)}

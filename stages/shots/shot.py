@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil
 
 import numpy as np
 
@@ -43,7 +42,10 @@ class Film:
     def even(self, start: int, end: int, max_s: float) -> list[int]:
         """Frames at which the fewest pieces of equal length begin that are not longer; and the end."""
         first, last = self.tick(start), self.tick(end)
-        count = max(1, ceil((last - first) * self.base / Fraction(max_s))) if max_s else 1
+        count = 1
+        if max_s:
+            most, per = float(max_s).as_integer_ratio()  # whole numbers: exact, and quicker than fractions
+            count = max(1, -((first - last) * self.base.numerator * per // (self.base.denominator * most)))
         if count == 1:
             return [start, end]
         wanted = [first + (last - first) * k // count for k in range(1, count)]
