@@ -1,5 +1,6 @@
 """What a recipe's steps promise each other: lengths agree from the shots to the tokenizer, and sides hold."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -71,6 +72,8 @@ def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one
     for k in range(5):
         frames = 60 if k == 4 else 120
         film(moving(k + 1, frames, step=(1, 0.5), size=(120, 200)), f"films/{k}.mp4")
+    film(moving(1, 120, step=(1, 0.5), size=(120, 200)), "films/encoded again.mp4", crf=32)
+    shutil.copy(tmp_path / "films/1.mp4", tmp_path / "films/copied.mp4")
     recipe = Path(curate.__code__.co_filename)
     words = [f"footage={tmp_path}/films", f"store={tmp_path}/store", "videos_per_part=2"]
     knobs = ["min_frames=97", "validation_share=0.5"]
@@ -79,7 +82,13 @@ def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one
     assert len(_rows(store, RULE)) == 1
     packed = _rows(store, "pack_shards")
     sides = _rows(store, "split_clips")
-    assert len(packed) == len(sides) == 4
+    assert (len(packed), len(sides)) == (4, 6)
+    linked = [
+        sorted(row["id"] for row in sides if row["split_by"] == by) for by in {r["split_by"] for r in sides}
+    ]
+    twins = [sorted((row["id"], row["twin"])) for row in _rows(store, "find_duplicates") if row["duplicate"]]
+    assert sorted(ids for ids in linked if len(ids) == 2) == sorted(twins)
+    assert len(twins) == 2
     side_of = {row["id"]: row["split"] for row in sides}
     assert set(side_of.values()) == {"train", "validation"}
     for row in packed:
