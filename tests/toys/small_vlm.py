@@ -8,14 +8,14 @@ _MARKS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
     "<|video_pad|>",
 ]  # fmt: skip
-_WORDS = ["[UNK]", "user", "assistant", "system", *(f"word{n}" for n in range(53))]
+_WORDS = ["[UNK]", "\n", "user", "assistant", *(f"{blank}word{n}" for n in range(26) for blank in ("", " "))]
 _STRONG = 12  # times as large as usual, so that what is seen decides what is said
 _TEMPLATE = (
-    "{% for m in messages %}<|im_start|> {{ m['role'] }} {% if m['content'] is string %}{{ m['content'] }}"
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
     "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
     "<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|> {% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}"
+    "{% elif c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -26,14 +26,16 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
         kind: "qwen2_5_vl" or "qwen3_vl".
     """
     import torch
-    from tokenizers import Tokenizer
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.decoders import Fuse
     from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import WhitespaceSplit
+    from tokenizers.pre_tokenizers import Split
     from transformers import PreTrainedTokenizerFast
 
     words = {word: number for number, word in enumerate([*_WORDS, *_MARKS])}
     raw = Tokenizer(WordLevel(words, unk_token="[UNK]"))
-    raw.pre_tokenizer = WhitespaceSplit()
+    raw.pre_tokenizer = Split(Regex(r"\n| ?[^ \n]+"), behavior="isolated")
+    raw.decoder = Fuse()
     tokens = PreTrainedTokenizerFast(
         tokenizer_object=raw, unk_token="[UNK]", eos_token="<|im_end|>", pad_token="<|endoftext|>",
         additional_special_tokens=_MARKS,
@@ -46,6 +48,10 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
             value.mul_(_STRONG if value.dim() > 1 and "norm" not in name else 1)
     network.generation_config.eos_token_id = words["<|im_end|>"]
     network.generation_config.pad_token_id = words["<|endoftext|>"]
+    ends = words["<|im_end|>"]
+    network.generation_config.suppress_tokens = [
+        n for word, n in words.items() if "word" not in word and n != ends
+    ]
     folder.mkdir(parents=True)
     network.save_pretrained(folder)
     processor.save_pretrained(folder)
