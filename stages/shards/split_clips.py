@@ -35,7 +35,7 @@ class SplitClips(Survey[SearchedClip, Sided]):
     """
 
     share: float = 0.01  # of the videos to validate with, about
-    linked_from: float = 0.87  # similarity of two clips from which on their videos are linked
+    linked_from: float = 0.75  # similarity of two clips from which on their videos are linked
 
     needs = Needs(cpus=0.5)
 

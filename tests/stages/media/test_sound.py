@@ -12,6 +12,7 @@ from stages.media.decode import open_video
 from stages.media.errors import Unreadable
 from stages.media.mp4 import Coding, look, write_frames
 from stages.media.planes import planar
+from stages.media.remux import copy_span
 from stages.media.sound import sound_of
 
 FPS, EVERY, FIRST = 25, 20, 7  # a flash in each frame 7, 27, 47 …
@@ -108,6 +109,17 @@ def test_flashes_and_clicks_stay_together(
     assert flashes == pytest.approx([(n - 13) / FPS for n in (27, 47, 67)])
     assert clicks == pytest.approx(flashes, abs=0.002)
     assert look(cut).duration_s == Fraction(70, FPS)
+
+
+@pytest.mark.parametrize("how", ["aac", "copy"])
+def test_sound_stays_with_pictures_that_are_copied(clap: Clap, tmp_path: Path, how: str) -> None:
+    film, to = clap("a.mp4"), tmp_path / "cut.mp4"
+    with open_video(str(film)) as video:
+        base, pts = video.time_base, [frame.pts for frame in video.frames()]
+    with sound_of(str(film), pts[0] * base, pts[70] * base, how, 128_000) as sound:
+        assert copy_span(str(film), to, pts[0], pts[70], sound)
+    assert _flashes(to) == pytest.approx([n / FPS for n in (7, 27, 47, 67)])
+    assert _clicks(to) == pytest.approx(_flashes(to), abs=0.002)
 
 
 def test_the_same_span_gives_the_same_bytes(clap: Clap, tmp_path: Path) -> None:

@@ -69,9 +69,9 @@ def test_videos_linked_by_copies_are_on_one_side_also_through_others() -> None:
     for k in range(100):
         whole = {sides[id_of("video", k + step)].split_by for step in (0, 100, 200)}
         assert whole == {min(id_of("video", k + step) for step in (0, 100, 200))}
-    far = _clips(300, links=CHAINS, near=0.8)
+    far = _clips(300, links=CHAINS, near=0.6)
     assert _torn(_by_video(far, _split(stage, far))) > 40
-    assert _torn(_by_video(far, _split(SplitClips(share=0.4, linked_from=0.8), far))) == 0
+    assert _torn(_by_video(far, _split(SplitClips(share=0.4, linked_from=0.6), far))) == 0
 
 
 @pytest.mark.parametrize("parts", [1, 3, 7])
