@@ -1,8 +1,8 @@
 """Every caption stands on its own clip: films that bear numbers, and a server that reads them out of order.
 
-A peer shipped five releases whose captions stood on the wrong videos, since answers of batches in flight were
-matched with questions by their place. Here the whole way is gone: films, scan, shots, captions in batches,
-while the endpoint fails, hangs up, stalls and limits; then captions are compared with their clips' pixels.
+A peer shipped five releases in which batches in flight put captions on wrong videos. Here the whole way is
+gone: films, scan, shots, captions in batches, while the endpoint fails, hangs up, stalls and limits; then
+captions are compared with their clips' pixels.
 """
 
 from collections import Counter
