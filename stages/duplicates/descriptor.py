@@ -3,15 +3,16 @@
 A picture is squeezed to 32 x 32 pixels and told in three ways: the lowest frequencies of its luminance (a
 cosine transform), the strength of its edges per place and direction (in the spirit of GIST: Oliva and
 Torralba, IJCV 2001), and its chroma per place. The first two are taken after the luminance has been brought
-to mean 0 and spread 1, so that brightness and contrast play no part. A clip is told by the means of its
-first, middle and last third.
+to mean 0 and spread 1, so that brightness and contrast play no part, and chroma less its mean, so that no
+tint does. Of frequencies the square root counts, lest the strongest few decide, and the higher less, as a
+crop moves them more. A clip is told by the means of its first, middle and last third.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-KIND = "descriptor 1"  # count it up when the same pictures come to give another vector
+KIND = "descriptor 2"  # count it up when the same pictures come to give another vector
 SIDE = 32
 WAVES = 8  # cosine frequencies per axis
 GRID = 4  # places per axis
@@ -22,8 +23,12 @@ _CHROMA_SPREAD = 0.05  # typical chroma of a place, as a share of full scale
 _USUAL_EDGE = 0.07  # mean of the edge features over natural pictures; without it unlike ones come near 0
 _FLAT = 0.02  # a spread of luminance below this is noise rather than a picture
 
-_AXIS = np.arange(SIDE)
-_COSINES = np.cos(np.pi * (2 * _AXIS[None] + 1) * np.arange(WAVES)[:, None] / (2 * SIDE))  # [waves side]
+_HALVED = 6  # the frequency along an axis that counts half
+
+_AXIS, _FREQUENCY = np.arange(SIDE), np.arange(WAVES)[:, None]
+_COSINES = np.cos(np.pi * (2 * _AXIS + 1) * _FREQUENCY / (2 * SIDE)) / (
+    1 + _FREQUENCY / _HALVED
+)  # [waves side]
 _CELL = _AXIS * GRID // SIDE
 
 
@@ -49,8 +54,9 @@ def _told(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     chroma = np.stack([(small[..., 2] - light) * 0.564, (small[..., 0] - light) * 0.713], axis=-1)
     even = (light - light.mean()) / (light.std() + _FLAT)
     waves = (_COSINES @ even @ _COSINES.T).ravel()[1:]
+    waves = np.sign(waves) * np.sqrt(np.abs(waves))
     places = chroma.reshape(GRID, SIDE // GRID, GRID, SIDE // GRID, 2).mean(axis=(1, 3))
-    return waves, _edges(even), places.ravel()
+    return waves, _edges(even), (places - places.mean(axis=(0, 1))).ravel()
 
 
 def _edges(light: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
     clips that have a pair are decided in one memory, of some 1 GB for each million of them.
     """
 
-    threshold: float = 0.87  # similarity from which on two clips show the same
+    threshold: float = 0.75  # similarity from which on two clips show the same, by the descriptor
 
     from_store = True
     needs = Needs(cpus=1, memory_gb=2)

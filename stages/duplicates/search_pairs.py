@@ -54,7 +54,7 @@ class SearchPairs(Compare[EmbeddedClip, Searched]):
     shipped is compared as well, by the vectors that it stored.
     """
 
-    floor: float = 0.8
+    floor: float = 0.7
     against: tuple[str, ...] = ()
     group_rows: int = 1 << 17
 

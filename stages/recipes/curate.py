@@ -30,7 +30,7 @@ def curate(
     captions: Captions = MEASURED,
     detector: str = "fast",
     max_s: float = 60.0,
-    alike: float = 0.87,
+    alike: float = 0.75,
     crf: int = 18,
     shard_mb: int = 256,
     fps: float = 24.0,

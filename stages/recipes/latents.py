@@ -22,7 +22,7 @@ def latents(
     captions: Captions = MEASURED,
     detector: str = "fast",
     max_s: float = 60.0,
-    alike: float = 0.87,
+    alike: float = 0.75,
     crf: int = 18,
     shard_mb: int = 256,
     validation_share: float = 0.0,

@@ -99,7 +99,7 @@ def test_the_best_of_clips_with_equal_pictures_stands_for_all(clips: Clips) -> N
 
 def test_a_threshold_below_the_floor_is_refused(clips: Clips) -> None:
     searched = compared(SearchPairs(floor=0.9), clips(np.eye(3)))
-    with pytest.raises(CannotCompare, match=r"from 0\.9 on, and 0\.87 is asked"):
+    with pytest.raises(CannotCompare, match=r"from 0\.9 on, and 0\.75 is asked"):
         compared(FindDuplicates(), searched)
 
 
