@@ -9,6 +9,7 @@ import numpy as np
 
 from stages.media.container import open_container, shown_stream
 from stages.media.decode import open_video
+from stages.media.errors import Unreadable
 from stages.media.mp4 import OPTIONS, Sound
 from stages.media.planes import planar
 
@@ -46,7 +47,10 @@ def copy_span(uri: str, path: Path, start_pts: int, end_pts: int, sound: Sound |
         container.close()
         if file is not None:
             file.close()
-    return _same(uri, path, start_pts, end_pts)
+    try:
+        return _same(uri, path, start_pts, end_pts)
+    except Unreadable:  # the copy does not decode; if it is the span that does not, encoding it will say so
+        return False
 
 
 def _packets(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ENCODERS = {"aac": "aac", "opus": "libopus"}
 _OPUS_HZ = 48000
 _RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)  # of AAC
+_MOST_HZ = 768_000  # more is damage
 _RUN_UP_S = 1  # decoded before the span, so that what leans on packets before it is whole
 _ROUNDED_S = Fraction(1, 100)  # by which times may be rounded; more is a hole, or sound that was left out
 _IN_MP4 = {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}
@@ -80,32 +81,39 @@ def _samples(
     import av
 
     stream = container.streams.audio[0]
+    if stream.codec_context is None or not 0 < (stream.rate or 0) <= _MOST_HZ:
+        raise Unreadable("its sound cannot be decoded: no decoder, or no rate that sound has")
     hz, layout = stream.rate, "mono" if stream.codec_context.channels == 1 else "stereo"
     whole = np.zeros((1 if layout == "mono" else 2, max(1, round((end_s - start_s) * hz))), np.float32)
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=hz)
+    base = Fraction(cast(Fraction, stream.time_base))
     _seek(container, start_s - _RUN_UP_S)
     at: int | None = None  # the place of the next sample
     for packet in _demuxed(container):
         try:
-            frames = packet.decode()
+            heard = [(frame, resampler.resample(frame)) for frame in packet.decode() if frame.pts is not None]
         except av.error.FFmpegError as error:
             raise_if_ours(error)
+            if packet.pts is not None and packet.pts * base < start_s:
+                continue  # it leans on what lies before the place that was searched for
             raise Unreadable(f"its sound cannot be decoded: {error.strerror}") from error
-        for frame in frames:
-            if frame.pts is None:
-                continue
+        except ValueError as error:
+            raise Unreadable(
+                "its sound cannot be decoded: it changes its rate or layout on the way"
+            ) from error
+        for frame, pieces in heard:
             time_s = frame.pts * Fraction(cast(Fraction, frame.time_base))
             if time_s >= end_s:
                 return whole, hz
             said = round((time_s - start_s) * hz)
             if at is None or abs(said - at) > _ROUNDED_S * hz:
                 at = said
-            for piece in resampler.resample(frame):
-                heard = piece.to_ndarray()
-                first, last = max(0, at), min(whole.shape[1], at + heard.shape[1])
+            for piece in pieces:
+                samples = piece.to_ndarray()
+                first, last = max(0, at), min(whole.shape[1], at + samples.shape[1])
                 if first < last:
-                    whole[:, first:last] = heard[:, first - at : last - at]
-                at += heard.shape[1]
+                    whole[:, first:last] = samples[:, first - at : last - at]
+                at += samples.shape[1]
     return whole, hz
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.decode import Video, open_video
 from stages.media.encoders import AUDIO, PRESETS, VIDEO, coding_of, one_of
@@ -81,6 +81,8 @@ class CutClip(Annotate[KeptClip, CutOut]):
         one_of(self.encoder, VIDEO, "encoder")
         one_of(self.preset, PRESETS, "preset")
         one_of(self.audio, AUDIO, "audio")
+        if self.threads < 1:  # 0 would be as many as the machine has, and bytes depend on how many there are
+            raise ClipmillError(f"threads is {self.threads}", remedy="give the encoder 1 thread or more")
 
     @cached_property
     def _coding(self) -> Coding:
@@ -114,14 +116,15 @@ class CutClip(Annotate[KeptClip, CutOut]):
                 as_it_is = size == (video.coded_width_px, video.coded_height_px) and not span.first.turns
                 plain = self.copy and as_it_is and not self._paced(row)
                 if plain and copy_span(row.uri, path, row.start_pts, row.end_pts, sound):
-                    return "copied", _looked_at(path, row.end_frame - row.start_frame, row)
+                    found = look(path)
+                    _check_count(found.frames, row)
+                    return "copied", found
                 rate = exact(self.fps) if self.fps else _rate(video, row)
                 step = base if self._timed(row) else 1 / rate
                 pictures = self._pictures(span, row, size, step / base)
                 coding = _in_order(self._coding) if self._timed(row) else self._coding
                 frames = write_frames(path, pictures, rate, step, coding, sound=sound)
-        if span.count != (scanned := row.end_frame - row.start_frame):
-            raise Reject(f"the source gives {span.count} frames in this span, where the scan saw {scanned}")
+        _check_count(span.count, row)
         return "encoded", _looked_at(path, frames, row)
 
     def _timed(self, row: KeptClip) -> bool:
@@ -191,6 +194,11 @@ def _check_source(row: KeptClip) -> None:
         raise Reject(f"the source has changed: {size} bytes, {row.size_bytes} when it was listed")
     if content != row.content_sha256:
         raise Reject("the source has changed: its content is not what was listed")
+
+
+def _check_count(frames: int, row: KeptClip) -> None:
+    if frames != (scanned := row.end_frame - row.start_frame):
+        raise Reject(f"the source gives {frames} frames in this span, where the scan saw {scanned}")
 
 
 def _rate(video: Video, row: KeptClip) -> Fraction:

@@ -148,3 +148,19 @@ def test_what_an_mp4_cannot_hold_is_refused_with_the_way_out(clap: Clap, tmp_pat
     with pytest.raises(Unreadable, match=r"pcm_s16le.*encode it: aac or opus"):
         _cut(film, tmp_path / "b.mp4", 0, 50, "copy")
     assert _clicks(_cut(film, tmp_path / "c.mp4", 0, 50, "opus"))
+
+
+def test_sound_that_is_damaged_is_refused_inside_the_span_only(clap: Clap, tmp_path: Path) -> None:
+    film = clap("a.mkv", "aac", 44100, "matroska")
+    with av.open(str(film)) as opened:
+        packets = [(p.pos, p.size, float(p.pts * p.time_base)) for p in opened.demux(audio=0) if p.size]
+    data = bytearray(film.read_bytes())
+    for pos, size, time_s in packets:
+        if 2.5 < time_s < 2.6:
+            data[pos + 8 : pos + size] = np.random.default_rng(1).bytes(size - 8)
+    film.write_bytes(data)
+    assert _clicks(_cut(film, tmp_path / "b.mp4", 0, 50, "aac")) == pytest.approx(
+        [0.28, 1.08, 1.88], abs=0.003
+    )
+    with pytest.raises(Unreadable, match="its sound cannot be decoded"):
+        _cut(film, tmp_path / "c.mp4", 50, 80, "aac")

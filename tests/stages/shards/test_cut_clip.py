@@ -242,6 +242,21 @@ def test_an_unknown_word_is_refused_with_those_that_are_known(said: dict[str, st
         CutClip(**said)
 
 
+def test_no_threads_are_refused() -> None:
+    with pytest.raises(ClipmillError, match="threads is 0"):
+        CutClip(threads=0)
+
+
+def test_a_copy_of_another_length_than_was_scanned_is_refused(draw_film: DrawFilm, row_of: RowOf) -> None:
+    film = draw_film("a.mp4", 40)
+    whole, other = row_of(film, 0, 40), row_of(film, 0, 40, end_frame=41)
+    first, second = CutClip(copy=True).annotate([whole, other])
+    assert isinstance(first, CutOut)
+    assert first.clip_way == "copied"
+    assert isinstance(second, Reject)
+    assert "40 frames in this span, where the scan saw 41" in str(second)
+
+
 def test_a_machine_without_nvenc_says_so_before_the_first_clip() -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("this machine may have NVENC")
