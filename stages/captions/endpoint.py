@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline import Unavailable
 from stages.captions.chat import Question, Said, Unanswered, said, tidy
@@ -33,7 +34,7 @@ class Endpoint:
     """One endpoint and model, for as long as one batch is asked about; to be entered with `async with`.
 
     Args:
-        url: up to and without "/chat/completions".
+        url: without "/chat/completions"; a query may follow.
         key: sent as a bearer token, unless it is empty.
         options: of the request beside model and messages: "max_tokens", "temperature" …; None leaves one out.
         timeout_s: of one try, from asking to the last byte.
@@ -54,7 +55,9 @@ class Endpoint:
         patience_s: float = 600.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._url, self._model, self._key = url.rstrip("/") + "/chat/completions", model, key
+        parts = urlsplit(url)
+        path = parts.path.rstrip("/") + "/chat/completions"
+        self._url, self._model, self._key = parts._replace(path=path).geturl(), model, key
         self._options = dict(options or {})
         self._timeout_s, self._tries, self._patience_s = timeout_s, tries, patience_s
         self._jitter = jitter
@@ -160,7 +163,7 @@ class Endpoint:
             if any(word in told.lower() for word in _FILTERED):
                 return said("", "content_filter", seconds=time.monotonic() - began)
             raise Unanswered(f"the endpoint refuses the question (HTTP {status}): {told}")
-        raise _Trouble(f"HTTP {status}", limited=status == 429)
+        raise _Trouble(f"HTTP {status}", limited=status in (429, 503))
 
     async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         async with self._client.stream("POST", self._url, json=body) as response:

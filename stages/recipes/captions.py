@@ -72,11 +72,12 @@ def captioned(clips: Rows, captions: Captions) -> Rows:
         prompt=captions.caption_prompt,
         refine=captions.caption_refine,
     )
-    rows = clips.annotate(asks.on(gpus=captions.caption_gpus))
+    batch = 32 if captions.caption_endpoint else 1  # here, one is asked after the other
+    rows = clips.annotate(asks.on(gpus=captions.caption_gpus, batch=batch))
     rows = rows.keep("caption_status == 'ok'", because="caption cut off or refused")
     if captions.caption_enhancer:
         enhance = EnhanceCaption(model=captions.caption_enhancer, endpoint=captions.caption_endpoint)
-        rows = rows.annotate(enhance.on(gpus=captions.caption_gpus))
+        rows = rows.annotate(enhance.on(gpus=captions.caption_gpus, batch=batch))
         rows = rows.keep("enhanced_status == 'ok'", because="enhanced caption cut off or refused")
     rows = rows.annotate(MeasureCaption()).survey(CompareCaptions())
     for rule in rules(captions):

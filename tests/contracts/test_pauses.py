@@ -19,8 +19,11 @@ from pipeline.executors.on_ray.cluster import cluster
 from pipeline.plan import Plan, plan_of
 from pipeline.schedule import Schedule
 
-every_executor = pytest.mark.parametrize("executor", [Inline(), OnRay(workers=2)], ids=["inline", "ray"])
-raised_or_given = pytest.mark.parametrize("raises", [False, True], ids=["given", "raised"])
+every_executor = pytest.mark.parametrize(
+    ("executor", "raises"),
+    [(Inline(), False), (Inline(), True), (OnRay(workers=2), False)],
+    ids=["inline, given", "inline, raised", "ray, given"],
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,7 +64,6 @@ class Returns(Quiet):
 
 
 @every_executor
-@raised_or_given
 def test_what_comes_back_within_the_run_is_asked_again(
     executor: Executor, raises: bool, tmp_path: Path, wanted: dict[str, bytes]
 ) -> None:
@@ -76,7 +78,6 @@ def test_what_comes_back_within_the_run_is_asked_again(
 
 
 @every_executor
-@raised_or_given
 def test_what_stays_away_ends_the_run_after_all_else_is_done_and_the_next_goes_on(
     executor: Executor, raises: bool, tmp_path: Path, wanted: dict[str, bytes]
 ) -> None:

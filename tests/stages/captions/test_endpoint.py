@@ -161,8 +161,9 @@ def test_a_long_wait_puts_the_rows_back_for_as_long() -> None:
     assert len(server.seen) <= 2
 
 
-def test_a_limit_without_end_is_nobodys_fault() -> None:
-    with ChatServer(in_turn(Reply(status=429))) as server:
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_limit_without_end_is_nobodys_fault(status: int) -> None:
+    with ChatServer(in_turn(Reply(status=status))) as server:
         [error] = ask(server.url, LOOK)
     assert type(error) is Unavailable
     assert not any(map(probed, server.seen))
@@ -203,6 +204,12 @@ def test_the_key_is_a_header_and_options_are_sent() -> None:
     assert with_key.body["seed"] == 3
     assert "temperature" not in with_key.body
     assert with_key.jpegs == [b"\xff\xd8jpeg"]
+
+
+def test_a_query_of_the_address_stays_behind_the_path() -> None:
+    with ChatServer(in_turn(said("a dog"))) as server:
+        ask(f"{server.url}/deployments/toy/?api-version=7", LOOK)
+    assert server.seen[0].path == "/v1/deployments/toy/chat/completions?api-version=7"
 
 
 def test_what_an_endpoint_says_of_itself_is_read_with_care() -> None:

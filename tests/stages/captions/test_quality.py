@@ -45,6 +45,11 @@ def test_words_and_what_is_repeated(caption: str, words: int, repeated: float) -
     assert row.caption_repeated_share == round(repeated, 6)
 
 
+def test_an_enhanced_caption_is_measured_in_place_of_the_first() -> None:
+    rows = [Worded(caption="one two", enhanced_caption=text) for text in ("a b c d", None, "")]
+    assert [row.caption_words for row in MeasureCaption().annotate(rows)] == [4, 2, 2]
+
+
 def test_the_same_at_batch_1_and_8() -> None:
     captions = [f"a dog number {n} runs and runs and runs" for n in range(8)]
     assert measured(*captions) == [row for caption in captions for row in measured(caption)]
