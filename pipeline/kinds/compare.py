@@ -164,11 +164,14 @@ def _grouped(
     """Each group that rows of a part are members of, with these members."""
     members = stage.assign(rows, fitted)
     _whose(stage, step, members, rows["id"])
-    rest = members.drop_columns(["group"])
-    for group in sorted(pc.unique(members["group"]).to_pylist()):
+    order = pc.sort_indices(members, sort_keys=[("group", "ascending")])
+    runs = pc.run_end_encode(members["group"].combine_chunks().take(order))
+    rest, start = members.drop_columns(["group"]).combine_chunks(), 0
+    for group, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         if not _GROUP.fullmatch(group):
             raise _wrong(step, f"assign named a group {group!r}", "letters, digits and -_. make a name")
-        yield group, rest.filter(pc.equal(members["group"], group)).combine_chunks()
+        yield group, rest.take(order.slice(start, end - start)).combine_chunks()
+        start = end
 
 
 def _whose(stage: Compare[Any, Any], step: Step, lines: pa.Table, ids: pa.ChunkedArray) -> pa.Array:

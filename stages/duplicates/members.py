@@ -53,24 +53,33 @@ def vectors_of(rows: "pa.Table", size: int = 0, kind: str = "") -> np.ndarray:
 
 def memberships(
     cells: Cells, rows: np.ndarray, at: np.ndarray, pictures: "pa.ChunkedArray"
-) -> tuple[np.ndarray, list[str]]:
-    """The groups that rows are members of, by their cells: places of rows, and a name for each."""
-    found = {
-        (row, f"group-{cells.groups[cell]:06d}") for row, cell in _pairs(rows, at, cells.splits[at] == 1)
-    }
-    for row, cell in _pairs(rows, at, cells.splits[at] > 1):
+) -> tuple[np.ndarray, "pa.Array"]:
+    """The groups that rows are members of, by their cells: places of rows, and the name of each group."""
+    import pyarrow as pa
+
+    whole = cells.splits[at] == 1
+    count = int(cells.groups.max(initial=-1)) + 1
+    codes = np.unique(cells.groups[at[whole]].astype(np.int64) * (rows.max(initial=0) + 1) + rows[whole])
+    group, lines = np.divmod(codes, rows.max(initial=0) + 1)
+    names = pa.array([f"group-{number:06d}" for number in range(count)], pa.string()).take(pa.array(group))
+    split = sorted(_in_split_cells(cells, rows[~whole], at[~whole], pictures))
+    others = pa.array([name for name, _ in split], pa.string())
+    more = np.array([row for _, row in split], np.int64)
+    return np.concatenate([more, lines]), pa.concat_arrays([others, names])
+
+
+def _in_split_cells(
+    cells: Cells, rows: np.ndarray, at: np.ndarray, pictures: "pa.ChunkedArray"
+) -> set[tuple[str, int]]:
+    """Of cells that are split: a group for each two parts, and each row in those of its part."""
+    found = set()
+    for row, cell in zip(rows.tolist(), at.tolist(), strict=True):
         parts = int(cells.splits[cell])
         mine = int(pictures[row].as_py()[:8], 16) % parts  # equals stay together
-        for other in range(parts):
-            if other != mine:
-                low, high = sorted((mine, other))
-                found.add((row, f"cell-{cell:06d}-{low:03d}-{high:03d}"))
-    every = sorted(found)
-    return np.array([row for row, _ in every], np.int64), [name for _, name in every]
-
-
-def _pairs(rows: np.ndarray, at: np.ndarray, mask: np.ndarray) -> list[tuple[int, int]]:
-    return list(zip(rows[mask].tolist(), at[mask].tolist(), strict=True))
+        for other in {*range(parts)} - {mine}:
+            low, high = sorted((mine, other))
+            found.add((f"cell-{cell:06d}-{low:03d}-{high:03d}", row))
+    return found
 
 
 def cells_of(cells: Cells, group: str) -> np.ndarray:
@@ -82,17 +91,18 @@ def cells_of(cells: Cells, group: str) -> np.ndarray:
 
 
 def members(
-    rows: "pa.Table", vectors: np.ndarray, places: np.ndarray, lines: np.ndarray, groups: Sequence[str]
+    rows: "pa.Table", vectors: np.ndarray, places: np.ndarray, lines: np.ndarray, groups: "pa.Array"
 ) -> "pa.Table":
     """The members that some rows make: the row of each, by its place, and its group."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
     ids = rows["id"].combine_chunks().take(pa.array(lines))
     return pa.table(
         {
-            "group": pa.array(groups, pa.string()),
+            "group": groups,
             "id": ids,
-            "outside": pa.array([" " in row for row in ids.to_pylist()], pa.bool_()),
+            "outside": pc.match_substring(ids, " "),
             "pictures": rows["pictures_sha256"].combine_chunks().take(pa.array(lines)),
             "vector": _matrix(vectors[lines]),
             "places": _matrix(places[lines]),

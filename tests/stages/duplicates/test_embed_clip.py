@@ -5,15 +5,19 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import combinations, islice
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
+from small_towers import save_towers
 
 from manifests.stores.folder import FolderStore
-from stages.duplicates.embed_clip import EmbedClip, ScannedClip
+from stages.duplicates.embed_clip import EmbedClip, Embedded, ScannedClip
 from stages.duplicates.find_duplicates import FindDuplicates
 from stages.media.decode import open_video
 from stages.media.encode import write_mp4
+from stages.media.strip import pixels_of, read_strip
+from stages.models.open_clip import Towers
 from stages.scan.scan_video import Listed, Scanned, ScanVideo
 
 Scan = Callable[..., ScannedClip]
@@ -121,3 +125,60 @@ def test_company_does_not_matter_and_a_span_without_stills_takes_the_nearest(
     assert np.array_equal(together, np.concatenate([_embedded(row) for row in rows]))
     assert together[2] @ together[1] > THRESHOLD > together[2] @ together[0]
     assert together[3] @ together[0] > THRESHOLD > together[3] @ together[1]
+
+
+def test_towers_give_the_mean_of_the_stills_vectors(tmp_path: Path, scan: Scan) -> None:
+    film = tmp_path / "a.mp4"
+    write_mp4(film, [*_world(1, 12), *_world(2, 12)], 12)
+    rows = [scan(film, 0.0, 2.0), scan(film, 0.0, 1.0), scan(film, 1.0, 2.0)]
+    stage = EmbedClip(towers=str(save_towers(tmp_path / "towers")), stills=2)
+    both = [answer for answer in stage.annotate(rows) if isinstance(answer, Embedded)]
+    vectors = np.stack([np.asarray(answer.embedding) for answer in both])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-6)
+    assert len({answer.embedding_kind for answer in both}) == 1
+    seen = Towers(stage.towers).images([pixels_of(still) for still in read_strip(rows[0])])
+    mean = seen.mean(axis=0) / np.linalg.norm(seen.mean(axis=0))
+    assert vectors[0] == pytest.approx(mean, abs=1e-5)
+    assert not np.array_equal(vectors[1], vectors[2])
+    alone = [np.asarray(answer.embedding) for row in rows for answer in stage.annotate([row])]
+    assert np.array_equal(np.stack(alone), vectors)
+
+
+def test_a_kind_says_how_a_vector_was_made(tmp_path: Path, scan: Scan) -> None:
+    film = tmp_path / "a.mp4"
+    write_mp4(film, _world(1, 12), 12)
+    row = scan(film, 0.0, 1.0)
+    towers = [str(save_towers(tmp_path / f"{seed}", seed=seed)) for seed in (0, 1)]
+    stages = [
+        EmbedClip(),
+        *(EmbedClip(towers=name) for name in towers),
+        EmbedClip(towers=towers[0], stills=2),
+    ]
+    kinds = [next(iter(stage.annotate([row]))).embedding_kind for stage in stages]
+    assert len(set(kinds)) == 4
+    assert EmbedClip(towers=towers[0]).digest() != EmbedClip(towers=towers[1]).digest()
+
+
+def test_equal_pictures_have_equal_digests_whatever_the_container(tmp_path: Path, scan: Scan) -> None:
+    write_mp4(tmp_path / "a.mp4", _world(1, 12), 12)
+    write_mp4(tmp_path / "c.mp4", _world(2, 12), 12)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.mkv"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    names = ("a.mp4", "b.mkv", "c.mp4")
+    answers = EmbedClip().annotate([scan(tmp_path / name, 0.0, 1.0) for name in names])
+    digests = [answer.pictures_sha256 for answer in answers]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_a_video_without_stills_is_refused(scan: Scan, tmp_path: Path) -> None:
+    film = tmp_path / "a.mp4"
+    write_mp4(film, _world(1, 12), 12)
+    row = scan(film, 0.0, 1.0)
+    bare = ScannedClip(strip=row.strip, strip_times_s=(), strip_offsets=(), start_s=0.0, end_s=1.0)
+    refused, answered = EmbedClip().annotate([bare, row])
+    assert "no still" in str(refused)
+    assert isinstance(answered, Embedded)
