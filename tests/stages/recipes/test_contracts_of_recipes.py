@@ -1,6 +1,10 @@
 """What a recipe's steps promise each other: lengths agree from the shots to the tokenizer, and sides hold."""
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +25,13 @@ from stages.shards.bucket import least_seconds
 from stages.shards.pack_shards import PackShards
 
 RULE = "shorter_than_any_bucket"
+LOAD = """
+import json, sys, datasets
+found = datasets.load_dataset(sys.argv[1], streaming=True)
+binary = datasets.Value("binary")
+keys = {split: sorted(r["__key__"] for r in rows.cast_column("mp4", binary)) for split, rows in found.items()}
+print(json.dumps(keys))
+"""
 
 
 def test_the_tokenizer_says_what_the_shortest_clip_is() -> None:
@@ -94,3 +105,22 @@ def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one
     for row in packed:
         inside = str(row["shard"]["path"]).split("/")[1]  # type: ignore[index]
         assert inside == ("shards" if side_of[row["id"]] == "train" else "shards-validation")
+    assert main(["manifest", "check", str(tmp_path / "store")]) == 0
+    [folder] = (tmp_path / "store").glob("pack_shards-*")
+    assert _as_datasets_reads(folder, tmp_path) == {
+        side: sorted(str(row["id"]) for row in packed if side_of[row["id"]] == side)
+        for side in ("train", "validation")
+    }
+
+
+def _as_datasets_reads(folder: Path, tmp_path: Path) -> dict[str, list[str]]:
+    """The keys of each split, as Hugging Face's loader finds them by the card."""
+    pytest.importorskip("datasets", reason="the package datasets is not installed")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD, str(folder)],
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found: dict[str, list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return found
