@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -60,6 +61,12 @@ class Asks(Annotate[In, Out], Generic[In, Out]):
 
         self._check()
         return "" if self.endpoint else image_text_digest(self.model)
+
+    @property
+    def named(self) -> str:
+        """The model as tables name it: of a folder of this machine, its last part."""
+        here = not self.endpoint and Path(self.model).is_dir()
+        return Path(self.model).resolve().name if here else self.model
 
     @abstractmethod
     async def answer(self, row: In, desk: "Desk") -> Out:

@@ -40,7 +40,7 @@ class Captioned(Row):
     caption: str = column("what the clip shows; empty where the model refused")
     caption_by: str = column("who wrote the caption: measured facts, or a model with its revision")
     caption_status: str = column("ok; truncated: a window's text has no end; refused: a window has no text")
-    caption_model: str = column("the model, as it was named")
+    caption_model: str = column("the model as it was named; of a folder, its last part")
     caption_revision: str = column("digest of its files, its commit, or what the endpoint says it is")
     caption_prompt: str = column("name of the prompt, and of the one that refines")
     caption_prompt_sha256: str = column("digest of the prompt's text, and of the one that refines")
@@ -138,9 +138,9 @@ class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
         prompts = self._prompts()
         return Captioned(
             caption=texts[0] if self.whole == "first" else " ".join(filter(None, texts)),
-            caption_by=f"{self.model}, {revisions or 'revision unknown'}",
+            caption_by=f"{self.named}, {revisions or 'revision unknown'}",
             caption_status=max(statuses, key=STATUSES.index),
-            caption_model=self.model,
+            caption_model=self.named,
             caption_revision=revisions,
             caption_prompt=" ".join(prompt.name for prompt in prompts),
             caption_prompt_sha256=" ".join(prompt.sha256 for prompt in prompts),

@@ -46,7 +46,7 @@ class EnhanceCaption(Asks[Told, Enhanced], Annotate[Told, Enhanced]):
         revision = next((one.revision for one in said), "")
         return Enhanced(
             enhanced_caption=said[0].text if said else "",
-            enhanced_by=f"{self.model}, {revision or 'revision unknown'}",
+            enhanced_by=f"{self.named}, {revision or 'revision unknown'}",
             enhanced_status=said[0].status if said else "ok",
             enhanced_prompt_sha256=prompt.sha256,
             enhanced_prompt_tokens=total(one.prompt_tokens for one in said),

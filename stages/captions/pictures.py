@@ -12,6 +12,7 @@ from stages.captions.windows import Window
 from stages.media.decode import open_video
 from stages.media.strip import pixels_of, read_strip
 
+_NEARLY = 0.97  # of the size that is wanted is enough: sides are rounded
 _QUALITY = 90  # of the JPEGs that are made here, 1 … 100
 
 
@@ -63,9 +64,9 @@ def _of_strip(row: Filmed, window: Window, wanted: int, longest: int) -> list[by
     if len(stills) < max(1, wanted - 1):
         return []
     sizes = max(pixels_of(stills[0]).shape[:2])
-    if sizes < longest:
+    if sizes < _NEARLY * longest:
         return []
-    return [still.jpeg if sizes == longest else _shrunk(pixels_of(still), longest) for still in stills]
+    return [still.jpeg if sizes <= longest else _shrunk(pixels_of(still), longest) for still in stills]
 
 
 def _of_source(row: Filmed, window: Window, wanted: int, longest: int) -> Iterator[bytes]:

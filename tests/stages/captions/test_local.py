@@ -26,7 +26,7 @@ def test_captions_have_the_same_columns_and_a_digest_as_revision(
     [row] = stage.annotate(clips([5, 6], per_clip=2))
     assert isinstance(row, Captioned), row
     assert row.caption_revision == image_text_digest(folder)
-    assert row.caption_by == f"{folder}, {row.caption_revision}"
+    assert row.caption_by == f"small, {row.caption_revision}"
     assert row.window_statuses == ("truncated", "truncated")
     assert row.caption_status == "truncated"
     assert row.caption_output_tokens == 2 * 2 * 7
