@@ -91,7 +91,7 @@ def _mux(
     start_pts: int,
     sound: Sound | None,
 ) -> None:
-    stream = out.add_stream_from_template(source)
+    stream = out.add_stream_from_template(source, opaque=True)  # whichever decoder is in use
     heard = sound(out) if sound else iter(())
     base = Fraction(cast(Fraction, source.time_base))
     coming = next(heard, None)

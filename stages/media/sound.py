@@ -60,7 +60,7 @@ def _copied(container: "av.container.InputContainer", start_s: Fraction, end_s: 
         raise Unreadable(f"its sound is {name}, which an mp4 does not hold; encode it: aac or opus")
 
     def sound(out: "av.container.OutputContainer") -> Iterator[tuple[float, "av.Packet"]]:
-        stream, shift = out.add_stream_from_template(source), round(start_s / base)
+        stream, shift = out.add_stream_from_template(source, opaque=True), round(start_s / base)
         _seek(container, start_s)
         for packet in _demuxed(container):
             if packet.pts is None or not packet.size or packet.pts * base < start_s:

@@ -136,3 +136,10 @@ def test_the_sound_of_a_real_film_lasts_as_long_as_its_pictures(
         out = cut(CutClip(audio=audio, preset="ultrafast"), row)
         assert out.clip_audio == ("aac" if audio == "copy" else audio)
         assert out.clip.sha256 == cut(CutClip(audio=audio, preset="ultrafast"), row).clip.sha256
+
+
+def test_packets_are_copied_whichever_decoder_reads_them(footage: Path, row_of: RowOf, cut: Cut) -> None:
+    av1 = cut(CutClip(copy=True), row_of(footage / "odd/torchcodec__av1_video.mkv", 0, -1))
+    assert (av1.clip_way, av1.clip_codec) == ("copied", "av1")
+    mp3 = cut(CutClip(audio="copy", preset="ultrafast"), row_of(footage / "odd/mmaction2__test.avi", 10, 60))
+    assert (mp3.clip_way, mp3.clip_codec, mp3.clip_audio) == ("encoded", "h264", "mp3")
