@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -123,7 +124,7 @@ class Asks(Annotate[In, Out], Generic[In, Out]):
                 "the endpoint's URL holds a key, which would be recorded",
                 remedy=f"put the key into the environment variable {self.key_env or 'that key_env names'}",
             )
-        if self.endpoint and not self.key_env.replace("_", "a").isalnum() and self.key_env:
+        if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", self.key_env):
             raise ClipmillError("key_env is the name of an environment variable, and not a key")
         if min(self.at_once, self.tries, self.max_tokens) < 1 or self.timeout_s <= 0:
             raise ClipmillError("at_once, tries, max_tokens and timeout_s are more than nothing")

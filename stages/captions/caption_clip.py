@@ -5,14 +5,14 @@ are variables of one call, whose result is the answer; nothing is matched with a
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 from manifests import Artifact, ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.captions.asking import Asks, Desk, all_of, total
 from stages.captions.chat import STATUSES, Said
 from stages.captions.pictures import Look, pictures_of
-from stages.captions.prompt import Prompt, known_prompt, prompt_named
+from stages.captions.prompt import Prompt, prompt_named
 from stages.captions.windows import Window, frames_of_windows
 from stages.media.signals import read_signals
 
@@ -75,6 +75,10 @@ class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
     window_fewest: int = 4  # a clip of fewer frames is rejected
     whole: str = "joined"  # the clip's caption: all windows "joined", or the "first"
 
+    @cached_property
+    def prompts(self) -> list[Prompt]:
+        return [prompt_named(name) for name in (self.prompt, self.refine) if name]
+
     def digest(self) -> str:
         """Of the weights, where they are files, and of the prompts.
 
@@ -83,13 +87,12 @@ class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
         """
         if self.whole not in ("joined", "first"):
             raise ClipmillError(f"whole is {self.whole!r}", remedy='say "joined" or "first"')
-        prompts = [prompt_named(name) for name in (self.prompt, self.refine) if name]
-        for prompt in prompts:
+        for prompt in self.prompts:
             prompt.check(self.known)
         least = min(self.picture_fps, self.picture_px, self.pictures, self.window_fewest, self.window_least)
         if least <= 0 or self.window_frames < self.window_fewest:
             raise ClipmillError("numbers and sizes of pictures and windows are more than nothing")
-        return " ".join([super().digest(), *(prompt.sha256 for prompt in prompts)])
+        return " ".join([super().digest(), *(prompt.sha256 for prompt in self.prompts)])
 
     @property
     def known(self) -> Sequence[str]:
@@ -125,25 +128,21 @@ class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
             "length_s": f"{length_s:.1f}",
             **self.facts(row),
         }
-        return [prompt.filled(facts) for prompt in self._prompts()], pictures
-
-    def _prompts(self) -> list[Prompt]:
-        return [known_prompt(name) for name in (self.prompt, self.refine) if name]
+        return [prompt.filled(facts) for prompt in self.prompts], pictures
 
     def _captioned(self, windows: Sequence[Window], talks: Sequence[Sequence[Said]]) -> Captioned:
         texts = [talk[-1].text for talk in talks]
         statuses = [talk[-1].status for talk in talks]
         said = [said for talk in talks for said in talk]
         revisions = " or ".join(sorted({one.revision for one in said}))
-        prompts = self._prompts()
         return Captioned(
             caption=texts[0] if self.whole == "first" else " ".join(filter(None, texts)),
             caption_by=f"{self.named}, {revisions or 'revision unknown'}",
             caption_status=max(statuses, key=STATUSES.index),
             caption_model=self.named,
             caption_revision=revisions,
-            caption_prompt=" ".join(prompt.name for prompt in prompts),
-            caption_prompt_sha256=" ".join(prompt.sha256 for prompt in prompts),
+            caption_prompt=" ".join(prompt.name for prompt in self.prompts),
+            caption_prompt_sha256=" ".join(prompt.sha256 for prompt in self.prompts),
             caption_prompt_tokens=total(one.prompt_tokens for one in said),
             caption_output_tokens=total(one.output_tokens for one in said),
             caption_latency_s=sum(one.seconds for one in said),

@@ -89,12 +89,13 @@ class Endpoint:
                 return await self._try(body, self._timeout_s)
             except _Trouble as told:
                 trouble = told
-            if number + 1 < self._tries:
-                await asyncio.sleep(self._pause_s(number))
+            if trouble.settled or number + 1 == self._tries:
+                break
+            await asyncio.sleep(self._pause_s(number))
         async with self._probing:
             self.check()
             if not trouble.limited and await self._answers():
-                raise Unanswered(f"after {self._tries} tries: {trouble}")
+                raise Unanswered(f"{'' if trouble.settled else f'after {self._tries} tries: '}{trouble}")
             raise self._goes(str(trouble))
 
     def check(self) -> None:
@@ -139,8 +140,8 @@ class Endpoint:
         """One try.
 
         Raises:
-            _Trouble: worth another try.
-            Unanswered, Unavailable: not worth one.
+            _Trouble: it failed, and it is not known yet whose fault that is.
+            Unanswered, Unavailable: it failed, and that is known.
         """
         import httpx2
 
@@ -158,7 +159,7 @@ class Endpoint:
         if status in (429, 503) and "retry-after" in headers:
             self._hold_off(headers["retry-after"], status)
         if status in _CONFIGURED:
-            raise self._goes(f"{_CONFIGURED[status]} (HTTP {status})")
+            raise _Trouble(f"{_CONFIGURED[status]} (HTTP {status})", settled=True)
         if status in (400, 413, 415, 422):
             if any(word in told.lower() for word in _FILTERED):
                 return said("", "content_filter", seconds=time.monotonic() - began)
@@ -190,11 +191,16 @@ class Endpoint:
 
 
 class _Trouble(Exception):
-    """A try that failed in a way that the next may not."""
+    """A try that failed in a way that the next may not.
 
-    def __init__(self, what: str, *, limited: bool = False) -> None:
+    Attributes:
+        limited: there were too many questions, which is no question's fault.
+        settled: trying again is of no use, but others may be answered.
+    """
+
+    def __init__(self, what: str, *, limited: bool = False, settled: bool = False) -> None:
         super().__init__(what)
-        self.limited = limited  # there were too many questions: nobody's fault
+        self.limited, self.settled = limited, settled
 
 
 def messages(question: Question) -> list[dict[str, Any]]:

@@ -1,9 +1,11 @@
 """Lets a text model write captions again, so that they read well; it sees the caption, and not the clip."""
 
+from functools import cached_property
+
 from manifests import Row, column
 from pipeline import Annotate, Needs
 from stages.captions.asking import Asks, Desk, total
-from stages.captions.prompt import known_prompt, prompt_named
+from stages.captions.prompt import Prompt, prompt_named
 
 
 class Told(Row):
@@ -28,27 +30,28 @@ class EnhanceCaption(Asks[Told, Enhanced], Annotate[Told, Enhanced]):
 
     prompt: str = "enhance"  # one of stages/captions/prompts, or a file of your own, with a place {caption}
 
+    @cached_property
+    def loaded_prompt(self) -> Prompt:
+        return prompt_named(self.prompt)
+
     def digest(self) -> str:
         """Of the weights, where they are files, and of the prompt.
 
         Raises:
             ClipmillError: a setting cannot be meant so, or there is no such prompt or model.
         """
-        prompt = prompt_named(self.prompt)
-        prompt.check(["caption"], needed=["caption"])
-        return f"{super().digest()} {prompt.sha256}"
+        self.loaded_prompt.check(["caption"], needed=["caption"])
+        return f"{super().digest()} {self.loaded_prompt.sha256}"
 
     async def answer(self, row: Told, desk: Desk) -> Enhanced:
-        prompt = known_prompt(self.prompt)
-        said = []
-        if row.caption:
-            said = await desk.talk(lambda: ([prompt.filled({"caption": row.caption})], ()))
+        asked = [self.loaded_prompt.filled({"caption": row.caption})]
+        said = await desk.talk(lambda: (asked, ())) if row.caption else []
         revision = next((one.revision for one in said), "")
         return Enhanced(
             enhanced_caption=said[0].text if said else "",
             enhanced_by=f"{self.named}, {revision or 'revision unknown'}",
             enhanced_status=said[0].status if said else "ok",
-            enhanced_prompt_sha256=prompt.sha256,
+            enhanced_prompt_sha256=self.loaded_prompt.sha256,
             enhanced_prompt_tokens=total(one.prompt_tokens for one in said),
             enhanced_output_tokens=total(one.output_tokens for one in said),
             enhanced_latency_s=sum(one.seconds for one in said),

@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +68,3 @@ def prompt_named(name: str) -> Prompt:
     if not text:
         raise ClipmillError("a prompt is empty", where=str(path), remedy="say in it what is asked")
     return Prompt(path.stem, text, hashlib.sha256(text.encode()).hexdigest())
-
-
-known_prompt = lru_cache(maxsize=32)(prompt_named)  # for workers, to whom a prompt is one text for good

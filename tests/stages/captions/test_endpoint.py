@@ -114,7 +114,16 @@ def test_what_is_wrong_for_all_is_no_rows_fault(status: int, why: str) -> None:
     assert type(error) is Unavailable
     assert why in str(error)
     assert "sk-123" not in str(error)
-    assert len(server.seen) == 1
+    assert [probed(asked) for asked in server.seen] == [False, True]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_what_is_wrong_for_one_alone_is_its_own_fault(status: int) -> None:
+    with ChatServer(in_turn(Reply(status=status))) as server:
+        [error] = ask(server.url, LOOK)
+    assert type(error) is Unanswered
+    assert f"(HTTP {status})" in str(error)
+    assert [probed(asked) for asked in server.seen] == [False, True]
 
 
 def test_what_is_refused_as_such_is_not_asked_again() -> None:

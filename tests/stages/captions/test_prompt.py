@@ -55,3 +55,14 @@ def test_a_prompt_is_a_text_that_says_something(tmp_path: Path, content: bytes) 
     (tmp_path / "mine.txt").write_bytes(content)
     with pytest.raises(ClipmillError, match=r"empty|no text"):
         prompt_named(str(tmp_path / "mine.txt"))
+
+
+def test_what_is_asked_is_what_was_digested_though_the_file_changes(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("Say it.")
+    stages = [CaptionClip(model="m", endpoint="http://host/v1", prompt=str(path)) for _ in range(2)]
+    before = stages[0].digest()
+    path.write_text("Say more.")
+    assert [prompt.text for prompt in stages[0].prompts] == ["Say it."]
+    assert stages[0].digest() == before != stages[1].digest()
+    assert [prompt.text for prompt in stages[1].prompts] == ["Say more."]
