@@ -132,10 +132,12 @@ def _pairs(rows: "pa.Table", name: str, threshold: float) -> _Stored:
 
 def _best_first(members: "pa.Table") -> np.ndarray:
     """The rows from the best to the worst; they come sorted by id."""
-    given = {name: members[name].to_numpy() for name in SearchedClip.names()[2:7]}
+    names = ("width_px", "height_px", "sharpness_median", "aesthetic_mean", "start_s", "end_s")
+    given = {name: members[name].to_numpy() for name in names if name in members.column_names}
     length_s = given["end_s"] - given["start_s"]
     pixels = given["width_px"] * given["height_px"]
-    return np.lexsort((-length_s, -given["sharpness_median"], -pixels))
+    looks = given.get("aesthetic_mean", np.zeros(len(pixels)))
+    return np.lexsort((-length_s, -looks, -given["sharpness_median"], -pixels))
 
 
 def _best_of_equals(pictures: "pa.ChunkedArray", place: np.ndarray) -> np.ndarray:

@@ -10,7 +10,8 @@ from pipeline import Compare
 
 
 def compared(stage: Compare[Any, Any], rows: pa.Table, parts: int = 1) -> pa.Table:
-    """`rows` with the columns that the stage adds, in their order."""
+    """`rows` with the columns that the stage adds, in their order. The stage sees what it reads."""
+    whole, rows = rows, rows.select(["id", *(name for name in stage.reads.names() if name != "id")])
     dealt = [rows.take(pa.array(range(n, rows.num_rows, parts), pa.int64())) for n in range(parts)]
     fitted = stage.fit(rows.sort_by("id").slice(0, stage.sample), rows.num_rows)
     members = [stage.assign(part, fitted) for part in dealt]
@@ -29,8 +30,9 @@ def compared(stage: Compare[Any, Any], rows: pa.Table, parts: int = 1) -> pa.Tab
         schema = schema_of(stage.adds)
         told = pa.Table.from_arrays([told[f.name].cast(f.type) for f in schema], schema=schema)
         assert told.num_rows == part.num_rows
-        for name in told.column_names:
-            part = part.append_column(name, told[name])
-        answers.append(part)
-    whole = pa.concat_tables(answers)
-    return whole.take(pc.index_in(rows["id"], value_set=whole["id"].combine_chunks())).combine_chunks()
+        answers.append(told.append_column("id", part["id"]))
+    told = pa.concat_tables(answers)
+    told = told.take(pc.index_in(rows["id"], value_set=told["id"].combine_chunks())).combine_chunks()
+    for name in schema_of(stage.adds).names:
+        whole = whole.append_column(name, told[name])
+    return whole
