@@ -26,7 +26,7 @@ def write_bundle(store: Store, name: str, tables: Mapping[str, pa.Table]) -> Non
         start += stream.size
     index = json.dumps(places).encode()
     head = len(index).to_bytes(8, "little") + index
-    store.create(name, b"".join([head, *(stream.to_pybytes() for stream in streams.values())]))
+    store.create(name, b"".join([head, *(memoryview(stream) for stream in streams.values())]))
 
 
 def names_in_bundle(store: Store, name: str) -> tuple[str, ...]:
