@@ -35,6 +35,7 @@ def curate(
     shard_mb: int = 256,
     fps: float = 24.0,
     validation_share: float = 0.0,
+    against: tuple[str, ...] = (),
 ) -> Dag:
     """Shots that are long enough, lit, sharp, moving, whole and unlike each other, in shards.
 
@@ -48,10 +49,13 @@ def curate(
         shard_mb: size of a shard, in units of 2**20 bytes.
         fps: frame rate at which a trainer will read the clips; decides the buckets of length.
         validation_share: of the videos, to be kept apart with all that is linked to them; 0 splits nothing.
+        against: stores of earlier releases; a clip like one that these shipped is a duplicate.
     """
     dag = Dag("curate")
     videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(videos, keeps, captions, detector, max_s, alike, crf, shard_mb, fps, validation_share)
+    packed = shards_of(
+        videos, keeps, captions, detector, max_s, alike, crf, shard_mb, fps, validation_share, against
+    )
     dag.save(packed, "shards")
     return dag
 
@@ -67,6 +71,7 @@ def shards_of(
     shard_mb: int,
     fps: float,
     validation_share: float,
+    against: tuple[str, ...] = (),
 ) -> Rows:
     """From listed videos to packed clips; the arguments are the knobs of `curate`.
 
@@ -80,7 +85,7 @@ def shards_of(
         shots = shots.keep(f"duration_s > {least_s}", because="shorter than any bucket")
     facts = () if captions.caption_model else (DescribeClip(),)  # a model looks at what is unique, later
     told = kept(shots, keeps).annotate(*facts, EmbedClip())
-    searched = told.survey(SearchPairs(floor=min(alike, SearchPairs.floor)))
+    searched = told.survey(SearchPairs(floor=min(alike, SearchPairs.floor), against=against))
     twinned = searched.survey(FindDuplicates(threshold=alike))
     split = SplitClips(share=validation_share, linked_from=alike)
     sided = twinned.survey(split) if validation_share else twinned
