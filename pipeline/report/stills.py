@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from manifests.table import part_name, read_part
+from pipeline.errors import PipelineError
 from pipeline.history.finding import Found, find
 from pipeline.history.past import PastStep
 from pipeline.history.wording import printable, rounded
@@ -59,7 +60,10 @@ def _twin(look: Looker, rule: PastStep, row: Found) -> Found | None:
     if "duplicate" not in rule.reads and "twin" not in rule.reads:
         return None
     twin = look.value("twin", row)
-    return find(look.past, twin, row.base) if twin else None
+    try:
+        return find(look.past, twin, row.base) if twin else None
+    except PipelineError:  # an earlier store shipped it
+        return None
 
 
 def _figure(look: Looker, row: Found, said: str, twin: Found | None = None) -> Iterator[Html]:

@@ -96,7 +96,9 @@ class Twinned(Row):
 
 
 class Compare(Survey[Spoken, Twinned]):
-    """The second row of all is the twin of the first."""
+    """The second row of all is the twin of the first, or of one that is not here."""
+
+    shipped: str = ""
 
     def assign(self, rows: Sequence[Spoken], fitted: bytes) -> Iterable[str]:
         return ["all"] * len(rows)
@@ -104,7 +106,9 @@ class Compare(Survey[Spoken, Twinned]):
     def settle(self, group: str, rows: Sequence[Spoken], fitted: bytes) -> Iterable[Twinned | Reject]:
         shard = Artifact.of(b"captions", ".tar", name="shards/0 & <1>.tar")
         for place, _ in enumerate(rows):
-            yield Twinned(duplicate=place == 1, twin=rows[0].id if place == 1 else None, shard=shard)
+            yield Twinned(
+                duplicate=place == 1, twin=(self.shipped or rows[0].id) if place == 1 else None, shard=shard
+            )
 
 
 class Model(Row):
@@ -119,10 +123,10 @@ class Learn(Launch[Spoken, Model]):
         return Model(curve=Artifact.of(text.encode(), ".jsonl"), video=Artifact.of(b"mp4 of a cat", ".mp4"))
 
 
-def films() -> Dag:
+def films(shipped: str = "") -> Dag:
     dag = Dag("films & <more>")
     shots = dag.read(Films(), rows_per_part=2).annotate(Scan()).expand(Cut())
-    late = shots.keep("start_s < 2.5", because="too <late>").survey(Compare())
+    late = shots.keep("start_s < 2.5", because="too <late>").survey(Compare(shipped=shipped))
     kept = late.keep("not duplicate", because="seen already")
     dag.save(kept, "shots")
     dag.save(kept.launch(Learn()), "model")
@@ -197,6 +201,15 @@ def test_kept_and_dropped_rows_show_the_still_of_their_span(past: Past) -> None:
     assert "start_s=3" in text
     assert "duplicate=true" in text
     assert "its twin" in text
+
+
+def test_a_twin_that_an_earlier_store_shipped_is_not_looked_for(tmp_path: Path) -> None:
+    asked = Asked("films.py", {}, str(tmp_path))
+    outcome = carry_out(films("elsewhere"), str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
+    assert not [said for said in outcome.warnings if "could not" in said]
+    text = Elements(render(read_past(FolderStore(tmp_path)))).text
+    assert "duplicate=true" in text
+    assert "its twin" not in text
 
 
 def test_rejects_curve_video_and_shards_are_there(past: Past) -> None:
