@@ -93,11 +93,7 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def evaluate(text: str, table: pa.Table) -> pa.BooleanArray:
-    """The predicate for each row of `table`, in order: true, false, or null where a value is missing.
-
-    Raises:
-        As `parse`.
-    """
+    """For each row of `table`, in order: true, false, or null where a value is missing. Raises as `parse`."""
     return evaluate_all([text], table)[0]
 
 
@@ -106,9 +102,9 @@ def evaluate_all(texts: Sequence[str], table: pa.Table) -> list[pa.BooleanArray]
     import pyarrow.acero as acero  # which imports pandas where it is installed: half a second
 
     made = [parse(text, table.schema) for text in texts]
-    read = dict.fromkeys(name for text in texts for name in names_in(text))
+    read = list({name: 0 for text in texts for name in names_in(text)})
     steps = [
-        acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(list(read)))),
+        acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(read))),
         acero.Declaration("project", acero.ProjectNodeOptions(made, [f"{k}" for k in range(len(made))])),
     ]
     answers = acero.Declaration.from_sequence(steps).to_table(use_threads=False)

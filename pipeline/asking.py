@@ -12,10 +12,11 @@ from manifests.errors import ManifestError
 from pipeline.dag import Dag
 from pipeline.errors import RecipeError
 
+HIDDEN, FROM_ENVIRONMENT = "***", "env:"
 _OWN = ("store", "ray_address")  # words that look like knobs and are options of the command
 _USER = re.compile(r"(?<=://)[^/@\s]+@")
 _SIGNATURE = re.compile(r"(://[^\s?\"']+)\?[^\s\"']+")
-_SECRET = re.compile(r"token|secret|passw|credential|api_?key", re.IGNORECASE)
+_SECRET = re.compile(r"token|secret|passw|credential|api_?key|endpoint", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Asked:
 
     def plain(self) -> dict[str, Any]:
         """As it is recorded: without credentials."""
-        knobs = {name: "***" if _SECRET.search(name) else safe(v) for name, v in self.knobs.items()}
+        knobs = {name: _safe_value(name, value) for name, value in self.knobs.items()}
         return {
             "recipe": safe(self.recipe),
             "knobs": knobs,
@@ -122,4 +123,13 @@ def again(words: Sequence[str]) -> str:
 
 def _safe_word(word: str) -> str:
     name, equals, value = word.partition("=")
-    return f"{name}=***" if equals and _SECRET.search(name) else f"{safe(name)}{equals}{safe(value)}"
+    return f"{safe(name)}{equals}{_safe_value(name, value)}"
+
+
+def _safe_value(name: str, value: str) -> str:
+    return hidden(value) if _SECRET.search(name) else safe(value)
+
+
+def hidden(value: str) -> str:
+    """What a record says of a value that it must not show; the name of a variable that holds it may stand."""
+    return value if not value or value.startswith(FROM_ENVIRONMENT) else HIDDEN

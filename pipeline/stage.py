@@ -73,6 +73,7 @@ class Stage(ABC, Generic[In, Out]):
     version: ClassVar[int] = 1  # raise it when the same settings give other results
     from_store: ClassVar[bool] = False  # works quickly, from stored columns and artifacts; adds no files
     place: ClassVar[frozenset[str]] = frozenset()  # settings that say where, not what: not hashed
+    hidden: ClassVar[frozenset[str]] = frozenset()  # settings that no record shows, but as "env:NAME"
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -27,6 +27,7 @@ import yaml
 
 from manifests.errors import ClipmillError
 from manifests.wording import listed, nearest
+from pipeline.asking import hidden
 from pipeline.dag import Dag, Keep, Node, Rows, usual_needs
 from pipeline.discovery import known_stages as known_stages
 from pipeline.discovery import required_of, settings_of, stage_at
@@ -44,9 +45,12 @@ _KEEP = ("from", "keep", "because", "needs")
 _KNOB = (str, int, float, bool, type(None))
 
 
-def to_yaml(dag: Dag) -> str:
-    """Steps in order, then outputs. Reading it back gives an equal DAG with equal keys."""
-    steps = {name: _step_text(node) for name, node in dag.nodes.items()}
+def to_yaml(dag: Dag, *, hide: bool = False) -> str:
+    """Steps in order, then outputs. Reading it back gives an equal DAG with equal keys.
+
+    With `hide`, as it is recorded: without the values of settings that a stage keeps `hidden`.
+    """
+    steps = {name: _step_text(node, hide) for name, node in dag.nodes.items()}
     save = {name: _names_text(rows.heads) for name, rows in dag.outputs.items()}
     text = {"dag": escaped(dag.name), "steps": steps, "save": save}
     return yaml.dump(text, Dumper=_Writer, sort_keys=False, width=110, allow_unicode=True)
@@ -251,7 +255,7 @@ for _kind in (list, tuple):
     )
 
 
-def _step_text(node: Node) -> dict[str, Any]:
+def _step_text(node: Node, hide: bool) -> dict[str, Any]:
     step: dict[str, Any] = {"from": _names_text(node.inputs)} if node.inputs else {}
     usual = usual_needs(node.work)
     other = {f.name: getattr(node.needs, f.name) for f in fields(Needs)}
@@ -261,6 +265,8 @@ def _step_text(node: Node) -> dict[str, Any]:
     else:
         kind = type(node.work)
         settings = escaped(node.work.settings())
+        for name in node.work.hidden & settings.keys() if hide else ():
+            settings[name] = hidden(settings[name])
         step["stage"] = f"{kind.__module__}:{kind.__qualname__}"
         step |= {"with": settings} if settings else {}
         step |= {"rows_per_part": node.rows_per_part} if node.rows_per_part else {}

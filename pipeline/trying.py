@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from manifests.store import Store
 from manifests.table import Books, part_name, read_part
-from pipeline.asking import Asked
+from pipeline.asking import HIDDEN, Asked
 from pipeline.border import Before, Border, Fate, border_of, shown_columns
 from pipeline.dag import Keep
 from pipeline.errors import PipelineError
@@ -100,7 +100,7 @@ def _compared(store: Store, asked: Asked, run: str) -> tuple[Past, Plan, dict[st
         done = read_json(store, candidate, "timings.json").get("state") == DONE
         if not done or Path(str(said.get("recipe", ""))).name != name:
             continue
-        had = {k: v for k, v in said["knobs"].items() if k in recipe.names() and v != "***"}
+        had = {k: v for k, v in said["knobs"].items() if k in recipe.names() and v != HIDDEN}
         plan = plan_of(turn(recipe, {**had, **asked.knobs}), store, "try")
         past = read_past(store, candidate)
         if all(step.name in past.steps and past[step.name].folder == step.folder for step in _sources(plan)):

@@ -57,7 +57,7 @@ class Record:
 
         said = {**asked.plain(), **_versions(), "commit": _commit(Path(asked.recipe))}
         self.store.create(f"{self.folder}/asked.json", _json(said))
-        self.store.create(f"{self.folder}/recipe.yaml", safe(to_yaml(dag)).encode())
+        self.store.create(f"{self.folder}/recipe.yaml", safe(to_yaml(dag, hide=True)).encode())
         self.store.create(f"{self.folder}/plan.json", past.text())
         self._timings(RUNNING, {}, "")
 

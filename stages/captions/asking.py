@@ -30,9 +30,11 @@ class Asks(Annotate[In, Out], Generic[In, Out]):
     """Asks `model`: at an `endpoint`, or in this process where none is given.
 
     An endpoint is what vLLM, SGLang and hosted ones give: the URL before "/chat/completions", such as
-    http://host:8000/v1. Its key stands in the environment variable that `key_env` names, on the workers.
+    http://host:8000/v1; or env:NAME, the environment variable of the workers that holds it, which a record
+    may show. Its key stands in the one that `key_env` names.
     """
 
+    hidden = frozenset({"endpoint"})
     place = frozenset({"endpoint", "key_env", "at_once", "timeout_s", "tries", "patience_s"})
 
     model: str  # as the endpoint calls it; or a folder, or OWNER/NAME on the hub
@@ -99,7 +101,7 @@ class Asks(Annotate[In, Out], Generic[In, Out]):
             yield Local(self.loaded, self.max_tokens)
             return
         async with Endpoint(
-            self.endpoint,
+            self._url(),
             self.model,
             os.environ.get(self.key_env, "") if self.key_env else "",
             options={"max_tokens": self.max_tokens, "temperature": 0, **self._options()},
@@ -115,9 +117,29 @@ class Asks(Annotate[In, Out], Generic[In, Out]):
             raise ValueError("not a table")
         return found
 
+    def _url(self) -> str:
+        """
+        Raises:
+            ClipmillError: the variable that shall hold it is not set, or holds no URL.
+        """
+        name = self.endpoint.removeprefix("env:")
+        if name == self.endpoint:
+            return name
+        url = os.environ.get(name, "")
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise ClipmillError(
+                f"the environment variable {name} holds no URL of an endpoint",
+                remedy=f"on each machine with workers: export {name}=http://host:8000/v1",
+            )
+        return url
+
     def _check(self) -> None:
-        parts = urlsplit(self.endpoint)
-        if self.endpoint and (parts.scheme not in ("http", "https") or not parts.hostname):
+        if self.endpoint == "***":
+            raise ClipmillError(
+                "the endpoint stands in no record", remedy="give it again, or write env:NAME of a variable"
+            )
+        parts = urlsplit("" if self.endpoint.startswith("env:") else self.endpoint)
+        if parts.geturl() and (parts.scheme not in ("http", "https") or not parts.hostname):
             raise ClipmillError("the endpoint is no URL", remedy="write it as http://host:8000/v1")
         if parts.username or parts.password:
             raise ClipmillError(

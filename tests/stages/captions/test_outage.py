@@ -10,6 +10,7 @@ from chat_server import Asked, ChatServer, Reply, closed_port, said
 from numbered import film_of, read, words
 from toys import Quiet
 
+from manifests import ClipmillError
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_books, read_part
 from pipeline import Dag
@@ -17,6 +18,8 @@ from pipeline.asking import Asked as Command
 from pipeline.errors import StageWaits
 from pipeline.executors.inline import Inline
 from pipeline.history.past import read_past
+from pipeline.history.replaying import dag_of_run
+from pipeline.plan import plan_of
 from pipeline.running import Outcome, carry_out
 from stages.captions.caption_clip import CaptionClip
 from stages.ingest.list_videos import ListVideos
@@ -180,7 +183,23 @@ def test_neither_key_nor_address_is_written_where_it_does_not_belong(films: Path
     texts = _all_texts(tmp_path / "s")
     assert "is wrong" in texts["rejects"]
     assert not [name for name, text in texts.items() if KEY in text]
-    assert {Path(name).name for name, text in texts.items() if f":{address}" in text} == {"recipe.yaml"}
+    assert not [name for name, text in texts.items() if f":{address}" in text]
+
+
+def test_an_address_that_a_variable_holds_can_be_run_again_from_the_record(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = tmp_path / "s", tmp_path / "other"
+    with pytest.raises(ClipmillError, match="MY_URL holds no URL"):
+        run(films, store, "env:MY_URL")
+    with ChatServer(lambda asked: said(read(asked.pictures[0]))) as server:
+        monkeypatch.setenv("MY_URL", server.url)
+        run(films, store, "env:MY_URL")
+        again = dag_of_run(read_past(FolderStore(store)))
+        assert again.nodes["caption_clip"].work.settings()["endpoint"] == "env:MY_URL"
+        run(films, other, server.url)
+    with pytest.raises(ClipmillError, match="stands in no record"):
+        plan_of(dag_of_run(read_past(FolderStore(other))), FolderStore(other), "r")
 
 
 def _all_texts(store: Path) -> dict[str, str]:
