@@ -165,12 +165,14 @@ def _grouped(
     members = stage.assign(rows, fitted)
     _whose(stage, step, members, rows["id"])
     order = pc.sort_indices(members, sort_keys=[("group", "ascending")])
-    runs = pc.run_end_encode(members["group"].combine_chunks().take(order))
+    if not order.equals(pa.array(range(len(order)), pa.uint64())):
+        members = members.take(order)
+    runs = pc.run_end_encode(members["group"].combine_chunks())
     rest, start = members.drop_columns(["group"]).combine_chunks(), 0
     for group, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
         if not _GROUP.fullmatch(group):
             raise _wrong(step, f"assign named a group {group!r}", "letters, digits and -_. make a name")
-        yield group, rest.take(order.slice(start, end - start)).combine_chunks()
+        yield group, rest.slice(start, end - start)
         start = end
 
 
