@@ -2,6 +2,7 @@
 
 import os
 import sys
+import textwrap
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
@@ -101,11 +102,28 @@ def _parsed(words: Sequence[str]) -> Namespace:
             verbs.add_parser(name, help=summary)
     if words and words[0] in verbs.choices:
         chosen: Parser = verbs.choices[words[0]]
+        if {"-h", "--help"} & {*words} and not chosen.nested:
+            return Namespace(act=lambda _: _help(chosen, words[1:]))
         chosen.set_defaults(verb=words[0], words_typed=list(words), proofs=PROOFS)
         return chosen.parsed(words[1:])
     args = parser.parse_args(words)
     args.act = _version if args.version else lambda _: parser.print_help()
     return args
+
+
+def _help(parser: Parser, words: Sequence[str]) -> int:
+    """Tell of a verb, and of the knobs of a recipe that stands among the words."""
+    parser.print_help()
+    for path in (word for word in words if word.endswith((".py", ".yaml", ".yml"))):
+        from pipeline.recipe import load_recipe
+
+        recipe = load_recipe(path)
+        print(f"\nknobs of {recipe.name}:")
+        for knob in recipe.knobs:
+            name = knob.name if knob.required else f"{knob.name}={knob.default}"
+            told = knob.doc or "no word is said of it"
+            print(textwrap.fill(told, 110, initial_indent=f"  {name:28}  ", subsequent_indent=" " * 32))
+    return 0
 
 
 def _version(_: Namespace) -> int:

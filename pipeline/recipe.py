@@ -232,8 +232,8 @@ def _knob(found: inspect.Parameter, hints: Mapping[str, object], doc: str, file:
             where=f"{file}: {found}",
             remedy="declare it str, int, float, bool, a Literal, a tuple of these, or any of them | None",
         )
-    line = re.search(rf"^\s+{found.name}: (.+)$", doc, re.MULTILINE)
-    knob = Knob(found.name, hints[found.name], found.default, line[1] if line else "")
+    line = re.search(rf"^( +){found.name}: (.+(?:\n\1 +\S.*)*)$", doc, re.MULTILINE)
+    knob = Knob(found.name, hints[found.name], found.default, " ".join(line[2].split()) if line else "")
     if not knob.required:
         try:
             fit(knob.default, knob.kind)

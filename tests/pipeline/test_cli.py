@@ -215,3 +215,15 @@ def test_text_and_drawing_of_a_recipe(capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)
     assert main(["draw", RECIPE]) == 0
     assert "too_small" in capsys.readouterr().out
+
+
+def test_help_after_a_recipe_tells_its_knobs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "few.py"
+    recipe.write_text(
+        "from pipeline import Dag\n\n\n"
+        "def few(count: int, least: float = 0.5) -> Dag:\n"
+        '    """Few rows.\n\n    Args:\n        count: of rows.\n        least: what is\n            kept.\n    """\n'
+    )
+    assert main(["run", str(recipe), "--help"]) == 0
+    said = [line.strip() for line in capsys.readouterr().out.partition("knobs of few:")[2].splitlines()]
+    assert [" ".join(line.split()) for line in said if line] == ["count of rows.", "least=0.5 what is kept."]
