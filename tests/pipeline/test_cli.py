@@ -222,7 +222,8 @@ def test_help_after_a_recipe_tells_its_knobs(tmp_path: Path, capsys: pytest.Capt
     recipe.write_text(
         "from pipeline import Dag\n\n\n"
         "def few(count: int, least: float = 0.5) -> Dag:\n"
-        '    """Few rows.\n\n    Args:\n        count: of rows.\n        least: what is\n            kept.\n    """\n'
+        '    """Few rows.\n\n    Args:\n        count: of rows.\n'
+        '        least: what is\n            kept.\n    """\n'
     )
     assert main(["run", str(recipe), "--help"]) == 0
     said = [line.strip() for line in capsys.readouterr().out.partition("knobs of few:")[2].splitlines()]
