@@ -7,12 +7,12 @@ STAMP := .venv/.complete
 
 setup: $(STAMP)  ## make .venv and prove that it works
 
-# Pip installs uv, uv installs the rest by the pins; a matching torch and torchvision, and one
-# OpenCV, show themselves by importing.
+# Pip installs uv, uv installs the rest by the pins, and compiles it once instead of in each of the
+# many processes of a run; a matching torch and torchvision, and one OpenCV, show themselves by importing.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	$(BIN)/python -c "import torch, torchvision, cv2, open_clip, av, ray"
 	touch $@
 
