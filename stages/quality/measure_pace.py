@@ -30,15 +30,19 @@ class MeasurePace(Annotate[Clip, Pace]):
 
     How far things move cancels out; what is left is for how long they move alike. Played faster than it
     was filmed, or shown with too few frames, a clip leaves less of that between two looks; so does shake.
-    Frames that repeat the one before are passed over, unless nearly all do. `grain` is the variance of luma
-    that noise and coding leave in a cell, which is no change. Rejected: a clip of fewer than six frames.
+    Frames that repeat the one before are passed over, unless nearly all do, and so are looks in which the
+    picture as a whole got lighter or darker, by `light` or more: one flash would outweigh all else. `grain`
+    is the variance of luma that noise and coding leave in a cell, which is no change. Rejected: a clip of
+    fewer than six frames.
     """
 
+    version = 2
     from_store = True
 
     step_s: float = 1 / 30
     grain: float = 2.0
     repeat_below: float = 6.0  # of 255, as in MeasureFrame
+    light: float = 12.0  # of 255
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Pace | Reject]:
         for row in rows:
@@ -58,5 +62,11 @@ class MeasurePace(Annotate[Clip, Pace]):
     def _haste(self, cells: np.ndarray, apart: int) -> float:
         """Of cells [t h w]."""
         change = cells[apart:] - cells[:-apart]
-        turn = change[apart:] - change[:-apart]
-        return float((turn**2).mean() / ((change**2).mean() + self.grain))
+        turned = ((change[apart:] - change[:-apart]) ** 2).mean((1, 2))
+        each = (change**2).mean((1, 2))
+        changed = (each[apart:] + each[:-apart]) / 2  # of the two that are compared
+        lit = (each > self.light**2) & (change.mean((1, 2)) ** 2 > each / 2)
+        calm = ~(lit[apart:] | lit[:-apart])
+        if not calm.any():
+            calm[:] = True
+        return float(turned[calm].mean() / (changed[calm].mean() + self.grain))

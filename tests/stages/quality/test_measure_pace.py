@@ -73,3 +73,9 @@ def test_rest_is_not_hasty_and_five_frames_are_too_few(haste: Callable[..., Any]
     none = haste(still[:5])
     assert isinstance(none, Reject)
     assert "too short" in str(none)
+
+
+def test_a_flash_makes_no_haste(haste: Callable[..., Any]) -> None:
+    even = _swing(75, 30, 0.5, 24)
+    lit = [np.full_like(picture, 250) if k in (30, 31) else picture for k, picture in enumerate(even)]
+    assert haste(lit).haste < haste(even).haste + 0.3 < 1.5
