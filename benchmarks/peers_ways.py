@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks import shots
 from stages.media.decode import open_video
 from stages.media.errors import Unreadable
+from stages.media.fingerprint import fingerprint
 from stages.media.signals import read_signals
 from stages.quality.measure_motion import Clip, MeasureMotion, Motion
 from stages.scan.scan_video import Listed, Scanned, ScanVideo
@@ -181,12 +182,13 @@ def _clips(film: Path, scanned: Scanned) -> Taken:
     rows = [Clip(signals=scanned.signals, start_frame=a, end_frame=b) for a, b in spans]
     moving = sum(isinstance(said, Motion) for said in MeasureMotion().annotate(rows))
     began, size = processor_s(), 0
-    size_bytes = film.stat().st_size
+    size_bytes, content = fingerprint(str(film))
     with tempfile.TemporaryDirectory() as out:
         for a, b in spans:
             kept = KeptClip(
                 uri=str(film),
                 size_bytes=size_bytes,
+                content_sha256=content,
                 variable_rate=scanned.variable_rate,
                 start_pts=int(pts[a]),
                 end_pts=int(pts[b]),
