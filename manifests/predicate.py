@@ -102,7 +102,7 @@ def evaluate_all(texts: Sequence[str], table: pa.Table) -> list[pa.BooleanArray]
     import pyarrow.acero as acero  # which imports pandas where it is installed: half a second
 
     made = [parse(text, table.schema) for text in texts]
-    read = list({name: 0 for text in texts for name in names_in(text)})
+    read = list(dict.fromkeys(name for text in texts for name in names_in(text)))
     steps = [
         acero.Declaration("table_source", acero.TableSourceNodeOptions(table.select(read))),
         acero.Declaration("project", acero.ProjectNodeOptions(made, [f"{k}" for k in range(len(made))])),

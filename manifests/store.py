@@ -19,10 +19,10 @@ class Store(ABC):
         """Write a whole file if nothing stands there yet; say whether this call wrote it.
 
         A reader sees the whole file or none, and a file that stands is never changed. One that is not
-        `lasting` may be gone after a power cut, or without its content, until `settle`.
+        `lasting` may be gone after a power cut, or without its content, until `persist`.
         """
 
-    def settle(self, names: Sequence[str]) -> None:
+    def persist(self, names: Sequence[str]) -> None:
         """Make files of one folder last that were created without; of most stores every file lasts."""
 
     @abstractmethod

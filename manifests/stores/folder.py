@@ -37,9 +37,9 @@ class FolderStore(Store):
             finally:
                 temporary.unlink(missing_ok=True)
 
-    def settle(self, names: Sequence[str]) -> None:
+    def persist(self, names: Sequence[str]) -> None:
         if names:
-            os.sync()  # a hundred times quicker than one by one, where there are hundreds
+            os.sync()  # one wait for the disk, where each file by itself is one
 
     def adopt(self, name: str, file: Path) -> bool:
         target = self._path(name)
@@ -110,9 +110,9 @@ class FolderStore(Store):
         return path
 
     def _path(self, name: str) -> Path:
-        if ".." not in name and not name.startswith("/"):
+        if ".." not in name and not name.startswith("/"):  # nearly always, and quickly told
             return self.root / name
-        path = (self.root / name).resolve()
+        path = (self.root / name).resolve() if ".." in Path(name).parts else self.root / name
         if not path.is_relative_to(self.root):
             raise ManifestError(f"{name!r} leaves the store", where=self.url)
         return path
@@ -137,13 +137,9 @@ def _link(temporary: Path, target: Path, lasting: bool = True) -> bool:
         return False
     if not lasting:
         return True
-    _sync(target.parent)
-    return True
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
-        os.fsync(opened)
+        os.fsync(folder)
     finally:
-        os.close(opened)
+        os.close(folder)
+    return True

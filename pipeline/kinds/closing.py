@@ -62,7 +62,7 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
             what = f"part {part.number}: {sent} rows were sent, {came} came, {part.books}"
             raise _unbalanced(what, plan, step)
     if step.kind == "drops":
-        plan.store.settle([f"{step.folder}/{part_name(number)}" for number in numbers])
+        plan.store.persist([f"{step.folder}/{part_name(number)}" for number in numbers])
     if isinstance(step.node.work, Pieced):
         plan.store.sweep(f"{step.folder}/{PIECES}")  # what killed attempts left
     if isinstance(step.node.work, Compare):

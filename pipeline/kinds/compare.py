@@ -9,7 +9,6 @@ Members carry all that `settle` reads, so that a group is gathered by one range 
 """
 
 import heapq
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
@@ -24,14 +23,13 @@ from manifests.store import Store
 from manifests.table import Books, part_name, read_books, write_part
 from pipeline.errors import StageFailed
 from pipeline.kinds.bundle import names_in_bundle, read_bundle, write_bundle
-from pipeline.kinds.survey import by_id, note, sampled, tally_name
+from pipeline.kinds.survey import GROUP, by_id, note, sampled, tally_name
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_ids, input_table
 from pipeline.stage import Compare, Stage
 from pipeline.task import Done, Task
 
 MEMBERS = "assigned"
-_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
@@ -170,7 +168,7 @@ def _grouped(
     runs = pc.run_end_encode(members["group"].combine_chunks())
     rest, start = members.drop_columns(["group"]).combine_chunks(), 0
     for group, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        if not _GROUP.fullmatch(group):
+        if not GROUP.fullmatch(group):
             raise _wrong(step, f"assign named a group {group!r}", "letters, digits and -_. make a name")
         yield group, rest.slice(start, end - start)
         start = end

@@ -29,7 +29,7 @@ from pipeline.stage import Reject, Stage, Survey
 from pipeline.task import Done, Task
 
 _ASSIGNED = pa.schema([pa.field("id", pa.string(), False), pa.field("group", pa.string(), False)])
-_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
@@ -92,7 +92,7 @@ def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
         table = input_table(plan, step, task.number)
         rows = rows_of(table, stage.reads, plan.store)
         groups = list(stage.assign(rows, plan.store.read(f"{step.folder}/fitted.bin")))
-        bad = [g for g in groups if not _GROUP.fullmatch(g)]
+        bad = [g for g in groups if not GROUP.fullmatch(g)]
         if bad or len(groups) != len(rows):
             raise StageFailed(
                 f"{type(stage).__name__}.assign gave {len(groups)} groups for {len(rows)} rows"

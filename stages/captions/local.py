@@ -4,9 +4,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from stages.captions.chat import Question, Said, said
+from stages.media.strip import decoded
 
 if TYPE_CHECKING:
     from stages.models.image_text import ImageText
@@ -32,7 +31,7 @@ class Local:
             began = time.monotonic()
             written = self._model.write(
                 [*question.earlier, (question.prompt, "")],
-                [_pixels(picture) for picture in question.pictures],
+                [decoded(picture) for picture in question.pictures],
                 self._max_tokens,
             )
             return said(
@@ -43,10 +42,3 @@ class Local:
                 output_tokens=written.output_tokens,
                 seconds=time.monotonic() - began,
             )
-
-
-def _pixels(jpeg: bytes) -> np.ndarray:
-    import cv2
-
-    picture: np.ndarray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return picture

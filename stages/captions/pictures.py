@@ -10,7 +10,7 @@ from manifests import Artifact
 from pipeline import Reject
 from stages.captions.windows import Window
 from stages.media.decode import open_video
-from stages.media.strip import pixels_of, read_strip
+from stages.media.strip import jpeg_of, pixels_of, read_strip
 
 _NEARLY = 0.97  # of the size that is wanted is enough: sides are rounded
 _QUALITY = 90  # of the JPEGs that are made here, 1 … 100
@@ -81,7 +81,7 @@ def _of_source(row: Filmed, window: Window, wanted: int, longest: int) -> Iterat
                 wide, high = video.shown_size(frame.turns)
                 scale = min(Fraction(1), Fraction(longest, max(wide, high)))
                 size = (max(1, round(wide * scale)), max(1, round(high * scale)))
-                yield _jpeg(frame.pixels("rgb24", *size))
+                yield jpeg_of(frame.pixels("bgr24", *size), _QUALITY)
                 given += 1
     if seen != (scanned := window.end_frame - window.start_frame):
         raise Reject(f"the source gives {seen} frames in a window, where the scan saw {scanned}")
@@ -93,14 +93,4 @@ def _shrunk(picture: np.ndarray, longest: int) -> bytes:
     high, wide = picture.shape[:2]
     scale = longest / max(high, wide)
     size = (max(1, round(wide * scale)), max(1, round(high * scale)))
-    return _jpeg(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-
-
-def _jpeg(picture: np.ndarray) -> bytes:
-    """Of uint8 RGB [h w 3]."""
-    import cv2
-
-    made, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not made:
-        raise ValueError(f"a picture of {picture.shape} cannot be written as JPEG")
-    return bytes(data)
+    return jpeg_of(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)[..., ::-1], _QUALITY)

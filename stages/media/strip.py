@@ -50,7 +50,22 @@ def read_strip(
 
 def pixels_of(still: Still) -> np.ndarray:
     """The picture as uint8 RGB [h w 3]."""
+    return decoded(still.jpeg)
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    """A JPEG as uint8 RGB [h w 3]."""
     import cv2
 
-    picture: np.ndarray = cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    picture: np.ndarray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
     return picture
+
+
+def jpeg_of(picture: np.ndarray, quality: int) -> bytes:
+    """A picture, uint8 BGR [h w 3], as JPEG; the quality is 1 … 100."""
+    import cv2
+
+    made, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not made:
+        raise ValueError(f"a picture of {picture.shape} cannot be written as JPEG")
+    return bytes(data)

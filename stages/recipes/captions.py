@@ -18,7 +18,7 @@ class Captions:
 
     Args:
         caption_model: a vision-language model: a folder, OWNER/NAME, or what the endpoint calls it.
-        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1; empty: the model runs here.
+        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME; empty: runs here.
         caption_gpus: devices of one worker, where the model runs here.
         caption_prompt: default, short, driving, robotics, or a file.
         caption_refine: a second prompt, which sees the first answer: refine, or a file; empty: none.

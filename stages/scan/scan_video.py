@@ -16,6 +16,7 @@ from stages.media.errors import Unreadable, Untimed
 from stages.media.frame import Frame
 from stages.media.orientation import upright
 from stages.media.signals import SignalsWriter
+from stages.media.strip import jpeg_of
 from stages.scan.meter import Meter, View, meter_named
 from stages.scan.spans import REACHES_S, WHOLE, Cold, Seen, Span, Watch, agree, spans_of
 
@@ -107,7 +108,7 @@ class ScanVideo(Pieced[Listed, Span, Seen, Scanned]):
                         if view.still is not None:
                             watch.strip_times_s.append(view.time_s)
                             watch.strip_offsets.append(strip.tell())
-                            strip.write(_jpeg(view.still, self.still_quality))
+                            strip.write(jpeg_of(view.still, self.still_quality))
                         writer.append(frame.pts, view.time_s, values, view.thumb)
                 except Untimed:
                     raise
@@ -196,9 +197,3 @@ def _draft(stack: ExitStack, suffix: str) -> Path:
         path = Path(file.name)
     stack.callback(path.unlink, missing_ok=True)
     return path
-
-
-def _jpeg(picture: np.ndarray, quality: int) -> bytes:  # BGR
-    import cv2
-
-    return bytes(cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])[1])

@@ -153,3 +153,12 @@ def test_nothing_is_written_before_something_is_created(tmp_path: Path) -> None:
     assert list(store.walk()) == []
     assert not store.exists("x")
     assert not (tmp_path / "store").exists()
+
+
+def test_dots_in_a_name_are_no_way_out_of_a_folder_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    store = FolderStore(tmp_path / "link")
+    assert store.create("a..b/one..two.txt", b"x", lasting=False)
+    store.persist(["a..b/one..two.txt"])
+    assert store.read("a..b/one..two.txt") == b"x"
