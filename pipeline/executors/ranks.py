@@ -33,7 +33,7 @@ def run_ranks(plan: Plan, task: Task) -> Done:
     try:
         for process in others:
             process.start()
-        failed = _first_failed(others)
+        failed = first_failed(others)
     finally:
         for process in others:
             if process.is_alive():
@@ -46,22 +46,23 @@ def run_ranks(plan: Plan, task: Task) -> Done:
     return Worker(plan).do(task)  # the row stands: this only reads its books
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that is free on this machine now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
-def _first_failed(processes: list[BaseProcess]) -> list[int]:
+def first_failed(processes: list[BaseProcess]) -> list[int]:
     """Wait for all; the ranks that had failed when the first one did, for the others may wait for it."""
     failed: list[int] = []
     running = processes
     while running and not failed:
         wait([process.sentinel for process in running])
-        failed = [rank for rank, process in enumerate(processes) if process.exitcode]
-        running = [process for process in running if process.exitcode is None]
+        codes = [process.exitcode for process in processes]  # once: one may end while they are asked
+        failed = [rank for rank, code in enumerate(codes) if code]
+        running = [process for process, code in zip(processes, codes, strict=True) if code is None]
     return failed
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that is free on this machine now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
 
 
 def _end_with_parent() -> None:

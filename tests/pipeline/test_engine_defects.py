@@ -21,6 +21,7 @@ from manifests.table import Books, part_name, parts_of, read_part
 from pipeline import Annotate, Dag, Expand, Launch, Reject
 from pipeline.errors import BooksDoNotBalance, StageFailed
 from pipeline.executors.inline import Inline
+from pipeline.executors.ranks import first_failed
 from pipeline.journal import Answer, Journal
 from pipeline.lease import Lease
 from pipeline.plan import Plan, plan_of
@@ -260,6 +261,25 @@ def gone(folder: Path) -> bool:
 def test_a_rank_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="rank 1 of 2 ended with an error"):
         Inline().run(launched(tmp_path / "ranks", fails=True), Quiet())
+
+
+class Asked:
+    """A process that says another code each time it is asked, until the last."""
+
+    def __init__(self, sentinel: int, *codes: int | None) -> None:
+        self.sentinel, self._codes = sentinel, list(codes)
+
+    @property
+    def exitcode(self) -> int | None:
+        return self._codes.pop(0) if len(self._codes) > 1 else self._codes[0]
+
+
+def test_a_rank_that_ends_while_it_is_asked_is_told_as_failed() -> None:
+    (ended, other), (waits, held) = os.pipe(), os.pipe()
+    os.close(other)  # as a process closes its pipe a moment before its code can be had
+    assert first_failed([Asked(ended, None, 1), Asked(waits, None)]) == [0]  # type: ignore[list-item]
+    for end in (ended, waits, held):
+        os.close(end)
 
 
 def test_ranks_end_with_the_driver_that_was_killed(tmp_path: Path) -> None:
