@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 ID_DIGITS = 20  # 80 bits: at a billion rows the odds of one collision are about 4 in a million
@@ -20,6 +21,18 @@ def id_of(*parts: object) -> str:
 def child_id(parent: str, *parts: object) -> str:
     """The id of a row made from the row `parent`, told from its siblings by `parts`."""
     return id_of("child", parent, *parts)
+
+
+def child_ids(parents: Sequence[str], *parts: Sequence[object]) -> list[str]:
+    """`child_id` of many rows, each part a column: the same ids, in a fraction of the time."""
+    heads = {parent: f'["child", {_text_of(parent)}' for parent in set(parents)}
+    told = [map(str if {*map(type, column)} == {int} else _text_of, column) for column in parts]
+    return [
+        hashlib.sha256(f"{heads[parent]}, {', '.join(texts)}]".encode("utf-8", "surrogatepass")).hexdigest()[
+            :ID_DIGITS
+        ]
+        for parent, *texts in zip(parents, *told, strict=True)
+    ]
 
 
 def order_of(row_id: str, salt: str = "") -> int:

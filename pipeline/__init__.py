@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from pipeline.dag import Keep as Keep
     from pipeline.dag import Rows as Rows
     from pipeline.needs import Needs as Needs
+    from pipeline.pieces import Pieced as Pieced
     from pipeline.stage import Annotate as Annotate
     from pipeline.stage import Compare as Compare
     from pipeline.stage import Expand as Expand
     from pipeline.stage import Launch as Launch
-    from pipeline.stage import Pieced as Pieced
     from pipeline.stage import Placed as Placed
     from pipeline.stage import Reject as Reject
     from pipeline.stage import Source as Source
@@ -28,7 +28,6 @@ _STAGE = (
     "Compare",
     "Expand",
     "Launch",
-    "Pieced",
     "Placed",
     "Reject",
     "Source",
@@ -36,7 +35,8 @@ _STAGE = (
     "Survey",
     "Unavailable",
 )
-_HOME = {"Dag": "pipeline.dag", "Keep": "pipeline.dag", "Rows": "pipeline.dag", "Needs": "pipeline.needs"}
+_HOME = dict.fromkeys(("Dag", "Keep", "Rows"), "pipeline.dag")
+_HOME |= {"Needs": "pipeline.needs", "Pieced": "pipeline.pieces"}
 _HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
 
 

@@ -19,6 +19,7 @@ from manifests.table import part_name, read_books, read_part
 from pipeline.dag import Keep
 from pipeline.kinds import rowwise
 from pipeline.kinds.known import known_rows
+from pipeline.kinds.many import told_at_once, without_parents
 from pipeline.plan import Plan, Step
 from pipeline.stage import Unavailable
 
@@ -198,6 +199,8 @@ class Sight:
         for _, lacking in read.values():
             known = pc.and_(known, pc.invert(lacking))
         table = pa.table({"id": fresh, **{name: column for name, (column, _) in read.items()}}).filter(known)
+        many = told_at_once(step, step.stage, table)
+        table = without_parents(table, many)
         rows = rows_of(table, step.stage.reads, self.plan.store)
         records: list[dict[str, object]] = []
         rejected: list[str] = []
@@ -212,7 +215,7 @@ class Sight:
             (rejected if answer.kind else answered).append(row)
         self._rejected[step.name] = pa.array(rejected, pa.string())
         self._childless[step.name] = pa.array(answered, pa.string())
-        return table_of(records, step.schema)
+        return pa.concat_tables([many, table_of(records, step.schema)])
 
     def _kept(self, step: Step, rule: Keep, came: Came) -> Left:
         """The rows for which a rule holds; one whose values no table knows is taken to pass."""

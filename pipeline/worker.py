@@ -12,8 +12,9 @@ from manifests.errors import ClipmillError, told_if_full
 from pipeline.errors import StageFailed
 from pipeline.kinds import closing, compare, launch, pieced, rowwise, rule, source, survey
 from pipeline.kinds.storing import one_line
+from pipeline.pieces import Pieced
 from pipeline.plan import Plan, Step
-from pipeline.stage import Compare, Pieced, Stage, Unavailable
+from pipeline.stage import Compare, Stage, Unavailable
 from pipeline.task import Done, Pause, Task
 
 Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]

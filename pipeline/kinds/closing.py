@@ -8,9 +8,10 @@ from manifests.table import part_name, parts_of
 from pipeline.errors import BooksDoNotBalance
 from pipeline.kinds.compare import MEMBERS
 from pipeline.kinds.pieced import FOLDER as PIECES
+from pipeline.pieces import Pieced
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_count, said_of
-from pipeline.stage import Compare, Pieced
+from pipeline.stage import Compare
 from pipeline.task import Done, Task
 
 

@@ -29,9 +29,10 @@ from pipeline.journal import Answer, Journal
 from pipeline.kinds import rowwise
 from pipeline.kinds.storing import answer_of, stored
 from pipeline.packing import carried, pack, unpack
+from pipeline.pieces import Pieced
 from pipeline.plan import Plan, Step
 from pipeline.reading import columns_for
-from pipeline.stage import Pieced, Reject, Stage
+from pipeline.stage import Reject, Stage
 from pipeline.task import Done, Task
 
 FOLDER = "pieces"

@@ -21,6 +21,7 @@ from manifests.table import Books, part_name, read_books, write_part, write_reje
 from pipeline.errors import StageFailed
 from pipeline.journal import Answer, Journal
 from pipeline.kinds.known import known_rows
+from pipeline.kinds.many import equal_keys, told_at_once, without_parents
 from pipeline.kinds.storing import answer_of, rejects_table, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_table
@@ -65,10 +66,12 @@ def part(
     journal = Journal(plan.store.scratch(name), plan.run, answers=not stage.from_store)
     done = False
     try:
-        answers = _answers(step, stage, plan, fresh, journal, ask or partial(asked, plan, step, stage))
+        many = _many(step, stage, fresh, journal)
+        single = without_parents(fresh, many)
+        answers = _answers(step, stage, plan, single, journal, ask or partial(asked, plan, step, stage))
         rejects = {row: a for row, a in answers.items() if a.kind}
         records = [record for a in answers.values() for record in a.records]
-        rows = _in_order(pa.concat_tables([table_of(records, step.schema), known]), ids, owner)
+        rows = _in_order(pa.concat_tables([table_of(records, step.schema), many, known]), ids, owner)
         books = Books(
             rows_in=len(ids),
             passed=len(ids) - len(rejects),
@@ -100,6 +103,21 @@ def coming(plan: Plan, step: Step, number: int) -> Coming:
 
 def _owner(step: Step) -> str:
     return "parent" if step.kind == "children" else "id"
+
+
+def _many(step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal) -> pa.Table:
+    """The children that the stage tells at once; none, where a worker died on this part before."""
+    if journal.deaths or not (stage.from_store and isinstance(stage, Expand)):
+        return step.schema.empty_table()
+    ids = table.column("id").to_pylist()
+    journal.begin(ids)
+    children = told_at_once(step, stage, table)
+    told = {*children.column("parent").to_pylist()}
+    journal.finish({row: Answer() for row in told})
+    for row in ids:
+        if row not in told:
+            journal.leave(row)
+    return children
 
 
 def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
@@ -189,7 +207,7 @@ def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Answe
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
-        _check_ids(stage, step, parent, children)
+        _check_ids(step, stage, parent, children)
         if any(kind == ARTIFACT for kind in step.schema.types):
             children = [stored(child, plan.store, step.folder) for child in children]
         return {parent: Answer(records=children)}
@@ -215,15 +233,9 @@ def layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
     return Answer(records=[stored({"id": row, **record_of(answer)}, plan.store, step.folder)])
 
 
-def _check_ids(
-    stage: Stage[Any, Any], step: Step, parent: str, children: Sequence[Mapping[str, Any]]
-) -> None:
+def _check_ids(step: Step, stage: Stage[Any, Any], parent: str, children: Sequence[Any]) -> None:
     if len({child["id"] for child in children}) < len(children):
-        raise StageFailed(
-            f"{type(stage).__name__} gave two children with equal key columns",
-            where=f"step {step.name}, row {parent}",
-            remedy=f"key columns tell the children of a row apart: {', '.join(stage.adds.key_names())}",
-        )
+        raise equal_keys(step, stage, parent)
 
 
 def _child(parent: str, position: int, row: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from pipeline import Expand
 from stages.media.signals import read_signals
 from stages.shots.boundary import Boundary, taken
 from stages.shots.shot import Film, Shot, shots_between
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Scored(Row):
@@ -62,3 +66,8 @@ class FindShots(Expand[Scored, Shot]):
 
         base = Fraction(row.time_base_num, row.time_base_den)
         yield from shots_between(Film(row.scanned_frames, base, pts, edges), boundaries, self.max_s)
+
+    def expand_many(self, rows: "pa.Table") -> "pa.Table":
+        from stages.shots.shots_of_many import shots_of_many
+
+        return shots_of_many(rows, self.cut, self.transition, self.max_s)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.identity import ID_DIGITS, child_id, digest_of, id_of, order_of
+from manifests.identity import ID_DIGITS, child_id, child_ids, digest_of, id_of, order_of
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 parts = st.lists(
@@ -28,6 +28,12 @@ def test_an_id_depends_on_nothing_but_its_parts(some: list[object]) -> None:
 def test_different_parts_give_different_ids(one: list[object], two: list[object]) -> None:
     same = json.dumps(one, sort_keys=True) == json.dumps(two, sort_keys=True)
     assert (digest_of(*one) == digest_of(*two)) is same
+
+
+@given(st.lists(st.tuples(st.text(), plain, st.integers(), st.lists(plain, max_size=2)), max_size=6))
+def test_the_ids_of_many_children_are_those_of_each(rows: list[tuple[str, object, int, object]]) -> None:
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], []]
+    assert child_ids(*columns) == [child_id(*row) for row in rows]  # type: ignore[arg-type]
 
 
 def test_ids_are_the_same_in_another_process_and_from_now_on() -> None:
