@@ -46,9 +46,10 @@ class Keeps:
         frozen: share of repeated frames from which on a clip is dropped.
         slides: share of the time that is a slideshow, from which on a clip is dropped.
         stillest: share of the time without motion from which on a clip is dropped; grain is no motion.
-        hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast.
+        hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast; 2.1 finds
+            more of that, and real haste as well.
         borders: share of the picture under black borders from which on a clip is dropped.
-        overlays: share of the picture under marks and lines of speech, from which on a clip is dropped.
+        overlays: share of the picture under marks and lines of speech from which on a clip is dropped.
         emptiest: information, bit, that a clip must exceed; below 0.05 it is blank, or nothing happens.
     """
 
@@ -63,11 +64,11 @@ class Keeps:
     noisiest: float = 1.8
     coarsest: float = 32.0
     stillest: float = 0.9
-    hastiest: float = 2.1
+    hastiest: float = 2.7
     frozen: float = 0.3
     slides: float = 0.5
     borders: float = 0.08
-    overlays: float = 0.005
+    overlays: float = 0.006
     emptiest: float = 0.05
 
 
