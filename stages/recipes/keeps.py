@@ -46,8 +46,8 @@ class Keeps:
         frozen: share of repeated frames from which on a clip is dropped.
         slides: share of the time that is a slideshow, from which on a clip is dropped.
         stillest: share of the time without motion from which on a clip is dropped; grain is no motion.
-        hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast; 2.1 finds
-            more of that, and real haste as well.
+        hastiest: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast; 2.1
+            finds more of that, and real haste as well.
         borders: share of the picture under black borders from which on a clip is dropped.
         overlays: share of the picture under marks and lines of speech from which on a clip is dropped.
         emptiest: information, bit, that a clip must exceed; below 0.05 it is blank, or nothing happens.
