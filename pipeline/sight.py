@@ -8,6 +8,7 @@ What nobody knows is taken to pass, and is marked.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,7 +22,7 @@ from pipeline.kinds import rowwise
 from pipeline.kinds.known import known_rows
 from pipeline.kinds.many import told_at_once, without_parents
 from pipeline.plan import Plan, Step
-from pipeline.stage import Unavailable
+from pipeline.stage import Compare, Stage, Survey, Unavailable
 
 _NONE = pa.array([], pa.string())
 Memory = Callable[[Step, int], tuple[pa.Array, pa.Array]]
@@ -152,6 +153,8 @@ class Sight:
         if isinstance(step.node.work, Keep):
             return self._kept(step, step.node.work, came)
         known = self.table(step)
+        if known is None and _answers_all(step.stage):
+            return Left(came)
         rejected = self._rejected.get(step.name, _NONE)
         there = known.column(_owner(step)).combine_chunks() if known else _NONE
         left = _without(came.ids, rejected)
@@ -254,6 +257,11 @@ class Sight:
 
     def _ids(self, name: str) -> pa.Array:
         return read_part(self.plan.store, name, ["id"]).column("id").combine_chunks()
+
+
+def _answers_all(stage: Stage[Any, Any]) -> bool:
+    """Whether every row comes through, though its new columns are not known."""
+    return isinstance(stage, Compare) or (isinstance(stage, Survey) and stage.answers_all)
 
 
 def _looked_up(table: pa.Table, name: str, ids: pa.Array) -> pa.Array:

@@ -162,6 +162,7 @@ class Survey(Stage[In, Out]):
     """
 
     sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
+    answers_all: ClassVar[bool] = False  # `settle` rejects none: what passes is known before it has run
 
     def tally(self, rows: Sequence[In]) -> Mapping[str, int]:
         """Whole numbers about a part, which the engine adds up over all parts."""

@@ -38,7 +38,8 @@ class Tried:
 
     Attributes:
         moves: how many rows had one fate and have another, or the same. A fate is ("kept", ""),
-            ("dropped" or "rejected", step), ("open", the step to be run first) or ("absent", "").
+            ("dropped" or "rejected", step), ("open", the step to be run first), ("absent", ""), or ("kept",
+            step): no rule is left to decide, but that step is to be run, and it may reject the row.
         lacking: rows before it would have to be expanded first, so that not all of its rows are known.
     """
 
@@ -56,8 +57,9 @@ class Tried:
         return found
 
     def moved(self) -> list[tuple[tuple[Fate, Fate], int]]:
-        """The moves from one fate to another, the largest first."""
-        return [(fates, count) for fates, count in self.moves.most_common() if fates[0] != fates[1]]
+        """The moves from one fate to another, the largest first; who is kept, and is still, does not move."""
+        moves = self.moves.most_common()
+        return [((one, two), n) for (one, two), n in moves if one != two and {one[0], two[0]} != {"kept"}]
 
 
 @dataclass
@@ -215,11 +217,14 @@ class _Look:
         """
         gone: list[tuple[Fate, pa.Array]] = []
         unknown: list[tuple[Fate, pa.Array]] = []
-        for step in self._works_on(base):
+        steps = self._works_on(base)
+        rules = [at for at, step in enumerate(steps) if step.kind == "drops"]
+        for at, step in enumerate(steps):
             if step.kind != "model":
                 left = sight.left(step)
                 gone += [(("dropped", step.name), left.dropped), (("rejected", step.name), left.rejected)]
-                unknown += [(("open", step.name), left.open)]
+                fate = "open" if step.kind == "children" or at <= max(rules, default=-1) else "kept"
+                unknown += [((fate, step.name), left.open)]
         ids = sight.left(base).kept.ids
         return ids, self._coded(ids, [*gone, *unknown])
 

@@ -132,6 +132,12 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     ids, parts = whole["id"].to_pylist(), whole["part"].to_pylist()
     for row, part, answer in zip(ids, parts, given, strict=True):
         if isinstance(answer, Reject):
+            if stage.answers_all:
+                raise StageFailed(
+                    f"{type(stage).__name__}.settle rejected a row, though it says `answers_all`: {answer}",
+                    where=f"step {step.name}, row {row}",
+                    remedy="answer every row, or do not promise it",
+                ) from answer
             rejects[row] = answer_of(answer)
         else:
             kept.append({"id": row, "part": part, **keep(record_of(answer))})

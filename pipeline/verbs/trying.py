@@ -62,20 +62,25 @@ def _sums(tried: "Tried") -> list[str]:
     from pipeline.history.funnel import aligned
 
     before, after = tried.sums(0), tried.sums(1)
+    waiting = [(step, after.pop((kind, step))) for kind, step in [*after] if kind == "kept" and step]
+    if waiting:
+        after["kept", ""] += sum(count for _, count in waiting)
     gone, came = dict.fromkeys(before, 0), dict.fromkeys(after, 0)
     for (one, two), count in tried.moved():
         if one in gone:
             gone[one] += count
-        if two in came:
-            came[two] += count
+        now = two if two in came else ("kept", "")
+        if now in came:
+            came[now] += count
     head = (f"rows of {tried.base}", "before", "after", "newly", "no more", "")
     rows = [
         (_said(f), _count(before[f]), _count(after[f]), _count(came.get(f, 0)), _count(gone.get(f, 0)), "")
         for f in sorted({*before, *after}, key=lambda fate: (_ORDER.index(fate[0]), fate[1]))
     ]
     total = ("all", _count(before.total()), _count(after.total()), "", "", "")
+    takes = [f"  {count:,} of those kept, if {step} takes them" for step, count in waiting]
     most = ["  and children of rows that would have to be expanded first"] if tried.lacking else []
-    return [*aligned([head, *rows, total]), *most]
+    return [*aligned([head, *rows, total]), *takes, *most]
 
 
 _ORDER = ("kept", "open", "dropped", "rejected", "absent")
@@ -116,7 +121,7 @@ def _example(example: "Example") -> tuple[str, ...]:
 def _said(fate: "Fate") -> str:
     kind, step = fate
     words = {
-        "kept": "kept",
+        "kept": f"kept, if {step} takes it" if step else "kept",
         "absent": "not there",
         "open": f"open until {step} has run",
         "dropped": f"dropped by {step}",

@@ -38,6 +38,7 @@ class SplitClips(Survey[SearchedClip, Sided]):
     linked_from: float = 0.75  # similarity of two clips from which on their videos are linked
 
     needs = Needs(cpus=0.5)
+    answers_all = True
 
     def tally(self, rows: Sequence[SearchedClip]) -> Mapping[str, int]:
         """How many rows there are, and which videos hold one of which pair: told by its first clip."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from siding import siding
 from toys import N, Number, Numbers, Piece, Quiet, toy_dag
 
 from manifests import Row, Vector, column
@@ -315,3 +316,8 @@ def test_a_folder_that_holds_another_table_is_left_alone(tmp_path: Path) -> None
     begun.write_text(begun.read_text().replace(plan["square"].keys.run, "0" * 64))
     with pytest.raises(Damaged, match="square holds another table"):
         Inline().run(plan_of(toy_dag(), FolderStore(tmp_path), "b"), Quiet())
+
+
+def test_a_survey_that_promised_to_answer_all_may_reject_none(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=r"answers_all.*9 is large"):
+        Inline().run(plan_of(siding(refuses=True), FolderStore(tmp_path), "r"), Quiet())

@@ -9,6 +9,7 @@ import counting
 import cutting
 import mating
 import pytest
+import siding
 
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
@@ -100,6 +101,30 @@ def test_what_is_said_comes_true(knobs: dict[str, str], tmp_path: Path) -> None:
         opened = sum(count for pair, count in table.moves.items() if pair[1][0] == "open")
         assert said.total() + opened == wanted.total()
         assert opened == 0 or ("length" in knobs and table.base == "cut_number")
+
+
+def test_a_survey_that_answers_all_hides_no_rule_behind_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "first=1", recipe=siding.__file__)
+    (table,) = try_out(FolderStore(tmp_path), Asked(siding.__file__, {"first": "4"}, str(tmp_path))).tables
+    assert table.moves == {
+        (("dropped", "too_small"), ("dropped", "too_small")): 1,  # 0
+        (("dropped", "too_light"), ("dropped", "too_small")): 2,
+        (("kept", ""), ("dropped", "too_small")): 1,  # 3
+        (("kept", ""), ("kept", "rank")): 6,
+        (("rejected", "rank"), ("kept", "rank")): 2,  # 5 and 10: nobody can tell before it has run
+    }
+    assert dict(table.moved()).keys() == {*table.moves} - {
+        (("dropped", "too_small"), ("dropped", "too_small")),
+        (("kept", ""), ("kept", "rank")),
+    }
+    capsys.readouterr()
+    assert main(["try", siding.__file__, f"store={tmp_path}", "first=4"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "kept 7 8 2 1" in said
+    assert "8 of those kept, if rank takes them" in said
+    assert "rejected by rank 2 now kept, if rank takes it" in said
 
 
 def test_a_lowered_threshold_opens_only_what_a_dear_step_has_never_seen(tmp_path: Path) -> None:
