@@ -8,6 +8,7 @@ import pytest
 from toys import N, Numbers, Piece, Quiet
 
 from manifests import Row, column
+from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_books, read_part
 from pipeline import Dag, Expand
@@ -114,5 +115,6 @@ def _numbers(store: Path) -> list[dict[str, object]]:
 
 
 def test_equal_children_stop_the_step(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match="two children with equal key columns"):
+    with pytest.raises(StageFailed, match="two children with equal key columns") as told:
         Inline().run(plan_of(dag(Twice()), FolderStore(tmp_path), "r"), Quiet())
+    assert told.value.where == f"step it, row {id_of(0)}"
