@@ -77,7 +77,8 @@ class Sight:
         also: names of further columns that somebody wants to see.
         before: what else is known of a step: the rows that it refused and would again, and rows that it
             answered, be it with no children. Nothing, by default.
-        compared: what a comparison that works from the store alone says of a part, or None if that is open.
+        compared: what a comparison that may be asked says of a part, or None if that is open.
+        small: names of comparisons of so few rows that they may be asked, though they are not from the store.
         decided: the rules that were decided in memory, by step.
     """
 
@@ -87,6 +88,7 @@ class Sight:
     also: frozenset[str] = frozenset()
     before: Memory = lambda step, number: (_NONE, _NONE)
     compared: Comparison = lambda step, number: None
+    small: frozenset[str] = frozenset()
     decided: dict[str, Decided] = field(default_factory=dict)
     _left: dict[str, Left] = field(default_factory=dict)
     _tables: dict[str, pa.Table | None] = field(default_factory=dict)
@@ -180,14 +182,14 @@ class Sight:
         columns = [c for c in step.schema.names if c in self._asked_for(step)]
         if self.stands(step):
             return read_part(self.plan.store, f"{step.folder}/{part_name(self.number)}", columns)
-        if self.ask and step.kind == "survey" and step.stage.from_store:
+        if step.kind == "survey" and self._may_ask(step):
             return self.compared(step, self.number)
         if step.kind not in ("layer", "children"):
             return None
         came, owner = self.came(step), _owner(step)
         found = known_rows(self.plan, step, self.number, came.ids, owner, columns)
         fresh = _without(came.ids, found.column(owner).combine_chunks())
-        if self.ask and step.stage.from_store:
+        if self._may_ask(step):
             return pa.concat_tables([found, self._asked(step, fresh).select(columns)])
         if len(fresh):
             refused, self._childless[step.name] = self.before(step, self.number)
@@ -242,10 +244,13 @@ class Sight:
         """The columns of a step that rules read, and stages that may be asked."""
         found = {"id", "parent", *self.also}
         for reader in self.plan.readers[step.name]:
-            work = reader.node.work
-            if isinstance(work, Keep) or (self.ask and work.from_store):
+            if isinstance(reader.node.work, Keep) or self._may_ask(reader):
                 found.update(name for name, author in reader.reads.items() if author == step.name)
         return found
+
+    def _may_ask(self, step: Step) -> bool:
+        """Whether its stage is asked, in this process."""
+        return self.ask and (step.stage.from_store or step.name in self.small)
 
     def _ladder(self, base: str, home: str) -> Iterator[pa.Table]:
         """The tables whose `parent` columns lead from rows of `base` to those of `home`."""

@@ -190,6 +190,9 @@ class Compare(Stage[In, Out]):
     """
 
     sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
+    quick_rows: ClassVar[int] = (
+        0  # of which it is done in seconds, so that `try` does it; `from_store`: of any
+    )
 
     def fit(self, sample: "pa.Table", rows: int) -> bytes:
         """What the other phases need to know, of `rows` rows: JSON or `numpy.save` bytes, never a pickle."""

@@ -2,7 +2,8 @@
 
 The run's tables say what became of each row. The recipe with the changed knob is looked at part by
 part: rules are decided in memory, and stages that work from the store alone are asked in this
-process. A row of which a dearer stage would have to be asked first is open.
+process, and so are comparisons of few rows. A row of which a dearer stage would have to be asked first is
+open.
 """
 
 from collections import Counter
@@ -27,6 +28,7 @@ from pipeline.kinds import compare
 from pipeline.plan import Plan, Step, plan_of
 from pipeline.recipe import load_recipe, turn
 from pipeline.sight import Sight
+from pipeline.stage import Compare
 
 KEPT, ABSENT = ("kept", ""), ("absent", "")
 _PAIR = 1 << 16  # more than there are fates
@@ -128,6 +130,7 @@ class _Look:
         self.fates: list[Fate] = [KEPT, ABSENT]
         self.also = frozenset(shown_columns(plan))
         self.books: dict[str, dict[int, Books]] = {step.name: past.books(step.name) for step in past}
+        self.small = frozenset(step.name for step in plan if self._is_small(step))
         self.compared: dict[str, list[pa.Table] | None] = {}
         self.tables = {
             base.name: Tried(base.name, borders=self._borders(base))
@@ -144,8 +147,13 @@ class _Look:
 
     def _sight(self, number: int) -> Sight:
         return Sight(
-            self.plan, number, ask=True, before=self._known, also=self.also, compared=self._comparison
+            self.plan, number, True, self.also, self._known, compared=self._comparison, small=self.small
         )
+
+    def _is_small(self, step: Step) -> bool:
+        """Whether it is a comparison that was quickly done in the run."""
+        work, books = step.node.work, self.books.get(step.name, {}).values()
+        return isinstance(work, Compare) and 0 < sum(of.rows_in for of in books) <= work.quick_rows
 
     def _comparison(self, step: Step, number: int) -> pa.Table | None:
         """What a comparison says of a part, from the rows of all parts; None where these are not known."""
@@ -153,7 +161,9 @@ class _Look:
             self.compared[step.name] = None
             inputs = [self._sight(part).input(step) for part in sorted(self.books[step.root])]
             known = [rows for rows in inputs if rows is not None]
-            if len(known) == len(inputs):
+            count, stage = sum(rows.num_rows for rows in known), step.stage
+            assert isinstance(stage, Compare)
+            if len(known) == len(inputs) and (stage.from_store or count <= stage.quick_rows):
                 self.compared[step.name] = compare.in_memory(step, known)
         found = self.compared[step.name]
         return None if found is None else found[number]

@@ -61,6 +61,7 @@ class SearchPairs(Compare[EmbeddedClip, Searched]):
     place = frozenset({"against"})  # what is there is in the digest
     needs = Needs(cpus=1, memory_gb=2)
     sample = 1 << 16
+    quick_rows = 20_000
 
     @cached_property
     def earlier(self) -> "Sequence[Shipped]":

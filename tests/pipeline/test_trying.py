@@ -76,6 +76,22 @@ def test_a_comparison_of_rows_that_are_not_known_is_open(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    ("kind", "count", "asked"), [("mate", 9, False), ("quick_mate", 9, True), ("quick_mate", 20, False)]
+)
+def test_a_comparison_of_few_rows_is_asked(kind: str, count: int, asked: bool, tmp_path: Path) -> None:
+    words = (f"kind={kind}", f"count={count}")
+    run(tmp_path, *words, recipe=mating.__file__)
+    before = read_past(FolderStore(tmp_path))
+    trial = try_out(FolderStore(tmp_path), Asked(mating.__file__, {"most": "1"}, str(tmp_path)))
+    run(tmp_path, *words, "most=1", recipe=mating.__file__)
+    (table,) = trial.tables
+    after = moves(fates(before, table.base), fates(read_past(FolderStore(tmp_path)), table.base))
+    assert (table.moves == after) is asked
+    opened = {two for _, two in table.moves if two[0] == "open"}
+    assert opened == (set() if asked else {("open", "lonely")})
+
+
+@pytest.mark.parametrize(
     "knobs",
     [
         {"heaviest": "60"},
