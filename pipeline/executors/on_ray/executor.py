@@ -14,6 +14,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from pipeline.errors import StageFailed
 from pipeline.executor import Watch
+from pipeline.executors.deciding import decide_here
 from pipeline.executors.on_ray.cluster import check_room, cluster, nodes
 from pipeline.executors.on_ray.launching import start_launch
 from pipeline.executors.on_ray.pool import Failed, Member, Pool, pools_of
@@ -47,6 +48,8 @@ class OnRay:
             begin(plan, step)
         schedule = Schedule(plan)
         watch.look(schedule)
+        if not (self.address or ray.is_initialized()):
+            decide_here(plan, schedule, watch)
         if not schedule.finished:
             with cluster(self.address, self.workers):
                 check_room(plan)
