@@ -4,8 +4,8 @@
 
 A store is filled with clips as they stand after measuring (no video is there: numbers are drawn), and
 `curate`'s rules decide about them once. Then the first of them gets another threshold, so that all of
-them decide again: by `clipmill run` without Ray, with a Ray that is started for it, on a Ray that is up,
-and by `clipmill try`. Then the same of shots, with as many places where one may end. Seconds of the whole
+them decide again: by `clipmill run` inline, as it is (which starts Ray where ten seconds did not do), on a
+Ray that is up, and by `clipmill try`. Then the same of shots, with as many places where one may end. Seconds of the whole
 command, from starting Python to its last line; and seconds of CPU, which do not depend on who else uses
 the machine (not known of Ray's workers).
 """
@@ -106,7 +106,7 @@ def decide_again(folder: Path, knobs: list[str]) -> dict[str, dict[str, float | 
 
     found = {
         "run --inline": timed(lambda: command(*words("run", 0.02, "--inline", "--quiet"))),
-        "run, Ray started for it": timed(lambda: command(*words("run", 0.03, "--quiet")), cpu=False),
+        "run": timed(lambda: command(*words("run", 0.03, "--quiet")), cpu=False),
     }
     with cluster(None, 0):
         found["run, Ray up"] = timed(in_a_ray_that_is_up(*words("run", 0.04, "--quiet")), cpu=False)
@@ -123,7 +123,7 @@ def find_again(folder: Path, clips: int) -> dict[str, dict[str, float | None]]:
         "shots: run --inline": timed(
             lambda: command("run", SHOTS, *knobs, "cut=0.55", "--inline", "--quiet")
         ),
-        "shots: run, Ray started": timed(
+        "shots: run": timed(
             lambda: command("run", SHOTS, *knobs, "cut=0.6", "--quiet"), cpu=False
         ),
         "shots: try": timed(lambda: command("try", SHOTS, *knobs, "cut=0.65")),
