@@ -4,10 +4,10 @@
 
 A store is filled with clips as they stand after measuring (no video is there: numbers are drawn), and
 `curate`'s rules decide about them once. Then the first of them gets another threshold, so that all of
-them decide again: by `clipmill run` inline, as it is (which starts Ray where ten seconds did not do), on a
-Ray that is up, and by `clipmill try`. Then the same of shots, with as many places where one may end. Seconds of the whole
-command, from starting Python to its last line; and seconds of CPU, which do not depend on who else uses
-the machine (not known of Ray's workers).
+them decide again: by `clipmill run` inline, as it is (it starts Ray for what ten seconds did not settle), on
+a Ray that is up, and by `clipmill try`. Then the same of shots, with as many places where one may end.
+Seconds of the whole command, from starting Python to its last line; and seconds of CPU, which do not
+depend on who else uses the machine (not known of Ray's workers).
 """
 
 import argparse
