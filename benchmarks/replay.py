@@ -123,9 +123,7 @@ def find_again(folder: Path, clips: int) -> dict[str, dict[str, float | None]]:
         "shots: run --inline": timed(
             lambda: command("run", SHOTS, *knobs, "cut=0.55", "--inline", "--quiet")
         ),
-        "shots: run": timed(
-            lambda: command("run", SHOTS, *knobs, "cut=0.6", "--quiet"), cpu=False
-        ),
+        "shots: run": timed(lambda: command("run", SHOTS, *knobs, "cut=0.6", "--quiet"), cpu=False),
         "shots: try": timed(lambda: command("try", SHOTS, *knobs, "cut=0.65")),
     }
 
