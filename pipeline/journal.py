@@ -72,6 +72,7 @@ class Journal:
     def leave(self, row: str) -> None:
         """Note that a row that was begun is in hand no more, though there is no answer yet."""
         self.begun -= 1
+        self.redone -= row in self._torn
         self._put({"left": row})
 
     def finish(self, answers: Mapping[str, Answer]) -> None:

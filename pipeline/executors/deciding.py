@@ -4,9 +4,9 @@ import time
 
 from pipeline.dag import Keep
 from pipeline.executor import Watch
-from pipeline.plan import Plan, Step
+from pipeline.kinds.many import tells_many
+from pipeline.plan import Plan
 from pipeline.schedule import Schedule
-from pipeline.stage import Expand
 from pipeline.worker import Worker
 
 _LONG_S = 10.0  # twice what a cluster takes to start: what is left then is worth one
@@ -14,7 +14,8 @@ _LONG_S = 10.0  # twice what a cluster takes to start: what is left then is wort
 
 def decide_here(plan: Plan, schedule: Schedule, watch: Watch) -> None:
     """Carry out, in this process, what can be decided now; not for long."""
-    quick, worker = [step.name for step in plan if _is_quick(step)], Worker(plan)
+    quick = [s.name for s in plan if isinstance(s.node.work, Keep) or tells_many(s.node.work)]
+    worker = Worker(plan)
     begun = time.monotonic()
     while time.monotonic() < begun + _LONG_S:
         task = schedule.take(quick) if quick else None
@@ -22,10 +23,3 @@ def decide_here(plan: Plan, schedule: Schedule, watch: Watch) -> None:
             return
         watch.look(schedule)
         schedule.finish(task, worker.do(task))
-
-
-def _is_quick(step: Step) -> bool:
-    work = step.node.work
-    if isinstance(work, Keep):
-        return True
-    return isinstance(work, Expand) and work.from_store and type(work).expand_many is not Expand.expand_many

@@ -15,6 +15,11 @@ from pipeline.plan import Step
 from pipeline.stage import Expand, Stage
 
 
+def tells_many(work: object) -> bool:
+    """Whether it is a stage that has an `expand_many` of its own, which may be asked."""
+    return isinstance(work, Expand) and work.from_store and type(work).expand_many is not Expand.expand_many
+
+
 def told_at_once(step: Step, stage: Stage[Any, Any], table: pa.Table) -> pa.Table:
     """The children of the rows of a table, as far as the stage tells them at once; none, where that fails.
 
@@ -22,7 +27,7 @@ def told_at_once(step: Step, stage: Stage[Any, Any], table: pa.Table) -> pa.Tabl
         StageFailed: two children of a row have equal key columns.
     """
     try:
-        made = stage.expand_many(table) if stage.from_store and isinstance(stage, Expand) else None
+        made = stage.expand_many(table) if isinstance(stage, Expand) and tells_many(stage) else None
         if made is None:
             return step.schema.empty_table()
         parents = table.column("id").take(made.column("row")).to_pylist()

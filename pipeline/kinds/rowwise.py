@@ -21,7 +21,7 @@ from manifests.table import Books, part_name, read_books, write_part, write_reje
 from pipeline.errors import StageFailed
 from pipeline.journal import Answer, Journal
 from pipeline.kinds.known import known_rows
-from pipeline.kinds.many import equal_keys, told_at_once, without_parents
+from pipeline.kinds.many import equal_keys, tells_many, told_at_once, without_parents
 from pipeline.kinds.storing import answer_of, rejects_table, stored
 from pipeline.plan import Plan, Step
 from pipeline.reading import input_table
@@ -107,7 +107,7 @@ def _owner(step: Step) -> str:
 
 def _many(step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal) -> pa.Table:
     """The children that the stage tells at once; none, where a worker died on this part before."""
-    if journal.deaths or not (stage.from_store and isinstance(stage, Expand)):
+    if journal.deaths or not tells_many(stage):
         return step.schema.empty_table()
     ids = table.column("id").to_pylist()
     journal.begin(ids)

@@ -19,8 +19,8 @@ def add_verbs(verbs: Any) -> None:
         help="say what a changed knob would do to the last run's rows",
         description="Compares with the newest finished run of the recipe: who would newly be dropped or "
         "kept, by which rule, and which rows are nearest to a changed threshold. Knobs that are not named "
-        "are as in that run. Only rules are decided, and stages that work from the store alone; what a "
-        "dearer stage would have to say first is counted as open.",
+        "are as in that run. Rules are decided, and stages asked that work from the store alone or compare "
+        "few rows; what a dearer stage would have to say first is counted as open.",
     )
     add_words(parser)
     parser.add_argument("--run", default="", metavar="RUN", help="compare with this run")

@@ -43,7 +43,7 @@ def _chosen(places: dict[str, np.ndarray], names: Sequence[str], cut: float, tra
     touched = np.isin(row, row[1:][near])
     kept = [chosen[~touched]]
     for video in np.unique(row[touched]):
-        here = chosen[row == video].tolist()
+        here = chosen[slice(*np.searchsorted(row, [video, video + 1]))].tolist()
         values = (places[name][here].tolist() for name in ("starts", "ends", "kinds", "scores"))
         of = {
             Boundary(s, e, names[kind], score): at

@@ -21,5 +21,9 @@ def test_only_the_row_in_hand_counts_as_a_death(answers: bool, tmp_path: Path) -
     )
     second.begin(["a", "b"] if not answers else ["b"])
     assert second.redone == 1
+    begun = second.begun
+    second.leave("b")
+    second.begin(["b"])
+    assert (second.redone, second.begun) == (1, begun)  # a row that is put back is not counted again
     second.close(gone=True)
     assert not (tmp_path / "j").exists()

@@ -9,14 +9,3 @@ def test_every_measurement_of_the_recipes_is_among_the_facts() -> None:
     measured = {name for name, author in authors.items() if author.node.startswith("measure_")}
     assert len(measured) > 30
     assert measured <= set(CaptionedClip.names())
-
-
-NASTY = [
-    "a b.mp4",
-    "line\nbreak.mp4",
-    'it\'s "so".mp4',
-    "../../etc/passwd",
-    "x/../../y.mp4",
-    "\\xff.mp4",
-    "é🏐.mp4",
-]
