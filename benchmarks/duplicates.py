@@ -27,7 +27,7 @@ from benchmarks.printing import table, write_json
 from benchmarks.vectors import drawn, exact, fill, flat, ids_of, plan_at, run
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
-from pipeline.plan import Plan
+from pipeline.planning.plan import Plan
 from stages.duplicates.embed_clip import EmbedClip, Embedded, ScannedClip
 from stages.duplicates.find_duplicates import FindDuplicates
 from stages.scan.scan_video import Listed, Scanned, ScanVideo

@@ -20,16 +20,16 @@ import pyarrow as pa
 from benchmarks.idle import Ticks, WorkFirst, WorkSecond, WorkThird
 from benchmarks.printing import table, write_json
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, write_part
+from manifests.table import RowCounts, part_name, write_part
 from pipeline import Dag
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.finalize import begin, close
+from pipeline.engine.task import Task
 from pipeline.executor import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.kinds.closing import begin, close
-from pipeline.plan import plan_of
-from pipeline.schedule import Schedule
-from pipeline.task import Task
+from pipeline.planning.plan import plan_of
 
 
 class FirstPart:
@@ -110,7 +110,7 @@ def fill(store: FolderStore, parts: int, rows: int) -> None:
     for number in range(parts):
         ids = [f"{number * per_part + i:020x}" for i in range(per_part)]
         made = pa.table([pa.array(ids), pa.array(rng.integers(0, 1000, per_part))], schema=step.schema)
-        write_part(store, f"{step.folder}/{part_name(number)}", made, Books(rows_out=per_part))
+        write_part(store, f"{step.folder}/{part_name(number)}", made, RowCounts(rows_out=per_part))
     close(plan, step, Task("ticks", "close", parts))
 
 

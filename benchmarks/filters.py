@@ -26,7 +26,7 @@ from manifests.predicate import evaluate, names_in
 from pipeline import Keep, Reject
 from stages.ingest.list_videos import ListVideos
 from stages.media.uri import local_path
-from stages.recipes.keeps import MEASURES, USUAL, rules
+from stages.recipes.filters import DEFAULT_FILTERS, MEASURES, rules
 from stages.scan.scan_video import Listed, Scanned, ScanVideo
 
 FINDS = {  # the rule that shall find a defect
@@ -36,7 +36,7 @@ FINDS = {  # the rule that shall find a defect
     "slideshow": "slideshow",
 }  # fmt: skip
 BEHIND = {"camera": "camera_shake"}  # the number behind a label that a rule reads
-RULES = {rule.because: rule for rule in rules(USUAL)}
+RULES = {rule.because: rule for rule in rules(DEFAULT_FILTERS)}
 
 Measured = Mapping[str, Any]
 

@@ -10,16 +10,16 @@ from stages.quality import (
     measure_light,
     measure_motion,
     measure_overlay,
-    measure_pace,
     measure_sharpness,
+    measure_speed,
     measure_stills,
 )
-from stages.recipes.keeps import Keeps, rules
+from stages.recipes.filters import Filters, rules
 
 # Numbers are drawn evenly from 0 to 1, so each rule drops a hundredth.
-LOOSE = Keeps(
-    darkest=0.01, brightest=0.99, flickering=0.99, softest=0.01, noisiest=0.99, coarsest=0.99, frozen=0.99,
-    slides=0.99, stillest=0.99, hastiest=0.99, borders=0.99, overlays=0.99, emptiest=0.01,
+LOOSE = Filters(
+    min_highlight_luma=0.01, max_overexposed_share=0.99, max_flicker=0.99, min_sharpness=0.01, max_noise=0.99, max_quantizer_step=0.99, max_frozen_share=0.99,
+    max_slideshow_share=0.99, max_still_share=0.99, max_speed_score=0.99, max_border_share=0.99, max_overlay_share=0.99, min_information=0.01,
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ class DrawStills(_Drawn, Annotate[Span, measure_stills.Stills]): ...
 class DrawMotion(_Drawn, Annotate[Span, measure_motion.Motion]): ...
 
 
-class DrawPace(_Drawn, Annotate[Span, measure_pace.Pace]): ...
+class DrawPace(_Drawn, Annotate[Span, measure_speed.Pace]): ...
 
 
 class DrawFrame(_Drawn, Annotate[Span, measure_frame.Frames]): ...
@@ -80,11 +80,11 @@ DRAWN = (
 )  # fmt: skip
 
 
-def measured(clips: int = 1_000_000, clips_per_part: int = 4_000, keeps: Keeps = LOOSE) -> Dag:
+def measured(clips: int = 1_000_000, clips_per_part: int = 4_000, filters: Filters = LOOSE) -> Dag:
     """The rules of `curate` over clips that were measured."""
     dag = Dag("measured")
     rows = dag.read(DrawnClips(count=clips), rows_per_part=clips_per_part).annotate(*DRAWN)
-    for rule in rules(keeps):
+    for rule in rules(filters):
         rows = rows.keep(rule.where, because=rule.because)
     dag.save(rows, "clips")
     return dag

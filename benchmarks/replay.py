@@ -27,10 +27,10 @@ from benchmarks.measured import measured
 from benchmarks.printing import table, write_json
 from benchmarks.scored import PLACES
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, write_part
-from pipeline.kinds.closing import begin, close
-from pipeline.plan import Step, plan_of
-from pipeline.task import Task
+from manifests.table import RowCounts, part_name, write_part
+from pipeline.engine.steps.finalize import begin, close
+from pipeline.engine.task import Task
+from pipeline.planning.plan import Step, plan_of
 
 RECIPE, SHOTS = (str(Path(__file__).with_name(name)) for name in ("measured.py", "scored.py"))
 GOAL_S = 10.0  # for a million clips, or fewer
@@ -48,9 +48,9 @@ def fill(folder: Path, clips: int, per_part: int) -> None:
         first, count = number * per_part, min(per_part, clips - number * per_part)
         for step in steps:
             entered = 0 if step.kind == "source" else count
-            books = Books(rows_in=entered, passed=entered, rows_out=count)
+            row_counts = RowCounts(rows_in=entered, passed=entered, rows_out=count)
             rows = _drawn(step, first, count, rng)
-            write_part(plan.store, f"{step.folder}/{part_name(number)}", rows, books)
+            write_part(plan.store, f"{step.folder}/{part_name(number)}", rows, row_counts)
     for step in steps:
         close(plan, step, Task(step.name, "close", parts))
 
@@ -101,8 +101,8 @@ def decide_again(folder: Path, knobs: list[str]) -> dict[str, dict[str, float | 
     """What each way took, each with a threshold of its own, so that none finds what another left."""
     from pipeline.executors.on_ray.cluster import cluster
 
-    def words(verb: str, darkest: float, *more: str) -> list[str]:
-        return [verb, RECIPE, f"store={folder}", *knobs, f"darkest={darkest}", *more]
+    def words(verb: str, min_highlight_luma: float, *more: str) -> list[str]:
+        return [verb, RECIPE, f"store={folder}", *knobs, f"min_highlight_luma={min_highlight_luma}", *more]
 
     found = {
         "run --inline": timed(lambda: command(*words("run", 0.02, "--inline", "--quiet"))),
@@ -111,7 +111,7 @@ def decide_again(folder: Path, knobs: list[str]) -> dict[str, dict[str, float | 
     with cluster(None, 0):
         found["run, Ray up"] = timed(in_a_ray_that_is_up(*words("run", 0.04, "--quiet")), cpu=False)
     found["try, all rules"] = timed(lambda: command(*words("try", 0.05)))
-    found["try, the last rule"] = timed(lambda: command(*words("try", 0.01, "emptiest=0.02")))
+    found["try, the last rule"] = timed(lambda: command(*words("try", 0.01, "min_information=0.02")))
     return found
 
 

@@ -51,10 +51,14 @@ class DrawnVideos(Source[Scored]):
             )
 
 
-def scored(videos: int = 25_000, videos_per_part: int = 125, cut: float = 0.5, min_s: float = 2.0) -> Dag:
+def scored(
+    videos: int = 25_000, videos_per_part: int = 125, cut: float = 0.5, min_duration_s: float = 2.0
+) -> Dag:
     """The shots of videos, as `curate` finds and drops them."""
     dag = Dag("scored")
-    rows = dag.read(DrawnVideos(count=videos), rows_per_part=videos_per_part).expand(FindShots(cut=cut))
+    rows = dag.read(DrawnVideos(count=videos), rows_per_part=videos_per_part).expand(
+        FindShots(min_cut_score=cut)
+    )
     rows = rows.keep("kind == 'shot'", because="transition")
-    dag.save(rows.keep(f"duration_s >= {min_s}", because="too short"), "shots")
+    dag.save(rows.keep(f"duration_s >= {min_duration_s}", because="too short"), "shots")
     return dag

@@ -60,7 +60,7 @@ def ours(film: Path, stage: ScoreBoundaries, scanned: Scanned) -> Found:
         time_base_den=base.denominator,
         **told,
     )
-    shots = list(FindShots(max_s=0).expand(row))
+    shots = list(FindShots(max_duration_s=0).expand(row))
     spans = [(s.start_frame, s.end_frame) for s in shots if s.kind != "shot"]
     ends = {end for _, end in spans}
     cuts = [s.start_frame for s in shots if s.kind == "shot" and s.start_frame and s.start_frame not in ends]

@@ -33,10 +33,10 @@ from stages.media.encode import write_mp4
 from stages.media.uri import local_path
 from stages.quality.measure_overlay import Clip, MeasureOverlay, Overlay
 from stages.quality.measure_text import MeasureText, Text
-from stages.recipes.keeps import USUAL
+from stages.recipes.filters import DEFAULT_FILTERS
 from stages.scan.scan_video import Listed, Scanned, ScanVideo
 
-FROM, MOVING = USUAL.overlays, 0.8
+FROM, MOVING = DEFAULT_FILTERS.max_overlay_share, 0.8
 KINDS = ("", "subtitles", "logo")
 FPS, SIZE = 25, (640, 360)
 SHARES = (("MeasureOverlay", "overlay_share"), ("MeasureText", "overlay_text_share"))

@@ -15,12 +15,12 @@ import pyarrow as pa
 from manifests import Row, Vector, column
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, write_part
+from manifests.table import RowCounts, part_name, write_part
 from pipeline import Dag, Source
+from pipeline.engine.steps.finalize import begin, close
+from pipeline.engine.task import Task
 from pipeline.executors.inline import Inline
-from pipeline.kinds.closing import begin, close
-from pipeline.plan import Plan, plan_of
-from pipeline.task import Task
+from pipeline.planning.plan import Plan, plan_of
 from stages.duplicates.find_duplicates import FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
 
@@ -42,7 +42,7 @@ class VectorRow(Row):
     pictures_sha256: str = column("as the id")
     width_px: int = column("width", unit="px")
     height_px: int = column("height", unit="px")
-    sharpness_median: float = column("drawn", unit="1/px")
+    sharpness: float = column("drawn", unit="1/px")
     start_s: float = column("start", unit="s")
     end_s: float = column("end", unit="s")
 
@@ -114,12 +114,12 @@ def fill(plan: Plan, vectors: np.ndarray, rows_per_part: int) -> None:
             "pictures_sha256": pa.array(ids, pa.string()),
             "width_px": pa.repeat(640, count),
             "height_px": pa.repeat(360, count),
-            "sharpness_median": pa.array(rng.random(count)),
+            "sharpness": pa.array(rng.random(count)),
             "start_s": pa.repeat(0.0, count),
             "end_s": pa.repeat(4.0, count),
         }
         table = pa.table([said[f.name].cast(f.type) for f in step.schema], schema=step.schema)
-        write_part(plan.store, f"{step.folder}/{part_name(number)}", table, Books(rows_out=count))
+        write_part(plan.store, f"{step.folder}/{part_name(number)}", table, RowCounts(rows_out=count))
     close(plan, step, Task(step.name, "close", -(-len(vectors) // rows_per_part)))
 
 

@@ -19,7 +19,7 @@ from manifests.errors import Damaged, ManifestError
 from manifests.manifest import Part, columns_of
 from manifests.schema import ARTIFACT
 from manifests.store import Store
-from manifests.table import Books, part_name, read_books, read_part
+from manifests.table import RowCounts, part_name, read_part, read_row_counts
 
 _AGAIN = "take it away together with the table's manifest.json, and run again: only this is made anew"
 _DEFECT = "this is a defect of clipmill or of a stage; keep the store and report it"
@@ -146,17 +146,17 @@ class _Check:
             self.found.fault("it is not the file that the manifest names", where, _AGAIN)
             return  # whatever else is wrong with it follows from that
         try:
-            rows, books = read_part(self.store, name), read_books(self.store, name)
+            rows, row_counts = read_part(self.store, name), read_row_counts(self.store, name)
         except Damaged as error:
             self.found.fault(error.what, where, _AGAIN)
             return
-        if told is not None and books != told.books:
-            self.found.fault("its books are not those in the manifest", where)
+        if told is not None and row_counts != told.row_counts:
+            self.found.fault("its row_counts are not those in the manifest", where)
         self.found.parts += 1
         self.found.rows += rows.num_rows
         if columns_of(rows.schema) != self.manifest.columns:
             self.found.fault("its columns are not those of the table", where)
-        self._books(number, rows, books, where)
+        self._books(number, rows, row_counts, where)
         self._ids(number, rows, where)
         for column in rows.schema:
             if column.type == ARTIFACT:
@@ -166,18 +166,20 @@ class _Check:
         data = self.store.read(name)
         return len(data) == told.size_bytes and hashlib.sha256(data).hexdigest() == told.sha256
 
-    def _books(self, number: int, rows: pa.Table, books: Books, where: str) -> None:
+    def _books(self, number: int, rows: pa.Table, row_counts: RowCounts, where: str) -> None:
         """Rows in = passed + dropped + rejected, and each number is what the files hold."""
         kind = self.manifest.kind
-        if kind != "source" and not books.balance():
-            self.found.fault(f"{books.rows_in} rows entered, and not as many left: {books}", where)
-        out = {"layer": books.passed, "survey": books.passed, "drops": books.dropped}
-        if not rows.num_rows == books.rows_out == out.get(kind, books.rows_out):
-            self.found.fault(f"{rows.num_rows} rows stand, and the books say otherwise: {books}", where)
+        if kind != "source" and not row_counts.balance():
+            self.found.fault(f"{row_counts.rows_in} rows entered, and not as many left: {row_counts}", where)
+        out = {"layer": row_counts.passed, "survey": row_counts.passed, "drops": row_counts.dropped}
+        if not rows.num_rows == row_counts.rows_out == out.get(kind, row_counts.rows_out):
+            self.found.fault(
+                f"{rows.num_rows} rows stand, and the row_counts say otherwise: {row_counts}", where
+            )
         came = self._sent(number)
-        if came is not None and came != books.rows_in:
-            self.found.fault(f"{came} rows were sent here, and {books.rows_in} came", where)
-        aside = self._rejects(books, where)
+        if came is not None and came != row_counts.rows_in:
+            self.found.fault(f"{came} rows were sent here, and {row_counts.rows_in} came", where)
+        aside = self._rejects(row_counts, where)
         own = rows.column("parent" if kind == "children" else "id")
         if aside is not None and pc.any(pc.is_in(aside, value_set=own.combine_chunks())).as_py():
             self.found.fault("a row is both kept and among the rejects", where)
@@ -188,18 +190,18 @@ class _Check:
             return None
         before = self.manifest.inputs[0]
         try:
-            books = read_books(self.store, f"{before}/{part_name(number)}")
+            row_counts = read_row_counts(self.store, f"{before}/{part_name(number)}")
         except (FileNotFoundError, Damaged):
             return None  # said where that table is checked
-        return books.rows_out if not Table(self.store, before).manifest.base else books.passed
+        return row_counts.rows_out if not Table(self.store, before).manifest.base else row_counts.passed
 
-    def _rejects(self, books: Books, where: str) -> pa.ChunkedArray | None:
+    def _rejects(self, row_counts: RowCounts, where: str) -> pa.ChunkedArray | None:
         """The ids of the rejects of a part."""
-        if not books.rejects:
-            if books.rejected:
-                self.found.fault(f"{books.rejected} rows were rejected, and no file names them", where)
+        if not row_counts.rejects:
+            if row_counts.rejected:
+                self.found.fault(f"{row_counts.rejected} rows were rejected, and no file names them", where)
             return None
-        name = f"{self.folder}/{books.rejects}"
+        name = f"{self.folder}/{row_counts.rejects}"
         self.explained.add(name)
         try:
             aside = read_part(self.store, name)
@@ -209,8 +211,10 @@ class _Check:
         except Damaged as error:
             self.found.fault(error.what, error.where, _AGAIN)
             return None
-        if aside.num_rows != books.rejected:
-            self.found.fault(f"{aside.num_rows} rejects stand, and the books say {books.rejected}", where)
+        if aside.num_rows != row_counts.rejected:
+            self.found.fault(
+                f"{aside.num_rows} rejects stand, and the row_counts say {row_counts.rejected}", where
+            )
         return aside.column("id")
 
     def _ids(self, number: int, rows: pa.Table, where: str) -> None:

@@ -84,7 +84,7 @@ def compare(here: Table, there: Table) -> Difference:
     names = here.manifest.node, here.manifest.kind, here.folder, there.folder
     made = _made(here, there)
     if here.closed and there.closed and _digests(here) == _digests(there):
-        return Difference(*names, both=here.manifest.books.rows_out, made=made)
+        return Difference(*names, both=here.manifest.row_counts.rows_out, made=made)
     one, two = here.read(), there.read()
     ids = one.column("id").combine_chunks(), two.column("id").combine_chunks()
     at = pc.index_in(ids[0], value_set=ids[1])

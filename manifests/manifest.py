@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from manifests.errors import Damaged, NewerFormat
 from manifests.store import Store
-from manifests.table import Books, part_name, read_books
+from manifests.table import RowCounts, part_name, read_row_counts
 
 FORMAT = 1
 _NAME = "manifest.json"
@@ -24,12 +24,12 @@ _BEGUN = "table.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One part: its number, file digest, size in bytes, and books."""
+    """One part: its number, file digest, size in bytes, and row_counts."""
 
     number: int
     sha256: str
     size_bytes: int
-    books: Books
+    row_counts: RowCounts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +60,10 @@ class Manifest:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def books(self) -> Books:
+    def row_counts(self) -> RowCounts:
         """The sums over all parts."""
         names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
-        return Books(**{n: sum(getattr(p.books, n) for p in self.parts) for n in names})
+        return RowCounts(**{n: sum(getattr(p.row_counts, n) for p in self.parts) for n in names})
 
     def write(self, store: Store, folder: str) -> bool:
         """Close a table: write `manifest.json`."""
@@ -102,7 +102,7 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
         found = json.loads(text)
         if found["format"] > FORMAT:
             raise newer(where, found["format"])
-        parts = tuple(Part(**{**p, "books": Books(**p["books"])}) for p in found.pop("parts"))
+        parts = tuple(Part(**{**p, "row_counts": RowCounts(**p["row_counts"])}) for p in found.pop("parts"))
         return Manifest(**{**found, "parts": parts, **_tuples(found)})
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"not a manifest: {error}", where=where, remedy="take it away and run again") from error
@@ -117,14 +117,14 @@ def newer(where: str, seen: object) -> NewerFormat:
 
 
 def describe_part(store: Store, folder: str, number: int) -> Part:
-    """Digest, size and books of a part that stands."""
+    """Digest, size and row_counts of a part that stands."""
     name = f"{folder}/{part_name(number)}"
     data = store.read(name)
     return Part(
         number=number,
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
-        books=read_books(store, name),
+        row_counts=read_row_counts(store, name),
     )
 
 

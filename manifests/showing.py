@@ -8,7 +8,7 @@ from manifests.catalogue import Table
 from manifests.checking import Checked
 from manifests.comparing import Change, Difference
 from manifests.schema import ARTIFACT
-from manifests.table import part_name, read_books, read_part
+from manifests.table import part_name, read_part, read_row_counts
 
 _WIDEST = 40  # characters of one cell
 _FAULTS = 100  # faults listed as text
@@ -122,10 +122,10 @@ def _changed(name: str, change: Change) -> str:
 
 def _summary(table: Table) -> dict[str, Any]:
     if table.closed:
-        books = table.closed.books
-        counts = books.rows_out, books.rejected, books.dropped
+        row_counts = table.closed.row_counts
+        counts = row_counts.rows_out, row_counts.rejected, row_counts.dropped
     else:
-        each = [read_books(table.store, f"{table.folder}/{part_name(n)}") for n in table.numbers]
+        each = [read_row_counts(table.store, f"{table.folder}/{part_name(n)}") for n in table.numbers]
         counts = sum(b.rows_out for b in each), sum(b.rejected for b in each), sum(b.dropped for b in each)
     return {
         "folder": table.folder,

@@ -1,6 +1,6 @@
 """A table: a folder of Parquet parts, each committed once, each saying in its footer what went in and out.
 
-FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `Books`
+FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `RowCounts`
 FOLDER/rejects/…                the rows set aside while the part was made, named by their content
 FOLDER/table.json               written when the table is begun: columns, keys, what makes it
 FOLDER/manifest.json            the same with all parts, written when every part is there
@@ -22,7 +22,7 @@ _FOOTER = b"clipmill"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Books:
+class RowCounts:
     """What became of the rows that entered a part: rows_in = passed + dropped + rejected.
 
     Attributes:
@@ -73,12 +73,14 @@ def parquet_bytes(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def write_part(store: Store, name: str, table: pa.Table, books: Books, *, lasting: bool = True) -> bool:
+def write_part(
+    store: Store, name: str, table: pa.Table, row_counts: RowCounts, *, lasting: bool = True
+) -> bool:
     """Commit a part if nothing stands there; say whether this call wrote it.
 
     One that is cheap to make again, with the same bytes, need not be `lasting` before its table is closed.
     """
-    note = json.dumps(asdict(books), sort_keys=True).encode()
+    note = json.dumps(asdict(row_counts), sort_keys=True).encode()
     marked = table.replace_schema_metadata({**(table.schema.metadata or {}), _FOOTER: note})
     return store.create(name, parquet_bytes(marked), lasting=lasting)
 
@@ -108,8 +110,8 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
             raise _damaged(store, name, error) from error
 
 
-def count_rows(store: Store, name: str) -> tuple[int, Books]:
-    """How many rows stand in a part or in a file of rejects, and the part's books, without reading rows.
+def count_rows(store: Store, name: str) -> tuple[int, RowCounts]:
+    """How many rows stand in a part or in a file of rejects, and the part's row_counts, without reading rows.
 
     Raises:
         Damaged: the file is not readable Parquet.
@@ -118,17 +120,17 @@ def count_rows(store: Store, name: str) -> tuple[int, Books]:
         try:
             found = pq.read_metadata(path)
             note = (found.metadata or {}).get(_FOOTER)
-            return int(found.num_rows), Books(**json.loads(note)) if note else Books()
+            return int(found.num_rows), RowCounts(**json.loads(note)) if note else RowCounts()
         except (pa.ArrowInvalid, OSError, TypeError, ValueError) as error:
             raise _damaged(store, name, error) from error
 
 
-def read_books(store: Store, name: str) -> Books:
+def read_row_counts(store: Store, name: str) -> RowCounts:
     """What a part's footer says, without reading its rows."""
     with store.local(name) as path:
         try:
             note = (pq.read_schema(path).metadata or {})[_FOOTER]
-            return Books(**json.loads(note))
+            return RowCounts(**json.loads(note))
         except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
             raise _damaged(store, name, error) from error
 

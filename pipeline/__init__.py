@@ -7,11 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.chunked import Chunked as Chunked
     from pipeline.dag import Dag as Dag
     from pipeline.dag import Keep as Keep
     from pipeline.dag import Rows as Rows
     from pipeline.needs import Needs as Needs
-    from pipeline.pieces import Pieced as Pieced
     from pipeline.stage import Annotate as Annotate
     from pipeline.stage import Compare as Compare
     from pipeline.stage import Expand as Expand
@@ -36,7 +36,7 @@ _STAGE = (
     "Unavailable",
 )
 _HOME = dict.fromkeys(("Dag", "Keep", "Rows"), "pipeline.dag")
-_HOME |= {"Needs": "pipeline.needs", "Pieced": "pipeline.pieces"}
+_HOME |= {"Needs": "pipeline.needs", "Chunked": "pipeline.chunked"}
 _HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
 
 

@@ -11,13 +11,13 @@ from typing import Any, NoReturn
 VERBS = {  # verb: (where its options are added, what it does)
     "run": ("pipeline.verbs.run:add_verbs", "run a recipe; go on from whatever is done already"),
     "plan": ("pipeline.verbs.plan:add_verbs", "say what a run would do; write nothing"),
-    "try": ("pipeline.verbs.trying:add_verbs", "say what a changed knob would do to the last run's rows"),
+    "try": ("pipeline.verbs.try_out:add_verbs", "say what a changed knob would do to the last run's rows"),
     "status": ("pipeline.verbs.status:add_verbs", "how far the last run is, and who holds the store"),
-    "why": ("pipeline.verbs.why:add_verbs", "the life of a video, a clip or any other row"),
+    "why": ("pipeline.verbs.explain:add_verbs", "the life of a video, a clip or any other row"),
     "replay": ("pipeline.verbs.replay:add_verbs", "run one step on one row again, and compare"),
     "report": ("pipeline.verbs.report:add_verbs", "write the report of a run again"),
-    "text": ("pipeline.verbs.text:add_verbs", "print a recipe's DAG as YAML"),
-    "draw": ("pipeline.verbs.draw:add_verbs", "draw a recipe's DAG"),
+    "text": ("pipeline.verbs.yaml:add_verbs", "print a recipe's DAG as YAML"),
+    "draw": ("pipeline.verbs.graph:add_verbs", "draw a recipe's DAG"),
     "demo": ("stages.recipes.demonstrate:add_verbs", "draw the demo's films; with --run, all the rest too"),
     "manifest": ("manifests.cli:add_verbs", "show, check or compare tables"),
     "train": ("training.cli:add_verbs", "train a model"),
@@ -115,7 +115,7 @@ def _help(parser: Parser, words: Sequence[str]) -> int:
     """Tell of a verb, and of the knobs of a recipe that stands among the words."""
     parser.print_help()
     for path in (word for word in words if word.endswith((".py", ".yaml", ".yml"))):
-        from pipeline.recipe import load_recipe
+        from pipeline.recipes.recipe import load_recipe
 
         recipe = load_recipe(path)
         print(f"\nknobs of {recipe.name}:")

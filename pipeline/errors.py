@@ -7,7 +7,7 @@ ClipmillError
     ├── StageFailed    a stage broke on rows that are not at fault
     ├── StageWaits     what a stage asks did not come back in time; all else is done
     ├── StoreHeld      another run holds the store
-    └── BooksDoNotBalance  a row entered a node and did not leave it
+    └── RowCountMismatch  a row entered a node and did not leave it
 """
 
 from manifests.errors import ClipmillError
@@ -37,5 +37,5 @@ class StoreHeld(PipelineError):
     """Another run holds the store."""
 
 
-class BooksDoNotBalance(PipelineError):
+class RowCountMismatch(PipelineError):
     """A row entered a node and did not leave it as kept, dropped or rejected."""

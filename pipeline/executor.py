@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from pipeline.plan import Plan
-from pipeline.schedule import Schedule
+from pipeline.engine.schedule import Schedule
+from pipeline.planning.plan import Plan
 
 
 class Watch(Protocol):
@@ -21,5 +21,5 @@ class Executor(Protocol):
             StageFailed: a stage broke on rows that are not at fault.
             StageWaits: what a stage asks was away for too long; all else is done.
             StoreFull: no room is left.
-            BooksDoNotBalance: a row was lost.
+            RowCountMismatch: a row was lost.
         """

@@ -2,7 +2,7 @@
 
 Source    () -> the first rows
 Annotate  row -> its new columns
-Pieced    the same for rows that may be large: row -> pieces -> what each gives -> its new columns
+Chunked    the same for rows that may be large: row -> pieces -> what each gives -> its new columns
 Expand    row -> any number of new rows
 Survey    all rows, never in one memory -> new columns of each
 Compare   the same for rows that are compared with each other: on tables, and a row is in several groups
@@ -89,7 +89,7 @@ class Stage(ABC, Generic[In, Out]):
     def digest(self) -> str:
         """What decides the result beside the settings: the digest of weights, or of a listing.
 
-        Asked once, by the driver, while planning; empty for most stages.
+        RunRequest once, by the driver, while planning; empty for most stages.
         """
         return ""
 

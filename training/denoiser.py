@@ -33,7 +33,7 @@ class VelocityDenoiser(nn.Module, Generic[Given]):
         return clean
 
 
-class Guided(Generic[Given]):
+class ClassifierFreeGuidance(Generic[Given]):
     """Leans from a weaker guess through a better one: weak + scale (good - weak).
 
     With the same denoiser told nothing as the weak one this is classifier-free guidance.

@@ -25,7 +25,7 @@ NAME = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class Told:
+class ModelInfo:
     """What a model file tells beside its weights; see above."""
 
     network: "Config"
@@ -39,7 +39,7 @@ class Told:
         return {"format": FORMAT} | plain
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Told":
+    def from_json(cls, told: Mapping[str, Any]) -> "ModelInfo":
         """
         Raises:
             BadCheckpoint: of another format, or a field is missing or unknown.
@@ -57,7 +57,7 @@ class Told:
             raise BadCheckpoint(f"what the model tells is not understood: {error}") from error
 
 
-def save_model(file: Path, weights: Mapping[str, "Tensor"], told: Told) -> None:
+def save_model(file: Path, weights: Mapping[str, "Tensor"], told: ModelInfo) -> None:
     """Write the file, and config.json beside it; equal weights and words give equal bytes."""
     from safetensors.torch import save_file
 
@@ -71,7 +71,7 @@ def save_model(file: Path, weights: Mapping[str, "Tensor"], told: Told) -> None:
     file.with_name("config.json").write_text(json.dumps(words, indent=1, sort_keys=True) + "\n")
 
 
-def read_told(path: Path) -> Told:
+def read_model_info(path: Path) -> ModelInfo:
     """What a model file, or the one in a folder, tells; without its weights, and without torch.
 
     Raises:
@@ -86,10 +86,10 @@ def read_told(path: Path) -> Told:
         raise BadCheckpoint("there is no model here", where=str(path)) from None
     except (ValueError, KeyError, OverflowError, MemoryError) as error:
         raise BadCheckpoint("this is not a model that was trained here", where=str(file)) from error
-    return Told.from_json(words)
+    return ModelInfo.from_json(words)
 
 
-def load_model(path: Path) -> "tuple[VideoDiT, Told]":
+def load_model(path: Path) -> "tuple[VideoDiT, ModelInfo]":
     """The network with its weights, float32 on the CPU, for use; and what the file tells.
 
     Raises:
@@ -100,7 +100,7 @@ def load_model(path: Path) -> "tuple[VideoDiT, Told]":
     from training.networks.video_dit import VideoDiT
     from training.tokenizers.weights import check_keys
 
-    told = read_told(path)
+    told = read_model_info(path)
     file = path / NAME if path.is_dir() else path
     network, held = VideoDiT(told.network), load_file(file)
     check_keys(network.state_dict(), held, str(file))

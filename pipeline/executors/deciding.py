@@ -3,11 +3,11 @@
 import time
 
 from pipeline.dag import Keep
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.expand_many import tells_many
+from pipeline.engine.worker import Worker
 from pipeline.executor import Watch
-from pipeline.kinds.many import tells_many
-from pipeline.plan import Plan
-from pipeline.schedule import Schedule
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan
 
 _LONG_S = 10.0  # twice what a cluster takes to start: what is left then is worth one
 

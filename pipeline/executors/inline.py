@@ -2,12 +2,12 @@
 
 import time
 
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.finalize import begin
+from pipeline.engine.worker import Worker
 from pipeline.executor import Watch
 from pipeline.executors.ranks import run_ranks
-from pipeline.kinds.closing import begin
-from pipeline.plan import Plan
-from pipeline.schedule import Schedule
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan
 
 _REST_S = 0.1  # while a step waits for something outside
 

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
+from pipeline.engine.task import Done, Task
+from pipeline.engine.worker import Worker
 from pipeline.errors import StageFailed
-from pipeline.plan import Plan
-from pipeline.task import Done, Task
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan
 
 
 def run_ranks(plan: Plan, task: Task) -> Done:
@@ -43,7 +43,7 @@ def run_ranks(plan: Plan, task: Task) -> Done:
             f"step {task.step}: rank {failed[0]} of {ranks} ended with an error, printed above",
             remedy="mend what it says and run again; training goes on from its last checkpoint",
         )
-    return Worker(plan).do(task)  # the row stands: this only reads its books
+    return Worker(plan).do(task)  # the row stands: this only reads its row_counts
 
 
 def first_failed(processes: list[BaseProcess]) -> list[int]:

@@ -4,16 +4,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from manifests.table import Books
-from pipeline.history.accounts import Account, accounts_of
-from pipeline.history.past import Past, PastStep
+from manifests.table import RowCounts
+from pipeline.history.row_counts import Account, accounts_of
+from pipeline.history.run_history import Past, PastStep
 
 _SUMS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelLine:
-    """One step: its books added up over the parts that stand.
+    """One step: its row_counts added up over the parts that stand.
 
     Attributes:
         parts: parts that stand.
@@ -80,7 +80,7 @@ def funnel_of(past: Past) -> Funnel:
     """The funnel of a run, from manifests where tables are whole and from parts' footers elsewhere.
 
     Raises:
-        BooksDoNotBalance: a row of a finished table is neither kept, dropped nor rejected.
+        RowCountMismatch: a row of a finished table is neither kept, dropped nor rejected.
     """
     lines = lines_of(past)
     return Funnel(lines, accounts_of(past, {line.step: line.passed for line in lines}))
@@ -111,22 +111,28 @@ def says(made_by: Mapping[str, object]) -> str:
 
 
 def _line(past: Past, step: PastStep) -> FunnelLine:
-    books = past.books(step.name)
+    row_counts = past.row_counts(step.name)
     whole = past.manifests[step.name] is not None
-    of = len(books) if whole else None if step.root == step.name else len(past.books(step.root)) or None
+    of = (
+        len(row_counts)
+        if whole
+        else None
+        if step.root == step.name
+        else len(past.row_counts(step.root)) or None
+    )
     return FunnelLine(
         step=step.name,
         kind=step.kind,
-        parts=len(books),
+        parts=len(row_counts),
         of=of,
         whole=whole,
         says=says(step.made_by),
-        **_added(books.values()),
+        **_added(row_counts.values()),
     )
 
 
-def _added(books: Iterable[Books]) -> dict[str, int]:
-    every = list(books)
+def _added(row_counts: Iterable[RowCounts]) -> dict[str, int]:
+    every = list(row_counts)
     return {name: sum(getattr(b, name) for b in every) for name in _SUMS}
 
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from manifests.store import Store
-from pipeline.asking import Asked, safe
 from pipeline.dag import Dag
 from pipeline.history.funnel import Funnel
-from pipeline.history.past import RUNS, Past
+from pipeline.history.run_history import RUNS, Past
+from pipeline.recipes.request import RunRequest, safe
 
 _PACKAGES = (
     "clipmill", "pyarrow", "fsspec", "ray", "numpy", "av", "opencv-python", "scenedetect", "faiss-cpu",
@@ -51,9 +51,9 @@ class Record:
         self._started = time.time()
         self._lines: list[str] = []
 
-    def begin(self, dag: Dag, past: Past, asked: Asked) -> None:
+    def begin(self, dag: Dag, past: Past, asked: RunRequest) -> None:
         """Note what was asked and what is planned, before anything is done."""
-        from pipeline.text import to_yaml
+        from pipeline.recipes.yaml_text import to_yaml
 
         said = {**asked.plain(), **_versions(), "commit": _commit(Path(asked.recipe))}
         self.store.create(f"{self.folder}/asked.json", _json(said))

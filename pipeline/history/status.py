@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from manifests.store import Store
+from pipeline.engine.lease import holder_of
 from pipeline.history.funnel import FunnelLine, aligned, lines_of
-from pipeline.history.past import read_past, runs_of
 from pipeline.history.record import RUNNING, read_json
-from pipeline.lease import holder_of
+from pipeline.history.run_history import read_past, runs_of
 
 _RUNS_SHOWN = 8
 

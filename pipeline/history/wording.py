@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.history.explaining import Event, Life
+from pipeline.history.explain import Event, Life
 
 _LONGEST, _VALUES = 240, 8
 _FRACTION = re.compile(r"(?<![\w.])\d+\.\d{5,}(?:[eE][-+]?\d+)?(?![\w.])")

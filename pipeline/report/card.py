@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from manifests.table import part_name, parts_of, read_part
 from pipeline.history.funnel import FunnelLine, lines_of
-from pipeline.history.past import Past, PastStep
+from pipeline.history.run_history import Past, PastStep
 from pipeline.history.wording import printable
 from pipeline.report.looking import Looker
 

@@ -1,7 +1,7 @@
 """The funnel as bars: of the rows that came to a step, how many went on, were dropped or set aside."""
 
 from pipeline.history.funnel import FunnelLine, lines_of
-from pipeline.history.past import Past
+from pipeline.history.run_history import Past
 from pipeline.report.markup import Html, el
 
 

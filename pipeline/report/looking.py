@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.table import part_name, parts_of, read_part
-from pipeline.history.finding import Found
-from pipeline.history.past import Past, PastStep
+from pipeline.history.find import Found
+from pipeline.history.run_history import Past, PastStep
 
 _PARTS = 24  # parts of a table that are looked into, spread evenly
 
@@ -49,14 +49,14 @@ class Looker:
     def kept(self, base: PastStep) -> Iterator[Found]:
         """Rows of a table that no step has taken out, from some of its parts in turn."""
         steps = self.past.works_on(base.name)
-        books = {step.name: self.past.books(step.name) for step in steps}
+        row_counts = {step.name: self.past.row_counts(step.name) for step in steps}
         for number in self.some_parts(base):
-            if any(number not in books[s.name] for s in steps if s.kind != "model"):
+            if any(number not in row_counts[s.name] for s in steps if s.kind != "model"):
                 continue
             gone: set[str] = set()
             for step in steps:
-                if number in books[step.name]:
-                    dropped, rejected = self.past.gone(step.name, number, books[step.name][number])
+                if number in row_counts[step.name]:
+                    dropped, rejected = self.past.gone(step.name, number, row_counts[step.name][number])
                     gone.update(dropped, rejected)
             name = f"{base.folder}/{part_name(number)}"
             for row in read_part(self.past.store, name, ["id"]).column("id").to_pylist():

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from manifests.table import part_name, read_part
-from pipeline.history.past import Past, PastStep
+from pipeline.history.run_history import Past, PastStep
 from pipeline.history.wording import printable
 from pipeline.report.looking import Looker
 from pipeline.report.markup import Html, el, join, table

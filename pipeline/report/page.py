@@ -6,8 +6,8 @@ from string import Template
 from typing import Any
 
 from pipeline.errors import PipelineError
-from pipeline.history.past import RUNS, Past
 from pipeline.history.record import read_json
+from pipeline.history.run_history import RUNS, Past
 from pipeline.history.wording import printable
 from pipeline.report.funnel import funnel
 from pipeline.report.looking import Looker

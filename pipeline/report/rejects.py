@@ -1,8 +1,8 @@
 """Rows that were set aside, each with its reason and the file it came from."""
 
 from manifests.table import read_part
-from pipeline.history.finding import Found
-from pipeline.history.past import PastStep
+from pipeline.history.find import Found
+from pipeline.history.run_history import PastStep
 from pipeline.history.wording import printable
 from pipeline.report.looking import Looker
 from pipeline.report.markup import Html, el, join, table
@@ -17,12 +17,12 @@ def rejects(look: Looker) -> Html:
 
 
 def _of_step(look: Looker, step: PastStep) -> Html:
-    books = {number: b for number, b in look.past.books(step.name).items() if b.rejects}
-    if not books:
+    row_counts = {number: b for number, b in look.past.row_counts(step.name).items() if b.rejects}
+    if not row_counts:
         return Html("")
-    count = sum(b.rejected for b in books.values())
+    count = sum(b.rejected for b in row_counts.values())
     rows: list[tuple[object, ...]] = []
-    for number, b in books.items():
+    for number, b in row_counts.items():
         if len(rows) >= _SHOWN:
             break
         for record in read_part(look.past.store, f"{step.folder}/{b.rejects}").to_pylist():

@@ -10,8 +10,8 @@ from itertools import islice
 
 from manifests.table import part_name, read_part
 from pipeline.errors import PipelineError
-from pipeline.history.finding import Found, find
-from pipeline.history.past import PastStep
+from pipeline.history.find import Found, find
+from pipeline.history.run_history import PastStep
 from pipeline.history.wording import printable, rounded
 from pipeline.report.looking import Looker
 from pipeline.report.markup import Html, el, join

@@ -5,11 +5,11 @@ from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.asking import add_words, asked
+from pipeline.recipes.request import add_words, asked
 
 if TYPE_CHECKING:
-    from pipeline.foresight import Ahead
     from pipeline.needs import Needs
+    from pipeline.preview.forecast import Ahead
 
 
 def add_verbs(verbs: Any) -> None:
@@ -20,9 +20,9 @@ def add_verbs(verbs: Any) -> None:
 
 
 def plan(args: Namespace) -> None:
-    from pipeline.foresight import foresee
-    from pipeline.plan import plan_of
-    from pipeline.running import opened
+    from pipeline.planning.plan import plan_of
+    from pipeline.preview.forecast import foresee
+    from pipeline.run import opened
 
     wish = asked(args)
     dag = wish.dag()

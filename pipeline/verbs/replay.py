@@ -4,10 +4,10 @@ import json
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.asking import Asked, add_store, store_of
+from pipeline.recipes.request import RunRequest, add_store, store_of
 
 if TYPE_CHECKING:
-    from pipeline.history.replaying import Replayed
+    from pipeline.history.replay import Replayed
 
 
 def add_verbs(verbs: Any) -> None:
@@ -29,14 +29,14 @@ def add_verbs(verbs: Any) -> None:
 
 
 def replay(args: Namespace) -> int:
-    from pipeline.history.past import read_past
-    from pipeline.history.replaying import dag_of_run
-    from pipeline.history.replaying import replay as again
-    from pipeline.recipe import parse_knobs
-    from pipeline.running import opened
+    from pipeline.history.replay import dag_of_run
+    from pipeline.history.replay import replay as again
+    from pipeline.history.run_history import read_past
+    from pipeline.recipes.recipe import parse_knobs
+    from pipeline.run import opened
 
     past = read_past(opened(store_of(args)), args.run)
-    dag = Asked(args.recipe, parse_knobs(args.knob), "").dag() if args.recipe else dag_of_run(past)
+    dag = RunRequest(args.recipe, parse_knobs(args.knob), "").dag() if args.recipe else dag_of_run(past)
     found = again(past, dag, args.step, args.row)
     if args.debug and found.error:
         raise found.error

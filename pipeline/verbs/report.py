@@ -12,8 +12,8 @@ def add_verbs(verbs: Any) -> None:
 
 
 def report(args: Namespace) -> None:
-    from pipeline.history.past import read_past
+    from pipeline.history.run_history import read_past
     from pipeline.report.page import write_report
-    from pipeline.running import opened
+    from pipeline.run import opened
 
     print(write_report(read_past(opened(args.store.removeprefix("store=")), args.run)))

@@ -7,12 +7,12 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipeline.asking import add_words, again, asked
+from pipeline.recipes.request import add_words, again, asked
 
 if TYPE_CHECKING:
+    from pipeline.engine.schedule import Schedule
     from pipeline.executor import Executor, Watch
-    from pipeline.running import Outcome
-    from pipeline.schedule import Schedule
+    from pipeline.run import Outcome
 
 STOPPED = 130  # the exit code after Ctrl-C
 
@@ -38,8 +38,8 @@ def add_verbs(verbs: Any) -> None:
 
 
 def run(args: Namespace) -> int:
-    from pipeline.progress import watching
-    from pipeline.running import carry_out
+    from pipeline.progress.progress import watching
+    from pipeline.run import carry_out
 
     wish = asked(args, args.words_typed)
     dag = wish.dag()

@@ -15,7 +15,7 @@ def add_verbs(verbs: Any) -> None:
 
 def status(args: Namespace) -> None:
     from pipeline.history.status import status_of
-    from pipeline.running import opened
+    from pipeline.run import opened
 
     found = status_of(opened(args.store.removeprefix("store=")), args.run)
     print(json.dumps(found.plain(), indent=1) if args.json else found.text())

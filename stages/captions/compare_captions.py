@@ -37,9 +37,11 @@ class Captioned(Row):
 
 
 class CaptionTwins(Row):
-    caption_twins: int = column("other clips whose captions are at least so alike")
-    caption_twin: str | None = column("id of the one whose caption is most alike")
-    caption_twin_similarity: float | None = column("shared trigrams over all trigrams of both", unit="0..1")
+    caption_duplicates: int = column("other clips whose captions are at least so alike")
+    caption_duplicate_of: str | None = column("id of the one whose caption is most alike")
+    caption_duplicate_similarity: float | None = column(
+        "shared trigrams over all trigrams of both", unit="0..1"
+    )
 
 
 class CompareCaptions(Compare[Captioned, CaptionTwins]):
@@ -111,9 +113,11 @@ class CompareCaptions(Compare[Captioned, CaptionTwins]):
         mine = [twins[row].values() for row in rows["id"].to_pylist()]
         best = [min(told, key=lambda twin: (-twin.similarity, twin.named), default=None) for told in mine]
         columns = {
-            "caption_twins": pa.array([sum(twin.clips for twin in told) for told in mine], pa.int64()),
-            "caption_twin": pa.array([twin and twin.named for twin in best], pa.string()),
-            "caption_twin_similarity": pa.array([twin and twin.similarity for twin in best], pa.float64()),
+            "caption_duplicates": pa.array([sum(twin.clips for twin in told) for told in mine], pa.int64()),
+            "caption_duplicate_of": pa.array([twin and twin.named for twin in best], pa.string()),
+            "caption_duplicate_similarity": pa.array(
+                [twin and twin.similarity for twin in best], pa.float64()
+            ),
         }
         return pa.table(columns)
 

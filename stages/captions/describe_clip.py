@@ -47,7 +47,7 @@ class MeasuredClip(Row):
     width_px: int
     height_px: int
     light_mean: float
-    sharpness_median: float
+    sharpness: float
     object_motion: float
     camera: str
     camera_pan: float
@@ -78,7 +78,7 @@ class DescribeClip(Annotate[MeasuredClip, Described]):
 
 def _look(row: MeasuredClip, colours: Sequence[str]) -> str:
     light = _below(_LIGHT, row.light_mean, "very bright")
-    detail = _below(_DETAIL, row.sharpness_median, "sharp")
+    detail = _below(_DETAIL, row.sharpness, "sharp")
     mostly = f", mostly {' and '.join(colours)}" if colours else ""
     article = "An" if light[0] in "aeiou" else "A"
     return f"{article} {light}, {detail} {_shape(row)} shot of {_length(row.end_s - row.start_s)}{mostly}."

@@ -15,7 +15,7 @@ class Worded(Row):
 class CaptionMeasures(Row):
     caption_words: int = column("words; of scripts without blanks, signs")
     caption_characters: int = column("characters, blanks included")
-    caption_repeated_share: float = column(
+    caption_repetition: float = column(
         "share of its trigrams of words that stood in it before; 0 for fewer than four words", unit="0..1"
     )
 
@@ -35,5 +35,5 @@ class MeasureCaption(Annotate[Worded, CaptionMeasures]):
             yield CaptionMeasures(
                 caption_words=len(words),
                 caption_characters=len(caption),
-                caption_repeated_share=round(repeated, 6),
+                caption_repetition=round(repeated, 6),
             )

@@ -22,21 +22,23 @@ class SearchedClip(Row):
     pictures_sha256: str
     width_px: int
     height_px: int
-    sharpness_median: float
+    sharpness: float
     start_s: float
     end_s: float
     alike: tuple[str, ...]
-    alike_similarity: tuple[float, ...]
+    similarities: tuple[float, ...]
     shipped: tuple[str, ...]
-    shipped_similarity: tuple[float, ...]
+    released_similarities: tuple[float, ...]
     pairs_floor: float
 
 
 class Twinned(Row):
     duplicate: bool = column("a better clip that is kept shows the same, or one that was shipped before")
     twin: str | None = column("id of the most similar of these, where this is a duplicate")
-    twin_release: str | None = column("the release that shipped the twin; missing where it is of this run")
-    twin_similarity: float | None = column("cosine similarity to the twin", unit="1")
+    duplicate_release: str | None = column(
+        "the release that shipped the twin; missing where it is of this run"
+    )
+    duplicate_similarity: float | None = column("cosine similarity to the twin", unit="1")
 
 
 class FindDuplicates(Compare[SearchedClip, Twinned]):
@@ -97,7 +99,9 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
             names = pc.if_else(shipped, pc.list_element(said, 1), names)
             releases = pc.if_else(shipped, pc.list_element(said, 0), releases)
             similarity = np.where(ship >= 0, old.similarity[ship], similarity)
-        told = pa.table({"id": ids, "twin": names, "twin_release": releases, "twin_similarity": similarity})
+        told = pa.table(
+            {"id": ids, "twin": names, "duplicate_release": releases, "duplicate_similarity": similarity}
+        )
         return told.filter(pa.array((ship >= 0) | (pair >= 0) | (mine != place)))
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
@@ -105,7 +109,11 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
         import pyarrow.compute as pc
 
         if findings is None:
-            kinds = (("twin", pa.string()), ("twin_release", pa.string()), ("twin_similarity", pa.float64()))
+            kinds = (
+                ("twin", pa.string()),
+                ("duplicate_release", pa.string()),
+                ("duplicate_similarity", pa.float64()),
+            )
             nothing = {name: pa.nulls(rows.num_rows, kind) for name, kind in kinds}
             return pa.table({"duplicate": pa.repeat(False, rows.num_rows), **nothing})
         at = pc.index_in(rows["id"], value_set=findings["id"].combine_chunks())
@@ -132,12 +140,12 @@ def _pairs(rows: "pa.Table", name: str, threshold: float) -> _Stored:
 
 def _best_first(members: "pa.Table") -> np.ndarray:
     """The rows from the best to the worst; they come sorted by id."""
-    names = ("width_px", "height_px", "sharpness_median", "aesthetic_mean", "start_s", "end_s")
+    names = ("width_px", "height_px", "sharpness", "aesthetic_mean", "start_s", "end_s")
     given = {name: members[name].to_numpy() for name in names if name in members.column_names}
     length_s = given["end_s"] - given["start_s"]
     pixels = given["width_px"] * given["height_px"]
     looks = given.get("aesthetic_mean", np.zeros(len(pixels)))
-    return np.lexsort((-length_s, -looks, -given["sharpness_median"], -pixels))
+    return np.lexsort((-length_s, -looks, -given["sharpness"], -pixels))
 
 
 def _best_of_equals(pictures: "pa.ChunkedArray", place: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from stages.duplicates.likeness import alike, directions
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stages.duplicates.shipped import Shipped
+    from stages.duplicates.released import Shipped
 
 _AT_ONCE = 1 << 14  # rows projected at a time
 
@@ -36,11 +36,11 @@ class Searched(Row):
     alike: tuple[str, ...] = column(
         "ids of other clips whose similarity reaches the floor, the most similar first"
     )
-    alike_similarity: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
+    similarities: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
     shipped: tuple[str, ...] = column(
         "the same among clips of earlier stores: the release, a space, and the clip's id there"
     )
-    shipped_similarity: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
+    released_similarities: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
     pairs_floor: float = column("the lowest similarity of which pairs were looked for", unit="1")
 
 
@@ -65,7 +65,7 @@ class SearchPairs(Compare[EmbeddedClip, Searched]):
 
     @cached_property
     def earlier(self) -> "Sequence[Shipped]":
-        from stages.duplicates.shipped import shipped_from
+        from stages.duplicates.released import shipped_from
 
         return [shipped_from(url) for url in self.against]
 

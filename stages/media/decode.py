@@ -14,7 +14,7 @@ from stages.media.container import open_container, raise_if_ours, shown_stream
 from stages.media.errors import Unreadable, Untimed
 from stages.media.frame import Frame
 from stages.media.orientation import is_mirrored, turns_of
-from stages.media.quantiser import ASKED
+from stages.media.quantizer import ASKED
 from stages.media.timecode import clock, seconds_of
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ def _url(artifact: Artifact) -> str:
 
 def _curve(file: Path) -> bytes:
     """The curve without what the clock said, which would differ each time."""
-    from training.watchers.curve import MEASURED, read_curve
+    from training.callbacks.loss_curve import MEASURED, read_curve
 
     lines = [{k: v for k, v in line.items() if k not in MEASURED} for line in read_curve(file)]
     return "".join(json.dumps(line) + "\n" for line in lines).encode()

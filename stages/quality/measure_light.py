@@ -19,14 +19,14 @@ class Clip(Row):
 class Light(Row):
     light_mean: float = column("mean luma, from black 0 to white 1", unit="0..1")
     light_spread: float = column("standard deviation of luma within a frame, mean over the clip", unit="0..1")
-    light_reach: float = column(
+    highlight_luma: float = column(
         "mean and twice the spread: only highlights are brighter; above 1 where much is white", unit="1"
     )
     light_swing: float = column(
         "range of the frames' mean luma, without the lowest and highest 5 %", unit="0..1"
     )
     dark_share: float = column("share of pixels clipped to black", unit="0..1")
-    bright_share: float = column("share of pixels clipped to white", unit="0..1")
+    overexposed_share: float = column("share of pixels clipped to white", unit="0..1")
     flicker: float = column("how far frames leave the course of light of their half second, of it", unit="1")
 
 
@@ -56,10 +56,10 @@ class MeasureLight(Annotate[Clip, Light]):
             yield Light(
                 light_mean=float(mean.mean()),
                 light_spread=float(spread.mean()),
-                light_reach=float((mean + 2 * spread).mean()),
+                highlight_luma=float((mean + 2 * spread).mean()),
                 light_swing=float(high - low),
                 dark_share=float(dark[looked].mean()),
-                bright_share=float(bright[looked].mean()),
+                overexposed_share=float(bright[looked].mean()),
                 flicker=self._flicker(mean, len(mean) / row.duration_s),
             )
 

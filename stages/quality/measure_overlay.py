@@ -26,10 +26,10 @@ class Clip(Row):
 
 class Overlay(Row):
     overlay_share: float = column("share of the picture under marks or lines, the greater", unit="0..1")
-    mark_share: float = column(
+    logo_share: float = column(
         "share under what rests all through while the picture moves, or shots change", unit="0..1"
     )
-    line_share: float = column(
+    subtitle_share: float = column(
         "share under a line that rests while the picture moves, or changes at once while it rests; "
         "of the moment with most",
         unit="0..1",
@@ -98,8 +98,8 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
         line = max(max(_lines(stretch), default=0.0) for stretch in slopes[:own])
         return Overlay(
             overlay_share=max(mark, line),
-            mark_share=mark,
-            line_share=line,
+            logo_share=mark,
+            subtitle_share=line,
             overlay_moved_share=moved_share(whole),
         )
 

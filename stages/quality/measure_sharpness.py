@@ -16,8 +16,8 @@ class Clip(Row):
 
 
 class Sharpness(Row):
-    sharpness_median: float = column("steepness of the strongest edges, median over the stills", unit="1/px")
-    sharpness_lowest: float = column("the same, of the still at the 10th percentile", unit="1/px")
+    sharpness: float = column("steepness of the strongest edges, median over the stills", unit="1/px")
+    sharpness_min: float = column("the same, of the still at the 10th percentile", unit="1/px")
 
 
 class MeasureSharpness(Annotate[Clip, Sharpness]):
@@ -33,4 +33,4 @@ class MeasureSharpness(Annotate[Clip, Sharpness]):
                 yield Reject("too short to measure sharpness: no still lies in the clip")
                 continue
             median, lowest = np.percentile(values, (50, 10))
-            yield Sharpness(sharpness_median=float(median), sharpness_lowest=float(lowest))
+            yield Sharpness(sharpness=float(median), sharpness_min=float(lowest))

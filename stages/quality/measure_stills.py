@@ -21,7 +21,7 @@ class Clip(Row):
 class Stills(Row):
     noise: float = column("standard deviation of luma in the flattest fifth, as coded, of 255", unit="1")
     blockiness: float = column("step of luma at the codec's block borders beyond others, of 255", unit="1")
-    coarseness: float = column(
+    quantizer_step: float = column(
         "step to which luma was rounded, of 255: as the codec tells, or as blockiness does, the greater",
         unit="1",
     )
@@ -55,4 +55,4 @@ class MeasureStills(Annotate[Clip, Stills]):
             else:
                 said = {name: float(np.median(values)) for name, values in seen.items() if values.size}
                 step = max(said.pop(STEP, 0.0), said["blockiness"] * self.per_block)
-                yield Stills(coarseness=max(0.0, step), **said)
+                yield Stills(quantizer_step=max(0.0, step), **said)

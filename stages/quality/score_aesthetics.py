@@ -17,7 +17,7 @@ class Aesthetics(Row):
     aesthetic_mean: float = column(
         "the head's score, mean over the stills; LAION's run from 1 to 10", unit="1"
     )
-    aesthetic_lowest: float = column("the same, of the still that scores lowest", unit="1")
+    aesthetic_min: float = column("the same, of the still that scores lowest", unit="1")
 
 
 class ScoreAesthetics(Annotate[Clip, Aesthetics]):
@@ -58,6 +58,4 @@ class ScoreAesthetics(Annotate[Clip, Aesthetics]):
             except Reject as reject:
                 yield reject
             else:
-                yield Aesthetics(
-                    aesthetic_mean=rounded(scores.mean()), aesthetic_lowest=rounded(scores.min())
-                )
+                yield Aesthetics(aesthetic_mean=rounded(scores.mean()), aesthetic_min=rounded(scores.min()))

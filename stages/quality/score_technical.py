@@ -25,7 +25,7 @@ class Technical(Row):
     technical_mean: float = column(
         "how surely the pictures are described by the better of two words, mean", unit="0..1"
     )
-    technical_lowest: float = column("the same, of the still that scores lowest", unit="0..1")
+    technical_min: float = column("the same, of the still that scores lowest", unit="0..1")
 
 
 class ScoreTechnical(Annotate[Clip, Technical]):
@@ -73,4 +73,4 @@ class ScoreTechnical(Annotate[Clip, Technical]):
                 continue
             near = np.einsum("nd,pkd->npk", vectors, self.loaded_pairs) * self.loaded_towers.scale
             better = (1 / (1 + np.exp(near[..., 1] - near[..., 0]))).mean(axis=1)  # [n]
-            yield Technical(technical_mean=rounded(better.mean()), technical_lowest=rounded(better.min()))
+            yield Technical(technical_mean=rounded(better.mean()), technical_min=rounded(better.min()))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.table import part_name, parts_of, read_part
-from pipeline.history.past import Past
+from pipeline.history.run_history import Past
 from stages.footage.score import score_boundaries, score_clips
 from stages.footage.truth import read_truth
 

@@ -23,10 +23,10 @@ class Captions:
         caption_prompt: default, short, driving, robotics, or a file.
         caption_refine: a second prompt, which sees the first answer: refine, or a file; empty: none.
         caption_enhancer: a text model at the same place that writes captions again; empty: none.
-        fewest_words: captions of fewer words are dropped.
-        most_words: captions of more words are dropped.
-        rambling: share of repeated trigrams of words from which on a caption is dropped.
-        stock: clips with nearly the same caption from which on it is dropped, as a stock phrase.
+        min_caption_words: captions of fewer words are dropped.
+        max_caption_words: captions of more words are dropped.
+        max_caption_repetition: share of repeated trigrams of words from which on a caption is dropped.
+        max_caption_duplicates: clips with nearly the same caption from which on it is dropped, as a max_caption_duplicates phrase.
     """
 
     caption_model: str = ""
@@ -35,22 +35,22 @@ class Captions:
     caption_prompt: str = "default"
     caption_refine: str = ""
     caption_enhancer: str = ""
-    fewest_words: int = 5
-    most_words: int = 1000
-    rambling: float = 0.25
-    stock: int = 25
+    min_caption_words: int = 5
+    max_caption_words: int = 1000
+    max_caption_repetition: float = 0.25
+    max_caption_duplicates: int = 25
 
 
-MEASURED = Captions()
+DEFAULT_CAPTIONS = Captions()
 
 
 def rules(captions: Captions) -> tuple[Keep, ...]:
     """What must hold of a model's caption, and the name of what is wrong where it does not."""
     return (
-        Keep(f"caption_words >= {captions.fewest_words}", "caption too short"),
-        Keep(f"caption_words <= {captions.most_words}", "caption too long"),
-        Keep(f"caption_repeated_share < {captions.rambling}", "caption rambles"),
-        Keep(f"caption_twins < {captions.stock}", "stock caption"),
+        Keep(f"caption_words >= {captions.min_caption_words}", "caption too short"),
+        Keep(f"caption_words <= {captions.max_caption_words}", "caption too long"),
+        Keep(f"caption_repetition < {captions.max_caption_repetition}", "caption rambles"),
+        Keep(f"caption_duplicates < {captions.max_caption_duplicates}", "max_caption_duplicates caption"),
     )
 
 

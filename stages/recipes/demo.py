@@ -4,15 +4,15 @@ clipmill demo DIR --run STORE
 """
 
 from pipeline import Dag
-from stages.recipes.captions import MEASURED, Captions
-from stages.recipes.keeps import USUAL, Keeps
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
+from stages.recipes.filters import DEFAULT_FILTERS, Filters
 from stages.recipes.world import world
 
 
 def demo(
     footage: str,
-    keeps: Keeps = USUAL,
-    captions: Captions = MEASURED,
+    filters: Filters = DEFAULT_FILTERS,
+    captions: Captions = DEFAULT_CAPTIONS,
     steps: int = 60,
     seed: int = 0,
 ) -> Dag:
@@ -26,7 +26,7 @@ def demo(
     return world(
         footage=footage,
         videos_per_part=1,
-        keeps=keeps,
+        filters=filters,
         captions=captions,
         crf=23,
         shard_mb=8,

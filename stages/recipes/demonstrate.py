@@ -38,11 +38,11 @@ def demonstrate(args: Namespace) -> int:
 
 
 def _run(args: Namespace) -> int:
-    from pipeline.asking import Asked
     from pipeline.executor import Executor
-    from pipeline.history.past import read_past
-    from pipeline.progress import watching
-    from pipeline.running import carry_out
+    from pipeline.history.run_history import read_past
+    from pipeline.progress.progress import watching
+    from pipeline.recipes.request import RunRequest
+    from pipeline.run import carry_out
     from stages.recipes.accuracy import accuracy, told
     from stages.recipes.demo import demo
 
@@ -56,7 +56,7 @@ def _run(args: Namespace) -> int:
 
         executor = OnRay(workers=args.workers)
     dag, knobs = demo(footage=str(args.folder)), {"footage": str(args.folder)}
-    asked = Asked("stages/recipes/demo.py", knobs, args.run, words=args.words_typed)
+    asked = RunRequest("stages/recipes/demo.py", knobs, args.run, words=args.words_typed)
     with watching() as watch:
         outcome = carry_out(dag, args.run, executor=executor, watch=watch, asked=asked)
     past = read_past(_store(args.run), outcome.run)

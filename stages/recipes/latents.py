@@ -10,19 +10,19 @@ from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
-from stages.recipes.captions import MEASURED, Captions
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import shards_of
-from stages.recipes.keeps import USUAL, Keeps
+from stages.recipes.filters import DEFAULT_FILTERS, Filters
 
 
 def latents(
     footage: str,
     videos_per_part: int = 16,
-    keeps: Keeps = USUAL,
-    captions: Captions = MEASURED,
+    filters: Filters = DEFAULT_FILTERS,
+    captions: Captions = DEFAULT_CAPTIONS,
     detector: str = "fast",
-    max_s: float = 60.0,
-    alike: float = 0.75,
+    max_duration_s: float = 60.0,
+    duplicate_similarity: float = 0.75,
     crf: int = 18,
     shard_mb: int = 256,
     validation_share: float = 0.0,
@@ -45,7 +45,16 @@ def latents(
         tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
     )
     packed, coded = latents_of(
-        videos, encode, keeps, captions, detector, max_s, alike, crf, shard_mb, validation_share
+        videos,
+        encode,
+        filters,
+        captions,
+        detector,
+        max_duration_s,
+        duplicate_similarity,
+        crf,
+        shard_mb,
+        validation_share,
     )
     dag.save(packed, "shards")
     dag.save(coded, "latents")
@@ -55,11 +64,11 @@ def latents(
 def latents_of(
     videos: Rows,
     encode: EncodeLatents,
-    keeps: Keeps,
+    filters: Filters,
     captions: Captions,
     detector: str,
-    max_s: float,
-    alike: float,
+    max_duration_s: float,
+    duplicate_similarity: float,
     crf: int,
     shard_mb: int,
     validation_share: float,
@@ -75,8 +84,17 @@ def latents_of(
             f"latent_video_frames is {encode.frames}, and {encode.tokenizer!r} takes {least} at least",
             remedy=f"set latent_video_frames to {least} or more",
         )
-    keeps = replace(keeps, min_frames=max(keeps.min_frames, least))
+    filters = replace(filters, min_frames=max(filters.min_frames, least))
     packed = shards_of(
-        videos, keeps, captions, detector, max_s, alike, crf, shard_mb, encode.fps, validation_share
+        videos,
+        filters,
+        captions,
+        detector,
+        max_duration_s,
+        duplicate_similarity,
+        crf,
+        shard_mb,
+        encode.fps,
+        validation_share,
     )
     return packed, packed.annotate(encode).survey(PackLatents(shard_bytes=shard_mb * 2**20))

@@ -8,19 +8,19 @@ from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
-from stages.recipes.captions import MEASURED, Captions
-from stages.recipes.keeps import USUAL, Keeps
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
+from stages.recipes.filters import DEFAULT_FILTERS, Filters
 from stages.recipes.latents import latents_of
 
 
 def world(
     footage: str,
     videos_per_part: int = 16,
-    keeps: Keeps = USUAL,
-    captions: Captions = MEASURED,
+    filters: Filters = DEFAULT_FILTERS,
+    captions: Captions = DEFAULT_CAPTIONS,
     detector: str = "fast",
-    max_s: float = 60.0,
-    alike: float = 0.75,
+    max_duration_s: float = 60.0,
+    duplicate_similarity: float = 0.75,
     crf: int = 18,
     shard_mb: int = 256,
     validation_share: float = 0.0,
@@ -55,7 +55,16 @@ def world(
         tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
     )
     packed, coded = latents_of(
-        videos, encode, keeps, captions, detector, max_s, alike, crf, shard_mb, validation_share
+        videos,
+        encode,
+        filters,
+        captions,
+        detector,
+        max_duration_s,
+        duplicate_similarity,
+        crf,
+        shard_mb,
+        validation_share,
     )
     train = TrainWorld(steps=steps, size=size, batch=batch, rate=rate, context=context, seed=seed)
     trained_on = coded.keep("split == 'train'", because="for validation") if validation_share else coded

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from manifests import Artifact, Row, column
-from pipeline import Needs, Pieced
+from pipeline import Chunked, Needs
 from stages.media.decode import Video, open_video
 from stages.media.errors import Unreadable, Untimed
 from stages.media.frame import Frame
@@ -41,7 +41,7 @@ class Scanned(Row):
     strip_offsets: tuple[int, ...] = column("first byte of each still in the strip", unit="bytes")
 
 
-class ScanVideo(Pieced[Listed, Span, Seen, Scanned]):
+class ScanVideo(Chunked[Listed, Span, Seen, Scanned]):
     """One pass over a video, in memory that does not grow with its length; a long one is shared out in spans.
 
     Stills are the first frames at or after each 1 / `stills_per_s`, upright, with square pixels,

@@ -18,7 +18,7 @@ class SearchedClip(Row):
     id: str
     parent: str
     alike: tuple[str, ...] = ()
-    alike_similarity: tuple[float, ...] = ()
+    similarities: tuple[float, ...] = ()
 
 
 class Sided(Row):
@@ -44,7 +44,7 @@ class SplitClips(Survey[SearchedClip, Sided]):
         """How many rows there are, and which videos hold one of which pair: told by its first clip."""
         found: dict[str, int] = {"rows": len(rows)}
         for row in rows:
-            for other, similarity in zip(row.alike, row.alike_similarity, strict=True):
+            for other, similarity in zip(row.alike, row.similarities, strict=True):
                 if similarity >= self.linked_from:
                     found[f"{row.parent} {min(row.id, other)}"] = 1
         return found

@@ -47,7 +47,7 @@ class ReplaySceneDetect(Expand[Scanned, Shot]):
     window: int = 2  # of adaptive: frames on each side that make the mean
     min_shot_frames: int = 15  # at the average frame rate, between two cuts
     weights: tuple[float, ...] = (1.0, 1.0, 1.0)  # of the change of hue, saturation and value
-    max_s: float = 60.0  # 0 leaves long shots whole
+    max_duration_s: float = 60.0  # 0 leaves long shots whole
 
     def __post_init__(self) -> None:
         known(self.detector, SIGNALS)
@@ -59,7 +59,7 @@ class ReplaySceneDetect(Expand[Scanned, Shot]):
         values = np.stack([stored[name].astype(np.float64) for name in SIGNALS[self.detector]], 1)
         cuts = [Boundary(cut, cut, "cut", 1.0) for cut in self._cuts(values, numbers)]
         ticks = np.append(stored["pts"], row.scanned_end_pts)
-        yield from shots_between(Film(len(numbers), base, lambda: ticks, {}), cuts, self.max_s)
+        yield from shots_between(Film(len(numbers), base, lambda: ticks, {}), cuts, self.max_duration_s)
 
     def _cuts(self, values: np.ndarray, numbers: np.ndarray) -> list[int]:
         threshold, apart = self.threshold or THRESHOLDS[self.detector], self.min_shot_frames

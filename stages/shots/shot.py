@@ -39,12 +39,14 @@ class Film:
         """The pts of a frame; of the end, for the number of frames."""
         return self._edges[frame] if frame in self._edges else int(self._pts()[frame])
 
-    def even(self, start: int, end: int, max_s: float) -> list[int]:
+    def even(self, start: int, end: int, max_duration_s: float) -> list[int]:
         """Frames at which the fewest pieces of equal length begin that are not longer; and the end."""
         first, last = self.tick(start), self.tick(end)
         count = 1
-        if max_s:
-            most, per = float(max_s).as_integer_ratio()  # whole numbers: exact, and quicker than fractions
+        if max_duration_s:
+            most, per = float(
+                max_duration_s
+            ).as_integer_ratio()  # whole numbers: exact, and quicker than fractions
             count = max(1, -((first - last) * self.base.numerator * per // (self.base.denominator * most)))
         if count == 1:
             return [start, end]
@@ -53,16 +55,16 @@ class Film:
         return sorted({start, *(int(f) for f in inner if start < f < end), end})
 
 
-def shots_between(film: Film, boundaries: Sequence[Boundary], max_s: float) -> Iterator[Shot]:
+def shots_between(film: Film, boundaries: Sequence[Boundary], max_duration_s: float) -> Iterator[Shot]:
     """The video, without holes, as shots and what lies between them.
 
     In this order: the frames of transitions are set apart; what is left between two boundaries is a
-    shot; a shot longer than `max_s` is split evenly (0 leaves it whole). None is dropped here.
+    shot; a shot longer than `max_duration_s` is split evenly (0 leaves it whole). None is dropped here.
     """
     number, at = 0, 0
     for boundary in [*boundaries, Boundary(film.frames, film.frames, "end", 1.0)]:
         if boundary.start > at:
-            starts = film.even(at, boundary.start, max_s)
+            starts = film.even(at, boundary.start, max_duration_s)
             for piece, (first, last) in enumerate(pairwise(starts)):
                 yield _row(film, first, last, "shot", number, piece, len(starts) - 1)
             number += 1

@@ -13,7 +13,7 @@ EXACT = 2.0**53  # whole numbers up to this one are floats
 NEAR = 1 - 1e-9  # of the longest shot: what comes so near is reckoned in whole numbers, by `expand`
 
 
-def shots_of_many(rows: pa.Table, cut: float, transition: float, max_s: float) -> pa.Table:
+def shots_of_many(rows: pa.Table, cut: float, transition: float, max_duration_s: float) -> pa.Table:
     """The shots of the videos whose signals are not needed for it: `row`, the video, and `Shot`'s columns.
 
     Left out are videos with a shot that is to be split, or with numbers that no float holds.
@@ -27,7 +27,7 @@ def shots_of_many(rows: pa.Table, cut: float, transition: float, max_s: float) -
     chosen = _chosen(places, names, cut, transition)
     places = {name: column[chosen] for name, column in places.items()}
     films = {name: rows.column(name).to_numpy() for name in _FILM}
-    return _told(_slots(places, films, len(names) - 1), films, names, max_s)
+    return _told(_slots(places, films, len(names) - 1), films, names, max_duration_s)
 
 
 _LISTS = ("starts", "ends", "start_pts", "end_pts", "kinds", "scores")
@@ -76,7 +76,7 @@ def _slots(places: dict[str, np.ndarray], films: dict[str, np.ndarray], shot: in
 
 
 def _told(
-    slots: dict[str, np.ndarray], films: dict[str, np.ndarray], names: Sequence[str], max_s: float
+    slots: dict[str, np.ndarray], films: dict[str, np.ndarray], names: Sequence[str], max_duration_s: float
 ) -> pa.Table:
     row, is_shot = slots["row"], slots["kind"] == len(names) - 1
     per, den = (films[name].astype(float)[row] for name in ("time_base_num", "time_base_den"))
@@ -86,7 +86,7 @@ def _told(
     there = slots["end"] > slots["start"]
     odd = slots["end"] < slots["start"]
     odd |= (np.abs(ticks).max(axis=0) * per >= EXACT) | (den >= EXACT)
-    odd |= is_shot & (seconds[2] > max_s * NEAR) if max_s else False
+    odd |= is_shot & (seconds[2] > max_duration_s * NEAR) if max_duration_s else False
     number = np.cumsum(is_shot & there)
     begun = np.concatenate([[0], number])[np.searchsorted(row, row)]  # of the videos before
     number = np.maximum(number - begun - 1, 0)

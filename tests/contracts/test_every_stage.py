@@ -19,10 +19,10 @@ from manifests import Row
 from manifests.identity import digest_of
 from manifests.schema import schema_of
 from pipeline.dag import snake
-from pipeline.discovery import required_of, settings_of, stage_names
-from pipeline.key import hashed_settings
 from pipeline.needs import Needs
-from pipeline.plain import fit, is_plain
+from pipeline.planning.keys import hashed_settings
+from pipeline.recipes.discovery import required_of, settings_of, stage_names
+from pipeline.recipes.values import fit, is_plain
 from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
 Kind = type[Stage[Any, Any]]

@@ -14,12 +14,12 @@ from toys import Mate, Numbers, Quiet, Split, Square, Unopenable, toy_dag
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline.dag import Dag
+from pipeline.engine.schedule import Schedule
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -72,7 +72,7 @@ def test_a_row_that_kills_its_worker_twice_is_set_aside(tmp_path: Path) -> None:
     worked = sorted(int(n) for n in (tmp_path / "count").read_text().split())
     assert worked.count(13) == 2
     assert set(worked) == set(range(20))
-    assert schedule.steps["square"].books.passed == 19
+    assert schedule.steps["square"].row_counts.passed == 19
 
 
 def test_a_killed_worker_costs_the_rows_in_hand(tmp_path: Path) -> None:

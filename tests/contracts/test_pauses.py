@@ -11,13 +11,13 @@ from toys import Quiet
 
 from manifests.stores.folder import FolderStore
 from pipeline.dag import Dag
+from pipeline.engine.schedule import Schedule
 from pipeline.errors import StageWaits
 from pipeline.executor import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 
 every_executor = pytest.mark.parametrize(
     ("executor", "raises"),
@@ -93,7 +93,7 @@ def test_what_stays_away_ends_the_run_after_all_else_is_done_and_the_next_goes_o
     assert "run again" in str(told.value)
     assert seen[-1].steps["square"].whole
     assert not seen[-1].steps["ring"].done
-    assert seen[-1].steps["ring"].books.rejected == 0
+    assert seen[-1].steps["ring"].row_counts.rejected == 0
     (tmp_path / "up").touch()
     assert executor.run(plan(dag, tmp_path / "s", "second"), Quiet()).finished
     assert tables(tmp_path / "s") == wanted

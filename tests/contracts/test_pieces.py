@@ -18,11 +18,11 @@ from toys import Quiet
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, read_part
 from pipeline.dag import Dag
+from pipeline.engine.schedule import Schedule
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,7 +95,7 @@ def test_a_piece_that_kills_its_workers_sets_its_row_aside_alone(tmp_path: Path)
     schedule = OnRay().run(made, Quiet())
     assert schedule.finished
     assert rejects(made) == {("crash", "its worker died on it 2 times")}
-    assert (schedule.steps["sing"].books.passed, schedule.steps["sing"].books.errors) == (13, 1)
+    assert (schedule.steps["sing"].row_counts.passed, schedule.steps["sing"].row_counts.errors) == (13, 1)
     sung = Counter(verse for verse, _ in sung_in(counted))
     assert sung.pop("5.1") == 2
     assert set(sung.values()) == {1}
@@ -143,7 +143,7 @@ def test_all_processes_killed_among_the_pieces_cost_those_in_hand(tmp_path: Path
     script.write_text(
         "from songs import songs\nfrom toys import Quiet\n"
         "from manifests.stores.folder import FolderStore\n"
-        "from pipeline.executors.on_ray import OnRay\nfrom pipeline.plan import plan_of\n"
+        "from pipeline.executors.on_ray import OnRay\nfrom pipeline.planning.plan import plan_of\n"
         f"made = plan_of(songs(wait_s=0.3, **{sing!r}), FolderStore({str(tmp_path / 's')!r}), 'a')\n"
         "OnRay().run(made, Quiet())\n"
     )

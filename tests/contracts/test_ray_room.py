@@ -17,7 +17,7 @@ from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import check_room, cluster
 from pipeline.executors.on_ray.executor import _DIED
-from pipeline.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, plan_of
 
 
 class Patient(Quiet):

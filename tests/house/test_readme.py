@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from manifests import Artifact
-from pipeline.text import from_yaml
+from pipeline.recipes.yaml_text import from_yaml
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

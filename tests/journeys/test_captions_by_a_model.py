@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from chat_server import Asked, ChatServer, Reply, closed_port, said
+from chat_server import ChatServer, Reply, RunRequest, closed_port, said
 
 from pipeline.cli import main
 from stages.captions.caption_clip import CaptionClip
@@ -18,13 +18,13 @@ RECIPE = str(Path(__file__).parents[2] / "stages" / "recipes" / "curate.py")
 FILMS = ("cuts", "rotated")
 
 
-def seen(asked: Asked) -> str:
+def seen(asked: RunRequest) -> str:
     """A sentence that only these pictures can have."""
     name = hashlib.sha256(b"".join(asked.jpegs)).hexdigest()[:12]
     return f"A clip that is told by the word {name} and by nothing else at all"
 
 
-def reply(asked: Asked) -> Reply:
+def reply(asked: RunRequest) -> Reply:
     if not asked.jpegs:  # a caption is written again
         return said(f"{asked.prompt.rpartition('Description: ')[2]}, written well")
     return said(seen(asked))
@@ -67,7 +67,7 @@ def test_captions_of_a_model_reach_the_shards(
         facts = [json.loads(sample["json"]) for sample in first.values()]
         assert {one["caption_by"] for one in facts} == {"toy, toy-1 fp_7"}
         assert {one["caption_status"] for one in facts} == {"ok"}
-        assert run(tmp_path / "films", store, server.url, "most_words=12") == 0
+        assert run(tmp_path / "films", store, server.url, "max_caption_words=12") == 0
         assert len(server.seen) == asked, "a rule on captions asks nobody again"
         assert run(tmp_path / "films", tmp_path / "again", server.url, "caption_enhancer=words") == 0
     enhanced = packed(tmp_path / "again")

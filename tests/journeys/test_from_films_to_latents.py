@@ -15,9 +15,9 @@ import pytest
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline.cli import main
+from pipeline.engine.schedule import Schedule
 from pipeline.executors.inline import Inline
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 from stages.footage.draw import draw
 from stages.recipes.latents import latents
 
@@ -104,7 +104,7 @@ def test_a_changed_threshold_decodes_nothing(
     store: Path, footage: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scans = sorted(store.glob("scan_video-*"))
-    words = [RECIPE, f"footage={footage}", f"store={store}", *KNOBS, "min_s=2.6"]
+    words = [RECIPE, f"footage={footage}", f"store={store}", *KNOBS, "min_duration_s=2.6"]
     capsys.readouterr()
     assert main(["plan", *words]) == 0
     foretold = capsys.readouterr().out
@@ -155,7 +155,7 @@ def test_a_film_that_vanishes_is_a_reject_with_its_reason(footage: Path, tmp_pat
     reasons = [row["reason"] for row in _rejects(plan, "probe_video")]
     assert len(reasons) == 1
     assert "gone" in reasons[0] or "not there" in reasons[0]
-    assert schedule.steps["pack_latents"].books.passed == 1
+    assert schedule.steps["pack_latents"].row_counts.passed == 1
 
 
 def _rejects(plan: Plan, step: str) -> Iterator[dict[str, Any]]:

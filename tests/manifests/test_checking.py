@@ -11,7 +11,7 @@ from small_store import Made
 
 from manifests.catalogue import Table, tables_of
 from manifests.checking import Checked, check
-from manifests.table import Books, parquet_bytes, part_name, read_part
+from manifests.table import RowCounts, parquet_bytes, part_name, read_part
 
 PART = part_name(0)
 
@@ -24,16 +24,18 @@ def file(made: Made, name: str) -> Path:
     return made.store.root / name
 
 
-def rewrite(made: Made, folder: str, change: Callable[[pa.Table, Books], tuple[pa.Table, Books]]) -> None:
+def rewrite(
+    made: Made, folder: str, change: Callable[[pa.Table, RowCounts], tuple[pa.Table, RowCounts]]
+) -> None:
     """Change the first part of a table, and its manifest with it, so that only the change is at fault."""
     from dataclasses import asdict, replace
 
     from manifests.manifest import describe_part, read_manifest
-    from manifests.table import read_books
+    from manifests.table import read_row_counts
 
     name = f"{folder}/{PART}"
-    rows, books = change(read_part(made.store, name), read_books(made.store, name))
-    note = {**(rows.schema.metadata or {}), b"clipmill": json.dumps(asdict(books)).encode()}
+    rows, row_counts = change(read_part(made.store, name), read_row_counts(made.store, name))
+    note = {**(rows.schema.metadata or {}), b"clipmill": json.dumps(asdict(row_counts)).encode()}
     file(made, name).write_bytes(parquet_bytes(rows.replace_schema_metadata(note)))
     manifest = read_manifest(made.store, folder)
     assert manifest
@@ -42,11 +44,13 @@ def rewrite(made: Made, folder: str, change: Callable[[pa.Table, Books], tuple[p
     replace(manifest, parts=parts).write(made.store, folder)
 
 
-def books(**changed: Any) -> Callable[[pa.Table, Books], tuple[pa.Table, Books]]:
-    return lambda rows, said: (rows, Books(**{**said.__dict__, **changed}))
+def row_counts(**changed: Any) -> Callable[[pa.Table, RowCounts], tuple[pa.Table, RowCounts]]:
+    return lambda rows, said: (rows, RowCounts(**{**said.__dict__, **changed}))
 
 
-def rows(change: Callable[[pa.Table], pa.Table]) -> Callable[[pa.Table, Books], tuple[pa.Table, Books]]:
+def rows(
+    change: Callable[[pa.Table], pa.Table],
+) -> Callable[[pa.Table, RowCounts], tuple[pa.Table, RowCounts]]:
     return lambda table, said: (change(table), said)
 
 
@@ -76,7 +80,7 @@ FAULTS: dict[str, Callable[[Made], object]] = {
         m.store.remove(f"{m.motion}/manifest.json"),
         file(m, f"{m.motion}/{PART}").write_bytes(b"PAR1 nothing PAR1"),
     ),
-    "its books are not those in the manifest": lambda m: file(m, f"{m.motion}/manifest.json").write_text(
+    "its row_counts are not those in the manifest": lambda m: file(m, f"{m.motion}/manifest.json").write_text(
         m.store.read(f"{m.motion}/manifest.json").decode().replace('"rows_in": 3', '"rows_in": 4')
     ),
     "a part of the manifest is missing": lambda m: m.store.remove(f"{m.motion}/{part_name(1)}"),
@@ -87,10 +91,14 @@ FAULTS: dict[str, Callable[[Made], object]] = {
     "its columns are not those of the table": lambda m: rewrite(
         m, m.motion, rows(lambda t: t.append_column("more", pa.array([1.0] * t.num_rows)))
     ),
-    "3 rows entered, and not as many left": lambda m: rewrite(m, m.motion, books(passed=2)),
-    "4 rows were sent here, and 3 came": lambda m: rewrite(m, m.videos, books(rows_out=4)),
-    "rows stand, and the books say otherwise": lambda m: rewrite(m, m.motion, rows(lambda t: t.slice(0, 2))),
-    "rows were rejected, and no file names them": lambda m: rewrite(m, m.motion, books(rejected=1, passed=2)),
+    "3 rows entered, and not as many left": lambda m: rewrite(m, m.motion, row_counts(passed=2)),
+    "4 rows were sent here, and 3 came": lambda m: rewrite(m, m.videos, row_counts(rows_out=4)),
+    "rows stand, and the row_counts say otherwise": lambda m: rewrite(
+        m, m.motion, rows(lambda t: t.slice(0, 2))
+    ),
+    "rows were rejected, and no file names them": lambda m: rewrite(
+        m, m.motion, row_counts(rejected=1, passed=2)
+    ),
     "the file of its rejects is missing": lambda m: m.store.remove(
         next(n for n in m.store.walk(f"{m.motion}/rejects"))
     ),
@@ -136,7 +144,7 @@ def test_a_row_both_kept_and_rejected_is_found(made: Made) -> None:
     kept = read_part(made.store, f"{made.motion}/{PART}")["id"][0].as_py()
     aside = table_of([{"id": kept, "kind": "reject", "reason": "r", "detail": ""}], schema_of(RejectRow))
     name = write_rejects(made.store, made.motion, 0, aside)
-    rewrite(made, made.motion, books(rejects=name, rejected=1, passed=3, rows_in=4))
+    rewrite(made, made.motion, row_counts(rejects=name, rejected=1, passed=3, rows_in=4))
     assert any("both kept and among the rejects" in fault.what for fault in checked(made).faults)
 
 
@@ -184,7 +192,7 @@ def test_what_the_engine_writes_is_sound(tmp_path: Path) -> None:
 
     from manifests.stores.folder import FolderStore
     from pipeline.executors.inline import Inline
-    from pipeline.plan import plan_of
+    from pipeline.planning.plan import plan_of
 
     store = FolderStore(tmp_path)
     for settings in ({"bad": 5, "worse": 11}, {"bad": 5, "least": 6}):

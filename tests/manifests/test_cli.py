@@ -12,7 +12,7 @@ from small_store import Made, make_store
 
 from manifests.schema import schema_of
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name
+from manifests.table import RowCounts, part_name
 from pipeline.cli import main
 
 
@@ -59,7 +59,7 @@ def test_names_from_files_cannot_steer_a_terminal(tmp_path: Path, capsys: pytest
 
     store = FolderStore(tmp_path)
     rows = [{"id": "a", "source": "\x1b]0;owned\x07\r\n\u202eevil.mp4"}]
-    folder = write_table(store, "list_videos", "source", schema_of(Video), [(rows, Books(), ())])
+    folder = write_table(store, "list_videos", "source", schema_of(Video), [(rows, RowCounts(), ())])
     assert main(["manifest", "show", f"{tmp_path}/{folder}"]) == 0
     shown = capsys.readouterr().out
     assert "\\x1b]0;owned\\x07\\r\\n\\u202eevil.mp4" in shown
@@ -121,7 +121,7 @@ def test_diff_of_two_tables_shows_what_changed(tmp_path: Path, capsys: pytest.Ca
         schema = pa.schema(fields[: len(rows[0])])
         records = [dict(zip(schema.names, row, strict=True)) for row in rows]
         made_by = {"stage": "toys:x", "version": number, "settings": {"side": 8 + number}, "digest": ""}
-        folder = write_table(store, "x", "layer", schema, [(records, Books(), ())], made_by=made_by)
+        folder = write_table(store, "x", "layer", schema, [(records, RowCounts(), ())], made_by=made_by)
         places.append(f"{tmp_path}/{folder}")
     assert main(["manifest", "diff", *places]) == 0
     shown = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Parts and manifests on disk: first come, books in the footer, equal tables in equal bytes, damage told."""
+"""Parts and manifests on disk: first come, row_counts in the footer, equal tables in equal bytes, damage told."""
 
 import json
 from dataclasses import replace
@@ -17,12 +17,12 @@ from manifests.rows import DropRow, RejectRow
 from manifests.schema import schema_of, table_of
 from manifests.stores.folder import FolderStore
 from manifests.table import (
-    Books,
+    RowCounts,
     part_name,
     part_number,
     parts_of,
-    read_books,
     read_part,
+    read_row_counts,
     write_part,
     write_rejects,
 )  # fmt: skip
@@ -54,20 +54,20 @@ def test_only_parts_are_parts(tmp_path: Path) -> None:
 
 def test_the_first_part_stands(tmp_path: Path) -> None:
     store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
-    assert write_part(store, name, ROWS, Books(rows_in=2, passed=2, rows_out=2))
-    assert not write_part(store, name, ROWS.slice(0, 1), Books(rows_in=1, passed=1, rows_out=1))
+    assert write_part(store, name, ROWS, RowCounts(rows_in=2, passed=2, rows_out=2))
+    assert not write_part(store, name, ROWS.slice(0, 1), RowCounts(rows_in=1, passed=1, rows_out=1))
     assert read_part(store, name).equals(ROWS)
     assert read_part(store, name, ["n"]).column_names == ["n"]
-    assert read_books(store, name).rows_in == 2
+    assert read_row_counts(store, name).rows_in == 2
 
 
 def test_books_come_back_from_the_footer(tmp_path: Path) -> None:
     store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
-    said = Books(
+    said = RowCounts(
         rows_in=9, passed=3, dropped=4, rejected=2, errors=1, rows_out=3, rejects="rejects/x", groups={"g": 3}
     )
     write_part(store, name, ROWS, said)
-    assert read_books(store, name) == said
+    assert read_row_counts(store, name) == said
     assert said.balance()
     assert not replace(said, dropped=5).balance()
     assert json.loads(pq.read_schema(tmp_path / name).metadata[b"clipmill"])["passed"] == 3
@@ -89,10 +89,10 @@ def test_rejects_are_named_by_their_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"not parquet at all", None])
 def test_a_damaged_part_is_told(tmp_path: Path, damage: bytes | None) -> None:
     store, name = FolderStore(tmp_path), f"t/{part_name(0)}"
-    write_part(store, name, pa.table({"id": [str(n) for n in range(5000)]}), Books())
+    write_part(store, name, pa.table({"id": [str(n) for n in range(5000)]}), RowCounts())
     whole = store.read(name)
     store.replace(name, whole[: len(whole) // 2] if damage is None else damage)
-    for read in (read_part, read_books):
+    for read in (read_part, read_row_counts):
         with pytest.raises(Damaged) as told:
             read(store, name)
         assert str(tmp_path / name) in told.value.where
@@ -102,7 +102,7 @@ def test_a_damaged_part_is_told(tmp_path: Path, damage: bytes | None) -> None:
 def test_a_foreign_parquet_file_has_no_books(tmp_path: Path) -> None:
     pq.write_table(ROWS, tmp_path / "part-000000.parquet")
     with pytest.raises(Damaged):
-        read_books(FolderStore(tmp_path), "part-000000.parquet")
+        read_row_counts(FolderStore(tmp_path), "part-000000.parquet")
 
 
 def test_a_missing_part_is_a_missing_file(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_manifest_says_what_stands(made: Made) -> None:
     assert found
     assert [part.number for part in found.parts] == [0, 1]
     assert found.parts[1] == describe_part(made.store, made.motion, 1)
-    assert (found.books.rows_in, found.books.passed, found.books.rejected) == (6, 5, 1)
+    assert (found.row_counts.rows_in, found.row_counts.passed, found.row_counts.rejected) == (6, 5, 1)
     assert found.columns[1] == {
         "name": "motion_mean", "type": "double", "nullable": True, "unit": "px", "meaning": "mean motion",
     }  # fmt: skip
@@ -166,4 +166,4 @@ def test_manifests_are_values() -> None:
         node="n", kind="layer", base="", root="", keys={}, made_by={}, inputs=(), columns=()
     )  # fmt: skip
     assert made == replace(made)
-    assert made.books == Books()
+    assert made.row_counts == RowCounts()

@@ -161,7 +161,7 @@ def test_a_failing_stage_is_told_without_traceback_unless_asked(
 
 
 def test_a_defect_is_called_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("pipeline.verbs.text.asked", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("pipeline.verbs.yaml.asked", lambda *_, **__: 1 / 0)
     assert main(["text", RECIPE]) == 1
     assert "this is a defect" in capsys.readouterr().err
 

@@ -13,14 +13,14 @@ from manifests.errors import Damaged
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline import Dag
-from pipeline.asking import Asked
+from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.history.past import read_past
-from pipeline.history.replaying import replay
-from pipeline.kinds.bundle import names_in_bundle, read_bundle, write_bundle
-from pipeline.plan import Plan, plan_of
-from pipeline.running import carry_out
+from pipeline.history.replay import replay
+from pipeline.history.run_history import read_past
+from pipeline.planning.plan import Plan, plan_of
+from pipeline.recipes.request import RunRequest
+from pipeline.run import carry_out
 
 
 def mated(stage: Mate, per_part: int = 3, count: int = 12) -> Dag:
@@ -86,7 +86,7 @@ def test_no_rows_are_no_groups(tmp_path: Path) -> None:
 
 
 def test_a_row_is_replayed_among_all_of_its_groups(tmp_path: Path) -> None:
-    dag, asked = mated(Mate()), Asked("mated.py", {}, str(tmp_path))
+    dag, asked = mated(Mate()), RunRequest("mated.py", {}, str(tmp_path))
     carry_out(dag, str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
     _, rows = run(tmp_path, Mate())
     past = read_past(FolderStore(tmp_path))

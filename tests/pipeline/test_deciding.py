@@ -15,7 +15,7 @@ from pipeline.executors import deciding
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import executor
 from pipeline.executors.on_ray.executor import OnRay
-from pipeline.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, plan_of
 
 
 class Digit(Row):

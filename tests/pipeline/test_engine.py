@@ -13,12 +13,12 @@ from toys import Number, Numbers, Quiet, Square, toy_dag
 from manifests import Row, column
 from manifests.manifest import read_manifest
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, parts_of, read_books, read_part, write_part
+from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts, write_part
 from pipeline import Annotate, Dag
-from pipeline.errors import BooksDoNotBalance, StageFailed
+from pipeline.engine.schedule import Schedule
+from pipeline.errors import RowCountMismatch, StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 
 
 def run(dag: Dag, store: Path, name: str = "r") -> tuple[Plan, Schedule]:
@@ -51,15 +51,19 @@ def digest(folder: Path) -> dict[str, bytes]:
 
 def test_every_row_leaves_as_kept_dropped_or_rejected(tmp_path: Path) -> None:
     plan, schedule = run(toy_dag(bad=5, worse=11), tmp_path)
-    books = {name: progress.books for name, progress in schedule.steps.items()}
-    assert (books["square"].rows_in, books["square"].passed, books["square"].rejected) == (20, 15, 5)
-    assert books["square"].errors == 1  # the multiples of 5 were refused, 11 broke the stage
+    row_counts = {name: progress.row_counts for name, progress in schedule.steps.items()}
+    assert (row_counts["square"].rows_in, row_counts["square"].passed, row_counts["square"].rejected) == (
+        20,
+        15,
+        5,
+    )
+    assert row_counts["square"].errors == 1  # the multiples of 5 were refused, 11 broke the stage
     small = [
         row["n"] for row in rows(plan, "numbers") if row["id"] in {d["id"] for d in rows(plan, "too_small")}
     ]
     assert sorted(small) == [1, 2, 3, 4, 6]
     assert [r["reason"] for r in rejects(plan, "too_small")] == ["half missing: 'half >= 4' cannot be said"]
-    assert all(b.balance() for b in books.values())
+    assert all(b.balance() for b in row_counts.values())
     children = [row["parent"] for row in rows(plan, "split")]
     kept = {r["id"]: r["n"] for r in rows(plan, "numbers")}
     assert sorted(kept[c] for c in children) == [9, 13, 14, 14, 17, 18, 18, 19, 19, 19]  # n % 4 each
@@ -114,7 +118,7 @@ def test_a_changed_threshold_asks_no_stage_about_rows_it_has_seen(tmp_path: Path
     effort = schedule.steps["split"].effort
     with_children = [r["n"] for r in rows(plan, "numbers") if int(str(r["n"])) >= 12 and int(str(r["n"])) % 4]
     assert effort.reused == len(with_children)
-    assert effort.worked + effort.reused == schedule.steps["split"].books.rows_in
+    assert effort.worked + effort.reused == schedule.steps["split"].row_counts.rows_in
     fresh, _ = run(toy_dag(least=4), tmp_path / "fresh")
     assert rows(plan, "sum") == rows(fresh, "sum")
 
@@ -180,11 +184,11 @@ def test_a_part_that_does_not_balance_ends_the_run(tmp_path: Path) -> None:
     (folder / "manifest.json").unlink()
     target = folder / part_name(1)
     target.unlink()
-    books = Books(rows_in=3, passed=3, rows_out=3)
-    write_part(plan.store, f"{plan['square'].folder}/{part_name(1)}", forged, books)
+    row_counts = RowCounts(rows_in=3, passed=3, rows_out=3)
+    write_part(plan.store, f"{plan['square'].folder}/{part_name(1)}", forged, row_counts)
     for later in tmp_path.glob("too_small-*"):
         (later / "manifest.json").unlink()
-    with pytest.raises(BooksDoNotBalance, match="too_small"):
+    with pytest.raises(RowCountMismatch, match="too_small"):
         run(toy_dag(), tmp_path)
 
 
@@ -192,7 +196,7 @@ def test_an_empty_source_gives_empty_tables(tmp_path: Path) -> None:
     plan, schedule = run(toy_dag(count=0, ranks=1), tmp_path)
     assert schedule.finished
     assert rows(plan, "learn")[0]["weight"] == 0
-    assert read_manifest(plan.store, plan["sum"].folder).books.rows_out == 0  # type: ignore[union-attr]
+    assert read_manifest(plan.store, plan["sum"].folder).row_counts.rows_out == 0  # type: ignore[union-attr]
 
 
 def test_ranks_run_beside_each_other(tmp_path: Path) -> None:
@@ -204,10 +208,12 @@ def test_ranks_run_beside_each_other(tmp_path: Path) -> None:
 def test_footers_hold_the_books_of_each_part(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(bad=5), tmp_path)
     folder = plan["square"].folder
-    books = [read_books(plan.store, f"{folder}/{part_name(n)}") for n in parts_of(plan.store, folder)]
-    assert sum(b.rows_in for b in books) == 20
-    assert sum(b.rejected for b in books) == 4
-    named = [b.rejects for b in books if b.rejected]
+    row_counts = [
+        read_row_counts(plan.store, f"{folder}/{part_name(n)}") for n in parts_of(plan.store, folder)
+    ]
+    assert sum(b.rows_in for b in row_counts) == 20
+    assert sum(b.rejected for b in row_counts) == 4
+    named = [b.rejects for b in row_counts if b.rejected]
     assert all(plan.store.exists(f"{folder}/{name}") for name in named)
     found = json.loads((tmp_path / folder / "manifest.json").read_text())
     assert found["keys"]["content"] == plan["square"].keys.content

@@ -1,4 +1,4 @@
-"""Ways in which the engine once lost a row, lied in its books, or never came to an end."""
+"""Ways in which the engine once lost a row, lied in its row_counts, or never came to an end."""
 
 import errno
 import os
@@ -18,16 +18,16 @@ from toys import N, Number, Numbers, Piece, Quiet, toy_dag
 from manifests import Row, Vector, column
 from manifests.errors import Damaged, SchemaMismatch, StoreFull
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, parts_of, read_part
+from manifests.table import RowCounts, part_name, parts_of, read_part
 from pipeline import Annotate, Dag, Expand, Launch, Reject
-from pipeline.errors import BooksDoNotBalance, StageFailed
+from pipeline.engine.journal import Answer, Journal
+from pipeline.engine.lease import Lease
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import Task
+from pipeline.errors import RowCountMismatch, StageFailed
 from pipeline.executors.inline import Inline
 from pipeline.executors.ranks import first_failed
-from pipeline.journal import Answer, Journal
-from pipeline.lease import Lease
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
-from pipeline.task import Task
+from pipeline.planning.plan import Plan, plan_of
 
 
 class Value(Row):
@@ -189,15 +189,15 @@ def test_a_resumed_run_with_only_bad_rows_left_goes_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         Inline().run(plan_of(dag, FolderStore(tmp_path), "a"), Stops())
     _, schedule = run(dag, tmp_path, "b")
-    assert (schedule.steps["it"].books.passed, schedule.steps["it"].books.errors) == (16, 8)
+    assert (schedule.steps["it"].row_counts.passed, schedule.steps["it"].row_counts.errors) == (16, 8)
 
 
 def test_a_layer_whose_books_hold_more_rows_than_it_has_is_not_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = Books(rows_in=3, passed=3, rows_out=2)
-    monkeypatch.setattr("pipeline.kinds.rowwise.Books", lambda **_: made)
-    with pytest.raises(BooksDoNotBalance, match="step it"):
+    made = RowCounts(rows_in=3, passed=3, rows_out=2)
+    monkeypatch.setattr("pipeline.engine.steps.rowwise.RowCounts", lambda **_: made)
+    with pytest.raises(RowCountMismatch, match="step it"):
         run(dag_of(Faulty(kind="")), tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_the_parts_of_a_survey_are_offered_once(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_beat_that_fails_is_followed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.lease._BEAT_S", 0.01)
+    monkeypatch.setattr("pipeline.engine.lease._BEAT_S", 0.01)
     store, failed = FolderStore(tmp_path), []
     replace = store.replace
 
@@ -264,7 +264,7 @@ def test_a_rank_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> None:
         Inline().run(launched(tmp_path / "ranks", fails=True), Quiet())
 
 
-class Asked:
+class RunRequest:
     """A process that says another code each time it is asked, until the last."""
 
     def __init__(self, sentinel: int, *codes: int | None) -> None:
@@ -278,7 +278,7 @@ class Asked:
 def test_a_rank_that_ends_while_it_is_asked_is_told_as_failed() -> None:
     (ended, other), (waits, held) = os.pipe(), os.pipe()
     os.close(other)  # as a process closes its pipe a moment before its code can be had
-    assert first_failed([Asked(ended, None, 1), Asked(waits, None)]) == [0]  # type: ignore[list-item]
+    assert first_failed([RunRequest(ended, None, 1), RunRequest(waits, None)]) == [0]  # type: ignore[list-item]
     for end in (ended, waits, held):
         os.close(end)
 

@@ -10,12 +10,12 @@ from toys import N, Numbers, Piece, Quiet
 from manifests import Row, column
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
-from manifests.table import part_name, parts_of, read_books, read_part
+from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag, Expand
+from pipeline.engine.journal import Journal
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.journal import Journal
-from pipeline.plan import plan_of
+from pipeline.planning.plan import plan_of
 
 
 class Place(Row):
@@ -77,9 +77,9 @@ def tables(store: Path, stage: Halve) -> dict[str, bytes]:
     folder = plan["it"].folder
     for number in parts_of(plan.store, folder):
         name = f"{folder}/{part_name(number)}"
-        books = read_books(plan.store, name)
-        assert (books.rows_in, books.passed, books.rejected) == (5, 5, 0)
-        assert books.rows_out == read_part(plan.store, name).num_rows
+        row_counts = read_row_counts(plan.store, name)
+        assert (row_counts.rows_in, row_counts.passed, row_counts.rejected) == (5, 5, 0)
+        assert row_counts.rows_out == read_part(plan.store, name).num_rows
     return {name: plan.store.read(name) for name in plan.store.walk() if name.startswith(f"{folder}/part")}
 
 

@@ -12,7 +12,7 @@ from manifests.table import part_name, read_part
 from pipeline import Annotate, Dag
 from pipeline.errors import PlanError
 from pipeline.executors.inline import Inline
-from pipeline.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, plan_of
 
 
 class Maybe(Row):

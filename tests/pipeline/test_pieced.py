@@ -9,16 +9,16 @@ from toys import N, Quiet
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, read_part
 from pipeline import Reject
-from pipeline.asking import Asked
+from pipeline.engine.steps.finalize import begin
+from pipeline.engine.task import Task
+from pipeline.engine.worker import Worker
 from pipeline.executors.inline import Inline
-from pipeline.history.past import read_past
-from pipeline.history.replaying import replay
+from pipeline.history.replay import replay
+from pipeline.history.run_history import read_past
 from pipeline.history.status import status_of
-from pipeline.kinds.closing import begin
-from pipeline.plan import Plan, plan_of
-from pipeline.running import carry_out
-from pipeline.task import Task
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan, plan_of
+from pipeline.recipes.request import RunRequest
+from pipeline.run import carry_out
 
 SIX = Task("sing", "part", 6)  # the part of number 6, which has seven verses
 
@@ -37,9 +37,9 @@ def test_a_part_with_a_large_row_is_answered_with_its_pieces(tmp_path: Path) -> 
     plan, worker = begun(tmp_path)
     done = worker.do(SIX)
     assert done.pieces == tuple(f"0000.{index:05d}" for index in range(7))
-    assert done.books is None
+    assert done.row_counts is None
     assert not plan.store.exists(f"{plan['sing'].folder}/{part_name(6)}")
-    assert worker.do(Task("sing", "part", 0)).books is not None  # of one verse: made at once
+    assert worker.do(Task("sing", "part", 0)).row_counts is not None  # of one verse: made at once
     for name in done.pieces[:5]:
         worker.do(Task("sing", "piece", 6, name))
     assert worker.do(SIX).pieces == done.pieces[5:]
@@ -51,9 +51,9 @@ def test_a_process_alone_takes_what_stands_and_does_the_rest(tmp_path: Path) -> 
     names = worker.do(SIX).pieces
     for name in names[2:4]:
         worker.do(Task("sing", "piece", 6, name))
-    books = Worker(plan).do(SIX).books
-    assert books is not None
-    assert books.passed == 1
+    row_counts = Worker(plan).do(SIX).row_counts
+    assert row_counts is not None
+    assert row_counts.passed == 1
     assert [verse for verse, _ in sung_in(counted)] == ["6.2", "6.3", "6.0", "6.1", "6.4", "6.5", "6.6"]
     table = read_part(plan.store, f"{plan['sing'].folder}/{part_name(6)}")
     song = table.column("song")[0].as_py()
@@ -69,7 +69,7 @@ def test_a_piece_of_a_part_that_another_driver_has_joined_is_nothing_to_do(tmp_p
     before = counted.read_text()
     worker.do(Task("sing", "piece", 6, names[0]))
     assert counted.read_text() == before
-    assert worker.do(Task("sing", "join", 6)).books == worker.do(SIX).books
+    assert worker.do(Task("sing", "join", 6)).row_counts == worker.do(SIX).row_counts
 
 
 def test_annotate_is_the_three_in_turn_and_leaves_no_files(
@@ -88,7 +88,7 @@ def test_history_knows_such_rows(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     dag = songs(refused=(5,))
     carry_out(
-        dag, str(tmp_path), executor=Inline(), watch=Quiet(), asked=Asked("songs.py", {}, str(tmp_path))
+        dag, str(tmp_path), executor=Inline(), watch=Quiet(), asked=RunRequest("songs.py", {}, str(tmp_path))
     )
     past = read_past(store)
     assert {line.step: line.rejected for line in status_of(store).lines}["sing"] == 1

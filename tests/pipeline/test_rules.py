@@ -6,11 +6,11 @@ import pytest
 from toys import Numbers, Quiet, Square
 
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, parts_of, read_books, read_part
+from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag
+from pipeline.engine.schedule import Schedule
 from pipeline.executors.inline import Inline
-from pipeline.plan import Plan, plan_of
-from pipeline.schedule import Schedule
+from pipeline.planning.plan import Plan, plan_of
 
 RULES = ("small", "large", "odd")
 
@@ -33,14 +33,14 @@ def files(plan: Plan) -> dict[str, bytes]:
     return {name: plan.store.read(name) for name in names}
 
 
-def books(schedule: Schedule) -> dict[str, Books]:
-    return {rule: schedule.steps[rule].books for rule in RULES}
+def row_counts(schedule: Schedule) -> dict[str, RowCounts]:
+    return {rule: schedule.steps[rule].row_counts for rule in RULES}
 
 
 def test_what_one_rule_dropped_the_next_never_sees(tmp_path: Path) -> None:
     plan, schedule = run(tmp_path)
-    found = books(schedule)
-    assert found["small"].rows_in == schedule.steps["square"].books.passed
+    found = row_counts(schedule)
+    assert found["small"].rows_in == schedule.steps["square"].row_counts.passed
     assert found["large"].rows_in == found["small"].passed
     assert found["odd"].rows_in == found["large"].passed
     assert found["odd"].dropped == 1
@@ -56,11 +56,13 @@ def test_what_one_rule_dropped_the_next_never_sees(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_whose_part_was_lost_decides_again_with_the_same_bytes(rule: str, tmp_path: Path) -> None:
     plan, schedule = run(tmp_path)
-    whole, told = files(plan), books(schedule)
+    whole, told = files(plan), row_counts(schedule)
     plan.store.remove(f"{plan[rule].folder}/{part_name(2)}")
     again, second = run(tmp_path)
     assert files(again) == whole
-    assert {name: b.rows_in for name, b in books(second).items()} == {n: b.rows_in for n, b in told.items()}
+    assert {name: b.rows_in for name, b in row_counts(second).items()} == {
+        n: b.rows_in for n, b in told.items()
+    }
 
 
 @pytest.mark.parametrize("left", [0, 40], ids=["empty", "half"])
@@ -74,4 +76,4 @@ def test_a_part_that_a_power_cut_left_bare_is_decided_again(left: int, tmp_path:
     bare.write_bytes(kept[:left])
     again, _ = run(tmp_path)
     assert files(again) == whole
-    assert read_books(again.store, f"{plan['large'].folder}/{part_name(3)}").balance()
+    assert read_row_counts(again.store, f"{plan['large'].folder}/{part_name(3)}").balance()

@@ -14,9 +14,9 @@ from manifests.rows import DropRow, RejectRow
 from manifests.schema import schema_of, table_of
 from manifests.store import Store
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, write_part, write_rejects
+from manifests.table import RowCounts, part_name, write_part, write_rejects
 
-Parts = Sequence[tuple[Sequence[Mapping[str, Any]], Books, Sequence[Mapping[str, Any]]]]
+Parts = Sequence[tuple[Sequence[Mapping[str, Any]], RowCounts, Sequence[Mapping[str, Any]]]]
 
 
 class Video(Row):
@@ -75,7 +75,7 @@ def write_table(
     begun.begin(store, folder)
     for number, (rows, books, rejects) in enumerate(parts):
         aside = write_rejects(store, folder, number, table_of(list(rejects), schema_of(RejectRow)))
-        said = Books(**{**books.__dict__, "rejects": aside, "rows_out": len(rows)})
+        said = RowCounts(**{**books.__dict__, "rejects": aside, "rows_out": len(rows)})
         write_part(store, f"{folder}/{part_name(number)}", table_of(list(rows), schema), said)
     described = tuple(describe_part(store, folder, number) for number in range(len(parts)))
     Manifest(**{**begun.__dict__, "parts": described}).write(store, folder)
@@ -90,7 +90,7 @@ def make_store(root: Path, least: float = 0.4) -> Made:
     motions = {"a.mp4": 0.5, "b.mp4": 0.1, "c.mp4": 2.0, "d.mp4": 0.45, "e.mp4": None}
     rows = [[{"id": id_of(name), "source": name} for name in part] for part in parts]
     videos = write_table(
-        store, "list_videos", "source", schema_of(Video), [(part, Books(), ()) for part in rows]
+        store, "list_videos", "source", schema_of(Video), [(part, RowCounts(), ()) for part in rows]
     )
     layer, drops, clips, twins = [], [], [], []
     schema, home = schema_of(Motion), folder_of("measure_motion", (videos,), stage("measure_motion"))
@@ -101,22 +101,22 @@ def make_store(root: Path, least: float = 0.4) -> Made:
         for row in good:
             strip = Artifact.of(row["source"].encode() * 9, ".jpg").stored(store, home)
             measured.append({"id": row["id"], "motion_mean": motions[row["source"]], "strip": strip})
-        books = Books(rows_in=len(part), passed=len(good), rejected=len(bad))
+        books = RowCounts(rows_in=len(part), passed=len(good), rejected=len(bad))
         layer.append((measured, books, bad))
         low = [m for m in measured if m["motion_mean"] is not None and m["motion_mean"] < least]
         none = [_reject(m, "motion_mean missing") for m in measured if m["motion_mean"] is None]
         kept = [m for m in measured if m["motion_mean"] is not None and m["motion_mean"] >= least]
         said = [_drop(m, least) for m in low]
         counts = {"rows_in": len(measured), "passed": len(kept), "dropped": len(low), "rejected": len(none)}
-        drops.append((said, Books(**counts), none))
+        drops.append((said, RowCounts(**counts), none))
         children = [
             {"id": child_id(m["id"], start), "parent": m["id"], "start_s": start}
             for m in kept
             for start in (0.0, 2.5)
         ]
-        clips.append((children, Books(rows_in=len(kept), passed=len(kept)), ()))
+        clips.append((children, RowCounts(rows_in=len(kept), passed=len(kept)), ()))
         found = [{"id": clip["id"], "twin": None} for clip in children]
-        twins.append((found, Books(rows_in=len(found), passed=len(found)), ()))
+        twins.append((found, RowCounts(rows_in=len(found), passed=len(found)), ()))
     motion = write_table(store, "measure_motion", "layer", schema, layer, base=videos, inputs=(videos,))
     rule = {"keep": f"motion_mean >= {least}", "because": "hardly moves"}
     still = write_table(

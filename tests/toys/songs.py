@@ -10,7 +10,7 @@ from pathlib import Path
 from toys import N, Numbers
 
 from manifests import Artifact, Row, column
-from pipeline import Dag, Pieced, Reject
+from pipeline import Chunked, Dag, Reject
 
 
 class Verses(Row):
@@ -31,7 +31,7 @@ class Song(Row):
     verses: int = column("how many")
 
 
-class Sing(Pieced[N, Verses, Sung, Song]):
+class Sing(Chunked[N, Verses, Sung, Song]):
     """Number n has n % 7 + 1 verses. Refuses, fails or kills its process at the second verse of a song.
 
     Splitting refuses -1 … `mute`. Each verse adds its number and the process to the file `count_in`.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from training.denoiser import Guided
+from training.denoiser import ClassifierFreeGuidance
 from training.path import Cosine, Path, RectifiedFlow, mix, wide
 from training.sampler import euler, heun, times
 from training.tensors import Latents, Level
@@ -71,5 +71,5 @@ def test_guidance_leans_away_from_the_weaker_guess() -> None:
     path = RectifiedFlow()
     good, weak = Gaussian(path, 1.0), Gaussian(path, 0.5)
     x, t = torch.zeros(1, 1, 1, 1, 1), torch.tensor([1.0])
-    assert float(Guided(good, weak, 1.0)(x, t, None)) == pytest.approx(1.0)
-    assert float(Guided(good, weak, 3.0)(x, t, None)) == pytest.approx(0.5 + 3 * 0.5)
+    assert float(ClassifierFreeGuidance(good, weak, 1.0)(x, t, None)) == pytest.approx(1.0)
+    assert float(ClassifierFreeGuidance(good, weak, 3.0)(x, t, None)) == pytest.approx(0.5 + 3 * 0.5)

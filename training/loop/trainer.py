@@ -16,17 +16,17 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
+from training.callback import Callback, Report
 from training.errors import Diverged
-from training.loop.average import Average
 from training.loop.checkpoint import Checkpoints
-from training.loop.turn import Turn
-from training.watcher import Report, Watcher
+from training.loop.ema import EMA
+from training.loop.optimization_step import OptimizationStep
 
 Batch = TypeVar("Batch")
 Given = TypeVar("Given", covariant=True)
 
 
-class Supply(Protocol[Given]):
+class BatchSource(Protocol[Given]):
     """Where batches come from: a pure function of the step."""
 
     waited_s: float
@@ -53,19 +53,19 @@ class Trainer(Generic[Batch]):
         average: of the model's weights, kept as the training goes on.
         checkpoints: where the state is kept; None keeps none.
         save_every: steps between checkpoints; the last step is always kept.
-        watchers: told after each step; empty on all ranks but the first.
+        callbacks: told after each step; empty on all ranks but the first.
         step: steps taken so far.
     """
 
     model: nn.Module
-    turns: Sequence[Turn[Batch]]
-    supply: Supply[Batch]
+    turns: Sequence[OptimizationStep[Batch]]
+    supply: BatchSource[Batch]
     mean: Callable[[Tensor], Tensor]
     cost: Callable[[Batch], Mapping[str, float]]
-    average: Average
+    average: EMA
     checkpoints: Checkpoints | None = None
     save_every: int = 1000
-    watchers: Sequence[Watcher] = field(default_factory=list)
+    callbacks: Sequence[Callback] = field(default_factory=list)
     step: int = 0
 
     def fit(self, until: int) -> None:
@@ -88,7 +88,7 @@ class Trainer(Generic[Batch]):
                     values[name] = values.get(name, 0.0) + count
             values["step_s"] = time.perf_counter() - started
             values["wait_s"] = self.supply.waited_s - waited
-            for watcher in self.watchers:
+            for watcher in self.callbacks:
                 watcher.after_step(Report(self.step, until, values))
             if self.checkpoints and (self.step % self.save_every == 0 or self.step == until):
                 self.checkpoints.save(self.step, self.state())
@@ -113,7 +113,7 @@ class Trainer(Generic[Batch]):
         self.average.load_state_dict(state["average"])
         self.step = step
 
-    def _take(self, turn: Turn[Batch], slices: Sequence[Batch]) -> dict[str, float]:
+    def _take(self, turn: OptimizationStep[Batch], slices: Sequence[Batch]) -> dict[str, float]:
         rate = turn.rate(self.step)
         for group in turn.optimizer.param_groups:
             group["lr"] = rate
@@ -136,7 +136,7 @@ class Trainer(Generic[Batch]):
         turn.optimizer.step()
         return values | {"grad_norm": norm, "rate": rate}
 
-    def _shortened(self, turn: Turn[Batch]) -> float:
+    def _shortened(self, turn: OptimizationStep[Batch]) -> float:
         """The norm of the whole gradient, which is then shortened if it is longer than the turn wants."""
         held = [p for group in turn.optimizer.param_groups for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm([p.grad for p in held])

@@ -14,7 +14,7 @@ from training.networks import rotary
 from training.networks.block import AdaptiveNorm, Attend, Block, attention
 from training.networks.config import PATCH, SIZES, Config
 from training.networks.embed import PatchEmbed, TimeEmbed, unpatched
-from training.networks.words import LENGTH, WORDS
+from training.networks.text_tokens import LENGTH, WORDS
 from training.tensors import Latents, Level, Words
 
 

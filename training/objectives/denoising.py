@@ -29,7 +29,7 @@ class Clips(Protocol):
 
 
 @dataclass(frozen=True)
-class Times:
+class TimestepSampler:
     """Levels whose logit is normal, then shifted towards the noise.
 
     Source: Esser et al. 2024, arXiv:2403.03206, Eq. 19 and 23.
@@ -55,15 +55,15 @@ class Denoising(Generic[Given]):
         path: must be the one that the denoiser assumes.
         read: captions to what the denoiser is given, on the latents' device.
         times: how levels are drawn.
-        untold_share: share of clips whose caption is hidden ("" instead), for guidance.
+        text_dropout: share of clips whose caption is hidden ("" instead), for guidance.
         seed: of all that is random here.
     """
 
     denoiser: Denoiser[Given]
     path: Path
     read: Callable[[Sequence[str], torch.device], Given]
-    times: Times = Times()
-    untold_share: float = 0.1
+    times: TimestepSampler = TimestepSampler()
+    text_dropout: float = 0.1
     seed: int = 0
 
     def __call__(self, batch: Clips, step: int) -> Loss:
@@ -82,7 +82,7 @@ class Denoising(Generic[Given]):
 
     def _told(self, batch: Clips, step: int, device: torch.device) -> Given:
         hidden = [
-            float(uniform(self.seed, clip, step, (), "untold")) < self.untold_share for clip in batch.ids
+            float(uniform(self.seed, clip, step, (), "untold")) < self.text_dropout for clip in batch.ids
         ]
         captions = ["" if hide else caption for hide, caption in zip(hidden, batch.captions, strict=True)]
         return self.read(captions, device)

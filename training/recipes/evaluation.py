@@ -10,7 +10,7 @@ from training.data.order import Place
 from training.data.shards import LatentShards, Made, Sample
 from training.denoiser import VelocityDenoiser
 from training.model import load_model
-from training.networks.words import read_words
+from training.networks.text_tokens import read_words
 from training.noise import normal
 from training.path import RectifiedFlow, mix, wide
 

@@ -7,7 +7,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 
 from training.errors import BadCheckpoint
 from training.loop.checkpoint import read_record
-from training.model import NAME, Told, save_model
+from training.model import NAME, ModelInfo, save_model
 from training.networks.video_dit import VideoDiT
 from training.parallel.mesh import process_group
 
@@ -25,7 +25,7 @@ def export(work: Path, out: Path) -> Path:
     record = read_record(place)
     said = {name: value for name, value in record["config"].items() if name != "data"}
     said["trained"]["steps"] = record["step"]
-    told = Told.from_json(said)
+    told = ModelInfo.from_json(said)
     with torch.device("meta"):
         network = VideoDiT(told.network)
     weights = {name: torch.empty(p.shape) for name, p in network.named_parameters()}

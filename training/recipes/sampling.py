@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.denoiser import Guided, VelocityDenoiser
+from training.denoiser import ClassifierFreeGuidance, VelocityDenoiser
 from training.errors import BadCheckpoint, TrainingError
-from training.model import Told, load_model
-from training.networks.words import read_words
+from training.model import ModelInfo, load_model
+from training.networks.text_tokens import read_words
 from training.noise import normal
 from training.path import RectifiedFlow
 from training.sampler import heun, times
@@ -66,7 +66,7 @@ def sample(model: Path, wish: Wish, device: torch.device | str = "cpu") -> Sampl
     drawn = [normal(wish.seed, f"{n}", 0, shape, "sample") for n, _ in enumerate(wish.captions)]
     denoiser: VelocityDenoiser[torch.Tensor] = VelocityDenoiser(network.to(device))
     given = read_words(wish.captions, device)
-    guided = Guided(denoiser, denoiser, wish.guidance, weak_given=torch.zeros_like(given))
+    guided = ClassifierFreeGuidance(denoiser, denoiser, wish.guidance, weak_given=torch.zeros_like(given))
     threads = torch.get_num_threads()
     torch.set_num_threads(wish.threads)
     try:
@@ -102,7 +102,7 @@ def write_video(pictures: np.ndarray, fps: float, file: Path) -> None:
         container.mux(stream.encode(None))
 
 
-def _tokenizer(asked: str, told: Told) -> Tokenizer:
+def _tokenizer(asked: str, told: ModelInfo) -> Tokenizer:
     """The tokenizer that the model was trained with."""
     tokenizer = load_tokenizer(asked or told.latents["tokenizer"])
     if tokenizer.digest != told.latents["digest"]:
@@ -114,7 +114,7 @@ def _tokenizer(asked: str, told: Told) -> Tokenizer:
     return tokenizer
 
 
-def _shape(wish: Wish, told: Told, stride: Stride) -> tuple[int, int, int, int]:
+def _shape(wish: Wish, told: ModelInfo, stride: Stride) -> tuple[int, int, int, int]:
     """Of the latents [c t h w].
 
     Raises:

@@ -15,26 +15,26 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from training.callbacks.loss_curve import LossCurve, read_curve
+from training.callbacks.progress import Progress
 from training.data.batches import Batches, Clips
 from training.data.order import Order
 from training.data.shards import LatentShards
 from training.denoiser import VelocityDenoiser
 from training.errors import LayoutError, TrainingError
-from training.loop.average import Average
 from training.loop.checkpoint import Checkpoints
-from training.loop.rate import rates
+from training.loop.ema import EMA
+from training.loop.lr_schedule import rates
+from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
-from training.loop.turn import Turn
-from training.model import NAME, Told, save_model
+from training.model import NAME, ModelInfo, save_model
+from training.networks.text_tokens import read_words
 from training.networks.video_dit import SIZES, VideoDiT
-from training.networks.words import read_words
-from training.objectives.denoising import Denoising, Times
+from training.objectives.denoising import Denoising, TimestepSampler
 from training.parallel.context import share_context
 from training.parallel.mesh import Layout, Mesh, process_group
 from training.parallel.sharding import chosen_precision, recompute, shard
 from training.path import RectifiedFlow
-from training.watchers.curve import Curve, read_curve
-from training.watchers.progress import Progress
 
 PEAKS = {
     "B200": 2250e12,
@@ -143,7 +143,7 @@ def _run(knobs: Knobs, work: Path) -> Summary:
         supply=supply,
         mean=mesh.mean,
         cost=lambda clips: _cost(network, clips, mesh.data_ranks),
-        average=Average(network, knobs.average_share),
+        average=EMA(network, knobs.average_share),
         checkpoints=Checkpoints(work / "checkpoints", told.to_json() | {"data": _digest(shards)}),
         save_every=knobs.save_every,
     )
@@ -152,7 +152,7 @@ def _run(knobs: Knobs, work: Path) -> Summary:
     if mesh.rank == 0:
         peak = peak_flops(mesh.device) * mesh.world if precision == "bf16" else 0.0
         shown = [] if knobs.quiet else [Progress(peak_flops=peak)]
-        trainer.watchers = [Curve(curve, trainer.step, peak), *shown]
+        trainer.callbacks = [LossCurve(curve, trainer.step, peak), *shown]
     try:
         trainer.fit(knobs.steps)
     finally:
@@ -225,9 +225,13 @@ def _check(knobs: Knobs, mesh: Mesh, shards: LatentShards) -> None:
         raise LayoutError(f"{SIZES[knobs.size].heads} heads cannot be shared by {mesh.layout.context} ranks")
 
 
-def _turn(knobs: Knobs, network: VideoDiT, mesh: Mesh) -> Turn[Clips]:
+def _turn(knobs: Knobs, network: VideoDiT, mesh: Mesh) -> OptimizationStep[Clips]:
     denoising = Denoising(
-        VelocityDenoiser(network), RectifiedFlow(), read_words, Times(shift=knobs.shift), seed=knobs.seed
+        VelocityDenoiser(network),
+        RectifiedFlow(),
+        read_words,
+        TimestepSampler(shift=knobs.shift),
+        seed=knobs.seed,
     )
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -237,13 +241,13 @@ def _turn(knobs: Knobs, network: VideoDiT, mesh: Mesh) -> Turn[Clips]:
         fused=mesh.device.type == "cuda",
     )
     rate = rates(knobs.rate, warmup=knobs.warmup, shape=knobs.shape, until=knobs.steps)
-    return Turn(denoising, optimizer, rate)
+    return OptimizationStep(denoising, optimizer, rate)
 
 
-def _told(knobs: Knobs, shards: LatentShards, network: VideoDiT) -> Told:
+def _told(knobs: Knobs, shards: LatentShards, network: VideoDiT) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     free = FREE | ({"steps"} if knobs.shape == "constant" else set())
-    return Told(
+    return ModelInfo(
         network=network.config,
         latents=shards.made._asdict(),
         fps=shards.fps,

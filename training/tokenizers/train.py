@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from training.loop.average import Average
-from training.metrics.pictures import psnr, ssim
+from training.loop.ema import EMA
+from training.metrics.image_quality import psnr, ssim
 from training.objectives.reconstruction import Reconstruction
 from training.tensors import Video
 from training.tokenizers.causal import Architecture, CausalTokenizer
@@ -82,7 +82,7 @@ def train(asked: argparse.Namespace) -> None:
     results = {name: measured(linear.there_and_back, asked.held_out) for name, linear in linears.items()}
     print(json.dumps(results), flush=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
-    average = Average(tokenizer, 0.05)
+    average = EMA(tokenizer, 0.05)
     objective = Reconstruction(tokenizer)
     began = time.perf_counter()
     for step, batch in _ahead(crops, asked.steps, asked.batch):
@@ -111,7 +111,7 @@ def train(asked: argparse.Namespace) -> None:
 LINEAR = (truncated_haar, principal)
 
 
-def _averaged(tokenizer: CausalTokenizer, average: Average) -> CausalTokenizer:
+def _averaged(tokenizer: CausalTokenizer, average: EMA) -> CausalTokenizer:
     done = CausalTokenizer(tokenizer.architecture)
     done.load_state_dict({k: v.cpu() for k, v in (tokenizer.state_dict() | average.weights).items()})
     return done.eval()

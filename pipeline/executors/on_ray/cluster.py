@@ -11,9 +11,9 @@ from typing import Any
 
 import ray
 
+from pipeline.engine.steps.storing import one_line
 from pipeline.errors import PipelineError, PlanError
-from pipeline.kinds.storing import one_line
-from pipeline.plan import Plan
+from pipeline.planning.plan import Plan
 
 _NO_CLUSTER = (
     "start one with `ray start --head` (where that made a token, set RAY_AUTH_MODE=token here), "

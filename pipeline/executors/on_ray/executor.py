@@ -12,16 +12,16 @@ from typing import Any
 import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.finalize import begin
+from pipeline.engine.task import Task
 from pipeline.errors import StageFailed
 from pipeline.executor import Watch
 from pipeline.executors.deciding import decide_here
 from pipeline.executors.on_ray.cluster import check_room, cluster, nodes
 from pipeline.executors.on_ray.launching import start_launch
 from pipeline.executors.on_ray.pool import Failed, Member, Pool, pools_of
-from pipeline.kinds.closing import begin
-from pipeline.plan import Plan
-from pipeline.schedule import Schedule
-from pipeline.task import Task
+from pipeline.planning.plan import Plan
 
 _LOOK_S = 0.5
 _NODES_S = 5.0  # how often nodes that came or went are looked for

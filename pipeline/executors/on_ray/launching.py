@@ -7,13 +7,13 @@ from typing import Any
 import ray
 
 from manifests.errors import ClipmillError
+from pipeline.engine.steps.launch import work_of
+from pipeline.engine.task import Done, Task
+from pipeline.engine.worker import Worker
 from pipeline.executors.on_ray.cluster import nodes
 from pipeline.executors.on_ray.pool import Failed
 from pipeline.executors.ranks import free_port
-from pipeline.kinds.launch import work_of
-from pipeline.plan import Plan
-from pipeline.task import Done, Task
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan
 
 
 def start_launch(plan: Plan, plan_ref: Any, task: Task) -> Any:
@@ -42,7 +42,7 @@ def _launch(plan: Plan, task: Task) -> Done | Failed:
     )
     try:
         trainer.fit()
-        return Worker(plan).do(task)  # the row stands: this only reads its books
+        return Worker(plan).do(task)  # the row stands: this only reads its row_counts
     except ClipmillError as error:
         return Failed(error, traceback.format_exc())
 

@@ -13,10 +13,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from manifests.errors import ClipmillError
+from pipeline.engine.task import Done, Task
+from pipeline.engine.worker import Worker
 from pipeline.needs import Needs
-from pipeline.plan import Plan
-from pipeline.task import Done, Task
-from pipeline.worker import Worker
+from pipeline.planning.plan import Plan
 
 _START_S = 2.0  # what starting a worker costs; less work than this is not worth another one
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.media.quantiser import step_of
+from stages.media.quantizer import step_of
 from stages.scan.meter import View
 
 BLOCK = 8  # px: the grid of JPEG and MPEG, and of the deblocking of H.264, HEVC, VP9 and AV1

@@ -6,9 +6,9 @@ from toys import Quiet, toy_dag
 
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
+from pipeline.engine.task import Effort
 from pipeline.executors.inline import Inline
-from pipeline.plan import plan_of
-from pipeline.task import Effort
+from pipeline.planning.plan import plan_of
 
 
 def test_a_bucket_holds_the_same_tables_as_a_folder(bucket: str, tmp_path: Path) -> None:

@@ -13,19 +13,19 @@ from toys import Quiet, Split, Square
 from manifests import Row, column
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
-from manifests.table import Books, part_name, read_books, read_part, write_part
+from manifests.table import RowCounts, part_name, read_part, read_row_counts, write_part
 from pipeline import Source
-from pipeline.asking import Asked
 from pipeline.cli import main
 from pipeline.dag import Dag
-from pipeline.errors import BooksDoNotBalance, PipelineError
+from pipeline.errors import PipelineError, RowCountMismatch
 from pipeline.executors.inline import Inline
-from pipeline.history.explaining import life_of
-from pipeline.history.finding import find
+from pipeline.history.explain import life_of
+from pipeline.history.find import find
 from pipeline.history.funnel import funnel_of
-from pipeline.history.past import Past, read_past
-from pipeline.history.replaying import dag_of_run, replay
-from pipeline.running import carry_out
+from pipeline.history.replay import dag_of_run, replay
+from pipeline.history.run_history import Past, read_past
+from pipeline.recipes.request import RunRequest
+from pipeline.run import carry_out
 
 RECIPE = counting.__file__
 
@@ -43,7 +43,7 @@ class Files(Source[File]):
 
 def ran(store: Path, dag: Dag | None = None) -> Past:
     dag = dag or counting.counting(bad=5, nameless=3, worse=11)
-    carry_out(dag, str(store), executor=Inline(), watch=Quiet(), asked=Asked(RECIPE, {}, str(store)))
+    carry_out(dag, str(store), executor=Inline(), watch=Quiet(), asked=RunRequest(RECIPE, {}, str(store)))
     return read_past(FolderStore(store))
 
 
@@ -55,7 +55,7 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
 def ids(past: Past) -> dict[int, str]:
     """The id of each number."""
     step = past["numbers"]
-    parts = [read_part(past.store, f"{step.folder}/{part_name(n)}") for n in past.books("numbers")]
+    parts = [read_part(past.store, f"{step.folder}/{part_name(n)}") for n in past.row_counts("numbers")]
     return {row["n"]: row["id"] for part in parts for row in part.to_pylist()}
 
 
@@ -75,10 +75,10 @@ def test_a_row_that_is_lost_is_noticed(tmp_path: Path) -> None:
     step = past["split"]
     manifest = tmp_path / step.folder / "manifest.json"
     said = json.loads(manifest.read_text())
-    with_rows = next(part for part in said["parts"] if part["books"]["passed"])
-    with_rows["books"]["passed"] -= 1
+    with_rows = next(part for part in said["parts"] if part["row_counts"]["passed"])
+    with_rows["row_counts"]["passed"] -= 1
     manifest.write_text(json.dumps(said))
-    with pytest.raises(BooksDoNotBalance, match="on the way to split, but 5 are there"):
+    with pytest.raises(RowCountMismatch, match="on the way to split, but 5 are there"):
         funnel_of(read_past(past.store))
 
 
@@ -229,7 +229,7 @@ def test_the_record_holds_no_credentials(
 
 def test_the_recorded_recipe_is_the_dag(past: Past) -> None:
     text = past.store.read(f"runs/{past.run}/recipe.yaml").decode()
-    from pipeline.text import from_yaml, to_yaml
+    from pipeline.recipes.yaml_text import from_yaml, to_yaml
 
     dag = counting.counting(bad=5, nameless=3, worse=11)
     assert text == to_yaml(dag)
@@ -258,7 +258,7 @@ def test_a_store_whose_part_lost_a_row_says_so(tmp_path: Path) -> None:
     past = ran(tmp_path)
     row = find(past, ids(past)[13])
     name = f"{past['square'].folder}/{part_name(row.part)}"
-    part, books = read_part(past.store, name), read_books(past.store, name)
+    part, row_counts = read_part(past.store, name), read_row_counts(past.store, name)
     past.store.remove(name)
-    write_part(past.store, name, part.slice(0, 0), Books(**vars(books)))
+    write_part(past.store, name, part.slice(0, 0), RowCounts(**vars(row_counts)))
     assert life_of(past, row).verdict.startswith("lost by square")

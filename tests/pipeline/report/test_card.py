@@ -13,9 +13,9 @@ from manifests.checking import check
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from pipeline import Annotate, Dag, Expand, Source, Survey
-from pipeline.asking import Asked
 from pipeline.executors.inline import Inline
-from pipeline.running import carry_out
+from pipeline.recipes.request import RunRequest
+from pipeline.run import carry_out
 
 
 class Film(Row):
@@ -96,7 +96,7 @@ def _card(store: Path, per_part: int) -> str:
     clips = dag.read(Films(), rows_per_part=per_part).expand(Cut()).annotate(Measure())
     kept = clips.keep("source != '<b>5|.mp4'", because="not | wanted")
     dag.save(kept.survey(Pack()), "shards")
-    asked = Asked("films.py", {}, str(store))
+    asked = RunRequest("films.py", {}, str(store))
     outcome = carry_out(dag, str(store), executor=Inline(), watch=Quiet(), asked=asked)
     assert outcome.warnings == ()
     [found] = store.glob("pack-*/README.md")

@@ -18,13 +18,13 @@ from manifests import Artifact, Row, column
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from pipeline import Annotate, Dag, Expand, Launch, Reject, Source, Survey
-from pipeline.asking import Asked
 from pipeline.errors import PipelineError
 from pipeline.executors.inline import Inline
-from pipeline.history.past import Past, read_past
+from pipeline.history.run_history import Past, read_past
+from pipeline.recipes.request import RunRequest
 from pipeline.report.markup import Html, el
 from pipeline.report.page import render, write_report
-from pipeline.running import carry_out
+from pipeline.run import carry_out
 
 HOSTILE = "<script>alert(1)</script>.mp4"
 QUOTED = "\"onmouseover='alert(2)'&amp;\u202e.mp4"
@@ -136,7 +136,7 @@ def films(shipped: str = "") -> Dag:
 @pytest.fixture(scope="module")
 def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
     store = tmp_path_factory.mktemp("store")
-    asked = Asked("films.py", {"name": HOSTILE}, str(store))
+    asked = RunRequest("films.py", {"name": HOSTILE}, str(store))
     outcome = carry_out(films(), str(store), executor=Inline(), watch=Quiet(), asked=asked)
     assert Path(outcome.report).is_file(), outcome.warnings
     return read_past(FolderStore(store))
@@ -204,7 +204,7 @@ def test_kept_and_dropped_rows_show_the_still_of_their_span(past: Past) -> None:
 
 
 def test_a_twin_that_an_earlier_store_shipped_is_not_looked_for(tmp_path: Path) -> None:
-    asked = Asked("films.py", {}, str(tmp_path))
+    asked = RunRequest("films.py", {}, str(tmp_path))
     outcome = carry_out(films("elsewhere"), str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
     assert not [said for said in outcome.warnings if "could not" in said]
     text = Elements(render(read_past(FolderStore(tmp_path)))).text

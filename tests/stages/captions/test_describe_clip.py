@@ -20,7 +20,7 @@ FACTS: dict[str, Any] = {
     "width_px": 640,
     "height_px": 360,
     "light_mean": 0.5,
-    "sharpness_median": 0.9,
+    "sharpness": 0.9,
     "object_motion": 0.02,
     "camera": "pan left",
     "camera_pan": -0.02,
@@ -59,7 +59,7 @@ def test_a_whole_caption(strip: dict[str, Any]) -> None:
     ("facts", "words"),
     [
         ({"light_mean": 0.02}, "A very dark, sharp"),
-        ({"light_mean": 0.9, "sharpness_median": 0.1}, "A very bright, blurred"),
+        ({"light_mean": 0.9, "sharpness": 0.1}, "A very bright, blurred"),
         ({"width_px": 360, "height_px": 640}, "portrait shot"),
         ({"width_px": 500, "height_px": 500}, "square shot"),
         ({"end_s": 1.0}, "1 second, mostly blue."),
@@ -81,7 +81,7 @@ def test_every_combination_is_two_clean_sentences(strip: dict[str, Any]) -> None
     for light, detail, motion, camera in product(
         (0.05, 0.5, 1.0), (0.1, 0.6), (0, 0.1, 9), ("static", "tilt up")
     ):
-        facts = {"light_mean": light, "sharpness_median": detail, "object_motion": motion, "camera": camera}
+        facts = {"light_mean": light, "sharpness": detail, "object_motion": motion, "camera": camera}
         seen.add(caption := _caption(strip, **facts))
         assert re.fullmatch(r"An? [^.]+(\.\d)?[^.]*\. The camera [^.]+ moves?\.", caption), caption
         assert "  " not in caption

@@ -16,13 +16,13 @@ from toys import Quiet
 
 from manifests.identity import order_of
 from manifests.stores.folder import FolderStore
-from manifests.table import part_name, parts_of, read_books, read_part
+from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag
 from pipeline.executor import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, plan_of
 from stages.captions.caption_clip import CaptionClip
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
@@ -68,7 +68,7 @@ def dag_of(films: Path, url: str) -> Dag:
     videos = (
         dag.read(ListVideos(root=str(films)), rows_per_part=2).annotate(ProbeVideo()).annotate(ScanVideo())
     )
-    clips = videos.annotate(ScoreBoundaries()).expand(FindShots(max_s=0))
+    clips = videos.annotate(ScoreBoundaries()).expand(FindShots(max_duration_s=0))
     asks = CaptionClip(
         model="toy", endpoint=url, at_once=7, tries=9, timeout_s=0.5, window_frames=6, window_least=4
     )
@@ -80,7 +80,7 @@ def rows(plan: Plan, step: str) -> Iterator[dict[str, object]]:
     folder = plan[step].folder
     for number in parts_of(plan.store, folder):
         name = f"{folder}/{part_name(number)}"
-        assert read_books(plan.store, name).rejected == 0
+        assert read_row_counts(plan.store, name).rejected == 0
         yield from read_part(plan.store, name).to_pylist()
 
 

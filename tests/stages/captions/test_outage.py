@@ -12,15 +12,15 @@ from toys import Quiet
 
 from manifests import ClipmillError
 from manifests.stores.folder import FolderStore
-from manifests.table import part_name, parts_of, read_books, read_part
+from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag
-from pipeline.asking import Asked as Command
 from pipeline.errors import StageWaits
 from pipeline.executors.inline import Inline
-from pipeline.history.past import read_past
-from pipeline.history.replaying import dag_of_run
-from pipeline.plan import plan_of
-from pipeline.running import Outcome, carry_out
+from pipeline.history.replay import dag_of_run
+from pipeline.history.run_history import read_past
+from pipeline.planning.plan import plan_of
+from pipeline.recipes.request import Asked as Command
+from pipeline.run import Outcome, carry_out
 from stages.captions.caption_clip import CaptionClip
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
@@ -52,7 +52,7 @@ def films(tmp_path: Path) -> Path:
 def run(films: Path, store: Path, url: str, watch: Any = None, *, retry: bool = False, **how: Any) -> Outcome:
     dag = Dag("captions")
     videos = dag.read(ListVideos(root=str(films)), rows_per_part=1).annotate(ProbeVideo())
-    clips = videos.annotate(ScanVideo()).annotate(ScoreBoundaries()).expand(FindShots(max_s=0))
+    clips = videos.annotate(ScanVideo()).annotate(ScoreBoundaries()).expand(FindShots(max_duration_s=0))
     asks = CaptionClip(model="toy", endpoint=url, key_env="MY_KEY", tries=2, at_once=2, **how)
     dag.save(clips.annotate(asks.on(batch=4)), "captions")
     asked = Command("captions.py", {}, str(store))
@@ -141,7 +141,7 @@ def _rejects(store: Path) -> list[tuple[str, str]]:
     folder = next(step.folder for step in plan if step.name == "caption_clip")
     found: list[tuple[str, str]] = []
     for number in parts_of(plan.store, folder):
-        name = read_books(plan.store, f"{folder}/{part_name(number)}").rejects
+        name = read_row_counts(plan.store, f"{folder}/{part_name(number)}").rejects
         rows = read_part(plan.store, f"{folder}/{name}").to_pylist() if name else []
         found += [(row["kind"], row["reason"]) for row in rows]
     return found

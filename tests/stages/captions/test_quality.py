@@ -13,7 +13,7 @@ from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline import Dag, Source
 from pipeline.executors.inline import Inline
-from pipeline.plan import plan_of
+from pipeline.planning.plan import plan_of
 from stages.captions import compare_captions
 from stages.captions.compare_captions import CompareCaptions, likeness
 from stages.captions.measure_caption import CaptionMeasures, MeasureCaption, Worded
@@ -42,7 +42,7 @@ def test_words_and_what_is_repeated(caption: str, words: int, repeated: float) -
     [row] = measured(caption)
     assert row.caption_words == words
     assert row.caption_characters == len(caption)
-    assert row.caption_repeated_share == round(repeated, 6)
+    assert row.caption_repetition == round(repeated, 6)
 
 
 def test_an_enhanced_caption_is_measured_in_place_of_the_first() -> None:
@@ -87,7 +87,7 @@ def compared(folder: Path, *texts: str, rows_per_part: int = 4, turned: bool = F
     for number in parts_of(plan.store, where):
         rows |= {row["id"]: row for row in read_part(plan.store, f"{where}/{part_name(number)}").to_pylist()}
     numbers = {id_of(n): n for n in range(len(texts))}
-    columns = ("caption_twins", "caption_twin", "caption_twin_similarity")
+    columns = ("caption_duplicates", "caption_duplicate_of", "caption_duplicate_similarity")
     found = [[rows[id_of(n)][name] for name in columns] for n in range(len(texts))]
     return [(count, numbers.get(twin), similarity) for count, twin, similarity in found]
 

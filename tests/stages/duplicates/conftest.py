@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-QUALITY = {"width_px": 640, "height_px": 360, "sharpness_median": 0.5, "start_s": 0.0, "end_s": 4.0}
+QUALITY = {"width_px": 640, "height_px": 360, "sharpness": 0.5, "start_s": 0.0, "end_s": 4.0}
 
 
 def _clips(vectors: Any, ids: Sequence[str] = (), **columns: Any) -> pa.Table:
@@ -46,6 +46,6 @@ def crowd() -> Callable[..., tuple[pa.Table, set[tuple[str, str]]]]:
         names = [f"{n:05d}" for n in range(count)] + [f"{n:05d}-copy" for n in copied]
         planted = {(f"{n:05d}", f"{n:05d}-copy") for n in copied}
         quality = rng.random(count + copies)
-        return _clips(np.concatenate([seen, twins]), names, sharpness_median=quality), planted
+        return _clips(np.concatenate([seen, twins]), names, sharpness=quality), planted
 
     return drawn

@@ -13,7 +13,7 @@ from stages.duplicates.search_pairs import SearchPairs
 
 @pytest.mark.parametrize(
     ("better", "wanted"),
-    [({}, "b"), ({"width_px": [800, 640]}, "a"), ({"sharpness_median": [0.6, 0.5]}, "a")],
+    [({}, "b"), ({"width_px": [800, 640]}, "a"), ({"sharpness": [0.6, 0.5]}, "a")],
 )
 def test_looks_decide_where_pixels_and_sharpness_do_not(
     better: dict[str, list[float]], wanted: str, clips: Callable[..., pa.Table]

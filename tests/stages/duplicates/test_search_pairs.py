@@ -20,8 +20,8 @@ def found(table: pa.Table) -> dict[tuple[str, str], float]:
     """The pairs of a searched table, each from both sides, and their similarity."""
     pairs = {}
     for row in table.to_pylist():
-        assert row["alike_similarity"] == sorted(row["alike_similarity"], reverse=True)
-        for other, similarity in zip(row["alike"], row["alike_similarity"], strict=True):
+        assert row["similarities"] == sorted(row["similarities"], reverse=True)
+        for other, similarity in zip(row["alike"], row["similarities"], strict=True):
             assert (row["id"], other) not in pairs
             pairs[row["id"], other] = similarity
     assert all(pairs[other, one] == similarity for (one, other), similarity in pairs.items())

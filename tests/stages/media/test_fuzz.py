@@ -16,7 +16,7 @@ from manifests.table import read_part
 from pipeline import Dag
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import plan_of
+from pipeline.planning.plan import plan_of
 from stages.ingest.list_videos import ListVideos
 from stages.scan.scan_video import ScanVideo
 

@@ -27,8 +27,8 @@ def light(stored: Callable[..., Artifact]) -> Callable[..., Light]:
 def test_a_night_with_lamps_reaches_farther_than_a_picture_in_the_dark(light: Callable[..., Light]) -> None:
     night, dark = light(np.full(50, 0.1), spread=0.15), light(np.full(50, 0.1), spread=0.02)
     assert night.light_mean == dark.light_mean
-    assert night.light_reach == pytest.approx(0.4)
-    assert dark.light_reach == pytest.approx(0.14)
+    assert night.highlight_luma == pytest.approx(0.4)
+    assert dark.highlight_luma == pytest.approx(0.14)
 
 
 @pytest.mark.parametrize("fps", [24.0, 60.0])

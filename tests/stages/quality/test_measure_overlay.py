@@ -66,16 +66,16 @@ def test_what_stays_while_the_picture_moves_is_an_overlay(measured: Callable[...
     assert measured().overlay_share == 0
     for over in ("mark", "badge"):
         said = measured(over)
-        assert 0.002 < said.mark_share < 0.05
-        assert said.overlay_share == max(said.mark_share, said.line_share)
+        assert 0.002 < said.logo_share < 0.05
+        assert said.overlay_share == max(said.logo_share, said.subtitle_share)
         assert said.overlay_moved_share > 0.9
 
 
 def test_a_line_that_changes_its_words_is_told_whether_the_picture_moves_or_not(
     measured: Callable[..., Overlay],
 ) -> None:
-    assert 0.01 < measured("line").line_share < 0.15
-    assert 0.01 < measured("line", pans=False).line_share < 0.15
+    assert 0.01 < measured("line").subtitle_share < 0.15
+    assert 0.01 < measured("line", pans=False).subtitle_share < 0.15
 
 
 def test_writing_in_the_scene_is_none(measured: Callable[..., Overlay]) -> None:
@@ -101,14 +101,14 @@ def test_a_mark_that_stands_through_several_shots_is_told_where_they_rest(
             row = _clip(scanned, start_s, start_s + 4)
             [together], [alone] = (MeasureOverlay(others=n).annotate([row]) for n in (8, 0))
             assert isinstance(together, Overlay)
-            assert (together.mark_share > 0.002) is marked
+            assert (together.logo_share > 0.002) is marked
             assert isinstance(alone, Overlay)
-            assert alone.mark_share == 0
+            assert alone.logo_share == 0
 
 
 def test_the_size_of_the_video_matters_little(measured: Callable[..., Overlay]) -> None:
     large = measured("mark", size=(540, 960))
-    assert 0.5 < large.mark_share / measured("mark").mark_share < 2
+    assert 0.5 < large.logo_share / measured("mark").logo_share < 2
 
 
 def test_bars_beside_the_picture_are_none(
@@ -133,7 +133,7 @@ def test_a_long_clip_is_looked_at_in_stretches_and_a_short_one_rejected(
     rows: Sequence[Clip] = [_clip(scanned), _clip(scanned, 0, 0.9)]
     whole, none = MeasureOverlay(most_stills=16).annotate(rows)
     assert isinstance(whole, Overlay)
-    assert whole.mark_share > 0.002
+    assert whole.logo_share > 0.002
     assert isinstance(none, Reject)
     assert "too short" in str(none)
 
@@ -156,5 +156,5 @@ def test_the_lines_and_the_mark_of_the_demo_are_found(tmp_path: Path, scan: Call
     lined, marked = MeasureOverlay().annotate([_clip(scanned, *span) for span in spans])
     assert isinstance(lined, Overlay)
     assert isinstance(marked, Overlay)
-    assert lined.line_share > 0.005
-    assert marked.mark_share > 0.005
+    assert lined.subtitle_share > 0.005
+    assert marked.logo_share > 0.005

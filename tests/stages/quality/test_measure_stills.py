@@ -35,13 +35,13 @@ def test_a_picture_smaller_than_a_block_has_no_blocks(stored: Callable[..., Arti
 
 
 @pytest.mark.parametrize(
-    ("blockiness", "step", "coarseness"),
+    ("blockiness", "step", "quantizer_step"),
     [(0.3, 8.0, 32.1), (0.1, 40.0, 40.0), (0.3, math.nan, 32.1), (-0.1, math.nan, 0.0)],
 )
 def test_the_worse_of_what_codec_and_blocks_tell(
-    stored: Callable[..., Artifact], blockiness: float, step: float, coarseness: float
+    stored: Callable[..., Artifact], blockiness: float, step: float, quantizer_step: float
 ) -> None:
     signals = stored([0.0], noise=[0.1], blockiness=[blockiness], quantiser_step=[step], colourfulness=[30.0])
     [said] = MeasureStills().annotate([Clip(signals=signals, start_frame=0, end_frame=1)])
     assert isinstance(said, Stills)
-    assert said.coarseness == pytest.approx(coarseness, rel=1e-3)
+    assert said.quantizer_step == pytest.approx(quantizer_step, rel=1e-3)

@@ -60,7 +60,7 @@ def test_sharpness_is_that_of_the_stills(stored: Stored) -> None:
     ]
     whole, none = MeasureSharpness().annotate(clips)
     assert isinstance(whole, measure_sharpness.Sharpness)
-    assert whole.sharpness_median == pytest.approx(0.5)
+    assert whole.sharpness == pytest.approx(0.5)
     assert isinstance(none, Reject)
     assert "too short" in str(none)
 
@@ -117,8 +117,8 @@ def test_planted_defects_show_and_good_shots_do_not(
         moved[name] = _motion(scanned.signals, 40 * k, 40 * k + 40)
         kept[name] = _frame(scanned.signals, 40 * k + 40, 20, 40 * k)
     assert {name for name, m in light.items() if m.light_mean < 0.1} == {"dark"}
-    assert {name for name, m in sharp.items() if m.sharpness_median < 0.33} >= {"blurred"}
-    assert sharp["good"].sharpness_median > 0.33
+    assert {name for name, m in sharp.items() if m.sharpness < 0.33} >= {"blurred"}
+    assert sharp["good"].sharpness > 0.33
     assert {name for name, m in kept.items() if m.border_share > 0.1} - {"dark"} == {"boxed"}
     assert kept["boxed"].border_share == pytest.approx(48 / 180, abs=0.02)
     assert {name for name, m in kept.items() if m.frozen_share > 0.5} - {"dark"} == {"frozen"}

@@ -72,7 +72,7 @@ def test_a_head_that_likes_light_scores_the_bright_clip_higher(
     assert isinstance(bright, Aesthetics)
     assert bright.aesthetic_mean == pytest.approx(9, abs=0.5)
     assert dark.aesthetic_mean == pytest.approx(1, abs=0.5)
-    assert bright.aesthetic_lowest <= bright.aesthetic_mean
+    assert bright.aesthetic_min <= bright.aesthetic_mean
     assert isinstance(short, Reject)
 
 
@@ -83,7 +83,7 @@ def test_the_better_word_of_each_pair_is_weighed_against_the_worse(towers: Path,
     back, *_ = ScoreTechnical(towers=str(towers), pairs=turned).annotate(clips)
     assert isinstance(said, Technical)
     assert isinstance(back, Technical)
-    assert 0 < said.technical_lowest <= said.technical_mean < 1
+    assert 0 < said.technical_min <= said.technical_mean < 1
     assert said.technical_mean != pytest.approx(0.5, abs=1e-3)
     assert said.technical_mean + back.technical_mean == pytest.approx(1, abs=2e-4)
     assert isinstance(short, Reject)

@@ -8,10 +8,10 @@ import pytest
 import stages.recipes
 from pipeline import Keep
 from pipeline.errors import RecipeError
-from pipeline.key import keys_of, made_by
-from pipeline.recipe import load_recipe, turn
+from pipeline.planning.keys import keys_of, made_by
+from pipeline.recipes.recipe import load_recipe, turn
 from stages.captions.caption_clip import CaptionClip
-from stages.recipes.captions import MEASURED, Captions, rules
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, rules
 from stages.recipes.curate import curate
 
 FOLDER = Path(stages.recipes.__file__).parent
@@ -23,7 +23,7 @@ def test_every_recipe_can_ask_a_model(name: str) -> None:
     recipe = load_recipe(FOLDER / f"{name}.py")
     knobs = {knob.name: knob for knob in recipe.knobs}
     for field in fields(Captions):
-        assert knobs[field.name].default == getattr(MEASURED, field.name)
+        assert knobs[field.name].default == getattr(DEFAULT_CAPTIONS, field.name)
         assert knobs[field.name].doc, f"{field.name} has no meaning"
     usual, asked = (turn(recipe, {"footage": "x", **more}) for more in ({}, ASKED))
     assert "describe_clip" in usual.nodes
@@ -37,14 +37,16 @@ def test_every_recipe_can_ask_a_model(name: str) -> None:
 
 
 def test_each_rule_has_its_knob() -> None:
-    changed = Captions(fewest_words=7, most_words=70, rambling=0.7, stock=77)
+    changed = Captions(
+        min_caption_words=7, max_caption_words=70, max_caption_repetition=0.7, max_caption_duplicates=77
+    )
     assert rules(changed) == (
         Keep("caption_words >= 7", "caption too short"),
         Keep("caption_words <= 70", "caption too long"),
-        Keep("caption_repeated_share < 0.7", "caption rambles"),
-        Keep("caption_twins < 77", "stock caption"),
+        Keep("caption_repetition < 0.7", "caption rambles"),
+        Keep("caption_duplicates < 77", "max_caption_duplicates caption"),
     )
-    usual, other = (curate("x", captions=Captions(**ASKED, stock=n)) for n in (25, 3))
+    usual, other = (curate("x", captions=Captions(**ASKED, max_caption_duplicates=n)) for n in (25, 3))
     assert [step for step, node in usual.nodes.items() if other.nodes[step] != node] == ["stock_caption"]
 
 

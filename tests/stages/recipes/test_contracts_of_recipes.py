@@ -18,7 +18,7 @@ from pipeline.cli import main
 from pipeline.errors import RecipeError
 from stages.latents.encode_latents import EncodeLatents
 from stages.recipes.curate import curate
-from stages.recipes.keeps import Keeps
+from stages.recipes.filters import Filters
 from stages.recipes.latents import latents
 from stages.recipes.world import world
 from stages.shards.bucket import least_seconds
@@ -47,7 +47,7 @@ def test_the_tokenizer_says_what_the_shortest_clip_is() -> None:
 
 
 def test_more_may_be_asked_for_than_the_tokenizer_wants() -> None:
-    dag = latents(footage="x", keeps=Keeps(min_frames=40), latent_video_frames=65)
+    dag = latents(footage="x", filters=Filters(min_frames=40), latent_video_frames=65)
     pack = dag.nodes["pack_shards"].work
     assert isinstance(pack, PackShards)
     assert pack.lengths == (40, 65, 129, 257)

@@ -18,7 +18,7 @@ from manifests.table import part_name, read_part
 from pipeline import Dag, Reject, Source
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.plan import plan_of
+from pipeline.planning.plan import plan_of
 from stages.media.signals import ROWS, SignalsWriter, read_signals, read_thumbs
 from stages.scan.scan_video import METERS, Listed, Scanned, ScanVideo
 from stages.scan.spans import Seen, agree

@@ -14,7 +14,7 @@ import pytest
 
 from manifests import ClipmillError
 from pipeline import Reject
-from pipeline.key import hashed_settings
+from pipeline.planning.keys import hashed_settings
 from stages.media.decode import frames, open_video
 from stages.media.encode import write_mp4
 from stages.shards.cut_clip import CutClip, CutOut, KeptClip

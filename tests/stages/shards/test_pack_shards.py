@@ -38,7 +38,7 @@ def _clip(number: int, film: bytes | None = None, **said: Any) -> CaptionedClip:
         "caption": f"clip {number}",
         "caption_by": "test",
         "light_mean": 0.5,
-        "sharpness_median": 0.1 * number,
+        "sharpness": 0.1 * number,
         "motion_mean": 1.0,
         "object_motion": 0.5,
         "camera": "pan left",

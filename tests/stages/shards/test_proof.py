@@ -15,7 +15,7 @@ from pipeline import Annotate, Dag
 from pipeline.cli import main
 from pipeline.executor import Watch
 from pipeline.executors.inline import Inline
-from pipeline.plan import plan_of
+from pipeline.planning.plan import plan_of
 from stages.ingest.list_videos import ListVideos
 from stages.media.tar import Member, index_bytes, write_tar
 from stages.shards.cut_clip import CutClip

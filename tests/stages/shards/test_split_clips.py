@@ -34,7 +34,7 @@ def _clips(
         for here, there in ((one, other), (other, one)):
             name, twin = f"{here}-l{number}", f"{there}-l{number}"
             parent = id_of("video", here)
-            rows.append(SearchedClip(id=name, parent=parent, alike=(twin,), alike_similarity=(near,)))
+            rows.append(SearchedClip(id=name, parent=parent, alike=(twin,), similarities=(near,)))
     return rows
 
 

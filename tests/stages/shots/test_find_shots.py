@@ -65,7 +65,9 @@ def test_drawn_films_fall_into_their_shots(drawn: Path, scan: Callable[..., Scan
     cuts = {}
     for name in truth:
         scanned = scan(drawn / name)
-        cuts[name] = found(shots(drawn / name, scanned, score(scanned, detector=detector), max_s=0.0))
+        cuts[name] = found(
+            shots(drawn / name, scanned, score(scanned, detector=detector), max_duration_s=0.0)
+        )
     told = score_boundaries(truth, cuts)
     assert told["found"] == told["planted"]
     assert told["false_alarms"] == 0

@@ -58,7 +58,7 @@ def _same_as_pyscenedetect(path: Path, row: Scanned, *names: str) -> list[list[f
 
     found = []
     for name in names:
-        found.append([shot.start_s for shot in _shots(row, detector=name, max_s=0.0)[1:]])
+        found.append([shot.start_s for shot in _shots(row, detector=name, max_duration_s=0.0)[1:]])
         manager = scenedetect.SceneManager()
         manager.add_detector(getattr(scenedetect, DETECTORS[name])())
         manager.detect_scenes(scenedetect.open_video(str(path), backend="pyav"))  # OpenCV sees other colours

@@ -14,12 +14,12 @@ def _film(frames: int, step_ms: int = 40) -> Film:
     return Film(frames, Fraction(1, 1000), lambda: np.arange(frames + 1) * step_ms, {})
 
 
-def _shots(frames: int, *boundaries: Boundary, max_s: float = 60.0, step_ms: int = 40) -> list[Shot]:
-    return list(shots_between(_film(frames, step_ms), boundaries, max_s))
+def _shots(frames: int, *boundaries: Boundary, max_duration_s: float = 60.0, step_ms: int = 40) -> list[Shot]:
+    return list(shots_between(_film(frames, step_ms), boundaries, max_duration_s))
 
 
 def test_long_shots_are_split_evenly_without_holes() -> None:
-    shots = _shots(4000, Boundary(1000, 1000, "cut", 1.0), max_s=50)  # 40 s and 120 s
+    shots = _shots(4000, Boundary(1000, 1000, "cut", 1.0), max_duration_s=50)  # 40 s and 120 s
     assert [(s.shot, s.piece, s.pieces) for s in shots] == [(0, 0, 1), (1, 0, 3), (1, 1, 3), (1, 2, 3)]
     assert [s.duration_s for s in shots] == [40, 40, 40, 40]
     for one, two in itertools.pairwise(shots):
@@ -53,12 +53,12 @@ def test_a_video_without_a_boundary_is_one_shot(length: int) -> None:
 
 
 def test_exactly_the_longest_length_stays_whole() -> None:
-    assert len(_shots(50, max_s=2.0)) == 1
-    assert len(_shots(50, max_s=1.99)) == 2
+    assert len(_shots(50, max_duration_s=2.0)) == 1
+    assert len(_shots(50, max_duration_s=1.99)) == 2
 
 
 def test_few_frames_are_not_split_finer_than_frames() -> None:
-    shots = _shots(3, max_s=0.5, step_ms=1000)
+    shots = _shots(3, max_duration_s=0.5, step_ms=1000)
     assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 1), (1, 2), (2, 3)]
 
 

@@ -52,9 +52,9 @@ def test_they_are_the_same() -> None:
     rng = random.Random(3)
     table = table_of([video(rng) for _ in range(1500)], schema_of(Scored))
     for stage in (
-        FindShots(max_s=0),
-        FindShots(cut=0.3, transition=0.6, max_s=0),
-        FindShots(cut=1.01, max_s=0),
+        FindShots(max_duration_s=0),
+        FindShots(min_cut_score=0.3, min_transition_score=0.6, max_duration_s=0),
+        FindShots(min_cut_score=1.01, max_duration_s=0),
     ):
         told = at_once(stage, table)
         one_by_one = [[record_of(shot) for shot in stage.expand(row)] for row in rows_of(table, Scored)]
@@ -64,7 +64,7 @@ def test_they_are_the_same() -> None:
 def test_a_part_of_a_table_is_told_as_the_whole() -> None:
     rng = random.Random(4)
     table = table_of([video(rng) for _ in range(60)], schema_of(Scored))
-    stage, some = FindShots(max_s=0), [3, 8, 9, 40]
+    stage, some = FindShots(max_duration_s=0), [3, 8, 9, 40]
     whole = at_once(stage, table)
     assert at_once(stage, table.take(some)) == {at: whole[row] for at, row in enumerate(some)}
     assert at_once(stage, table.slice(10, 7)) == {at: whole[10 + at] for at in range(7)}
@@ -79,9 +79,11 @@ def test_a_video_with_a_shot_to_be_split_is_left_to_be_asked() -> None:
     ends = (100, 110, 111, 160)
     films = [video(rng, scanned_frames=end, scanned_end_pts=end, **film) for end in ends]
     table = table_of(films, schema_of(Scored))
-    assert sorted(at_once(FindShots(max_s=60.0), table)) == [0]  # 60 s is so near that it is reckoned exactly
-    assert sorted(at_once(FindShots(max_s=60.5), table)) == [0, 1]
-    assert sorted(at_once(FindShots(max_s=0), table)) == [0, 1, 2, 3]
+    assert sorted(at_once(FindShots(max_duration_s=60.0), table)) == [
+        0
+    ]  # 60 s is so near that it is reckoned exactly
+    assert sorted(at_once(FindShots(max_duration_s=60.5), table)) == [0, 1]
+    assert sorted(at_once(FindShots(max_duration_s=0), table)) == [0, 1, 2, 3]
 
 
 def test_times_that_no_float_holds_are_left_to_be_asked() -> None:
@@ -90,6 +92,6 @@ def test_times_that_no_float_holds_are_left_to_be_asked() -> None:
     )
     far |= {name: () for name in far if name.startswith("boundary_")}
     long = far | {"first_pts": 0, "scanned_end_pts": 2**55}
-    told = at_once(FindShots(max_s=0), table_of([far, long], schema_of(Scored)))
+    told = at_once(FindShots(max_duration_s=0), table_of([far, long], schema_of(Scored)))
     assert [shot["start_pts"] for shot in told[0]] == [2**60]  # times from its start are small
     assert 1 not in told

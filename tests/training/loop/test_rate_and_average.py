@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.loop.average import Average, power_of
-from training.loop.rate import rates
+from training.loop.ema import EMA, power_of
+from training.loop.lr_schedule import rates
 
 
 def test_a_rate_warms_up_and_stays() -> None:
@@ -29,7 +29,7 @@ def test_a_rate_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
 def test_an_average_weighs_steps_by_a_power() -> None:
     """Against the profile itself: after n steps, step i weighs i^(g+1) - (i-1)^(g+1) over n^(g+1)."""
     model = nn.Linear(1, 1, bias=False)
-    average = Average(model, 0.1)
+    average = EMA(model, 0.1)
     power = power_of(0.1) + 1
     seen = [0.3, -1.0, 2.0, 5.0, -4.0]
     for step, value in enumerate(seen, 1):

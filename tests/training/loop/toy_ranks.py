@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.callback import Report
 from training.errors import Diverged
-from training.loop.average import Average
 from training.loop.checkpoint import Checkpoints
+from training.loop.ema import EMA
+from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
-from training.loop.turn import Turn
 from training.objective import Loss
 from training.parallel.mesh import Layout, Mesh, process_group
 from training.parallel.sharding import recompute, shard
-from training.watcher import Report
 
 
 class Toy(nn.Module):
@@ -38,7 +38,7 @@ class Toy(nn.Module):
 
 
 @dataclass
-class Supply:
+class BatchSource:
     rank: int
     ranks: int
     parts: int
@@ -75,14 +75,16 @@ def train(folder: Path, until: int, replicate: int, parts: int, poisoned: int) -
 
     trainer = Trainer(
         model=toy,
-        turns=[Turn(objective, torch.optim.AdamW(toy.parameters()), lambda step: 1e-2 / (step + 1))],
-        supply=Supply(mesh.data_rank, mesh.data_ranks, parts, poisoned),
+        turns=[
+            OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), lambda step: 1e-2 / (step + 1))
+        ],
+        supply=BatchSource(mesh.data_rank, mesh.data_ranks, parts, poisoned),
         mean=mesh.mean,
         cost=lambda x: {"samples": float(len(x) * mesh.data_ranks)},
-        average=Average(toy),
+        average=EMA(toy),
         checkpoints=Checkpoints(folder, {"toy": 1}),
         save_every=3,
-        watchers=[losses],
+        callbacks=[losses],
     )
     trainer.resume()
     try:

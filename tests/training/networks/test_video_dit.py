@@ -12,8 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from training.denoiser import VelocityDenoiser
 from training.networks import rotary
+from training.networks.text_tokens import read_words
 from training.networks.video_dit import SIZES, Config, VideoDiT
-from training.networks.words import read_words
 from training.objectives.denoising import Denoising
 from training.path import RectifiedFlow
 from training.sampler import euler, times
@@ -146,7 +146,7 @@ def test_it_learns_what_two_captions_mean() -> None:
     torch.manual_seed(0)
     network = VideoDiT(Config(heads=2, head_dim=18, blocks=1, channels=2, told=16, low_rank=16))
     denoiser = VelocityDenoiser(network)
-    objective = Denoising(denoiser, RectifiedFlow(), read_words, untold_share=0.1)
+    objective = Denoising(denoiser, RectifiedFlow(), read_words, text_dropout=0.1)
     optimizer = torch.optim.Adam(network.parameters(), lr=4e-3)
     words = ["low"] * 16 + ["high"] * 16
     middle = torch.tensor([-1.0] * 16 + [1.0] * 16).reshape(-1, 1, 1, 1, 1)

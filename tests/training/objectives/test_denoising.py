@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.objectives.denoising import CLEANEST, Denoising, Times
+from training.objectives.denoising import CLEANEST, Denoising, TimestepSampler
 from training.path import RectifiedFlow, wide
 
 
@@ -70,14 +70,14 @@ def test_captions_are_hidden_from_the_share_of_clips_that_is_asked_for() -> None
         return noisy
 
     for step in range(300):
-        _objective(listening, untold_share=0.25)(CLIPS, step)
+        _objective(listening, text_dropout=0.25)(CLIPS, step)
     share = float((torch.cat(told) == 0).float().mean())
     assert share == pytest.approx(0.25, abs=0.05)
 
 
 def test_levels_are_logit_normal_and_shifted() -> None:
     normals = torch.linspace(-3, 3, 601)
-    plain, later = Times()(normals), Times(shift=5.0)(normals)
+    plain, later = TimestepSampler()(normals), TimestepSampler(shift=5.0)(normals)
     assert float(plain.median()) == pytest.approx(0.5)
     assert float(later.median()) == pytest.approx(5 / 6, rel=1e-5)
-    assert float(Times(mean=-50.0)(normals).min()) == pytest.approx(CLEANEST)
+    assert float(TimestepSampler(mean=-50.0)(normals).min()) == pytest.approx(CLEANEST)

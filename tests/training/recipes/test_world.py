@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from training.callbacks.loss_curve import read_curve
 from training.cli import knobs_of, main
 from training.errors import BadCheckpoint, LatentsDoNotFit, LayoutError, TrainingError
-from training.model import KEY, load_model, read_told
+from training.model import KEY, load_model, read_model_info
 from training.networks.video_dit import VideoDiT
 from training.objectives.denoising import Denoising
 from training.recipes.evaluation import evaluate
 from training.recipes.world import Summary, run
-from training.watchers.curve import read_curve
 
 MakeShard = Callable[..., tuple[str, str]]
 OnRanks = Callable[..., str]
@@ -89,7 +89,9 @@ def test_what_is_done_is_not_done_again(data: list[tuple[str, str]], whole: Summ
 def test_the_exported_file_is_that_of_the_training(whole: Summary, tmp_path: Path) -> None:
     assert main(["export", "--from", str(whole.model.parent), "--out", str(tmp_path / "out")]) == 0
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == whole.model.read_bytes()
-    assert json.loads((tmp_path / "out" / "config.json").read_text()) == read_told(whole.model).to_json()
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text()) == read_model_info(whole.model).to_json()
+    )
 
 
 def test_a_model_file_is_loaded_strictly(whole: Summary, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+from training.callbacks.loss_curve import read_curve
 from training.parallel.mesh import process_group
 from training.recipes.world import run
-from training.watchers.curve import read_curve
 
 with process_group():
     said = []

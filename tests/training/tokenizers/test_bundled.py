@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.metrics.pictures import psnr, ssim
+from training.metrics.image_quality import psnr, ssim
 from training.tokenizers import load_tokenizer
 from training.tokenizers.linear import moments, truncated_haar
 

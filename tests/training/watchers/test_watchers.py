@@ -3,9 +3,9 @@
 import io
 from pathlib import Path
 
-from training.watcher import Report
-from training.watchers.curve import Curve, read_curve
-from training.watchers.progress import Progress
+from training.callback import Report
+from training.callbacks.loss_curve import LossCurve, read_curve
+from training.callbacks.progress import Progress
 
 VALUES = {"loss": 0.5, "grad_norm": 2.0, "rate": 1e-3, "step_s": 0.5, "wait_s": 0.1}
 COUNTS = {"samples": 4.0, "tokens": 100.0, "flops": 5e11}
@@ -17,12 +17,12 @@ def report(step: int, loss: float = 0.5) -> Report:
 
 def test_a_curve_holds_each_step_once(tmp_path: Path) -> None:
     file = tmp_path / "curve.jsonl"
-    first = Curve(file)
+    first = LossCurve(file)
     for step in (1, 2, 3):
         first.after_step(report(step))
     with file.open("a") as opened:
         opened.write('{"step": 4, "lo')  # killed while writing
-    again = Curve(file, step=2, peak_flops=1e13)
+    again = LossCurve(file, step=2, peak_flops=1e13)
     again.after_step(report(3, loss=0.4))
     lines = read_curve(file)
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 0.5), (2, 0.5), (3, 0.4)]

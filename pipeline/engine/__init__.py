@@ -1,0 +1,1 @@
+"""The engine: which task is next, and how a worker does it."""

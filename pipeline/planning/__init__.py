@@ -1,0 +1,1 @@
+"""Planning: which tables a DAG needs, and the keys that name them."""

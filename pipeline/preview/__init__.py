@@ -1,0 +1,1 @@
+"""Previews: what a run would do and decide, without writing anything."""

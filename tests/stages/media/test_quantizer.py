@@ -1,0 +1,41 @@
+"""The quantisers of a frame: coarser where fewer bits were given; nothing where the codec does not tell."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.media.decode import frames
+from stages.media.quantizer import step_of
+
+Draw = Callable[..., Iterator[np.ndarray]]
+
+
+def _steps(path: Path) -> list[float]:
+    return [step_of(frame.raw) for frame in frames(str(path))]
+
+
+def test_it_doubles_every_six_quantisers(film: Callable[..., Path], moving: Draw) -> None:
+    pictures = list(moving(2, 8, size=(180, 320), step=(2, 1)))
+    fine, coarse = (np.median(_steps(film(pictures, f"{crf}.mp4", crf=crf))) for crf in (20, 38))
+    assert coarse / fine == pytest.approx(8, rel=0.5)
+    assert 2 < fine < 16
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("odd/mmaction2__test.avi", 16, 28),  # MPEG-4, quantiser 8 and 14
+        ("odd/psd__fades.mp4", 8, 8),  # MPEG-4, quantiser 4
+        ("odd/torchcodec__h264_10bits.mp4", 10, 25),  # crf 23 of 10 bits
+    ],
+)
+def test_codecs_and_depths_have_their_scales(footage: Path, name: str, least: float, most: float) -> None:
+    assert least <= np.nanmedian(_steps(footage / name)) <= most
+
+
+def test_other_codecs_do_not_tell(footage: Path) -> None:
+    for name in ("odd/mdnie__flower.webm", "odd/torchcodec__av1_video.mkv", "odd/tfio__cradle.gif"):
+        assert math.isnan(_steps(footage / name)[0])
