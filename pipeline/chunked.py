@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar, Generic, TypeVar, get_args
 
 from manifests import Artifact, Row
-from pipeline.engine.packing import carried
+from pipeline.row_json import round_trip
 from pipeline.stage import Annotate, Reject
 
 In = TypeVar("In", bound=Row)
@@ -73,7 +73,7 @@ class Chunked(Annotate[In, Out], Generic[In, Piece, Result, Out]):
         given: set[Path | None] = set()
         try:
             for piece in pieces:
-                results.append(carried(self.work(row, carried(piece))))
+                results.append(round_trip(self.work(row, round_trip(piece))))
             joined = self.join(row, results)
             given = {a.file for a in _artifacts(joined)}
             return joined

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import told_if_full
-from pipeline.engine.packing import pack, unpack
+from manifests.errors import disk_full_error
+from pipeline.row_json import from_json, to_json
 
 Record = dict[str, Any]
 
@@ -33,12 +33,12 @@ class Answer:
 
     def plain(self) -> Record:
         """For JSON."""
-        return {**vars(self), "records": [pack(record) for record in self.records]}
+        return {**vars(self), "records": [to_json(record) for record in self.records]}
 
     @classmethod
     def of_plain(cls, plain: Record) -> "Answer":
         """The answer that was written as `plain()`."""
-        return cls(**{**plain, "records": [unpack(record) for record in plain["records"]]})
+        return cls(**{**plain, "records": [from_json(record) for record in plain["records"]]})
 
 
 class Journal:
@@ -92,7 +92,7 @@ class Journal:
         try:
             os.write(self._file, json.dumps(line).encode() + b"\n")
         except OSError as error:
-            raise told_if_full(error, str(self.folder)) from error
+            raise disk_full_error(error, str(self.folder)) from error
 
     def _replay(self, file: Path, run: str) -> None:
         begun: set[str] = set()

@@ -1,7 +1,7 @@
-"""The lease on a store: whoever runs says so, and a second driver is told who that is.
+"""The lease on a store: a run holds it, and a second driver learns which run that is.
 
-It saves double work, no more: two drivers at once still give one whole and equal result, since
-the first to commit a part wins.
+A lease only avoids doing work twice. Two drivers on one store still give one complete and equal
+result, because the first to commit a part wins.
 """
 
 import json
@@ -18,14 +18,13 @@ import psutil
 from manifests.errors import ClipmillError
 from manifests.store import Store
 from pipeline.errors import StoreHeld
+from pipeline.history.lease_holder import LEASE_FILE, lease_holder, read_lease
 
-NAME = "lease.json"
-_BEAT_S = 5.0
-_DEAD_AFTER_S = 60.0  # without a beat; a process of this machine is seen to be dead at once
+_HEARTBEAT_S = 5.0
 
 
 class Lease:
-    """Holds a store while a run goes on. `force` runs without it, beside whoever holds it.
+    """Holds a store while a run goes on. With `force`, runs without the lease, beside its holder.
 
     Raises:
         StoreHeld: on entering, if a living run holds the store.
@@ -35,19 +34,19 @@ class Lease:
         self.store, self.run, self.force = store, run, force
         self._held = False
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._send_heartbeats, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        taken = self.store.create(NAME, self._text())
-        holder = None if taken else holder_of(self.store)
-        if not taken and holder is None:  # left behind by a run that is dead
-            self.store.replace(NAME, self._text())
-            time.sleep(0.2)  # of two that find it at once, the last to write has it
-            holder = holder_of(self.store)
-            taken = holder is not None and holder["run"] == self.run
-        if not taken and not self.force:
-            raise _held(self.store, holder or {})
-        if taken:
+        acquired = self.store.create(LEASE_FILE, self._content())
+        holder = None if acquired else lease_holder(self.store)
+        if not acquired and holder is None:  # the run that wrote the file is dead
+            self.store.replace(LEASE_FILE, self._content())
+            time.sleep(0.2)  # if two drivers find it at the same time, the last to write holds it
+            holder = lease_holder(self.store)
+            acquired = holder is not None and holder["run"] == self.run
+        if not acquired and not self.force:
+            raise _held_by(self.store, holder or {})
+        if acquired:
             self._held = True
             self._thread.start()
         return self
@@ -56,46 +55,30 @@ class Lease:
         self._stop.set()
         if self._held:
             self._thread.join()
-            holder = _read(self.store)
-            if holder and holder["run"] == self.run:
-                self.store.remove(NAME)
+            lease = read_lease(self.store)
+            if lease and lease["run"] == self.run:
+                self.store.remove(LEASE_FILE)
 
-    def _beat(self) -> None:
-        while not self._stop.wait(_BEAT_S):
-            with suppress(ClipmillError, OSError):  # the next beat may get through
-                self.store.replace(NAME, self._text())
+    def _send_heartbeats(self) -> None:
+        while not self._stop.wait(_HEARTBEAT_S):
+            with suppress(ClipmillError, OSError):  # the next heartbeat may succeed
+                self.store.replace(LEASE_FILE, self._content())
 
-    def _text(self) -> bytes:
-        said = {"run": self.run, "host": socket.gethostname(), "pid": os.getpid(), "beat": time.time()}
-        return json.dumps({**said, "started": psutil.Process().create_time()}).encode()
-
-
-def holder_of(store: Store) -> Mapping[str, Any] | None:
-    """Who holds a store (run, host, pid, beat), or None if no living run does."""
-    found = _read(store)
-    if found is None or time.time() - found["beat"] > _DEAD_AFTER_S:
-        return None
-    if found["host"] == socket.gethostname():
-        try:
-            if abs(psutil.Process(found["pid"]).create_time() - found["started"]) > 1:
-                return None
-        except psutil.NoSuchProcess:
-            return None
-    return found
+    def _content(self) -> bytes:
+        lease = {
+            "run": self.run,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "beat": time.time(),
+            "started": psutil.Process().create_time(),
+        }
+        return json.dumps(lease).encode()
 
 
-def _read(store: Store) -> Mapping[str, Any] | None:
-    try:
-        found = json.loads(store.read(NAME))
-        return found if {"run", "host", "pid", "beat", "started"} <= found.keys() else None
-    except (FileNotFoundError, ValueError):
-        return None
-
-
-def _held(store: Store, holder: Mapping[str, Any]) -> StoreHeld:
-    who = f"run {holder.get('run')} (process {holder.get('pid')} on {holder.get('host')})"
+def _held_by(store: Store, holder: Mapping[str, Any]) -> StoreHeld:
+    run = f"run {holder.get('run')} (process {holder.get('pid')} on {holder.get('host')})"
     return StoreHeld(
-        f"the store is held by {who}",
-        where=f"{store.url}/{NAME}",
-        remedy="wait for it, stop it, or run beside it with --force (the work is then done twice)",
+        f"the store is held by {run}",
+        where=f"{store.url}/{LEASE_FILE}",
+        remedy="wait for that run, stop it, or run beside it with --force (the work is then done twice)",
     )

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from manifests.errors import ClipmillError, told_if_full
+from manifests.errors import ClipmillError, disk_full_error
 from pipeline.chunked import Chunked
 from pipeline.engine.steps import chunked, compare, finalize, launch, rowwise, rule, source, survey
 from pipeline.engine.steps.storing import one_line
@@ -85,7 +85,7 @@ class Worker:
         except Unavailable as away:
             return Done(pause=Pause(one_line(str(away)), away.retry_s, away.patience_s))
         except OSError as error:
-            told = told_if_full(error, self.plan.store.url)
+            told = disk_full_error(error, self.plan.store.url)
             raise (told if told is not error else _failed(step, error, f"failed at {task}")) from error
         except Exception as error:
             raise _failed(step, error, f"failed at {task}") from error

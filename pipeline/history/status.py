@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from manifests.store import Store
-from pipeline.engine.lease import holder_of
 from pipeline.history.funnel import FunnelLine, aligned, lines_of
+from pipeline.history.lease_holder import lease_holder
 from pipeline.history.record import RUNNING, read_json
 from pipeline.history.run_history import read_past, runs_of
 
@@ -67,7 +67,7 @@ def status_of(store: Store, run: str = "") -> Status:
         PipelineError: nothing was ever run here.
     """
     past = read_past(store, run)
-    holder = holder_of(store)
+    holder = lease_holder(store)
     runs = {name: _state(store, name, holder) for name in runs_of(store)}
     return Status(store.url, past.run, lines_of(past), holder, runs)
 

@@ -4,17 +4,17 @@ import json
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.recipes.request import RunRequest, add_store, store_of
+from pipeline.recipes.request import RunRequest, add_store_argument, store_from_args
 
 if TYPE_CHECKING:
-    from pipeline.history.replay import Replayed
+    from pipeline.engine.replay import Replayed
 
 
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser("replay", help="run one step on one row again, and compare")
     parser.add_argument("step", metavar="NODE", help="a step's name, as in `clipmill status`")
     parser.add_argument("--row", required=True, metavar="ID", help="an id, or its first digits")
-    add_store(parser)
+    add_store_argument(parser)
     parser.add_argument(
         "--run", default="", metavar="RUN", help="as this run planned; the last one by default"
     )
@@ -29,13 +29,13 @@ def add_verbs(verbs: Any) -> None:
 
 
 def replay(args: Namespace) -> int:
-    from pipeline.history.replay import dag_of_run
-    from pipeline.history.replay import replay as again
+    from pipeline.engine.replay import dag_of_run
+    from pipeline.engine.replay import replay as again
     from pipeline.history.run_history import read_past
     from pipeline.recipes.recipe import parse_knobs
     from pipeline.run import opened
 
-    past = read_past(opened(store_of(args)), args.run)
+    past = read_past(opened(store_from_args(args)), args.run)
     dag = RunRequest(args.recipe, parse_knobs(args.knob), "").dag() if args.recipe else dag_of_run(past)
     found = again(past, dag, args.step, args.row)
     if args.debug and found.error:

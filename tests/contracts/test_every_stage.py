@@ -21,7 +21,7 @@ from manifests.schema import schema_of
 from pipeline.dag import snake
 from pipeline.needs import Needs
 from pipeline.planning.keys import hashed_settings
-from pipeline.recipes.discovery import required_of, settings_of, stage_names
+from pipeline.recipes.discovery import required_settings, setting_types, stage_names
 from pipeline.recipes.values import fit, is_plain
 from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
@@ -44,7 +44,7 @@ every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage._
 
 def made(stage: Kind) -> Stage[Any, Any]:
     """The stage with its defaults, and a plain value for each setting without one."""
-    return stage(**{name: plain_value(settings_of(stage)[name]) for name in required_of(stage)})
+    return stage(**{name: plain_value(setting_types(stage)[name]) for name in required_settings(stage)})
 
 
 def plain_value(kind: object) -> Any:
@@ -145,17 +145,17 @@ def test_its_version_and_needs_are_valid(stage: Kind) -> None:
 @every_stage
 def test_place_names_settings(stage: Kind) -> None:
     assert isinstance(stage.place, frozenset)
-    assert stage.place <= set(settings_of(stage))
+    assert stage.place <= set(setting_types(stage))
 
 
 @every_stage
 def test_its_settings_are_plain(stage: Kind) -> None:
-    for name, kind in settings_of(stage).items():
+    for name, kind in setting_types(stage).items():
         assert is_plain(kind), f"{name}: {kind} is no plain value"
     for field in fields(stage):  # type: ignore[arg-type]
         assert field.default_factory is MISSING, f"{field.name} has a default that is made anew"
         if field.default is not MISSING:
-            fit(field.default, settings_of(stage)[field.name])
+            fit(field.default, setting_types(stage)[field.name])
 
 
 @every_stage

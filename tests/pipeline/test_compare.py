@@ -7,16 +7,16 @@ import pyarrow as pa
 import pytest
 from toys import Mate, Numbers, Quiet, Split, Square
 
-from manifests.catalogue import tables_of
-from manifests.checking import check
+from manifests.catalog import tables_of
+from manifests.validation import check
 from manifests.errors import Damaged
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline import Dag
+from pipeline.engine.replay import replay
 from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.history.replay import replay
 from pipeline.history.run_history import read_past
 from pipeline.planning.plan import Plan, plan_of
 from pipeline.recipes.request import RunRequest

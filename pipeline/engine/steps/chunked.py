@@ -28,11 +28,11 @@ from manifests.table import part_name, read_row_counts
 from pipeline.chunked import Chunked
 from pipeline.engine.inputs import columns_for
 from pipeline.engine.journal import Answer, Journal
-from pipeline.engine.packing import carried, pack, unpack
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.storing import answer_of, stored
 from pipeline.engine.task import Done, Task
 from pipeline.planning.plan import Plan, Step
+from pipeline.row_json import from_json, round_trip, to_json
 from pipeline.stage import Reject, Stage
 
 FOLDER = "pieces"
@@ -58,7 +58,7 @@ class _Here:
             found = json.loads(self.plan.store.read(f"{self.folder}/split.json"))
         except FileNotFoundError:
             return None
-        return [(row, [self.stage.piece(**unpack(piece)) for piece in pieces]) for row, pieces in found]
+        return [(row, [self.stage.piece(**from_json(piece)) for piece in pieces]) for row, pieces in found]
 
     def answer(self, name: str) -> Answer | None:
         """What a piece gave, if it is done."""
@@ -82,7 +82,7 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
         if all(len(pieces) < 2 for _, pieces in fresh):
             known = dict(fresh)
             return rowwise.part(plan, step, stage, task, _ask(here, partial(_at_once, here, known)), came)
-        text = json.dumps([(row, [pack(record_of(piece)) for piece in pieces]) for row, pieces in fresh])
+        text = json.dumps([(row, [to_json(record_of(piece)) for piece in pieces]) for row, pieces in fresh])
         plan.store.create(f"{here.folder}/split.json", text.encode())
         rows = here.split() or ()
     done = set(plan.store.names(here.folder))
@@ -110,7 +110,7 @@ def join(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
     places = {row: place for place, (row, _) in enumerate(rows)}
     done = rowwise.part(plan, step, stage, task, _ask(here, partial(_joined, here, rows, places)))
     if rows:
-        plan.store.sweep(here.folder)
+        plan.store.remove_folder(here.folder)
     return done
 
 
@@ -129,7 +129,7 @@ def _split(here: _Here, fresh: pa.Table) -> Rows:
                 continue
             journal.begin([row])
             try:
-                found.append((row, [carried(piece) for piece in here.stage.split(value)]))
+                found.append((row, [round_trip(piece) for piece in here.stage.split(value)]))
             except ClipmillError:
                 raise
             except Exception:
@@ -176,7 +176,7 @@ def _joined(here: _Here, rows: Rows, places: dict[str, int], row: str, value: Ro
             return answer
         (record,) = answer.records
         store = here.plan.store
-        bound = {n: v.bound(store) if isinstance(v, Artifact) else v for n, v in record.items()}
+        bound = {n: v.bind(store) if isinstance(v, Artifact) else v for n, v in record.items()}
         results.append(here.stage.result(**bound))
     joined: Row = here.stage.join(value, results)
     return replace(joined, **_handed_on(here, joined))  # type: ignore[type-var]  # rows are dataclasses

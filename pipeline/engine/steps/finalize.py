@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from manifests.errors import Damaged
-from manifests.manifest import Manifest, columns_of, describe_part, read_begun, read_manifest
+from manifests.manifest import Manifest, columns_of, describe_part, read_header, read_manifest
 from manifests.table import part_name, parts_of
 from pipeline.chunked import Chunked
 from pipeline.engine.inputs import input_count, said_of
@@ -31,8 +31,8 @@ def begin(plan: Plan, step: Step) -> Manifest:
         inputs=tuple(plan[i].folder for i in step.node.inputs),
         columns=columns_of(step.schema),
     )
-    if not table.begin(plan.store, step.folder):
-        standing = read_begun(plan.store, step.folder)
+    if not table.write_header(plan.store, step.folder):
+        standing = read_header(plan.store, step.folder)
         if standing and standing.keys != table.keys:
             raise Damaged(
                 f"the folder of step {step.name} holds another table, with other keys",
@@ -59,16 +59,16 @@ def close(plan: Plan, step: Step, task: Task) -> Done:
         came, sent = _came(plan, step, part.number), _sent(plan, step, part.number)
         one_each = step.kind in ("layer", "survey")
         lost = one_each and part.row_counts.passed != part.row_counts.rows_out
-        if lost or not part.row_counts.balance() or not (came == part.row_counts.rows_in == sent):
+        if lost or not part.row_counts.is_balanced() or not (came == part.row_counts.rows_in == sent):
             what = f"part {part.number}: {sent} rows were sent, {came} came, {part.row_counts}"
             raise _unbalanced(what, plan, step)
     if step.kind == "drops":
         plan.store.persist([f"{step.folder}/{part_name(number)}" for number in numbers])
     if isinstance(step.node.work, Chunked):
-        plan.store.sweep(f"{step.folder}/{PIECES}")  # what killed attempts left
+        plan.store.remove_folder(f"{step.folder}/{PIECES}")  # what killed attempts left
     if isinstance(step.node.work, Compare):
-        plan.store.sweep(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
-    begun = read_begun(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
+        plan.store.remove_folder(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
+    begun = read_header(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
     whole = replace(begun, parts=parts)
     whole.write(plan.store, step.folder)
     return Done(row_counts=whole.row_counts)

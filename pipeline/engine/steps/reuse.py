@@ -6,7 +6,7 @@ from functools import lru_cache
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.manifest import read_begun
+from manifests.manifest import read_header
 from manifests.store import Store
 from manifests.table import part_name, parts_of, read_part
 from pipeline.planning.keys import SHORT
@@ -49,7 +49,7 @@ def _kin_in_run(store: Store, run: str, own: str, content: str, root: str) -> li
     found = []
     for folder in store.names():
         if folder.endswith(f"-{content[:SHORT]}") and folder != own:
-            begun = read_begun(store, folder)
+            begun = read_header(store, folder)
             if begun and begun.keys["content"] == content:
                 found.append((folder, begun.root == root))
     return sorted(found, key=lambda kin: (not kin[1], kin[0]))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, told_if_full
+from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, disk_full_error
 from manifests.identity import child_id
 from manifests.row import Row
 from manifests.schema import ARTIFACT, record_of, rows_of, table_of
@@ -194,7 +194,7 @@ def worked(step: Step, ask: Ask, batch: Batch) -> Answers:
         except Unavailable as away:
             return {batch[0][0]: away}
         except OSError as error:  # a full disk is no row's fault
-            last = told_if_full(error, f"step {step.name}")
+            last = disk_full_error(error, f"step {step.name}")
             if isinstance(last, StoreFull):
                 raise last from error
         except Exception as error:

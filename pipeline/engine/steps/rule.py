@@ -74,7 +74,7 @@ def _write(plan: Plan, step: Step, number: int, came: int, dropped: pa.Table, un
         rejects=write_rejects(plan.store, step.folder, number, rejects_table(_missing(rule, unknown))),
     )
     name = f"{step.folder}/{part_name(number)}"
-    write_part(plan.store, name, _dropped(rule, dropped, step.schema), row_counts, lasting=False)
+    write_part(plan.store, name, _dropped(rule, dropped, step.schema), row_counts, durable=False)
     return row_counts
 
 

@@ -17,7 +17,7 @@ from pipeline.stage import Reject
 def stored(record: Mapping[str, Any], store: Store, folder: str) -> dict[str, Any]:
     """A record whose artifacts are in the store, under `folder`."""
     return {
-        name: value.stored(store, folder) if isinstance(value, Artifact) else value
+        name: value.save(store, folder) if isinstance(value, Artifact) else value
         for name, value in record.items()
     }
 

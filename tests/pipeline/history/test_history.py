@@ -17,12 +17,12 @@ from manifests.table import RowCounts, part_name, read_part, read_row_counts, wr
 from pipeline import Source
 from pipeline.cli import main
 from pipeline.dag import Dag
+from pipeline.engine.replay import dag_of_run, replay
 from pipeline.errors import PipelineError, RowCountMismatch
 from pipeline.executors.inline import Inline
 from pipeline.history.explain import life_of
 from pipeline.history.find import find
 from pipeline.history.funnel import funnel_of
-from pipeline.history.replay import dag_of_run, replay
 from pipeline.history.run_history import Past, read_past
 from pipeline.recipes.request import RunRequest
 from pipeline.run import carry_out

@@ -16,7 +16,7 @@ from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag
 from pipeline.errors import StageWaits
 from pipeline.executors.inline import Inline
-from pipeline.history.replay import dag_of_run
+from pipeline.engine.replay import dag_of_run
 from pipeline.history.run_history import read_past
 from pipeline.planning.plan import plan_of
 from pipeline.recipes.request import Asked as Command
@@ -24,7 +24,7 @@ from pipeline.run import Outcome, carry_out
 from stages.captions.caption_clip import CaptionClip
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
-from stages.media.encode import write_mp4
+from stages.media.encoding.arrays import write_mp4
 from stages.scan.scan_video import ScanVideo
 from stages.shots.find_shots import FindShots
 from stages.shots.score_boundaries import ScoreBoundaries

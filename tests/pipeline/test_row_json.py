@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from manifests import Artifact, Row, Vector
-from pipeline.engine.packing import carried, pack, unpack
+from pipeline.row_json import from_json, round_trip, to_json
 
 
 class Plain(Row):
@@ -23,12 +23,12 @@ ROW = Plain(text="caf\udcff", number=0.1, flags=(True, False), data=b"\x00\xff",
 
 def test_a_record_comes_back_as_it_went_in() -> None:
     record = vars(ROW) | {"file": Artifact("a/b", 3, "00")}
-    assert unpack(json.loads(json.dumps(pack(record)))) == record
+    assert from_json(json.loads(json.dumps(to_json(record)))) == record
 
 
 def test_a_row_is_carried_as_python_sees_it() -> None:
     single = Plain(**{**vars(ROW), "number": np.float32(0.1), "flags": (np.bool_(True), False)})
-    again = carried(single)
+    again = round_trip(single)
     assert type(again.number) is float
     assert again.number == float(np.float32(0.1))
     assert again.flags == (True, False)
@@ -39,9 +39,9 @@ def test_a_pending_file_stays_at_hand() -> None:
     class Filed(Row):
         file: Artifact
 
-    assert carried(Filed(file=Artifact.of(b"abc", ".txt"))).file.read() == b"abc"
+    assert round_trip(Filed(file=Artifact.of(b"abc", ".txt"))).file.read() == b"abc"
 
 
 def test_what_no_column_holds_is_refused() -> None:
     with pytest.raises(TypeError):
-        carried(Plain(**{**vars(ROW), "text": object()}))
+        round_trip(Plain(**{**vars(ROW), "text": object()}))

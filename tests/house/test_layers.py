@@ -96,7 +96,7 @@ def test_every_room_imports_only_what_its_floor_allows(ours: Any) -> None:
         ("stages.scan.scan_video", "pipeline.stage.Annotate", False),
         ("stages.scan.scan_video", "stages.scan.meter", True),
         ("stages.scan.scan_video", "stages.shots.find_shots", False),
-        ("stages.scan.scan_video", "stages.media.decode", True),
+        ("stages.scan.scan_video", "stages.media.decoding.video", True),
         ("stages.scan.scan_video", "training.tokenizer", False),
         ("stages.latents.encode_latents", "training.tokenizer.Tokenizer", True),
         ("stages.latents.encode_latents", "training.loop", False),

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.identity import child_id
+from manifests.messages import closest_name, join_names
 from manifests.predicate import evaluate
 from manifests.row import Row
 from manifests.schema import record_of, rows_of, table_of
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part, read_row_counts
-from manifests.wording import listed, nearest
 from pipeline.dag import Dag, Keep
 from pipeline.engine.inputs import columns_for
 from pipeline.engine.journal import Answer
@@ -63,10 +63,10 @@ def replay(past: Past, dag: Dag, name: str, what: str) -> Replayed:
             a source or a launch, which have no rows to be run on one by one.
     """
     if name not in past.steps or name not in dag.nodes:
-        hint = nearest(name, past.steps)
+        hint = closest_name(name, past.steps)
         raise PipelineError(
             f"no step is named {name!r}",
-            where=f"run {past.run}: {listed(past.steps, 40)}",
+            where=f"run {past.run}: {join_names(past.steps, 40)}",
             remedy=f"did you mean {hint!r}?" if hint else "name one of these",
         )
     plan = _plan(past, dag)

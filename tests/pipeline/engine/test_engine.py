@@ -63,7 +63,7 @@ def test_every_row_leaves_as_kept_dropped_or_rejected(tmp_path: Path) -> None:
     ]
     assert sorted(small) == [1, 2, 3, 4, 6]
     assert [r["reason"] for r in rejects(plan, "too_small")] == ["half missing: 'half >= 4' cannot be said"]
-    assert all(b.balance() for b in row_counts.values())
+    assert all(b.is_balanced() for b in row_counts.values())
     children = [row["parent"] for row in rows(plan, "split")]
     kept = {r["id"]: r["n"] for r in rows(plan, "numbers")}
     assert sorted(kept[c] for c in children) == [9, 13, 14, 14, 17, 18, 18, 19, 19, 19]  # n % 4 each
@@ -145,11 +145,11 @@ def test_a_killed_run_redoes_only_the_rows_in_hand(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from toys import toy_dag; from test_engine import run;"
         f"run(toy_dag(count_in={str(counted)!r}, worst=13), Path({str(tmp_path / 's')!r}), sys.argv[1])"
     )
-    paths = f"{here.parents[1] / 'toys'}{os.pathsep}{here.parent}"
+    paths = f"{here.parents[2] / 'toys'}{os.pathsep}{here.parent}"
     for name in ("first", "second"):
         command = [sys.executable, "-c", code, name]
         dead = subprocess.run(
-            command, env={**os.environ, "PYTHONPATH": paths}, cwd=here.parents[2], check=False
+            command, env={**os.environ, "PYTHONPATH": paths}, cwd=here.parents[3], check=False
         )
         assert dead.returncode == -signal.SIGKILL
     assert lines(counted) == sorted([*range(14), 12, 13])  # the batch in hand, and nothing else

@@ -212,7 +212,7 @@ def test_the_parts_of_a_survey_are_offered_once(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_beat_that_fails_is_followed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.engine.lease._BEAT_S", 0.01)
+    monkeypatch.setattr("pipeline.engine.lease._HEARTBEAT_S", 0.01)
     store, failed = FolderStore(tmp_path), []
     replace = store.replace
 
@@ -285,11 +285,11 @@ def test_a_rank_that_ends_while_it_is_asked_is_told_as_failed() -> None:
 
 def test_ranks_end_with_the_driver_that_was_killed(tmp_path: Path) -> None:
     here = Path(__file__)
-    paths = [str(p) for p in (here.parents[1] / "toys", here.parent, here.parents[2])]
+    paths = [str(p) for p in (here.parents[2] / "toys", here.parent, here.parents[3])]
     script = tmp_path / "driver.py"
     script.write_text(
         "from pathlib import Path\n"
-        "from test_engine_defects import Inline, Quiet, launched\n"
+        "from test_failures import Inline, Quiet, launched\n"
         "if __name__ == '__main__':\n"
         f"    Inline().run(launched(Path({str(tmp_path / 'ranks')!r}), fails=False), Quiet())\n"
     )

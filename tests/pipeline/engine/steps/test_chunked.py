@@ -9,11 +9,11 @@ from toys import N, Quiet
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, read_part
 from pipeline import Reject
+from pipeline.engine.replay import replay
 from pipeline.engine.steps.finalize import begin
 from pipeline.engine.task import Task
 from pipeline.engine.worker import Worker
 from pipeline.executors.inline import Inline
-from pipeline.history.replay import replay
 from pipeline.history.run_history import read_past
 from pipeline.history.status import status_of
 from pipeline.planning.plan import Plan, plan_of

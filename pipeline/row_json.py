@@ -12,7 +12,7 @@ from manifests.row import Row
 R = TypeVar("R", bound=Row)
 
 
-def pack(record: Mapping[str, Any]) -> dict[str, Any]:
+def to_json(record: Mapping[str, Any]) -> dict[str, Any]:
     """A record (column name to value) as plain JSON. Artifacts must be stored.
 
     Raises:
@@ -21,12 +21,12 @@ def pack(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: _plain(value) for name, value in record.items()}
 
 
-def unpack(packed: Mapping[str, Any]) -> dict[str, Any]:
+def from_json(packed: Mapping[str, Any]) -> dict[str, Any]:
     """The record that was packed."""
     return {name: _value(value) for name, value in packed.items()}
 
 
-def carried(row: R) -> R:
+def round_trip(row: R) -> R:
     """The row as it comes out of packing: NumPy's numbers are Python's. Artifacts are left as they are.
 
     What is worked out in one process sees the values that it would see in another.
@@ -34,7 +34,7 @@ def carried(row: R) -> R:
     record = {name: getattr(row, name) for name in row.names()}
     files = {name: value for name, value in record.items() if isinstance(value, Artifact)}
     rest = {name: value for name, value in record.items() if name not in files}
-    return type(row)(**unpack(json.loads(json.dumps(pack(rest)))), **files)
+    return type(row)(**from_json(json.loads(json.dumps(to_json(rest)))), **files)
 
 
 def _plain(value: Any) -> Any:
