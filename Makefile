@@ -1,14 +1,14 @@
-# Each target is one line to type; all of them make the environment first if need be.
+# Every target first creates the environment if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: setup check test test-slow demo clean
+.PHONY: setup check test test-slow docs demo clean
 
-setup: $(STAMP)  ## make .venv and prove that it works
+setup: $(STAMP)  ## create .venv and check that it works
 
-# Pip installs uv, uv installs the rest by the pins, and compiles it once instead of in each of the
-# many processes of a run; a matching torch and torchvision, and one OpenCV, show themselves by importing.
+# pip installs uv, and uv installs the pinned versions. Bytecode is compiled once here, not in each process of
+# a run. The imports check that torch and torchvision match and that there is one OpenCV.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
@@ -16,20 +16,23 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -c "import torch, torchvision, cv2, open_clip, av, ray"
 	touch $@
 
-check: $(STAMP)  ## style, types, and the rules of the house
+check: $(STAMP)  ## style, types, links and project rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/house
 
-test: $(STAMP)  ## the suite
+test: $(STAMP)  ## run the test suite
 	$(BIN)/pytest -m "not slow"
 
-test-slow: $(STAMP)  ## what takes longer
+test-slow: $(STAMP)  ## run the tests that take longer
 	$(BIN)/pytest -m slow
 
-demo: $(STAMP)  ## footage, the whole DAG on a local Ray, a trained model and a sampled video
+docs: $(STAMP)  ## build the documentation site in build/site
+	$(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+
+demo: $(STAMP)  ## draw videos, run the whole DAG on a local Ray, train a model and sample a video
 	$(BIN)/clipmill demo demo/footage --run demo/store
 
-clean:  ## remove what was made here
+clean:  ## remove everything that these targets create
 	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,21 +1,25 @@
 """The pages of the documentation site: READMEs where they are, and reference pages generated from the code.
 
-MkDocs calls the functions `on_…`. No text is kept twice: a README is a page of the site under its own path, so
-its links work in both places, and the reference is printed by the same code as `clipmill … --help`.
+MkDocs calls the functions `on_…`. No text exists twice: a README is a page of the site under its own path, so
+its links work in both places. The reference pages come from the code that prints `clipmill … --help`.
 """
 
+import os
 import posixpath
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from pymdownx.slugs import slugify
+
+if TYPE_CHECKING:
+    from pipeline.recipes.catalog import StageInfo
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("manifests", "pipeline", "training")
@@ -56,12 +60,16 @@ def markdown_files() -> Iterator[Path]:
 def reference_pages() -> Iterator[tuple[str, str]]:
     """Name and text of each generated page."""
     yield "commands", _commands()
+    yield "recipes", _recipes()
+    stages = _stage_infos()
+    yield "stages", _stages(stages)
+    yield "columns", _columns(stages)
     for package in PACKAGES:
         yield package, _api(package)
 
 
 def _resolved(text: str, target: str, page: str, files: Files) -> str:
-    """A link as Markdown: unchanged, to a reference page, or as plain text where the site has no such page."""
+    """A link as Markdown: unchanged, to a reference page, or plain text if the site has no such page."""
     path, _, anchor = target.partition("#")
     if not path or ":" in path:
         return f"[{text}]({target})"
@@ -100,12 +108,90 @@ def _commands() -> str:
 
 
 def _help(*words: str) -> str:
+    """What `clipmill WORDS --help` prints, 100 columns wide."""
     command = [sys.executable, "-m", "pipeline.cli", *words, "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=_plain_terminal())
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
     return done.stdout.strip()
 
 
-def _plain_terminal() -> dict[str, Any]:
-    import os
+def _recipes() -> str:
+    """The knobs of every recipe."""
+    from pipeline.recipes.catalog import find_recipe, list_recipes
+    from pipeline.recipes.values import type_name
+    from pipeline.verbs.help_text import value_text
 
-    return {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb"}
+    lines = ["# Recipes and knobs", ""]
+    for name, _, purpose in list_recipes():
+        knobs = [
+            (
+                f"`{knob.name}`",
+                type_name(knob.value_type),
+                "required" if knob.required else _code(value_text(knob.default)),
+                knob.description,
+            )
+            for knob in find_recipe(name).knobs
+        ]
+        lines += [f"## {name}", "", purpose, "", *_table(("knob", "type", "default", "meaning"), knobs), ""]
+    return "\n".join(lines)
+
+
+def _stage_infos() -> "dict[str, list[StageInfo]]":
+    """All stages by subject."""
+    from pipeline.recipes.catalog import describe_stages, list_stages
+
+    infos: dict[str, list[StageInfo]] = {}
+    for entry in list_stages():
+        infos.setdefault(entry.subject, []).extend(describe_stages(entry.name))
+    return infos
+
+
+def _stages(stages: "dict[str, list[StageInfo]]") -> str:
+    """Settings, columns and needs of every stage."""
+    from pipeline.verbs.help_text import value_text
+
+    lines = ["# Stages", ""]
+    for subject, infos in stages.items():
+        lines += [f"## {subject}", ""]
+        for info in infos:
+            settings = [
+                (
+                    f"`{setting.name}`",
+                    setting.type,
+                    "required" if setting.required else _code(value_text(setting.default)),
+                    setting.description,
+                )
+                for setting in info.settings
+            ]
+            reads = ", ".join(f"`{column.name}`" for column in info.reads) or "nothing"
+            adds = ", ".join(f"[`{column.name}`](columns.md#{column.name})" for column in info.adds)
+            needs = ", ".join(f"{name} {value_text(value)}" for name, value in info.needs.items())
+            lines += [f"### {info.name}", "", f"{info.kind}, version {info.version}. {info.purpose}", ""]
+            if settings:
+                lines += [*_table(("setting", "type", "default", "meaning"), settings), ""]
+            lines += [f"- Reads: {reads}.", f"- Adds: {adds}.", f"- Needs of one worker: {needs}.", ""]
+    return "\n".join(lines)
+
+
+def _columns(stages: "dict[str, list[StageInfo]]") -> str:
+    """Every column with its type, unit, meaning and the stages that add it."""
+    rows = {}
+    for info in (info for infos in stages.values() for info in infos):
+        for column in info.adds:
+            authors = ", ".join(f"[{name}](stages.md#{name.lower()})" for name in column.added_by)
+            anchor = f'<a id="{column.name}"></a>`{column.name}`'
+            rows[column.name] = (anchor, column.type, column.unit, column.meaning, authors)
+    header = ("column", "type", "unit", "meaning", "added by")
+    return "\n".join(["# Columns", "", *_table(header, [rows[name] for name in sorted(rows)]), ""])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in row) + " |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else "empty"

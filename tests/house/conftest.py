@@ -1,4 +1,4 @@
-"""The house as its rules see it: every Python file with its text, its syntax tree and its imports."""
+"""Fixtures of the project rules: every Python file with its text, syntax tree and imports."""
 
 import ast
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 OURS = ("manifests", "pipeline", "stages", "training")
-_NOT_OURS = {"__pycache__", "build", "demo"}
+_IGNORED = {"__pycache__", "build", "demo"}
 
 
 @dataclass(frozen=True)
 class Import:
-    """One import: the dotted name, where it stands, and whether it is only for type checkers."""
+    """One import: the dotted name, its line, and whether it is for type checkers only."""
 
     name: str
     line: int
-    top: bool  # carried out when the file is imported
+    top: bool  # executed when the file is imported
     typing: bool
 
 
@@ -42,7 +42,7 @@ class File:
         return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
     @property
-    def is_face(self) -> bool:
+    def is_package_init(self) -> bool:
         return self.path.endswith("__init__.py")
 
     @cached_property
@@ -65,13 +65,13 @@ def _imports(node: ast.AST, *, top: bool, typing: bool) -> Iterator[Import]:
             yield from _imports(child, top=top and not inside, typing=typing or checked)
 
 
-def walked(folder: Path) -> Iterator[Path]:
+def project_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         hidden = path.name.startswith(".") and path.name not in (".ci", ".gitignore")
-        if hidden or path.name in _NOT_OURS or path.name.endswith(".egg-info"):
+        if hidden or path.name in _IGNORED or path.name.endswith(".egg-info"):
             continue
         if path.is_dir():
-            yield from walked(path)
+            yield from project_files(path)
         else:
             yield path
 
@@ -83,8 +83,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def files() -> tuple[File, ...]:
-    """Every Python file of the repository: ours, tests, benchmarks."""
-    return tuple(File(path.relative_to(ROOT).as_posix()) for path in walked(ROOT) if path.suffix == ".py")
+    """Every Python file of the repository: packages, tests and benchmarks."""
+    return tuple(File(path.relative_to(ROOT).as_posix()) for path in project_files(ROOT) if path.suffix == ".py")
 
 
 @pytest.fixture(scope="session")
@@ -95,9 +95,9 @@ def ours(files: tuple[File, ...]) -> tuple[File, ...]:
 
 @pytest.fixture(scope="session")
 def texts() -> dict[str, str]:
-    """Every text of the repository by path."""
+    """Every text file of the repository by path."""
     found = {}
-    for path in walked(ROOT):
+    for path in project_files(ROOT):
         try:
             found[path.relative_to(ROOT).as_posix()] = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:

@@ -149,7 +149,7 @@ def test_heavy_packages_are_imported_where_they_are_used(ours: Any) -> None:
         if i.top
         and not i.typing
         and i.name.split(".")[0] in HEAVY
-        and (file.is_face or not file.path.startswith(("training/", "pipeline/executors/on_ray/")))
+        and (file.is_package_init or not file.path.startswith(("training/", "pipeline/executors/on_ray/")))
     ]
     assert wrong == []
 
@@ -163,7 +163,7 @@ def _loaded_after(words: str, *suspects: str) -> list[str]:
 
 
 def test_faces_load_nothing_heavy(ours: Any) -> None:
-    faces = [file.module for file in ours if file.is_face and ".on_ray" not in file.module]
+    faces = [file.module for file in ours if file.is_package_init and ".on_ray" not in file.module]
     assert _loaded_after(f"import {', '.join(faces)}", *sorted(HEAVY)) == []
 
 

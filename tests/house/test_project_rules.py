@@ -1,7 +1,9 @@
-"""The rules of the house that no linter knows: names, lengths, first lines, and what is never called."""
+"""Project rules that no linter checks: names, lengths, first lines, links, and calls that are never made."""
 
 import ast
 import re
+import statistics
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 LINES, TEST_LINES, FUNCTION_LINES, README_LINES = 300, 400, 60, 200
+MEDIAN_LINES, FOLDER_FILES = 110, 14
 BANNED = {"base", "common", "core", "helper", "helpers", "manager", "misc", "tool", "tools", "util", "utils"}
 UNSAFE_MODULES = {"cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve"}
 UNSAFE_CALLS = {
@@ -21,7 +24,7 @@ UNSAFE_ARGUMENTS = {
     ("weights_only", False),
     ("trust_remote_code", True),
 }
-# Written in pieces, so that this file does not mention them.
+# Split, so that this file does not contain them.
 ELSEWHERE = (
     "/wo" + "rk/",
     "/tm" + "p/env",
@@ -34,7 +37,7 @@ EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf\U0001f1e6-\U0001f1ff]")
 ALLOWED_SIGNS = set("✓✗✔✘")
 
 
-def test_the_first_line_of_a_file_says_its_idea(files: Any) -> None:
+def test_the_first_line_of_a_file_states_its_purpose(files: Any) -> None:
     wrong = []
     for file in files:
         doc = ast.get_docstring(file.tree, clean=False) or ""
@@ -50,6 +53,22 @@ def test_files_are_short(files: Any) -> None:
     assert {path: n for path, n in lengths.items() if n > limit[path]} == {}
 
 
+def test_the_median_file_is_short(ours: Any) -> None:
+    for package in ("pipeline", "stages", "training"):
+        lengths = [file.text.count("\n") for file in ours if file.path.startswith(f"{package}/")]
+        assert statistics.median(lengths) < MEDIAN_LINES, package
+
+
+def test_folders_are_small(files: Any, root: Path) -> None:
+    """A larger folder has an entry in a DECISIONS.md that names it and says why."""
+    counts = Counter(Path(file.path).parent.as_posix() for file in files)
+    decisions = "".join(path.read_text(encoding="utf-8") for path in root.glob("*/DECISIONS.md"))
+    large = {folder: count for folder, count in counts.items() if count > FOLDER_FILES}
+    assert {
+        f: n for f, n in large.items() if f"`{f}` has more than {FOLDER_FILES} files" not in decisions
+    } == {}
+
+
 def test_functions_are_short(files: Any) -> None:
     wrong = [
         f"{file.path}:{node.lineno} {node.name} has {node.end_lineno - node.lineno + 1} lines"
@@ -61,27 +80,27 @@ def test_functions_are_short(files: Any) -> None:
     assert wrong == []
 
 
-def test_no_file_or_folder_has_a_name_that_says_nothing(files: Any) -> None:
+def test_no_file_or_folder_has_a_generic_name(files: Any) -> None:
     parts = {part.removesuffix(".py") for file in files for part in file.path.split("/")}
     assert sorted(parts & BANNED) == []
 
 
-def test_nothing_is_called_that_runs_what_it_reads(ours: Any) -> None:
+def test_no_call_executes_data(ours: Any) -> None:
     assert [fault for file in ours for fault in _unsafe(file)] == []
 
 
 def _unsafe(file: Any) -> Iterator[str]:
-    for wanted in file.imports:
-        if wanted.name.split(".")[0] in UNSAFE_MODULES:
-            yield f"{file.path}:{wanted.line} imports {wanted.name}"
+    for imported in file.imports:
+        if imported.name.split(".")[0] in UNSAFE_MODULES:
+            yield f"{file.path}:{imported.line} imports {imported.name}"
     for node in ast.walk(file.tree):
         if not isinstance(node, ast.Call):
             continue
         name = ast.unparse(node.func)
-        given = {(k.arg, k.value.value) for k in node.keywords if isinstance(k.value, ast.Constant)}
-        if name in UNSAFE_CALLS or given & UNSAFE_ARGUMENTS:
+        arguments = {(k.arg, k.value.value) for k in node.keywords if isinstance(k.value, ast.Constant)}
+        if name in UNSAFE_CALLS or arguments & UNSAFE_ARGUMENTS:
             yield f"{file.path}:{node.lineno} {ast.unparse(node)}"
-        if name == "torch.load" and ("weights_only", True) not in given:
+        if name == "torch.load" and ("weights_only", True) not in arguments:
             yield f"{file.path}:{node.lineno} torch.load without weights_only=True"
 
 
@@ -97,13 +116,13 @@ def test_the_search_for_unsafe_calls_finds_them(text: str, files: Any) -> None:
     assert list(_unsafe(found))
 
 
-def test_nothing_is_left_for_later(files: Any) -> None:
+def test_no_file_has_a_todo_comment(files: Any) -> None:
     later = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
     assert [f"{file.path}: {found[0]}" for file in files if (found := later.search(file.text))] == []
 
 
 def test_there_is_no_emoji(texts: dict[str, str]) -> None:
-    """But in tests, for a user's files may be named by one."""
+    """Tests are exempt, because they name files as users may."""
     read = {path: text for path, text in texts.items() if not path.startswith("tests/")}
     found = {path: set(EMOJI.findall(text)) - ALLOWED_SIGNS for path, text in read.items()}
     assert {path: signs for path, signs in found.items() if signs} == {}
@@ -114,13 +133,13 @@ def test_no_text_mentions_a_machine_or_a_registry(texts: dict[str, str]) -> None
     assert wrong == []
 
 
-def test_tests_have_no_faces_and_mirror_the_rooms(files: Any, root: Path) -> None:
+def test_tests_have_no_packages_and_mirror_the_source_tree(files: Any, root: Path) -> None:
     tests = [file.path for file in files if file.path.startswith("tests/")]
     assert [path for path in tests if path.endswith("__init__.py")] == []
-    rooms = {Path(p).parent.relative_to("tests") for p in tests if Path(p).name.startswith("test_")}
+    folders = {Path(p).parent.relative_to("tests") for p in tests if Path(p).name.startswith("test_")}
     own = {"contracts", "house", "journeys", "toys", "benchmarks"}
     assert (
-        sorted(str(r) for r in rooms if r.parts and r.parts[0] not in own and not (root / r).is_dir()) == []
+        sorted(str(f) for f in folders if f.parts and f.parts[0] not in own and not (root / f).is_dir()) == []
     )
 
 
