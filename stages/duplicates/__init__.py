@@ -1,1 +1,1 @@
-"""Duplicates: a vector per clip that its copies share, and the search that keeps the best of each group."""
+"""Duplicate clips: an embedding per clip, a search for similar pairs, and the choice of the clip to keep."""

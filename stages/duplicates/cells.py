@@ -1,8 +1,9 @@
-"""Cells: the room of vectors parted by centroids, so that only vectors of near cells are compared.
+"""Cells split the vectors around centroids, so that only vectors of nearby cells are compared.
 
-A vector is at home in the cell of its nearest centroid, and a guest in those that an alike vector may
-be at home in: where the nearest centroid is nearer by no more than a likely difference between alike
-vectors makes up for. In a cell homes are compared with homes and with guests, never guests with guests.
+The cell of the nearest centroid is the primary cell of a vector. Its secondary cells are those that may be
+the primary cell of a similar vector: their centroid is farther away by no more than a likely difference
+between similar vectors. Inside a cell, primary members are compared with primary and secondary members.
+Secondary members are not compared with each other.
 """
 
 import io
@@ -11,11 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
-MOST = 12  # cells of a vector
-_LIKELY = 4.0  # deviations of a random difference that a guest's reach covers
-_BLOCK = 1024  # vectors at a time, always: products of other shapes may differ in the last digit
-_SAMPLE = 64  # of a sample's vectors per centroid
-_ROUNDS = 8  # of k-means
+MAX_CELLS = 12  # cells per vector: one primary, the rest secondary
+_REACH_STDS = 4.0  # standard deviations of a random difference that secondary cells cover
+_BATCH_ROWS = 1024  # vectors per matrix product, always: another shape may change the last digit
+_SAMPLES_PER_CENTROID = 64  # vectors that k-means uses per centroid
+_KMEANS_ITERATIONS = 8
 
 
 @dataclass(frozen=True)
@@ -24,112 +25,135 @@ class Cells:
 
     Attributes:
         centroids: float32 [k d], of unit length.
-        groups: the group that each cell is settled in, int32 [k].
-        splits: parts that a cell is split into; those of more than one are groups by themselves, int32 [k].
-        room: dimensions among which differences spread.
-        floor: the lowest similarity that counts.
-        kind: how the vectors were made.
+        groups: number of the group that settles each cell, int32 [k].
+        splits: number of parts that each cell is split into, int32 [k]. Each two parts of a cell with more
+            than one part are a group of their own.
+        effective_dimensions: number of dimensions over which differences spread.
+        min_similarity: lowest cosine similarity of a pair.
+        embedding_kind: how the vectors were computed.
     """
 
     centroids: np.ndarray
     groups: np.ndarray
     splits: np.ndarray
-    room: float
-    floor: float
-    kind: str = ""
+    effective_dimensions: float
+    min_similarity: float
+    embedding_kind: str = ""
 
     @cached_property
-    def reach(self) -> np.ndarray:
-        """How much less similar than the home's another centroid may be, float32 [k k].
+    def max_similarity_gap(self) -> np.ndarray:
+        """By how much a secondary centroid may be less similar than the primary one, float32 [k k].
 
-        Vectors of similarity s differ by sqrt(2 - 2 s) in some direction, whose part along the line
-        between two centroids, 2 - 2 c apart, has a deviation of the product of both by sqrt(room).
+        Two unit vectors of similarity s differ by a vector of length sqrt(2 - 2 s), in any direction. Two
+        centroids of similarity c are sqrt(2 - 2 c) apart. The component of the difference along the line
+        between the centroids has a standard deviation of the product of both lengths, divided by
+        sqrt(effective_dimensions).
         """
-        apart = np.sqrt(np.maximum(2 - 2 * self.centroids @ self.centroids.T, 0))
-        step = _LIKELY * np.sqrt(max(2 - 2 * self.floor, 0) / self.room)
-        return (step * apart).astype(np.float32)
+        distance = np.sqrt(np.maximum(2 - 2 * self.centroids @ self.centroids.T, 0))
+        step = _REACH_STDS * np.sqrt(max(2 - 2 * self.min_similarity, 0) / self.effective_dimensions)
+        gap: np.ndarray = (step * distance).astype(np.float32)
+        return gap
 
-    def of(self, vectors: np.ndarray) -> np.ndarray:
-        """The cells of vectors [n d]: int32 [n MOST], the home first, -1 where there are no more."""
-        from stages.duplicates.counting import near_cells
+    def assign(self, vectors: np.ndarray) -> np.ndarray:
+        """The cells of vectors [n d]: int32 [n MAX_CELLS], the primary cell first, unused places -1."""
+        from stages.duplicates.kernels import nearest_cells
 
-        found = np.empty((len(vectors), MOST), np.int32)
-        block = np.zeros((_BLOCK, vectors.shape[1]), np.float32)
-        for start in range(0, len(vectors), _BLOCK):
-            here = vectors[start : start + _BLOCK]
-            block[: len(here)] = here
-            near_cells((block @ self.centroids.T)[: len(here)], self.reach, found[start : start + len(here)])
+        found = np.empty((len(vectors), MAX_CELLS), np.int32)
+        batch = np.zeros((_BATCH_ROWS, vectors.shape[1]), np.float32)
+        for start in range(0, len(vectors), _BATCH_ROWS):
+            rows = vectors[start : start + _BATCH_ROWS]
+            batch[: len(rows)] = rows
+            similarities = (batch @ self.centroids.T)[: len(rows)]
+            nearest_cells(similarities, self.max_similarity_gap, found[start : start + len(rows)])
         return found
 
-    def saved(self) -> bytes:
+    def to_bytes(self) -> bytes:
+        """The cells as an .npz file, which `load_cells` reads."""
         out = io.BytesIO()
         np.savez(
             out, centroids=self.centroids, groups=self.groups, splits=self.splits,
-            room=self.room, floor=self.floor, kind=self.kind,
+            effective_dimensions=self.effective_dimensions, min_similarity=self.min_similarity,
+            embedding_kind=self.embedding_kind,
         )  # fmt: skip
         return out.getvalue()
 
 
-def read_cells(data: bytes) -> Cells:
-    with np.load(io.BytesIO(data), allow_pickle=False) as found:
+def load_cells(data: bytes) -> Cells:
+    """The cells from the bytes that `Cells.to_bytes` gave."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         return Cells(
-            centroids=found["centroids"],
-            groups=found["groups"],
-            splits=found["splits"],
-            room=float(found["room"]),
-            floor=float(found["floor"]),
-            kind=str(found["kind"]),
+            centroids=arrays["centroids"],
+            groups=arrays["groups"],
+            splits=arrays["splits"],
+            effective_dimensions=float(arrays["effective_dimensions"]),
+            min_similarity=float(arrays["min_similarity"]),
+            embedding_kind=str(arrays["embedding_kind"]),
         )
 
 
-def fit_cells(sample: np.ndarray, rows: int, floor: float, group_rows: int, kind: str = "") -> Cells:
-    """Cells for `rows` vectors like those of the sample, float32 [n d].
+def fit_cells(
+    sample: np.ndarray, rows: int, min_similarity: float, group_rows: int, embedding_kind: str = ""
+) -> Cells:
+    """Cells for `rows` vectors that are distributed like the sample, float32 [n d].
 
-    Their number grows with the root of the rows, which makes finding the cell of a vector about as dear
-    as comparing it with those there. Neighbouring cells are put into groups of about `group_rows` members.
+    The number of cells grows with the square root of the rows. So it costs about as much to find the cell
+    of a vector as to compare the vector with the others in that cell. Neighboring cells are combined into
+    groups of about `group_rows` members.
     """
     count = max(1, min(round(np.sqrt(rows) / 2), len(sample) // 4)) if rows > group_rows // 8 else 1
-    centroids = _means(sample, count)
-    spread = np.linalg.eigvalsh(np.cov(sample.astype(np.float64), rowvar=False)) if len(sample) > 1 else None
-    room = 1.0 if spread is None or not spread.sum() > 0 else spread.sum() ** 2 / (spread**2).sum()
-    bare = Cells(centroids, np.zeros(count, np.int32), np.ones(count, np.int32), float(room), floor)
-    of_sample = bare.of(sample)
-    members = np.bincount(of_sample[of_sample >= 0], minlength=count) * (rows / max(len(sample), 1))
-    groups, splits = _grouped(centroids, members, group_rows)
-    return Cells(centroids, groups, splits, float(room), floor, kind)
+    centroids = _kmeans_centroids(sample, count)
+    dimensions = _effective_dimensions(sample)
+    group, parts = np.zeros(count, np.int32), np.ones(count, np.int32)
+    sample_cells = Cells(centroids, group, parts, dimensions, min_similarity).assign(sample)
+    members = np.bincount(sample_cells[sample_cells >= 0], minlength=count) * (rows / max(len(sample), 1))
+    groups, splits = _group_cells(centroids, members, group_rows)
+    return Cells(centroids, groups, splits, dimensions, min_similarity, embedding_kind)
 
 
-def _means(sample: np.ndarray, count: int) -> np.ndarray:
-    """Unit centroids by k-means, of which one thread makes the same each time."""
+def _effective_dimensions(sample: np.ndarray) -> float:
+    """The participation ratio of the variances along the principal axes; 1 without variance."""
+    if len(sample) < 2:
+        return 1.0
+    variances = np.linalg.eigvalsh(np.cov(sample.astype(np.float64), rowvar=False))
+    return float(variances.sum() ** 2 / (variances**2).sum()) if variances.sum() > 0 else 1.0
+
+
+def _kmeans_centroids(sample: np.ndarray, count: int) -> np.ndarray:
+    """Unit centroids by k-means, float32 [count d]; one thread computes them, so they are reproducible."""
     if count == 1:
         return np.zeros((1, sample.shape[1]), np.float32)
     import faiss
 
-    means = faiss.Kmeans(
-        sample.shape[1], count, seed=1, niter=_ROUNDS, spherical=True,
-        min_points_per_centroid=1, max_points_per_centroid=_SAMPLE,
+    kmeans = faiss.Kmeans(
+        sample.shape[1], count, seed=1, niter=_KMEANS_ITERATIONS, spherical=True,
+        min_points_per_centroid=1, max_points_per_centroid=_SAMPLES_PER_CENTROID,
     )  # fmt: skip
     threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)  # sums in one order
+    faiss.omp_set_num_threads(1)  # a fixed order of summation
     try:
-        means.train(sample)
+        kmeans.train(sample)
     finally:
         faiss.omp_set_num_threads(threads)
-    return np.ascontiguousarray(means.centroids)
+    return np.ascontiguousarray(kmeans.centroids)
 
 
-def _grouped(centroids: np.ndarray, members: np.ndarray, group_rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """The group of each cell, by a walk to the nearest one left, and the parts of cells too large for one."""
+def _group_cells(
+    centroids: np.ndarray, members: np.ndarray, group_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The group of each cell, and the number of parts of each cell that is too large for one group.
+
+    Groups are filled along a walk that always goes to the nearest unvisited centroid.
+    """
     splits = np.where(members > group_rows, np.ceil(2 * members / group_rows), 1).astype(np.int32)
     groups = np.zeros(len(centroids), np.int32)
-    left = np.ones(len(centroids), bool)
-    here, group, filled = 0, 0, 0.0
+    unvisited = np.ones(len(centroids), bool)
+    cell, group, filled = 0, 0, 0.0
     for _ in range(len(centroids)):
-        left[here] = False
-        if filled and filled + members[here] > group_rows:
+        unvisited[cell] = False
+        if filled and filled + members[cell] > group_rows:
             group, filled = group + 1, 0.0
-        groups[here] = group
-        filled += members[here]
-        if left.any():
-            here = int(np.argmax(np.where(left, centroids @ centroids[here], -2)))
+        groups[cell] = group
+        filled += members[cell]
+        if unvisited.any():
+            cell = int(np.argmax(np.where(unvisited, centroids @ centroids[cell], -2)))
     return groups, splits

@@ -1,81 +1,84 @@
-"""A descriptor without weights: a vector that stays put under re-encoding, resizing and mild colour shifts.
+"""Describes a clip by a vector, without weights; encoding, size and mild color shifts hardly change it.
 
-A picture is squeezed to 32 x 32 pixels and told in three ways: the lowest frequencies of its luminance (a
-cosine transform), the strength of its edges per place and direction (in the spirit of GIST: Oliva and
-Torralba, IJCV 2001), and its chroma per place. The first two are taken after the luminance has been brought
-to mean 0 and spread 1, so that brightness and contrast play no part, and chroma less its mean, so that no
-tint does. Of frequencies the square root counts, lest the strongest few decide, and the higher less, as a
-crop moves them more. A clip is told by the means of its first, middle and last third.
+Each image is scaled to 32 x 32 pixels and described in three ways: the lowest frequencies of its luma (a
+cosine transform), the edge strength per grid cell and direction (as in GIST: Oliva and Torralba, IJCV 2001),
+and the chroma per grid cell. For the first two the luma is normalized to mean 0 and standard deviation 1, so
+that brightness and contrast have no influence. The mean is subtracted from the chroma, so that a tint has no
+influence. Frequencies enter by their square root, so that the few strongest do not decide, and higher
+frequencies with a lower weight, because a crop changes them more. The descriptor of a clip consists of the
+means over its first, middle and last third.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-KIND = "descriptor 2"  # count it up when the same pictures come to give another vector
-SIDE = 32
-WAVES = 8  # cosine frequencies per axis
-GRID = 4  # places per axis
-TURNS = 8  # directions of an edge, over half a turn
-PARTS = 3  # of a clip, one after the other
-_COLOUR_WEIGHT = 0.5
-_CHROMA_SPREAD = 0.05  # typical chroma of a place, as a share of full scale
-_USUAL_EDGE = 0.07  # mean of the edge features over natural pictures; without it unlike ones come near 0
-_FLAT = 0.02  # a spread of luminance below this is noise rather than a picture
+KIND = "descriptor 2"  # raise the number when the same images give another vector
+SIDE = 32  # px
+FREQUENCIES = 8  # cosine frequencies per axis
+GRID = 4  # grid cells per axis
+DIRECTIONS = 8  # edge directions over 180 degrees
+PARTS = 3  # parts of a clip, in time
+_CHROMA_WEIGHT = 0.5
+_CHROMA_STD = 0.05  # typical chroma of a grid cell, as a share of full scale
+_MEAN_EDGE = 0.07  # mean edge feature of natural images; subtracted, so that unrelated images are near 0
+_MIN_STD = 0.02  # luma with a lower standard deviation is noise rather than an image
+_HALF_WEIGHT_FREQUENCY = 6  # frequency along an axis that has half the weight
 
-_HALVED = 6  # the frequency along an axis that counts half
-
-_AXIS, _FREQUENCY = np.arange(SIDE), np.arange(WAVES)[:, None]
+_AXIS, _FREQUENCY = np.arange(SIDE), np.arange(FREQUENCIES)[:, None]
 _COSINES = np.cos(np.pi * (2 * _AXIS + 1) * _FREQUENCY / (2 * SIDE)) / (
-    1 + _FREQUENCY / _HALVED
-)  # [waves side]
-_CELL = _AXIS * GRID // SIDE
+    1 + _FREQUENCY / _HALF_WEIGHT_FREQUENCY
+)  # [frequencies side]
+_GRID_CELL = _AXIS * GRID // SIDE
 
 
 def descriptor_of(thirds: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """The descriptor of a clip: float32 [669], of unit length; the dot product of two is their similarity.
+    """The descriptor of a clip: float32 [669], of unit length. The dot product of two is their similarity.
 
     Args:
-        thirds: for each of the `PARTS` parts of the clip its pictures, uint8 RGB [h w 3], at least one.
+        thirds: the images of each of the `PARTS` parts of the clip, uint8 RGB [h w 3], at least one each.
     """
     parts = []
-    for pictures in thirds:
-        waves, edges, colours = (np.mean(told, axis=0) for told in zip(*map(_told, pictures), strict=True))
-        parts += [_unit(waves), _unit(edges - _USUAL_EDGE), _COLOUR_WEIGHT * _bounded(colours)]
+    for images in thirds:
+        frequencies, edges, chroma = (
+            np.mean(feature, axis=0) for feature in zip(*map(_features, images), strict=True)
+        )
+        parts += [_unit(frequencies), _unit(edges - _MEAN_EDGE), _CHROMA_WEIGHT * _bounded(chroma)]
     return _unit(np.concatenate(parts)).astype(np.float32)
 
 
-def _told(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frequencies [63], edges [128] and chroma [32] of one picture."""
+def _features(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frequencies [63], edges [128] and chroma [32] of one image."""
     import cv2
 
-    small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
-    light = small @ (0.299, 0.587, 0.114)  # BT.601
-    chroma = np.stack([(small[..., 2] - light) * 0.564, (small[..., 0] - light) * 0.713], axis=-1)
-    even = (light - light.mean()) / (light.std() + _FLAT)
-    waves = (_COSINES @ even @ _COSINES.T).ravel()[1:]
-    waves = np.sign(waves) * np.sqrt(np.abs(waves))
-    places = chroma.reshape(GRID, SIDE // GRID, GRID, SIDE // GRID, 2).mean(axis=(1, 3))
-    return waves, _edges(even), (places - places.mean(axis=(0, 1))).ravel()
+    small = cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float64) / 255
+    luma = small @ (0.299, 0.587, 0.114)  # BT.601
+    chroma = np.stack([(small[..., 2] - luma) * 0.564, (small[..., 0] - luma) * 0.713], axis=-1)
+    normalized = (luma - luma.mean()) / (luma.std() + _MIN_STD)
+    frequencies = (_COSINES @ normalized @ _COSINES.T).ravel()[1:]
+    frequencies = np.sign(frequencies) * np.sqrt(np.abs(frequencies))
+    cells = chroma.reshape(GRID, SIDE // GRID, GRID, SIDE // GRID, 2).mean(axis=(1, 3))
+    return frequencies, _edges(normalized), (cells - cells.mean(axis=(0, 1))).ravel()
 
 
-def _edges(light: np.ndarray) -> np.ndarray:
-    """The square root of each place's and direction's share of all edge strength."""
-    down, across = np.gradient(light)
+def _edges(luma: np.ndarray) -> np.ndarray:
+    """The square root of the share of each grid cell and direction in the total edge strength."""
+    down, across = np.gradient(luma)
     strength = np.hypot(across, down)
-    turn = np.arctan2(down, across) % np.pi / np.pi * TURNS
-    below = np.floor(turn).astype(int)
-    above_share = turn - below
-    found = np.zeros((GRID, GRID, TURNS))
+    angle = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
+    below = np.floor(angle).astype(int)
+    above_share = angle - below
+    sums = np.zeros((GRID, GRID, DIRECTIONS))
     for direction, weight in ((below, strength * (1 - above_share)), (below + 1, strength * above_share)):
-        np.add.at(found, (_CELL[:, None], _CELL[None], direction % TURNS), weight)
-    shares: np.ndarray = np.sqrt(found / (found.sum() + 1e-6))
+        np.add.at(sums, (_GRID_CELL[:, None], _GRID_CELL[None], direction % DIRECTIONS), weight)
+    shares: np.ndarray = np.sqrt(sums / (sums.sum() + 1e-6))
     return shares.ravel()
 
 
-def _bounded(colours: np.ndarray) -> np.ndarray:
-    """Chroma such that a typical picture has length 1 and a glaring one at most 3."""
-    return np.clip(colours / _CHROMA_SPREAD, -3, 3) / np.sqrt(len(colours))
+def _bounded(chroma: np.ndarray) -> np.ndarray:
+    """Chroma scaled so that a typical image has length 1 and a saturated one at most 3."""
+    scaled: np.ndarray = np.clip(chroma / _CHROMA_STD, -3, 3) / np.sqrt(len(chroma))
+    return scaled
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""What can be wrong with a search for duplicates as a whole, which is no row's fault."""
+"""Errors that concern the duplicate search as a whole and not a single row."""
 
 from manifests import ClipmillError
 
 
 class CannotCompare(ClipmillError):
-    """Vectors that mean different things, or that are none, cannot be compared."""
+    """The embeddings, the stored pairs or the release do not allow a comparison."""

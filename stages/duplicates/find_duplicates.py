@@ -1,7 +1,7 @@
-"""Find clips that show what a better clip shows, and name for each a twin that is kept.
+"""Finds the clips that show the same as a better clip, and names for each a clip that is kept.
 
-From the best to the worst clip, what is like a better one that is kept is a duplicate (`leader.py`).
-Clips of equal pictures are one: the best of them stands for all.
+From the best to the worst clip, a clip that is similar to a kept one is a duplicate (`greedy.py`). Clips with
+equal stills count as one: the best of them stands for all.
 """
 
 from typing import TYPE_CHECKING, NamedTuple
@@ -11,7 +11,7 @@ import numpy as np
 from manifests import Row, column
 from pipeline import Compare, Needs
 from stages.duplicates.errors import CannotCompare
-from stages.duplicates.leader import twins
+from stages.duplicates.greedy import choose_duplicates
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,37 +19,46 @@ if TYPE_CHECKING:
 
 class SearchedClip(Row):
     id: str
-    pictures_sha256: str
+    stills_sha256: str
     width_px: int
     height_px: int
     sharpness: float
     start_s: float
     end_s: float
-    alike: tuple[str, ...]
+    similar_ids: tuple[str, ...]
     similarities: tuple[float, ...]
-    shipped: tuple[str, ...]
+    released_ids: tuple[str, ...]
     released_similarities: tuple[float, ...]
-    pairs_floor: float
+    pair_min_similarity: float
 
 
-class Twinned(Row):
-    duplicate: bool = column("a better clip that is kept shows the same, or one that was shipped before")
-    twin: str | None = column("id of the most similar of these, where this is a duplicate")
+class DuplicateDecision(Row):
+    duplicate: bool = column("whether it is similar to a better clip that is kept, or to a released clip")
+    duplicate_of: str | None = column("id of the most similar of these clips; null if not a duplicate")
     duplicate_release: str | None = column(
-        "the release that shipped the twin; missing where it is of this run"
+        "name of the release of the clip in `duplicate_of`; null if that is a clip of this run"
     )
-    duplicate_similarity: float | None = column("cosine similarity to the twin", unit="1")
+    duplicate_similarity: float | None = column("cosine similarity to the clip in `duplicate_of`", unit="1")
 
 
-class FindDuplicates(Compare[SearchedClip, Twinned]):
-    """Decides from the pairs that `SearchPairs` stored. What was shipped before is better than any clip.
+_SIMILARITIES = {"similar_ids": "similarities", "released_ids": "released_similarities"}
 
-    The better of two clips has more pixels; else is sharper; else longer; else its id sorts first. All
-    clips that have a pair are decided in one memory, of some 1 GB for each million of them.
+
+class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
+    """Decides which clips are duplicates, from the pairs that `SearchPairs` stored.
+
+    The better of two clips has more pixels; if equal, it is sharper; if equal, longer; if equal, its id sorts
+    first. A clip of an earlier release is better than any clip of this run. All clips that have a pair are
+    decided in one memory, about 1 GB per million clips.
+
+    Attributes:
+        duplicate_similarity: Cosine similarity from which two clips are duplicates, 0 to 1. A higher value
+            keeps more clips. At least `SearchPairs.min_similarity`. The default is for the descriptor.
     """
 
-    threshold: float = 0.75  # similarity from which on two clips show the same, by the descriptor
+    duplicate_similarity: float = 0.75
 
+    version = 2
     from_store = True
     needs = Needs(cpus=1, memory_gb=2)
 
@@ -57,18 +66,19 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        floor = pc.max(rows["pairs_floor"]).as_py() or 0.0
-        if floor > self.threshold:
+        stored_from = pc.max(rows["pair_min_similarity"]).as_py() or 0.0
+        if stored_from > self.duplicate_similarity:
             raise CannotCompare(
-                f"pairs were looked for from {floor} on, and {self.threshold} is asked for",
+                f"duplicate_similarity is {self.duplicate_similarity}, and only pairs with a similarity of "
+                f"{stored_from} or more are stored",
                 where="FindDuplicates",
-                remedy=f"give SearchPairs floor={self.threshold} or less",
+                remedy=f"set min_similarity of SearchPairs to {self.duplicate_similarity} or less",
             )
-        linked = np.zeros(rows.num_rows, bool)
-        for name in ("alike", "shipped"):
-            linked[_pairs(rows, name, self.threshold).row] = True
-        some = rows.filter(pa.array(linked)).drop_columns(["pairs_floor"])
-        return some.append_column("group", pa.repeat("linked", some.num_rows))
+        has_pair = np.zeros(rows.num_rows, bool)
+        for name in _SIMILARITIES:
+            has_pair[_stored_pairs(rows, name, self.duplicate_similarity).row] = True
+        members = rows.filter(pa.array(has_pair)).drop_columns(["pair_min_similarity"])
+        return members.append_column("group", pa.repeat("linked", members.num_rows))
 
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
@@ -76,33 +86,32 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
 
         ids = members["id"].combine_chunks()
         order = _best_first(members)
-        place = np.argsort(order)  # 0 is the best clip
-        leads = _best_of_equals(members["pictures_sha256"], place)
-        new, old = (_pairs(members, name, self.threshold) for name in ("alike", "shipped"))
-        other = pc.index_in(new.other, value_set=ids).to_numpy()
-        ends = np.sort(np.stack([leads[new.row], leads[other]]), axis=0)
-        better, worse, near = (column[ends[0] < ends[1]] for column in (*ends, new.similarity))
-        earlier = _most_similar(leads[old.row], old.similarity, len(ids))
-        found = twins(better, worse, near, earlier >= 0)
+        rank = np.argsort(order)  # of each row; 0 is the best clip
+        node = _best_of_equals(members["stills_sha256"], rank)  # of each row: the rank that stands for it
+        own, released = (_stored_pairs(members, name, self.duplicate_similarity) for name in _SIMILARITIES)
+        other = pc.index_in(own.other, value_set=ids).to_numpy()
+        ends = np.sort(np.stack([node[own.row], node[other]]), axis=0)
+        better, worse, similarity = (column[ends[0] < ends[1]] for column in (*ends, own.similarity))
+        release_pair = _most_similar(node[released.row], released.similarity, len(ids))
+        pair = choose_duplicates(better, worse, similarity, release_pair >= 0)
 
-        mine = leads.copy()  # of each row, by place, the row that stands for it
-        pair, ship = found[mine], earlier[mine]
-        twin = np.where(pair >= 0, better[pair] if len(better) else mine, mine)
-        similarity = np.where(pair >= 0, near[pair] if len(near) else 1.0, 1.0)
-        names = ids.take(pa.array(order[twin]))
+        pair, release_pair = pair[node], release_pair[node]  # from here on of each row
+        kept = np.where(pair >= 0, better[pair] if len(better) else node, node)
+        highest = np.where(pair >= 0, similarity[pair] if len(similarity) else 1.0, 1.0)
+        names = ids.take(pa.array(order[kept]))
         releases = pa.nulls(len(ids), pa.string())
-        if len(old.row):
-            said = pc.split_pattern(old.other, " ", max_splits=1, reverse=True).take(
-                pa.array(np.maximum(ship, 0))
+        if len(released.row):
+            parts = pc.split_pattern(released.other, " ", max_splits=1, reverse=True).take(
+                pa.array(np.maximum(release_pair, 0))
             )
-            shipped = pa.array(ship >= 0)
-            names = pc.if_else(shipped, pc.list_element(said, 1), names)
-            releases = pc.if_else(shipped, pc.list_element(said, 0), releases)
-            similarity = np.where(ship >= 0, old.similarity[ship], similarity)
-        told = pa.table(
-            {"id": ids, "twin": names, "duplicate_release": releases, "duplicate_similarity": similarity}
+            is_released = pa.array(release_pair >= 0)
+            names = pc.if_else(is_released, pc.list_element(parts, 1), names)
+            releases = pc.if_else(is_released, pc.list_element(parts, 0), releases)
+            highest = np.where(release_pair >= 0, released.similarity[release_pair], highest)
+        findings = pa.table(
+            {"id": ids, "duplicate_of": names, "duplicate_release": releases, "duplicate_similarity": highest}
         )
-        return told.filter(pa.array((ship >= 0) | (pair >= 0) | (mine != place)))
+        return findings.filter(pa.array((release_pair >= 0) | (pair >= 0) | (node != rank)))
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
@@ -110,54 +119,55 @@ class FindDuplicates(Compare[SearchedClip, Twinned]):
 
         if findings is None:
             kinds = (
-                ("twin", pa.string()),
+                ("duplicate_of", pa.string()),
                 ("duplicate_release", pa.string()),
                 ("duplicate_similarity", pa.float64()),
             )
-            nothing = {name: pa.nulls(rows.num_rows, kind) for name, kind in kinds}
-            return pa.table({"duplicate": pa.repeat(False, rows.num_rows), **nothing})
-        at = pc.index_in(rows["id"], value_set=findings["id"].combine_chunks())
-        return findings.take(at).append_column("duplicate", pc.is_valid(at))
+            nulls = {name: pa.nulls(rows.num_rows, kind) for name, kind in kinds}
+            return pa.table({"duplicate": pa.repeat(False, rows.num_rows), **nulls})
+        found = pc.index_in(rows["id"], value_set=findings["id"].combine_chunks())
+        return findings.take(found).append_column("duplicate", pc.is_valid(found))
 
 
-class _Stored(NamedTuple):
-    """Stored pairs that reach the threshold: the row of each, the name of the other, their similarity."""
+class _StoredPairs(NamedTuple):
+    """Stored pairs of sufficient similarity."""
 
-    row: np.ndarray
-    other: "pa.Array"
-    similarity: np.ndarray
+    row: np.ndarray  # index of the row, int64 [n]
+    other: "pa.Array"  # id of the other clip [n]
+    similarity: np.ndarray  # float64 [n]
 
 
-def _pairs(rows: "pa.Table", name: str, threshold: float) -> _Stored:
+def _stored_pairs(rows: "pa.Table", name: str, min_similarity: float) -> _StoredPairs:
     import pyarrow as pa
 
-    listed = rows[name].combine_chunks()
-    similarity = rows[f"{name}_similarity"].combine_chunks().flatten().to_numpy()
-    row = np.repeat(np.arange(len(listed)), np.diff(listed.offsets.to_numpy()))
-    enough = similarity >= threshold
-    return _Stored(row[enough], listed.flatten().filter(pa.array(enough)), similarity[enough])
+    lists = rows[name].combine_chunks()
+    similarity = rows[_SIMILARITIES[name]].combine_chunks().flatten().to_numpy()
+    row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
+    similar = similarity >= min_similarity
+    return _StoredPairs(row[similar], lists.flatten().filter(pa.array(similar)), similarity[similar])
 
 
 def _best_first(members: "pa.Table") -> np.ndarray:
-    """The rows from the best to the worst; they come sorted by id."""
+    """The indices of the rows from the best to the worst; the rows come sorted by id."""
     names = ("width_px", "height_px", "sharpness", "aesthetic_mean", "start_s", "end_s")
-    given = {name: members[name].to_numpy() for name in names if name in members.column_names}
-    length_s = given["end_s"] - given["start_s"]
-    pixels = given["width_px"] * given["height_px"]
-    looks = given.get("aesthetic_mean", np.zeros(len(pixels)))
-    return np.lexsort((-length_s, -looks, -given["sharpness"], -pixels))
+    values = {name: members[name].to_numpy() for name in names if name in members.column_names}
+    length_s = values["end_s"] - values["start_s"]
+    pixels = values["width_px"] * values["height_px"]
+    aesthetics = values.get("aesthetic_mean", np.zeros(len(pixels)))
+    return np.lexsort((-length_s, -aesthetics, -values["sharpness"], -pixels))
 
 
-def _best_of_equals(pictures: "pa.ChunkedArray", place: np.ndarray) -> np.ndarray:
-    """For each row the best place that one with equal pictures has."""
-    codes = pictures.combine_chunks().dictionary_encode().indices.to_numpy()
-    best = np.full(codes.max(initial=-1) + 1, len(place), np.int64)
-    np.minimum.at(best, codes, place)
-    return best[codes]
+def _best_of_equals(stills: "pa.ChunkedArray", rank: np.ndarray) -> np.ndarray:
+    """For each row the best rank of all rows with equal stills."""
+    codes = stills.combine_chunks().dictionary_encode().indices.to_numpy()
+    best: np.ndarray = np.full(codes.max(initial=-1) + 1, len(rank), np.int64)
+    np.minimum.at(best, codes, rank)
+    ranks: np.ndarray = best[codes]
+    return ranks
 
 
 def _most_similar(node: np.ndarray, similarity: np.ndarray, count: int) -> np.ndarray:
-    """For each of `count` nodes its first most similar pair, or -1."""
+    """For each of `count` nodes the index of its first most similar pair, or -1."""
     order = np.lexsort((-similarity, node))
     found = np.full(count, -1, np.int64)
     first = np.flatnonzero(np.diff(node[order], prepend=-1))

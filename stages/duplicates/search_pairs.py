@@ -1,8 +1,8 @@
-"""Search for clips that are alike: for each those whose similarity reaches a floor, in this run and before.
+"""Searches for similar clips: for each clip all others of this run and of earlier releases.
 
-Vectors are parted into cells (`cells.py`), and each is in a few of them, so that pairs on a border are
-seen; each group of cells is settled by itself. Clips of equal pictures are searched for as one: the first
-by id. Which of them are duplicates `FindDuplicates` decides, from what is stored here.
+The vectors are assigned to cells (`cells.py`). Each vector belongs to a few cells, so that pairs on a border
+are found too. Each group of cells is settled by itself. Clips with equal stills are searched for as one, the
+first by id. `FindDuplicates` decides from the stored pairs which clips are duplicates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,126 +13,138 @@ import numpy as np
 
 from manifests import Row, Vector, column
 from pipeline import Compare, Needs
-from stages.duplicates import members as rows_in
-from stages.duplicates.cells import Cells, fit_cells, read_cells
-from stages.duplicates.likeness import alike, directions
+from stages.duplicates import group_tables as tables
+from stages.duplicates.cells import Cells, fit_cells, load_cells
+from stages.duplicates.pairs import find_pairs, random_directions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stages.duplicates.released import Shipped
+    from stages.duplicates.released import Release
 
-_AT_ONCE = 1 << 14  # rows projected at a time
+_BATCH_ROWS = 1 << 14  # rows projected at a time
 
 
 class EmbeddedClip(Row):
     id: str
     embedding: Vector
     embedding_kind: str
-    pictures_sha256: str
+    stills_sha256: str
 
 
-class Searched(Row):
-    alike: tuple[str, ...] = column(
-        "ids of other clips whose similarity reaches the floor, the most similar first"
+class SimilarClips(Row):
+    similar_ids: tuple[str, ...] = column(
+        "ids of the other clips of this run with at least `pair_min_similarity`, the most similar first"
     )
-    similarities: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
-    shipped: tuple[str, ...] = column(
-        "the same among clips of earlier stores: the release, a space, and the clip's id there"
+    similarities: tuple[float, ...] = column("cosine similarity to each clip of `similar_ids`", unit="1")
+    released_ids: tuple[str, ...] = column(
+        "the same for clips of earlier releases: name of the release, a space, and the clip's id there"
     )
-    released_similarities: tuple[float, ...] = column("cosine similarity to each of them", unit="1")
-    pairs_floor: float = column("the lowest similarity of which pairs were looked for", unit="1")
+    released_similarities: tuple[float, ...] = column(
+        "cosine similarity to each clip of `released_ids`", unit="1"
+    )
+    pair_min_similarity: float = column("lowest cosine similarity of the pairs that were stored", unit="1")
 
 
-class SearchPairs(Compare[EmbeddedClip, Searched]):
-    """Compares each clip with all that may be alike. Vectors have unit length and are of one kind.
+class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
+    """Stores all pairs of similar clips, of this run and with earlier releases.
 
-    A group has about `group_rows` members, and a cell that is larger is settled part by part, each with
-    each: at 512 dimensions 2 GB are enough for any number of rows.
+    Embeddings have unit length and are of one kind. A group has about `group_rows` members. A larger cell is
+    split into parts, and each two parts are compared by themselves. At 512 dimensions 2 GB of memory are
+    enough for any number of rows.
 
-    `against` names stores of earlier releases, folders or URLs. What the newest finished run of each
-    shipped is compared as well, by the vectors that it stored.
+    Attributes:
+        min_similarity: Lowest cosine similarity of a stored pair, 0 to 1. A lower value stores more pairs and
+            takes longer.
+        released_stores: Stores (folders or URLs) of earlier releases. The output clips of the newest finished
+            run of each store are compared as well, by the embeddings that it stored.
+        group_rows: Clips per group, about. A higher value needs more memory and reads each part less often.
     """
 
-    floor: float = 0.7
-    against: tuple[str, ...] = ()
+    min_similarity: float = 0.7
+    released_stores: tuple[str, ...] = ()
     group_rows: int = 1 << 17
 
-    place = frozenset({"against"})  # what is there is in the digest
+    version = 2
+    execution_settings = frozenset({"released_stores"})  # the content of the stores is in the digest
     needs = Needs(cpus=1, memory_gb=2)
     sample = 1 << 16
-    quick_rows = 20_000
+    max_preview_rows = 20_000
 
     @cached_property
-    def earlier(self) -> "Sequence[Shipped]":
-        from stages.duplicates.released import shipped_from
+    def releases(self) -> "Sequence[Release]":
+        from stages.duplicates.released import read_release
 
-        return [shipped_from(url) for url in self.against]
+        return [read_release(url) for url in self.released_stores]
 
     def digest(self) -> str:
-        return " ".join(release.digest for release in self.earlier)
+        return " ".join(release.digest for release in self.releases)
 
-    def outside(self) -> int:
-        return sum(len(release.parts) for release in self.earlier)
+    def num_external_tables(self) -> int:
+        return sum(len(release.parts) for release in self.releases)
 
-    def beside(self, number: int) -> "pa.Table":
-        release, part = [(r, n) for r in self.earlier for n in r.parts][number]
+    def external_table(self, number: int) -> "pa.Table":
+        release, part = [(r, n) for r in self.releases for n in r.parts][number]
         return release.read(part)
 
     def fit(self, sample: "pa.Table", rows: int) -> bytes:
         if not sample.num_rows:
             return b""
-        kind = rows_in.one_kind(sample)
-        every = rows + sum(release.rows for release in self.earlier)
-        return fit_cells(rows_in.vectors_of(sample), every, self.floor, self.group_rows, kind).saved()
+        kind = tables.embedding_kind(sample)
+        total = rows + sum(release.rows for release in self.releases)
+        vectors = tables.embeddings(sample)
+        return fit_cells(vectors, total, self.min_similarity, self.group_rows, kind).to_bytes()
 
     def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
         if not fitted:
-            return rows_in.no_members()
-        cells = read_cells(fitted)
-        vectors = rows_in.vectors_of(rows, cells.centroids.shape[1], cells.kind)
-        places = cells.of(vectors)
-        which, where = np.nonzero(places >= 0)
-        lines, names = rows_in.memberships(cells, which, places[which, where], rows["pictures_sha256"])
-        return rows_in.members(rows, vectors, places, lines, names)
+            return tables.no_members()
+        cells = load_cells(fitted)
+        vectors = tables.embeddings(rows, cells.centroids.shape[1], cells.embedding_kind)
+        row_cells = cells.assign(vectors)
+        row, place = np.nonzero(row_cells >= 0)
+        indices, groups = tables.memberships(cells, row, row_cells[row, place], rows["stills_sha256"])
+        return tables.members_table(rows, vectors, row_cells, indices, groups)
 
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
-        cells = read_cells(fitted)
-        vectors, places = rows_in.matrix(members, "vector"), rows_in.matrix(members, "places")
-        outside = members["outside"].to_numpy()
-        first = rows_in.first_of_equals(members["pictures"], outside)
-        shadows = np.empty((len(vectors), len(directions(1)[0])), np.float32)
-        aims = directions(vectors.shape[1])
-        for start in range(0, len(vectors), _AT_ONCE):
-            shadows[start : start + _AT_ONCE] = vectors[start : start + _AT_ONCE] @ aims
-        found = [rows_in.equals(first)]
-        for homes, guests in _cells(
-            cells, group, np.where((first == np.arange(len(first)))[:, None], places, -1)
-        ):
-            old_homes, new_homes = homes[outside[homes]], homes[~outside[homes]]
-            others = np.concatenate([guests, old_homes])
-            found.append(alike(vectors, shadows, new_homes, others, self.floor))
-            new_guests = guests[~outside[guests]]
-            found.append(alike(vectors, shadows, old_homes, new_guests, self.floor, among=False))
-        return rows_in.findings(members["id"], outside, found)
+        cells = load_cells(fitted)
+        vectors, member_cells = tables.matrix(members, "vector"), tables.matrix(members, "cells")
+        released = members["released"].to_numpy()
+        first = tables.first_of_equals(members["stills"], released)
+        projections = np.empty((len(vectors), len(random_directions(1)[0])), np.float32)
+        directions = random_directions(vectors.shape[1])
+        for start in range(0, len(vectors), _BATCH_ROWS):
+            projections[start : start + _BATCH_ROWS] = vectors[start : start + _BATCH_ROWS] @ directions
+        found = [tables.pairs_of_equals(first)]
+        searched = np.where((first == np.arange(len(first)))[:, None], member_cells, -1)
+        for primaries, secondaries in _members_by_cell(cells, group, searched):
+            old, new = primaries[released[primaries]], primaries[~released[primaries]]
+            others = np.concatenate([secondaries, old])
+            found.append(find_pairs(vectors, projections, new, others, self.min_similarity))
+            others = secondaries[~released[secondaries]]
+            found.append(
+                find_pairs(vectors, projections, old, others, self.min_similarity, among_primaries=False)
+            )
+        return tables.findings_table(members["id"], released, found)
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
 
-        own = rows_in.lists(rows["id"], findings, outside=False)
-        old = rows_in.lists(rows["id"], findings, outside=True)
-        floor = pa.repeat(pa.scalar(self.floor), rows.num_rows)
-        return pa.table([*own, *old, floor], names=list(Searched.names()))
+        similar = tables.similar_lists(rows["id"], findings, released=False)
+        released = tables.similar_lists(rows["id"], findings, released=True)
+        min_similarity = pa.repeat(pa.scalar(self.min_similarity), rows.num_rows)
+        return pa.table([*similar, *released, min_similarity], names=list(SimilarClips.names()))
 
 
-def _cells(cells: Cells, group: str, places: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The homes and guests of each cell of a group, as places of its members, in order."""
-    wanted = rows_in.cells_of(cells, group)
-    lines, columns = np.nonzero(np.isin(places, wanted))
-    at = places[lines, columns]
-    order = np.argsort(at, kind="stable")
-    lines, columns, at = lines[order], columns[order], at[order]
-    for cell in wanted:
-        here = slice(*np.searchsorted(at, [cell, cell + 1]))
-        home = columns[here] == 0
-        yield lines[here][home], lines[here][~home]
+def _members_by_cell(
+    cells: Cells, group: str, member_cells: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The primary and the secondary members of each cell of a group, as indices of members, in order."""
+    wanted = tables.cells_of_group(cells, group)
+    members, places = np.nonzero(np.isin(member_cells, wanted))
+    cell = member_cells[members, places]
+    order = np.argsort(cell, kind="stable")
+    members, places, cell = members[order], places[order], cell[order]
+    for number in wanted:
+        part = slice(*np.searchsorted(cell, [number, number + 1]))
+        is_primary = places[part] == 0
+        yield members[part][is_primary], members[part][~is_primary]

@@ -1,1 +1,1 @@
-"""Shards: kept clips are cut from their sources here, once, and packed into WebDataset tars."""
+"""Shards: kept clips are cut from their sources once and packed into WebDataset tars."""

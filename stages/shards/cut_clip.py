@@ -1,11 +1,11 @@
-"""Cut a kept clip out of its source, frame-exact at both ends and upright: encoded, or its packets copied.
+"""Cuts a kept clip out of its source, upright and frame-exact at both ends, by encoding or packet copy.
 
-With `fps` 0, a source of constant rate gives each frame of the span once. Where the rate varies, or `fps`
-asks for another, the clip shows at k / fps seconds, for each whole k inside the span, the nearest frame.
+With `fps` 0 the clip of a source with a constant rate holds each frame of the span once. If the rate varies,
+or if `fps` sets another rate, the clip shows the nearest frame at k / fps seconds, for each integer k.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from fractions import Fraction
 from functools import cached_property
@@ -14,15 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from manifests import Artifact, ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.decode import Video, open_video
-from stages.media.encoders import AUDIO, PRESETS, VIDEO, coding_of, one_of
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.planes import to_yuv420p
+from stages.media.decoding.video import open_video
+from stages.media.encoding.audio import open_audio
+from stages.media.encoding.encoders import (
+    AUDIO_CODECS,
+    PRESETS,
+    VIDEO_ENCODERS,
+    check_choice,
+    encoder_settings,
+)
+from stages.media.encoding.mp4 import EncoderSettings, Mp4Info, read_mp4_info, write_frames
+from stages.media.encoding.remux import copy_span
 from stages.media.fingerprint import fingerprint
-from stages.media.frame import Frame
-from stages.media.mp4 import Coding, Written, look, write_frames
-from stages.media.planes import planar
-from stages.media.remux import copy_span
-from stages.media.sound import sound_of
-from stages.shards.bucket import exact, short_side_px
+from stages.shards.bucket import exact_fps, short_side_px
+from stages.shards.frame_times import CountedSpan, average_rate, frames_at_own_times, nearest_frames
 
 if TYPE_CHECKING:
     import av
@@ -39,230 +46,199 @@ class KeptClip(Row):
     end_frame: int
 
 
-class CutOut(Row):
-    clip: Artifact = column("the clip as an mp4 file; encoded: H.264, 8-bit 4:2:0")
-    clip_way: str = column("encoded; or copied: the packets of the source as they are")
-    clip_codec: str = column("codec of its pictures")
-    clip_audio: str = column("codec of its sound; empty: it has none")
+class ClipFile(Row):
+    clip: Artifact = column("the clip as an mp4 file; if encoded: H.264, 8-bit 4:2:0")
+    clip_method: str = column("encoded, or copied: with the packets of the source")
+    clip_codec: str = column("video codec of the clip")
+    clip_audio: str = column("audio codec of the clip; empty if it has no audio")
     clip_width_px: int = column("width of the clip", unit="px")
     clip_height_px: int = column("height of the clip", unit="px")
-    clip_frames: int = column("frames of the clip, counted in the file")
-    clip_fps: float = column("frame rate of the clip: frames over length", unit="1/s")
-    clip_duration_s: float = column("length of the clip's pictures, by the file", unit="s")
+    clip_frames: int = column("number of frames, counted in the file")
+    clip_fps: float = column("frame rate of the clip: frames over duration", unit="1/s")
+    clip_duration_s: float = column("duration of the video stream in the file", unit="s")
     clip_size_bytes: int = column("size of the file", unit="bytes")
 
 
-class CutClip(Annotate[KeptClip, CutOut]):
-    """Same frames, settings and build of the encoder, same bytes: x264 runs with one thread.
+class CutClip(Annotate[KeptClip, ClipFile]):
+    """Cuts each kept clip out of its source into an mp4 file.
 
-    More `threads` are faster by the clock, and take more processor time; the bytes are the same from run to
-    run, but others than with one, which is why the number is part of the key.
+    The same frames, settings and encoder build give the same bytes.
 
-    Rejected: a source that is gone, whose content is not what was listed, or that gives other frames
-    than when it was scanned; with `audio`, one whose sound cannot be decoded.
+    Rejected: a source that is missing, that has changed since it was listed, or that gives another number of
+    frames than during the scan; with `audio`, a source whose audio cannot be decoded.
+
+    Attributes:
+        crf: Constant quality of the encoder: 0 is lossless, 51 is the worst quality. A higher value makes
+            smaller files.
+        preset: Preset of x264, from ultrafast to veryslow; a slower one makes smaller files. NVENC uses the
+            closest of its own presets.
+        encoder: x264, or nvenc on a GPU that has it. The bytes of nvenc differ between GPUs.
+        threads: Threads of the encoder. More threads take less time but more CPU time. The bytes depend on
+            the number, and are the same in each run.
+        max_short_side_px: Shrink clips with a longer short side to this size, in pixels; 0 keeps the size.
+            Clips are never enlarged.
+        shrink_to_bucket: Shrink to the short side of the bucket: 1080, 720, 480 or 360 px.
+        fps: Frame rate of the clip, in frames per second; 0 keeps the average rate of the source.
+        constant_frame_rate: Give frames of a source with a varying rate even times. False, with `fps` 0: each
+            frame keeps its time.
+        audio: none; aac or opus: encode the audio; copy: copy its packets, where an mp4 file can hold them.
+        audio_bits_per_s: Bit rate of encoded audio, in bits per second.
+        copy_packets: Copy the video packets if no frame of the span depends on a frame outside it. Other
+            spans are encoded.
     """
 
-    crf: int = 18  # constant quality: 0 is lossless, 51 worst
-    preset: str = "veryfast"  # of x264: its trade of time against size; for NVENC, the nearest of its own
-    encoder: str = "x264"  # nvenc: on a GPU that has one; its bytes differ from GPU to GPU
-    threads: int = 1  # of the encoder
-    short_side_px: int = 0  # shrink to this, and never enlarge; 0 keeps the size
-    bucket_size: bool = False  # shrink to the short side of its bucket: 1080, 720, 480 or 360
-    fps: float = 0.0  # frames per second; 0 keeps the source's average
-    constant_rate: bool = True  # else, with `fps` 0, each frame keeps its time
-    audio: str = "none"  # aac, opus: encoded; copy: as it is, where an mp4 can hold it
+    crf: int = 18
+    preset: str = "veryfast"
+    encoder: str = "x264"
+    threads: int = 1
+    max_short_side_px: int = 0
+    shrink_to_bucket: bool = False
+    fps: float = 0.0
+    constant_frame_rate: bool = True
+    audio: str = "none"
     audio_bits_per_s: int = 128_000
-    copy: bool = False  # copy the packets of a span that begins and ends where no picture leans on another's
+    copy_packets: bool = False
 
-    version = 2
+    version = 3
     needs = Needs(cpus=1, memory_gb=1)
 
     def __post_init__(self) -> None:
-        one_of(self.encoder, VIDEO, "encoder")
-        one_of(self.preset, PRESETS, "preset")
-        one_of(self.audio, AUDIO, "audio")
-        if self.threads < 1:  # 0 would be as many as the machine has, and bytes depend on how many there are
-            raise ClipmillError(f"threads is {self.threads}", remedy="give the encoder 1 thread or more")
+        check_choice(self.encoder, VIDEO_ENCODERS, "encoder")
+        check_choice(self.preset, PRESETS, "preset")
+        check_choice(self.audio, AUDIO_CODECS, "audio")
+        if self.threads < 1:  # 0 would mean one per core, and the bytes depend on the number
+            raise ClipmillError(f"threads is {self.threads}", remedy="set threads to 1 or more")
 
     @cached_property
-    def _coding(self) -> Coding:
-        return coding_of(self.encoder, self.crf, self.preset, self.threads)
+    def _encoder_settings(self) -> EncoderSettings:
+        return encoder_settings(self.encoder, self.crf, self.preset, self.threads)
 
-    def annotate(self, rows: Sequence[KeptClip]) -> Iterator[CutOut | Reject]:
+    def annotate(self, rows: Sequence[KeptClip]) -> Iterator[ClipFile | Reject]:
         for row in rows:
             with tempfile.NamedTemporaryFile(suffix=".mp4", delete=False) as file:
                 path = Path(file.name)
             try:
-                way, found = self._cut(row, path)
+                method, info = self._cut(row, path)
             except BaseException as error:
                 path.unlink()
                 if not isinstance(error, Reject):
                     raise
                 yield error
             else:
-                yield _told(path, way, found)
+                yield _clip_file(path, method, info)
 
-    def _cut(self, row: KeptClip, path: Path) -> tuple[str, Written]:
-        """Write the file, and say how it came about and what it holds."""
+    def _cut(self, row: KeptClip, path: Path) -> tuple[str, Mp4Info]:
+        """Write the file; returns the method, encoded or copied, and what the file holds."""
         _check_source(row)
         with open_video(row.uri) as video:
-            span = _Span(video.frames(row.start_pts, row.end_pts))
+            span = CountedSpan(video.frames(row.start_pts, row.end_pts))
             if span.first is None:
-                raise Reject("the source has no frames in this span any more")
-            wide, high = video.shown_size(span.first.turns)
-            size = self._size(wide, high)
+                raise Reject("the source no longer has frames in this span")
+            size = self._target_size(*video.display_size(span.first.orientation))
             base = video.time_base
-            with self._sound(row, base) as sound:
-                as_it_is = size == (video.coded_width_px, video.coded_height_px) and not span.first.turns
-                plain = self.copy and as_it_is and not self._paced(row)
-                if plain and copy_span(row.uri, path, row.start_pts, row.end_pts, sound):
-                    found = look(path)
-                    _check_count(found.frames, row)
-                    return "copied", found
-                rate = exact(self.fps) if self.fps else _rate(video, row)
-                step = base if self._timed(row) else 1 / rate
-                pictures = self._pictures(span, row, size, step / base)
-                coding = _in_order(self._coding) if self._timed(row) else self._coding
-                frames = write_frames(path, pictures, rate, step, coding, sound=sound)
-        _check_count(span.count, row)
-        return "encoded", _looked_at(path, frames, row)
+            with self._open_audio(row, base) as audio:
+                keeps_size = size == (video.coded_width_px, video.coded_height_px)
+                unchanged = keeps_size and not span.first.orientation and not self._resamples(row)
+                may_copy = self.copy_packets and unchanged
+                if may_copy and copy_span(row.uri, path, row.start_pts, row.end_pts, audio):
+                    info = read_mp4_info(path)
+                    _check_frame_count(info.frames, row)
+                    return "copied", info
+                keeps_times = self._keeps_times(row)
+                scanned = row.end_frame - row.start_frame
+                rate = average_rate(video, row.start_pts, row.end_pts, scanned)
+                rate = exact_fps(self.fps) if self.fps else rate
+                step = base if keeps_times else 1 / rate
+                frames = self._frames(span, row, size, step / base)
+                settings = self._encoder_settings
+                if keeps_times:
+                    settings = _without_reordering(settings)
+                written = write_frames(path, frames, rate, step, settings, audio=audio)
+        _check_frame_count(span.count, row)
+        return "encoded", _read_info(path, written, row)
 
-    def _timed(self, row: KeptClip) -> bool:
+    def _keeps_times(self, row: KeptClip) -> bool:
         """Whether each frame keeps its own time."""
-        return row.variable_rate and not self.fps and not self.constant_rate
+        return row.variable_rate and not self.fps and not self.constant_frame_rate
 
-    def _paced(self, row: KeptClip) -> bool:
+    def _resamples(self, row: KeptClip) -> bool:
         """Whether frames are repeated or left out."""
-        return bool(self.fps) or (row.variable_rate and self.constant_rate)
+        return bool(self.fps) or (row.variable_rate and self.constant_frame_rate)
 
-    def _pictures(
-        self, span: "_Span", row: KeptClip, size: tuple[int, int], step: Fraction
+    def _frames(
+        self, span: CountedSpan, row: KeptClip, size: tuple[int, int], step: Fraction
     ) -> Iterator["av.VideoFrame"]:
-        """The pictures with their times, in units of `step` ticks."""
-        if self._timed(row):
-            yield from _timed(span, row, size)
+        """The frames with their times, in units of `step` source ticks."""
+        if self._keeps_times(row):
+            yield from frames_at_own_times(span, row.start_pts, row.end_pts, size)
             return
-        frames = _nearest(span, row.start_pts, row.end_pts, step) if self._paced(row) else span
+        frames = nearest_frames(span, row.start_pts, row.end_pts, step) if self._resamples(row) else span
         last: Frame | None = None
         for number, frame in enumerate(frames):
-            if frame is not last:  # one that is shown several times in a row is converted once
-                last, picture = frame, planar(frame, *size)
-            picture.pts, picture.duration = number, 1
-            yield picture
+            if frame is not last:  # a frame that is shown several times in a row is converted once
+                last, planes = frame, to_yuv420p(frame, *size)
+            planes.pts, planes.duration = number, 1
+            yield planes
 
-    def _size(self, wide: int, high: int) -> tuple[int, int]:
-        """The size to scale to; of an odd side kept, the last line is left out later."""
-        short = min(wide, high)
-        wanted = min(self.short_side_px or short, short)
-        if self.bucket_size:
-            wanted = short_side_px(wanted, wanted) or wanted
-        if wanted == short:
-            return wide, high
-        scale = Fraction(wanted, short)
-        return max(2, round(wide * scale / 2) * 2), max(2, round(high * scale / 2) * 2)
+    def _target_size(self, width_px: int, height_px: int) -> tuple[int, int]:
+        """The width and height to scale to. If an odd side is kept, the encoder drops its last line."""
+        source = min(width_px, height_px)
+        target = min(self.max_short_side_px or source, source)
+        if self.shrink_to_bucket:
+            target = short_side_px(target, target) or target
+        if target == source:
+            return width_px, height_px
+        scale = Fraction(target, source)
+        return max(2, round(width_px * scale / 2) * 2), max(2, round(height_px * scale / 2) * 2)
 
-    def _sound(self, row: KeptClip, base: Fraction) -> Any:
+    def _open_audio(self, row: KeptClip, base: Fraction) -> Any:
         if self.audio == "none":
             return nullcontext()
-        return sound_of(row.uri, row.start_pts * base, row.end_pts * base, self.audio, self.audio_bits_per_s)
-
-
-class _Span:
-    """The frames of a span, counted while they pass."""
-
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
-        self.first = next(frames, None)
-        self.count = 0
-
-    def __iter__(self) -> Iterator[Frame]:
-        if self.first is not None:
-            self.count = 1
-            yield self.first
-        for frame in self._frames:
-            self.count += 1
-            yield frame
+        start_s, end_s = row.start_pts * base, row.end_pts * base
+        return open_audio(row.uri, start_s, end_s, self.audio, self.audio_bits_per_s)
 
 
 def _check_source(row: KeptClip) -> None:
-    """Refuse a source that is not what was listed, before it is decoded for nothing."""
+    """Reject a source that is not the one that was listed, before it is decoded."""
     try:
         size, content = fingerprint(row.uri)
     except FileNotFoundError as error:
-        raise Reject("the source is gone") from error
+        raise Reject("the source is missing") from error
     if size != row.size_bytes:
-        raise Reject(f"the source has changed: {size} bytes, {row.size_bytes} when it was listed")
+        raise Reject(f"the source has changed: it has {size} bytes, and {row.size_bytes} when it was listed")
     if content != row.content_sha256:
-        raise Reject("the source has changed: its content is not what was listed")
+        raise Reject("the source has changed: its content differs from when it was listed")
 
 
-def _check_count(frames: int, row: KeptClip) -> None:
+def _check_frame_count(frames: int, row: KeptClip) -> None:
     if frames != (scanned := row.end_frame - row.start_frame):
-        raise Reject(f"the source gives {frames} frames in this span, where the scan saw {scanned}")
+        raise Reject(f"the source has {frames} frames in this span, and had {scanned} during the scan")
 
 
-def _rate(video: Video, row: KeptClip) -> Fraction:
-    """The header's average rate where the span bears it out to within a frame, else the span's own."""
-    seconds = (row.end_pts - row.start_pts) * video.time_base
-    frames = row.end_frame - row.start_frame
-    if abs(seconds * video.fps - frames) <= 1:
-        return video.fps
-    return (frames / seconds).limit_denominator(1001)
+def _without_reordering(settings: EncoderSettings) -> EncoderSettings:
+    """The settings without B-frames: an mp4 file cannot store the durations of reordered frames."""
+    return settings._replace(options={**settings.options, "bf": "0"})
 
 
-def _timed(span: Iterable[Frame], row: KeptClip, size: tuple[int, int]) -> Iterator["av.VideoFrame"]:
-    """The pictures at the times they have, each until the next; the lengths in the source may be wrong."""
-    waiting: av.VideoFrame | None = None
-    for frame in span:
-        at = frame.pts - row.start_pts
-        if waiting is not None:
-            waiting.duration = at - waiting.pts
-            yield waiting
-        waiting = planar(frame, *size)
-        waiting.pts = at
-    if waiting is not None:
-        waiting.duration = row.end_pts - row.start_pts - waiting.pts
-        yield waiting
+def _read_info(path: Path, written: int, row: KeptClip) -> Mp4Info:
+    """What the file holds, after a check that it holds the frames that were written."""
+    info = read_mp4_info(path)
+    if info.frames != written:
+        where = f"{row.uri}, pts {row.start_pts} … {row.end_pts}"
+        raise RuntimeError(f"the clip of {where} holds {info.frames} frames, and {written} were written")
+    return info
 
 
-def _in_order(coding: Coding) -> Coding:
-    """Without pictures that are stored before ones shown earlier: an mp4 tells no lengths of such."""
-    return coding._replace(options={**coding.options, "bf": "0"})
-
-
-def _nearest(frames: Iterable[Frame], start: int, end: int, step: Fraction) -> Iterator[Frame]:
-    """For each time start + k * step inside the span, of a whole number of steps, the nearest frame."""
-    steps, done = max(1, round((end - start) / step)), 0
-    last: Frame | None = None
-    for frame in frames:
-        while last is not None and done < steps and 2 * (start + done * step) < last.pts + frame.pts:
-            yield last
-            done += 1
-        last = frame
-    while last is not None and done < steps:
-        yield last
-        done += 1
-
-
-def _looked_at(path: Path, frames: int, row: KeptClip) -> Written:
-    """What the file holds, which must be what went into it."""
-    found = look(path)
-    if found.frames != frames:
-        where = f"{row.uri}, {row.start_pts} … {row.end_pts}"
-        raise RuntimeError(f"the clip of {where} holds {found.frames} frames, and {frames} were written")
-    return found
-
-
-def _told(path: Path, way: str, found: Written) -> CutOut:
-    return CutOut(
+def _clip_file(path: Path, method: str, info: Mp4Info) -> ClipFile:
+    return ClipFile(
         clip=Artifact.of_file(path),
-        clip_way=way,
-        clip_codec=found.codec,
-        clip_audio=found.audio,
-        clip_width_px=found.width_px,
-        clip_height_px=found.height_px,
-        clip_frames=found.frames,
-        clip_fps=float(found.frames / found.duration_s),
-        clip_duration_s=float(found.duration_s),
+        clip_method=method,
+        clip_codec=info.codec,
+        clip_audio=info.audio,
+        clip_width_px=info.width_px,
+        clip_height_px=info.height_px,
+        clip_frames=info.frames,
+        clip_fps=float(info.frames / info.duration_s),
+        clip_duration_s=float(info.duration_s),
         clip_size_bytes=path.stat().st_size,
     )

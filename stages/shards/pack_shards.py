@@ -1,7 +1,7 @@
-"""Pack clips into WebDataset tars of about one size, in buckets of like clips, each with an index beside it.
+"""Packs clips into WebDataset tars of similar size, in buckets of similar clips, each with an index.
 
-A clip's shard and its place there are drawn from its id, so that a shard mixes sources, and depends on the
-clips in it and on nothing else: not on their order, the workers, or where the store is.
+The id of a clip decides its shard and its place there. So a shard mixes sources, and it depends only on the
+clips in it, not on their order, the workers, or the location of the store.
 """
 
 import json
@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from manifests import Artifact, Row, Vector, column
-from manifests.identity import order_of
+from manifests.identity import shuffle_key
 from pipeline import Needs, Reject, Survey
-from stages.media.tar import LARGEST, index_bytes, write_tar
-from stages.shards.bucket import LENGTHS, exact, frames_seen, length, shape
-from stages.shards.facts import Facts, known_facts
-from stages.shards.sample import cleaned, facts_bytes, vector_bytes
+from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
+from stages.shards.bucket import BUCKET_FRAMES, exact_fps, frames_at_fps, length_name, shape_name
+from stages.shards.metadata import SampleMetadata, known_metadata
+from stages.shards.sample import clean_caption, embedding_bytes, metadata_bytes
 
-BINS = 4096  # of the order in which a bucket's clips are dealt into shards
+BINS = 4096  # bins of the order in which the clips of a bucket are assigned to shards
 _NO_BUCKET = "none"
 TRAIN = "train"
 
 
-class CaptionedClip(Facts):
+class CaptionedClip(SampleMetadata):
     id: str
     source: str
     start_s: float
@@ -42,140 +42,169 @@ class CaptionedClip(Facts):
     clip_duration_s: float
 
 
-class Packed(Row):
-    bucket: str = column("short side, aspect ratio and frames at the trainer's rate of the shard's clips")
+class PackedSample(Row):
+    bucket: str = column(
+        "short side, aspect ratio and frames at the trainer's rate of the clips of the shard"
+    )
     shard: Artifact = column("the tar that holds the clip")
     shard_index: Artifact = column("Parquet index of that tar: key, member, offset, size")
     shard_key: str = column("key of the clip's members in the tar")
     shard_number: int = column("number of the tar in its bucket")
-    facts_shard: Artifact | None = column("the tar that holds the facts, where that is another")
-    facts_index: Artifact | None = column("its index")
-    text_shard: Artifact | None = column("the tar that holds the caption, where that is another")
-    text_index: Artifact | None = column("its index")
-    vector_shard: Artifact | None = column("the tar that holds the embedding, where that is another")
-    vector_index: Artifact | None = column("its index")
+    metadata_shard: Artifact | None = column("the tar that holds the json member; null if it is `shard`")
+    metadata_index: Artifact | None = column("Parquet index of `metadata_shard`")
+    caption_shard: Artifact | None = column("the tar that holds the txt member; null if it is `shard`")
+    caption_index: Artifact | None = column("Parquet index of `caption_shard`")
+    embedding_shard: Artifact | None = column("the tar that holds the npy member; null if it is `shard`")
+    embedding_index: Artifact | None = column("Parquet index of `embedding_shard`")
 
 
-KINDS = ("mp4", "json", "txt", "npy")  # of members, in the order of a tar that holds all
-COLUMNS = {"mp4": "shard", "json": "facts_shard", "txt": "text_shard", "npy": "vector_shard"}
-INDEXES = {"mp4": "shard_index", "json": "facts_index", "txt": "text_index", "npy": "vector_index"}
+EXTENSIONS = ("mp4", "json", "txt", "npy")  # of members, in the order of a tar that holds all
+SHARD_COLUMNS = {"mp4": "shard", "json": "metadata_shard", "txt": "caption_shard", "npy": "embedding_shard"}
+INDEX_COLUMNS = {
+    "mp4": "shard_index",
+    "json": "metadata_index",
+    "txt": "caption_index",
+    "npy": "embedding_index",
+}
 
 
-class PackShards(Survey[CaptionedClip, Packed]):
-    """`shards/BUCKET/NUMBER.tar` with KEY.mp4, KEY.json and KEY.txt, the key being the clip's id.
+class PackShards(Survey[CaptionedClip, PackedSample]):
+    """Writes `shards/BUCKET/NUMBER.tar` with KEY.mp4, KEY.json and KEY.txt; the key is the id of the clip.
 
-    Clips whose `split` is another than "train" lie in a folder of their own, `shards-validation/…`. Buckets:
-    1080, 720, 480, 360 or small, by the short side; the nearest of 9:16, 3:4, 1:1, 4:3 and 16:9; and the
-    frames that a trainer at `fps` sees, whose ranges begin at each of `lengths`. With `apart`, mp4, json, txt
-    and npy have each a tar of their own, `shards/BUCKET/mp4/NUMBER.tar` …, of the same keys in order.
+    Clips whose `split` is not "train" are stored in a folder of their own, `shards-validation/…`. The name of
+    a bucket consists of the short side (1080, 720, 480, 360 or small), the nearest aspect ratio of 9:16, 3:4,
+    1:1, 4:3 and 16:9, and the range of the number of frames that a trainer reads at `fps`.
 
-    Rejected: a clip that is shorter than the first of `lengths`, or too large for a tar; one without an
-    embedding, where `vectors` asks for it.
+    Rejected: a clip with fewer frames than the first of `bucket_frames`, a clip that is too large for a tar
+    member, and with `include_embeddings` a clip without an embedding.
+
+    Attributes:
+        shard_bytes: Largest average size of the clips in a shard of a bucket, in bytes. A higher value makes
+            fewer shards.
+        fps: Frame rate at which a trainer will read the clips, in frames per second.
+        bucket_frames: Frame counts at which buckets begin, ascending. Clips with fewer frames than the first
+            are rejected.
+        include_embeddings: Also pack the embedding, as KEY.npy.
+        separate_tars: Write a tar for each of mp4, json, txt and npy, `shards/BUCKET/mp4/NUMBER.tar` …, with
+            the same keys in the same order.
     """
 
-    shard_bytes: int = 256 * 2**20  # of clips in a shard, at most on average
-    fps: float = 24.0  # frames per second of the trainer
-    lengths: tuple[int, ...] = (1, *LENGTHS)  # ascending; a clip with fewer frames than the first is refused
-    vectors: bool = False  # pack KEY.npy, the embedding, as well
-    apart: bool = False  # one tar for each sort of member
+    shard_bytes: int = 256 * 2**20
+    fps: float = 24.0
+    bucket_frames: tuple[int, ...] = (1, *BUCKET_FRAMES)
+    include_embeddings: bool = False
+    separate_tars: bool = False
 
-    version = 2
+    version = 3
     needs = Needs(cpus=0.5)
 
     def tally(self, rows: Sequence[CaptionedClip]) -> Mapping[str, int]:
         """Bytes per bucket and bin."""
         sizes: Counter[str] = Counter()
         for row in rows:
-            if not self._fault(row):
+            if not self._reject_reason(row):
                 sizes[f"{self._bucket(row)}/{_bin(row):04d}"] += row.clip.size_bytes
         return sizes
 
     def fit(self, sample: Sequence[CaptionedClip], totals: Mapping[str, int]) -> bytes:
-        """For each bucket the bins at which its shards begin; of a very large one, how many shards it has."""
+        """For each bucket the first bin of each shard; for a very large one the number of shards."""
         bins: dict[str, list[int]] = {}
-        for place, size in totals.items():
-            bucket, _, number = place.rpartition("/")
+        for name, size in totals.items():
+            bucket, _, number = name.rpartition("/")
             bins.setdefault(bucket, [0] * BINS)[int(number)] = size
-        return json.dumps({b: _begins(s, self.shard_bytes) for b, s in bins.items()}, sort_keys=True).encode()
+        shards = {bucket: _first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
+        return json.dumps(shards, sort_keys=True).encode()
 
     def assign(self, rows: Sequence[CaptionedClip], fitted: bytes) -> Iterator[str]:
-        begins: dict[str, list[int] | int] = json.loads(fitted)
+        shards_of: dict[str, list[int] | int] = json.loads(fitted)
         for row in rows:
-            if self._fault(row):
+            if self._reject_reason(row):
                 yield _NO_BUCKET
                 continue
             bucket = self._bucket(row)
-            match begins[bucket]:
+            match shards_of[bucket]:
                 case int(shards):
-                    number = order_of(row.id, "shard") * shards >> 64
-                case list(places):
-                    number = bisect_right(places, _bin(row)) - 1
+                    number = shuffle_key(row.id, "shard") * shards >> 64
+                case list(first_bins):
+                    number = bisect_right(first_bins, _bin(row)) - 1
             yield f"{bucket}-{number:06d}"
 
-    def settle(self, group: str, rows: Sequence[CaptionedClip], fitted: bytes) -> Iterator[Packed | Reject]:
+    def settle(
+        self, group: str, rows: Sequence[CaptionedClip], fitted: bytes
+    ) -> Iterator[PackedSample | Reject]:
         if group == _NO_BUCKET:
-            yield from (Reject(self._fault(row)) for row in rows)
+            yield from (Reject(self._reject_reason(row)) for row in rows)
             return
         bucket, number = group.rsplit("-", 1)
-        written = self._write(
-            bucket, number, sorted(rows, key=lambda row: (order_of(row.id, "place"), row.id))
-        )
-        none = dict.fromkeys((*COLUMNS.values(), *INDEXES.values()))
+        ordered = sorted(rows, key=lambda row: (shuffle_key(row.id, "place"), row.id))
+        tars = self._write_tars(bucket, number, ordered)
         for row in rows:
-            yield Packed(
-                bucket=_name(bucket), shard_key=row.id, shard_number=int(number), **none | written
-            )  # fmt: skip
-
-    def _fault(self, row: CaptionedClip) -> str:
-        """Why a clip cannot be packed, or ""."""
-        if row.clip.size_bytes > LARGEST:
-            return f"the clip has {row.clip.size_bytes} bytes; a tar member has at most {LARGEST}"
-        frames = self._frames(row)
-        if frames < self.lengths[0]:
-            least = f"{self.lengths[0]} frames at {self.fps:g} per second"
-            return f"no bucket takes the clip: it has {frames}, and the shortest wants {least}"
-        if self.vectors and row.embedding is None:
-            return (
-                "the clip has no embedding to pack: put EmbedClip before PackShards, or set vectors to false"
+            yield PackedSample(
+                bucket=_without_split(bucket),
+                shard=tars["shard"],
+                shard_index=tars["shard_index"],
+                shard_key=row.id,
+                shard_number=int(number),
+                metadata_shard=tars.get("metadata_shard"),
+                metadata_index=tars.get("metadata_index"),
+                caption_shard=tars.get("caption_shard"),
+                caption_index=tars.get("caption_index"),
+                embedding_shard=tars.get("embedding_shard"),
+                embedding_index=tars.get("embedding_index"),
             )
+
+    def _reject_reason(self, row: CaptionedClip) -> str:
+        """Why a clip cannot be packed, or ""."""
+        if row.clip.size_bytes > MAX_MEMBER_BYTES:
+            return f"the clip has {row.clip.size_bytes} bytes; a tar member has at most {MAX_MEMBER_BYTES}"
+        frames = self._frames(row)
+        if frames < self.bucket_frames[0]:
+            rate = f"frames at {self.fps:g} frames per second"
+            return f"the clip has {frames} {rate}, and the first bucket begins at {self.bucket_frames[0]}"
+        if self.include_embeddings and row.embedding is None:
+            return "the clip has no embedding: run EmbedClip before PackShards or unset include_embeddings"
         return ""
 
     def _frames(self, row: CaptionedClip) -> int:
-        return frames_seen(row.clip_frames / exact(row.clip_fps), self.fps)
+        """The number of frames at the trainer's rate."""
+        return frames_at_fps(row.clip_frames / exact_fps(row.clip_fps), self.fps)
 
     def _bucket(self, row: CaptionedClip) -> str:
-        """The bucket, after the split where that is not "train"."""
-        bucket = f"{shape(row.clip_width_px, row.clip_height_px)}_{length(self._frames(row), self.lengths)}"
+        """The bucket, after the split if that is not "train"."""
+        shape = shape_name(row.clip_width_px, row.clip_height_px)
+        bucket = f"{shape}_{length_name(self._frames(row), self.bucket_frames)}"
         return bucket if row.split == TRAIN else f"{row.split}.{bucket}"
 
-    def _write(self, bucket: str, number: str, rows: Sequence[CaptionedClip]) -> dict[str, Artifact]:
-        """The tars and their indexes, by column; clips pass through memory one at a time."""
-        kinds = KINDS if self.vectors else KINDS[:-1]
+    def _write_tars(self, bucket: str, number: str, rows: Sequence[CaptionedClip]) -> dict[str, Artifact]:
+        """The tars and their indexes, by column. One clip at a time is in memory."""
+        extensions = EXTENSIONS if self.include_embeddings else EXTENSIONS[:-1]
         split = bucket.partition(".")[0] if "." in bucket else ""
-        folder = f"shards-{split}/{_name(bucket)}" if split else f"shards/{_name(bucket)}"
-        found: dict[str, Artifact] = {}
+        folder = f"shards-{split}/{_without_split(bucket)}" if split else f"shards/{_without_split(bucket)}"
+        tars: dict[str, Artifact] = {}
         try:
-            for together in ((kind,) for kind in kinds) if self.apart else (kinds,):
-                inner = f"{folder}/{together[0]}" if self.apart else folder
-                tar, index = _tar(f"{inner}/{number}", rows, together)
-                found |= {COLUMNS[together[0]]: tar, INDEXES[together[0]]: index}
+            for group in ((extension,) for extension in extensions) if self.separate_tars else (extensions,):
+                inner = f"{folder}/{group[0]}" if self.separate_tars else folder
+                tar, index = _write_tar(f"{inner}/{number}", rows, group)
+                tars |= {SHARD_COLUMNS[group[0]]: tar, INDEX_COLUMNS[group[0]]: index}
         except BaseException:
-            for artifact in found.values():
+            for artifact in tars.values():
                 if artifact.file is not None:
                     artifact.file.unlink(missing_ok=True)
             raise
-        return found
+        return tars
 
 
-def _tar(name: str, rows: Sequence[CaptionedClip], kinds: Sequence[str]) -> tuple[Artifact, Artifact]:
+def _write_tar(
+    name: str, rows: Sequence[CaptionedClip], extensions: Sequence[str]
+) -> tuple[Artifact, Artifact]:
+    """A tar with these members of each row, and its index."""
     with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
         tar = Path(file.name)
     try:
-        written = write_tar(
-            tar, ((f"{row.id}.{kind}", _MEMBERS[kind](row)) for row in rows for kind in kinds)
-        )
-        said = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
-        index = index_bytes(written, {"clipmill.clips": said})
+        members = ((f"{row.id}.{e}", _CONTENTS[e](row)) for row in rows for e in extensions)
+        written = write_tar(tar, members)
+        note = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
+        index = index_bytes(written, {"clipmill.clips": note})
         return (
             Artifact.of_file(tar, name=f"{name}.tar"),
             Artifact.of(index, ".parquet", name=f"{name}.parquet"),
@@ -185,8 +214,8 @@ def _tar(name: str, rows: Sequence[CaptionedClip], kinds: Sequence[str]) -> tupl
         raise
 
 
-def _facts(row: CaptionedClip) -> bytes:
-    facts = {
+def _metadata(row: CaptionedClip) -> bytes:
+    metadata = {
         "id": row.id,
         "source": row.source,
         "start_s": row.start_s,
@@ -199,42 +228,43 @@ def _facts(row: CaptionedClip) -> bytes:
         "duration_s": row.clip_duration_s,
         "audio": row.clip_audio,
     }
-    return facts_bytes(known_facts(row) | facts)
+    return metadata_bytes(known_metadata(row) | metadata)
 
 
 def _caption(row: CaptionedClip) -> str:
-    return cleaned(row.enhanced_caption or row.caption)
+    return clean_caption(row.enhanced_caption or row.caption)
 
 
-_MEMBERS: dict[str, Callable[[CaptionedClip], bytes]] = {
+_CONTENTS: dict[str, Callable[[CaptionedClip], bytes]] = {
     "mp4": lambda row: row.clip.read(),
-    "json": _facts,
+    "json": _metadata,
     "txt": lambda row: _caption(row).encode(),
-    "npy": lambda row: vector_bytes(row.embedding or ()),
+    "npy": lambda row: embedding_bytes(row.embedding or ()),
 }
 
 
-def _name(bucket: str) -> str:
-    """The bucket without the split."""
+def _without_split(bucket: str) -> str:
+    """The name of the bucket without the split."""
     return bucket.rpartition(".")[2]
 
 
 def _bin(row: CaptionedClip) -> int:
-    return order_of(row.id, "shard") * BINS >> 64
+    return shuffle_key(row.id, "shard") * BINS >> 64
 
 
-def _begins(sizes: Sequence[int], shard_bytes: int) -> list[int] | int:
-    """The bins at which shards begin, the first being 0, so that each holds about as many bytes.
+def _first_bins(sizes: Sequence[int], shard_bytes: int) -> list[int] | int:
+    """The first bin of each shard, so that all shards hold about the same number of bytes.
 
-    Where a shard would get fewer than 16 bins, chance is more even than they are: the number of shards.
+    If there were fewer than 16 bins per shard, a random assignment would be more even: then the number of
+    shards.
     """
     total = sum(sizes)
     shards = max(1, math.ceil(total / shard_bytes))
     if shards > BINS // 16:
         return shards
-    begins, before = [0], 0
+    first_bins, before = [0], 0
     for place, size in enumerate(sizes):
-        if place and before * shards >= total * len(begins) and len(begins) < shards:
-            begins.append(place)
+        if place and before * shards >= total * len(first_bins) and len(first_bins) < shards:
+            first_bins.append(place)
         before += size
-    return begins
+    return first_bins

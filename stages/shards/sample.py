@@ -1,4 +1,4 @@
-"""A sample of a shard: a film, its facts, its caption and its vector, as members of tars and read back."""
+"""Writes and reads the tar members of a sample: video, metadata, caption and embedding."""
 
 import io
 import json
@@ -8,53 +8,54 @@ from typing import Any, NamedTuple
 from manifests import Artifact
 from stages.media.tar import Member
 
-_CONTROLS = {code: " " for code in range(32) if chr(code) not in "\t\n"} | {127: " "}
+_CONTROL_CHARACTERS = {code: " " for code in range(32) if chr(code) not in "\t\n"} | {127: " "}
 
 
 class Sample(NamedTuple):
-    """What one key of a shard holds."""
+    """The members of one key of a shard."""
 
     key: str
-    film: bytes  # an mp4 file
-    facts: dict[str, Any]
+    video: bytes  # an mp4 file
+    metadata: dict[str, Any]
     caption: str
 
 
-def facts_bytes(facts: Mapping[str, Any]) -> bytes:
-    return json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()
+def metadata_bytes(metadata: Mapping[str, Any]) -> bytes:
+    """The json member: sorted keys, UTF-8."""
+    return json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()
 
 
-def vector_bytes(vector: Sequence[float]) -> bytes:
-    """A vector as a .npy file of float32, which every numpy writes alike."""
+def embedding_bytes(embedding: Sequence[float]) -> bytes:
+    """The npy member: little-endian float32 in the .npy format, the same bytes with every numpy version."""
     import numpy as np
 
     out = io.BytesIO()
-    np.save(out, np.asarray(vector, "<f4"), allow_pickle=False)
+    np.save(out, np.asarray(embedding, "<f4"), allow_pickle=False)
     return out.getvalue()
 
 
-def cleaned(caption: str) -> str:
-    """The caption with a blank for each control character, such as NUL, but tab and line feed."""
-    return caption.translate(_CONTROLS)
+def clean_caption(caption: str) -> str:
+    """The caption with a space in place of each control character (such as NUL) except tab and line feed."""
+    return caption.translate(_CONTROL_CHARACTERS)
 
 
-def samples_of(shard: Artifact, index: Artifact) -> Iterator[Sample]:
-    """The samples of a stored shard that holds all of each, in its order, fetched by their bytes alone.
+def read_samples(shard: Artifact, index: Artifact) -> Iterator[Sample]:
+    """Read the samples of a stored shard that holds all members, in its order, by byte ranges.
 
     Raises:
         KeyError: a sample lacks one of its members.
     """
-    found: dict[str, dict[str, Member]] = {}
+    samples: dict[str, dict[str, Member]] = {}
     for member in read_index(index):
-        found.setdefault(member.key, {})[member.name.removeprefix(f"{member.key}.")] = member
-    for key, members in found.items():
-        parts = (members[kind] for kind in ("mp4", "json", "txt"))
-        film, facts, caption = (shard.read_range(part.offset, part.size) for part in parts)
-        yield Sample(key, film, json.loads(facts), caption.decode())
+        samples.setdefault(member.key, {})[member.name.removeprefix(f"{member.key}.")] = member
+    for key, members in samples.items():
+        parts = (members[extension] for extension in ("mp4", "json", "txt"))
+        video, metadata, caption = (shard.read_range(part.offset, part.size) for part in parts)
+        yield Sample(key, video, json.loads(metadata), caption.decode())
 
 
 def read_index(index: Artifact) -> list[Member]:
-    """The members of a tar by its index, in its order."""
+    """The members of a tar according to its index, in the order of the tar."""
     import pyarrow.parquet as pq
 
     rows = pq.read_table(io.BytesIO(index.read())).to_pylist()

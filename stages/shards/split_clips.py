@@ -1,90 +1,102 @@
-"""Split clips into those to train on and those to validate with, so that no scene is on both sides.
+"""Splits clips into training and validation clips, so that no scene is on both sides.
 
-Videos that hold copies of each other's clips are one whole, and so are those that such a one links: whichever
-clip of a whole is looked at, it is on the same side.
+Videos that hold copies of each other's clips are linked, directly or through other videos. All clips of
+linked videos are on the same side.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from manifests import Row, column
-from manifests.identity import order_of
+from manifests.identity import shuffle_key
 from pipeline import Needs, Survey
 
-_GROUP_ROWS = 5000  # of a group that is settled at once, on average
+_GROUP_ROWS = 5000  # rows per group, on average
 
 
 class SearchedClip(Row):
     id: str
     parent: str
-    alike: tuple[str, ...] = ()
+    similar_ids: tuple[str, ...] = ()
     similarities: tuple[float, ...] = ()
 
 
-class Sided(Row):
+class ClipSplit(Row):
     split: str = column("train or validation")
-    split_by: str = column("id of the video whose side it is: its own, or the first of those linked to it")
+    split_by: str = column("id of the video that decides: the clip's own, or the first of the linked videos")
 
 
-class SplitClips(Survey[SearchedClip, Sided]):
-    """By the id of the video, which is made of its content, and by the pairs of clips that are alike, where
-    `SearchPairs` has looked for them; so it is to stand before duplicates are dropped.
+class SplitClips(Survey[SearchedClip, ClipSplit]):
+    """Assigns each clip to training or validation.
 
-    A video stays on its side when others are added, but where they link it to another. The links of all
-    videos pass through one memory: some 100 bytes for each pair.
+    The id of the video decides, which depends on its content only. If `SearchPairs` ran before, videos with
+    similar clips are linked and stay together; place this stage before duplicates are dropped. A video stays
+    on its side when videos are added, unless they link it to another one. One process holds the links of all
+    videos, about 100 bytes per pair.
+
+    Attributes:
+        validation_share: Share of the videos for validation, about, 0 to 1.
+        duplicate_similarity: Cosine similarity of two clips from which their videos are linked, 0 to 1. A
+            higher value links fewer videos.
     """
 
-    share: float = 0.01  # of the videos to validate with, about
-    linked_from: float = 0.75  # similarity of two clips from which on their videos are linked
+    validation_share: float = 0.01
+    duplicate_similarity: float = 0.75
 
+    version = 2
     needs = Needs(cpus=0.5)
-    answers_all = True
+    never_rejects = True
 
     def tally(self, rows: Sequence[SearchedClip]) -> Mapping[str, int]:
-        """How many rows there are, and which videos hold one of which pair: told by its first clip."""
-        found: dict[str, int] = {"rows": len(rows)}
+        """The number of rows, and each video with each pair that one of its clips is in.
+
+        A pair is named by the lower of its two clip ids.
+        """
+        totals: dict[str, int] = {"rows": len(rows)}
         for row in rows:
-            for other, similarity in zip(row.alike, row.similarities, strict=True):
-                if similarity >= self.linked_from:
-                    found[f"{row.parent} {min(row.id, other)}"] = 1
-        return found
+            for other, similarity in zip(row.similar_ids, row.similarities, strict=True):
+                if similarity >= self.duplicate_similarity:
+                    totals[f"{row.parent} {min(row.id, other)}"] = 1
+        return totals
 
     def fit(self, sample: Sequence[SearchedClip], totals: Mapping[str, int]) -> bytes:
-        """The number of groups, and for each linked video the first of its whole."""
+        """The number of groups, and for each linked video the first of its linked videos."""
         pairs = [name.split(" ") for name in totals if " " in name]
         groups = 1 + totals.get("rows", 0) // _GROUP_ROWS
-        return json.dumps({"groups": groups, "first": _wholes(pairs)}, sort_keys=True).encode()
+        return json.dumps({"groups": groups, "first": _first_linked(pairs)}, sort_keys=True).encode()
 
     def assign(self, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[str]:
         groups: int = json.loads(fitted)["groups"]
         for row in rows:
-            yield f"group-{order_of(row.parent, 'group') * groups >> 64:06d}"
+            yield f"group-{shuffle_key(row.parent, 'group') * groups >> 64:06d}"
 
-    def settle(self, group: str, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[Sided]:
+    def settle(self, group: str, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[ClipSplit]:
         first: dict[str, str] = json.loads(fitted)["first"]
         for row in rows:
-            by = first.get(row.parent, row.parent)
-            aside = order_of(by, "split") < self.share * 2**64
-            yield Sided(split="validation" if aside else "train", split_by=by)
+            video = first.get(row.parent, row.parent)
+            is_validation = shuffle_key(video, "split") < self.validation_share * 2**64
+            yield ClipSplit(split="validation" if is_validation else "train", split_by=video)
 
 
-def _wholes(pairs: Sequence[Sequence[str]]) -> dict[str, str]:
-    """For each linked video the least of all that it is linked to: union and find, with path halving.
+def _first_linked(pairs: Sequence[Sequence[str]]) -> dict[str, str]:
+    """For each linked video the lowest id of all videos that it is linked to, itself excluded.
+
+    Union-find with path halving.
 
     Args:
-        pairs: a video, and the name of a pair that one of its clips is in.
+        pairs: the id of a video, and the name of a pair that one of its clips is in.
     """
-    above: dict[str, str] = {}
+    parent: dict[str, str] = {}
 
-    def top(name: str) -> str:
-        while above.setdefault(name, name) != name:
-            above[name] = name = above[above[name]]
+    def find_root(name: str) -> str:
+        while parent.setdefault(name, name) != name:
+            parent[name] = name = parent[parent[name]]
         return name
 
     for video, pair in pairs:
-        above[top(f"pair {pair}")] = top(video)
-    least: dict[str, str] = {}
+        parent[find_root(f"pair {pair}")] = find_root(video)
+    lowest: dict[str, str] = {}
     videos = sorted({video for video, _ in pairs})
     for video in videos:
-        least.setdefault(top(video), video)
-    return {video: least[top(video)] for video in videos if least[top(video)] != video}
+        lowest.setdefault(find_root(video), video)
+    return {video: lowest[find_root(video)] for video in videos if lowest[find_root(video)] != video}

@@ -1,4 +1,4 @@
-"""Of clips that show the same the best is kept, and each of the others names a clip that is kept."""
+"""The best of several similar clips is kept, and each of the others names a clip that is kept."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from compared import compared
+from run_comparison import run_comparison
 
 from stages.duplicates.errors import CannotCompare
 from stages.duplicates.find_duplicates import FindDuplicates
@@ -16,55 +16,62 @@ Clips = Callable[..., pa.Table]
 Crowd = Callable[..., tuple[pa.Table, set[tuple[str, str]]]]
 
 
-def told(table: pa.Table, threshold: float = 0.87, parts: int = 1) -> dict[str, dict[str, Any]]:
-    """What is said of each clip, by id."""
-    searched = compared(SearchPairs(), table, parts)
-    rows = compared(FindDuplicates(threshold=threshold), searched, parts).to_pylist()
-    answers = {row["id"]: row for row in rows}
+def decide(table: pa.Table, similarity: float = 0.87, parts: int = 1) -> dict[str, dict[str, Any]]:
+    """The row of each clip after both stages, by id."""
+    searched = run_comparison(SearchPairs(), table, parts)
+    rows = run_comparison(FindDuplicates(duplicate_similarity=similarity), searched, parts).to_pylist()
+    decisions = {row["id"]: row for row in rows}
     for row in rows:
-        assert (row["twin"] is not None) == (row["duplicate_similarity"] is not None) == row["duplicate"]
+        assert (
+            (row["duplicate_of"] is not None) == (row["duplicate_similarity"] is not None) == row["duplicate"]
+        )
         if row["duplicate"]:
-            assert not answers[row["twin"]]["duplicate"]
-            assert row["duplicate_similarity"] >= threshold
-    return answers
+            assert not decisions[row["duplicate_of"]]["duplicate"]
+            assert row["duplicate_similarity"] >= similarity
+    return decisions
 
 
-def _turned(degrees: float) -> list[float]:
+def _direction(degrees: float) -> list[float]:
     return [np.cos(np.radians(degrees)), np.sin(np.radians(degrees)), 0.0]
 
 
 def test_of_each_planted_pair_the_better_is_kept(crowd: Crowd) -> None:
     table, planted = crowd(similarity=0.95)
-    answers = told(table, 0.93)
+    decisions = decide(table, 0.93)
     for pair in planted:
-        better, worse = sorted(pair, key=lambda name: -answers[name]["sharpness"])
-        assert answers[worse]["twin"] == better
-        assert not answers[better]["duplicate"]
-    assert sum(answer["duplicate"] for answer in answers.values()) == len(planted)
+        better, worse = sorted(pair, key=lambda name: -decisions[name]["sharpness"])
+        assert decisions[worse]["duplicate_of"] == better
+        assert not decisions[better]["duplicate"]
+    assert sum(row["duplicate"] for row in decisions.values()) == len(planted)
 
 
 def test_order_and_parts_do_not_matter(crowd: Crowd) -> None:
-    table, _ = crowd(600, 100, worlds=3)
-    wanted = told(table, 0.8)
-    assert 100 < sum(answer["duplicate"] for answer in wanted.values()) < 700
+    table, _ = crowd(600, 100, centers=3)
+    expected = decide(table, 0.8)
+    assert 100 < sum(row["duplicate"] for row in expected.values()) < 700
     shuffled = table.take(np.random.default_rng(1).permutation(len(table)))
-    assert told(shuffled, 0.8, parts=7) == wanted
+    assert decide(shuffled, 0.8, parts=7) == expected
 
 
 @pytest.mark.parametrize("order", ["abc", "bac", "cba"])
-def test_in_a_chain_each_dropped_clip_has_a_kept_twin(order: str, clips: Clips) -> None:
-    """a and c are alike to b, but not to each other."""
+def test_in_a_chain_each_duplicate_names_a_kept_clip(order: str, clips: Clips) -> None:
+    """a and c are similar to b, but not to each other."""
     quality = [-order.index(name) for name in "abc"]
-    answers = told(clips([_turned(0), _turned(20), _turned(40)], "abc", sharpness=quality), 0.9)
-    dropped = {name for name, answer in answers.items() if answer["duplicate"]}
+    decisions = decide(clips([_direction(0), _direction(20), _direction(40)], "abc", sharpness=quality), 0.9)
+    dropped = {name for name, row in decisions.items() if row["duplicate"]}
     assert dropped == ({"a", "c"} if order[0] == "b" else {"b"})
 
 
-def test_the_twin_is_the_most_similar_that_is_kept(clips: Clips) -> None:
-    vectors = [_turned(0), _turned(27), _turned(10), _turned(18)]
-    answers = told(clips(vectors, "abcd", sharpness=[4, 3, 2, 1]), 0.9)
-    assert {name: answers[name]["twin"] for name in "abcd"} == {"a": None, "b": None, "c": "a", "d": "b"}
-    assert answers["d"]["duplicate_similarity"] == pytest.approx(np.cos(np.radians(9)), abs=1e-6)
+def test_a_duplicate_names_the_most_similar_kept_clip(clips: Clips) -> None:
+    vectors = [_direction(0), _direction(27), _direction(10), _direction(18)]
+    decisions = decide(clips(vectors, "abcd", sharpness=[4, 3, 2, 1]), 0.9)
+    assert {name: decisions[name]["duplicate_of"] for name in "abcd"} == {
+        "a": None,
+        "b": None,
+        "c": "a",
+        "d": "b",
+    }
+    assert decisions["d"]["duplicate_similarity"] == pytest.approx(np.cos(np.radians(9)), abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -76,40 +83,44 @@ def test_the_twin_is_the_most_similar_that_is_kept(clips: Clips) -> None:
     ],
 )
 def test_pixels_then_sharpness_then_length_decide(better: dict[str, float], clips: Clips) -> None:
-    table = pa.concat_tables([clips([_turned(0)], "a"), clips([_turned(1)], "z", **better)])
-    answers = told(table)
-    assert (answers["a"]["twin"], answers["z"]["twin"]) == ("z", None)
+    table = pa.concat_tables([clips([_direction(0)], "a"), clips([_direction(1)], "z", **better)])
+    decisions = decide(table)
+    assert (decisions["a"]["duplicate_of"], decisions["z"]["duplicate_of"]) == ("z", None)
 
 
 def test_among_equals_the_id_decides(clips: Clips) -> None:
-    answers = told(clips([_turned(0)] * 3, "cab"))
-    assert [answers[name]["twin"] for name in "abc"] == [None, "a", "a"]
+    decisions = decide(clips([_direction(0)] * 3, "cab"))
+    assert [decisions[name]["duplicate_of"] for name in "abc"] == [None, "a", "a"]
 
 
-def test_the_best_of_clips_with_equal_pictures_stands_for_all(clips: Clips) -> None:
-    """b and d show the same pictures; a is like them and better; without a, d is better than b."""
-    vectors, same = [_turned(8), _turned(0), _turned(0)], ["0" * 8, "1" * 8, "1" * 8]
-    table = clips(vectors, "abd", pictures_sha256=same, sharpness=[0.9, 0.1, 0.5])
-    answers = told(table)
-    near = round(float(np.cos(np.radians(8))), 6)
-    assert [(answers[n]["twin"], answers[n]["duplicate_similarity"]) for n in "bd"] == [
-        ("a", near),
-        ("a", near),
+def test_the_best_of_clips_with_equal_stills_stands_for_all(clips: Clips) -> None:
+    """b and d have equal stills; a is similar and better; without a, d is better than b."""
+    vectors, same = [_direction(8), _direction(0), _direction(0)], ["0" * 8, "1" * 8, "1" * 8]
+    table = clips(vectors, "abd", stills_sha256=same, sharpness=[0.9, 0.1, 0.5])
+    decisions = decide(table)
+    similarity = round(float(np.cos(np.radians(8))), 6)
+    assert [(decisions[n]["duplicate_of"], decisions[n]["duplicate_similarity"]) for n in "bd"] == [
+        ("a", similarity),
+        ("a", similarity),
     ]
-    answers = told(table.slice(1))
-    assert (answers["b"]["twin"], answers["b"]["duplicate_similarity"], answers["d"]["twin"]) == (
+    decisions = decide(table.slice(1))
+    assert (
+        decisions["b"]["duplicate_of"],
+        decisions["b"]["duplicate_similarity"],
+        decisions["d"]["duplicate_of"],
+    ) == (
         "d",
         1.0,
         None,
     )
 
 
-def test_a_threshold_below_the_floor_is_refused(clips: Clips) -> None:
-    searched = compared(SearchPairs(floor=0.9), clips(np.eye(3)))
-    with pytest.raises(CannotCompare, match=r"from 0\.9 on, and 0\.75 is asked"):
-        compared(FindDuplicates(), searched)
+def test_a_similarity_below_that_of_the_search_is_an_error(clips: Clips) -> None:
+    searched = run_comparison(SearchPairs(min_similarity=0.9), clips(np.eye(3)))
+    with pytest.raises(CannotCompare, match=r"is 0\.75, and only pairs .* of 0\.9 or more are stored"):
+        run_comparison(FindDuplicates(), searched)
 
 
 def test_no_clips_have_no_duplicates(clips: Clips) -> None:
-    searched = compared(SearchPairs(), clips(np.eye(2)).slice(0, 0))
-    assert compared(FindDuplicates(), searched).num_rows == 0
+    searched = run_comparison(SearchPairs(), clips(np.eye(2)).slice(0, 0))
+    assert run_comparison(FindDuplicates(), searched).num_rows == 0

@@ -1,4 +1,4 @@
-"""Spans of films as the scan would have found them, and clips cut from them."""
+"""Rows for spans of videos, as the scan would have found them, and clips cut from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
-from stages.media.decode import open_video
+from stages.media.decoding.video import open_video
 from stages.media.fingerprint import fingerprint
-from stages.shards.cut_clip import CutClip, CutOut, KeptClip
+from stages.shards.cut_clip import ClipFile, CutClip, KeptClip
 
 
 @pytest.fixture
 def row_of() -> Callable[..., KeptClip]:
-    """row_of(film, first, end, **said): the frames `first` to `end` - 1; a negative `end` counts back."""
+    """row_of(film, first, end, **values): frames `first` to `end` - 1; a negative `end` as in a slice."""
 
-    def row(film: Path, first: int, end: int, **said: Any) -> KeptClip:
+    def row(film: Path, first: int, end: int, **values: Any) -> KeptClip:
         with open_video(str(film)) as video:
-            seen = [(frame.pts, frame.duration) for frame in video.frames()]
-        pts = [pts for pts, _ in seen] + [sum(seen[-1])]
-        end = end if end >= 0 else len(seen) + 1 + end
-        given = {
+            frames = [(frame.pts, frame.duration) for frame in video.frames()]
+        pts = [pts for pts, _ in frames] + [sum(frames[-1])]
+        end = end if end >= 0 else len(frames) + 1 + end
+        columns = {
             "uri": str(film),
             "size_bytes": film.stat().st_size,
             "content_sha256": fingerprint(str(film))[1],
@@ -30,18 +30,18 @@ def row_of() -> Callable[..., KeptClip]:
             "start_frame": first,
             "end_frame": end,
         }
-        return KeptClip(**(given | said))
+        return KeptClip(**(columns | values))
 
     return row
 
 
 @pytest.fixture
-def cut() -> Callable[[CutClip, KeptClip], CutOut]:
-    """The answer of the stage for one row, which is to be no reject."""
+def cut() -> Callable[[CutClip, KeptClip], ClipFile]:
+    """cut(stage, row) -> the result of the stage for one row; a reject fails the test."""
 
-    def one(stage: CutClip, row: KeptClip) -> CutOut:
-        [answer] = stage.annotate([row])
-        assert isinstance(answer, CutOut), answer
-        return answer
+    def one(stage: CutClip, row: KeptClip) -> ClipFile:
+        [result] = stage.annotate([row])
+        assert isinstance(result, ClipFile), result
+        return result
 
     return one

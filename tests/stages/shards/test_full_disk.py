@@ -1,4 +1,4 @@
-"""A disk that fills: nothing half is ever taken for a whole, and what stood before stays."""
+"""On a full disk no partial file is used as a complete one, and existing files stay."""
 
 import errno
 import subprocess
@@ -27,12 +27,12 @@ def clip(n, size):
         clip_frames=50, clip_fps=25.0, clip_duration_s=2.0)
 def pack(number, rows):
     [*packed] = PackShards().settle(f"360p_16x9_33-64f-{number:06d}", rows, b"")
-    return packed[0].shard.stored(store, "p"), packed[0].shard_index.stored(store, "p")
+    return packed[0].shard.save(store, "p"), packed[0].shard_index.save(store, "p")
 tar, index = pack(0, [clip(1, 100_000)])
 try:
     pack(1, [clip(n, 400_000) for n in range(2, 6)])
-except OSError as told:
-    print(told.errno)
+except OSError as error:
+    print(error.errno)
 assert sorted(store.walk()) == sorted([tar.path, index.path]), list(store.walk())
 assert os.listdir(disk / "drafts") == [], os.listdir(disk / "drafts")
 assert tar.read()[512:1024] == bytes([1]) * 512
@@ -41,44 +41,44 @@ assert tar.read()[512:1024] == bytes([1]) * 512
 CUT = """
 import os, pathlib, sys, tempfile
 from stages.shards.cut_clip import CutClip, KeptClip
-disk, row = pathlib.Path(sys.argv[1]), KeptClip(**given)
+disk, row = pathlib.Path(sys.argv[1]), KeptClip(**columns)
 tempfile.tempdir = str(disk)
 (disk / "ballast").write_bytes(bytes(900_000))
 try:
-    print(list(CutClip(crf=0, preset="ultrafast", copy=copied).annotate([row])))
-except OSError as told:
-    print(told.errno)
+    print(list(CutClip(crf=0, preset="ultrafast", copy_packets=copied).annotate([row])))
+except OSError as error:
+    print(error.errno)
 assert os.listdir(disk) == ["ballast"], os.listdir(disk)
 """
 
 
 @pytest.fixture
 def on_small_disk(tmp_path: Path) -> OnSmallDisk:
-    """Run a program whose first argument is a folder with room for 1 MiB, and give what it printed."""
+    """Run a program whose first argument is a folder with 1 MiB of space; returns what it printed."""
 
-    def run(script: str, *words: str) -> str:
+    def run(script: str, *args: str) -> str:
         (tmp_path / "small").mkdir(exist_ok=True)
         mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path}/small"
         probe = subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, check=False)
         if probe.returncode:
-            pytest.skip("this machine lets no user mount a small file system, so no disk can be filled")
+            pytest.skip("this machine does not allow users to mount a small file system")
         command = f'{mount} && exec "$0" "$@"'
-        program = [sys.executable, "-c", script, f"{tmp_path}/small", *words]
-        done = subprocess.run(
+        program = [sys.executable, "-c", script, f"{tmp_path}/small", *args]
+        result = subprocess.run(
             ["unshare", "-rm", "sh", "-c", command, *program], capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        assert result.returncode == 0, result.stderr
+        return result.stdout.strip()
 
     return run
 
 
-def test_a_shard_is_whole_or_not_there(on_small_disk: OnSmallDisk) -> None:
+def test_a_shard_is_complete_or_missing(on_small_disk: OnSmallDisk) -> None:
     assert on_small_disk(PACK) == str(errno.ENOSPC)
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_a_clip_is_whole_or_not_there(
+def test_a_clip_is_complete_or_missing(
     on_small_disk: OnSmallDisk,
     film: Callable[..., Path],
     moving: Callable[..., Iterator[np.ndarray]],
@@ -87,6 +87,6 @@ def test_a_clip_is_whole_or_not_there(
 ) -> None:
     source = film(moving(1, 40, size=(240, 320), step=(3, 1)), crf=0)
     row = row_of(source, 0, 40)
-    given = {name: getattr(row, name) for name in KeptClip.names()}
-    said = f"given, copied = {given!r}, {copy}\n{CUT}"
-    assert on_small_disk(said) == str(errno.ENOSPC)
+    columns = {name: getattr(row, name) for name in KeptClip.names()}
+    script = f"columns, copied = {columns!r}, {copy}\n{CUT}"
+    assert on_small_disk(script) == str(errno.ENOSPC)

@@ -1,19 +1,19 @@
-"""What a clip's json says: where it comes from, and every measurement that was made of it."""
+"""The metadata in a sample's json member: the origin of the clip and its measurements."""
 
 from typing import Any
 
 from manifests import Row
 
 
-class Facts(Row):
-    """Measurements, each left out of the json where nobody made it."""
+class SampleMetadata(Row):
+    """Optional columns of the json member. A column that no step adds is left out."""
 
     parent: str | None = None
     start_pts: int | None = None
     end_pts: int | None = None
     time_base_num: int | None = None
     time_base_den: int | None = None
-    licence: str | None = None
+    license: str | None = None
     split: str = "train"
     caption_by: str | None = None
     caption_status: str | None = None
@@ -23,8 +23,8 @@ class Facts(Row):
     light_mean: float | None = None
     light_spread: float | None = None
     highlight_luma: float | None = None
-    light_swing: float | None = None
-    dark_share: float | None = None
+    light_range: float | None = None
+    underexposed_share: float | None = None
     overexposed_share: float | None = None
     flicker: float | None = None
     sharpness: float | None = None
@@ -32,7 +32,7 @@ class Facts(Row):
     noise: float | None = None
     blockiness: float | None = None
     quantizer_step: float | None = None
-    colourfulness: float | None = None
+    colorfulness: float | None = None
     motion_mean: float | None = None
     motion_p95: float | None = None
     still_share: float | None = None
@@ -50,18 +50,18 @@ class Facts(Row):
     frozen_share: float | None = None
     repeated_share: float | None = None
     slideshow_share: float | None = None
-    true_fps: float | None = None
+    effective_fps: float | None = None
     overlay_share: float | None = None
     logo_share: float | None = None
     subtitle_share: float | None = None
-    overlay_moved_share: float | None = None
+    moving_area_share: float | None = None
     information: float | None = None
-    picture_information: float | None = None
+    frame_information: float | None = None
     change_information: float | None = None
     text_share: float | None = None
     overlay_text_share: float | None = None
     scene_text_share: float | None = None
-    resting_text_share: float | None = None
+    ambiguous_text_share: float | None = None
     aesthetic_mean: float | None = None
     aesthetic_min: float | None = None
     technical_mean: float | None = None
@@ -71,10 +71,10 @@ class Facts(Row):
     video_type_second: str | None = None
 
 
-_OTHERWISE = {"parent": "video"}  # what a column is called in the json
+_JSON_NAMES = {"parent": "video"}  # columns with another name in the json
 
 
-def known_facts(row: Facts) -> dict[str, Any]:
-    """The facts of a row that are known, by name."""
-    told = {name: getattr(row, name) for name in Facts.names()}
-    return {_OTHERWISE.get(name, name): value for name, value in told.items() if value is not None}
+def known_metadata(row: SampleMetadata) -> dict[str, Any]:
+    """The columns of `SampleMetadata` that have a value, by their name in the json."""
+    values = {name: getattr(row, name) for name in SampleMetadata.names()}
+    return {_JSON_NAMES.get(name, name): value for name, value in values.items() if value is not None}
