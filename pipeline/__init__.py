@@ -1,6 +1,6 @@
-"""Pipelines: what a stage is, how stages form a DAG, and how the DAG is run.
+"""Pipelines: the stage contracts, the DAG that connects stages, and the code that runs it.
 
-The names below are looked up when they are first used, so that `clipmill --help` imports none of them.
+The public names below are imported on first use, so that `clipmill --help` imports none of them.
 """
 
 from importlib import import_module
@@ -14,33 +14,33 @@ if TYPE_CHECKING:
     from pipeline.needs import Needs as Needs
     from pipeline.stage import Annotate as Annotate
     from pipeline.stage import Compare as Compare
+    from pipeline.stage import ConfiguredStage as ConfiguredStage
     from pipeline.stage import Expand as Expand
     from pipeline.stage import Launch as Launch
-    from pipeline.stage import Placed as Placed
     from pipeline.stage import Reject as Reject
     from pipeline.stage import Source as Source
     from pipeline.stage import Stage as Stage
     from pipeline.stage import Survey as Survey
     from pipeline.stage import Unavailable as Unavailable
 
-_STAGE = (
+_STAGE_NAMES = (
     "Annotate",
     "Compare",
     "Expand",
     "Launch",
-    "Placed",
+    "ConfiguredStage",
     "Reject",
     "Source",
     "Stage",
     "Survey",
     "Unavailable",
 )
-_HOME = dict.fromkeys(("Dag", "Keep", "Rows"), "pipeline.dag")
-_HOME |= {"Needs": "pipeline.needs", "Chunked": "pipeline.chunked"}
-_HOME |= dict.fromkeys(_STAGE, "pipeline.stage")
+_MODULE_OF = dict.fromkeys(("Dag", "Keep", "Rows"), "pipeline.dag")
+_MODULE_OF |= {"Needs": "pipeline.needs", "Chunked": "pipeline.chunked"}
+_MODULE_OF |= dict.fromkeys(_STAGE_NAMES, "pipeline.stage")
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'pipeline' has no {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    return getattr(import_module(_MODULE_OF[name]), name)

@@ -1,4 +1,4 @@
-"""The contract of a stage whose rows may be large: several workers share the pieces of one row."""
+"""The contract of a stage for large rows: several workers process the pieces of one row."""
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,16 @@ Result = TypeVar("Result", bound=Row)
 
 
 class Chunked(Annotate[In, Out], Generic[In, Piece, Result, Out]):
-    """Adds columns to rows of which some may be large: several workers share the pieces of one row.
+    """Adds columns to rows that may be large; several workers process the pieces of one row.
 
-    `annotate` is the reference: split, work on each piece in order, join. Where there are several
-    workers, they take the pieces of a part as they take parts, and each finished piece outlives a
-    kill; a part whose rows are all of one piece is worked on as any other. How a row is split must not
-    show in its columns: a setting that only says how goes into `place`. The batch is 1.
+    `annotate` is the reference implementation: split a row, process each piece in order, join the results.
+    With several workers, pieces are scheduled like parts, and each finished piece survives a kill. A part
+    whose rows all have one piece is processed like any other part. The columns must not depend on how a row
+    is split, so a setting that only controls the split belongs into `execution_settings`. The batch is 1.
+
+    Attributes:
+        piece: Row type of a piece.
+        result: Row type of the result of a piece.
     """
 
     piece: ClassVar[type[Row]]
@@ -36,49 +40,49 @@ class Chunked(Annotate[In, Out], Generic[In, Piece, Result, Out]):
 
     @abstractmethod
     def split(self, row: In) -> Sequence[Piece]:
-        """The pieces of a row, in order: small rows without artifacts. Cheap: a look at a file's head.
+        """Return the pieces of a row, in order: small rows without artifacts. Must be cheap.
 
         Raises:
-            Reject: the row is set aside.
+            Reject: The row is rejected.
         """
 
     @abstractmethod
     def work(self, row: In, piece: Piece) -> Result:
-        """What one piece gives; large things are artifacts. RunRequest in any order, of any worker.
+        """Return the result of one piece; large values are artifacts. Called in any order, on any worker.
 
         Raises:
-            Reject: the row is set aside, with the reason of the first piece that has one.
+            Reject: The row is rejected with the reason of its first rejected piece.
         """
 
     @abstractmethod
     def join(self, row: In, results: Sequence[Result]) -> Out:
-        """The columns of the row, from what its pieces gave, in order. Their artifacts are gone afterwards.
+        """Return the columns of the row from the results of its pieces, in order.
 
-        An artifact of a piece may be handed on as it is.
+        The artifacts of the results are deleted afterwards, except those that the returned row contains.
 
         Raises:
-            Reject: the row is set aside.
+            Reject: The row is rejected.
         """
 
     def annotate(self, rows: Sequence[In]) -> Iterator[Out | Reject]:
         for row in rows:
             try:
-                yield self.whole(row, self.split(row))
+                yield self.annotate_pieces(row, self.split(row))
             except Reject as reject:
                 yield reject
 
-    def whole(self, row: In, pieces: Sequence[Piece]) -> Out:
-        """The columns of a row, worked out piece by piece in this process."""
+    def annotate_pieces(self, row: In, pieces: Sequence[Piece]) -> Out:
+        """Return the columns of a row, computed piece by piece in this process."""
         results: list[Result] = []
-        given: set[Path | None] = set()
+        kept_files: set[Path | None] = set()
         try:
             for piece in pieces:
                 results.append(round_trip(self.work(row, round_trip(piece))))
             joined = self.join(row, results)
-            given = {a.file for a in _artifacts(joined)}
+            kept_files = {a.file for a in _artifacts(joined)}
             return joined
         finally:
-            for file in {a.file for result in results for a in _artifacts(result)} - given:
+            for file in {a.file for result in results for a in _artifacts(result)} - kept_files:
                 if file is not None:
                     file.unlink(missing_ok=True)
 

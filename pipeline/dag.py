@@ -1,4 +1,4 @@
-"""A DAG is a value: nodes that name their inputs. Building one runs nothing and checks everything."""
+"""The DAG of a pipeline: nodes that name their inputs. Building a DAG checks it and runs nothing."""
 
 import re
 from collections.abc import Mapping
@@ -7,20 +7,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from manifests.messages import closest_name
 from manifests.predicate import names_in, parse
 from manifests.row import Row
 from manifests.schema import schema_of
-from manifests.wording import nearest
 from pipeline.errors import PlanError
 from pipeline.needs import Needs
-from pipeline.stage import Annotate, Compare, Expand, Launch, Placed, Source, Stage, Survey
+from pipeline.stage import Annotate, Compare, ConfiguredStage, Expand, Launch, Source, Stage, Survey
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class Keep:
-    """Keep the rows for which `where` holds; the others remember `because`."""
+    """A rule: keep the rows for which the predicate `where` is true; drop the others, with a reason."""
 
     where: str
     because: str
@@ -31,9 +31,14 @@ Work = Stage[Any, Any] | Keep
 
 @dataclass(frozen=True)
 class Node:
-    """One step. `work` and `inputs` decide the result; `needs` only where and how fast.
+    """One step of a DAG. Only `work` and `inputs` determine the result.
 
-    `rows_per_part` is set on sources alone: how many of their rows make a home part.
+    Attributes:
+        name: Name of the step.
+        work: The stage or the rule.
+        inputs: Names of the steps that this step reads.
+        needs: Resources of one worker.
+        rows_per_part: Number of rows per part. Set for sources only.
     """
 
     name: str
@@ -44,8 +49,14 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Author:
-    """Who adds a column: the node, the Arrow field, and whether its value follows from the row's id."""
+class ColumnOrigin:
+    """The origin of a column.
+
+    Attributes:
+        node: The node that adds the column.
+        field: The Arrow field.
+        by_id: Whether the value is determined by the id of the row.
+    """
 
     node: str
     field: pa.Field
@@ -54,21 +65,28 @@ class Author:
 
 @dataclass
 class Dag:
-    """Nodes in the order they were added, which is a topological order."""
+    """A DAG. Its nodes are in the order of their addition, which is a topological order.
+
+    Attributes:
+        name: Name of the DAG.
+        nodes: Nodes by name.
+        outputs: Saved tables by name.
+        views: The rows after each node, by node name.
+    """
 
     name: str
     nodes: dict[str, Node] = field(default_factory=dict)
     outputs: "dict[str, Rows]" = field(default_factory=dict)
-    views: "dict[str, Rows]" = field(default_factory=dict, repr=False)  # each node's rows, once it is done
+    views: "dict[str, Rows]" = field(default_factory=dict, repr=False)
 
-    def read(self, source: Source[Any] | Placed, *, rows_per_part: int = 16) -> "Rows":
-        """Start from a source. A part of `rows_per_part` rows is the unit of work from here on."""
+    def read(self, source: Source[Any] | ConfiguredStage, *, rows_per_part: int = 16) -> "Rows":
+        """Add a source. The engine schedules parts of `rows_per_part` rows in all steps that follow."""
         if rows_per_part < 1:
-            raise PlanError(f"rows_per_part is {rows_per_part}; a part has at least 1 row")
+            raise PlanError(f"rows_per_part is {rows_per_part}; it must be at least 1")
         return self.add(source, (), rows_per_part=rows_per_part)
 
     def save(self, rows: "Rows", name: str) -> None:
-        """Name a table as an output; only what outputs need is run."""
+        """Make rows an output of the DAG. Only steps that an output depends on are run."""
         if name in self.outputs:
             raise PlanError(f"two outputs are named {name!r}")
         if not _NAME.fullmatch(name):
@@ -77,150 +95,151 @@ class Dag:
 
     def add(
         self,
-        work: Work | Placed,
+        work: Work | ConfiguredStage,
         inputs: "tuple[Rows, ...]",
         *,
         name: str = "",
         needs: Needs | None = None,
         rows_per_part: int = 0,
     ) -> "Rows":
-        """Add one step that reads `inputs`, which hold rows of one table.
+        """Add one step that reads `inputs`, which must be rows of one table.
 
         Raises:
-            PlanError: a column is missing or has two authors, the inputs are of two tables, or the
-                name is taken.
+            PlanError: A column is missing or two steps add it, the inputs belong to different tables, or
+                another step has this name.
         """
-        if isinstance(work, Placed):
+        if isinstance(work, ConfiguredStage):
             name, needs, work = name or work.name, needs or work.needs, work.stage
-        needs = needs or usual_needs(work)
+        needs = needs or default_needs(work)
         name = name or _name_of(work)
         if not _NAME.fullmatch(name):
             raise PlanError(f"step name {name!r} is not lower_snake_case")
         if name in self.nodes:
             raise PlanError(
                 f"two steps are named {name!r}",
-                remedy="name one: `.annotate(Stage().on(name=…))`, or give the rule another reason",
+                remedy="name one with `.annotate(Stage().on(name=…))`, or give the rule another reason",
             )
-        have = _merged(inputs, name)
-        made = _rows_after(self, name, work, inputs, have)
-        heads = tuple(dict.fromkeys(h for rows in inputs for h in rows.heads))
+        available = _merged(inputs, name)
+        rows = _rows_after(self, name, work, inputs, available)
+        heads = tuple(dict.fromkeys(head for each in inputs for head in each.heads))
         self.nodes[name] = Node(name, work, heads, needs, rows_per_part)
-        self.views[name] = made
-        return made
+        self.views[name] = rows
+        return rows
 
-    def columns_at(self, name: str) -> "Mapping[str, Author]":
-        """The columns that the step `name` may read, by name, with their authors."""
+    def available_columns(self, name: str) -> "Mapping[str, ColumnOrigin]":
+        """Return the columns that the step `name` can read, by name."""
         rows = [self.views[i] for i in self.nodes[name].inputs]
         return _merged(tuple(rows), name)
 
     def base_of(self, name: str) -> str:
-        """The node whose rows the step `name` works on or makes."""
+        """Return the node that creates the rows that the step `name` reads or creates."""
         return self.views[name].base
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows that do not exist yet: the nodes that will hold them, the columns they will have.
+    """Rows at one point of a DAG, before any of them exists.
 
     Attributes:
-        heads: a row is here if it came through all of these nodes.
-        base: the node that made the rows (a source, an expansion, a launch).
-        authors: who adds each column.
-        parents: the base of this base's parents, or "" for rows without parents.
+        dag: The DAG.
+        heads: A row is included if it passed all of these nodes.
+        base: The node that creates the rows: a source, an expansion or a launch.
+        columns: Origin of each column, by name.
+        parents: The base of the parent rows, or "" for rows without parents.
     """
 
     dag: Dag = field(repr=False, compare=False)
     heads: tuple[str, ...]
     base: str
-    authors: Mapping[str, Author] = field(compare=False)
+    columns: Mapping[str, ColumnOrigin] = field(compare=False)
     parents: str = ""
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([author.field for author in self.authors.values()])
+        return pa.schema([origin.field for origin in self.columns.values()])
 
-    def annotate(self, *stages: Annotate[Any, Any] | Placed) -> "Rows":
-        """Add columns. Stages given together read the same columns and run side by side."""
-        made = [self.dag.add(stage, (self,)) for stage in stages]
-        return made[0].join(*made[1:]) if made else self
+    def annotate(self, *stages: Annotate[Any, Any] | ConfiguredStage) -> "Rows":
+        """Add columns. Several stages read the same columns and can run in parallel."""
+        rows = [self.dag.add(stage, (self,)) for stage in stages]
+        return rows[0].join(*rows[1:]) if rows else self
 
-    def survey(self, stage: Survey[Any, Any] | Compare[Any, Any] | Placed) -> "Rows":
-        """Add columns that depend on all rows. A barrier."""
+    def survey(self, stage: Survey[Any, Any] | Compare[Any, Any] | ConfiguredStage) -> "Rows":
+        """Add columns that depend on all rows. A barrier: the step waits for all rows."""
         return self.dag.add(stage, (self,))
 
-    def expand(self, stage: Expand[Any, Any] | Placed) -> "Rows":
-        """New rows; each still sees its parent's columns."""
+    def expand(self, stage: Expand[Any, Any] | ConfiguredStage) -> "Rows":
+        """Create new rows from each row. A new row can read the columns of its parent."""
         return self.dag.add(stage, (self,))
 
-    def launch(self, stage: Launch[Any, Any] | Placed) -> "Rows":
-        """Hand all rows to a program of many ranks, which gives one new row. A barrier."""
+    def launch(self, stage: Launch[Any, Any] | ConfiguredStage) -> "Rows":
+        """Pass all rows to a program with many ranks, which returns one new row. A barrier."""
         return self.dag.add(stage, (self,))
 
     def keep(self, where: str, *, because: str) -> "Rows":
-        """Keep rows for which `where` holds. Stages measure; recipes decide.
+        """Keep the rows for which the predicate `where` is true; drop the others with the reason `because`.
 
-        A row in which a column of `where` is missing is rejected, neither kept nor dropped.
+        A row that has no value for a column of `where` is rejected: neither kept nor dropped.
         """
         return self.dag.add(Keep(where, because), (self,))
 
     def join(self, *others: "Rows") -> "Rows":
-        """The rows that are in all of these, with the columns of all."""
+        """Return the rows that are in all of these, with all of their columns."""
         rows = (self, *others)
         heads = tuple(dict.fromkeys(h for r in rows for h in r.heads))
         return Rows(self.dag, heads, self.base, _merged(rows, "join"), self.parents)
 
 
-def usual_needs(work: Work) -> Needs:
-    """What a step needs where nothing else is said."""
+def default_needs(work: Work) -> Needs:
+    """Return the default resources of a step."""
     return Needs(cpus=0.5) if isinstance(work, Keep) else work.needs
 
 
-def _merged(inputs: tuple[Rows, ...], name: str) -> Mapping[str, Author]:
-    """The columns of all inputs; a column may come from several sides, but from one author."""
+def _merged(inputs: tuple[Rows, ...], name: str) -> Mapping[str, ColumnOrigin]:
+    """Return the columns of all inputs. Several inputs can have the same column if one node adds it."""
     if len({rows.base for rows in inputs}) > 1:
         bases = ", ".join(sorted({rows.base for rows in inputs}))
         raise PlanError(f"{name} joins rows of different tables: {bases}")
-    found: dict[str, Author] = {}
+    found: dict[str, ColumnOrigin] = {}
     for rows in inputs:
-        for column, author in rows.authors.items():
-            if found.setdefault(column, author).node != author.node:
-                raise _two_authors(column, found[column].node, author.node)
+        for column, origin in rows.columns.items():
+            if found.setdefault(column, origin).node != origin.node:
+                raise _added_twice(column, found[column].node, origin.node)
     return found
 
 
 def _rows_after(
-    dag: Dag, name: str, work: Work, inputs: tuple[Rows, ...], have: Mapping[str, Author]
+    dag: Dag, name: str, work: Work, inputs: tuple[Rows, ...], available: Mapping[str, ColumnOrigin]
 ) -> Rows:
-    """The rows that leave a step, after checking that it can read what it wants."""
+    """Check that a step can read its columns, and return the rows after it."""
     if isinstance(work, Keep):
-        _check_rule(work, have)
-        return Rows(dag, (name,), inputs[0].base, have, inputs[0].parents)
-    kinds = {Source: 0, Annotate: 1, Expand: 1, Survey: 1, Compare: 1, Launch: 1}
-    wanted = next((n for kind, n in kinds.items() if isinstance(work, kind)), None)
-    if wanted is None or bool(inputs) != bool(wanted):
-        raise PlanError(f"{type(work).__name__} cannot stand here", where=f"step {name}")
+        _check_rule(work, available)
+        return Rows(dag, (name,), inputs[0].base, available, inputs[0].parents)
+    takes_inputs = {Source: False, Annotate: True, Expand: True, Survey: True, Compare: True, Launch: True}
+    expected = next((needed for kind, needed in takes_inputs.items() if isinstance(work, kind)), None)
+    if expected is None or bool(inputs) != expected:
+        raise PlanError(f"{type(work).__name__} cannot be used here", where=f"step {name}")
     if not isinstance(work, Source):
-        _check_reads(work, name, have)
+        _check_reads(work, name, available)
     by_id = work.adds.names_by_id()
-    adds = {f.name: Author(name, f, f.name in by_id) for f in schema_of(work.adds)}
+    adds = {f.name: ColumnOrigin(name, f, f.name in by_id) for f in schema_of(work.adds)}
     if isinstance(work, Source | Launch):
         if isinstance(work, Launch):
-            adds = {"id": Author(name, _ID, True), **adds}
+            adds = {"id": ColumnOrigin(name, _ID, True), **adds}
         elif "id" not in adds:
-            raise PlanError(f"{type(work).__name__} makes rows without an id: str")
+            raise PlanError(f"the rows of {type(work).__name__} have no column `id: str`")
         return Rows(dag, (name,), name, adds)
     for column in adds:
-        if column in have:
-            raise _two_authors(column, have[column].node, name)
+        if column in available:
+            raise _added_twice(column, available[column].node, name)
     if isinstance(work, Expand):
-        ids = {"id": Author(name, _ID, True), "parent": Author(name, _PARENT, True)}
-        kept = {c: a for c, a in have.items() if c not in ids}
-        return Rows(dag, (name,), name, {**ids, **kept, **adds}, inputs[0].base)
-    return Rows(dag, (name,), inputs[0].base, {**have, **adds}, inputs[0].parents)
+        ids = {"id": ColumnOrigin(name, _ID, True), "parent": ColumnOrigin(name, _PARENT, True)}
+        inherited = {c: o for c, o in available.items() if c not in ids}
+        return Rows(dag, (name,), name, {**ids, **inherited, **adds}, inputs[0].base)
+    return Rows(dag, (name,), inputs[0].base, {**available, **adds}, inputs[0].parents)
 
 
 class _Id(Row):
-    """The columns that the engine adds to children and models."""
+    """The columns that the engine adds to new rows."""
 
     id: str
     parent: str
@@ -229,54 +248,54 @@ class _Id(Row):
 _ID, _PARENT = schema_of(_Id)
 
 
-def _check_reads(stage: Stage[Any, Any], name: str, have: Mapping[str, Author]) -> None:
-    spare = stage.reads.optional_names() - set(have)
-    wants = [f for f in schema_of(stage.reads) if f.name not in spare]
-    missing = [f.name for f in wants if f.name not in have]
+def _check_reads(stage: Stage[Any, Any], name: str, available: Mapping[str, ColumnOrigin]) -> None:
+    optional = stage.reads.optional_names() - set(available)
+    fields = [f for f in schema_of(stage.reads) if f.name not in optional]
+    missing = [f.name for f in fields if f.name not in available]
     if missing:
-        hint = nearest(missing[0], have)
+        hint = closest_name(missing[0], available)
         raise PlanError(
-            f"{type(stage).__name__} reads {', '.join(missing)}, which no step before it adds",
-            where=f"step {name}; at hand: {', '.join(have)}",
-            remedy=f"add a stage that measures it{f', or read {hint!r}' if hint else ''}",
+            f"{type(stage).__name__} reads {', '.join(missing)}, which no earlier step adds",
+            where=f"step {name}; available columns: {', '.join(available)}",
+            remedy=f"add a stage that adds it{f', or read {hint!r}' if hint else ''}",
         )
-    for want in wants:
-        got = have[want.name].field
-        if not got.type.equals(want.type) or (got.nullable and not want.nullable):
+    for read in fields:
+        actual = available[read.name].field
+        if not actual.type.equals(read.type) or (actual.nullable and not read.nullable):
             raise PlanError(
-                f"{type(stage).__name__} reads {want.name} as {_type(want)}, "
-                f"but {have[want.name].node} adds it as {_type(got)}",
+                f"{type(stage).__name__} reads {read.name} as {_type(read)}, "
+                f"but {available[read.name].node} adds it as {_type(actual)}",
                 where=f"step {name}",
-                remedy="make the two rows declare the same type",
+                remedy="declare the same type in both row types",
             )
 
 
-def _check_rule(rule: Keep, have: Mapping[str, Author]) -> None:
+def _check_rule(rule: Keep, available: Mapping[str, ColumnOrigin]) -> None:
     if not rule.because.strip():
-        raise PlanError(f"the rule {rule.where!r} has no reason", remedy='say because="…"')
+        raise PlanError(f"the rule {rule.where!r} has no reason", remedy='add because="…"')
     if not names_in(rule.where):
-        raise PlanError(f"the rule {rule.where!r} reads no column: it would keep all rows or none")
-    parse(rule.where, pa.schema([author.field for author in have.values()]))
+        raise PlanError(f"the rule {rule.where!r} reads no column, so it keeps all rows or none")
+    parse(rule.where, pa.schema([origin.field for origin in available.values()]))
 
 
-def _two_authors(column: str, one: str, two: str) -> PlanError:
+def _added_twice(column: str, one: str, two: str) -> PlanError:
     return PlanError(
-        f"column {column!r} has two authors: {one} and {two}",
-        remedy="a column has one author; rename one of them, or leave one step out",
+        f"two steps add the column {column!r}: {one} and {two}",
+        remedy="rename one of the columns, or remove one step",
     )
 
 
-def _type(found: pa.Field) -> str:
-    return f"{found.type}{' or missing' if found.nullable else ''}"
+def _type(field: pa.Field) -> str:
+    return f"{field.type}{' or missing' if field.nullable else ''}"
 
 
 def _name_of(work: Work) -> str:
     if isinstance(work, Keep):
         name = re.sub(r"[^a-z0-9]+", "_", work.because.lower()).strip("_")[:40].strip("_")
         return name if _NAME.fullmatch(name) else f"rule_{name}"
-    return snake(type(work).__name__)
+    return snake_case(type(work).__name__)
 
 
-def snake(name: str) -> str:
-    """FindShots → find_shots."""
+def snake_case(name: str) -> str:
+    """Convert a class name to snake case: FindShots → find_shots."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,12 +1,12 @@
-"""Errors of planning and running.
+"""Errors that planning and running raise.
 
 ClipmillError
 └── PipelineError
-    ├── PlanError      the DAG cannot work as written; raised before anything runs
-    ├── RecipeError    a recipe, a knob or a YAML text is wrong
-    ├── StageFailed    a stage broke on rows that are not at fault
-    ├── StageWaits     what a stage asks did not come back in time; all else is done
-    ├── StoreHeld      another run holds the store
+    ├── PlanError         the DAG is invalid; raised before anything runs
+    ├── RecipeError       a recipe, a knob or YAML text is invalid
+    ├── StageFailed       a stage failed, and the rows are not at fault
+    ├── StageWaits        a service that a stage calls did not come back in time; all other work is done
+    ├── StoreHeld         another run holds the lock of the store
     └── RowCountMismatch  a row entered a node and did not leave it
 """
 
@@ -14,27 +14,27 @@ from manifests.errors import ClipmillError
 
 
 class PipelineError(ClipmillError):
-    """Base of every error raised by this package."""
+    """Base of all errors raised by this package."""
 
 
 class PlanError(PipelineError):
-    """The DAG cannot work as written; raised before anything runs."""
+    """The DAG is invalid. Raised before anything runs."""
 
 
 class RecipeError(PipelineError):
-    """A recipe, a knob or a YAML text is wrong."""
+    """A recipe, a knob or YAML text is invalid."""
 
 
 class StageFailed(PipelineError):
-    """A stage broke on rows that are not at fault."""
+    """A stage failed, and the rows are not at fault."""
 
 
 class StageWaits(PipelineError):
-    """What a stage asks, such as an endpoint, did not come back in time; all else is done."""
+    """A service that a stage calls did not come back in time; all other work is done."""
 
 
 class StoreHeld(PipelineError):
-    """Another run holds the store."""
+    """Another run holds the lock of the store."""
 
 
 class RowCountMismatch(PipelineError):

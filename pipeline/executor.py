@@ -1,4 +1,4 @@
-"""The promise of an executor: it carries out a plan. All of them give the same tables."""
+"""The contracts of an executor, which runs a plan, and of an observer, which follows a run."""
 
 from typing import Protocol
 
@@ -6,20 +6,22 @@ from pipeline.engine.schedule import Schedule
 from pipeline.planning.plan import Plan
 
 
-class Watch(Protocol):
-    """Someone who looks at a run while it goes on, and never touches it."""
+class Observer(Protocol):
+    """Follows a run, for example to display its progress. It must not change the schedule."""
 
-    def look(self, schedule: Schedule) -> None:
-        """Called about twice a second, and once at the end."""
+    def observe(self, schedule: Schedule) -> None:
+        """Called about twice per second, and once at the end of the run."""
 
 
 class Executor(Protocol):
-    def run(self, plan: Plan, watch: Watch) -> Schedule:
-        """Do what the plan's outputs need and the store does not hold yet.
+    """Runs a plan. All executors write the same tables, byte for byte."""
+
+    def run(self, plan: Plan, observer: Observer) -> Schedule:
+        """Run what the outputs of the plan need and the store does not hold yet.
 
         Raises:
-            StageFailed: a stage broke on rows that are not at fault.
-            StageWaits: what a stage asks was away for too long; all else is done.
-            StoreFull: no room is left.
+            StageFailed: a stage failed, and no row is at fault.
+            StageWaits: a service that a stage needs was unavailable for too long; other work is done.
+            StoreFull: the disk of the store is full.
             RowCountMismatch: a row was lost.
         """

@@ -1,20 +1,20 @@
-"""What one worker of a stage needs. Never part of a result's key."""
+"""Resources of one worker of a stage. They are never part of the key of a result."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """Resources of one worker, and how it is fed.
+    """Resources and batch size of one worker.
 
     Attributes:
-        cpus: logical cores a worker keeps busy; may be a fraction.
-        gpus: devices; below 1 several workers share one device.
-        memory_gb: main memory, in units of 2**30 bytes; 0 leaves it unstated.
-        batch: rows handed to the stage at once.
-        workers: most workers at a time; 0 takes as many as fit.
-        ranks: processes of a `Launch`; other stages ignore it.
-        retries: further tries of a row whose stage failed with anything but a `Reject`.
+        cpus: Logical CPU cores that a worker uses; can be a fraction.
+        gpus: GPUs per worker. With a value below 1, several workers share one GPU.
+        memory_gb: Main memory in GiB (2**30 bytes); 0 means unspecified.
+        batch: Number of rows that the stage receives per call.
+        workers: Maximum number of concurrent workers; 0 starts as many as fit.
+        ranks: Number of processes of a `Launch`; other stages ignore it.
+        retries: Number of retries for a row after any exception except `Reject`.
     """
 
     cpus: float = 1.0
@@ -27,10 +27,10 @@ class Needs:
 
     def __post_init__(self) -> None:
         if self.batch < 1:
-            raise ValueError(f"batch is {self.batch}; a worker needs at least 1 row")
+            raise ValueError(f"batch is {self.batch}; it must be at least 1 row")
         if self.ranks < 1:
-            raise ValueError(f"ranks is {self.ranks}; a program has at least 1 rank")
+            raise ValueError(f"ranks is {self.ranks}; it must be at least 1")
         if min(self.cpus, self.gpus, self.memory_gb, self.workers, self.retries) < 0:
-            raise ValueError(f"{self} asks for less than nothing")
+            raise ValueError(f"{self} has a negative value")
         if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError(f"gpus is {self.gpus}; above 1 only whole devices can be had")
+            raise ValueError(f"gpus is {self.gpus}; above 1 it must be a whole number of devices")

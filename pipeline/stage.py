@@ -1,12 +1,12 @@
-"""The contract of a stage: settings in, columns read, columns added. Nothing about where it runs.
+"""Stage contracts: a stage has settings, reads columns and adds columns, and does not know where it runs.
 
 Source    () -> the first rows
 Annotate  row -> its new columns
-Chunked    the same for rows that may be large: row -> pieces -> what each gives -> its new columns
+Chunked   as Annotate, for large rows: row -> pieces -> result of each piece -> new columns of the row
 Expand    row -> any number of new rows
-Survey    all rows, never in one memory -> new columns of each
-Compare   the same for rows that are compared with each other: on tables, and a row is in several groups
-Launch    all rows -> one row, by a program of many ranks (training)
+Survey    all rows, never all in one memory -> new columns of each row
+Compare   as Survey, for comparisons between rows: works on tables; a row can be in several groups
+Launch    all rows -> one row, by a program with many ranks (training)
 """
 
 from abc import ABC, abstractmethod
@@ -27,19 +27,20 @@ Out = TypeVar("Out", bound=Row)
 
 
 class Reject(Exception):
-    """The row is at fault: set it aside with this reason and go on. Never retried."""
+    """The row is invalid. The engine rejects it with this reason, continues, and never retries it."""
 
 
 class Unavailable(Exception):
-    """What the stage asks cannot be asked now (an endpoint is down): no row's fault, so the row is put back.
+    """A service that the stage calls is not available, for example an endpoint that is down.
 
-    The step pauses while the run goes on elsewhere; finished rows of the part are kept. A run that has
-    nothing else left to do ends unfinished, and the next one goes on from there.
+    The rows are not at fault, so the engine requeues them. The step pauses while other steps run, and
+    finished rows of the part are kept. If no other step can run, the run ends unfinished, and the next run
+    continues from there.
 
     Args:
-        reason: what a user understands; it is told while the run goes on, and written into its log.
-        retry_s: after so long the step is tried again, with one task at first.
-        patience_s: for so long after the first failure a run with nothing else to do waits.
+        reason: Message for the user, shown during the run and written to its log.
+        retry_s: Seconds until the step is tried again, with one task at first.
+        patience_s: Seconds after the first failure for which a run waits if no other step can run.
     """
 
     def __init__(self, reason: str, *, retry_s: float = 30.0, patience_s: float = 600.0) -> None:
@@ -48,8 +49,8 @@ class Unavailable(Exception):
 
 
 @dataclass(frozen=True)
-class Placed:
-    """A stage, where to run it, and the name of its step where the class name will not do."""
+class ConfiguredStage:
+    """A stage with its resources, and the name of its step if it differs from the class name."""
 
     stage: "Stage[Any, Any]"
     needs: Needs
@@ -58,19 +59,30 @@ class Placed:
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Stage(ABC, Generic[In, Out]):
-    """A stage is its settings: a frozen dataclass of plain values (str, int, float, bool, tuples).
+    """Base of all stages: a frozen dataclass whose fields are the settings (str, int, float, bool, tuples).
 
-    Heavy things (models, clients) are `cached_property`s: built on the worker, once, and left
-    behind when the stage is sent to another.
+    Models, clients and other expensive objects are `cached_property`s. A worker builds them once, and they
+    are not sent to other workers with the stage.
+
+    Attributes:
+        reads: Row type of the columns that the stage reads.
+        adds: Row type of the columns that the stage adds.
+        needs: Default resources of one worker.
+        version: Raise it when the same settings give other results.
+        from_store: Whether the stage is fast, works from stored columns and artifacts alone, and adds no
+            files.
+        execution_settings: Names of settings that change where or how fast a stage runs, but not its result.
+            They are not part of the content key.
+        secret_settings: Names of settings that run records redact; a value such as "env:NAME" is shown.
     """
 
     reads: ClassVar[type[Row]]
     adds: ClassVar[type[Row]]
     needs: ClassVar[Needs] = Needs()
-    version: ClassVar[int] = 1  # raise it when the same settings give other results
-    from_store: ClassVar[bool] = False  # works quickly, from stored columns and artifacts; adds no files
-    place: ClassVar[frozenset[str]] = frozenset()  # settings that say where, not what: not hashed
-    hidden: ClassVar[frozenset[str]] = frozenset()  # settings that no record shows, but as "env:NAME"
+    version: ClassVar[int] = 1
+    from_store: ClassVar[bool] = False
+    execution_settings: ClassVar[frozenset[str]] = frozenset()
+    secret_settings: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -81,39 +93,41 @@ class Stage(ABC, Generic[In, Out]):
                 cls.reads, cls.adds = rows[0], rows[-1]
 
     def open(self) -> None:
-        """Build every heavy thing now, so that a bad weight file fails before the first row."""
+        """Build every `cached_property` now, so that a bad weight file fails before the first row."""
         for name in dir(type(self)):
             if isinstance(getattr(type(self), name), cached_property):
                 getattr(self, name)
 
     def digest(self) -> str:
-        """What decides the result beside the settings: the digest of weights, or of a listing.
+        """Return a digest of inputs other than the settings that change the result: weights, or a listing.
 
-        RunRequest once, by the driver, while planning; empty for most stages.
+        Called once, by the driver, during planning. Empty for most stages.
         """
         return ""
 
     def settings(self) -> dict[str, Any]:
-        """The plain values that the stage was made with."""
+        """Return the values of the settings by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
-    def on(self, *, name: str = "", **needs: Any) -> "Placed":
-        """This stage with other needs: `MeasureMotion().on(gpus=0.5, batch=32)`.
+    def on(self, *, name: str = "", **needs: Any) -> "ConfiguredStage":
+        """Return this stage with other resources, for example `MeasureMotion().on(gpus=0.5, batch=32)`.
 
-        `name` is the step's name in the DAG; by default the class name in snake case.
+        Args:
+            name: Name of the step in the DAG. Default: the class name in snake case.
+            **needs: Fields of `Needs` to replace.
         """
-        return Placed(self, replace(self.needs, **needs), name)
+        return ConfiguredStage(self, replace(self.needs, **needs), name)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.settings()
 
 
 class Source(Stage[Out, Out]):
-    """Makes the first rows. Its row declares `id`, unique and made from the content."""
+    """Produces the first rows. Its row type declares `id`, which is unique and derived from the content."""
 
     @abstractmethod
     def rows(self) -> Iterator[Out]:
-        """The rows, in an order that is the same each time."""
+        """Yield the rows in a deterministic order."""
 
 
 class Annotate(Stage[In, Out]):
@@ -121,121 +135,154 @@ class Annotate(Stage[In, Out]):
 
     @abstractmethod
     def annotate(self, rows: Sequence[In]) -> Iterable[Out | Exception]:
-        """One answer per row, in order; a `Reject` in a row's place sets that row aside.
+        """Yield one result per row, in order.
 
-        In a row's place, `Unavailable` puts it back, and any other exception sets it aside as an error.
-        A raised `Reject` sets aside the row being worked on when the batch is 1; `Unavailable` puts back
-        the batch; any other error is retried row by row (`Needs.retries`) and then sets the row aside as
-        an error.
+        A result is the new columns, or an exception in the place of the row: `Reject` rejects the row,
+        `Unavailable` requeues it, and any other exception rejects it as an error.
+
+        A raised `Reject` rejects the current row if the batch is 1. A raised `Unavailable` requeues the
+        batch. After any other raised exception the engine retries row by row (`Needs.retries`), then rejects
+        the row as an error.
         """
 
 
 class Expand(Stage[In, Out]):
-    """Makes any number of new rows from each row.
+    """Produces any number of new rows from each row.
 
-    A child's id is made of the parent's id and the child's key columns, or of its position where
-    it declares none. Children see the columns of their parents.
+    The id of a child is derived from the id of its parent and the child's key columns, or from its position
+    if it declares no key columns. Children can read the columns of their parents.
     """
 
     @abstractmethod
-    def expand(self, row: In) -> Iterator[Out]: ...
+    def expand(self, row: In) -> Iterator[Out]:
+        """Yield the new rows of one row."""
 
     def expand_many(self, rows: "pa.Table") -> "pa.Table | None":
-        """The new rows of many rows at once, where a stage that is `from_store` can tell them quicker.
+        """Return the new rows of many rows as one table, for a `from_store` stage that can compute it faster.
 
         Args:
-            rows: the columns that are read.
+            rows: Table with the columns that the stage reads.
 
         Returns:
-            `row`, the index in `rows` of the row that one comes from, ascending, and the columns that are
-            added. What stands there is what `expand` would have given; a row of which none stands there is
-            asked by `expand`. None: all are.
+            A table with `row`, the ascending index in `rows` of the parent, and the added columns. The values
+            must equal those of `expand`. The engine calls `expand` for each row that is missing in the table.
+            None: the engine calls `expand` for all rows.
         """
         return None
 
 
 class Survey(Stage[In, Out]):
-    """Sees all rows, but never all in one memory. A barrier: it starts when its input is whole.
+    """Adds columns that depend on all rows, without holding all rows in one memory.
 
-    tally, per part -> totals; fit, once, on a sample -> fitted; assign, per part -> a group for
-    each row; settle, once per group -> the new columns of the group's rows.
+    A barrier: it starts when its input is complete. Phases: `tally`, per part, returns totals; `fit`, once,
+    returns parameters fitted to a sample; `assign`, per part, returns a group for each row; `settle`, once
+    per group, returns the new columns of the rows of the group.
+
+    Attributes:
+        sample: Number of rows that `fit` receives: those whose ids have the lowest hashes.
+        never_rejects: Whether `settle` rejects no row, so that `clipmill try` knows which rows pass before it
+            runs.
     """
 
-    sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
-    answers_all: ClassVar[bool] = False  # `settle` rejects none: what passes is known before it has run
+    sample: ClassVar[int] = 0
+    never_rejects: ClassVar[bool] = False
 
     def tally(self, rows: Sequence[In]) -> Mapping[str, int]:
-        """Whole numbers about a part, which the engine adds up over all parts."""
+        """Return integer counts of a part. The engine sums them over all parts."""
         return {"rows": len(rows)}
 
     def fit(self, sample: Sequence[In], totals: Mapping[str, int]) -> bytes:
-        """What `assign` and `settle` need to know: JSON or `numpy.save` bytes, never a pickle."""
+        """Return what `assign` and `settle` need, as JSON or `numpy.save` bytes, never a pickle."""
         return b""
 
     @abstractmethod
     def assign(self, rows: Sequence[In], fitted: bytes) -> Iterable[str]:
-        """The name of each row's group, in order: letters, digits and `-_.` only."""
+        """Yield the name of each row's group, in order. Names use letters, digits and `-_.` only."""
 
     @abstractmethod
     def settle(self, group: str, rows: Sequence[In], fitted: bytes) -> Iterable[Out | Reject]:
-        """One answer per row, in order. The rows of a group come sorted by id."""
+        """Yield one result per row, in order. The rows of a group are sorted by id."""
 
 
 class Compare(Stage[In, Out]):
-    """Sees rows beside each other. A barrier like `Survey`; but on tables, and rows may share many groups.
+    """Adds columns that depend on comparisons between rows.
 
-    fit, once, on a sample -> fitted; assign, per part -> members of groups; settle, once per group ->
-    findings about its members; conclude, per part -> the new columns. Every row gets an answer. Tables
-    are Arrow's, and those of rows hold `id` and the columns that are read.
+    A barrier like `Survey`, but it works on Arrow tables, and a row can be in several groups. Phases: `fit`,
+    once, returns parameters fitted to a sample; `assign`, per part, returns members of groups; `settle`, once
+    per group, returns findings about its members; `conclude`, per part, returns the new columns. Every row
+    gets new columns. Tables of rows hold `id` and the columns that the stage reads.
+
+    Attributes:
+        sample: Number of rows that `fit` receives: those whose ids have the lowest hashes.
+        max_preview_rows: Up to this number of rows, `clipmill try` runs the comparison in memory, because it
+            takes seconds. A `from_store` comparison has no such limit.
     """
 
-    sample: ClassVar[int] = 0  # rows that `fit` wants to see: those whose ids hash lowest
-    quick_rows: ClassVar[int] = (
-        0  # of which it is done in seconds, so that `try` does it; `from_store`: of any
-    )
+    sample: ClassVar[int] = 0
+    max_preview_rows: ClassVar[int] = 0
 
     def fit(self, sample: "pa.Table", rows: int) -> bytes:
-        """What the other phases need to know, of `rows` rows: JSON or `numpy.save` bytes, never a pickle."""
+        """Return what the other phases need, as JSON or `numpy.save` bytes, never a pickle.
+
+        Args:
+            sample: Table of sampled rows.
+            rows: Number of all rows.
+        """
         return b""
 
-    def outside(self) -> int:
-        """How many tables there are of rows from elsewhere, with which these are compared; 0 by default."""
+    def num_external_tables(self) -> int:
+        """Return the number of tables of rows from other stores to compare these rows with. Default: 0."""
         return 0
 
-    def beside(self, number: int) -> "pa.Table":
-        """One of these tables, with the columns that are read. It is assigned; nothing is concluded of it."""
+    def external_table(self, number: int) -> "pa.Table":
+        """Return one external table with the columns that the stage reads.
+
+        The engine calls `assign` for its rows, but not `conclude`.
+        """
         raise NotImplementedError
 
     @abstractmethod
     def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
-        """The members that a part's rows make: `group` (letters, digits, `-_.`), `id`, what `settle` wants.
+        """Return the group members of a part: `group` (letters, digits, `-_.`), `id`, columns for `settle`.
 
-        A row may be a member of several groups, or of none.
+        A row can be a member of several groups, or of none.
         """
 
     @abstractmethod
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
-        """Any number of findings: `id`, of the member that one is about, and what `conclude` wants.
+        """Return any number of findings: `id` of the member, and columns for `conclude`.
 
-        The members come sorted by id, all of them, and without `group`. Findings about one from elsewhere
-        are lost.
+        Args:
+            group: Name of the group.
+            members: All members of the group, sorted by id, without the column `group`.
+            fitted: Result of `fit`.
+
+        Findings about rows of external tables are ignored.
         """
 
     @abstractmethod
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
-        """The new columns of a part's rows, in order.
+        """Return the new columns of a part's rows, in order.
 
-        The findings are those about these rows, group by group; None where no group found any.
+        Args:
+            rows: Rows of the part.
+            findings: Findings about these rows, group by group. None if there are none.
+            fitted: Result of `fit`.
         """
 
 
 class Launch(Stage[In, Out]):
-    """A program of many ranks. A barrier, whose one row is the root of a new table."""
+    """A program with many ranks. A barrier that produces one row, which starts a new table."""
 
     @abstractmethod
     def run(self, rows: Iterator[In], work: Path) -> Out:
-        """Called once on each rank, with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set.
+        """Run on each rank, with RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT set.
 
-        `work` is a folder that all ranks share and that outlives a killed run: go on from what is
-        there. The answer of rank 0 counts. Its id is made of the node's key.
+        Args:
+            rows: The input rows.
+            work: Folder shared by all ranks. It survives a killed run, so that the next run can resume from
+                it.
+
+        Returns:
+            The row of rank 0 is used. The engine derives its id from the key of the node.
         """

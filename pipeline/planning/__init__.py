@@ -1,1 +1,1 @@
-"""Planning: which tables a DAG needs, and the keys that name them."""
+"""Planning: determines the tables that a DAG needs and the keys that name them."""

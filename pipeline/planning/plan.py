@@ -1,6 +1,6 @@
-"""A plan: a DAG, narrowed to what its outputs need, with the folder of every step in one store.
+"""A plan: the steps of a DAG that its outputs need, each with its folder in one store.
 
-It is a value that travels to the workers; nothing in it changes while a run goes on.
+A plan is an immutable value that is sent to the workers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,23 +15,25 @@ from manifests.schema import schema_of
 from manifests.store import Store
 from pipeline.dag import Dag, Keep, Node
 from pipeline.errors import PlanError
-from pipeline.planning.keys import Keys, keys_of, made_by, reads_of
+from pipeline.planning.keys import Keys, columns_read, compute_keys, made_by
 from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
-RETRIES = "retries"  # a folder of the store: the run keys of tables that were given up for another
+RETRIES = "retries"  # folder of the store with the run keys of replaced tables
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node in its place.
+    """A node with its location in a store.
 
     Attributes:
-        folder: its folder in the store.
-        base: the step whose rows it works on (its own name if it makes rows).
-        parents: the base of the rows' parents, or "".
-        root: the step whose parts it follows, part by part.
-        reads: the columns it reads, each with the step that adds it.
-        depth: the length of the longest way from a source; later steps are served first.
+        node: The node of the DAG.
+        keys: Its keys.
+        folder: Its folder in the store.
+        base: The step that creates the rows it works on; its own name if it creates rows.
+        parents: The base of the parent rows, or "".
+        root: The step whose parts determine the parts of this step.
+        reads: The columns it reads, each with the step that adds it.
+        depth: Length of the longest path from a source. Deeper steps have priority.
     """
 
     node: Node
@@ -49,27 +51,27 @@ class Step:
 
     @property
     def kind(self) -> str:
-        """source, layer, children, drops, survey or model."""
+        """The kind of its table: source, layer, children, drops, survey or model."""
         kinds: dict[type[Any], str] = {
             Source: "source", Annotate: "layer", Expand: "children",
             Keep: "drops", Survey: "survey", Compare: "survey", Launch: "model",
         }  # fmt: skip
-        return next(word for kind, word in kinds.items() if isinstance(self.node.work, kind))
+        return next(name for kind, name in kinds.items() if isinstance(self.node.work, kind))
 
     @property
-    def barrier(self) -> bool:
-        """Whether it waits until all of its input is there."""
+    def is_barrier(self) -> bool:
+        """Whether the step waits until its input is complete."""
         return self.kind in ("survey", "model")
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The columns of its table: ids, and what it adds."""
+        """The columns of its table: ids and the columns it adds."""
         if isinstance(self.node.work, Keep):
             return schema_of(DropRow)
         adds = schema_of(self.node.work.adds)
         if self.kind == "children":
-            return pa.schema([_id(), pa.field("parent", pa.string(), False), *adds])
-        return adds if "id" in adds.names else pa.schema([_id(), *adds])
+            return pa.schema([_id_field(), pa.field("parent", pa.string(), False), *adds])
+        return adds if "id" in adds.names else pa.schema([_id_field(), *adds])
 
     @property
     def stage(self) -> Stage[Any, Any]:
@@ -82,13 +84,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps to take, in order.
+    """The steps to run, in topological order.
 
     Attributes:
-        store: where the tables are.
-        run: the name of this run; it tells this run's crashes from those of earlier ones.
-        outputs: for each output, the steps a row must have come through.
-        columns: for each output, its columns with the steps that add them.
+        dag: Name of the DAG.
+        store: The store of the tables.
+        run: Name of this run. It distinguishes the crashes of this run from those of earlier runs.
+        steps: Steps by name.
+        outputs: For each output, the steps that a row must have passed.
+        columns: For each output, its columns with the steps that add them.
     """
 
     dag: str
@@ -105,8 +109,8 @@ class Plan:
         return self.steps[name]
 
     @cached_property
-    def readers(self) -> Mapping[str, tuple[Step, ...]]:
-        """For each step, those that wait for it: they follow it, or read a column it adds."""
+    def dependents(self) -> Mapping[str, tuple[Step, ...]]:
+        """For each step, the steps that wait for it: they follow it or read a column that it adds."""
         found: dict[str, list[Step]] = {name: [] for name in self.steps}
         for step in self:
             for name in dict.fromkeys((*step.node.inputs, *step.reads.values())):
@@ -114,21 +118,21 @@ class Plan:
         return {name: tuple(steps) for name, steps in found.items()}
 
 
-def plan_of(dag: Dag, store: Store, run: str = "") -> Plan:
-    """Place a DAG in a store.
+def build_plan(dag: Dag, store: Store, run: str = "") -> Plan:
+    """Return the plan of a DAG in a store.
 
     Raises:
-        PlanError: the DAG has no output, or a circle.
+        PlanError: The DAG has no output, or its steps form a cycle.
     """
     if not dag.outputs:
         raise PlanError(
             f"the DAG {dag.name!r} saves nothing, so there is nothing to run",
             remedy='end the recipe with dag.save(rows, "name")',
         )
-    keys = keys_of(dag, frozenset(store.names(RETRIES)))
+    keys = compute_keys(dag, frozenset(store.names(RETRIES)))
     steps: dict[str, Step] = {}
     for name in dag.nodes:
-        if name in _needed(dag):
+        if name in _required_steps(dag):
             steps[name] = _step(dag, name, keys[name], steps)
     return Plan(
         dag=dag.name,
@@ -136,13 +140,15 @@ def plan_of(dag: Dag, store: Store, run: str = "") -> Plan:
         run=run,
         steps=steps,
         outputs={name: rows.heads for name, rows in dag.outputs.items()},
-        columns={name: {c: a.node for c, a in rows.authors.items()} for name, rows in dag.outputs.items()},
+        columns={
+            name: {c: origin.node for c, origin in rows.columns.items()} for name, rows in dag.outputs.items()
+        },
     )
 
 
 def _step(dag: Dag, name: str, keys: Keys, before: Mapping[str, Step]) -> Step:
     node, view = dag.nodes[name], dag.views[name]
-    authors = dag.columns_at(name) if node.inputs else {}
+    origins = dag.available_columns(name) if node.inputs else {}
     upstream = [before[i] for i in node.inputs]
     is_root = isinstance(node.work, Source | Launch)
     return Step(
@@ -152,24 +158,24 @@ def _step(dag: Dag, name: str, keys: Keys, before: Mapping[str, Step]) -> Step:
         base=view.base,
         parents=view.parents,
         root=name if is_root else upstream[0].root,
-        reads={column: authors[column].node for column in reads_of(dag, node)},
+        reads={column: origins[column].node for column in columns_read(dag, node)},
         depth=1 + max((step.depth for step in upstream), default=0),
     )
 
 
-def _needed(dag: Dag) -> set[str]:
-    """The steps that an output depends on."""
+def _required_steps(dag: Dag) -> set[str]:
+    """Return the names of the steps that an output depends on."""
     needed: set[str] = set()
-    waiting = [head for rows in dag.outputs.values() for head in rows.heads]
-    waiting += [a.node for rows in dag.outputs.values() for a in rows.authors.values()]
-    while waiting:
-        name = waiting.pop()
+    pending = [head for rows in dag.outputs.values() for head in rows.heads]
+    pending += [origin.node for rows in dag.outputs.values() for origin in rows.columns.values()]
+    while pending:
+        name = pending.pop()
         if name not in needed:
             needed.add(name)
-            waiting += dag.nodes[name].inputs
+            pending += dag.nodes[name].inputs
     return needed
 
 
-def _id() -> pa.Field:
-    note = {"meaning": "the row's id; the same content has the same id on every run", "unit": ""}
-    return pa.field("id", pa.string(), False, note)
+def _id_field() -> pa.Field:
+    metadata = {"meaning": "the row's id; the same content has the same id on every run", "unit": ""}
+    return pa.field("id", pa.string(), False, metadata)

@@ -1,10 +1,10 @@
-"""Retrying: rows that a stage failed on are worked on again, under a key of their own.
+"""Retries rows on which a stage failed, by giving their table a new key.
 
-STORE/retries/KEY   stands for each table that was given up for another one, by its run key
+STORE/retries/KEY   one file for each replaced table, named by its run key
 
-A table is never changed. One with errors in it gets a successor, whose run key is made of its own; good
-rows are copied from it, as from any table with the same content key, and all others are asked again.
-From then on every plan in this store goes to the successor.
+Tables are never changed. A table with error rows gets a successor whose run key is derived from its own key.
+Good rows are copied from the old table, as from any table with the same content key; all other rows are
+processed again. From then on every plan in this store uses the successor.
 """
 
 from manifests.rows.reject import RejectRow
@@ -15,9 +15,10 @@ from pipeline.planning.plan import RETRIES, Plan, Step
 
 
 def retry_errors(plan: Plan) -> dict[str, int]:
-    """Give up the tables that hold rows on which a stage failed; how many rows, by step.
+    """Mark the tables that hold rows on which a stage failed as replaced, and return the row counts by step.
 
-    Rows that a stage refused, or that killed their workers, are no reason to; they are asked again as well.
+    Rejected rows and rows that killed their workers do not cause a replacement, but a successor processes
+    them again.
     """
     found = {step.name: _errors(plan.store, step) for step in plan if step.kind in ("layer", "children")}
     failed = {name: rows for name, rows in found.items() if rows}

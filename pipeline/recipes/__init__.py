@@ -1,1 +1,1 @@
-"""Recipes: what a user asks for, read from Python or YAML, and turned into a `Dag`."""
+"""Recipes: read from Python or YAML files, configured by knobs, and turned into a `Dag`."""

@@ -1,4 +1,4 @@
-"""A DAG drawn: as text for the terminal, and as Mermaid for pages.
+"""Draws a DAG as text for the terminal, and as a Mermaid graph for web pages.
 
 numbers       Numbers · source · +n
 square        Square · +square, half, text
@@ -10,42 +10,42 @@ square        Square · +square, half, text
 import re
 from collections.abc import Iterator, Mapping
 
-from manifests.wording import listed
+from manifests.messages import join_names
 from pipeline.dag import Dag, Keep, Node
 from pipeline.stage import Compare, Expand, Launch, Source, Survey
 
-_WIDEST = 64  # characters of what stands beside a step
+_MAX_WIDTH = 64  # characters of the text beside a step
 
 
 def draw(dag: Dag) -> str:
-    """One line for each step, below the one it follows; where several follow one, they branch.
+    """Draw one line per step below the step that it follows, with a branch where several steps follow one.
 
-    A step that reads several hangs below the last of them, and names the others after `also after`.
-    A double line is a barrier: the step starts when its input is whole. `→` marks an output.
+    A step with several inputs is drawn below the last of them and names the others after `also after`. A
+    double line marks a barrier: the step starts when its input is complete. `→` marks an output.
     """
-    order = {name: place for place, name in enumerate(dag.nodes)}
-    below: dict[str, list[str]] = {name: [] for name in ("", *dag.nodes)}
+    order = {name: position for position, name in enumerate(dag.nodes)}
+    children: dict[str, list[str]] = {name: [] for name in ("", *dag.nodes)}
     for name, node in dag.nodes.items():
-        below[max(node.inputs, key=order.__getitem__, default="")].append(name)
-    lines = [line for name in below[""] for line in _lines(dag, name, below)]
+        children[max(node.inputs, key=order.__getitem__, default="")].append(name)
+    lines = [line for name in children[""] for line in _lines(dag, name, children)]
     width = max((len(left) for left, _ in lines), default=0)
-    saved = [f"→ {name}: {', '.join(rows.heads)}" for name, rows in dag.outputs.items()]
-    return "\n".join([f"{left:<{width}}  {right}" for left, right in lines] + saved)
+    outputs = [f"→ {name}: {', '.join(rows.heads)}" for name, rows in dag.outputs.items()]
+    return "\n".join([f"{left:<{width}}  {right}" for left, right in lines] + outputs)
 
 
 def to_mermaid(dag: Dag) -> str:
-    """The same for pages that draw Mermaid: barriers are thick boxes, rules are lozenges."""
+    """Return the DAG as a Mermaid flowchart. Barriers are double boxes, rules are hexagons."""
     shapes = {"barrier": ("[[", "]]"), "rule": ("{{", "}}"), "": ("[", "]")}
     lines = ["flowchart TD"]
     for name, node in dag.nodes.items():
         kind = "rule" if isinstance(node.work, Keep) else "barrier" if _is_barrier(node) else ""
         left, right = shapes[kind]
         label = f"keep {node.work.where}" if isinstance(node.work, Keep) else type(node.work).__name__
-        lines.append(f'    step_{name}{left}"{_safe(name)}<br>{_safe(label)}"{right}')
+        lines.append(f'    step_{name}{left}"{_escape_mermaid(name)}<br>{_escape_mermaid(label)}"{right}')
     for name, node in dag.nodes.items():
         lines += [f"    step_{before} --> step_{name}" for before in node.inputs]
     for output, rows in dag.outputs.items():
-        lines.append(f'    out_{output}(["{_safe(output)}"])')
+        lines.append(f'    out_{output}(["{_escape_mermaid(output)}"])')
         lines += [f"    step_{head} --> out_{output}" for head in rows.heads]
     return "\n".join(lines)
 
@@ -55,46 +55,46 @@ def _is_barrier(node: Node) -> bool:
 
 
 def _lines(
-    dag: Dag, name: str, below: Mapping[str, list[str]], stem: str = "", lead: str = "", branch: str = ""
+    dag: Dag, name: str, children: Mapping[str, list[str]], parent: str = "", lead: str = "", branch: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """A step and all that hangs below it: what stands on the left, and on the right."""
+    """Yield the left and the right half of the lines of a step and all steps below it."""
     while True:
         node, barrier = dag.nodes[name], _is_barrier(dag.nodes[name])
         corner = branch.replace("──", "══") if barrier else branch
-        yield f"{lead}{corner or '══ ' * barrier}{name}", _about(node, stem)
+        yield f"{lead}{corner or '══ ' * barrier}{name}", _describe(node, parent)
         lead += {"├── ": "│   ", "└── ": "    ", "": ""}[branch]
-        if len(below[name]) != 1:
+        if len(children[name]) != 1:
             break
-        (name,), stem, branch = below[name], name, ""
-    for child in below[name]:
-        yield from _lines(dag, child, below, name, lead, "└── " if child == below[name][-1] else "├── ")
+        (name,), parent, branch = children[name], name, ""
+    for child in children[name]:
+        yield from _lines(dag, child, children, name, lead, "└── " if child == children[name][-1] else "├── ")
 
 
-def _about(node: Node, stem: str) -> str:
-    further = [name for name in node.inputs if name != stem]
-    others = f" · also after {', '.join(further)}" if further else ""
+def _describe(node: Node, parent: str) -> str:
+    other_inputs = [name for name in node.inputs if name != parent]
+    others = f" · also after {', '.join(other_inputs)}" if other_inputs else ""
     if isinstance(node.work, Keep):
-        return _cut(f"keep {node.work.where}") + others
-    words = [type(node.work).__name__]
+        return _shorten(f"keep {node.work.where}") + others
+    parts = [type(node.work).__name__]
     if isinstance(node.work, Source):
-        words.append("source")
+        parts.append("source")
     elif isinstance(node.work, Expand):
-        words.append("new rows")
+        parts.append("new rows")
     elif isinstance(node.work, Launch):
-        words.append(f"waits for all rows, {node.needs.ranks} rank{'s' * (node.needs.ranks > 1)}")
+        parts.append(f"waits for all rows, {node.needs.ranks} rank{'s' * (node.needs.ranks > 1)}")
     elif isinstance(node.work, Survey | Compare):
-        words.append("waits for all rows")
+        parts.append("waits for all rows")
     if node.needs.gpus:
-        words.append(f"{node.needs.gpus:g} GPU")
+        parts.append(f"{node.needs.gpus:g} GPU")
     adds = [c for c in node.work.adds.names() if c not in ("id", "parent")]
-    words.append(f"+{listed(adds, 4)}")
-    return _cut(" · ".join(words)) + others
+    parts.append(f"+{join_names(adds, 4)}")
+    return _shorten(" · ".join(parts)) + others
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_WIDTH else f"{text[: _MAX_WIDTH - 1]}…"
 
 
-def _safe(text: str) -> str:
-    """Text that is text in Mermaid, whatever it holds."""
-    return re.sub(r"[^\w .,:+=()-]", lambda found: f"#{ord(found[0])};", text)
+def _escape_mermaid(text: str) -> str:
+    """Escape every character that Mermaid could interpret."""
+    return re.sub(r"[^\w .,:+=()-]", lambda match: f"#{ord(match[0])};", text)

@@ -1,29 +1,35 @@
-"""The module of a recipe's file, imported so that workers can do the same; errors told with its line."""
+"""Imports the file of a recipe as a module that workers can import too; errors name its line."""
 
 import importlib
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 
 from manifests.errors import ClipmillError
-from manifests.wording import pointed
+from manifests.messages import mark_position
 from pipeline.errors import RecipeError
 
-_LINE = "\n" + " " * 10  # a further line under "  where:  "
+_LINE = "\n" + " " * 10  # a continuation line below "  where:  "
 
 
-class _Fresh(SourceFileLoader):
-    """Compiles the file as it is now: bytecode kept from a second ago may be of an older text."""
+class _SourceLoader(SourceFileLoader):
+    """Always compiles the source: bytecode can be outdated if the file changed within the last second."""
 
     def get_code(self, fullname: str) -> CodeType:
         return self.source_to_code(self.get_data(self.path), self.path)
 
 
-def module_at(file: Path) -> ModuleType:
-    """The module of a recipe, under the name by which workers can import it as well."""
+def import_recipe_module(file: Path) -> ModuleType:
+    """Import a recipe under the module name that workers use to import it.
+
+    Raises:
+        RecipeError: The file cannot be imported, or another module has its name.
+    """
     full = file.resolve()
     root, name = full.parent, full.stem
     while (root / "__init__.py").is_file():
@@ -31,14 +37,14 @@ def module_at(file: Path) -> ModuleType:
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
-    with Telling(file):
+    with located_errors(file):
         if "." in name:
             module = importlib.import_module(name)
-            _check_home(module, full, file)
+            _check_origin(module, full, file)
             return module
         if name in sys.modules:
-            _check_home(sys.modules[name], full, file)
-        spec = spec_from_file_location(name, full, loader=_Fresh(name, str(full)))
+            _check_origin(sys.modules[name], full, file)
+        spec = spec_from_file_location(name, full, loader=_SourceLoader(name, str(full)))
         assert spec
         assert spec.loader
         module = module_from_spec(spec)
@@ -47,50 +53,53 @@ def module_at(file: Path) -> ModuleType:
         return module
 
 
-def _check_home(module: ModuleType, full: Path, file: Path) -> None:
-    """A module of that name may stand only if it is this recipe, or an earlier one run by itself."""
-    home = getattr(module, "__file__", None) or "Python itself"
-    if home == str(full) or isinstance(getattr(module, "__loader__", None), _Fresh):
+def _check_origin(module: ModuleType, full: Path, file: Path) -> None:
+    """Check that a loaded module is this recipe, or another recipe outside a package that may be replaced."""
+    origin = getattr(module, "__file__", None) or "Python itself"
+    if origin == str(full) or isinstance(getattr(module, "__loader__", None), _SourceLoader):
         return
     raise RecipeError(
-        f"another module is named {module.__name__}, from {home}",
+        f"another module is named {module.__name__}, from {origin}",
         where=str(file),
-        remedy="rename the recipe, or run it with the environment that its package is installed in",
+        remedy="rename the recipe, or run it in the environment where its package is installed",
     )
 
 
-class Telling:
-    """Whatever breaks inside a recipe's file is told with the line of that file."""
+@contextmanager
+def located_errors(file: Path) -> Iterator[None]:
+    """Add the line of the recipe's file to every error raised inside the block.
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    Raises:
+        RecipeError: The block raised a `SyntaxError`, `SystemExit` or another exception.
+        ClipmillError: The block raised this error; it keeps its type.
+    """
+    try:
+        yield
+    except RecipeError:
+        raise
+    except ClipmillError as error:
+        line = _innermost_line(error, file)
+        where = f"{error.where}{_LINE}in {line}" if error.where else line
+        raise type(error)(error.what, where=where, remedy=error.remedy) from error
+    except (Exception, SystemExit) as error:
         if isinstance(error, SyntaxError) and error.lineno:
-            shown = (error.text or "").rstrip("\n")
-            size = max(1, (error.end_offset or 0) - (error.offset or 0))
-            mark = _LINE + pointed(shown, max(0, (error.offset or 1) - 1), size) if shown else ""
-            where = f"{error.filename}, line {error.lineno}{mark}"
-            raise RecipeError(f"this is not Python: {error.msg}", where=where) from error
-        if isinstance(error, RecipeError):
-            return
-        if isinstance(error, ClipmillError):
-            here = _place(error, self.file)
-            where = f"{error.where}{_LINE}in {here}" if error.where else here
-            raise type(error)(error.what, where=where, remedy=error.remedy) from error
-        if isinstance(error, Exception | SystemExit):
-            raise RecipeError(
-                f"recipe {self.file.stem} broke: {type(error).__name__}: {error}",
-                where=_place(error, self.file),
-                remedy="mend the recipe; --debug shows the whole way to the error",
-            ) from error
+            raise RecipeError(f"invalid Python: {error.msg}", where=_syntax_error_line(error)) from error
+        raise RecipeError(
+            f"recipe {file.stem} raised {type(error).__name__}: {error}",
+            where=_innermost_line(error, file),
+            remedy="fix the recipe; --debug prints the full traceback",
+        ) from error
 
 
-def _place(error: BaseException, file: Path) -> str:
-    """The innermost line of the recipe's own file on the way to an error."""
+def _syntax_error_line(error: SyntaxError) -> str:
+    line = (error.text or "").rstrip("\n")
+    size = max(1, (error.end_offset or 0) - (error.offset or 0))
+    pointer = _LINE + mark_position(line, max(0, (error.offset or 1) - 1), size) if line else ""
+    return f"{error.filename}, line {error.lineno}{pointer}"
+
+
+def _innermost_line(error: BaseException, file: Path) -> str:
+    """Return the innermost line of the recipe's file in the traceback of an error."""
     full = file.resolve()
     frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == full]
     if not frames:

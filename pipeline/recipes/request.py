@@ -1,135 +1,130 @@
-"""What a user asked for: a recipe, its knobs, a store and where to run, read from the words of a command."""
+"""Parses the command-line arguments that select a recipe, its knobs and a store."""
 
-import re
 import shlex
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from manifests.errors import ManifestError
 from pipeline.dag import Dag
 from pipeline.errors import RecipeError
+from pipeline.recipes.recipe import Recipe, build_dag, load_recipe, parse_knobs
+from pipeline.recipes.redaction import redact_argument, redact_knob, redact_urls
 
-HIDDEN, FROM_ENVIRONMENT = "***", "env:"
-_OWN = ("store", "ray_address")  # words that look like knobs and are options of the command
-_USER = re.compile(r"(?<=://)[^/@\s]+@")
-_SIGNATURE = re.compile(r"(://[^\s?\"']+)\?[^\s\"']+")
-_SECRET = re.compile(r"token|secret|passw|credential|api_?key|endpoint", re.IGNORECASE)
+_OPTIONS = ("store", "ray_address")  # options of the command that may be written like knobs
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One command.
+    """One parsed command that names a recipe.
 
     Attributes:
-        recipe: the path of the recipe.
-        knobs: the knobs as they were written.
-        words: the whole command, to run the same again; as typed, so it is not for a record.
+        recipe: Path of the recipe.
+        knobs: Values of the knobs as typed.
+        store: Path or URL of the store.
+        ray_address: Address of a Ray cluster; empty runs on this machine.
+        command: All arguments as typed, needed to print the command again. May contain credentials.
     """
 
     recipe: str
     knobs: Mapping[str, str]
     store: str
     ray_address: str = ""
-    words: Sequence[str] = field(default=(), repr=False)
+    command: Sequence[str] = field(default=(), repr=False)
+
+    @cached_property
+    def loaded_recipe(self) -> Recipe:
+        """The recipe. It is loaded once, because loading a Python file again makes new stage classes."""
+        return load_recipe(self.recipe)
 
     def dag(self) -> Dag:
-        """The recipe with its knobs turned.
+        """Build the DAG of the recipe with these knobs.
 
         Raises:
-            PipelineError: the recipe, a knob, or the DAG it builds is wrong.
+            PipelineError: The recipe, a knob or the DAG is invalid.
         """
-        from pipeline.recipes.recipe import load_recipe, turn
-
         try:
-            return turn(load_recipe(self.recipe), self.knobs)
-        except ManifestError as error:  # a predicate or a row type: the recipe is at fault
+            return build_dag(self.loaded_recipe, self.knobs)
+        except ManifestError as error:  # a predicate or a row type of the recipe is invalid
             raise RecipeError(error.what, where=error.where, remedy=error.remedy) from error
 
-    def plain(self) -> dict[str, Any]:
-        """As it is recorded: without credentials."""
-        knobs = {name: _safe_value(name, value) for name, value in self.knobs.items()}
+    def to_record(self) -> dict[str, Any]:
+        """Return the request as plain values without credentials, for the record of a run.
+
+        If the recipe is loaded, the values include the descriptions of the knobs that are set.
+        """
+        recipe: Recipe | None = vars(self).get("loaded_recipe")
+        described = {knob.name: knob.description for knob in recipe.knobs} if recipe else {}
         return {
-            "recipe": safe(self.recipe),
-            "knobs": knobs,
-            "store": safe(self.store),
-            "command": [_safe_word(word) for word in self.words],
+            "recipe": redact_urls(self.recipe),
+            "knobs": {name: redact_knob(name, value) for name, value in self.knobs.items()},
+            "knob_descriptions": {name: described[name] for name in self.knobs if name in described},
+            "store": redact_urls(self.store),
+            "command": [redact_argument(argument) for argument in self.command],
         }
 
 
-def add_words(parser: ArgumentParser, *, store: bool = True, needed: bool = True) -> None:
-    """Let a verb take RECIPE, knobs and, as `store=DIR` or `--store DIR`, a store."""
-    many = None if needed else "?"
-    parser.add_argument("recipe", metavar="RECIPE", nargs=many, help="a recipe: a .py or .yaml file")
-    parser.add_argument("words", nargs="*", metavar="knob=value", help="knobs of the recipe, and store=DIR")
+def add_recipe_arguments(parser: ArgumentParser, *, store: bool = True, required: bool = True) -> None:
+    """Add the arguments RECIPE and `knob=value`, and with `store` also `store=DIR` and `--store DIR`."""
+    nargs = None if required else "?"
+    parser.add_argument("recipe", metavar="RECIPE", nargs=nargs, help="a recipe: a .py or .yaml file")
+    parser.add_argument(
+        "assignments", nargs="*", metavar="knob=value", help="knobs of the recipe, and store=DIR"
+    )
     if store:
         parser.add_argument("--store", metavar="DIR", help="the store: a folder or a URL such as s3://…")
 
 
-def add_store(parser: ArgumentParser) -> None:
-    """Let a verb take a store as `store=DIR` or `--store DIR`; the working folder if it is one."""
+def add_store_argument(parser: ArgumentParser) -> None:
+    """Add `store=DIR` and `--store DIR`. The default is the working folder if it is a store."""
     parser.add_argument(
-        "words", nargs="*", metavar="store=DIR", help="the store; the working folder if it is one"
+        "assignments", nargs="*", metavar="store=DIR", help="the store (default: the working folder)"
     )
-    parser.add_argument("--store", metavar="DIR", help="the same")
+    parser.add_argument("--store", metavar="DIR", help="same as store=DIR")
 
 
-def store_of(args: Namespace) -> str:
-    """The store that a command names.
-
-    Raises:
-        RecipeError: a word is not `store=DIR`, or none is named and the working folder is no store.
-    """
-    wrong = [word for word in args.words if not word.startswith("store=")]
-    if wrong:
-        raise RecipeError(f"{wrong[0]!r} is not understood", remedy="name the store as store=DIR")
-    named = args.store or next((word.removeprefix("store=") for word in args.words), "")
-    if not named and not Path("store.json").is_file():
-        raise RecipeError("no store is named, and the working folder is none", remedy="add store=DIR")
-    return named or "."
-
-
-def asked(args: Namespace, words: Sequence[str] = (), *, store: bool = True) -> RunRequest:
-    """What a parsed command asks for.
+def store_from_args(args: Namespace) -> str:
+    """Return the store that a command names.
 
     Raises:
-        RecipeError: a word is no knob, or no store is named.
+        RecipeError: An argument is not `store=DIR`, or no store is named and the working folder is not a
+            store.
     """
-    from pipeline.recipes.recipe import parse_knobs
+    unknown = [text for text in args.assignments if not text.startswith("store=")]
+    if unknown:
+        raise RecipeError(f"unknown argument {unknown[0]!r}", remedy="name the store as store=DIR")
+    store = args.store or next((text.removeprefix("store=") for text in args.assignments), "")
+    if not store and not Path("store.json").is_file():
+        raise RecipeError("no store is named, and the working folder is not a store", remedy="add store=DIR")
+    return store or "."
 
-    knobs = dict(parse_knobs(args.words))
-    own = {name: knobs.pop(name) for name in _OWN if name in knobs}
-    where = getattr(args, "store", None) or own.get("store", "")
-    if store and not where:
+
+def parse_request(args: Namespace, command: Sequence[str] = (), *, store: bool = True) -> RunRequest:
+    """Return the request of a parsed command.
+
+    Args:
+        args: Parsed arguments.
+        command: All arguments as typed.
+        store: Whether the command requires a store.
+
+    Raises:
+        RecipeError: An argument is not `knob=value`, or no store is named.
+    """
+    knobs = dict(parse_knobs(args.assignments))
+    options = {name: knobs.pop(name) for name in _OPTIONS if name in knobs}
+    store_url = getattr(args, "store", None) or options.get("store", "")
+    if store and not store_url:
         raise RecipeError(
-            "no store is named: where shall the tables go?",
-            remedy=f"add store=DIR, as in: clipmill {args.verb} {args.recipe} store=/data/store",
+            "no store is named: the command does not know where to write its tables",
+            remedy=f"add store=DIR, for example: clipmill {args.verb} {args.recipe} store=/data/store",
         )
-    address = getattr(args, "ray_address", None) or own.get("ray_address", "")
-    return RunRequest(args.recipe, knobs, where, address, tuple(words))
+    ray_address = getattr(args, "ray_address", None) or options.get("ray_address", "")
+    return RunRequest(args.recipe, knobs, store_url, ray_address, tuple(command))
 
 
-def safe(text: str) -> str:
-    """Text without the credentials that URLs may carry (a user's name, a signature)."""
-    return _SIGNATURE.sub(r"\1?***", _USER.sub("", text))
-
-
-def again(words: Sequence[str]) -> str:
-    """The command to type to go on."""
-    return f"clipmill {shlex.join(words)}"
-
-
-def _safe_word(word: str) -> str:
-    name, equals, value = word.partition("=")
-    return f"{safe(name)}{equals}{_safe_value(name, value)}"
-
-
-def _safe_value(name: str, value: str) -> str:
-    return hidden(value) if _SECRET.search(name) else safe(value)
-
-
-def hidden(value: str) -> str:
-    """What a record says of a value that it must not show; the name of a variable that holds it may stand."""
-    return value if not value or value.startswith(FROM_ENVIRONMENT) else HIDDEN
+def format_command(arguments: Sequence[str]) -> str:
+    """Return the shell command with these arguments, ready to be typed again."""
+    return f"clipmill {shlex.join(arguments)}"

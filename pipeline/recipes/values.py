@@ -1,6 +1,6 @@
-"""Plain values: what settings and knobs may hold, read from words and from YAML by their declared type.
+"""Converts text and YAML values to the declared type of a setting or a knob.
 
-str, int, float, bool, Literal, tuple[X, ...], tuple[X, Y], and any of these with `| None`.
+Supported types: str, int, float, bool, Literal, tuple[X, ...], tuple[X, Y], and any of these with `| None`.
 """
 
 import math
@@ -8,11 +8,16 @@ import types
 from collections.abc import Sequence
 from typing import Any, Literal, Union, get_args, get_origin
 
-from manifests.wording import listed, nearest
+from manifests.messages import closest_name, join_names
 
-_WORDS: dict[object, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-_JSON: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
-_BOOLS = {
+_TYPE_NAMES: dict[object, str] = {
+    str: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+_JSON_TYPES: dict[object, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_BOOLEANS = {
     "true": True,
     "yes": True,
     "on": True,
@@ -24,117 +29,127 @@ _BOOLS = {
 }
 
 
-class Misfit(ValueError):
-    """A value is not of its declared type. The message says so; the caller knows where it stands."""
+class ValueMismatch(ValueError):
+    """A value does not have its declared type. The message names both; the caller adds the location."""
 
 
-def is_plain(kind: object) -> bool:
-    """Whether a declared type is one of those above."""
-    inner, _ = _optional(kind)
+def is_plain(value_type: object) -> bool:
+    """Return whether a declared type is one of the supported types."""
+    inner, _ = _split_optional(value_type)
     if get_origin(inner) is tuple:
         return bool(get_args(inner)) and all(is_plain(k) for k in get_args(inner) if k is not ...)
-    return inner in _WORDS or get_origin(inner) is Literal
+    return inner in _TYPE_NAMES or get_origin(inner) is Literal
 
 
-def said(kind: object) -> str:
-    """A declared type in words."""
-    inner, optional = _optional(kind)
+def type_name(value_type: object) -> str:
+    """Describe a declared type for an error message."""
+    inner, optional = _split_optional(value_type)
     if get_origin(inner) is Literal:
-        words = f"one of {listed(str(choice) for choice in get_args(inner))}"
+        text = f"one of {join_names(str(choice) for choice in get_args(inner))}"
     elif get_origin(inner) is tuple:
-        kinds = get_args(inner)
-        many = f"a list, each {said(kinds[0])}"
-        words = many if ... in kinds else f"a list of {len(kinds)}: {', '.join(map(said, kinds))}"
+        element_types = get_args(inner)
+        variadic = f"a list, each {type_name(element_types[0])}"
+        text = (
+            variadic
+            if ... in element_types
+            else f"a list of {len(element_types)}: {', '.join(map(type_name, element_types))}"
+        )
     else:
-        words = _WORDS.get(inner, str(inner))
-    return f"{words}, or none" if optional else words
+        text = _TYPE_NAMES.get(inner, str(inner))
+    return f"{text}, or none" if optional else text
 
 
-def from_word(word: str, kind: object) -> Any:
-    """A value from a word of a command: `0.4`, `yes`, `none`, `480,720`.
+def parse_value(text: str, value_type: object) -> Any:
+    """Parse a command-line value, such as `0.4`, `yes`, `none` or `480,720`.
 
     Raises:
-        Misfit: the word does not say a value of this type.
+        ValueMismatch: The text is not a value of this type.
     """
-    inner, optional = _optional(kind)
-    if optional and word.lower() in ("none", "null"):
+    inner, optional = _split_optional(value_type)
+    if optional and text.lower() in ("none", "null"):
         return None
     if get_origin(inner) is tuple:
-        parts = [part.strip() for part in word.split(",")] if word.strip() else []
-        return tuple(from_word(p, k) for p, k in zip(parts, _element_kinds(parts, inner), strict=True))
+        parts = [part.strip() for part in text.split(",")] if text.strip() else []
+        return tuple(parse_value(p, k) for p, k in zip(parts, _element_types(parts, inner), strict=True))
     if get_origin(inner) is Literal:
-        return fit({str(choice): choice for choice in get_args(inner)}.get(word, word), kind)
-    if inner is bool and word.lower() in _BOOLS:
-        return _BOOLS[word.lower()]
+        return convert_value({str(choice): choice for choice in get_args(inner)}.get(text, text), value_type)
+    if inner is bool and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
     if inner in (int, float):
         try:
-            return fit(int(word) if inner is int else float(word), inner)
+            return convert_value(int(text) if inner is int else float(text), inner)
         except ValueError:
-            raise Misfit(f"{word!r} is not {said(kind)}") from None
-    return fit(word, kind)
+            raise ValueMismatch(f"{text!r} is not {type_name(value_type)}") from None
+    return convert_value(text, value_type)
 
 
-def fit(value: Any, kind: object) -> Any:
-    """A value of YAML or Python as the declared type wants it: lists become tuples, 1 becomes 1.0.
+def convert_value(value: Any, value_type: object) -> Any:
+    """Convert a YAML or Python value to the declared type: lists become tuples, 1 becomes 1.0 for a float.
 
     Raises:
-        Misfit: the value is of another type.
+        ValueMismatch: The value has another type.
     """
-    inner, optional = _optional(kind)
+    inner, optional = _split_optional(value_type)
     if value is None and optional:
         return None
     if get_origin(inner) is tuple and isinstance(value, list | tuple):
-        return tuple(fit(v, k) for v, k in zip(value, _element_kinds(value, inner), strict=True))
+        return tuple(convert_value(v, k) for v, k in zip(value, _element_types(value, inner), strict=True))
     if get_origin(inner) is Literal:
         for choice in get_args(inner):
             if choice == value and type(choice) is type(value):
                 return choice
-        hint = nearest(str(value), map(str, get_args(inner)))
-        raise Misfit(f"{value!r} is not {said(kind)}{f'; did you mean {hint!r}?' if hint else ''}")
+        hint = closest_name(str(value), map(str, get_args(inner)))
+        raise ValueMismatch(
+            f"{value!r} is not {type_name(value_type)}{f'; did you mean {hint!r}?' if hint else ''}"
+        )
     if inner is float and type(value) in (int, float) and math.isfinite(value):
         return float(value)
-    if inner in _WORDS and inner is not float and type(value) is inner:
+    if inner in _TYPE_NAMES and inner is not float and type(value) is inner:
         return value
-    raise Misfit(f"{_shown(value)} is not {said(kind)}")
+    raise ValueMismatch(f"{_display(value)} is not {type_name(value_type)}")
 
 
-def schema(kind: object) -> dict[str, Any]:
-    """The JSON schema of a declared type."""
-    inner, optional = _optional(kind)
+def type_schema(value_type: object) -> dict[str, Any]:
+    """Return the JSON schema of a declared type."""
+    inner, optional = _split_optional(value_type)
     if get_origin(inner) is Literal:
-        found: dict[str, Any] = {"enum": list(get_args(inner))}
+        schema: dict[str, Any] = {"enum": list(get_args(inner))}
     elif get_origin(inner) is tuple:
-        kinds = [k for k in get_args(inner) if k is not ...]
-        many = {"items": schema(kinds[0])} if ... in get_args(inner) else {}
-        each = {"prefixItems": [schema(k) for k in kinds], "minItems": len(kinds), "maxItems": len(kinds)}
-        found = {"type": "array", **(many or each)}
+        element_types = [k for k in get_args(inner) if k is not ...]
+        variadic = {"items": type_schema(element_types[0])} if ... in get_args(inner) else {}
+        fixed = {
+            "prefixItems": [type_schema(k) for k in element_types],
+            "minItems": len(element_types),
+            "maxItems": len(element_types),
+        }
+        schema = {"type": "array", **(variadic or fixed)}
     else:
-        found = {"type": _JSON[inner]} if inner in _JSON else {}
-    return {"anyOf": [found, {"type": "null"}]} if optional else found
+        schema = {"type": _JSON_TYPES[inner]} if inner in _JSON_TYPES else {}
+    return {"anyOf": [schema, {"type": "null"}]} if optional else schema
 
 
-def _element_kinds(values: Sequence[Any], kind: object) -> tuple[object, ...]:
-    kinds = get_args(kind)
-    if ... in kinds:
-        return (kinds[0],) * len(values)
-    if len(kinds) != len(values):
-        raise Misfit(f"{len(values)} given where {len(kinds)} are wanted: {said(kind)}")
-    return kinds
+def _element_types(values: Sequence[Any], value_type: object) -> tuple[object, ...]:
+    element_types = get_args(value_type)
+    if ... in element_types:
+        return (element_types[0],) * len(values)
+    if len(element_types) != len(values):
+        raise ValueMismatch(f"{len(values)} values instead of {len(element_types)}: {type_name(value_type)}")
+    return element_types
 
 
-def _optional(kind: object) -> tuple[object, bool]:
-    """The type without its `| None`, and whether it had one; other unions stay as they are."""
-    if get_origin(kind) in (Union, types.UnionType) and type(None) in get_args(kind):
-        rest = [k for k in get_args(kind) if k is not type(None)]
-        return (rest[0], True) if len(rest) == 1 else (kind, True)
-    return kind, False
+def _split_optional(value_type: object) -> tuple[object, bool]:
+    """Return the type without its `| None`, and whether it had one; other unions stay unchanged."""
+    if get_origin(value_type) in (Union, types.UnionType) and type(None) in get_args(value_type):
+        rest = [k for k in get_args(value_type) if k is not type(None)]
+        return (rest[0], True) if len(rest) == 1 else (value_type, True)
+    return value_type, False
 
 
-def _shown(value: Any) -> str:
-    words = {
+def _display(value: Any) -> str:
+    texts = {
         bool: "true" if value else "false",
         type(None): "nothing",
         dict: "a group of keys",
         list: "a list",
     }
-    return words.get(type(value), repr(value))
+    return texts.get(type(value), repr(value))

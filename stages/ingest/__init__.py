@@ -1,1 +1,1 @@
-"""Where footage comes from: listing files and reading their headers."""
+"""Ingest: lists video files and reads their headers."""

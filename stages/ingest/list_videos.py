@@ -1,4 +1,4 @@
-"""Lists the videos under a folder or URL, with ids made of their content."""
+"""Lists the videos below a folder or URL, with ids derived from their content."""
 
 import hashlib
 import os
@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from manifests import ClipmillError, Row, column
 from manifests.identity import digest_of, id_of
 from pipeline import Source
-from stages.media.fingerprint import open_for_samples, sampled
-from stages.media.uri import local_path, printable, uri_of
+from stages.media.fingerprint import open_for_sampling, sample_digest
+from stages.media.uri import escape_non_utf8, local_path, path_to_uri
 
-STORE_MARK = "store.json"  # stands at the top of a store; stores inside the footage are not listed
+STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
 SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
@@ -21,15 +21,22 @@ SUFFIXES = (
 
 
 class Video(Row):
-    id: str = column("made of the size, of samples of the content, and of an ordinal among equal files")
-    uri: str = column("where to open it: an absolute path, or a URL")
-    source: str = column("path below the root, with / between folders; bytes that are not UTF-8 as \\xff")
+    id: str = column("digest of the size, samples of the content, and the ordinal among identical files")
+    uri: str = column("absolute path or URL of the file")
+    source: str = column("path relative to the root, with / as separator; bytes that are not UTF-8 as \\xff")
     size_bytes: int = column("size of the file", unit="bytes")
-    content_sha256: str = column("SHA-256 of 16 samples of the content; of all of it, up to 1 MiB")
+    content_sha256: str = column("SHA-256 of 16 samples of the content; of the whole file up to 1 MiB")
 
 
-class Found(NamedTuple):
-    """A file of the listing; `stamp` changes when the file does."""
+class ListedFile(NamedTuple):
+    """A file of the listing.
+
+    Attributes:
+        source: Path relative to the root.
+        uri: Absolute path or URL.
+        size_bytes: Size in bytes.
+        stamp: A value that changes when the file changes.
+    """
 
     source: str
     uri: str
@@ -38,47 +45,51 @@ class Found(NamedTuple):
 
 
 class ListVideos(Source[Video]):
-    """The files below `root` with a video's suffix, in order of `source`.
+    """Lists the video files below `root`, in order of `source`.
 
-    An id is made of the size and of SHA-256 over 16 samples of 64 KiB at even distances (the whole
-    file up to 1 MiB), so a file keeps its id when it is moved. Equal files are told apart by their
-    ordinal in the order of `source`. Files and folders whose names begin with a dot are left out.
-    Links are followed, also out of `root`; a link to nothing, and an empty file, is listed, for
-    the next stage to reject. A `root` that is a file is listed alone. A store inside is left out.
+    An id is derived from the size and the SHA-256 of 16 samples of 64 KiB at even distances (the whole file
+    up to 1 MiB), so a file keeps its id when it is moved. Identical files differ by their ordinal in the
+    order of `source`. Files and folders whose names begin with a dot are skipped. Links are followed, also to
+    targets outside `root`. A broken link and an empty file are listed, and the next stage rejects them. A
+    `root` that is a file is listed alone. Stores below `root` are skipped.
+
+    Attributes:
+        root: Folder, file or URL of the footage.
+        limit: Maximum number of videos; 0 lists all.
+        suffixes: File name suffixes of videos, in lower case.
     """
 
-    place = frozenset({"root"})
+    execution_settings = frozenset({"root"})
     version = 2
 
     root: str
-    limit: int = 0  # 0 lists all
+    limit: int = 0
     suffixes: tuple[str, ...] = SUFFIXES
 
     def digest(self) -> str:
-        """The digest of the listing: names, sizes, times of change.
+        """Return the digest of the listing: names, sizes and modification times.
 
         Raises:
-            ClipmillError: nothing is at `root`, or no video is.
+            ClipmillError: `root` does not exist or contains no video.
         """
         return digest_of([(f.source, f.size_bytes, f.stamp) for f in self._files()])
 
     def rows(self) -> Iterator[Video]:
-        equals: Counter[str] = Counter()
+        copies: Counter[str] = Counter()
         for file in self._files():
-            samples = self._samples(file)
+            samples = _content_digest(file)
             content = id_of("video", file.size_bytes, samples)
-            ordinal = equals[content]
-            equals[content] += 1
-            made = id_of("video", content, ordinal) if ordinal else content
+            ordinal = copies[content]
+            copies[content] += 1
             yield Video(
-                id=made,
+                id=id_of("video", content, ordinal) if ordinal else content,
                 uri=file.uri,
                 source=file.source,
                 size_bytes=file.size_bytes,
                 content_sha256=samples,
             )
 
-    def _files(self) -> list[Found]:
+    def _files(self) -> list[ListedFile]:
         path = local_path(self.root)
         found = (
             _below_folder(os.path.abspath(os.path.expanduser(path)))
@@ -89,78 +100,85 @@ class ListVideos(Source[Video]):
         if not chosen:
             raise ClipmillError(
                 f"no videos found among {len(found)} files",
-                where=printable(self.root),
-                remedy=f"give a folder that holds files ending in {', '.join(self.suffixes)}",
+                where=escape_non_utf8(self.root),
+                remedy=f"choose a folder with files ending in {', '.join(self.suffixes)}",
             )
         return chosen[: self.limit or None]
 
-    def _below_url(self) -> list[Found]:
+    def _below_url(self) -> list[ListedFile]:
         import fsspec
 
         try:
-            files, root = fsspec.core.url_to_fs(self.root)
+            filesystem, root = fsspec.core.url_to_fs(self.root)
         except (
             ValueError,
             ImportError,
-        ) as error:  # an unknown protocol, or one whose package is not installed
+        ) as error:  # an unknown protocol, or its package is not installed
             raise ClipmillError(
-                f"this kind of URL cannot be opened: {error}", where=self.root, remedy="install what it names"
+                f"cannot open this type of URL: {error}",
+                where=self.root,
+                remedy="install the package that it names",
             ) from error
-        listed: dict[str, Any] = files.find(root, detail=True)
-        marks = (name for name in listed if PurePosixPath(name).name == STORE_MARK)
-        stores = tuple(name.removesuffix(STORE_MARK) for name in marks)
+        listed: dict[str, Any] = filesystem.find(root, detail=True)
+        store_files = (name for name in listed if PurePosixPath(name).name == STORE_FILE)
+        stores = tuple(name.removesuffix(STORE_FILE) for name in store_files)
         found = []
-        for name, about in listed.items():
-            inside = name[len(root) :].strip("/") or PurePosixPath(name).name
-            if not any(part.startswith(".") for part in inside.split("/")) and not name.startswith(stores):
-                stamp = str(about.get("ETag") or about.get("LastModified") or about.get("mtime") or "")
-                found.append(Found(inside, files.unstrip_protocol(name), int(about["size"] or 0), stamp))
+        for name, info in listed.items():
+            source = name[len(root) :].strip("/") or PurePosixPath(name).name
+            if not any(part.startswith(".") for part in source.split("/")) and not name.startswith(stores):
+                stamp = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
+                found.append(
+                    ListedFile(source, filesystem.unstrip_protocol(name), int(info["size"] or 0), stamp)
+                )
         if not found:
-            raise _nothing_at(self.root)
+            raise _missing_root(self.root)
         return found
 
-    def _samples(self, file: Found) -> str:
-        """SHA-256 of the sampled content; of nothing, where the file cannot be read."""
-        try:
-            with open_for_samples(file.uri) as opened:
-                return sampled(opened, file.size_bytes)
-        except (FileNotFoundError, PermissionError):
-            return hashlib.sha256().hexdigest()
+
+def _content_digest(file: ListedFile) -> str:
+    """Return the SHA-256 of the sampled content, or of empty content if the file cannot be read."""
+    try:
+        with open_for_sampling(file.uri) as opened:
+            return sample_digest(opened, file.size_bytes)
+    except (FileNotFoundError, PermissionError):
+        return hashlib.sha256().hexdigest()
 
 
-def _below_folder(root: str) -> list[Found]:
+def _below_folder(root: str) -> list[ListedFile]:
     if os.path.isfile(root):
-        return [_found(root, os.path.basename(root))]
+        return [_listed_file(root, os.path.basename(root))]
     if not os.path.isdir(root):
-        raise _nothing_at(root)
+        raise _missing_root(root)
     found, seen = [], {os.path.realpath(root)}
-    for here, folders, names in os.walk(root, followlinks=True):
-        if STORE_MARK in names:  # its clips and samples are no footage
+    for current, folders, names in os.walk(root, followlinks=True):
+        if STORE_FILE in names:  # the files of a store are not footage
             folders[:] = []
             continue
-        kept = []
+        subfolders = []
         for folder in sorted(f for f in folders if not f.startswith(".")):
-            real = os.path.realpath(os.path.join(here, folder))
-            if real not in seen:  # a link may lead back up
+            real = os.path.realpath(os.path.join(current, folder))
+            if real not in seen:  # a link can point to a parent folder
                 seen.add(real)
-                kept.append(folder)
-        folders[:] = kept
+                subfolders.append(folder)
+        folders[:] = subfolders
         for name in names:
             if not name.startswith("."):
-                path = os.path.join(here, name)
-                found.append(_found(path, os.path.relpath(path, root).replace(os.sep, "/")))
+                path = os.path.join(current, name)
+                found.append(_listed_file(path, os.path.relpath(path, root).replace(os.sep, "/")))
     return found
 
 
-def _found(path: str, inside: str) -> Found:
+def _listed_file(path: str, source: str) -> ListedFile:
     try:
-        about = os.stat(path)
+        status = os.stat(path)
     except OSError:
-        return Found(printable(inside), uri_of(path), 0, "")
-    return Found(printable(inside), uri_of(path), about.st_size, str(about.st_mtime_ns))
+        return ListedFile(escape_non_utf8(source), path_to_uri(path), 0, "")
+    return ListedFile(escape_non_utf8(source), path_to_uri(path), status.st_size, str(status.st_mtime_ns))
 
 
-def _nothing_at(root: str) -> ClipmillError:
+def _missing_root(root: str) -> ClipmillError:
     return ClipmillError(
-        "the footage is not there", where=printable(root), remedy="give a folder, a file or a URL that exists"
+        "the footage does not exist",
+        where=escape_non_utf8(root),
+        remedy="give an existing folder, file or URL",
     )

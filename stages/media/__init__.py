@@ -1,1 +1,1 @@
-"""Reading and writing of media: time codes, decoding, encoding, and the tar format of shards."""
+"""Reads and writes media files: decoding, encoding, timestamps, stills, per-frame signals and tar shards."""

@@ -1,11 +1,11 @@
-"""Footage that cannot be read: the row's fault, said in words that a user understands."""
+"""Errors about media files that cannot be read: the row is at fault, and the message is for the user."""
 
 from pipeline import Reject
 
 
-class Unreadable(Reject):
-    """The file cannot be read as a video, and the message says why. A stage lets it pass: it is a Reject."""
+class UnreadableFile(Reject):
+    """The file cannot be read as a video. It is a `Reject`, so stages do not need to catch it."""
 
 
-class Untimed(Unreadable):
-    """No part of the video is found by time: it can be read from its beginning only, if at all."""
+class NotSeekable(UnreadableFile):
+    """The video cannot be searched by time; it can only be read from its beginning, if at all."""

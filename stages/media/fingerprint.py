@@ -1,4 +1,4 @@
-"""A digest of samples of a file: tells it from others, and from itself after a change, at a small price."""
+"""Computes a digest of samples of a file, which identifies its content and detects changes at low cost."""
 
 import hashlib
 import os
@@ -10,49 +10,49 @@ from stages.media.uri import local_path, open_uri
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
 
-def sampled(opened: Any, size_bytes: int) -> str:
-    """SHA-256 of 16 samples of 64 KiB at even distances, the first and the last bytes among them.
+def sample_digest(file: Any, size_bytes: int) -> str:
+    """Return the SHA-256 of 16 samples of 64 KiB at even distances, including the first and the last bytes.
 
-    Of a file of up to 1 MiB: of all of it.
+    Files of up to 1 MiB are hashed completely.
     """
-    seen = hashlib.sha256()
-    whole = size_bytes <= SAMPLES * SAMPLE_BYTES
-    step = 0 if whole else (size_bytes - SAMPLE_BYTES) / (SAMPLES - 1)
-    for k in range(1 if whole else SAMPLES):
-        opened.seek(round(k * step))
-        seen.update(opened.read(size_bytes if whole else SAMPLE_BYTES))
-    return seen.hexdigest()
+    digest = hashlib.sha256()
+    is_small = size_bytes <= SAMPLES * SAMPLE_BYTES
+    step = 0 if is_small else (size_bytes - SAMPLE_BYTES) / (SAMPLES - 1)
+    for k in range(1 if is_small else SAMPLES):
+        file.seek(round(k * step))
+        digest.update(file.read(size_bytes if is_small else SAMPLE_BYTES))
+    return digest.hexdigest()
 
 
 def fingerprint(uri: str) -> tuple[int, str]:
-    """Size in bytes, and `sampled`, of what stands at a path or URL now.
+    """Return the size in bytes and the `sample_digest` of the file at a path or URL.
 
-    What this process has looked at is looked at again only where its time of change, size or inode differ;
-    what is elsewhere is looked at each time.
+    Results for local files are cached in this process until the modification time, size or inode changes.
+    Remote files are read each time.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: The file does not exist.
     """
     path = local_path(uri)
     if path is None:
-        return _looked_at(uri)
-    about = os.stat(path)
-    return _remembered(uri, (about.st_size, about.st_mtime_ns, about.st_ino))
+        return _read_fingerprint(uri)
+    status = os.stat(path)
+    return _cached_fingerprint(uri, (status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=256)
-def _remembered(uri: str, stamp: tuple[int, int, int]) -> tuple[int, str]:
-    return _looked_at(uri)
+def _cached_fingerprint(uri: str, stamp: tuple[int, int, int]) -> tuple[int, str]:
+    return _read_fingerprint(uri)
 
 
-def _looked_at(uri: str) -> tuple[int, str]:
-    with open_for_samples(uri) as opened:
-        size_bytes = opened.seek(0, 2)
-        return size_bytes, sampled(opened, size_bytes)
+def _read_fingerprint(uri: str) -> tuple[int, str]:
+    with open_for_sampling(uri) as file:
+        size_bytes = file.seek(0, 2)
+        return size_bytes, sample_digest(file, size_bytes)
 
 
-def open_for_samples(uri: str) -> Any:
-    """As `open_uri`, but of what is elsewhere no more is fetched than is asked for."""
+def open_for_sampling(uri: str) -> Any:
+    """Open a file like `open_uri`, but fetch only the requested bytes of a remote file."""
     if local_path(uri) is not None:
         return open_uri(uri)
     import fsspec

@@ -1,72 +1,90 @@
-"""Per-frame signals of a video: a Parquet file of one row per frame, written as a stream, read by column.
+"""Per-frame signals of a video: a Parquet file with one row per frame, written as a stream.
 
-Beside the numbers stands a thumb: the frame in some 32 x 18 cells of luma and a quarter as many of chroma.
-It is stored as its difference to the thumb before, byte by byte and modulo 256, which zstd makes small.
+The file can also hold a thumbnail per frame: about 32 x 18 cells of luma and a quarter as many of chroma. A
+thumbnail is stored as the difference from the previous one, byte by byte and modulo 256, which zstd
+compresses well.
 """
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-ROWS = 4096  # frames of one row group: what the writer holds in memory
-THUMB = ("luma", "chroma")
+ROWS_PER_GROUP = 4096  # frames per row group, which the writer holds in memory
+THUMBNAIL_COLUMNS = ("luma", "chroma")
 
 
 class SignalsWriter:
-    """Writes `pts` (int64, ticks), `time_s` (since the first frame) and float32 columns to a Parquet file."""
+    """Writes `pts` (int64 ticks), `time_s` (seconds since the first frame) and float32 columns."""
 
     def __init__(self, file: Path, meanings: Mapping[str, str]) -> None:
         import pyarrow as pa
 
-        meant = {"pts": "presentation time [ticks]", "time_s": "time since the first frame [s]", **meanings}
-        kinds = {"pts": pa.int64(), "time_s": pa.float64()}
+        descriptions = {
+            "pts": "presentation time [ticks]",
+            "time_s": "time since the first frame [s]",
+            **meanings,
+        }
+        types = {"pts": pa.int64(), "time_s": pa.float64()}
         self._numbers = [
-            pa.field(n, kinds.get(n, pa.float32()), False, {"meaning": m}) for n, m in meant.items()
+            pa.field(n, types.get(n, pa.float32()), False, {"meaning": m}) for n, m in descriptions.items()
         ]
-        self._file, self._writer = file, None
+        self._file, self._writer = file, cast("pq.ParquetWriter | None", None)
         self._rows: list[tuple[float, ...]] = []
-        self._thumbs: list[tuple[np.ndarray, np.ndarray]] = []
+        self._thumbnails: list[tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]] = []
 
     def append(
         self,
         pts: int,
         time_s: float,
         values: Iterable[float],
-        thumb: tuple[np.ndarray, np.ndarray] | None = None,
+        thumbnail: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None = None,
     ) -> None:
-        """Add one frame; `values` in the order of the meanings, the thumb's luma [h w] and chroma [h w 2].
+        """Add one frame.
 
-        A video's thumbs are all of one size; either all its frames have one, or none.
+        Args:
+            pts: Presentation time in ticks.
+            time_s: Time since the first frame in seconds.
+            values: Values of the float32 columns, in the order of the meanings.
+            thumbnail: Luma [h w] and chroma [h w 2], uint8. All frames of a video have a thumbnail of the
+                same size, or none has one.
         """
-        self._add((pts, time_s, *values), thumb)
+        self._add((pts, time_s, *values), thumbnail)
 
     def copy(self, file: Path) -> None:
-        """Add the frames of a file of the same columns, as if they had been appended here one by one."""
+        """Append all frames of a file with the same columns."""
         import pyarrow.parquet as pq
 
-        with pq.ParquetFile(file) as opened:
-            with_thumbs = set(THUMB) <= set(opened.schema_arrow.names)
-            for group in range(opened.num_row_groups):
-                table = opened.read_row_group(group)
+        with pq.ParquetFile(file) as source:
+            has_thumbnails = set(THUMBNAIL_COLUMNS) <= set(source.schema_arrow.names)
+            for group in range(source.num_row_groups):
+                table = source.read_row_group(group)
                 rows = zip(*(table.column(f.name).to_numpy().tolist() for f in self._numbers), strict=True)
-                thumbs = zip(*(_cells(table, name) for name in THUMB), strict=True) if with_thumbs else None
+                thumbnails = (
+                    zip(*(_cells(table, name) for name in THUMBNAIL_COLUMNS), strict=True)
+                    if has_thumbnails
+                    else None
+                )
                 for row in rows:
-                    self._add(row, next(thumbs) if thumbs else None)
+                    self._add(row, next(thumbnails) if thumbnails else None)
 
-    def _add(self, row: tuple[float, ...], thumb: tuple[np.ndarray, np.ndarray] | None) -> None:
+    def _add(
+        self, row: tuple[float, ...], thumbnail: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]] | None
+    ) -> None:
         self._rows.append(row)
-        if thumb is not None:
-            self._thumbs.append(thumb)
-        if len(self._rows) == ROWS:
+        if thumbnail is not None:
+            self._thumbnails.append(thumbnail)
+        if len(self._rows) == ROWS_PER_GROUP:
             self._flush()
 
     def _flush(self) -> None:
@@ -78,20 +96,23 @@ class SignalsWriter:
             for values, field in zip(zip(*self._rows, strict=True), self._numbers, strict=True)
         ]
         fields = list(self._numbers)
-        for name, cells in zip(THUMB, zip(*self._thumbs, strict=True), strict=False):
+        for name, cells in zip(THUMBNAIL_COLUMNS, zip(*self._thumbnails, strict=True), strict=False):
             rows = np.stack(cells).reshape(len(cells), -1)
             rows[1:] -= rows[:-1].copy()
             kind = pa.binary(rows.shape[1])
             columns.append(pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(rows)]))
             shape = " ".join(map(str, cells[0].shape))
-            told = {"meaning": "cells of the thumb, less the row before, modulo 256 [0..255]", "shape": shape}
-            fields.append(pa.field(name, kind, False, told))
+            metadata = {
+                "meaning": "cells of the thumb, less the row before, modulo 256 [0..255]",
+                "shape": shape,
+            }
+            fields.append(pa.field(name, kind, False, metadata))
         schema = pa.schema(fields)
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._file, schema, compression="zstd", use_dictionary=False)
         self._writer.write_table(pa.Table.from_arrays(columns, schema=schema))
         self._rows.clear()
-        self._thumbs.clear()
+        self._thumbnails.clear()
 
     def __enter__(self) -> "SignalsWriter":
         return self
@@ -108,78 +129,85 @@ class SignalsWriter:
 def read_signals(
     signals: Artifact, columns: Iterable[str], start: int = 0, end: int | None = None
 ) -> dict[str, Any]:
-    """The named columns of frames start … end - 1, each a read-only array.
+    """Return the columns of frames start … end - 1, each as a read-only array.
 
-    The clips of one video read the same file one after the other, so the last few files are kept.
+    The clips of one video read the same file one after another, so the last 4 results are cached.
 
     Raises:
-        KeyError: the scan had no meter for a column.
+        KeyError: The scan had no meter for a column.
     """
-    wanted = tuple(columns)
-    whole = _read(_Known(signals), wanted)
-    return {name: whole[name][start:end] for name in wanted}
+    names = tuple(columns)
+    all_frames = _read(_ArtifactKey(signals), names)
+    return {name: all_frames[name][start:end] for name in names}
 
 
-class _Known:
-    """An artifact, told from others by its digest alone."""
+class _ArtifactKey:
+    """A hashable artifact, compared by its digest."""
 
     def __init__(self, artifact: Artifact) -> None:
         self.artifact = artifact
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Known) and other.artifact.sha256 == self.artifact.sha256
+        return isinstance(other, _ArtifactKey) and other.artifact.sha256 == self.artifact.sha256
 
     def __hash__(self) -> int:
         return hash(self.artifact.sha256)
 
 
 @lru_cache(maxsize=4)
-def _read(known: _Known, columns: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _read(key: _ArtifactKey, columns: tuple[str, ...]) -> dict[str, npt.NDArray[Any]]:
     import pyarrow.parquet as pq
 
-    with known.artifact.local() as path, pq.ParquetFile(path) as file:
+    with key.artifact.local() as path, pq.ParquetFile(path) as file:
         missing = [c for c in columns if c not in file.schema_arrow.names]
         if missing:
             raise KeyError(
                 f"the scan stored no {', '.join(missing)}: add the meter that measures it to ScanVideo"
             )
         table = file.read(list(columns))
-    found = {name: table.column(name).to_numpy() for name in columns}
-    for values in found.values():
+    arrays = {name: table.column(name).to_numpy() for name in columns}
+    for values in arrays.values():
         values.setflags(write=False)
-    return found
+    return arrays
 
 
-def read_thumbs(signals: Artifact, start: int = 0, end: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The thumbs of frames start … end - 1: luma uint8 [n h w], about 32 cells on the longer side, and
-    chroma (Cr, Cb) uint8 [n h2 w2 2], of half as many.
+def read_thumbnails(
+    signals: Artifact, start: int = 0, end: int | None = None
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the thumbnails of frames start … end - 1.
+
+    Returns:
+        Luma, uint8 [n h w], with about 32 cells on the longer side; and chroma (Cr, Cb), uint8 [n h2 w2 2],
+        with half as many cells per side.
 
     Raises:
-        KeyError: the scan stored no thumbs.
+        KeyError: The scan stored no thumbnails.
     """
     import pyarrow.parquet as pq
 
-    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    cells_by_column: tuple[list[npt.NDArray[np.uint8]], list[npt.NDArray[np.uint8]]] = ([], [])
     with signals.local() as path, pq.ParquetFile(path) as file:
-        if not set(THUMB) <= set(file.schema_arrow.names):
-            raise KeyError("the scan stored no thumbs")
+        if not set(THUMBNAIL_COLUMNS) <= set(file.schema_arrow.names):
+            raise KeyError("the scan stored no thumbnails")
         first = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
             last = first + rows
             if first < (last if end is None else end) and last > start:
-                table = file.read_row_group(group, list(THUMB))
-                for name, parts in zip(THUMB, found, strict=True):
+                table = file.read_row_group(group, list(THUMBNAIL_COLUMNS))
+                for name, parts in zip(THUMBNAIL_COLUMNS, cells_by_column, strict=True):
                     cells = _cells(table, name)
                     parts.append(cells[max(0, start - first) : None if end is None else end - first])
             first = last
-    luma, chroma = (np.concatenate(parts) for parts in found)
+    luma, chroma = (np.concatenate(parts) for parts in cells_by_column)
     return luma, chroma
 
 
-def _cells(group: "pa.Table", name: str) -> np.ndarray:
-    """The cells of the thumbs of a row group, uint8 [n h w] or [n h w 2]."""
+def _cells(group: "pa.Table", name: str) -> npt.NDArray[np.uint8]:
+    """Return the thumbnail cells of a row group, uint8 [n h w] or [n h w 2]."""
     shape = map(int, group.schema.field(name).metadata[b"shape"].split())
-    steps = np.frombuffer(group.column(name).combine_chunks().buffers()[1], np.uint8)
-    sums = np.add.accumulate(steps.reshape(group.num_rows, -1), axis=0, dtype=np.uint8)
-    return sums.reshape(group.num_rows, *shape)
+    differences = np.frombuffer(group.column(name).combine_chunks().buffers()[1], np.uint8)
+    cells: npt.NDArray[np.uint8] = np.add.accumulate(
+        differences.reshape(group.num_rows, -1), axis=0, dtype=np.uint8
+    )
+    return cells.reshape(group.num_rows, *shape)

@@ -1,16 +1,23 @@
-"""The strip: stills of a video as JPEGs one after the other in one file, found by their offsets."""
+"""The strip of a video: stills as JPEGs, concatenated in one file and located by their offsets."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact
 
 
-class Stripped(Protocol):
-    """A row that carries a strip; times are seconds since the first frame, in order."""
+class HasStrip(Protocol):
+    """A row with a strip.
+
+    Attributes:
+        strip: The file of concatenated JPEGs.
+        strip_times_s: Time of each still in seconds since the first frame, ascending.
+        strip_offsets: Offset of each still in the file in bytes.
+    """
 
     @property
     def strip(self) -> Artifact: ...
@@ -21,25 +28,30 @@ class Stripped(Protocol):
 
 
 class Still(NamedTuple):
+    """A still of a strip: its time in seconds since the first frame, and its JPEG bytes."""
+
     time_s: float
     jpeg: bytes
 
 
 def read_strip(
-    row: Stripped, start_s: float = 0.0, end_s: float = float("inf"), most: int = 0
+    row: HasStrip, start_s: float = 0.0, end_s: float = float("inf"), max_stills: int = 0
 ) -> list[Still]:
-    """The stills with start_s <= time < end_s, in order; none, where the span is too short to hold one.
+    """Return the stills with start_s <= time < end_s in order; an empty list if the span contains none.
 
     Args:
-        most: at most so many, spread evenly; 0 gives all.
+        row: The row with the strip.
+        start_s: Start of the span in seconds since the first frame.
+        end_s: End of the span in seconds.
+        max_stills: Maximum number of stills, spread evenly; 0 returns all.
     """
     times = row.strip_times_s
     first, last = bisect_left(times, start_s), bisect_left(times, end_s)
     if first >= last:
         return []
     count = last - first
-    if 0 < most < count:
-        chosen = [first + (2 * k + 1) * count // (2 * most) for k in range(most)]
+    if 0 < max_stills < count:
+        chosen = [first + (2 * k + 1) * count // (2 * max_stills) for k in range(max_stills)]
     else:
         chosen = list(range(first, last))
     ends = [*row.strip_offsets[1:], row.strip.size_bytes]
@@ -48,24 +60,24 @@ def read_strip(
     return [Still(times[k], data[row.strip_offsets[k] - begin : ends[k] - begin]) for k in chosen]
 
 
-def pixels_of(still: Still) -> np.ndarray:
-    """The picture as uint8 RGB [h w 3]."""
-    return decoded(still.jpeg)
+def decode_still(still: Still) -> npt.NDArray[np.uint8]:
+    """Decode a still to uint8 RGB [h w 3]."""
+    return decode_jpeg(still.jpeg)
 
 
-def decoded(jpeg: bytes) -> np.ndarray:
-    """A JPEG as uint8 RGB [h w 3]."""
+def decode_jpeg(jpeg: bytes) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG to uint8 RGB [h w 3]."""
     import cv2
 
-    picture: np.ndarray = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-    return picture
+    image = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return cast("npt.NDArray[np.uint8]", image)
 
 
-def jpeg_of(picture: np.ndarray, quality: int) -> bytes:
-    """A picture, uint8 BGR [h w 3], as JPEG; the quality is 1 … 100."""
+def encode_jpeg(image: npt.NDArray[np.uint8], quality: int) -> bytes:
+    """Encode an image, uint8 BGR [h w 3], as JPEG with a quality of 1 … 100."""
     import cv2
 
-    made, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    if not made:
-        raise ValueError(f"a picture of {picture.shape} cannot be written as JPEG")
+    ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not ok:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded as JPEG")
     return bytes(data)

@@ -1,7 +1,8 @@
-"""Tar shards whose bytes depend on nothing but their members, and whose members can be read by offset.
+"""Writes tar shards whose bytes depend only on their members, and an index of member offsets.
 
-Every header is written out here with pinned times, owners and modes, since `tarfile` and webdataset leave
-some of them to the machine. The format is POSIX ustar, which GNU tar, `tarfile` and webdataset read.
+This module writes every header itself, with fixed times, owners and modes, because `tarfile` and webdataset
+let the machine influence some of them. The format is POSIX ustar, which GNU tar, `tarfile` and webdataset
+read.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCK = 512
-LARGEST = 8**11 - 1  # bytes of one member that eleven octal digits can say
+MAX_MEMBER_BYTES = 8**11 - 1  # bytes; eleven octal digits in the header
 
 
 class Member(NamedTuple):
-    """One file inside a tar: `size` bytes from byte `offset`."""
+    """One file in a tar: `size` bytes from byte `offset`."""
 
     name: str
     offset: int
@@ -25,18 +26,19 @@ class Member(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The sample it belongs to: the name up to the first dot after the last slash."""
+        """The key of its sample: the name up to the first dot after the last slash."""
         folder, slash, file = self.name.rpartition("/")
         return folder + slash + file.partition(".")[0]
 
 
 def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[Member]:
-    """Write (name, content) pairs in the order given, and say where each content lies.
+    """Write (name, content) pairs in the given order, and return the location of each content.
 
-    Members of one sample must follow each other, as webdataset wants it; the caller sorts.
+    The members of one sample must be consecutive, as webdataset requires; the caller sorts them.
 
     Raises:
-        ValueError: a name is given twice, does not fit into a ustar header, or its content is 8 GiB or more.
+        ValueError: Two members have the same name, a name does not fit into a ustar header, or a content has
+            8 GiB or more.
     """
     written: list[Member] = []
     seen: set[str] = set()
@@ -50,12 +52,14 @@ def write_tar(path: Path, members: Iterable[tuple[str, bytes]]) -> list[Member]:
             out.write(content)
             out.write(bytes(-len(content) % BLOCK))
         out.write(bytes(2 * BLOCK))
-        out.write(bytes(-out.tell() % (20 * BLOCK)))  # GNU tar's record size, so that no reader warns
+        out.write(
+            bytes(-out.tell() % (20 * BLOCK))
+        )  # the record size of GNU tar, so that no reader prints a warning
     return written
 
 
 def index_table(members: Sequence[Member]) -> "pa.Table":
-    """The index beside a tar: key, member, offset, size; in the order of the tar."""
+    """Return the index of a tar: key, member, offset, size (bytes), in the order of the tar."""
     import pyarrow as pa
 
     return pa.table(
@@ -69,7 +73,7 @@ def index_table(members: Sequence[Member]) -> "pa.Table":
 
 
 def index_bytes(members: Sequence[Member], metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
-    """`index_table` as a Parquet file; `metadata` goes into its schema."""
+    """Return `index_table` as a Parquet file with `metadata` in its schema."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,9 +84,9 @@ def index_bytes(members: Sequence[Member], metadata: Mapping[str, str] = Mapping
 
 
 def _header(name: str, size: int) -> bytes:
-    """One ustar header. Source: POSIX.1-1988, "Extended tar Format"."""
-    if size > LARGEST:
-        raise ValueError(f"{name!r} has {size} bytes; a tar member has at most {LARGEST}")
+    """Return one ustar header. Source: POSIX.1-1988, "Extended tar Format"."""
+    if size > MAX_MEMBER_BYTES:
+        raise ValueError(f"{name!r} has {size} bytes; the maximum of a tar member is {MAX_MEMBER_BYTES}")
     prefix, short = _split(name)
     fields = [
         short.ljust(100, b"\0"),
@@ -91,11 +95,11 @@ def _header(name: str, size: int) -> bytes:
         b"0000000\0",  # gid
         b"%011o\0" % size,
         b"00000000000\0",  # mtime
-        b" " * 8,  # the checksum counts itself as blanks
-        b"0",  # a plain file
+        b" " * 8,  # the checksum field counts as spaces
+        b"0",  # regular file
         bytes(100),  # no link
         b"ustar\x0000",
-        bytes(32 + 32),  # owner and group go unnamed
+        bytes(32 + 32),  # no owner and group names
         b"0000000\0" * 2,  # no device
         prefix.ljust(155, b"\0"),
         bytes(12),
@@ -105,13 +109,13 @@ def _header(name: str, size: int) -> bytes:
 
 
 def _split(name: str) -> tuple[bytes, bytes]:
-    """A name as the (prefix, name) fields of a ustar header, cut at a slash where it is long."""
-    whole = name.encode()
-    if not whole or whole.startswith(b"/") or b"\0" in whole or ".." in name.split("/"):
-        raise ValueError(f"{name!r} is no name for a tar member")
-    if len(whole) <= 100:
-        return b"", whole
-    for cut, byte in enumerate(whole):
-        if byte == ord("/") and cut <= 155 and 0 < len(whole) - cut - 1 <= 100:
-            return whole[:cut], whole[cut + 1 :]
+    """Return the (prefix, name) fields of a ustar header; a long name is split at a slash."""
+    encoded = name.encode()
+    if not encoded or encoded.startswith(b"/") or b"\0" in encoded or ".." in name.split("/"):
+        raise ValueError(f"{name!r} is not a valid name for a tar member")
+    if len(encoded) <= 100:
+        return b"", encoded
+    for cut, byte in enumerate(encoded):
+        if byte == ord("/") and cut <= 155 and 0 < len(encoded) - cut - 1 <= 100:
+            return encoded[:cut], encoded[cut + 1 :]
     raise ValueError(f"{name!r} is too long for a tar member")

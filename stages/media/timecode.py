@@ -1,22 +1,22 @@
-"""Exact times: a presentation timestamp (pts) counts ticks of a rational time base; seconds are for show."""
+"""Converts between presentation timestamps (pts), which count ticks of a rational time base, and seconds."""
 
 from fractions import Fraction
 
 
-def seconds_of(ticks: int, time_base: Fraction) -> float:
-    """Ticks as seconds: the nearest float of the exact fraction."""
-    return ticks * time_base.numerator / time_base.denominator  # of whole numbers: rounded once
+def ticks_to_seconds(ticks: int, time_base: Fraction) -> float:
+    """Convert ticks to seconds: the float closest to the exact fraction."""
+    return ticks * time_base.numerator / time_base.denominator  # a quotient of integers is rounded once
 
 
-def ticks_of(seconds: float | Fraction, time_base: Fraction) -> int:
-    """The tick nearest to a time; halves go up."""
+def seconds_to_ticks(seconds: float | Fraction, time_base: Fraction) -> int:
+    """Convert seconds to the nearest tick; halves are rounded up."""
     return int((Fraction(seconds) / time_base + Fraction(1, 2)) // 1)
 
 
-def clock(seconds: float) -> str:
-    """A time as people read it: 3.2 becomes "0:03.2", 3725 becomes "1:02:05.0"."""
+def format_time(seconds: float) -> str:
+    """Format a time for display: 3.2 becomes "0:03.2", 3725 becomes "1:02:05.0"."""
     tenths = max(0, round(seconds * 10))
     minutes, rest = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
-    shown = f"{minutes:02d}:" if hours else f"{minutes}:"
-    return (f"{hours}:" if hours else "") + shown + f"{rest // 10:02d}.{rest % 10}"
+    text = f"{minutes:02d}:" if hours else f"{minutes}:"
+    return (f"{hours}:" if hours else "") + text + f"{rest // 10:02d}.{rest % 10}"

@@ -1,4 +1,4 @@
-"""Where a file lies: an absolute path, a file:// URL where that is not UTF-8, or a URL that fsspec opens."""
+"""File locations: an absolute path, a file:// URL for a path that is not UTF-8, or an fsspec URL."""
 
 import os
 from pathlib import Path
@@ -8,8 +8,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 _FILE = "file://"
 
 
-def uri_of(path: Path) -> str:
-    """The absolute path itself, or its percent-encoded file:// URL where the name is not valid UTF-8."""
+def path_to_uri(path: Path | str) -> str:
+    """Return the absolute path, or its percent-encoded file:// URL if the name is not valid UTF-8."""
     name = os.path.abspath(path)
     try:
         name.encode()
@@ -19,17 +19,17 @@ def uri_of(path: Path) -> str:
 
 
 def local_path(uri: str) -> str | None:
-    """The path on this machine, or None where `uri` is the URL of something elsewhere."""
+    """Return the path on this machine, or None if `uri` is a remote URL."""
     if uri.startswith(_FILE):
         return os.fsdecode(unquote_to_bytes(uri[len(_FILE) :]))
     return None if "://" in uri and not uri.startswith("/") else uri
 
 
 def open_uri(uri: str) -> Any:
-    """A seekable binary file; to be closed by the caller.
+    """Open a seekable binary file, which the caller must close.
 
     Raises:
-        FileNotFoundError: nothing is there.
+        FileNotFoundError: The file does not exist.
     """
     path = local_path(uri)
     if path is not None:
@@ -39,7 +39,7 @@ def open_uri(uri: str) -> Any:
     return fsspec.open(uri, "rb").open()
 
 
-def printable(name: str) -> str:
-    """A file name as valid UTF-8: a byte that is not becomes `\\xff`, a backslash two. Reversible."""
+def escape_non_utf8(name: str) -> str:
+    """Return a file name as valid UTF-8: an invalid byte becomes `\\xff`, a backslash two. Reversible."""
     doubled = name.replace("\\", "\\\\")
     return "".join(f"\\x{ord(c) - 0xDC00:02x}" if 0xDC80 <= ord(c) <= 0xDCFF else c for c in doubled)

@@ -1,4 +1,4 @@
-"""Rows that are compared: each is in several groups, and what was found of it comes home to its part."""
+"""Tests of Compare stages: a row is in several groups, and its findings reach its part."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,32 +8,32 @@ import pytest
 from toys import Mate, Numbers, Quiet, Split, Square
 
 from manifests.catalog import tables_of
-from manifests.validation import check
 from manifests.errors import Damaged
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
+from manifests.validation import check
 from pipeline import Dag
 from pipeline.engine.replay import replay
 from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.history.run_history import read_past
-from pipeline.planning.plan import Plan, plan_of
+from pipeline.history.run_history import read_history
+from pipeline.planning.plan import Plan, build_plan
 from pipeline.recipes.request import RunRequest
-from pipeline.run import carry_out
+from pipeline.run import run_dag
 
 
-def mated(stage: Mate, per_part: int = 3, count: int = 12) -> Dag:
+def mated_dag(stage: Mate, per_part: int = 3, count: int = 12) -> Dag:
     dag = Dag("mated")
     pieces = dag.read(Numbers(count=count), rows_per_part=per_part).annotate(Square()).expand(Split())
     dag.save(pieces.survey(stage), "pieces")
     return dag
 
 
-def run(store: Path, stage: Mate, **how: int) -> tuple[Plan, dict[str, dict[str, object]]]:
-    """The plan and the rows of the last step by id."""
-    plan = plan_of(mated(stage, **how), FolderStore(store), "r")
-    assert Inline().run(plan, Quiet()).finished
+def run(store: Path, stage: Mate, **options: int) -> tuple[Plan, dict[str, dict[str, object]]]:
+    """Return the plan, and the rows of the last step by id."""
+    plan = build_plan(mated_dag(stage, **options), FolderStore(store), "r")
+    assert Inline().run(plan, Quiet()).is_finished
     name = plan.outputs["pieces"][0]
     parts = (
         read_part(plan.store, f"{plan[name].folder}/{part_name(n)}")
@@ -42,7 +42,7 @@ def run(store: Path, stage: Mate, **how: int) -> tuple[Plan, dict[str, dict[str,
     return plan, {row["id"]: row for part in parts for row in part.to_pylist()}
 
 
-def test_findings_of_all_groups_come_home(tmp_path: Path) -> None:
+def test_findings_of_all_groups_reach_their_rows(tmp_path: Path) -> None:
     plan, rows = run(tmp_path, Mate())
     squares = {n * n for n in range(12) if n % 4}
     pieces = {
@@ -56,22 +56,22 @@ def test_findings_of_all_groups_come_home(tmp_path: Path) -> None:
         mates = row["mates"]
         assert isinstance(mates, list)
         seen.add(tuple(mates))
-        (own,) = [s for s in squares if {o for o in squares if o != s and _alike(o, s)} == set(mates)]
+        (own,) = [s for s in squares if {o for o in squares if o != s and _are_mates(o, s)} == set(mates)]
         assert own
         assert row["first"] is False
     assert len(seen) == len(squares)
 
 
-def _alike(one: int, other: int) -> bool:
+def _are_mates(one: int, other: int) -> bool:
     return one % 2 == other % 2 or one % 3 == other % 3
 
 
-def test_parts_do_not_matter(tmp_path: Path) -> None:
-    _, wanted = run(tmp_path / "one", Mate())
-    assert run(tmp_path / "other", Mate(), per_part=5)[1] == wanted
+def test_the_result_does_not_depend_on_parts(tmp_path: Path) -> None:
+    _, expected = run(tmp_path / "one", Mate())
+    assert run(tmp_path / "other", Mate(), per_part=5)[1] == expected
 
 
-def test_what_is_left_is_a_sound_table_without_copies_of_columns(tmp_path: Path) -> None:
+def test_a_finished_comparison_leaves_a_valid_table_and_no_temporary_files(tmp_path: Path) -> None:
     plan, _ = run(tmp_path, Mate())
     folder = plan[plan.outputs["pieces"][0]].folder
     assert plan.store.names(f"{folder}/assigned") == []
@@ -81,29 +81,29 @@ def test_what_is_left_is_a_sound_table_without_copies_of_columns(tmp_path: Path)
     assert plan.store.read(f"{folder}/fitted.bin") == b"3 18"
 
 
-def test_no_rows_are_no_groups(tmp_path: Path) -> None:
+def test_no_rows_give_no_groups(tmp_path: Path) -> None:
     assert run(tmp_path, Mate(), count=1)[1] == {}
 
 
-def test_a_row_is_replayed_among_all_of_its_groups(tmp_path: Path) -> None:
-    dag, asked = mated(Mate()), RunRequest("mated.py", {}, str(tmp_path))
-    carry_out(dag, str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
+def test_replay_of_a_row_uses_all_of_its_groups(tmp_path: Path) -> None:
+    dag, request = mated_dag(Mate()), RunRequest("mated.py", {}, str(tmp_path))
+    run_dag(dag, str(tmp_path), executor=Inline(), observer=Quiet(), request=request)
     _, rows = run(tmp_path, Mate())
-    past = read_past(FolderStore(tmp_path))
+    history = read_history(FolderStore(tmp_path))
     for row in sorted(rows)[:3]:
-        assert replay(past, mated(Mate()), "mate", row).equal
-    assert not replay(past, mated(Mate(most=1)), "mate", sorted(rows)[0]).equal
+        assert replay(history, mated_dag(Mate()), "mate", row).is_equal
+    assert not replay(history, mated_dag(Mate(max_mates=1)), "mate", sorted(rows)[0]).is_equal
 
 
-class Stranger(Mate):
-    """Speaks of a row that it was not shown."""
+class UnknownRow(Mate):
+    """Returns a finding about a row that is not in its input."""
 
     def settle(self, group: str, members: pa.Table, fitted: bytes) -> pa.Table:
         return pa.table({"id": ["stranger"], "mate": [1]})
 
 
-class Unnamed(Mate):
-    """Names a group as no file can be named."""
+class InvalidName(Mate):
+    """Returns a group name that is not a valid file name."""
 
     def assign(self, rows: pa.Table, fitted: bytes) -> pa.Table:
         members = super().assign(rows, fitted)
@@ -112,7 +112,7 @@ class Unnamed(Mate):
         )
 
 
-class Short(Mate):
+class MissingRow(Mate):
     """Leaves a row out."""
 
     def conclude(self, rows: pa.Table, findings: pa.Table | None, fitted: bytes) -> pa.Table:
@@ -120,10 +120,11 @@ class Short(Mate):
 
 
 @pytest.mark.parametrize(
-    ("stage", "said"), [(Stranger(), "not shown"), (Unnamed(), "group 'a/b'"), (Short(), "answers for")]
+    ("stage", "message"),
+    [(UnknownRow(), "not in its input"), (InvalidName(), "group 'a/b'"), (MissingRow(), "results for")],
 )
-def test_a_stage_that_breaks_its_promise_is_told(stage: Mate, said: str, tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match=said):
+def test_a_contract_violation_fails_the_step(stage: Mate, message: str, tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=message):
         run(tmp_path, stage)
 
 
@@ -131,9 +132,9 @@ def _tables(names: Iterable[str]) -> dict[str, pa.Table]:
     return {name: pa.table({"name": [name], "vector": [[1.0] * len(name)]}) for name in names}
 
 
-def test_a_bundle_gives_back_each_of_its_tables(tmp_path: Path) -> None:
+def test_a_bundle_returns_each_of_its_tables(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    many = [f"{'name' * 20}{n}" for n in range(2000)]  # an index longer than what is read at first
+    many = [f"{'name' * 20}{n}" for n in range(2000)]  # an index larger than the first read
     for name, keys in {"none": [], "two": ["b", "a"], "many": many}.items():
         write_bundle(store, name, _tables(keys))
         assert names_in_bundle(store, name) == tuple(sorted(keys))
@@ -141,7 +142,7 @@ def test_a_bundle_gives_back_each_of_its_tables(tmp_path: Path) -> None:
         assert read_bundle(store, name, "absent") is None
 
 
-def test_a_torn_bundle_is_told(tmp_path: Path) -> None:
+def test_a_truncated_bundle_is_an_error(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     write_bundle(store, "whole", _tables(["a"]))
     data = store.read("whole")

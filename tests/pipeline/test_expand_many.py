@@ -1,4 +1,4 @@
-"""Children that a stage tells of many rows at once: the same tables as row by row, whatever goes wrong."""
+"""Tests of expand_many: the tables equal those of expand, also after errors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,46 +15,48 @@ from pipeline import Dag, Expand
 from pipeline.engine.journal import Journal
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.planning.plan import plan_of
+from pipeline.planning.plan import build_plan
 
 
-class Place(Row):
-    text: str = column("which child it is")
+class Child(Row):
+    text: str = column("number of the parent and index of the child")
 
 
-class Halve(Expand[N, Place]):
-    """n % 4 children without keys; `at_once` says how many rows of a part it tells at once."""
+class Halve(Expand[N, Child]):
+    """Gives n % 4 children without keys. `expand_many` answers for the first `max_rows` rows of a part."""
 
-    at_once: int = 0
+    max_rows: int = 0
     fault: str = ""
-    asked_in: str = ""
+    log_path: str = ""
     from_store = True
-    place = frozenset({"at_once", "fault", "asked_in"})
+    execution_settings = frozenset({"max_rows", "fault", "log_path"})
 
-    def expand(self, row: N) -> Iterator[Place]:
-        if self.asked_in:
-            with open(self.asked_in, "a") as file:
+    def expand(self, row: N) -> Iterator[Child]:
+        if self.log_path:
+            with open(self.log_path, "a") as file:
                 file.write(f"{row.n}\n")
         for k in range(row.n % 4):
-            yield Place(text=f"{row.n}.{k}")
+            yield Child(text=f"{row.n}.{k}")
 
     def expand_many(self, rows: pa.Table) -> pa.Table | None:
-        if not self.at_once:
+        if not self.max_rows:
             return None
         if self.fault == "raises":
             raise ValueError("not today")
-        told = [
-            (i, f"{n}.{k}") for i, n in enumerate(rows["n"].to_pylist()[: self.at_once]) for k in range(n % 4)
+        children = [
+            (i, f"{n}.{k}")
+            for i, n in enumerate(rows["n"].to_pylist()[: self.max_rows])
+            for k in range(n % 4)
         ]
-        texts = [None if self.fault == "lacks" else text for _, text in told]
-        row = pa.array([i for i, _ in told], pa.int64())
+        texts = [None if self.fault == "lacks" else text for _, text in children]
+        row = pa.array([i for i, _ in children], pa.int64())
         if self.fault == "another type":
-            return pa.table({"row": row, "text": list(range(len(told)))})
+            return pa.table({"row": row, "text": list(range(len(children)))})
         return pa.table({"row": row, "text": pa.array(texts, pa.string())})
 
 
 class Twice(Expand[N, Piece]):
-    """Gives the same child again."""
+    """Returns the same child twice."""
 
     from_store = True
 
@@ -66,13 +68,13 @@ class Twice(Expand[N, Piece]):
 
 
 def dag(stage: Expand[N, Row]) -> Dag:
-    made = Dag("d")
-    made.save(made.read(Numbers(count=10), rows_per_part=5).expand(stage.on(name="it")), "x")
-    return made
+    result = Dag("d")
+    result.save(result.read(Numbers(count=10), rows_per_part=5).expand(stage.on(name="it")), "x")
+    return result
 
 
 def tables(store: Path, stage: Halve) -> dict[str, bytes]:
-    plan = plan_of(dag(stage), FolderStore(store), "r")
+    plan = build_plan(dag(stage), FolderStore(store), "r")
     Inline().run(plan, Quiet())
     folder = plan["it"].folder
     for number in parts_of(plan.store, folder):
@@ -83,28 +85,30 @@ def tables(store: Path, stage: Halve) -> dict[str, bytes]:
     return {name: plan.store.read(name) for name in plan.store.walk() if name.startswith(f"{folder}/part")}
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 5])
+@pytest.mark.parametrize("max_rows", [1, 3, 5])
 @pytest.mark.parametrize("fault", ["", "raises", "lacks", "another type"])
-def test_the_tables_are_those_of_one_by_one(at_once: int, fault: str, tmp_path: Path) -> None:
+def test_expand_many_gives_the_tables_of_expand(max_rows: int, fault: str, tmp_path: Path) -> None:
     one_by_one = tables(tmp_path / "a", Halve())
-    asked = tmp_path / "asked"
-    assert tables(tmp_path / "b", Halve(at_once=at_once, fault=fault, asked_in=str(asked))) == one_by_one
-    told = set() if fault else {n for n in range(10) if n % 5 < at_once and n % 4}
-    assert set(map(int, asked.read_text().split())) == set(range(10)) - told
+    log = tmp_path / "log"
+    assert tables(tmp_path / "b", Halve(max_rows=max_rows, fault=fault, log_path=str(log))) == one_by_one
+    answered = set() if fault else {n for n in range(10) if n % 5 < max_rows and n % 4}
+    assert set(map(int, log.read_text().split())) == set(range(10)) - answered
 
 
-def test_a_part_on_which_a_worker_died_is_asked_row_by_row(tmp_path: Path) -> None:
-    asked = tmp_path / "asked"
-    stage = Halve(at_once=5, asked_in=str(asked))
-    plan = plan_of(dag(stage), FolderStore(tmp_path / "s"), "r")
+def test_a_part_on_which_a_worker_died_uses_expand(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    stage = Halve(max_rows=5, log_path=str(log))
+    plan = build_plan(dag(stage), FolderStore(tmp_path / "s"), "r")
     ids = [row["id"] for row in _numbers(tmp_path / "first")][:5]
-    Journal(plan.store.scratch(f"{plan['it'].folder}/{part_name(0)}"), "r").begin(ids)  # and no more is heard
+    Journal(plan.store.scratch(f"{plan['it'].folder}/{part_name(0)}"), "r").start(
+        ids
+    )  # the worker died afterwards
     Inline().run(plan, Quiet())
-    assert set(map(int, asked.read_text().split())) == {*range(5), 8}
+    assert set(map(int, log.read_text().split())) == {*range(5), 8}
 
 
 def _numbers(store: Path) -> list[dict[str, object]]:
-    plan = plan_of(dag(Halve()), FolderStore(store), "r")
+    plan = build_plan(dag(Halve()), FolderStore(store), "r")
     Inline().run(plan, Quiet())
     folder = plan["numbers"].folder
     return [
@@ -114,7 +118,7 @@ def _numbers(store: Path) -> list[dict[str, object]]:
     ]
 
 
-def test_equal_children_stop_the_step(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match="two children with equal key columns") as told:
-        Inline().run(plan_of(dag(Twice()), FolderStore(tmp_path), "r"), Quiet())
-    assert told.value.where == f"step it, row {id_of(0)}"
+def test_equal_children_fail_the_step(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="two children with equal key columns") as error:
+        Inline().run(build_plan(dag(Twice()), FolderStore(tmp_path), "r"), Quiet())
+    assert error.value.where == f"step it, row {id_of(0)}"

@@ -1,4 +1,4 @@
-"""Footage for the tests of stages: small films drawn on the spot, and the real ones where they are."""
+"""Fixtures for the tests of stages: small drawn videos, and real footage if it is available."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from manifests import Artifact
-from stages.media.encode import write_mp4
-from stages.scan.scan_video import Listed, Scanned, ScanVideo
+from stages.media.encoding.arrays import write_mp4
+from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
 
 
 def _texture(seed: int, height: int, width: int) -> np.ndarray:
-    """A picture with detail at every scale, uint8 RGB, of a colour that depends on the seed."""
+    """Return an image with detail at every scale, uint8 RGB, whose color depends on the seed."""
     rng = np.random.default_rng(seed)
-    grain = (4, 16, 64, 256)  # cells across, each layer as strong as the others
+    grain = (4, 16, 64, 256)  # cells per side of each layer; all layers have the same weight
     layers = [
         cv2.resize(rng.random((n, n, 3)), (width, height), interpolation=cv2.INTER_CUBIC) for n in grain
     ]
-    picture = sum(layers[1:], layers[0]) * rng.uniform(0.6, 1.0, 3)
-    picture = (picture - picture.min()) / (picture.max() - picture.min())
-    return np.ascontiguousarray((picture * 215 + 20).astype(np.uint8))
+    image = sum(layers[1:], layers[0]) * rng.uniform(0.6, 1.0, 3)
+    image = (image - image.min()) / (image.max() - image.min())
+    return np.ascontiguousarray((image * 215 + 20).astype(np.uint8))
 
 
 def _moving(
@@ -35,26 +35,26 @@ def _moving(
     step: tuple[float, float] = (0, 0),
     zoom: float = 1.0,
 ) -> Iterator[np.ndarray]:
-    """A camera over a texture: each frame `step` (right, down) px on, and grown by `zoom`."""
+    """Move a camera over a texture: each frame moves `step` (right, down) px and scales by `zoom`."""
     height, width = size
     world = _texture(seed, 3 * height, 3 * width)
     for k in range(count):
         scale = zoom**k
-        centre = (1.5 * width + k * step[0], 1.5 * height + k * step[1])
-        shift = [centre[0] - width / 2 / scale, centre[1] - height / 2 / scale]
+        center = (1.5 * width + k * step[0], 1.5 * height + k * step[1])
+        shift = [center[0] - width / 2 / scale, center[1] - height / 2 / scale]
         warp = np.array([[1 / scale, 0, shift[0]], [0, 1 / scale, shift[1]]])
         yield cv2.warpAffine(world, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
 
 @pytest.fixture
 def moving() -> Callable[..., Iterator[np.ndarray]]:
-    """Draw the frames of a moving camera; see `_moving`."""
+    """Return a function that draws the frames of a moving camera; see `_moving`."""
     return _moving
 
 
 @pytest.fixture(autouse=True)
 def drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What stages leave for the engine to fetch is left in a folder of the test's."""
+    """Set a temporary folder of the test for the files that stages leave for the engine."""
     folder = tmp_path / "drafts"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -63,24 +63,24 @@ def drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def film(tmp_path: Path) -> Callable[..., Path]:
-    """Write frames as an mp4 below the test's folder."""
+    """Return a function that writes frames as an mp4 into the folder of the test."""
 
-    def write(frames: Any, name: str = "film.mp4", fps: Fraction | int = 24, **how: Any) -> Path:
+    def write(frames: Any, name: str = "film.mp4", fps: Fraction | int = 24, **options: Any) -> Path:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_mp4(path, frames, fps, preset="veryfast", **how)
+        write_mp4(path, frames, fps, preset="veryfast", **options)
         return path
 
     return write
 
 
 @pytest.fixture
-def scan() -> Callable[..., Scanned]:
-    """Scan a file, and let a reject out as what it is."""
+def scan() -> Callable[..., ScannedVideo]:
+    """Return a function that scans a file and raises its reject."""
 
-    def run(path: Path, **settings: Any) -> Scanned:
-        [answer] = ScanVideo(**settings).annotate([Listed(uri=str(path))])
-        if not isinstance(answer, Scanned):
+    def run(path: Path, **settings: Any) -> ScannedVideo:
+        [answer] = ScanVideo(**settings).annotate([ListedVideo(uri=str(path))])
+        if not isinstance(answer, ScannedVideo):
             raise answer
         return answer
 
@@ -89,7 +89,7 @@ def scan() -> Callable[..., Scanned]:
 
 @pytest.fixture
 def stored(tmp_path: Path) -> Callable[..., Artifact]:
-    """Signals as a scan would have stored them, from columns."""
+    """Return a function that stores columns as the signals of a scan."""
     from stages.media.signals import SignalsWriter
 
     def write(times_s: Any, **columns: Any) -> Artifact:
@@ -104,7 +104,7 @@ def stored(tmp_path: Path) -> Callable[..., Artifact]:
 
 @pytest.fixture
 def footage() -> Path:
-    """The folder of real films."""
+    """The folder of real videos; skips the test if there is none."""
     folder = Path(
         os.environ.get("CLIPMILL_FOOTAGE") or Path(__file__).parents[2] / "../shared/footage"
     ).resolve()

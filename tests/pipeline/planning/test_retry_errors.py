@@ -1,4 +1,4 @@
-"""Errors that are worked on again: good rows are copied, old tables stay, and later runs see the new ones."""
+"""Tests of retry_errors: good rows are copied, old tables stay, and later runs use the new tables."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from manifests.table import part_name, parts_of, read_part
 from pipeline import Annotate, Dag, Reject
 from pipeline.executors.inline import Inline
 from pipeline.recipes.request import RunRequest
-from pipeline.run import Outcome, carry_out
+from pipeline.run import RunResult, run_dag
 
 
 class Twice(Row):
@@ -19,11 +19,11 @@ class Twice(Row):
 
 
 class Double(Annotate[N, Twice]):
-    """Fails on multiples of `broken`, refuses 5, and writes down what it was asked."""
+    """Raises an error on multiples of `broken`, rejects 5, and logs the rows that it receives."""
 
     broken: int = 0
     count_in: str
-    place = frozenset({"broken", "count_in"})
+    execution_settings = frozenset({"broken", "count_in"})
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Twice | Reject]:
         for row in rows:
@@ -31,30 +31,30 @@ class Double(Annotate[N, Twice]):
                 file.write(f"{row.n}\n")
             if self.broken and row.n and row.n % self.broken == 0:
                 raise OSError("the mount is gone")
-            yield Reject("5 is refused") if row.n == 5 else Twice(twice=2 * row.n)
+            yield Reject("5 is invalid") if row.n == 5 else Twice(twice=2 * row.n)
 
 
-def run(store: Path, broken: int, retry: bool = False) -> tuple[Outcome, list[int]]:
-    """The outcome, and the numbers that the stage was asked about."""
+def run(store: Path, broken: int, retry: bool = False) -> tuple[RunResult, list[int]]:
+    """Return the result of the run and the numbers that the stage received."""
     counted = store.with_suffix(".count")
     counted.write_text("")
     dag = Dag("doubles")
     stage = Double(broken=broken, count_in=str(counted)).on(retries=0)
     rows = dag.read(Numbers(count=12), rows_per_part=3).annotate(stage)
     dag.save(rows.keep("twice < 18", because="too large"), "doubles")
-    outcome = carry_out(
+    outcome = run_dag(
         dag,
         str(store),
         executor=Inline(),
-        watch=Quiet(),
-        asked=RunRequest("doubles.py", {}, str(store)),
-        retry=retry,
+        observer=Quiet(),
+        request=RunRequest("doubles.py", {}, str(store)),
+        retry_errors=retry,
     )
     return outcome, sorted(int(n) for n in counted.read_text().split())
 
 
 def doubles(store: Path) -> list[list[int]]:
-    """What each table of the stage holds."""
+    """Return the values in each table of the stage."""
     folder, found = FolderStore(store), []
     for table in sorted(folder.names(), key=lambda name: (store / name).stat().st_ctime_ns):
         if table.startswith("double-"):
@@ -63,27 +63,27 @@ def doubles(store: Path) -> list[list[int]]:
     return found
 
 
-def test_errors_are_worked_on_again_and_good_rows_are_copied(tmp_path: Path) -> None:
+def test_error_rows_are_processed_again_and_good_rows_are_copied(tmp_path: Path) -> None:
     store = tmp_path / "s"
-    outcome, asked = run(store, broken=4)
-    assert (outcome.funnel.rejected, asked) == (3, list(range(12)))  # 4, 8, and 5 which is refused
+    outcome, received = run(store, broken=4)
+    assert (outcome.funnel.rejected, received) == (3, list(range(12)))  # errors on 4 and 8; 5 is rejected
     assert run(store, broken=0)[1] == []
-    outcome, asked = run(store, broken=0, retry=True)
-    assert (outcome.funnel.rejected, asked) == (1, [4, 5, 8])
+    outcome, received = run(store, broken=0, retry=True)
+    assert (outcome.funnel.rejected, received) == (1, [4, 5, 8])
     good = [2 * n for n in range(12) if n not in (4, 5, 8)]
     assert sorted(doubles(store)) == sorted([good, [2 * n for n in range(12) if n != 5]])
     log = (store / "runs" / outcome.run / "log.txt").read_text()
-    assert "double: 2 rows on which it failed are worked on again" in log
-    outcome, asked = run(store, broken=0, retry=True)
-    assert (outcome.funnel.rejected, asked, len(doubles(store))) == (1, [], 2)
+    assert "double: 2 rows on which it failed are processed again" in log
+    outcome, received = run(store, broken=0, retry=True)
+    assert (outcome.funnel.rejected, received, len(doubles(store))) == (1, [], 2)
 
 
-def test_errors_that_come_again_can_be_tried_again(tmp_path: Path) -> None:
+def test_repeated_errors_can_be_retried(tmp_path: Path) -> None:
     store = tmp_path / "s"
     run(store, broken=4)
-    outcome, asked = run(store, broken=8, retry=True)
-    assert (outcome.funnel.rejected, asked) == (2, [4, 5, 8])
-    outcome, asked = run(store, broken=0, retry=True)
-    assert (outcome.funnel.rejected, asked) == (1, [5, 8])
+    outcome, received = run(store, broken=8, retry=True)
+    assert (outcome.funnel.rejected, received) == (2, [4, 5, 8])
+    outcome, received = run(store, broken=0, retry=True)
+    assert (outcome.funnel.rejected, received) == (1, [5, 8])
     assert len(doubles(store)) == 3
     assert run(store, broken=0)[0].funnel.lines == outcome.funnel.lines

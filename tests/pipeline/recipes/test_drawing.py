@@ -1,4 +1,4 @@
-"""Drawings: each step once, below what it reads, barriers marked."""
+"""Tests of DAG drawings: every step appears once, below its inputs, and barriers have a mark."""
 
 import re
 
@@ -8,7 +8,7 @@ from pipeline import Dag
 from pipeline.recipes.drawing import draw, to_mermaid
 
 
-def toy() -> Dag:
+def toy_dag() -> Dag:
     dag = Dag("toy")
     squares = dag.read(Numbers()).annotate(Square().on(gpus=0.5))
     squares.keep("square > 4", because="small")
@@ -22,7 +22,7 @@ def toy() -> Dag:
 
 
 def test_a_drawing_of_every_kind_of_step() -> None:
-    assert draw(toy()).splitlines() == [
+    assert draw(toy_dag()).splitlines() == [
         "numbers           Numbers · source · +n",
         "square            Square · 0.5 GPU · +square, half, text",
         "├── small         keep square > 4",
@@ -34,7 +34,7 @@ def test_a_drawing_of_every_kind_of_step() -> None:
     ]
 
 
-def test_a_long_chain_stays_in_one_lane() -> None:
+def test_a_long_chain_is_drawn_in_one_column() -> None:
     dag = Dag("chain")
     rows = dag.read(Numbers())
     for n in range(2000):
@@ -44,28 +44,28 @@ def test_a_long_chain_stays_in_one_lane() -> None:
     assert len({line.index("keep") for line in lines[1:]}) == 1
 
 
-def test_an_empty_dag_is_an_empty_drawing() -> None:
+def test_an_empty_dag_has_an_empty_drawing() -> None:
     assert draw(Dag("empty")) == ""
 
 
-def test_a_long_rule_is_cut() -> None:
+def test_a_long_rule_is_shortened() -> None:
     dag = Dag("toy")
     dag.read(Numbers()).keep(" and ".join(f"n > {n}" for n in range(50)), because="long")
     assert max(map(len, draw(dag).splitlines())) < 80
     assert draw(dag).endswith("…")
 
 
-def test_mermaid_has_every_step_and_every_arrow() -> None:
-    dag = toy()
-    said = to_mermaid(dag)
-    assert set(re.findall(r"^ +step_(\w+)[\[{]", said, re.MULTILINE)) == set(dag.nodes)
-    arrows = set(re.findall(r"step_(\w+) --> step_(\w+)", said))
+def test_mermaid_has_every_step_and_every_edge() -> None:
+    dag = toy_dag()
+    mermaid = to_mermaid(dag)
+    assert set(re.findall(r"^ +step_(\w+)[\[{]", mermaid, re.MULTILINE)) == set(dag.nodes)
+    arrows = set(re.findall(r"step_(\w+) --> step_(\w+)", mermaid))
     assert arrows == {(before, name) for name, node in dag.nodes.items() for before in node.inputs}
-    assert set(re.findall(r"step_(\w+) --> out_both", said)) == {"later", "sum"}
-    assert "[[" in next(line for line in said.splitlines() if "step_sum[" in line)
+    assert set(re.findall(r"step_(\w+) --> out_both", mermaid)) == {"later", "sum"}
+    assert "[[" in next(line for line in mermaid.splitlines() if "step_sum[" in line)
 
 
-def test_mermaid_shows_a_rule_s_signs_as_text() -> None:
+def test_mermaid_escapes_the_characters_of_a_rule() -> None:
     dag = Dag("toy")
     dag.read(Numbers()).annotate(Square()).keep("""id != '"]; <b>`x`' and n > 1""", because="odd")
     (line,) = [line for line in to_mermaid(dag).splitlines() if "step_odd{{" in line]

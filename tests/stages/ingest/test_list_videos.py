@@ -1,4 +1,4 @@
-"""Listing finds every video once, in order, under an id that follows its content."""
+"""Tests of ListVideos: every video is listed once, in order, with an id derived from its content."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def _write(root: Path, files: dict[str | bytes, bytes]) -> None:
         path.write_bytes(data)
 
 
-def test_videos_are_found_below_in_order_and_others_left_out(tmp_path: Path) -> None:
+def test_videos_are_listed_in_order_and_other_files_are_skipped(tmp_path: Path) -> None:
     _write(
         tmp_path,
         {"b.MP4": b"1", "a/c.webm": b"2", "a/d/e.mkv": b"3", "n.txt": b"4", ".h.mp4": b"5", ".x/y.mp4": b"6"},
@@ -29,8 +29,8 @@ def test_videos_are_found_below_in_order_and_others_left_out(tmp_path: Path) -> 
     assert [row.source for row in ListVideos(root=str(tmp_path), limit=2).rows()] == ["a/c.webm", "a/d/e.mkv"]
 
 
-def test_ids_follow_the_content(tmp_path: Path) -> None:
-    large = bytes(range(256)) * 9000  # 2.3 MB: sampled, not read whole
+def test_ids_depend_on_the_content(tmp_path: Path) -> None:
+    large = bytes(range(256)) * 9000  # 2.3 MB: sampled, not read completely
     _write(
         tmp_path / "one",
         {"a.mp4": b"same", "b.mp4": b"same", "c.mp4": large, "d.mp4": large[:-1] + b"!", "e.mp4": b""},
@@ -41,7 +41,7 @@ def test_ids_follow_the_content(tmp_path: Path) -> None:
     assert {one[name] for name in ("a.mp4", "b.mp4", "c.mp4")} == set(two.values())
 
 
-def test_odd_names_survive_as_text_and_open(tmp_path: Path) -> None:
+def test_unusual_names_are_stored_and_opened(tmp_path: Path) -> None:
     names = [b"a b.mp4", b"a\nb.mp4", b"q'\"<b>.mp4", b"\xff.mp4", rb"\xff.mp4", "été.mp4".encode()]
     _write(tmp_path, {name: name for name in names})
     rows = list(ListVideos(root=str(tmp_path)).rows())
@@ -55,7 +55,7 @@ def test_odd_names_survive_as_text_and_open(tmp_path: Path) -> None:
     assert sorted(found) == sorted(names)
 
 
-def test_links_are_followed_once_and_broken_ones_listed(tmp_path: Path) -> None:
+def test_links_are_followed_once_and_broken_links_are_listed(tmp_path: Path) -> None:
     _write(tmp_path, {"root/a.mp4": b"a", "else/b.mp4": b"b", "c.mp4": b"c"})
     (tmp_path / "root/else").symlink_to(tmp_path / "else")
     (tmp_path / "root/loop").symlink_to(tmp_path / "root")
@@ -67,7 +67,7 @@ def test_links_are_followed_once_and_broken_ones_listed(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_digest_sees_what_changes(tmp_path: Path) -> None:
+def test_the_digest_changes_with_the_videos(tmp_path: Path) -> None:
     _write(tmp_path, {"a.mp4": b"a"})
     stage = ListVideos(root=str(tmp_path))
     seen = [stage.digest()]
@@ -80,25 +80,27 @@ def test_the_digest_sees_what_changes(tmp_path: Path) -> None:
     assert len(set(seen)) == 3
 
 
-def test_one_file_may_be_the_root(tmp_path: Path) -> None:
+def test_the_root_can_be_a_file(tmp_path: Path) -> None:
     _write(tmp_path, {"a.mp4": b"a", "b.mp4": b"b"})
     assert [r.source for r in ListVideos(root=str(tmp_path / "b.mp4")).rows()] == ["b.mp4"]
 
 
-@pytest.mark.parametrize(("root", "said"), [("nowhere", "not there"), ("", "no videos found among 1 files")])
-def test_a_wrong_root_is_told_before_anything_runs(tmp_path: Path, root: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("root", "message"), [("nowhere", "does not exist"), ("", "no videos found among 1 files")]
+)
+def test_a_wrong_root_is_an_error_before_anything_runs(tmp_path: Path, root: str, message: str) -> None:
     _write(tmp_path, {"a.txt": b""})
-    with pytest.raises(ClipmillError, match=said) as caught:
+    with pytest.raises(ClipmillError, match=message) as caught:
         ListVideos(root=str(tmp_path / root)).digest()
     assert caught.value.remedy
 
 
-def test_an_unknown_kind_of_url_is_told() -> None:
-    with pytest.raises(ClipmillError, match="cannot be opened"):
+def test_an_unknown_type_of_url_is_an_error() -> None:
+    with pytest.raises(ClipmillError, match="cannot open this type of URL"):
         ListVideos(root="nonsense://a/b").digest()
 
 
-def test_videos_elsewhere_are_listed_through_fsspec() -> None:
+def test_remote_videos_are_listed_through_fsspec() -> None:
     import fsspec
 
     files = fsspec.filesystem("memory")
@@ -112,7 +114,7 @@ def test_videos_elsewhere_are_listed_through_fsspec() -> None:
     assert rows[0].uri == "memory:///shelf/a.mp4"
 
 
-def test_a_store_inside_the_footage_is_no_footage(tmp_path: Path) -> None:
+def test_a_store_inside_the_footage_is_skipped(tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(b"film")
     (tmp_path / "store" / "cut_clip-1").mkdir(parents=True)
     (tmp_path / "store" / "store.json").write_text("{}")

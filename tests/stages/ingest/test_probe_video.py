@@ -1,4 +1,4 @@
-"""Headers are read as a player would show the film, and what is no film is rejected with its reason."""
+"""Tests of ProbeVideo: display sizes and times of videos, and the reasons of rejects."""
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_films import turned
+from unusual_videos import with_display_matrix
 
 from pipeline import Reject
 from stages.ingest.probe_video import Header, ProbeVideo, Video
@@ -21,7 +21,7 @@ def _probe(path: Path) -> Header:
     return answer
 
 
-def test_a_header_says_what_was_written(film: Callable[..., Path], moving: Draw) -> None:
+def test_the_header_matches_the_written_file(film: Callable[..., Path], moving: Draw) -> None:
     header = _probe(film(moving(1, 50), fps=Fraction(25)))
     assert (header.container, header.codec, header.has_audio) == ("mov", "h264", False)
     assert (header.width_px, header.height_px, header.rotation_deg) == (160, 96, 0)
@@ -30,7 +30,7 @@ def test_a_header_says_what_was_written(film: Callable[..., Path], moving: Draw)
 
 
 @pytest.mark.parametrize(
-    ("name", "shown", "coded", "turn"),
+    ("name", "displayed", "coded", "rotation_deg"),
     [
         ("odd/decord__video_90.mov", (320, 568), (568, 320), 90),
         ("odd/decord__video_180.mov", (568, 320), (568, 320), 180),
@@ -39,17 +39,17 @@ def test_a_header_says_what_was_written(film: Callable[..., Path], moving: Draw)
         ("odd/imageio__newtonscradle.gif", (200, 150), (200, 150), 0),
     ],
 )
-def test_sizes_are_as_shown(
-    footage: Path, name: str, shown: tuple[int, int], coded: tuple[int, int], turn: int
+def test_sizes_are_display_sizes(
+    footage: Path, name: str, displayed: tuple[int, int], coded: tuple[int, int], rotation_deg: int
 ) -> None:
     header = _probe(footage / name)
-    assert (header.width_px, header.height_px) == shown
+    assert (header.width_px, header.height_px) == displayed
     assert (header.coded_width_px, header.coded_height_px) == coded
-    assert header.rotation_deg == turn
+    assert header.rotation_deg == rotation_deg
 
 
 @pytest.mark.parametrize(
-    ("matrix", "turn", "mirrored"),
+    ("matrix", "rotation_deg", "mirrored"),
     [
         ((1, 0, 0, 1), 0, False),
         ((-1, 0, 0, 1), 0, True),
@@ -57,16 +57,22 @@ def test_sizes_are_as_shown(
         ((0, 1, -1, 0), 90, False),
     ],
 )
-def test_mirrors_are_told_from_half_turns(
-    film: Callable[..., Path], moving: Draw, matrix: tuple[int, int, int, int], turn: int, mirrored: bool
+def test_mirrored_frames_differ_from_half_turns(
+    film: Callable[..., Path],
+    moving: Draw,
+    matrix: tuple[int, int, int, int],
+    rotation_deg: int,
+    mirrored: bool,
 ) -> None:
     path = film(moving(1, 3))
-    path.write_bytes(turned(path.read_bytes(), *matrix))
+    path.write_bytes(with_display_matrix(path.read_bytes(), *matrix))
     header = _probe(path)
-    assert (header.rotation_deg, header.mirrored) == (turn, mirrored)
+    assert (header.rotation_deg, header.mirrored) == (rotation_deg, mirrored)
 
 
-def test_a_bad_row_does_not_harm_the_next(tmp_path: Path, film: Callable[..., Path], moving: Draw) -> None:
+def test_a_rejected_row_does_not_affect_the_next(
+    tmp_path: Path, film: Callable[..., Path], moving: Draw
+) -> None:
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("words")
     good = film(moving(1, 5))
@@ -74,5 +80,5 @@ def test_a_bad_row_does_not_harm_the_next(tmp_path: Path, film: Callable[..., Pa
     answers = list(ProbeVideo().annotate([Video(uri=str(path)) for path in paths]))
     assert [isinstance(a, Reject) for a in answers] == [True, False, True, True, False]
     assert [str(answers[k]) for k in (0, 2, 3)] == [
-        "the file is empty", "not a video: the file holds text", "the file is gone",
+        "the file is empty", "not a video: the file holds text", "the file does not exist",
     ]  # fmt: skip

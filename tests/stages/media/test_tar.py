@@ -1,4 +1,4 @@
-"""A tar shard has the same bytes each time, and every reader of tar reads it."""
+"""Tests of tar shards: the bytes are reproducible, and every tar reader reads them."""
 
 import subprocess
 import tarfile
@@ -14,14 +14,14 @@ LONG = "folder-" + "x" * 90 + "/" + "y" * 80 + ".txt"
 MEMBERS = [("a.mp4", b"film" * 300), ("a.json", b'{"k": 1}'), ("b/c.d.txt", b""), (LONG, "grüße".encode())]
 
 
-def test_same_members_same_bytes(tmp_path: Path) -> None:
+def test_the_same_members_give_the_same_bytes(tmp_path: Path) -> None:
     first = write_tar(tmp_path / "1.tar", MEMBERS)
     second = write_tar(tmp_path / "2.tar", MEMBERS)
     assert first == second
     assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
 
 
-def test_members_lie_where_the_index_says(tmp_path: Path) -> None:
+def test_the_index_locates_the_members(tmp_path: Path) -> None:
     members = write_tar(tmp_path / "1.tar", MEMBERS)
     (tmp_path / "1.parquet").write_bytes(index_bytes(members))
     data = (tmp_path / "1.tar").read_bytes()
@@ -32,7 +32,7 @@ def test_members_lie_where_the_index_says(tmp_path: Path) -> None:
     assert [data[r["offset"] : r["offset"] + r["size"]] for r in rows] == [content for _, content in MEMBERS]
 
 
-def test_tarfile_and_gnu_tar_read_it(tmp_path: Path) -> None:
+def test_tarfile_and_gnu_tar_read_a_shard(tmp_path: Path) -> None:
     write_tar(tmp_path / "1.tar", MEMBERS)
     with tarfile.open(tmp_path / "1.tar") as tar:
         read = [(m.name, tar.extractfile(m).read(), m.mtime, m.uid, m.mode) for m in tar]  # type: ignore[union-attr]
@@ -42,20 +42,20 @@ def test_tarfile_and_gnu_tar_read_it(tmp_path: Path) -> None:
     assert listed.stderr == ""
 
 
-def test_webdataset_reads_it(tmp_path: Path) -> None:
+def test_webdataset_reads_a_shard(tmp_path: Path) -> None:
     write_tar(tmp_path / "1.tar", MEMBERS[:2])
-    with (tmp_path / "1.tar").open("rb") as stream:  # `WebDataset` itself leaves its files open
+    with (tmp_path / "1.tar").open("rb") as stream:  # `WebDataset` does not close its files
         files = tar_file_expander([{"url": "1.tar", "stream": stream}])
         samples = list(group_by_keys(files))
     assert [(s["__key__"], s["mp4"], s["json"]) for s in samples] == [("a", MEMBERS[0][1], MEMBERS[1][1])]
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../up", "a/../../up", "z" * 101, "a\0b"])
-def test_a_name_that_cannot_be_written_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError):
         write_tar(tmp_path / "1.tar", [(name, b"")])
 
 
-def test_a_name_given_twice_is_refused(tmp_path: Path) -> None:
+def test_a_duplicate_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="two members"):
         write_tar(tmp_path / "1.tar", [("a", b"1"), ("a", b"2")])

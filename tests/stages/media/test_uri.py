@@ -1,11 +1,11 @@
-"""File names of every kind can be written down, opened again, and told apart."""
+"""Tests of URIs: file names of every kind can be stored, opened and distinguished."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from stages.media.uri import local_path, open_uri, printable, uri_of
+from stages.media.uri import escape_non_utf8, local_path, open_uri, path_to_uri
 
 NAMES = [
     b"plain.mp4",
@@ -19,25 +19,25 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_survives_the_way_through_its_uri(tmp_path: Path, name: bytes) -> None:
+def test_a_name_survives_a_round_trip_through_its_uri(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     path.write_bytes(name)
-    uri = uri_of(path)
+    uri = path_to_uri(path)
     uri.encode()  # can be stored as text
     assert local_path(uri) == str(path)
     with open_uri(uri) as file:
         assert file.read() == name
 
 
-def test_other_places_have_no_local_path() -> None:
+def test_remote_files_have_no_local_path() -> None:
     assert local_path("s3://bucket/a.mp4") is None
     assert local_path("/films/s3://odd/a.mp4") == "/films/s3://odd/a.mp4"
     with pytest.raises(FileNotFoundError):
         open_uri("memory://nothing/here.mp4")
 
 
-def test_printable_names_stay_apart() -> None:
+def test_escaped_names_stay_distinct() -> None:
     names = [os.fsdecode(b"\xff"), r"\xff", r"\\xff", "é", "a\nb"]
-    shown = [printable(name) for name in names]
-    assert shown == [r"\xff", r"\\xff", r"\\\\xff", "é", "a\nb"]
-    assert len(set(shown)) == len(names)
+    escaped = [escape_non_utf8(name) for name in names]
+    assert escaped == [r"\xff", r"\\xff", r"\\\\xff", "é", "a\nb"]
+    assert len(set(escaped)) == len(names)

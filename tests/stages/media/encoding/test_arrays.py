@@ -1,4 +1,4 @@
-"""What is written can be read again, and the same frames give the same bytes."""
+"""Tests of the mp4 encoder for arrays: files can be decoded, and the same frames give the same bytes."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.media.decode import frames
-from stages.media.encode import write_mp4
+from stages.media.decoding.video import frames
+from stages.media.encoding.arrays import write_mp4
 
 Draw = Callable[..., Iterator[np.ndarray]]
 
@@ -27,14 +27,14 @@ def test_the_same_frames_give_the_same_bytes_in_a_file_and_in_memory(tmp_path: P
     assert written[0].index(b"moov") < written[0].index(b"mdat")
 
 
-def test_the_picture_survives(tmp_path: Path, moving: Draw) -> None:
+def test_frames_survive_encoding(tmp_path: Path, moving: Draw) -> None:
     drawn = list(moving(2, 5))
     write_mp4(tmp_path / "a.mp4", drawn, 25, crf=10)
-    for frame, picture in zip(frames(str(tmp_path / "a.mp4")), drawn, strict=True):
-        assert np.abs(frame.pixels().astype(int) - picture).mean() < 9
+    for frame, image in zip(frames(str(tmp_path / "a.mp4")), drawn, strict=True):
+        assert np.abs(frame.pixels().astype(int) - image).mean() < 9
 
 
-def test_odd_sides_lose_a_line_and_wrong_sizes_are_refused(tmp_path: Path) -> None:
+def test_odd_sides_lose_a_line_and_different_sizes_are_an_error(tmp_path: Path) -> None:
     write_mp4(tmp_path / "a.mp4", [np.zeros((35, 49, 3), np.uint8)] * 3, 25)
     assert next(frames(str(tmp_path / "a.mp4"))).pixels().shape == (34, 48, 3)
     with pytest.raises(ValueError, match="frame 1 is"):
@@ -43,11 +43,11 @@ def test_odd_sides_lose_a_line_and_wrong_sizes_are_refused(tmp_path: Path) -> No
         write_mp4(BytesIO(), [], 25)
 
 
-def test_bytes_do_not_depend_on_what_memory_held_before() -> None:
-    """In fresh processes whose allocator fills memory with different values; 360 px wide once was enough."""
+def test_bytes_do_not_depend_on_uninitialized_memory() -> None:
+    """Run in processes that fill allocated memory with different values; 360 px once gave other bytes."""
     code = (
         "import sys, hashlib, io, numpy as np;"
-        "from stages.media.encode import write_mp4;"
+        "from stages.media.encoding.arrays import write_mp4;"
         "y, x = np.mgrid[0:640, 0:360];"
         "planes = [[x + 3 * t, y * x // 64 + t, y - 2 * t] for t in range(40)];"
         "shots = [(np.stack(p, -1) % 256).astype(np.uint8) for p in planes];"

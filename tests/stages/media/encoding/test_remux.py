@@ -1,4 +1,4 @@
-"""Packets are copied where they stand alone, and nowhere else."""
+"""Tests of packet copies: closed groups of pictures are copied, other spans are not."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,21 +7,21 @@ import av
 import numpy as np
 import pytest
 
-from stages.media.decode import frames
-from stages.media.planes import planar
-from stages.media.remux import copy_span
+from stages.media.decoding.planes import to_yuv420p
+from stages.media.decoding.video import frames
+from stages.media.encoding.remux import copy_span
 
 Draw = Callable[..., Iterator[np.ndarray]]
 
 
-def _film(path: Path, pictures: Iterator[np.ndarray], **x264: str) -> Path:
-    """25 frames a second, in groups of twelve, with two frames out of order in each three."""
+def _film(path: Path, images: Iterator[np.ndarray], **x264: str) -> Path:
+    """Write 25 frames per second in groups of 12, with 2 B-frames between reference frames."""
     with av.open(str(path), "w") as film:
         options = {"g": "12", "keyint_min": "12", "sc_threshold": "0", "bf": "2", "preset": "fast", **x264}
         stream = film.add_stream("libx264", rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for number, picture in enumerate(pictures):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+        for number, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = number
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
@@ -38,14 +38,14 @@ def test_closed_groups_are_copied(tmp_path: Path, moving: Draw, name: str) -> No
     pts = _pts(film)
     copy = tmp_path / "copy.mp4"
     assert copy_span(str(film), copy, pts[12], pts[36])
-    whole = [planar(f, 160, 96).to_ndarray() for f in frames(str(film))]
-    shown = [planar(f, 160, 96).to_ndarray() for f in frames(str(copy))]
-    assert len(shown) == 24
-    assert all(np.array_equal(a, b) for a, b in zip(shown, whole[12:36], strict=True))
+    whole = [to_yuv420p(f, 160, 96).to_ndarray() for f in frames(str(film))]
+    copied = [to_yuv420p(f, 160, 96).to_ndarray() for f in frames(str(copy))]
+    assert len(copied) == 24
+    assert all(np.array_equal(a, b) for a, b in zip(copied, whole[12:36], strict=True))
 
 
 @pytest.mark.parametrize(("first", "end"), [(13, 36), (11, 36), (12, 35)])
-def test_a_span_that_cuts_a_group_is_not(tmp_path: Path, moving: Draw, first: int, end: int) -> None:
+def test_a_span_that_splits_a_group_is_not_copied(tmp_path: Path, moving: Draw, first: int, end: int) -> None:
     film = _film(tmp_path / "a.mp4", moving(1, 48, step=(2, 1)))
     pts = _pts(film)
     assert not copy_span(str(film), tmp_path / "copy.mp4", pts[first], pts[end])

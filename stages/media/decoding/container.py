@@ -1,0 +1,116 @@
+"""Opens video containers and reports files that are not videos in terms that a user understands."""
+
+import errno
+import mmap
+import os
+from typing import TYPE_CHECKING, Any
+
+from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
+from stages.media.errors import UnreadableFile
+from stages.media.uri import local_path, open_uri
+
+if TYPE_CHECKING:
+    import av
+
+# Playlists of other files (hls, concat, dash, image2) are not opened: a text file named .mp4 must not make a
+# worker read the files that it lists.
+_CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
+    "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
+)
+
+_TEST_ALLOCATION_BYTES = 1 << 26
+
+
+def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
+    """Open a container, and return it with the file object below it, or None for a local file.
+
+    Raises:
+        UnreadableFile: The file does not exist or is not a video.
+    """
+    import av
+
+    path, remote_file = local_path(uri), None
+    try:
+        if path is not None:
+            if os.path.isfile(path) and os.path.getsize(path) == 0:
+                raise UnreadableFile("the file is empty")
+        else:
+            remote_file = open_uri(uri)
+        source = remote_file or f"file:{path}"
+        options = {"format_whitelist": _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+        return av.open(source, options=options, metadata_errors="replace"), remote_file
+    except FileNotFoundError as error:
+        raise UnreadableFile("the file does not exist") from error
+    except PermissionError as error:
+        raise UnreadableFile("the file cannot be read: permission denied") from error
+    except IsADirectoryError as error:
+        raise UnreadableFile("this is a folder, not a file") from error
+    except av.error.FFmpegError as error:
+        raise_machine_error(error)
+        with open_uri(uri) as file:
+            raise UnreadableFile(_open_failure(file.read(1 << 16))) from error
+
+
+def raise_machine_error(error: Exception) -> None:
+    """Raise the error again if the machine is at fault; other FFmpeg errors are about the file.
+
+    A damaged length field also causes an out-of-memory error. The machine is at fault only if a small
+    allocation fails as well.
+
+    Raises:
+        UnreadableFile: A part of the file claims an absurd length.
+    """
+    number = getattr(error, "errno", 0)
+    if number in (errno.EMFILE, errno.ENFILE) or (number == errno.ENOMEM and not _has_memory()):
+        raise error
+    if number == errno.ENOMEM:
+        raise UnreadableFile(
+            "damaged: a part of the file claims to be larger than the memory of this machine"
+        ) from error
+
+
+def _has_memory() -> bool:
+    try:
+        mmap.mmap(-1, _TEST_ALLOCATION_BYTES).close()
+    except OSError:
+        return False
+    return True
+
+
+def _open_failure(head: bytes) -> str:
+    """Explain from the first bytes of a file why it did not open."""
+    if not head:
+        return "the file is empty"
+    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
+        return "the file is cut short or damaged: an mp4 or mov without its index (moov)"
+    if not any(byte < 9 for byte in head[:4096]):
+        return "not a video: the file holds text"
+    return "not a video, or damaged at its beginning: unknown container format"
+
+
+def main_video_stream(container: "av.container.InputContainer") -> "av.VideoStream":
+    """Return the first video stream that is not a cover image.
+
+    Raises:
+        UnreadableFile: There is no such stream, no decoder for it, or its header has values beyond the
+            limits.
+    """
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    candidates = [s for s in streams if not s.disposition & Disposition.attached_pic]
+    if not candidates:
+        kinds = sorted({s.type for s in container.streams})
+        description = (
+            "only a cover image" if streams else f"only {', '.join(kinds)}" if kinds else "no streams"
+        )
+        raise UnreadableFile(f"no video stream: {description}")
+    first = candidates[0]
+    if first.codec_context is None:
+        raise UnreadableFile("no decoder for its video codec")
+    check_frame_size(first)
+    first.codec_context.options = {
+        "max_pixels": str(MAX_PIXELS)
+    }  # also for a frame that is larger than the header says
+    return first

@@ -1,0 +1,45 @@
+"""Limits for valid video files: values beyond them mean damage, and must not cost memory or create clips."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from stages.media.errors import UnreadableFile
+from stages.media.timecode import format_time, ticks_to_seconds
+
+if TYPE_CHECKING:
+    import av
+
+MAX_PIXELS = 1 << 26  # pixels of one frame: 8192 x 8192, twice the size of 8K cinema
+MAX_PIXEL_ASPECT = 16  # width of a pixel divided by its height, or the inverse; anamorphic lenses have 2
+MAX_FRAME_GAP_S = 3600  # seconds between two consecutive frames
+MAX_DURATION_S = 400 * 3600  # seconds, by the header; a longer header duration is not trusted
+
+
+def check_frame_size(stream: "av.VideoStream") -> None:
+    """Check the frame size and the pixel aspect ratio in the header of a stream.
+
+    Raises:
+        UnreadableFile: The stream has no size or time base, or a value beyond the limits.
+    """
+    width, height, aspect = stream.width, stream.height, stream.sample_aspect_ratio
+    if not stream.time_base or width < 1 or height < 1:
+        raise UnreadableFile("damaged: the video stream has no size or no time base")
+    if width * height > MAX_PIXELS:
+        raise UnreadableFile(
+            f"its frames are too large: {width} x {height} px; the limit is {MAX_PIXELS} pixels"
+        )
+    if aspect and aspect > 0 and not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+        raise UnreadableFile(
+            f"damaged: the header says that a pixel is {float(aspect):.3g} times as wide as high"
+        )
+
+
+def max_frame_gap(time_base: Fraction) -> int:
+    """Return the maximum time between two consecutive frames, in ticks."""
+    return int(MAX_FRAME_GAP_S / time_base)
+
+
+def frame_gap_error(last: int, following: int, time_base: Fraction) -> UnreadableFile:
+    """Return the error for two consecutive frames with the times `last` and `following`, in ticks."""
+    a, b = (format_time(ticks_to_seconds(ticks, time_base)) for ticks in (last, following))
+    return UnreadableFile(f"damaged times: the frame at {a} is followed by a frame at {b}")

@@ -1,0 +1,272 @@
+"""Decodes videos: frames in presentation order with exact times, and their orientation.
+
+Every failure that the file causes is an `UnreadableFile` with a message for the user.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, cast
+
+from stages.media.decoding.container import main_video_stream, open_container, raise_machine_error
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.limits import frame_gap_error, max_frame_gap
+from stages.media.decoding.orientation import is_mirrored, orientation_of
+from stages.media.decoding.quantizer import DECODER_OPTIONS
+from stages.media.errors import NotSeekable, UnreadableFile
+from stages.media.timecode import format_time, ticks_to_seconds
+
+if TYPE_CHECKING:
+    import av
+    from av.video.reformatter import VideoReformatter
+
+_WITHOUT_TIMES = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # containers without presentation times
+_WITH_INDEX = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm"}  # containers with an index of times
+
+
+class Video:
+    """An open video: the values of its header, and its frames. Created by `open_video`.
+
+    Attributes:
+        time_base: Length of one tick in seconds.
+        coded_width_px: Width of the coded frames in pixels.
+        coded_height_px: Height of the coded frames in pixels.
+        container: The open container.
+        stream: Its video stream.
+    """
+
+    container: "av.container.InputContainer"
+    stream: "av.VideoStream"
+    _counted_span: tuple[int | None, int | None]  # pts range of counted packets
+
+    def __init__(self, uri: str, threads: int, motion_vectors: bool = False) -> None:
+        self.uri, self.threads, self._motion_vectors = uri, threads, motion_vectors
+        self._scalers: dict[object, VideoReformatter] = {}
+        self._open()
+        self.time_base = Fraction(cast(Fraction, self.stream.time_base))
+        self.coded_width_px, self.coded_height_px = self.stream.width, self.stream.height
+
+    @property
+    def fps(self) -> Fraction:
+        """The average frame rate in frames per second by the header; 25 if the header has none."""
+        for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
+            if rate and 0 < rate <= 1000:
+                return Fraction(rate)
+        return Fraction(25)
+
+    @property
+    def sample_aspect(self) -> Fraction:
+        """The width of a coded pixel divided by its height."""
+        aspect = self.stream.sample_aspect_ratio
+        return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
+
+    def display_size(self, orientation: int) -> tuple[int, int]:
+        """Return width and height in pixels as displayed: after sample aspect ratio and rotation."""
+        width, height = max(1, round(self.coded_width_px * self.sample_aspect)), self.coded_height_px
+        return (height, width) if orientation % 2 else (width, height)
+
+    def frames(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Frame]:
+        """Yield the frames with start_pts <= pts < end_pts, with strictly increasing pts.
+
+        A frame without a time, or whose time does not increase, gets the time that the frame rate implies. A
+        span of such a file is found by decoding from the beginning.
+
+        Raises:
+            UnreadableFile: Decoding failed; the message names the time.
+        """
+        min_pts = start_pts
+        for frames in self._attempts(start_pts):
+            try:
+                for frame in frames:
+                    if end_pts is not None and frame.pts >= end_pts:
+                        return
+                    if min_pts is None or frame.pts >= min_pts:
+                        yield frame
+                        min_pts = frame.pts + 1
+                return
+            except NotSeekable:
+                continue
+
+    def frames_from_key_frame(
+        self, entry_pts: int | None, start_pts: int | None, end_pts: int | None
+    ) -> Iterator[Frame]:
+        """Yield the frames from a key frame near `entry_pts` (None: from the first frame) up to `end_pts`.
+
+        Times are not repaired. The key frame should be before `entry_pts`; a caller that relies on it must
+        check its time. `read_progress` counts the packets from `start_pts` on.
+
+        Raises:
+            NotSeekable: The file cannot be searched by time, or the times of its frames are unreliable.
+            UnreadableFile: Decoding failed.
+        """
+        if self.container.format.name not in _WITH_INDEX:
+            raise NotSeekable("the container has no index")
+        self._counted_span = start_pts, end_pts
+        decodable = False
+        for frame in self._decoded(repair=False) if entry_pts is None else self._from(entry_pts):
+            decodable = decodable or (bool(frame.raw.key_frame) and not frame.raw.is_corrupt)
+            if end_pts is not None and frame.pts >= end_pts:
+                return
+            if decodable or entry_pts is None:  # otherwise it depends on frames before the key frame
+                yield frame
+
+    @property
+    def read_progress(self) -> tuple[int, float]:
+        """The number of packets read, and the end in seconds of the last packet of any stream."""
+        ends = ((ticks, self.container.streams[number].time_base) for number, ticks in self._ends.items())
+        return self._packets, max((ticks_to_seconds(t, base) for t, base in ends if base), default=0.0)
+
+    def check_complete(self, read_progress: tuple[int, float] | None = None) -> None:
+        """Check after the last frame whether the file contains all that its header announces.
+
+        Args:
+            read_progress: Combined progress of all readers, if several readers shared the video.
+
+        Raises:
+            UnreadableFile: More than a tenth is missing, because a copy or a recording was interrupted.
+        """
+        packets, end_s = read_progress or self.read_progress
+        decoded_s = end_s - (self.container.start_time or 0) / 1e6
+        header_s = (self.container.duration or 0) / 1e6
+        if packets < 0.9 * (self.stream.frames or 0) - 3:
+            raise UnreadableFile(f"the file is cut short: it has {packets} of {self.stream.frames} frames")
+        if decoded_s < 0.9 * header_s - 1:
+            raise UnreadableFile(
+                f"the file is cut short: it ends at {format_time(decoded_s)} of {format_time(header_s)}"
+            )
+
+    def close(self) -> None:
+        """Close the file. Flush first: otherwise a frame-threaded decoder that is not at its end hangs."""
+        for stream in self.container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.flush_buffers()
+        self.container.close()
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> None:
+        self._is_at_start = True
+        self._counted_span = None, None
+        self._packets = 0  # packets read from the stream
+        self._ends: dict[int, int] = {}  # end of the last packet of each stream, in its ticks
+        self.container, self._file = open_container(self.uri)
+        try:
+            self.stream = main_video_stream(self.container)
+        except UnreadableFile:
+            self.close()
+            raise
+        context = self.stream.codec_context
+        context.thread_type = "FRAME" if self.threads > 1 else "NONE"
+        context.thread_count = self.threads
+        context.options = (
+            context.options | DECODER_OPTIONS | ({"flags2": "+export_mvs"} if self._motion_vectors else {})
+        )
+
+    def _attempts(self, pts: int | None) -> Iterator[Iterator[Frame]]:
+        """Yield iterators of frames that include `pts`: from the key frame before it, then from the start."""
+        if pts is not None and self.container.format.name not in _WITHOUT_TIMES:
+            for margin_s in (0, 10):
+                frames = self._from(pts - round(margin_s / self.time_base))
+                try:
+                    first = next(frames, None)
+                except UnreadableFile:
+                    continue
+                if first is not None and _can_start_at(first, pts):
+                    yield chain((first,), frames)
+                    break
+        if not self._is_at_start:
+            self.close()
+            self._open()
+        yield self._decoded(repair=True)
+
+    def _from(self, pts: int) -> Iterator[Frame]:
+        """Yield the frames from the last key frame at or before `pts`."""
+        import av
+
+        self._is_at_start, self._packets, self._ends = False, 0, {}
+        try:
+            self.container.seek(pts, stream=self.stream)
+        except av.error.FFmpegError as error:
+            raise NotSeekable("the file cannot be searched by time") from error
+        yield from self._decoded(repair=False)
+
+    def _decoded(self, repair: bool) -> Iterator[Frame]:
+        """Yield all following frames. Without `repair`, raise `NotSeekable` at the first invalid time."""
+        import av
+
+        self._is_at_start = False
+        step = 1 / (self.fps * self.time_base)
+        step_ticks, origin, last = max(1, round(step)), self.stream.start_time or 0, None
+        max_gap, mirrored = max_frame_gap(self.time_base), False
+        without_times = self.container.format.name in _WITHOUT_TIMES
+        try:
+            for number, raw in enumerate(self._raw()):
+                pts = origin + round(number * step) if without_times else raw.pts
+                if pts is None or (last is not None and pts <= last):
+                    if not repair:
+                        raise NotSeekable("the times of its frames are missing or run backwards")
+                    pts = origin if last is None else last + step_ticks
+                duration = raw.duration if raw.duration and raw.duration > 0 else step_ticks
+                if duration > max_gap or (last is not None and pts - last > max_gap):
+                    raise frame_gap_error(pts if last is None else last, pts + duration, self.time_base)
+                mirrored = is_mirrored(raw) if last is None else mirrored
+                last = pts
+                yield Frame(pts, duration, orientation_of(raw.rotation, mirrored), raw, self._scalers)
+        except av.error.FFmpegError as error:
+            raise_machine_error(error)
+            done = (
+                "before the first frame"
+                if last is None
+                else f"after {format_time(ticks_to_seconds(last, self.time_base))}"
+            )
+            raise UnreadableFile(f"decoding failed {done}: {error.strerror}") from error
+
+    def _raw(self) -> Iterator["av.VideoFrame"]:
+        first, after = self._counted_span
+        for packet in self.container.demux():
+            if packet.stream is self.stream:
+                early = first is not None and packet.pts is not None and packet.pts < first
+                late = after is not None and packet.pts is not None and packet.pts >= after
+                self._packets += not early and not late
+                yield from packet.decode()  # type: ignore[misc]
+            if packet.pts is not None:
+                end, number = packet.pts + (packet.duration or 0), packet.stream_index
+                if end > self._ends.get(number, 0):
+                    self._ends[number] = end
+
+
+def _can_start_at(first: Frame, pts: int) -> bool:
+    """Return whether the frames up to `pts` can be decoded from this frame.
+
+    Some files decode correctly only from their very beginning (4:4:4 by an early x264, which says so in its
+    first packet); in other places the decoder marks the frames as corrupt.
+    """
+    return bool(first.raw.key_frame) and not first.raw.is_corrupt and first.pts <= pts
+
+
+@contextmanager
+def open_video(uri: str, threads: int = 1, *, motion_vectors: bool = False) -> Iterator[Video]:
+    """Open the first video stream of a path or URL that is not a cover image.
+
+    Args:
+        uri: Path or URL.
+        threads: Number of decoder threads. The frames are the same for any number.
+        motion_vectors: Keep the motion vectors of the codec with each frame.
+
+    Raises:
+        UnreadableFile: The file does not exist, is empty, is not a video, or has no video stream.
+    """
+    video = Video(uri, threads, motion_vectors)
+    try:
+        yield video
+    finally:
+        video.close()
+
+
+def frames(
+    uri: str, start_pts: int | None = None, end_pts: int | None = None, *, threads: int = 1
+) -> Iterator[Frame]:
+    """Yield the frames of a span of a video; seeks to the key frame before it. See `Video.frames`."""
+    with open_video(uri, threads) as video:
+        yield from video.frames(start_pts, end_pts)
