@@ -10,7 +10,7 @@ from stages.shards.bucket import exact_fps, frames_at_fps, length_name, min_seco
 @pytest.mark.parametrize("fps", [8.0, 12.0, 24.0, 24000 / 1001, 29.97, 60.0])
 @pytest.mark.parametrize("frames", [1, 2, 5, 33, 257])
 def test_the_rule_for_shots_accepts_what_a_bucket_accepts(fps: float, frames: int) -> None:
-    min_s = min_seconds(frames, fps)
+    limit_s = min_seconds(frames, fps)
     step = 1 / exact_fps(fps)
     for duration_s in (
         (frames - 1) * step,
@@ -18,7 +18,7 @@ def test_the_rule_for_shots_accepts_what_a_bucket_accepts(fps: float, frames: in
         frames * step,
         2 * frames * step,
     ):
-        assert (float(duration_s) > min_s) == (frames_at_fps(duration_s, fps) >= frames)
+        assert (float(duration_s) > limit_s) == (frames_at_fps(duration_s, fps) >= frames)
 
 
 def test_ranges_of_frames_begin_at_the_given_counts() -> None:
