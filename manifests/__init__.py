@@ -1,4 +1,4 @@
-"""The manifest format: typed rows, kept as immutable Parquet tables with their history."""
+"""The manifest format: typed rows in immutable Parquet tables that record how they were made."""
 
 from manifests.artifact import Artifact as Artifact
 from manifests.column import column as column

@@ -1,4 +1,4 @@
-"""clipmill manifest show | check | diff: what a store holds, whether it is sound, and what changed."""
+"""The verbs clipmill manifest show | check | diff: list the content of a store, validate it, compare it."""
 
 import json
 import sys
@@ -8,94 +8,117 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from manifests.catalogue import Table
-    from manifests.checking import Checked
+    from manifests.catalog import Table
+    from manifests.validation import CheckResult
 
-_PLACE = "a store, or one of its tables: a folder or a URL"
+_PLACE = "folder or URL of a store, or of one of its tables"
 
 
 def add_verbs(verbs: Any) -> None:
-    """Add `manifest` with its three verbs to a parser's subparsers."""
+    """Add `manifest` with its three verbs to the subparsers of a parser."""
     parser = verbs.add_parser("manifest", help="show, check or compare tables")
     acts = parser.add_subparsers(dest="manifest_verb", metavar="VERB", required=True)
-    shown = acts.add_parser("show", help="what a store holds, or the columns, origin and rows of a table")
-    shown.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
-    shown.add_argument("--rows", type=int, default=5, metavar="N", help="first rows shown (5)")
-    _common(shown, show)
-    checked = acts.add_parser("check", help="ask again for every promise of the format; 1 if one is broken")
-    checked.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
-    checked.add_argument("--deep", action="store_true", help="read every artifact and compare its digest")
-    checked.add_argument("--quick", action="store_true", help="take shards by their indexes: decode no clip")
-    _common(checked, check)
-    compared = acts.add_parser("diff", help="rows only here or there, and values that changed")
-    compared.add_argument("here", metavar="HERE", help=_PLACE)
-    compared.add_argument("there", metavar="THERE", help="another, of the same sort")
-    compared.add_argument("--exit-code", action="store_true", help="end with 1 if they differ")
-    _common(compared, diff)
+    show_parser = acts.add_parser(
+        "show",
+        help="list the tables of a store, or the columns, origin and rows of a table",
+        epilog="example:\n  clipmill manifest show /data/store --rows 3",
+    )
+    show_parser.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
+    show_parser.add_argument(
+        "--rows", type=int, default=5, metavar="N", help="number of rows to print (default 5)"
+    )
+    _add_common(show_parser, show)
+    check_parser = acts.add_parser(
+        "check",
+        help="check that all files follow the format; exit code 1 if not",
+        epilog="example:\n  clipmill manifest check /data/store --quick",
+    )
+    check_parser.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
+    check_parser.add_argument(
+        "--deep", action="store_true", help="read every artifact and compare its digest"
+    )
+    check_parser.add_argument(
+        "--quick", action="store_true", help="check shards by their indexes; decode no clip"
+    )
+    _add_common(check_parser, check)
+    diff_parser = acts.add_parser(
+        "diff",
+        help="print rows that only one of two stores has, and values that differ",
+        epilog="example:\n  clipmill manifest diff /data/store-may /data/store-june",
+    )
+    diff_parser.add_argument("here", metavar="HERE", help=_PLACE)
+    diff_parser.add_argument(
+        "there", metavar="THERE", help="folder or URL of another store or table, of the same sort as HERE"
+    )
+    diff_parser.add_argument("--exit-code", action="store_true", help="exit with code 1 if they differ")
+    _add_common(diff_parser, diff)
 
 
-def _common(parser: ArgumentParser, act: Any) -> None:
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(act=act)
+def _add_common(parser: ArgumentParser, act: Any) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    parser.set_defaults(func=act)
 
 
 def show(args: Namespace) -> int:
-    from manifests import showing
-    from manifests.catalogue import Table, opened, tables_of
+    """Run `clipmill manifest show`."""
+    from manifests import display
+    from manifests.catalog import Table, open_store_or_table, tables_of
 
-    store, folder = opened(args.place.removeprefix("store="))
+    store, folder = open_store_or_table(args.place.removeprefix("store="))
     if not folder:
         tables = tables_of(store)
-        _say(args, showing.tables_plain(tables) if args.json else showing.tables_text(store.url, tables))
+        _print(args, display.tables_json(tables) if args.json else display.tables_text(store.url, tables))
         return 0
     table = Table(store, folder)
-    _say(args, showing.table_plain(table, args.rows) if args.json else showing.table_text(table, args.rows))
+    _print(args, display.table_json(table, args.rows) if args.json else display.table_text(table, args.rows))
     return 0
 
 
 def check(args: Namespace) -> int:
-    from manifests import showing
-    from manifests.catalogue import Table, opened, tables_of
-    from manifests.checking import check as checked
+    """Run `clipmill manifest check`."""
+    from manifests import display
+    from manifests.catalog import Table, open_store_or_table, tables_of
+    from manifests.validation import check as check_tables
 
-    store, folder = opened(args.place.removeprefix("store="))
+    store, folder = open_store_or_table(args.place.removeprefix("store="))
     tables = [Table(store, folder)] if folder else tables_of(store)
-    proofs = {stage: partial(_prove, place) for stage, place in getattr(args, "proofs", {}).items()}
-    told = {"deep": args.deep, "quick": args.quick, "whole_store": not folder}
-    found = checked(store, tables, proofs=proofs, **told)
-    _say(args, showing.checked_plain(found) if args.json else showing.checked_text(store.url, found))
-    return 1 if found.faults else 0
+    validators = {stage: partial(_validate, name) for stage, name in getattr(args, "validators", {}).items()}
+    options = {"deep": args.deep, "quick": args.quick, "whole_store": not folder}
+    result = check_tables(store, tables, validators=validators, **options)
+    _print(args, display.check_json(result) if args.json else display.check_text(store.url, result))
+    return 1 if result.faults else 0
 
 
-def _prove(place: str, table: "Table", found: "Checked", *, quick: bool) -> None:
-    """The proof that stands at `module:function`, loaded for the first table that wants it."""
-    module, name = place.split(":")
-    getattr(import_module(module), name)(table, found, quick=quick)
+def _validate(validator: str, table: "Table", result: "CheckResult", *, quick: bool) -> None:
+    """Import the validator `module:function` and call it."""
+    module, name = validator.split(":")
+    getattr(import_module(module), name)(table, result, quick=quick)
 
 
 def diff(args: Namespace) -> int:
-    from manifests import showing
-    from manifests.catalogue import Table, opened
-    from manifests.comparing import compare, compare_stores
+    """Run `clipmill manifest diff`."""
+    from manifests import display
+    from manifests.catalog import Table, open_store_or_table
+    from manifests.comparison import compare, compare_stores
     from manifests.errors import ManifestError
 
-    (here, one), (there, two) = opened(args.here), opened(args.there)
+    (here, one), (there, two) = open_store_or_table(args.here), open_store_or_table(args.there)
     if bool(one) != bool(two):
         raise ManifestError(
-            "a store and a table cannot be compared",
+            "a store cannot be compared with a table",
             where=f"{args.here} and {args.there}",
-            remedy="give two stores, or two tables: folders inside a store",
+            remedy="give two stores, or two tables, which are folders inside a store",
         )
-    found = [compare(Table(here, one), Table(there, two))] if one else list(compare_stores(here, there))
+    differences = [compare(Table(here, one), Table(there, two))] if one else list(compare_stores(here, there))
     if args.json:
-        _say(args, [showing.difference_plain(each) for each in found])
+        _print(args, [display.difference_json(each) for each in differences])
     else:
-        _say(args, "\n".join(map(showing.difference_text, found)))
-    return 1 if args.exit_code and not all(each.equal for each in found) else 0
+        _print(args, "\n".join(map(display.difference_text, differences)))
+    return 1 if args.exit_code and not all(each.is_equal for each in differences) else 0
 
 
-def _say(args: Namespace, said: Any) -> None:
+def _print(args: Namespace, output: Any) -> None:
     if args.json:
-        said = json.dumps(said, indent=1, ensure_ascii=False, default=str)
-    sys.stdout.write(f"{said}\n")
+        output = json.dumps(output, indent=1, ensure_ascii=False, default=str)
+    sys.stdout.write(f"{output}\n")

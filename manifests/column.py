@@ -1,4 +1,4 @@
-"""A column: a dataclass field that carries its unit and its meaning."""
+"""A column: a dataclass field with a meaning and a unit."""
 
 from dataclasses import MISSING, field
 from typing import Any
@@ -10,13 +10,14 @@ def column(
     """Declare one column of a `Row`.
 
     Args:
-        meaning: what the value says, in a few words; written into the Parquet schema.
-        unit: "s", "px", "px/frame", "0..1", "1" …; required for floats, empty for names and flags.
-        key: the value is part of the row's identity: a child's id is made of its parent's id and
-            the values of its key columns.
-        by_id: the value follows from the row's id, whatever the settings of the stage that found the
-            row (the frame numbers of a clip, say); key columns do so anyway.
-        default: value for rows that lack it, which a stage reads where no step adds it; none: required.
+        meaning: What the value means, in a few words. Written into the Parquet schema.
+        unit: "s", "px", "px/frame", "0..1", "1" and so on. Required for floats; empty for names and flags.
+        key: The value is part of the row's identity: a child's id is a digest of its parent's id and the
+            values of its key columns.
+        by_id: The row's id determines the value, independent of the settings of the stage that made the row,
+            such as the frame numbers of a clip. Key columns always have this property.
+        default: Value that a stage reads if no step adds the column. Without a default the column is
+            required.
     """
     return field(
         default=default, metadata={"meaning": meaning, "unit": unit, "key": key, "by_id": key or by_id}

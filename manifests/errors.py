@@ -1,26 +1,27 @@
-"""Errors that say what is wrong, where, and what to do about it.
+"""Errors for users: each states what is wrong, where, and the remedy.
 
 ClipmillError               what · where · remedy, printed on one screen
 └── ManifestError           the tables and the store
     ├── UnknownColumn       a predicate or a view names a column that no step adds
     ├── SchemaMismatch      rows do not fit the declared columns, or two parts disagree
-    ├── StoreFull           the disk or the quota under the store is full
-    ├── NewerFormat         the store was written by a newer clipmill
-    └── Damaged             a file is not what its digest says, or is not readable
+    ├── StoreFull           the disk or the quota of the store is full
+    ├── OlderFormat         an older clipmill wrote the store
+    ├── NewerFormat         a newer clipmill wrote the store
+    └── Damaged             a file does not match its digest, or cannot be read
 """
 
 import errno
 
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class ClipmillError(Exception):
-    """Base of every error that is meant for a user's eyes.
+    """Base of every error that is written for users.
 
     Args:
-        what: one sentence saying what is wrong.
-        where: the file, node, column or line it was found in; empty where `what` says it already.
-        remedy: what the user can do; empty where nothing but reading `what` helps.
+        what: One sentence that states what is wrong.
+        where: The file, node, column or line; empty if `what` states it.
+        remedy: What the user can do; empty if `what` is enough.
     """
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
@@ -34,16 +35,16 @@ class ClipmillError(Exception):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _again, (type(self), self.what, self.where, self.remedy)
+        return _rebuild, (type(self), self.what, self.where, self.remedy)
 
 
-def _again(kind: type[ClipmillError], what: str, where: str, remedy: str) -> ClipmillError:
-    """Rebuild an error on the other side of a process border."""
+def _rebuild(kind: type[ClipmillError], what: str, where: str, remedy: str) -> ClipmillError:
+    """Rebuild an error in another process, from its pickle."""
     return kind(what, where=where, remedy=remedy)
 
 
 class ManifestError(ClipmillError):
-    """The tables or the store are at fault."""
+    """An error of the tables or the store."""
 
 
 class UnknownColumn(ManifestError):
@@ -55,23 +56,27 @@ class SchemaMismatch(ManifestError):
 
 
 class StoreFull(ManifestError):
-    """The disk or the quota under the store is full."""
+    """The disk or the quota of the store is full."""
+
+
+class OlderFormat(ManifestError):
+    """An older version of clipmill wrote the store."""
 
 
 class NewerFormat(ManifestError):
-    """The store was written by a newer clipmill."""
+    """A newer version of clipmill wrote the store."""
 
 
 class Damaged(ManifestError):
-    """A file is not what its digest says, or cannot be read."""
+    """A file does not match its digest, or cannot be read."""
 
 
-def told_if_full(error: OSError, where: str) -> Exception:
-    """The error itself, or a `StoreFull` that says what to do if it means that no room is left."""
-    if error.errno not in _FULL:
+def disk_full_error(error: OSError, where: str) -> Exception:
+    """Return `StoreFull` if the error means that the disk is full, else the error itself."""
+    if error.errno not in _DISK_FULL:
         return error
     return StoreFull(
-        "no room left to write",
+        "no space left to write",
         where=where,
-        remedy="free some room and run the same command again; everything finished is kept",
+        remedy="free some disk space and run the same command again; all finished work is kept",
     )

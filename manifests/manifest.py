@@ -1,7 +1,8 @@
-"""The manifest of a table: its columns, its parts with their digests, and where all of it came from.
+"""The manifest of a table: its columns, its parts with their digests, and its origin.
 
-`table.json` is written when a table is begun; `manifest.json` once, when every part is there, and is
-itself the sign of that. Equal tables have equal manifests: no dates, hosts or paths are in it.
+`table.json`, the header, is written before the first part. `manifest.json` is written once, after the last
+part; a table that has it is complete. Equal tables have equal manifests: they contain no dates, hosts or
+paths.
 """
 
 import hashlib
@@ -13,18 +14,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from manifests.errors import Damaged, NewerFormat
+from manifests.errors import Damaged
+from manifests.format import FORMAT, check_format
 from manifests.store import Store
 from manifests.table import RowCounts, part_name, read_row_counts
 
-FORMAT = 1
-_NAME = "manifest.json"
-_BEGUN = "table.json"
+MANIFEST_FILE = "manifest.json"
+HEADER_FILE = "table.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """One part: its number, file digest, size in bytes, and row_counts."""
+    """One part of a table: its number, file digest, file size in bytes, and row counts."""
 
     number: int
     sha256: str
@@ -34,17 +35,20 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A whole table.
+    """The description of one table.
 
     Attributes:
-        node: the step of the DAG that made it.
-        kind: source, layer, children, drops, survey or model.
-        base: the folder whose rows these columns belong to ("" where the table is its own base).
-        keys: "run", all that decided which rows are here; "content", all that decided their columns.
-        made_by: stage class, version, settings and weights digest; or the rule and its reason.
-        root: the folder whose parts these parts follow.
-        inputs: folders of the steps that a row came through before this one.
-        columns: name, type, unit, meaning, nullable of each column.
+        node: Name of the DAG step that wrote the table.
+        kind: "source", "layer", "children", "drops", "survey" or "model".
+        base: Folder of the table whose rows these columns belong to; "" if the table has its own rows.
+        root: Folder of the table whose part numbers this table follows.
+        keys: "run": digest of everything that decides which rows exist. "content": digest of everything that
+            decides the values of their columns.
+        made_by: Stage class, version, settings and weights digest; for a rule, its predicate and its reason.
+        inputs: Folders of the tables of the previous steps.
+        columns: Name, type, unit, meaning and nullable of each column.
+        parts: The parts in order; empty in `table.json`.
+        format: Version of the store format.
     """
 
     node: str
@@ -56,40 +60,44 @@ class Manifest:
     inputs: tuple[str, ...]
     columns: tuple[Mapping[str, Any], ...]
     parts: tuple[Part, ...] = ()
-    format: int = FORMAT
+    format: float = FORMAT
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def row_counts(self) -> RowCounts:
-        """The sums over all parts."""
+        """The row counts summed over all parts."""
         names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
         return RowCounts(**{n: sum(getattr(p.row_counts, n) for p in self.parts) for n in names})
 
     def write(self, store: Store, folder: str) -> bool:
-        """Close a table: write `manifest.json`."""
-        return store.create(f"{folder}/{_NAME}", self._text())
+        """Complete a table: write `manifest.json`. Returns whether this call wrote the file."""
+        return store.create(f"{folder}/{MANIFEST_FILE}", self._text())
 
-    def begin(self, store: Store, folder: str) -> bool:
-        """Open a table: write `table.json`, the same without parts, before the first part."""
-        return store.create(f"{folder}/{_BEGUN}", self._text())
+    def write_header(self, store: Store, folder: str) -> bool:
+        """Start a table: write `table.json`. Returns whether this call wrote the file."""
+        return store.create(f"{folder}/{HEADER_FILE}", self._text())
 
     def _text(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True, indent=1, ensure_ascii=False).encode()
 
 
-def read_begun(store: Store, folder: str) -> Manifest | None:
-    """What `table.json` says of a table, whole or not; None for a folder that is no table."""
-    return _read(store, folder, _BEGUN)
+def read_header(store: Store, folder: str) -> Manifest | None:
+    """Read `table.json` of a complete or unfinished table; None if the folder is not a table.
+
+    Raises:
+        Damaged, OlderFormat, NewerFormat: as `read_manifest`.
+    """
+    return _read(store, folder, HEADER_FILE)
 
 
 def read_manifest(store: Store, folder: str) -> Manifest | None:
-    """The manifest of a folder, or None while the table is not whole.
+    """Read `manifest.json` of a folder; None while the table is not complete.
 
     Raises:
-        Damaged: the file is there and is no manifest.
-        NewerFormat: it was written by a newer clipmill.
+        Damaged: the file exists and is not a manifest.
+        OlderFormat, NewerFormat: another version of clipmill wrote it.
     """
-    return _read(store, folder, _NAME)
+    return _read(store, folder, MANIFEST_FILE)
 
 
 def _read(store: Store, folder: str, name: str) -> Manifest | None:
@@ -100,24 +108,16 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
     where = f"{store.url}/{folder}/{name}"
     try:
         found = json.loads(text)
-        if found["format"] > FORMAT:
-            raise newer(where, found["format"])
+        check_format(found["format"], store.url, where)
         parts = tuple(Part(**{**p, "row_counts": RowCounts(**p["row_counts"])}) for p in found.pop("parts"))
         return Manifest(**{**found, "parts": parts, **_tuples(found)})
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"not a manifest: {error}", where=where, remedy="take it away and run again") from error
-
-
-def newer(where: str, seen: object) -> NewerFormat:
-    return NewerFormat(
-        f"this store has format {seen}, and this clipmill reads up to format {FORMAT}",
-        where=where,
-        remedy="install the clipmill that wrote it, or choose another store",
-    )
+        remedy = "delete the file and run the recipe again"
+        raise Damaged(f"this file is not a manifest: {error}", where=where, remedy=remedy) from error
 
 
 def describe_part(store: Store, folder: str, number: int) -> Part:
-    """Digest, size and row_counts of a part that stands."""
+    """Read a committed part and return its digest, size and row counts."""
     name = f"{folder}/{part_name(number)}"
     data = store.read(name)
     return Part(
@@ -129,7 +129,7 @@ def describe_part(store: Store, folder: str, number: int) -> Part:
 
 
 def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:
-    """The columns of a schema as plain values."""
+    """Describe the columns of a schema as JSON values."""
     return tuple(
         {
             "name": f.name,
@@ -143,7 +143,7 @@ def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:
 
 
 def schema_at(store: Store, name: str) -> pa.Schema:
-    """The schema of a part."""
+    """Read the schema of a part."""
     with store.local(name) as path:
         return pq.read_schema(path)
 

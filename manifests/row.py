@@ -1,22 +1,26 @@
-"""A row: a frozen, keyword-only dataclass whose fields are the columns of a table."""
+"""A row: a frozen, keyword-only dataclass whose fields are columns of a table."""
 
 from array import array
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
-from typing import Any, dataclass_transform, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias, dataclass_transform, get_type_hints
 
 from manifests.column import column
 
-Vector = array  # of typecode "f": float32, stored as list<float>; `numpy.asarray(v)` costs nothing
+# Typecode "f" (float32), stored as list<float>; `numpy.asarray(v)` copies nothing.
+if TYPE_CHECKING:
+    Vector: TypeAlias = array[float]
+else:
+    Vector = array
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(column,))
 class Row:
-    """Subclass it and list the columns; it becomes a frozen, keyword-only dataclass.
+    """Base class of rows. A subclass lists its columns and becomes a frozen, keyword-only dataclass.
 
-    A column is a `str`, `int`, `float`, `bool`, `bytes`, `Vector` (float32), `Artifact`, a
-    `tuple[T, ...]` of the plain ones, or any of these with `| None`. A row that a stage *reads*
-    may list bare annotations; a row that it *adds* declares each with `column(...)`.
+    A column has the type `str`, `int`, `float`, `bool`, `bytes`, `Vector` (float32), `Artifact`, `tuple[T,
+    ...]` with T one of the first five, or one of these with `| None`. A row that a stage *reads* can use
+    annotations alone; a row that a stage *adds* declares each column with `column(...)`.
     """
 
     def __init_subclass__(cls) -> None:
@@ -25,7 +29,7 @@ class Row:
     @classmethod
     def columns(cls) -> "tuple[Field[Any], ...]":
         """The declared columns, in order."""
-        return _columns(cls)  # type: ignore[arg-type]  # mypy takes the class for its rows
+        return _columns(cls)  # type: ignore[arg-type]  # mypy confuses the class with its instances
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -34,17 +38,17 @@ class Row:
 
     @classmethod
     def key_names(cls) -> tuple[str, ...]:
-        """The names of the columns that make the row's identity."""
+        """The names of the key columns, which identify the row among its siblings."""
         return _key_names(cls)  # type: ignore[arg-type]
 
     @classmethod
     def names_by_id(cls) -> tuple[str, ...]:
-        """The names of the columns whose values follow from the row's id."""
+        """The names of the columns whose values the row's id determines."""
         return ("id", *(f.name for f in cls.columns() if f.metadata.get("by_id") and f.name != "id"))
 
     @classmethod
     def optional_names(cls) -> frozenset[str]:
-        """The names of the columns with a default, which a table that is read need not have."""
+        """The names of the columns with a default; a table that is read can lack them."""
         return frozenset(f.name for f in cls.columns() if f.default is not MISSING)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Between rows and Arrow: a row type's schema with units and meanings, and rows to tables and back."""
+"""Conversion between rows and Arrow tables, and the Arrow schema of a row type with units and meanings."""
 
 import types
 from array import array
@@ -17,7 +17,7 @@ R = TypeVar("R", bound=Row)
 
 
 def _list(kind: pa.DataType) -> pa.DataType:
-    """A list with the name for its items that Parquet gives back, so that a copied table has equal bytes."""
+    """A list type whose items have the name that Parquet returns, so that a copied table has equal bytes."""
     return pa.list_(pa.field("element", kind))
 
 
@@ -36,22 +36,22 @@ _ARROW: dict[object, pa.DataType] = {
 
 
 def schema_of(*rows: type[Row]) -> pa.Schema:
-    """The Arrow schema of the columns of all given row types, in order.
+    """The Arrow schema of the columns of the row types, in order.
 
     Raises:
-        SchemaMismatch: a column has a type that Parquet cannot hold.
+        SchemaMismatch: a column has a type that Parquet cannot store.
     """
-    found = []
+    schema_fields = []
     for row in rows:
         for col in row.columns():
             kind, nullable = _unwrap_optional(row.types()[col.name])
             note = {k: str(v) for k, v in col.metadata.items() if k in ("meaning", "unit")}
-            found.append(pa.field(col.name, _arrow_type(kind, col.name), nullable, note or None))
-    return pa.schema(found)
+            schema_fields.append(pa.field(col.name, _arrow_type(kind, col.name), nullable, note or None))
+    return pa.schema(schema_fields)
 
 
 def table_of(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Records (column name to value) as a table.
+    """Make a table of records, each a mapping from column name to value.
 
     Raises:
         SchemaMismatch: a value does not fit its column.
@@ -63,66 +63,73 @@ def table_of(records: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:
             values = [_to_arrow(value) for value in values]
         try:
             _check_types(values, field.type)
-            made = pa.array(values, field.type)
+            column = pa.array(values, field.type)
         except (pa.ArrowInvalid, TypeError, OverflowError, UnicodeError) as error:
             raise SchemaMismatch(
-                f"column {field.name!r} holds {field.type}, and got something else: {error}",
+                f"column {field.name!r} has type {field.type}, but a value has another type: {error}",
                 remedy="make the stage return the type that its row declares",
             ) from error
-        if pa.types.is_list(made.type) and made.flatten().null_count:
-            raise SchemaMismatch(f"column {field.name!r} has a missing value inside a list")
-        if made.null_count and not field.nullable:
+        if pa.types.is_list(column.type) and column.flatten().null_count:
             raise SchemaMismatch(
-                f"column {field.name!r} has {made.null_count} missing values",
+                f"column {field.name!r} has a missing value inside a list",
+                remedy="leave the item out, or make the whole list None",
+            )
+        if column.null_count and not field.nullable:
+            raise SchemaMismatch(
+                f"column {field.name!r} has {column.null_count} missing values",
                 remedy=f"declare it `{field.name}: … | None`, or reject the row",
             )
-        columns.append(made)
+        columns.append(column)
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _check_types(values: Iterable[Any], wanted: pa.DataType) -> None:
-    """Refuse what Arrow would bend in silence: 1.5 to 1, True to 1.0, bytes to text.
+def _check_types(values: Iterable[Any], expected: pa.DataType) -> None:
+    """Refuse values that Arrow would convert silently: 1.5 to 1, True to 1.0, bytes to text.
 
     Raises:
-        TypeError: naming the type that does not fit.
+        TypeError: a value has another type; the message names the type.
     """
     kinds = set(map(type, values)) - {type(None)}
-    if pa.types.is_list(wanted):
+    if pa.types.is_list(expected):
         wrong = kinds & {str, bytes}
-        if not wrong and wanted != _list(pa.float32()):
-            _check_types([item for value in values if value is not None for item in value], wanted.value_type)
+        if not wrong and expected != _list(pa.float32()):
+            items = [item for value in values if value is not None for item in value]
+            _check_types(items, expected.value_type)
     else:
-        wrong = {kind for kind in kinds if not _fits(kind, wanted)}
+        wrong = {kind for kind in kinds if not _fits(kind, expected)}
     if wrong:
         raise TypeError(", ".join(sorted(kind.__name__ for kind in wrong)))
 
 
-def _fits(kind: type, wanted: pa.DataType) -> bool:
-    flag = kind.__name__ in ("bool", "bool_")  # NumPy's is no subclass
-    if pa.types.is_boolean(wanted):
-        return flag
-    if pa.types.is_integer(wanted):
-        return issubclass(kind, Integral) and not flag
-    if pa.types.is_floating(wanted):
-        return issubclass(kind, Real) and not flag
-    return issubclass(kind, {pa.string(): str, pa.binary(): bytes}.get(wanted, object))
+def _fits(kind: type, expected: pa.DataType) -> bool:
+    is_flag = kind.__name__ in ("bool", "bool_")  # bool_ is NumPy's, which is not a subclass of bool
+    if pa.types.is_boolean(expected):
+        return is_flag
+    if pa.types.is_integer(expected):
+        return issubclass(kind, Integral) and not is_flag
+    if pa.types.is_floating(expected):
+        return issubclass(kind, Real) and not is_flag
+    return issubclass(kind, {pa.string(): str, pa.binary(): bytes}.get(expected, object))
 
 
 def record_of(row: Row) -> dict[str, Any]:
-    """A row as column name to value."""
+    """A row as a mapping from column name to value."""
     return {name: getattr(row, name) for name in row.names()}
 
 
 def rows_of(table: pa.Table, kind: type[R], store: Store | None = None) -> list[R]:
-    """The rows of a table, read as `kind`; artifacts are bound to `store`.
+    """Read the rows of a table as `kind`. Artifacts are bound to `store`.
 
     Raises:
         SchemaMismatch: the table lacks a column of `kind` that has no default.
     """
     names = [n for n in kind.names() if n in table.column_names]
-    lost = [n for n in kind.names() if n not in names and n not in kind.optional_names()]
-    if lost:
-        raise SchemaMismatch(f"{kind.__name__} reads {', '.join(lost)}, which the table lacks")
+    missing = [n for n in kind.names() if n not in names and n not in kind.optional_names()]
+    if missing:
+        raise SchemaMismatch(
+            f"{kind.__name__} reads {', '.join(missing)}, but the table has no such column",
+            remedy="add the column in an earlier step, or give it a default in the row",
+        )
     columns = [_from_arrow(table.column(n), store) for n in names]
     if not columns:
         return [kind() for _ in range(table.num_rows)]
@@ -158,7 +165,7 @@ def _arrow_type(kind: object, name: str) -> pa.DataType:
     kind = kind if get_origin(kind) is tuple else get_origin(kind) or kind
     if kind not in _ARROW:
         raise SchemaMismatch(
-            f"column {name!r} has type {kind}, which no Parquet column can hold",
+            f"column {name!r} has type {kind}, which Parquet cannot store",
             remedy="use str, int, float, bool, bytes, a tuple of one of them, Vector, Artifact, or `| None`",
         )
     return _ARROW[kind]

@@ -1,4 +1,4 @@
-"""The promise of a store: a folder of files, where the first writer of a name wins."""
+"""The contract of a store: a folder of files in which the first writer of a name wins."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -7,35 +7,36 @@ from pathlib import Path
 
 
 class Store(ABC):
-    """Names are relative POSIX paths ("scan-1a/part-00003.parquet"); none may leave the store.
+    """A folder of files, local or on an object store.
 
-    Every method may raise `StoreFull`; a missing name raises `FileNotFoundError`.
+    Names are relative POSIX paths ("scan-1a/part-00003.parquet") that stay inside the store. Every method may
+    raise `StoreFull`; reading a name that does not exist raises `FileNotFoundError`.
     """
 
-    url: str  # where it is, without credentials
+    url: str  # path or URL of the store, without credentials
 
     @abstractmethod
-    def create(self, name: str, data: bytes, *, lasting: bool = True) -> bool:
-        """Write a whole file if nothing stands there yet; say whether this call wrote it.
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
+        """Write a file if the name does not exist yet. Returns whether this call wrote it.
 
-        A reader sees the whole file or none, and a file that stands is never changed. One that is not
-        `lasting` may be gone after a power cut, or without its content, until `persist`.
+        Readers see the complete file or none. An existing file is never changed. If not `durable`, a power
+        failure before the next `persist` can remove the file or leave it without its content.
         """
 
     def persist(self, names: Sequence[str]) -> None:
-        """Make files of one folder last that were created without; of most stores every file lasts."""
+        """Make files durable that were created with `durable=False`. Most stores have only durable files."""
 
     @abstractmethod
-    def adopt(self, name: str, file: Path) -> bool:
-        """As `create`, with the content of a local file, which is gone afterwards."""
+    def move_in(self, name: str, file: Path) -> bool:
+        """Move a local file into the store; otherwise as `create`. The local file is gone in any case."""
 
     @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
-        """Write a whole file over whatever stands there. For leases, logs and reports only."""
+        """Write a complete file and replace an existing one. Only for leases, logs and reports."""
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        """The bytes of a file, or `size` of them from `start`."""
+        """Read a file, or `size` bytes of it from byte `start`."""
 
     @abstractmethod
     def exists(self, name: str) -> bool: ...
@@ -46,27 +47,27 @@ class Store(ABC):
 
     @abstractmethod
     def names(self, folder: str = "") -> list[str]:
-        """The names of the files and folders directly in `folder`, sorted; [] where it is not there."""
+        """The sorted names of the files and folders directly in `folder`; [] if it does not exist."""
 
     @abstractmethod
     def walk(self, folder: str = "") -> Iterator[str]:
-        """Every file under `folder`, as full names, sorted within each folder."""
+        """Every file below `folder`, as paths relative to the store, sorted within each folder."""
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Take a file away; quiet if it is not there. Only leases, and what a power cut left."""
+        """Delete a file if it exists. Only for leases, and for files that a power failure left incomplete."""
 
     @abstractmethod
-    def sweep(self, folder: str) -> None:
-        """Take away a folder with all that is in it; quiet if it is not there. Only for workings: pieces."""
+    def remove_folder(self, folder: str) -> None:
+        """Delete a folder with its content if it exists. Only for intermediate files of a step."""
 
     @abstractmethod
     def local(self, name: str) -> AbstractContextManager[Path]:
-        """A local path to a file, for readers that need one; do not write to it."""
+        """Yield a local path to a file, for readers that need one. Do not write to it."""
 
     @abstractmethod
     def scratch(self, name: str) -> Path:
-        """A folder on this machine that survives the process and belongs to `name` in this store.
+        """A folder on this machine that belongs to `name` in this store and outlives the process.
 
-        Journals and unfinished files live here. Beside the store where it is local.
+        Journals and unfinished files are kept there. For a local store the folder is beside `name`.
         """

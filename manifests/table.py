@@ -1,9 +1,9 @@
-"""A table: a folder of Parquet parts, each committed once, each saying in its footer what went in and out.
+"""A table: a folder of Parquet parts; each part is committed once, with its row counts in its footer.
 
-FOLDER/part-000000.parquet      the rows; footer metadata "clipmill" holds the part's `RowCounts`
-FOLDER/rejects/…                the rows set aside while the part was made, named by their content
-FOLDER/table.json               written when the table is begun: columns, keys, what makes it
-FOLDER/manifest.json            the same with all parts, written when every part is there
+FOLDER/part-000000.parquet      the rows; the footer metadata "clipmill" holds the part's `RowCounts`
+FOLDER/rejects/…                the rows that were rejected while a part was made; the name contains a digest
+FOLDER/table.json               columns, keys and origin; written before the first part
+FOLDER/manifest.json            the same with all parts; written after the last part
 """
 
 import hashlib
@@ -23,17 +23,17 @@ _FOOTER = b"clipmill"
 
 @dataclass(frozen=True, kw_only=True)
 class RowCounts:
-    """What became of the rows that entered a part: rows_in = passed + dropped + rejected.
+    """The outcomes of the rows that entered a part: rows_in = passed + dropped + rejected.
 
     Attributes:
-        rows_in: rows that entered.
-        passed: rows that left as kept; for a stage that expands, the parents it expanded.
-        dropped: rows that a rule took out.
-        rejected: rows that a stage set aside.
-        errors: those of the rejected that no stage refused: it failed on them, or died.
-        rows_out: rows this part adds to the table: kept rows, children, or dropped rows of a rule.
-        rejects: name of the file of rejects within the folder, or "".
-        groups: rows per group, in the assigned parts of a survey.
+        rows_in: Rows that entered the step.
+        passed: Rows that the step kept; for a stage that expands, the parents that it expanded.
+        dropped: Rows that a rule dropped.
+        rejected: Rows that were rejected, including `errors`.
+        errors: Rejected rows on which the stage failed or its process died, instead of refusing them.
+        rows_out: Rows of this part: kept rows, children, or the dropped rows of a rule.
+        rejects: Name of the file of rejects within the folder, or "".
+        groups: Rows per group, in the assigned parts of a survey.
     """
 
     rows_in: int = 0
@@ -45,7 +45,8 @@ class RowCounts:
     rejects: str = ""
     groups: dict[str, int] | None = None
 
-    def balance(self) -> bool:
+    def is_balanced(self) -> bool:
+        """Whether every row that entered has one outcome."""
         return self.rows_in == self.passed + self.dropped + self.rejected
 
 
@@ -54,39 +55,40 @@ def part_name(number: int) -> str:
 
 
 def part_number(name: str) -> int | None:
-    """The number in a part's file name, or None for any other file."""
+    """The part number in a file name, or None if the file is not a part."""
     if name.startswith("part-") and name.endswith(".parquet") and name[5:-8].isdigit():
         return int(name[5:-8])
     return None
 
 
 def parts_of(store: Store, folder: str) -> list[int]:
-    """The numbers of the parts that stand in a folder, in order."""
-    found = (part_number(name) for name in store.names(folder))
-    return sorted(number for number in found if number is not None)
+    """The numbers of the parts that exist in a folder, in order."""
+    numbers = (part_number(name) for name in store.names(folder))
+    return sorted(number for number in numbers if number is not None)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as Parquet: zstd, one row group per million rows; equal tables give equal bytes."""
+    """Encode a table as Parquet: zstd, one row group per 2**20 rows. Equal tables give equal bytes."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd", row_group_size=1 << 20, store_schema=True)
     return sink.getvalue()
 
 
 def write_part(
-    store: Store, name: str, table: pa.Table, row_counts: RowCounts, *, lasting: bool = True
+    store: Store, name: str, table: pa.Table, row_counts: RowCounts, *, durable: bool = True
 ) -> bool:
-    """Commit a part if nothing stands there; say whether this call wrote it.
+    """Commit a part if it does not exist yet. Returns whether this call wrote it.
 
-    One that is cheap to make again, with the same bytes, need not be `lasting` before its table is closed.
+    A part that can be made again cheaply with the same bytes need not be `durable` before its table is
+    complete.
     """
-    note = json.dumps(asdict(row_counts), sort_keys=True).encode()
-    marked = table.replace_schema_metadata({**(table.schema.metadata or {}), _FOOTER: note})
-    return store.create(name, parquet_bytes(marked), lasting=lasting)
+    footer = json.dumps(asdict(row_counts), sort_keys=True).encode()
+    with_footer = table.replace_schema_metadata({**(table.schema.metadata or {}), _FOOTER: footer})
+    return store.create(name, parquet_bytes(with_footer), durable=durable)
 
 
 def write_rejects(store: Store, folder: str, number: int, rejects: pa.Table) -> str:
-    """Store the rejects of a part under a name made of their content; "" if there are none."""
+    """Store the rejects of a part and return the file's name within the folder; "" if there are none."""
     if not rejects.num_rows:
         return ""
     data = parquet_bytes(rejects)
@@ -96,14 +98,14 @@ def write_rejects(store: Store, folder: str, number: int, rejects: pa.Table) -> 
 
 
 def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of a part, or some of its columns.
+    """Read the rows of a part, or some of its columns.
 
     Raises:
         Damaged: the file is not readable Parquet.
     """
     with store.local(name) as path:
         try:
-            # Parts are small files at hand: neither threads nor reading ahead pay for themselves.
+            # Parts are small local files: neither threads nor prefetching would be faster.
             file = pq.ParquetFile(path, pre_buffer=False)
             return file.read(None if columns is None else list(columns), use_threads=False)
         except (pa.ArrowInvalid, OSError) as error:
@@ -111,26 +113,30 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
 
 
 def count_rows(store: Store, name: str) -> tuple[int, RowCounts]:
-    """How many rows stand in a part or in a file of rejects, and the part's row_counts, without reading rows.
+    """Count the rows of a part or of a file of rejects, and read the part's row counts, without reading rows.
 
     Raises:
         Damaged: the file is not readable Parquet.
     """
     with store.local(name) as path:
         try:
-            found = pq.read_metadata(path)
-            note = (found.metadata or {}).get(_FOOTER)
-            return int(found.num_rows), RowCounts(**json.loads(note)) if note else RowCounts()
+            metadata = pq.read_metadata(path)
+            footer = (metadata.metadata or {}).get(_FOOTER)
+            return int(metadata.num_rows), RowCounts(**json.loads(footer)) if footer else RowCounts()
         except (pa.ArrowInvalid, OSError, TypeError, ValueError) as error:
             raise _damaged(store, name, error) from error
 
 
 def read_row_counts(store: Store, name: str) -> RowCounts:
-    """What a part's footer says, without reading its rows."""
+    """Read the row counts in a part's footer, without reading its rows.
+
+    Raises:
+        Damaged: the file is not readable Parquet, or has no row counts.
+    """
     with store.local(name) as path:
         try:
-            note = (pq.read_schema(path).metadata or {})[_FOOTER]
-            return RowCounts(**json.loads(note))
+            footer = (pq.read_schema(path).metadata or {})[_FOOTER]
+            return RowCounts(**json.loads(footer))
         except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
             raise _damaged(store, name, error) from error
 
@@ -139,5 +145,5 @@ def _damaged(store: Store, name: str, error: Exception) -> Damaged:
     return Damaged(
         f"a part cannot be read: {type(error).__name__}: {error}",
         where=f"{store.url}/{name}",
-        remedy="take the file away and run again; what is not damaged is kept",
+        remedy="delete the file and run again; undamaged files are kept",
     )

@@ -1,4 +1,4 @@
-"""The rows that every step may write beside its own: what was rejected, and what a rule dropped."""
+"""The rows that any step can write beside its own: rejected rows, and rows that a rule dropped."""
 
 from manifests.rows.drop import DropRow as DropRow
 from manifests.rows.reject import RejectRow as RejectRow

@@ -1,13 +1,13 @@
-"""A drop: a row that a rule of the recipe took out."""
+"""A drop: a row that a rule of the recipe removed."""
 
 from manifests.column import column
 from manifests.row import Row
 
 
 class DropRow(Row):
-    """One row of the table of what a rule dropped."""
+    """One row of the table of a rule."""
 
-    id: str = column("the row that was dropped")
-    rule: str = column("the reason that the recipe gives for the rule")
-    where: str = column("the predicate that the row did not meet")
-    value: str = column("the values that decided, such as motion_mean=0.12")
+    id: str = column("id of the dropped row")
+    rule: str = column("reason of the rule, from the recipe")
+    where: str = column("predicate that the row did not meet")
+    value: str = column("values that the predicate read, such as motion_mean=0.12")

@@ -1,10 +1,10 @@
-"""The stores: a local folder, and any URL that fsspec knows."""
+"""The implementations of a store: a local folder, and any URL that fsspec supports."""
 
 from manifests.store import Store
 
 
 def open_store(url: str) -> Store:
-    """The store at a path or a URL (s3://, gs://, file://). Nothing is written until something is created."""
+    """Open the store at a path or a URL (s3://, gs://, file://). Writes nothing."""
     if "://" in url and not url.startswith("file://"):
         from manifests.stores.remote import RemoteStore
 

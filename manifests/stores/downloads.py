@@ -1,7 +1,7 @@
-"""Where downloads stand while they are read: one folder per process, gone when the process is.
+"""The folder for downloads: one per process, deleted when the process ends.
 
-A killed process cannot clean up. So each folder is locked while its process lives, and whoever makes
-a new one first takes away those that nobody holds.
+A killed process cannot delete its folder. Therefore each process locks its folder, and a process that makes a
+new folder first deletes those of the same user that are not locked.
 """
 
 import atexit
@@ -13,21 +13,21 @@ from contextlib import suppress
 from pathlib import Path
 
 _PREFIX = f"clipmill-{os.getuid()}-reading-"
-_held: dict[int, tuple[Path, int]] = {}  # by process id: a forked child makes its own
+_folders: dict[int, tuple[Path, int]] = {}  # folder and lock by process id: a forked child makes its own
 
 
 def download_folder() -> Path:
-    """The folder of this process, made on the first call."""
-    here = os.getpid()
-    if here not in _held:
-        _sweep()
-        _held[here] = folder, _ = _new()
-        atexit.register(_leave, here, folder)
-    return _held[here][0]
+    """The download folder of this process. The first call makes it."""
+    process = os.getpid()
+    if process not in _folders:
+        _delete_unlocked()
+        _folders[process] = folder, _ = _new_folder()
+        atexit.register(_delete_own, process, folder)
+    return _folders[process][0]
 
 
-def _new() -> tuple[Path, int]:
-    """A folder and its lock. Another process may sweep it away before it is locked: then again."""
+def _new_folder() -> tuple[Path, int]:
+    """Make a folder and lock it. Tries again if another process deletes the folder before it is locked."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         with suppress(FileNotFoundError):
@@ -38,13 +38,13 @@ def _new() -> tuple[Path, int]:
             os.close(lock)
 
 
-def _leave(owner: int, folder: Path) -> None:
+def _delete_own(owner: int, folder: Path) -> None:
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep() -> None:
-    """Take away the folders of this user's processes that are no more."""
+def _delete_unlocked() -> None:
+    """Delete the folders of this user's processes that have ended."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         try:
             lock = os.open(folder, os.O_RDONLY)

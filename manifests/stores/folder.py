@@ -1,4 +1,4 @@
-"""A store in a local folder: files appear whole, by `link`, and the first writer wins."""
+"""A store in a local folder: files appear complete, by `link`, and the first writer of a name wins."""
 
 import os
 import shutil
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from manifests.errors import ManifestError, told_if_full
+from manifests.errors import ManifestError, disk_full_error
 from manifests.store import Store
 
 
 class FolderStore(Store):
-    """A folder of this machine, or one that all workers mount at the same path."""
+    """A folder of this machine, or a folder that all workers mount at the same path."""
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(os.path.abspath(os.path.expanduser(root)))
@@ -21,44 +21,44 @@ class FolderStore(Store):
     def __reduce__(self) -> tuple[object, ...]:
         return FolderStore, (self.url,)
 
-    def create(self, name: str, data: bytes, *, lasting: bool = True) -> bool:
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
         target = self._path(name)
         if target.exists():
             return False
-        with self._told_if_full(name):
+        with self._disk_full_errors(name):
             temporary = self._temporary(target)
             try:
-                with temporary.open("wb") as opened:
-                    opened.write(data)
-                    if lasting:
-                        opened.flush()
-                        os.fsync(opened.fileno())
-                return _link(temporary, target, lasting)
+                with temporary.open("wb") as stream:
+                    stream.write(data)
+                    if durable:
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                return _link(temporary, target, durable)
             finally:
                 temporary.unlink(missing_ok=True)
 
     def persist(self, names: Sequence[str]) -> None:
         if names:
-            os.sync()  # one wait for the disk, where each file by itself is one
+            os.sync()  # one wait for the disk instead of one per file
 
-    def adopt(self, name: str, file: Path) -> bool:
+    def move_in(self, name: str, file: Path) -> bool:
         target = self._path(name)
         if target.exists():
             file.unlink()
             return False
-        with self._told_if_full(name):
+        with self._disk_full_errors(name):
             temporary = self._temporary(target)
             try:
                 shutil.move(file, temporary)
-                with temporary.open("rb+") as opened:
-                    os.fsync(opened.fileno())
+                with temporary.open("rb+") as stream:
+                    os.fsync(stream.fileno())
                 return _link(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
 
     def replace(self, name: str, data: bytes) -> None:
         target = self._path(name)
-        with self._told_if_full(name):
+        with self._disk_full_errors(name):
             temporary = self._temporary(target)
             try:
                 temporary.write_bytes(data)
@@ -67,9 +67,9 @@ class FolderStore(Store):
                 temporary.unlink(missing_ok=True)
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
-        with self._path(name).open("rb") as opened:
-            opened.seek(start)
-            return opened.read(-1 if size is None else size)
+        with self._path(name).open("rb") as stream:
+            stream.seek(start)
+            return stream.read(-1 if size is None else size)
 
     def exists(self, name: str) -> bool:
         return self._path(name).exists()
@@ -93,28 +93,30 @@ class FolderStore(Store):
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)
 
-    def sweep(self, folder: str) -> None:
+    def remove_folder(self, folder: str) -> None:
         shutil.rmtree(self._path(folder), ignore_errors=True)
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         path = self._path(name)
         if not path.exists():
-            raise FileNotFoundError(f"{path} is not there")
+            raise FileNotFoundError(f"{path} does not exist")
         yield path
 
     def scratch(self, name: str) -> Path:
         path = self._path(name).parent / f".{Path(name).name}"
-        with self._told_if_full(name):
+        with self._disk_full_errors(name):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
     def _path(self, name: str) -> Path:
-        if ".." not in name and not name.startswith("/"):  # nearly always, and quickly told
+        if ".." not in name and not name.startswith("/"):  # the common case, and a fast test
             return self.root / name
         path = (self.root / name).resolve() if ".." in Path(name).parts else self.root / name
         if not path.is_relative_to(self.root):
-            raise ManifestError(f"{name!r} leaves the store", where=self.url)
+            raise ManifestError(
+                f"{name!r} leaves the store", where=self.url, remedy="use a relative path without `..`"
+            )
         return path
 
     def _temporary(self, target: Path) -> Path:
@@ -122,20 +124,20 @@ class FolderStore(Store):
         return target.with_name(f".{uuid.uuid4().hex}.tmp")
 
     @contextmanager
-    def _told_if_full(self, name: str) -> Iterator[None]:
+    def _disk_full_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise told_if_full(error, str(self.root / name)) from error
+            raise disk_full_error(error, str(self.root / name)) from error
 
 
-def _link(temporary: Path, target: Path, lasting: bool = True) -> bool:
-    """Give a finished file its name, unless the name is taken; the folder is synced if it is to last."""
+def _link(temporary: Path, target: Path, durable: bool = True) -> bool:
+    """Give a finished file its name unless the name exists. Syncs the folder if the file must be durable."""
     try:
         os.link(temporary, target)
     except FileExistsError:
         return False
-    if not lasting:
+    if not durable:
         return True
     folder = os.open(target.parent, os.O_RDONLY)
     try:

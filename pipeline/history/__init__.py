@@ -1,1 +1,1 @@
-"""The history of a store: what each run was asked, planned and did, and the life of every row."""
+"""The history of a store: the recorded runs, the funnel of row counts, and the history of each row."""

@@ -1,4 +1,4 @@
-"""The life of one row: what was measured on it, step by step, and what became of it and why."""
+"""The history of one row: what each step measured on it, and the outcome with its reason."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -7,149 +7,151 @@ from typing import Any
 import pyarrow.compute as pc
 
 from manifests.table import part_name, read_part, read_row_counts
-from pipeline.history.find import Found, row_of
-from pipeline.history.run_history import Past, PastStep
+from pipeline.history.find import RowLocation, read_row
+from pipeline.history.run_history import RunHistory, StepHistory
 
-KEPT, DROPPED, REJECTED, WAITING, LOST = "kept", "dropped", "rejected", "not done yet", "lost"
-_CHILDREN_SHOWN = 20
+KEPT, DROPPED, REJECTED, PENDING, LOST = "kept", "dropped", "rejected", "not done yet", "lost"
+_MAX_CHILDREN = 20
 
 
 @dataclass(frozen=True)
-class Event:
+class RowEvent:
     """What one step did with a row.
 
     Attributes:
-        fate: kept, dropped, rejected, not done yet, or, if the store is damaged, lost.
-        why: the rule with the values that decided, the reason of a reject, or what a step made of it.
-        values: the columns that the step added, each with its unit.
+        step: Name of the step.
+        outcome: "kept", "dropped", "rejected", "not done yet", or "lost" if the store is damaged.
+        reason: The rule with the values that it read, the reason of a reject, or what the step made.
+        values: The values of the columns that the step added, each with its unit.
     """
 
     step: str
-    fate: str
-    why: str = ""
+    outcome: str
+    reason: str = ""
     values: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Life:
-    """A row from the step that made it to its end.
+class RowHistory:
+    """The history of a row, from the step that made it to the last step that processed it.
 
     Attributes:
-        parent: the life of the row it was made from, or None.
-        children: the ids of rows made from it with their fate, by the step that made them.
+        location: Where the row is.
+        events: What each step did with it, in order.
+        parent: The history of the row from which it was made, or None.
+        children: The ids of the rows that were made from it with their summaries, by the step that made them.
     """
 
-    found: Found
-    events: tuple[Event, ...]
-    parent: "Life | None" = None
+    location: RowLocation
+    events: tuple[RowEvent, ...]
+    parent: "RowHistory | None" = None
     children: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @property
-    def verdict(self) -> str:
-        """Its fate in a sentence: what took it out, or how far it came."""
+    def summary(self) -> str:
+        """The outcome of the row in one sentence."""
         for event in self.events:
-            if event.fate in (DROPPED, REJECTED, LOST):
-                return f"{event.fate} by {event.step}: {event.why}"
-        waiting = [event.step for event in self.events if event.fate == WAITING]
-        return f"kept so far; {waiting[0]} has not come to it yet" if waiting else "kept to the end"
+            if event.outcome in (DROPPED, REJECTED, LOST):
+                return f"{event.outcome} by {event.step}: {event.reason}"
+        pending = [event.step for event in self.events if event.outcome == PENDING]
+        return f"kept so far; {pending[0]} has not processed it yet" if pending else "kept to the end"
 
-    def plain(self) -> dict[str, Any]:
-        """For machines."""
-        said = {**asdict(self.found), "verdict": self.verdict, "events": [asdict(e) for e in self.events]}
-        return {**said, "children": dict(self.children), "parent": self.parent and self.parent.plain()}
+    def as_dict(self) -> dict[str, Any]:
+        """The history as JSON values."""
+        events = [asdict(event) for event in self.events]
+        parent = self.parent and self.parent.as_dict()
+        own = {**asdict(self.location), "summary": self.summary, "events": events}
+        return {**own, "children": dict(self.children), "parent": parent}
 
 
-def life_of(past: Past, found: Found, *, family: bool = True) -> Life:
-    """The life of a row, with that of its ancestors and the fates of its children."""
-    events = tuple(_events(past, found))
-    base = past[found.base]
-    if not family:
-        return Life(found, events)
+def row_history(history: RunHistory, location: RowLocation, *, relatives: bool = True) -> RowHistory:
+    """The history of a row; with `relatives`, also that of its ancestors and summaries of its children."""
+    events = tuple(_events(history, location))
+    base = history[location.base]
+    if not relatives:
+        return RowHistory(location, events)
     parent = None
     if base.parents:
-        row = row_of(past, base, found)
-        assert row is not None  # it was found there
-        parent = life_of(past, Found(base.parents, found.part, str(row["parent"])), family=False)
-        grand = past[base.parents]
-        if grand.parents:
-            parent = life_of(past, parent.found)
-    return Life(found, events, parent, dict(_children(past, found)))
+        row = read_row(history, base, location)
+        assert row is not None  # the location was found in this table
+        parent_location = RowLocation(base.parents, location.part, str(row["parent"]))
+        has_grandparent = bool(history[base.parents].parents)
+        parent = row_history(history, parent_location, relatives=has_grandparent)
+    return RowHistory(location, events, parent, dict(_children(history, location)))
 
 
-def _events(past: Past, found: Found) -> Iterator[Event]:
-    """What each step did that the row came to."""
-    here = past[found.base]
-    yield Event(found.base, KEPT, f"made here, in part {found.part}", _values(past, here, found))
-    fates = {found.base: KEPT}
-    for step in past.works_on(found.base):
-        if all(fates.get(name) == KEPT for name in step.inputs):
-            event = _event(past, step, found)
-            fates[step.name] = event.fate
+def _events(history: RunHistory, location: RowLocation) -> Iterator[RowEvent]:
+    """What each step did that the row entered."""
+    base = history[location.base]
+    values = _with_units(base, read_row(history, base, location) or {})
+    yield RowEvent(location.base, KEPT, f"made here, in part {location.part}", values)
+    outcomes = {location.base: KEPT}
+    for step in history.steps_on(location.base):
+        if all(outcomes.get(name) == KEPT for name in step.inputs):
+            event = _event(history, step, location)
+            outcomes[step.name] = event.outcome
             yield event
 
 
-def _event(past: Past, step: PastStep, found: Found) -> Event:
+def _event(history: RunHistory, step: StepHistory, location: RowLocation) -> RowEvent:
     if step.kind == "model":
-        return _learnt(past, step)
-    name = f"{step.folder}/{part_name(found.part)}"
-    if not past.store.exists(name):
-        return Event(step.name, WAITING)
-    rejects = read_row_counts(past.store, name).rejects
+        return _model_event(history, step)
+    name = f"{step.folder}/{part_name(location.part)}"
+    if not history.store.exists(name):
+        return RowEvent(step.name, PENDING)
+    rejects = read_row_counts(history.store, name).rejects
     if rejects:
-        part = read_part(past.store, f"{step.folder}/{rejects}")
-        for row in part.filter(pc.equal(part.column("id"), found.id)).to_pylist():
-            return Event(
-                step.name, REJECTED, row["reason"] + (f" ({row['detail']})" if row["detail"] else "")
-            )
+        part = read_part(history.store, f"{step.folder}/{rejects}")
+        for row in part.filter(pc.equal(part.column("id"), location.id)).to_pylist():
+            detail = f" ({row['detail']})" if row["detail"] else ""
+            return RowEvent(step.name, REJECTED, row["reason"] + detail)
     if step.kind == "drops":
-        row = row_of(past, step, found)
+        row = read_row(history, step, location)
         if row:
-            return Event(step.name, DROPPED, f"{row['rule']} ({row['value']}; kept is {row['where']})")
-        return Event(step.name, KEPT, f"{step.rule} holds")
+            reason = f"{row['rule']} ({row['value']}; the rule keeps {row['where']})"
+            return RowEvent(step.name, DROPPED, reason)
+        return RowEvent(step.name, KEPT, f"{step.rule} is true")
     if step.kind == "children":
-        count = len(_ids_of_children(past, step, found))
-        return Event(step.name, KEPT, f"{count:,} {'row was' if count == 1 else 'rows were'} made of it")
-    row = row_of(past, step, found)
+        count = len(_child_ids(history, step, location))
+        return RowEvent(step.name, KEPT, f"{count:,} {'row was' if count == 1 else 'rows were'} made from it")
+    row = read_row(history, step, location)
     if row is None:
-        return Event(
-            step.name, LOST, "its part stands and does not hold it; `clipmill manifest check` tells more"
-        )
-    return Event(step.name, KEPT, "", _with_units(step, row))
+        reason = "its part exists and does not contain it; run `clipmill manifest check` for details"
+        return RowEvent(step.name, LOST, reason)
+    return RowEvent(step.name, KEPT, "", _with_units(step, row))
 
 
-def _learnt(past: Past, step: PastStep) -> Event:
-    """What a launch made of all rows, this one among them."""
-    if not past.store.exists(f"{step.folder}/{part_name(0)}"):
-        return Event(step.name, WAITING)
-    row = read_part(past.store, f"{step.folder}/{part_name(0)}").to_pylist()[0]
-    return Event(step.name, KEPT, "it was among the rows of", _with_units(step, row))
+def _model_event(history: RunHistory, step: StepHistory) -> RowEvent:
+    """The event of a launch, which used all rows together."""
+    name = f"{step.folder}/{part_name(0)}"
+    if not history.store.exists(name):
+        return RowEvent(step.name, PENDING)
+    row = read_part(history.store, name).to_pylist()[0]
+    return RowEvent(step.name, KEPT, "it was one of the input rows", _with_units(step, row))
 
 
-def _values(past: Past, step: PastStep, found: Found) -> dict[str, tuple[Any, str]]:
-    return _with_units(step, row_of(past, step, found) or {})
-
-
-def _with_units(step: PastStep, row: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
+def _with_units(step: StepHistory, row: Mapping[str, Any]) -> dict[str, tuple[Any, str]]:
     units = {str(c["name"]): str(c["unit"]) for c in step.columns}
     return {name: (value, units.get(name, "")) for name, value in row.items() if name not in ("id", "parent")}
 
 
-def _children(past: Past, found: Found) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
-    """The rows made from a row, with their fates; the first few of them."""
-    for step in past:
-        if step.kind == "children" and step.parents == found.base:
-            ids = _ids_of_children(past, step, found)
-            lives = [
-                life_of(past, Found(step.name, found.part, i), family=False) for i in ids[:_CHILDREN_SHOWN]
-            ]
-            if lives:
-                yield step.name, tuple((life.found.id, life.verdict) for life in lives)
+def _children(
+    history: RunHistory, location: RowLocation
+) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The first children of a row with their summaries, by the step that made them."""
+    for step in history:
+        if step.kind == "children" and step.parents == location.base:
+            ids = _child_ids(history, step, location)[:_MAX_CHILDREN]
+            locations = [RowLocation(step.name, location.part, each) for each in ids]
+            children = [row_history(history, each, relatives=False) for each in locations]
+            if children:
+                yield step.name, tuple((child.location.id, child.summary) for child in children)
 
 
-def _ids_of_children(past: Past, step: PastStep, found: Found) -> list[str]:
-    name = f"{step.folder}/{part_name(found.part)}"
-    if not past.store.exists(name):
+def _child_ids(history: RunHistory, step: StepHistory, location: RowLocation) -> list[str]:
+    name = f"{step.folder}/{part_name(location.part)}"
+    if not history.store.exists(name):
         return []
-    part = read_part(past.store, name, ["id", "parent"])
-    ids: list[str] = part.filter(pc.equal(part.column("parent"), found.id)).column("id").to_pylist()
+    part = read_part(history.store, name, ["id", "parent"])
+    ids: list[str] = part.filter(pc.equal(part.column("parent"), location.id)).column("id").to_pylist()
     return ids

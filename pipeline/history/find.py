@@ -1,4 +1,4 @@
-"""Finding a row of a store by its id, the beginning of its id, or the name of the file it comes from."""
+"""Search for a row of a store by its id, the first digits of its id, or the path of its source file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,86 +8,97 @@ import pyarrow.compute as pc
 
 from manifests.table import part_name, parts_of, read_part
 from pipeline.errors import PipelineError
-from pipeline.history.run_history import Past, PastStep
+from pipeline.history.run_history import RunHistory, StepHistory
 
-_SHORTEST = 4  # digits of an id that are looked for
-_SHOWN = 8
+_MIN_DIGITS = 4  # of an id
+_MAX_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where a row is: the step that made it, its home part and its id."""
+class RowLocation:
+    """Where a row is.
+
+    Attributes:
+        base: Name of the step that made the row.
+        part: Number of its part.
+        id: Id of the row.
+    """
 
     base: str
     part: int
     id: str
 
 
-def find(past: Past, what: str, base: str = "") -> Found:
-    """The one row that `what` names, in the table `base` or in any.
+def find_row(history: RunHistory, query: str, base: str = "") -> RowLocation:
+    """Find the one row that matches a query.
+
+    Args:
+        history: The steps of a run.
+        query: An id, its first digits (at least 4), or the end of the path of a file.
+        base: Name of the step whose rows are searched; by default all steps.
 
     Raises:
-        PipelineError: there is none, or more than one.
+        PipelineError: no row matches, or more than one.
     """
-    found = list(_by_id(past, what, base)) if len(what) >= _SHORTEST else []
-    whole = [row for row in found if row.id == what]
-    found = whole or found or list(_by_name(past, "/" + what.lstrip("/"), base))
-    if not found and len(what) >= _SHORTEST:
-        found = list(_by_name(past, what, base))
-    if len(found) == 1:
-        return found[0]
-    if found:
-        shown = ", ".join(f"{row.id} ({row.base})" for row in found[:_SHOWN])
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    matches = list(_find_by_id(history, query, base)) if len(query) >= _MIN_DIGITS else []
+    exact = [row for row in matches if row.id == query]
+    matches = exact or matches or list(_find_by_path(history, "/" + query.lstrip("/"), base))
+    if not matches and len(query) >= _MIN_DIGITS:
+        matches = list(_find_by_path(history, query, base))
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(f"{row.id} ({row.base})" for row in matches[:_MAX_SHOWN])
+        more = f" and {len(matches) - _MAX_SHOWN} more" if len(matches) > _MAX_SHOWN else ""
         raise PipelineError(
-            f"{what!r} is not one row but {len(found)}",
+            f"{query!r} matches {len(matches)} rows",
             where=f"{shown}{more}",
-            remedy="give more of the id, or more of the path",
+            remedy="give more digits of the id, or more of the path",
         )
-    made = base or ", ".join(step.name for step in past if step.base == step.name)
+    searched = base or ", ".join(step.name for step in history if step.base == step.name)
     raise PipelineError(
-        f"no row is named {what!r}",
-        where=f"the rows made by {made} in {past.store.url}",
-        remedy="give an id, its first digits, or the end of a file's path; the report shows ids",
+        f"no row matches {query!r}",
+        where=f"the rows made by {searched} in {history.store.url}",
+        remedy="give an id, its first digits, or the end of the path of a file; the report shows ids",
     )
 
 
-def row_of(past: Past, step: PastStep, found: Found) -> dict[str, object] | None:
-    """What a step's table says of a row; None if the row is not in it, or its part does not stand yet."""
-    name = f"{step.folder}/{part_name(found.part)}"
-    if not past.store.exists(name):
+def read_row(history: RunHistory, step: StepHistory, location: RowLocation) -> dict[str, object] | None:
+    """Read a row of a step's table; None if the table does not contain it or its part does not exist."""
+    name = f"{step.folder}/{part_name(location.part)}"
+    if not history.store.exists(name):
         return None
-    part = read_part(past.store, name)
-    hits = part.filter(pc.equal(part.column("id"), found.id)).to_pylist()
-    return hits[0] if hits else None
+    part = read_part(history.store, name)
+    rows = part.filter(pc.equal(part.column("id"), location.id)).to_pylist()
+    return rows[0] if rows else None
 
 
-def _by_id(past: Past, what: str, only: str) -> Iterator[Found]:
-    for base, number, name in _parts(past, only):
-        ids = read_part(past.store, name, ["id"]).column("id")
-        for row in ids.filter(pc.starts_with(ids, what)).to_pylist():
-            yield Found(base.name, number, row)
+def _find_by_id(history: RunHistory, query: str, base: str) -> Iterator[RowLocation]:
+    for step, number, name in _parts(history, base):
+        ids = read_part(history.store, name, ["id"]).column("id")
+        for row in ids.filter(pc.starts_with(ids, query)).to_pylist():
+            yield RowLocation(step.name, number, row)
 
 
-def _by_name(past: Past, what: str, only: str) -> Iterator[Found]:
-    """Rows of sources with a text column that ends with `what`; a name without a folder is at its root."""
-    for base, number, name in _parts(past, only):
-        texts = [c["name"] for c in base.columns if c["type"] == "string" and c["name"] != "id"]
-        if base.kind != "source" or not texts:
+def _find_by_path(history: RunHistory, query: str, base: str) -> Iterator[RowLocation]:
+    """Rows of sources with a text column that ends with `query`; texts are compared with a leading slash."""
+    for step, number, name in _parts(history, base):
+        texts = [c["name"] for c in step.columns if c["type"] == "string" and c["name"] != "id"]
+        if step.kind != "source" or not texts:
             continue
-        part = read_part(past.store, name, ["id", *texts])
-        hit = pa.array([False] * part.num_rows)
+        part = read_part(history.store, name, ["id", *texts])
+        matches = pa.array([False] * part.num_rows)
         for text in texts:
             column = part.column(text).combine_chunks()
-            rooted = pc.binary_join_element_wise("/", column, "")
-            hit = pc.or_(hit, pc.fill_null(pc.ends_with(rooted, what), False))
-        for row in part.column("id").filter(hit).to_pylist():
-            yield Found(base.name, number, row)
+            with_slash = pc.binary_join_element_wise("/", column, "")
+            matches = pc.or_(matches, pc.fill_null(pc.ends_with(with_slash, query), False))
+        for row in part.column("id").filter(matches).to_pylist():
+            yield RowLocation(step.name, number, row)
 
 
-def _parts(past: Past, only: str) -> Iterator[tuple[PastStep, int, str]]:
-    """Every part of every table of rows."""
-    for step in past:
-        if step.base == step.name and only in ("", step.name):
-            for number in parts_of(past.store, step.folder):
+def _parts(history: RunHistory, base: str) -> Iterator[tuple[StepHistory, int, str]]:
+    """Every existing part of the steps that make rows: the step, the number and the name of the part."""
+    for step in history:
+        if step.base == step.name and base in ("", step.name):
+            for number in parts_of(history.store, step.folder):
                 yield step, number, f"{step.folder}/{part_name(number)}"

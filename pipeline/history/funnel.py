@@ -1,32 +1,36 @@
-"""The funnel: how many rows entered each step, and left it kept, dropped or rejected."""
+"""The funnel: the number of rows that entered each step and were kept, dropped or rejected."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from manifests.table import RowCounts
-from pipeline.history.row_counts import Account, accounts_of
-from pipeline.history.run_history import Past, PastStep
+from pipeline.history.row_outcomes import RowOutcomes, row_outcomes
+from pipeline.history.run_history import RunHistory, StepHistory
 
-_SUMS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
+_COUNTS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelLine:
-    """One step: its row_counts added up over the parts that stand.
+    """The row counts of one step, summed over its existing parts.
 
     Attributes:
-        parts: parts that stand.
-        of: parts the table will have, as far as its source is listed; None before that.
-        says: the rule with its predicate, or the stage.
+        step: Name of the step.
+        kind: Kind of its table.
+        parts: Number of existing parts.
+        total_parts: Number of parts that the table will have; None if the source is not listed yet.
+        complete: Whether the table is complete.
+        description: The rule with its predicate, or the name of the stage.
+        rows_in, passed, dropped, rejected, errors, rows_out: As in `RowCounts`.
     """
 
     step: str
     kind: str
     parts: int
-    of: int | None
-    whole: bool
-    says: str
+    total_parts: int | None
+    complete: bool
+    description: str
     rows_in: int = 0
     passed: int = 0
     dropped: int = 0
@@ -35,32 +39,33 @@ class FunnelLine:
     rows_out: int = 0
 
     @property
-    def left(self) -> int:
-        """Rows that go on from here: kept ones, or new ones where the step makes rows."""
+    def rows_to_next(self) -> int:
+        """Rows that enter the next step: the kept rows, or the new rows if the step makes rows."""
         return self.rows_out if self.kind in ("source", "children", "model") else self.passed
 
 
 @dataclass(frozen=True)
 class Funnel:
-    """Every step in order, and the account of every table of rows that is finished."""
+    """Every step in order, and the outcomes of the rows of every complete table."""
 
     lines: tuple[FunnelLine, ...]
-    accounts: tuple[Account, ...] = ()
+    outcomes: tuple[RowOutcomes, ...] = ()
 
     @property
     def rejected(self) -> int:
         return sum(line.rejected for line in self.lines)
 
-    def plain(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, object]:
+        """The funnel as JSON values."""
         steps = [asdict(line) for line in self.lines]
-        return {"steps": steps, "accounts": [asdict(account) for account in self.accounts]}
+        return {"steps": steps, "outcomes": [asdict(outcomes) for outcomes in self.outcomes]}
 
-    def text(self) -> bytes:
-        """As it is recorded in funnel.json."""
-        return json.dumps(self.plain(), indent=1, ensure_ascii=False).encode()
+    def json_bytes(self) -> bytes:
+        """The content of funnel.json."""
+        return json.dumps(self.as_dict(), indent=1, ensure_ascii=False).encode()
 
     def table(self) -> str:
-        """As a table for people."""
+        """The funnel as a text table."""
         head = ("step", "in", "dropped", "rejected", "out", "")
         rows = [
             (
@@ -68,31 +73,31 @@ class Funnel:
                 _count(line.rows_in),
                 _count(line.dropped),
                 _count(line.rejected),
-                f"{line.left:,}",
+                f"{line.rows_to_next:,}",
                 _note(line),
             )
             for line in self.lines
         ]
-        return "\n".join([*aligned([head, *rows]), "", *(account.line() for account in self.accounts)])
+        return "\n".join([*align_columns([head, *rows]), "", *(each.line() for each in self.outcomes)])
 
 
-def funnel_of(past: Past) -> Funnel:
-    """The funnel of a run, from manifests where tables are whole and from parts' footers elsewhere.
+def funnel_of(history: RunHistory) -> Funnel:
+    """The funnel of a run, from the manifests of complete tables and the footers of other parts.
 
     Raises:
-        RowCountMismatch: a row of a finished table is neither kept, dropped nor rejected.
+        RowCountMismatch: a row of a complete table is neither kept, dropped nor rejected.
     """
-    lines = lines_of(past)
-    return Funnel(lines, accounts_of(past, {line.step: line.passed for line in lines}))
+    lines = funnel_lines(history)
+    return Funnel(lines, row_outcomes(history, {line.step: line.passed for line in lines}))
 
 
-def lines_of(past: Past) -> tuple[FunnelLine, ...]:
-    """The funnel's lines alone, for a run that did not come to its end."""
-    return tuple(_line(past, step) for step in past)
+def funnel_lines(history: RunHistory) -> tuple[FunnelLine, ...]:
+    """The lines of the funnel without the check of row counts, for a run that did not finish."""
+    return tuple(_line(history, step) for step in history)
 
 
-def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterable[str]:
-    """Rows of text in columns: the first and the last to the left, figures to the right."""
+def align_columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterable[str]:
+    """Format rows of text as columns: the first and the last column align_columns left, the others right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     last = len(widths) - 1
     for row in rows:
@@ -103,43 +108,37 @@ def aligned(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterable[str]:
         yield gap.join(cells).rstrip()
 
 
-def says(made_by: Mapping[str, object]) -> str:
-    """What made a table, in a few words."""
+def describe_origin(made_by: Mapping[str, object]) -> str:
+    """What made a table, in a few words: the rule with its predicate, or the class name of the stage."""
     if "keep" in made_by:
         return f"{made_by['because']}: keep {made_by['keep']}"
     return str(made_by.get("stage", "")).rpartition(":")[2]
 
 
-def _line(past: Past, step: PastStep) -> FunnelLine:
-    row_counts = past.row_counts(step.name)
-    whole = past.manifests[step.name] is not None
-    of = (
-        len(row_counts)
-        if whole
-        else None
-        if step.root == step.name
-        else len(past.row_counts(step.root)) or None
-    )
+def _line(history: RunHistory, step: StepHistory) -> FunnelLine:
+    row_counts = history.row_counts(step.name)
+    complete = history.manifests[step.name] is not None
+    root_parts = None if step.root == step.name else len(history.row_counts(step.root)) or None
     return FunnelLine(
         step=step.name,
         kind=step.kind,
         parts=len(row_counts),
-        of=of,
-        whole=whole,
-        says=says(step.made_by),
-        **_added(row_counts.values()),
+        total_parts=len(row_counts) if complete else root_parts,
+        complete=complete,
+        description=describe_origin(step.made_by),
+        **_sum_counts(row_counts.values()),
     )
 
 
-def _added(row_counts: Iterable[RowCounts]) -> dict[str, int]:
+def _sum_counts(row_counts: Iterable[RowCounts]) -> dict[str, int]:
     every = list(row_counts)
-    return {name: sum(getattr(b, name) for b in every) for name in _SUMS}
+    return {name: sum(getattr(counts, name) for counts in every) for name in _COUNTS}
 
 
 def _note(line: FunnelLine) -> str:
-    if not line.whole:
-        return f"not finished: {line.parts} of {'?' if line.of is None else line.of} parts"
-    return line.says if line.kind == "drops" else ""
+    if not line.complete:
+        return f"not finished: {line.parts} of {'?' if line.total_parts is None else line.total_parts} parts"
+    return line.description if line.kind == "drops" else ""
 
 
 def _count(number: int) -> str:

@@ -1,15 +1,15 @@
-"""The record of a run: what was asked, planned and done, in runs/<run>/ of the store.
+"""The record of a run: its request, plan and results, in runs/<run>/ of the store.
 
-recipe.yaml   the DAG as text, which `clipmill run` accepts
-asked.json    the command, the knobs, the versions of Python and packages, the commit of the code
+recipe.yaml   the DAG as YAML, which `clipmill run` accepts
+request.json  the command, the knobs, the versions of Python and packages, the commit of the code
 plan.json     the steps with their tables
-funnel.json   rows in and out of each step, and the account of each table of rows
-timings.json  when it ran, how it ended, how long each step kept workers busy, and how many rows each
-              worked on, copied from earlier tables, took over from a journal, or did again
-log.txt       what happened, line by line
-report.html   all of it for people
+funnel.json   rows in and out of each step, and the outcomes of the rows of each table
+timings.json  start, end and final state of the run; for each step the worker time in seconds and the numbers
+              of rows that it processed, copied from earlier tables, read from a journal, or processed again
+log.txt       the log of the run
+report.html   the report
 
-No environment variable and no credential is ever written.
+Environment variables and credentials are never written.
 """
 
 import json
@@ -25,8 +25,9 @@ from typing import Any
 from manifests.store import Store
 from pipeline.dag import Dag
 from pipeline.history.funnel import Funnel
-from pipeline.history.run_history import RUNS, Past
-from pipeline.recipes.request import RunRequest, safe
+from pipeline.history.run_history import RUNS, RunHistory
+from pipeline.recipes.redaction import redact_urls
+from pipeline.recipes.request import RunRequest
 
 _PACKAGES = (
     "clipmill", "pyarrow", "fsspec", "ray", "numpy", "av", "opencv-python", "scenedetect", "faiss-cpu",
@@ -36,7 +37,7 @@ RUNNING, DONE, FAILED, STOPPED, WAITS = "running", "done", "failed", "stopped", 
 
 
 def new_run() -> str:
-    """A name for a run that sorts by its start (UTC) and that no other run has."""
+    """A unique name for a run; names sort by the start time (UTC)."""
     now_ms = time.time_ns() // 1_000_000
     second = time.strftime("%Y-%m-%dT%H-%M-%S", time.gmtime(now_ms // 1000))
     return f"{second}-{now_ms % 1000:03d}-{secrets.token_hex(2)}"
@@ -51,64 +52,66 @@ class Record:
         self._started = time.time()
         self._lines: list[str] = []
 
-    def begin(self, dag: Dag, past: Past, asked: RunRequest) -> None:
-        """Note what was asked and what is planned, before anything is done."""
+    def begin(self, dag: Dag, history: RunHistory, request: RunRequest) -> None:
+        """Write the request, the recipe and the plan, before the run starts."""
         from pipeline.recipes.yaml_text import to_yaml
 
-        said = {**asked.plain(), **_versions(), "commit": _commit(Path(asked.recipe))}
-        self.store.create(f"{self.folder}/asked.json", _json(said))
-        self.store.create(f"{self.folder}/recipe.yaml", safe(to_yaml(dag, hide=True)).encode())
-        self.store.create(f"{self.folder}/plan.json", past.text())
+        content = {**request.to_record(), **_versions(), "commit": _commit(Path(request.recipe))}
+        self.store.create(f"{self.folder}/request.json", _json(content))
+        self.store.create(
+            f"{self.folder}/recipe.yaml", redact_urls(to_yaml(dag, redact_secrets=True)).encode()
+        )
+        self.store.create(f"{self.folder}/plan.json", history.json_bytes())
         self._timings(RUNNING, {}, "")
 
     def log(self, line: str) -> None:
         """Add a line to log.txt."""
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self._lines.append(f"{stamp} {safe(line)}\n")
+        self._lines.append(f"{stamp} {redact_urls(line)}\n")
         self.store.replace(f"{self.folder}/log.txt", "".join(self._lines).encode())
 
     def end(self, state: str, funnel: Funnel | None, spent: Mapping[str, Any], error: str = "") -> None:
-        """Note how it ended."""
+        """Write the funnel, the timings and the final state."""
         if funnel:
-            self.store.replace(f"{self.folder}/funnel.json", funnel.text())
+            self.store.replace(f"{self.folder}/funnel.json", funnel.json_bytes())
         self._timings(state, spent, error)
         self.log(f"{state}{f': {error}' if error else ''}")
 
     def _timings(self, state: str, spent: Mapping[str, Any], error: str) -> None:
         now = time.time()
-        said = {
+        timings = {
             "state": state,
-            "error": safe(error),
+            "error": redact_urls(error),
             "started": _stamp(self._started),
             "ended": None if state == RUNNING else _stamp(now),
             "wall_s": round(now - self._started, 3),
             **spent,
         }
-        self.store.replace(f"{self.folder}/timings.json", _json(said))
+        self.store.replace(f"{self.folder}/timings.json", _json(timings))
 
 
 def read_json(store: Store, run: str, name: str) -> dict[str, Any]:
-    """One of the JSON files of a run; {} where it is not there."""
+    """Read one of the JSON files of a run; {} if it does not exist."""
     try:
-        found: dict[str, Any] = json.loads(store.read(f"{RUNS}/{run}/{name}"))
-        return found
+        content: dict[str, Any] = json.loads(store.read(f"{RUNS}/{run}/{name}"))
+        return content
     except (FileNotFoundError, ValueError):
         return {}
 
 
 def _versions() -> dict[str, Any]:
-    found = {}
+    versions = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
-    return {"python": platform.python_version(), "system": system, "packages": found}
+    return {"python": platform.python_version(), "system": system, "packages": versions}
 
 
 def _commit(recipe: Path) -> str:
-    """The commit of the code that the recipe belongs to, with "+" where files were changed since."""
+    """The commit of the recipe's git repository, with "+" if tracked files changed; "" if there is none."""
     folder = recipe.resolve().parent
     try:
         head = _git(folder, "rev-parse", "HEAD")
@@ -128,5 +131,5 @@ def _stamp(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
-def _json(said: Mapping[str, Any]) -> bytes:
-    return json.dumps(said, indent=1, ensure_ascii=False).encode()
+def _json(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content, indent=1, ensure_ascii=False).encode()

@@ -1,7 +1,7 @@
-"""A plan as it was recorded: the tables of a run and how they hang together, without any stage.
+"""The recorded plan of a run: its steps and their tables, without the stages.
 
-Whoever explains or reports reads this and the tables, so that it works where the stages cannot be
-imported, where the footage is gone, and years later.
+The verbs that explain and report read only this record and the tables. They work on a machine that cannot
+import the stages, without the footage, and years later.
 """
 
 import json
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from manifests.errors import Damaged
-from manifests.manifest import Manifest, columns_of, read_begun, read_manifest
+from manifests.manifest import Manifest, columns_of, read_header, read_manifest
 from manifests.store import Store
 from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
 from pipeline.errors import PipelineError
@@ -21,13 +21,23 @@ RUNS = "runs"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PastStep:
-    """One table: as `Step`, in plain values.
+class StepHistory:
+    """One step of a run, as `Step` but with JSON values only.
 
     Attributes:
-        reads: the columns it reads, each with the step that adds it.
-        made_by: stage, version, settings and digest, or the rule and its reason.
-        columns: name, type, unit, meaning and nullable of each column it adds.
+        name: Name of the step.
+        kind: "source", "layer", "children", "drops", "survey" or "model".
+        folder: Folder of the step's table in the store.
+        base: Name of the step whose rows the table describes; its own name if it makes rows.
+        root: Name of the step whose part numbers the table follows.
+        parents: For children: the step whose rows are their parents; else "".
+        depth: Number of generations of children up to this step.
+        inputs: Names of the previous steps.
+        reads: The columns that the step reads, each with the name of the step that adds it.
+        keys: The "run" key and the "content" key.
+        made_by: Stage, version, settings and digest; for a rule, its predicate and reason.
+        columns: Name, type, unit, meaning and nullable of each column that the step adds.
+        needs: The resources of the step.
     """
 
     name: str
@@ -45,7 +55,8 @@ class PastStep:
     needs: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def barrier(self) -> bool:
+    def is_barrier(self) -> bool:
+        """Whether the step needs all rows of its input before it can start."""
         return self.kind in ("survey", "model")
 
     @property
@@ -55,42 +66,50 @@ class PastStep:
 
 
 @dataclass(frozen=True)
-class Past:
-    """The steps of a run, in order. `run` is "" for the tables of a store without runs."""
+class RunHistory:
+    """The steps of a run in order.
+
+    Attributes:
+        store: The store.
+        run: Name of the run; "" if the store has tables but no recorded run.
+        dag: Name of the DAG.
+        steps: The steps by name.
+        outputs: The names under which the DAG saves tables, each with its steps.
+    """
 
     store: Store = field(repr=False)
     run: str
     dag: str
-    steps: Mapping[str, PastStep]
+    steps: Mapping[str, StepHistory]
     outputs: Mapping[str, tuple[str, ...]]
 
-    def __iter__(self) -> Iterator[PastStep]:
+    def __iter__(self) -> Iterator[StepHistory]:
         return iter(self.steps.values())
 
-    def __getitem__(self, name: str) -> PastStep:
+    def __getitem__(self, name: str) -> StepHistory:
         return self.steps[name]
 
-    def text(self) -> bytes:
-        """As it is recorded in plan.json."""
-        said = {"run": self.run, "dag": self.dag, "outputs": self.outputs}
+    def json_bytes(self) -> bytes:
+        """The content of plan.json."""
+        plan = {"run": self.run, "dag": self.dag, "outputs": self.outputs}
         steps = [asdict(step) for step in self]
-        return json.dumps({**said, "steps": steps}, indent=1, ensure_ascii=False).encode()
+        return json.dumps({**plan, "steps": steps}, indent=1, ensure_ascii=False).encode()
 
-    def works_on(self, base: str) -> list[PastStep]:
-        """The steps that rows of the table `base` go through after it, in order."""
-        return [step for step in self if step.name != base and self.came_from(step) == base]
+    def steps_on(self, base: str) -> list[StepHistory]:
+        """The steps that process the rows of the table `base`, in order, without `base` itself."""
+        return [step for step in self if step.name != base and self.input_table(step) == base]
 
-    def came_from(self, step: PastStep) -> str:
-        """The table whose rows a step is given; "" for a source."""
+    def input_table(self, step: StepHistory) -> str:
+        """Name of the step whose rows enter a step; "" for a source."""
         return self[step.inputs[0]].base if step.inputs else ""
 
     @cached_property
     def manifests(self) -> dict[str, Manifest | None]:
-        """The manifest of each step's table, None where it is not whole. Read once."""
+        """The manifest of each step's table, read once; None if the table is not complete."""
         return {step.name: read_manifest(self.store, step.folder) for step in self}
 
     def row_counts(self, name: str) -> dict[int, RowCounts]:
-        """The row_counts of each part of a step that stands."""
+        """The row counts of each existing part of a step, by part number."""
         manifest = self.manifests[name]
         if manifest:
             return {part.number: part.row_counts for part in manifest.parts}
@@ -99,8 +118,8 @@ class Past:
             n: read_row_counts(self.store, f"{folder}/{part_name(n)}") for n in parts_of(self.store, folder)
         }
 
-    def gone(self, name: str, number: int, row_counts: RowCounts) -> tuple[list[str], list[str]]:
-        """The ids that part `number` of a step dropped, and those it rejected."""
+    def removed_ids(self, name: str, number: int, row_counts: RowCounts) -> tuple[list[str], list[str]]:
+        """The ids of the rows that part `number` of a step dropped, and of those that it rejected."""
         step = self[name]
         dropped = self._ids(f"{step.folder}/{part_name(number)}") if step.kind == "drops" else []
         return dropped, self._ids(f"{step.folder}/{row_counts.rejects}") if row_counts.rejects else []
@@ -110,10 +129,10 @@ class Past:
         return ids
 
 
-def past_of(plan: Plan) -> Past:
-    """A plan in plain values."""
+def history_of_plan(plan: Plan) -> RunHistory:
+    """Convert a plan to JSON values."""
     steps = {
-        step.name: PastStep(
+        step.name: StepHistory(
             name=step.name,
             kind=step.kind,
             folder=step.folder,
@@ -130,57 +149,64 @@ def past_of(plan: Plan) -> Past:
         )
         for step in plan
     }
-    return Past(plan.store, plan.run, plan.dag, steps, plan.outputs)
+    return RunHistory(plan.store, plan.run, plan.dag, steps, plan.outputs)
 
 
-def runs_of(store: Store) -> list[str]:
-    """The names of the runs recorded in a store, oldest first."""
+def run_names(store: Store) -> list[str]:
+    """The names of the recorded runs of a store, oldest first."""
     return store.names(RUNS)
 
 
-def read_past(store: Store, run: str = "") -> Past:
-    """What a run planned, the last one by default; where no run is recorded, all tables of the store.
+def read_history(store: Store, run: str = "") -> RunHistory:
+    """Read the recorded plan of a run.
+
+    Args:
+        store: The store.
+        run: Name of the run; by default the last one. If the store has no recorded run, all its tables are
+            returned as steps.
 
     Raises:
-        PipelineError: there is no such run, or nothing in the store.
+        PipelineError: the run does not exist, or the store is empty.
     """
-    known = runs_of(store)
+    known = run_names(store)
     if run and run not in known:
         raise PipelineError(
-            f"no run {run!r} in this store",
+            f"there is no run {run!r} in this store",
             where=f"{store.url}/{RUNS}",
-            remedy=f"name one of: {', '.join(known[-5:]) or 'none yet'}",
+            remedy=f"name one of the runs: {', '.join(known[-5:]) or 'none yet'}",
         )
     for name in [run] if run else reversed(known):
         try:
-            return _recorded(store, name, store.read(f"{RUNS}/{name}/plan.json"))
+            return _parse_plan(store, name, store.read(f"{RUNS}/{name}/plan.json"))
         except FileNotFoundError:
-            continue  # it ended before it had a plan
-    return _tables(store)
+            continue  # the run ended before it had a plan
+    return _history_of_tables(store)
 
 
-def _recorded(store: Store, run: str, text: bytes) -> Past:
+def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
     try:
-        found = json.loads(text)
+        plan = json.loads(text)
         steps = [
-            PastStep(**{**s, "inputs": tuple(s["inputs"]), "columns": tuple(s["columns"])})
-            for s in found["steps"]
+            StepHistory(**{**s, "inputs": tuple(s["inputs"]), "columns": tuple(s["columns"])})
+            for s in plan["steps"]
         ]
-        outputs = {name: tuple(heads) for name, heads in found["outputs"].items()}
-        return Past(store, run, found["dag"], {step.name: step for step in steps}, outputs)
+        outputs = {name: tuple(heads) for name, heads in plan["outputs"].items()}
+        return RunHistory(store, run, plan["dag"], {step.name: step for step in steps}, outputs)
     except (ValueError, KeyError, TypeError) as error:
         where = f"{store.url}/{RUNS}/{run}/plan.json"
-        raise Damaged(f"not a recorded plan: {error}", where=where, remedy="name another run") from error
+        raise Damaged(
+            f"this file is not a recorded plan: {error}", where=where, remedy="name another run"
+        ) from error
 
 
-def _tables(store: Store) -> Past:
-    """Every table of a store, each known by its folder."""
+def _history_of_tables(store: Store) -> RunHistory:
+    """Every table of a store as a step with the name of its folder."""
     folders = [name for name in store.names() if "." not in name]  # store.json and the lease are files
-    found = {folder: read_begun(store, folder) for folder in folders}
-    tables = {folder: table for folder, table in found.items() if table}
+    headers = {folder: read_header(store, folder) for folder in folders}
+    tables = {folder: table for folder, table in headers.items() if table}
     if not tables:
         raise PipelineError(
-            "nothing was ever run in this store",
+            "no recipe was run in this store yet",
             where=store.url,
             remedy="run a recipe first: clipmill run RECIPE store=DIR",
         )
@@ -188,7 +214,7 @@ def _tables(store: Store) -> Past:
     steps = {}
     for folder in sorted(tables, key=lambda f: (_depth(tables, f), f)):
         table = tables[folder]
-        steps[folder] = PastStep(
+        steps[folder] = StepHistory(
             name=folder,
             kind=table.kind,
             folder=folder,
@@ -201,7 +227,7 @@ def _tables(store: Store) -> Past:
             made_by=table.made_by,
             columns=table.columns,
         )
-    return Past(store, "", "", steps, {})
+    return RunHistory(store, "", "", steps, {})
 
 
 def _depth(tables: Mapping[str, Manifest], folder: str) -> int:

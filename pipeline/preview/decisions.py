@@ -1,8 +1,8 @@
-"""Sight: one part number, looked at through all steps of a plan, from what stands; nothing is written.
+"""The decisions of a run for one part number, computed from existing tables without writing anything.
 
-Rules are decided in memory where the columns they read are known, from this plan's tables or from
-earlier ones with the same content key. Stages that work from the store alone can be asked as well.
-What nobody knows is taken to pass, and is marked.
+Rules are decided in memory if the columns that they read are known, from the tables of this plan or from
+earlier tables with the same content key. Stages that read only the store can be run too. A row whose outcome
+is unknown is assumed to pass, and is marked.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,244 +19,258 @@ from manifests.schema import rows_of, table_of
 from manifests.table import part_name, read_part, read_row_counts
 from pipeline.dag import Keep
 from pipeline.engine.steps import rowwise
-from pipeline.engine.steps.expand_many import told_at_once, without_parents
-from pipeline.engine.steps.reuse import known_rows
+from pipeline.engine.steps.expand_many import expand_table, rows_without_children
+from pipeline.engine.steps.reuse import reusable_rows
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare, Stage, Survey, Unavailable
 
 _NONE = pa.array([], pa.string())
-Memory = Callable[[Step, int], tuple[pa.Array, pa.Array]]
-Comparison = Callable[[Step, int], pa.Table | None]
+KnownOutcomes = Callable[[Step, int], tuple[pa.Array, pa.Array]]
+ComparisonResult = Callable[[Step, int], pa.Table | None]
 
 
 @dataclass(frozen=True)
-class Came:
-    """The ids of rows that come to a step.
+class StepInput:
+    """The rows that enter a step.
 
     Attributes:
-        sure: all of them come, and no others; else it is the most that can.
-        lacking: some rows before it were never expanded, so that these are not all.
+        ids: Their ids.
+        is_exact: Whether exactly these rows enter; otherwise `ids` is an upper limit.
+        is_incomplete: Whether rows are missing because their parents were never expanded.
     """
 
     ids: pa.Array
-    sure: bool = True
-    lacking: bool = False
+    is_exact: bool = True
+    is_incomplete: bool = False
 
 
 @dataclass(frozen=True)
-class Left:
-    """What becomes of the rows that come to a step, as ids.
+class StepOutcome:
+    """The outcomes of the rows that enter a step.
 
     Attributes:
-        kept: rows that go on: the children, where a step makes some.
-        open: rows that came and of which nothing is known; all but those to expand are among `kept`.
+        kept: The rows that enter the next step; if the step makes rows, these are the children.
+        dropped, rejected: Ids of the rows that the step drops and rejects.
+        unknown: Ids of rows with an unknown outcome. Unless the step makes rows, they are also in `kept`.
     """
 
-    kept: Came
+    kept: StepInput
     dropped: pa.Array = field(default_factory=lambda: _NONE)
     rejected: pa.Array = field(default_factory=lambda: _NONE)
-    open: pa.Array = field(default_factory=lambda: _NONE)
+    unknown: pa.Array = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)
-class Decided:
-    """A rule that was decided in memory: the rows that came, what it read of them, and what it said."""
+class RuleDecision:
+    """The result of a rule that was decided in memory.
+
+    Attributes:
+        ids: Ids of the rows that entered.
+        columns: The columns that the rule reads, a row for each id.
+        verdict: True if the rule keeps the row, false if it drops it, null if a value is missing.
+        is_unknown: Whether a value is not known yet, for each row.
+    """
 
     ids: pa.Array
     columns: pa.Table
-    verdict: pa.Array  # null where a value is missing
-    open: pa.Array  # where a value is not known
+    verdict: pa.Array
+    is_unknown: pa.Array
 
 
 @dataclass
-class Sight:
-    """One part number.
+class PartDecisions:
+    """The decisions of all steps of a plan for one part number.
 
     Attributes:
-        ask: whether stages that work from the store alone are run, in this process.
-        also: names of further columns that somebody wants to see.
-        before: what else is known of a step: the rows that it refused and would again, and rows that it
-            answered, be it with no children. Nothing, by default.
-        compared: what a comparison that may be asked says of a part, or None if that is open.
-        small: names of comparisons of so few rows that they may be asked, though they are not from the store.
-        decided: the rules that were decided in memory, by step.
+        plan, number: The plan and the part number.
+        run_stages: Whether stages that read only the store are run, in this process.
+        extra_columns: Names of further columns that the caller reads.
+        known_outcomes: Returns, for a step and a part number, the ids of rows that the step rejected in an
+            earlier run and of those that it passed, with or without children.
+        comparison: Returns the result of a comparison for a part, or None if it is unknown.
+        small_comparisons: Names of comparisons with few rows, which can be run as well.
+        rule_decisions: The rules that were decided in memory, by step.
     """
 
     plan: Plan
     number: int
-    ask: bool = False
-    also: frozenset[str] = frozenset()
-    before: Memory = lambda step, number: (_NONE, _NONE)
-    compared: Comparison = lambda step, number: None
-    small: frozenset[str] = frozenset()
-    decided: dict[str, Decided] = field(default_factory=dict)
-    _left: dict[str, Left] = field(default_factory=dict)
+    run_stages: bool = False
+    extra_columns: frozenset[str] = frozenset()
+    known_outcomes: KnownOutcomes = lambda step, number: (_NONE, _NONE)
+    comparison: ComparisonResult = lambda step, number: None
+    small_comparisons: frozenset[str] = frozenset()
+    rule_decisions: dict[str, RuleDecision] = field(default_factory=dict)
+    _outcomes: dict[str, StepOutcome] = field(default_factory=dict)
     _tables: dict[str, pa.Table | None] = field(default_factory=dict)
     _rejected: dict[str, pa.Array] = field(default_factory=dict)
-    _childless: dict[str, pa.Array] = field(default_factory=dict)
+    _without_children: dict[str, pa.Array] = field(default_factory=dict)
 
-    def stands(self, step: Step) -> bool:
+    def has_part(self, step: Step) -> bool:
+        """Whether the part of a step exists."""
         return self.plan.store.exists(f"{step.folder}/{part_name(self.number)}")
 
-    def came(self, step: Step) -> Came:
-        """The rows that come to a step."""
-        first, *rest = [self.left(self.plan[name]).kept for name in step.node.inputs]
+    def inputs(self, step: Step) -> StepInput:
+        """The rows that enter a step."""
+        first, *rest = [self.outcome(self.plan[name]).kept for name in step.node.inputs]
         for other in rest:
-            ids = first.ids.filter(pc.is_in(first.ids, value_set=other.ids))
-            first = Came(ids, first.sure and other.sure, first.lacking or other.lacking)
+            ids, is_exact = _among(first.ids, other.ids), first.is_exact and other.is_exact
+            first = StepInput(ids, is_exact, first.is_incomplete or other.is_incomplete)
         return first
 
-    def left(self, step: Step) -> Left:
-        """What becomes of the rows that come to a step."""
-        if step.name not in self._left:
-            self._left[step.name] = self._leaves(step)
-        return self._left[step.name]
+    def outcome(self, step: Step) -> StepOutcome:
+        """The outcomes of the rows that enter a step."""
+        if step.name not in self._outcomes:
+            self._outcomes[step.name] = self._compute_outcome(step)
+        return self._outcomes[step.name]
 
     def table(self, step: Step) -> pa.Table | None:
-        """The columns of a step's part that others may ask for, or as much of it as is known."""
+        """The known rows of a step's part, with the columns that rules and other stages read."""
         if step.name not in self._tables:
-            self._tables[step.name] = self._known(step)
+            self._tables[step.name] = self._known_rows(step)
         return self._tables[step.name]
 
     def values(self, base: str, name: str, author: Step, ids: pa.Array) -> tuple[pa.Array, pa.Array]:
-        """A column of the rows `ids` of `base`, and which of them no table knows."""
-        for table in self._ladder(base, author.base):
-            ids = _looked_up(table, "parent", ids)
+        """A column of the rows `ids` of `base`, and for each row whether its value is unknown."""
+        for table in self._path_to_ancestor(base, author.base):
+            ids = _lookup(table, "parent", ids)
         table = self.table(author)
         if table is None:
             return pa.nulls(len(ids), author.schema.field(name).type), pa.array([True] * len(ids), pa.bool_())
-        have = table.column("id").combine_chunks()
-        if have.equals(ids):
+        known = table.column("id").combine_chunks()
+        if known.equals(ids):
             return table.column(name).combine_chunks(), pa.repeat(False, len(ids))
-        at = pc.index_in(ids, value_set=have)
+        at = pc.index_in(ids, value_set=known)
         return table.column(name).combine_chunks().take(at), pc.is_null(at)
 
-    def input(self, step: Step) -> pa.Table | None:
-        """The rows that come to a step, with all that it reads of them; None where some is not known."""
-        came, columns = self.came(step), {}
-        if not came.sure or came.lacking:
+    def input_table(self, step: Step) -> pa.Table | None:
+        """The rows that enter a step with all columns that it reads; None if some of it is unknown."""
+        inputs, columns = self.inputs(step), {}
+        if not inputs.is_exact or inputs.is_incomplete:
             return None
         base = self.plan[step.node.inputs[0]].base
         for name, author in step.reads.items():
-            columns[name], lacking = self.values(base, name, self.plan[author], came.ids)
-            if pc.any(lacking).as_py():
+            columns[name], is_unknown = self.values(base, name, self.plan[author], inputs.ids)
+            if pc.any(is_unknown).as_py():
                 return None
-        return pa.table({"id": came.ids, **columns})
+        return pa.table({"id": inputs.ids, **columns})
 
-    def _leaves(self, step: Step) -> Left:
+    def _compute_outcome(self, step: Step) -> StepOutcome:
         if not step.node.inputs:
-            own = self._ids(f"{step.folder}/{part_name(self.number)}") if self.stands(step) else _NONE
-            return Left(Came(own))
-        if self.stands(step):
-            return self._stood(step)
+            own = self._ids(f"{step.folder}/{part_name(self.number)}") if self.has_part(step) else _NONE
+            return StepOutcome(StepInput(own))
+        if self.has_part(step):
+            return self._read_outcome(step)
         if step.kind == "model":
-            return Left(Came(pa.array([id_of("model", step.keys.run)])))
-        came = self.came(step)
+            return StepOutcome(StepInput(pa.array([id_of("model", step.keys.run)])))
+        inputs = self.inputs(step)
         if isinstance(step.node.work, Keep):
-            return self._kept(step, step.node.work, came)
+            return self._decide_rule(step, step.node.work, inputs)
         known = self.table(step)
-        if known is None and _answers_all(step.stage):
-            return Left(came)
+        if known is None and _never_rejects(step.stage):
+            return StepOutcome(inputs)
         rejected = self._rejected.get(step.name, _NONE)
-        there = known.column(_owner(step)).combine_chunks() if known else _NONE
-        left = _without(came.ids, rejected)
-        unknown = _without(left, there)
-        if step.kind == "children" and len(unknown):
-            unknown = _without(unknown, self._childless.get(step.name, _NONE))
+        known_ids = known.column(_owner(step)).combine_chunks() if known else _NONE
+        not_rejected = _without(inputs.ids, rejected)
+        unknown = _without(not_rejected, known_ids)
         if step.kind == "children":
+            unknown = _without(unknown, self._without_children.get(step.name, _NONE))
             ids = known.column("id").combine_chunks() if known else _NONE
-            return Left(Came(ids, came.sure, came.lacking or len(unknown) > 0), _NONE, rejected, unknown)
-        return Left(Came(left, came.sure and not len(unknown), came.lacking), _NONE, rejected, unknown)
+            children = StepInput(ids, inputs.is_exact, inputs.is_incomplete or len(unknown) > 0)
+            return StepOutcome(children, _NONE, rejected, unknown)
+        kept = StepInput(not_rejected, inputs.is_exact and not len(unknown), inputs.is_incomplete)
+        return StepOutcome(kept, _NONE, rejected, unknown)
 
-    def _stood(self, step: Step) -> Left:
-        """What a part that stands says of the rows that came to it."""
+    def _read_outcome(self, step: Step) -> StepOutcome:
+        """The outcomes that an existing part records."""
         name = f"{step.folder}/{part_name(self.number)}"
-        own, aside = self._ids(name), read_row_counts(self.plan.store, name).rejects
-        rejected = self._ids(f"{step.folder}/{aside}") if aside else _NONE
+        own, rejects_file = self._ids(name), read_row_counts(self.plan.store, name).rejects
+        rejected = self._ids(f"{step.folder}/{rejects_file}") if rejects_file else _NONE
         if step.kind != "drops":
-            return Left(Came(own), _NONE, rejected)
-        kept = _without(_without(self.came(step).ids, own), rejected)
-        return Left(Came(kept), own, rejected)
+            return StepOutcome(StepInput(own), _NONE, rejected)
+        kept = _without(_without(self.inputs(step).ids, own), rejected)
+        return StepOutcome(StepInput(kept), own, rejected)
 
-    def _known(self, step: Step) -> pa.Table | None:
-        columns = [c for c in step.schema.names if c in self._asked_for(step)]
-        if self.stands(step):
+    def _known_rows(self, step: Step) -> pa.Table | None:
+        columns = [c for c in step.schema.names if c in self._needed_columns(step)]
+        if self.has_part(step):
             return read_part(self.plan.store, f"{step.folder}/{part_name(self.number)}", columns)
-        if step.kind == "survey" and self._may_ask(step):
-            return self.compared(step, self.number)
+        if step.kind == "survey" and self._can_run(step):
+            return self.comparison(step, self.number)
         if step.kind not in ("layer", "children"):
             return None
-        came, owner = self.came(step), _owner(step)
-        found = known_rows(self.plan, step, self.number, came.ids, owner, columns)
-        fresh = _without(came.ids, found.column(owner).combine_chunks())
-        if self._may_ask(step):
-            return pa.concat_tables([found, self._asked(step, fresh).select(columns)])
-        if len(fresh):
-            refused, self._childless[step.name] = self.before(step, self.number)
-            self._rejected[step.name] = _among(fresh, refused)
-        return found
+        inputs, owner = self.inputs(step), _owner(step)
+        reusable = reusable_rows(self.plan, step, self.number, inputs.ids, owner, columns)
+        new = _without(inputs.ids, reusable.column(owner).combine_chunks())
+        if self._can_run(step):
+            return pa.concat_tables([reusable, self._run_stage(step, new).select(columns)])
+        if len(new):
+            rejected, self._without_children[step.name] = self.known_outcomes(step, self.number)
+            self._rejected[step.name] = _among(new, rejected)
+        return reusable
 
-    def _asked(self, step: Step, fresh: pa.Table) -> pa.Table:
-        """What the stage says now of rows that no table knows, as far as their own columns are known."""
+    def _run_stage(self, step: Step, ids: pa.Array) -> pa.Table:
+        """Run the stage on new rows whose input columns are known."""
         base = self.plan[step.node.inputs[0]].base
-        read = {name: self.values(base, name, self.plan[by], fresh) for name, by in step.reads.items()}
-        known = pa.repeat(True, len(fresh))
-        for _, lacking in read.values():
-            known = pc.and_(known, pc.invert(lacking))
-        table = pa.table({"id": fresh, **{name: column for name, (column, _) in read.items()}}).filter(known)
-        many = told_at_once(step, step.stage, table)
-        table = without_parents(table, many)
+        inputs = {name: self.values(base, name, self.plan[by], ids) for name, by in step.reads.items()}
+        is_known = pa.repeat(True, len(ids))
+        for _, is_unknown in inputs.values():
+            is_known = pc.and_(is_known, pc.invert(is_unknown))
+        columns = {name: column for name, (column, _) in inputs.items()}
+        table = pa.table({"id": ids, **columns}).filter(is_known)
+        many = expand_table(step, step.stage, table)
+        table = rows_without_children(table, many)
         rows = rows_of(table, step.stage.reads, self.plan.store)
         records: list[dict[str, object]] = []
         rejected: list[str] = []
-        answered: list[str] = []
+        passed: list[str] = []
         for pair in zip(table.column("id").to_pylist(), rows, strict=True):
-            ((row, answer),) = rowwise.worked(
-                step, partial(rowwise.asked, self.plan, step, step.stage), [pair]
+            ((row, result),) = rowwise.run_with_retries(
+                step, partial(rowwise.run_stage, self.plan, step, step.stage), [pair]
             ).items()
-            if isinstance(answer, Unavailable):
-                raise answer
-            records += answer.records
-            (rejected if answer.kind else answered).append(row)
+            if isinstance(result, Unavailable):
+                raise result
+            records += result.records
+            (rejected if result.kind else passed).append(row)
         self._rejected[step.name] = pa.array(rejected, pa.string())
-        self._childless[step.name] = pa.array(answered, pa.string())
+        self._without_children[step.name] = pa.array(passed, pa.string())
         return pa.concat_tables([many, table_of(records, step.schema)])
 
-    def _kept(self, step: Step, rule: Keep, came: Came) -> Left:
-        """The rows for which a rule holds; one whose values no table knows is taken to pass."""
-        columns, unknown = {}, pa.repeat(False, len(came.ids))
+    def _decide_rule(self, step: Step, rule: Keep, inputs: StepInput) -> StepOutcome:
+        """Decide a rule. A row with an unknown value is assumed to pass."""
+        columns, is_unknown = {}, pa.repeat(False, len(inputs.ids))
         for name, author in step.reads.items():
-            values, lacking = self.values(step.base, name, self.plan[author], came.ids)
-            columns[name], unknown = values, pc.or_(unknown, lacking)
+            columns[name], lacking = self.values(step.base, name, self.plan[author], inputs.ids)
+            is_unknown = pc.or_(is_unknown, lacking)
         table = pa.table(columns)
         verdict = evaluate(rule.where, table)
-        self.decided[step.name] = Decided(came.ids, table, verdict, unknown)
-        known = pc.invert(unknown)
-        kept = came.ids.filter(pc.or_(pc.fill_null(verdict, False), unknown))
-        return Left(
-            kept=Came(kept, came.sure and not pc.any(unknown).as_py(), came.lacking),
-            dropped=came.ids.filter(pc.and_(pc.fill_null(pc.invert(verdict), False), known)),
-            rejected=came.ids.filter(pc.and_(pc.is_null(verdict), known)),
-            open=came.ids.filter(unknown),
+        self.rule_decisions[step.name] = RuleDecision(inputs.ids, table, verdict, is_unknown)
+        is_known = pc.invert(is_unknown)
+        kept = inputs.ids.filter(pc.or_(pc.fill_null(verdict, False), is_unknown))
+        is_exact = inputs.is_exact and not pc.any(is_unknown).as_py()
+        return StepOutcome(
+            kept=StepInput(kept, is_exact, inputs.is_incomplete),
+            dropped=inputs.ids.filter(pc.and_(pc.fill_null(pc.invert(verdict), False), is_known)),
+            rejected=inputs.ids.filter(pc.and_(pc.is_null(verdict), is_known)),
+            unknown=inputs.ids.filter(is_unknown),
         )
 
-    def _asked_for(self, step: Step) -> set[str]:
-        """The columns of a step that rules read, and stages that may be asked."""
-        found = {"id", "parent", *self.also}
-        for reader in self.plan.readers[step.name]:
-            if isinstance(reader.node.work, Keep) or self._may_ask(reader):
-                found.update(name for name, author in reader.reads.items() if author == step.name)
-        return found
+    def _needed_columns(self, step: Step) -> set[str]:
+        """The columns of a step that rules, or stages that can be run, read."""
+        columns = {"id", "parent", *self.extra_columns}
+        for reader in self.plan.dependents[step.name]:
+            if isinstance(reader.node.work, Keep) or self._can_run(reader):
+                columns.update(name for name, author in reader.reads.items() if author == step.name)
+        return columns
 
-    def _may_ask(self, step: Step) -> bool:
-        """Whether its stage is asked, in this process."""
-        return self.ask and (step.stage.from_store or step.name in self.small)
+    def _can_run(self, step: Step) -> bool:
+        """Whether the stage of a step can be run in this process."""
+        return self.run_stages and (step.stage.from_store or step.name in self.small_comparisons)
 
-    def _ladder(self, base: str, home: str) -> Iterator[pa.Table]:
-        """The tables whose `parent` columns lead from rows of `base` to those of `home`."""
-        while base != home:
+    def _path_to_ancestor(self, base: str, ancestor: str) -> Iterator[pa.Table]:
+        """The tables whose `parent` columns lead from rows of `base` to rows of `ancestor`."""
+        while base != ancestor:
             table = self.table(self.plan[base])
-            assert table is not None  # its rows came here
+            assert table is not None  # the rows come from this table
             yield table
             base = self.plan[base].parents
 
@@ -264,22 +278,22 @@ class Sight:
         return read_part(self.plan.store, name, ["id"]).column("id").combine_chunks()
 
 
-def _answers_all(stage: Stage[Any, Any]) -> bool:
-    """Whether every row comes through, though its new columns are not known."""
-    return isinstance(stage, Compare) or (isinstance(stage, Survey) and stage.answers_all)
+def _never_rejects(stage: Stage[Any, Any]) -> bool:
+    """Whether a stage passes every row, so that its outcomes are known before it has run."""
+    return isinstance(stage, Compare) or (isinstance(stage, Survey) and stage.never_rejects)
 
 
-def _looked_up(table: pa.Table, name: str, ids: pa.Array) -> pa.Array:
-    have = table.column("id").combine_chunks()
-    return table.column(name).combine_chunks().take(pc.index_in(ids, value_set=have))
+def _lookup(table: pa.Table, name: str, ids: pa.Array) -> pa.Array:
+    known = table.column("id").combine_chunks()
+    return table.column(name).combine_chunks().take(pc.index_in(ids, value_set=known))
 
 
-def _among(ids: pa.Array, some: pa.Array) -> pa.Array:
-    return ids.filter(pc.is_in(ids, value_set=some))
+def _among(ids: pa.Array, selection: pa.Array) -> pa.Array:
+    return ids.filter(pc.is_in(ids, value_set=selection))
 
 
-def _without(ids: pa.Array, some: pa.Array) -> pa.Array:
-    return ids.filter(pc.invert(pc.is_in(ids, value_set=some))) if len(some) else ids
+def _without(ids: pa.Array, selection: pa.Array) -> pa.Array:
+    return ids.filter(pc.invert(pc.is_in(ids, value_set=selection))) if len(selection) else ids
 
 
 def _owner(step: Step) -> str:

@@ -1,6 +1,6 @@
-"""Foresight: what a run would do to each step, worked out from what stands, without writing anything.
+"""The forecast of a run: what it would do in each step, computed from existing tables, writing nothing.
 
-Figures that rest on rows of which nothing is known are marked as the most that can come.
+Numbers that depend on rows with unknown outcomes are marked as upper limits.
 """
 
 from collections.abc import Callable
@@ -11,80 +11,84 @@ import pyarrow.compute as pc
 from manifests.manifest import read_manifest
 from manifests.table import parts_of
 from pipeline.planning.plan import Plan, Step
-from pipeline.preview.decisions import Sight
+from pipeline.preview.decisions import PartDecisions
 
 
 @dataclass
-class Ahead:
-    """What a run would do to one step.
+class StepForecast:
+    """What a run would do in one step.
 
     Attributes:
-        parts: how many parts its table has, or None while its source is not listed.
-        standing: how many of them stand.
-        rows: rows that will come to the parts that do not stand, or None if that is not known.
-        reused: how many of these an earlier table knows; they are copied.
-        sure: whether `rows` is exact; otherwise it is the most that can come.
+        step: The step.
+        complete: Whether its table is complete.
+        existing_parts: Number of parts that exist.
+        parts: Number of parts that the table will have; None if its source is not listed yet.
+        rows: Number of rows that will enter the missing parts; None if it is unknown.
+        reused: Number of these rows that an earlier table holds; they are copied.
+        is_exact: Whether `rows` is exact; otherwise it is an upper limit.
     """
 
     step: Step
-    whole: bool
-    standing: int
+    complete: bool
+    existing_parts: int
     parts: int | None
     rows: int | None = 0
     reused: int = 0
-    sure: bool = True
+    is_exact: bool = True
 
     @property
     def new(self) -> int | None:
-        """Rows that the step has to be run on."""
+        """Number of rows on which the step has to run; None if it is unknown."""
         return None if self.rows is None else self.rows - self.reused
 
 
-def foresee(plan: Plan, look: Callable[[str, int], Sight] | None = None) -> list[Ahead]:
-    """What a run of `plan` would do, step by step.
+def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = None) -> list[StepForecast]:
+    """Forecast what a run of `plan` would do, step by step.
 
     Args:
-        look: gives the sight of a part, by its root and number, for those who want to see more in it.
+        plan: The plan.
+        decide: Returns the decisions for a part, by the name of its root and its number. By default rules are
+            decided only from existing tables.
     """
-    look = look or (lambda _, number: Sight(plan, number))
-    found: dict[str, Ahead] = {}
+    decide = decide or (lambda _, number: PartDecisions(plan, number))
+    steps: dict[str, StepForecast] = {}
     for step in plan:
-        standing = parts_of(plan.store, step.folder)
-        whole = read_manifest(plan.store, step.folder) is not None
-        root = found.get(step.root)
-        parts = root.parts if root else len(standing) if whole else 1 if step.kind == "model" else None
-        found[step.name] = Ahead(step, whole, len(standing), parts)
-    for ahead in found.values():
-        if not ahead.whole and found[_home(plan, ahead.step)].parts is None:
-            ahead.rows = None
-    for home in {ahead.step.root for ahead in found.values()}:
-        for number in range(found[home].parts or 0):
-            sight = look(home, number)
-            for ahead in found.values():
-                if _home(plan, ahead.step) == home:
-                    _count(ahead, sight)
-    return list(found.values())
+        existing = parts_of(plan.store, step.folder)
+        complete = read_manifest(plan.store, step.folder) is not None
+        root = steps.get(step.root)
+        parts = root.parts if root else len(existing) if complete else 1 if step.kind == "model" else None
+        steps[step.name] = StepForecast(step, complete, len(existing), parts)
+    for each in steps.values():
+        if not each.complete and steps[_input_root(plan, each.step)].parts is None:
+            each.rows = None
+    for root_name in {each.step.root for each in steps.values()}:
+        for number in range(steps[root_name].parts or 0):
+            decisions = decide(root_name, number)
+            for each in steps.values():
+                if _input_root(plan, each.step) == root_name:
+                    _add_part(each, decisions)
+    return list(steps.values())
 
 
-def _home(plan: Plan, step: Step) -> str:
-    """The root whose parts hold the rows that come to a step."""
+def _input_root(plan: Plan, step: Step) -> str:
+    """The root whose parts hold the rows that enter a step."""
     return plan[step.node.inputs[0]].root if step.kind == "model" else step.root
 
 
-def _count(ahead: Ahead, sight: Sight) -> None:
-    """Add what comes to one part of a step, if the part is to be made."""
-    step = ahead.step
-    if ahead.whole or ahead.rows is None or not step.node.inputs:
+def _add_part(step_forecast: StepForecast, decisions: PartDecisions) -> None:
+    """Add the rows that enter one part of a step, if the part does not exist."""
+    step = step_forecast.step
+    if step_forecast.complete or step_forecast.rows is None or not step.node.inputs:
         return
-    if step.kind != "model" and sight.stands(step):
+    if step.kind != "model" and decisions.has_part(step):
         return
-    came = sight.came(step)
-    if came.lacking:
-        ahead.rows = None
+    inputs = decisions.inputs(step)
+    if inputs.is_incomplete:
+        step_forecast.rows = None
         return
-    ahead.rows += len(came.ids)
-    ahead.sure = ahead.sure and came.sure
+    step_forecast.rows += len(inputs.ids)
+    step_forecast.is_exact = step_forecast.is_exact and inputs.is_exact
     if step.kind in ("layer", "children"):
-        known = sight.table(step)
+        known = decisions.table(step)
         owner = "parent" if step.kind == "children" else "id"
-        ahead.reused += len(pc.unique(known.column(owner))) if known else 0
+        step_forecast.reused += len(pc.unique(known.column(owner))) if known else 0

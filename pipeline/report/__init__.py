@@ -1,1 +1,1 @@
-"""The report of a run: one HTML page that stands by itself."""
+"""The HTML report of a run and the dataset card of its shards."""

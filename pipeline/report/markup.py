@@ -1,38 +1,38 @@
-"""HTML in which every text is escaped: only what `el` made is markup."""
+"""HTML elements; every text is escaped, and only the results of `el` are markup."""
 
 from html import escape
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is markup and is not escaped again."""
 
 
 def el(tag: str, *children: object, **attributes: object) -> Html:
-    """An element. Children that are not `Html` are escaped, and so are all attributes.
+    """Make an element. Attributes, and children that are not `Html`, are escaped.
 
-    `class_` stands for the attribute `class`; an attribute that is None or False is left out.
+    `class_` is the attribute `class`. An attribute that is None or False is omitted.
     """
-    said = "".join(
+    written = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"'
         for name, value in attributes.items()
         if value is not None and value is not False
     )
-    inside = "".join(text(child) for child in children)
-    return Html(f"<{tag}{said}>" if tag in ("img", "br") else f"<{tag}{said}>{inside}</{tag}>")
+    content = "".join(text(child) for child in children)
+    return Html(f"<{tag}{written}>" if tag in ("img", "br") else f"<{tag}{written}>{content}</{tag}>")
 
 
 def text(child: object) -> Html:
-    """A child as markup."""
+    """Escape a child unless it is `Html`."""
     return child if isinstance(child, Html) else Html(escape(str(child)))
 
 
 def join(*parts: Html) -> Html:
-    """Pieces of markup one after the other."""
+    """Concatenate markup."""
     return Html("".join(parts))
 
 
 def table(head: tuple[str, ...], rows: list[tuple[object, ...]]) -> Html:
-    """A table with a head."""
+    """Make a table with a header row."""
     return el(
         "table",
         el("tr", *(el("th", name) for name in head)),

@@ -1,4 +1,4 @@
-"""Whole ways through on drawn films: to shards and latents, resumed, decided again, elsewhere, on Ray."""
+"""From drawn films to shards and latents: resumed, with a changed threshold, in another folder, on Ray."""
 
 import json
 import os
@@ -17,9 +17,10 @@ from manifests.table import part_name, parts_of, read_part
 from pipeline.cli import main
 from pipeline.engine.schedule import Schedule
 from pipeline.executors.inline import Inline
-from pipeline.planning.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, build_plan
 from stages.footage.draw import draw
-from stages.recipes.latents import latents
+from stages.recipes.curate import Curation
+from stages.recipes.latents import Encoding, latents
 
 RECIPE = str(Path(__file__).parents[2] / "stages" / "recipes" / "latents.py")
 FILMS = ("brief", "variable_rate", "rotated", "truncated", "empty", "not_a_video")
@@ -42,8 +43,8 @@ def store(footage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def wanted(store: Path) -> dict[str, bytes]:
-    """The shards of the one inline run, before other tests change anything."""
+def expected(store: Path) -> dict[str, bytes]:
+    """The shards of the inline run, before other tests change the store."""
     return packed(store)
 
 
@@ -64,8 +65,8 @@ def last(store: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def test_bad_files_are_rejected_and_the_rest_goes_through(
-    store: Path, wanted: dict[str, bytes], footage: Path
+def test_bad_files_are_rejected_and_the_others_are_packed(
+    store: Path, expected: dict[str, bytes], footage: Path
 ) -> None:
     funnel = {line["step"]: line for line in last(store, "funnel.json")["steps"]}
     assert funnel["list_videos"]["rows_out"] == len(FILMS)
@@ -73,7 +74,7 @@ def test_bad_files_are_rejected_and_the_rest_goes_through(
     assert funnel["too_short"]["dropped"] == 1  # the brief shot
     assert funnel["shaky"]["dropped"] == 1  # filmed with an unsteady hand
     assert funnel["pack_latents"]["passed"] == 3 == funnel["cut_clip"]["passed"]
-    assert packed(store) == wanted
+    assert packed(store) == expected
     assert run(footage, store, "--inline", "--strict") == 1
     assert main(["manifest", "check", str(store)]) == 0
 
@@ -86,18 +87,18 @@ def test_plain_webdataset_reads_the_shards(store: Path) -> None:
     seen = list(webdataset.WebDataset(tars, shardshuffle=False, empty_check=False))
     assert len(seen) == 3
     for sample in seen:
-        about = json.loads(sample["json"])
-        assert about["id"] == sample["__key__"]
-        assert sample["txt"].decode() == about["caption"]
+        metadata = json.loads(sample["json"])
+        assert metadata["id"] == sample["__key__"]
+        assert sample["txt"].decode() == metadata["caption"]
         assert sample["mp4"][4:8] == b"ftyp"
 
 
 def test_ray_with_two_workers_and_another_path_give_the_same_bytes(
-    wanted: dict[str, bytes], footage: Path, tmp_path: Path
+    expected: dict[str, bytes], footage: Path, tmp_path: Path
 ) -> None:
     assert run(footage, tmp_path / "elsewhere" / "store", "--workers", "2") == 0
-    assert packed(tmp_path / "elsewhere" / "store") == wanted
-    assert len(wanted) >= 4
+    assert packed(tmp_path / "elsewhere" / "store") == expected
+    assert len(expected) >= 4
 
 
 def test_a_changed_threshold_decodes_nothing(
@@ -107,19 +108,19 @@ def test_a_changed_threshold_decodes_nothing(
     words = [RECIPE, f"footage={footage}", f"store={store}", *KNOBS, "min_duration_s=2.6"]
     capsys.readouterr()
     assert main(["plan", *words]) == 0
-    foretold = capsys.readouterr().out
-    assert "too_short" in foretold
+    output = capsys.readouterr().out
+    assert "too_short" in output
     assert main(["run", *words, "--inline"]) == 0
     rows = last(store, "timings.json")["rows"]
     assert sorted(store.glob("scan_video-*")) == scans
-    assert [name for name, effort in rows.items() if effort["worked"]] == []
+    assert [name for name, effort in rows.items() if effort["processed"]] == []
     assert rows["cut_clip"]["reused"] == rows["encode_latents"]["reused"] == 1
     funnel = {line["step"]: line for line in last(store, "funnel.json")["steps"]}
     assert funnel["pack_latents"]["passed"] == 1
 
 
 def test_a_driver_killed_at_any_time_is_resumed_to_the_same_bytes(
-    wanted: dict[str, bytes], footage: Path, tmp_path: Path
+    expected: dict[str, bytes], footage: Path, tmp_path: Path
 ) -> None:
     words = ["run", RECIPE, f"footage={footage}", f"store={tmp_path / 's'}", *KNOBS, "--inline", "--quiet"]
     for step in ("scan_video", "cut_clip", "pack_latents"):
@@ -129,29 +130,33 @@ def test_a_driver_killed_at_any_time_is_resumed_to_the_same_bytes(
         driver.send_signal(signal.SIGKILL)
         driver.wait()
     assert run(footage, tmp_path / "s", "--inline") == 0
-    assert packed(tmp_path / "s") == wanted
+    assert packed(tmp_path / "s") == expected
 
 
-class Vanishing:
-    """Takes a film away as soon as it is listed."""
+class DeleteFilm:
+    """Deletes a film as soon as it is listed."""
 
     def __init__(self, film: Path) -> None:
         self.film = film
 
-    def look(self, schedule: Schedule) -> None:
+    def observe(self, schedule: Schedule) -> None:
         if schedule.steps["list_videos"].done:
             self.film.unlink(missing_ok=True)
 
 
-def test_a_film_that_vanishes_is_a_reject_with_its_reason(footage: Path, tmp_path: Path) -> None:
+def test_a_deleted_film_is_rejected_with_a_reason(footage: Path, tmp_path: Path) -> None:
     films = tmp_path / "films"
     films.mkdir()
     for name in ("brief.mp4", "rotated.mp4"):
         os.link(footage / name, films / name)
-    dag = latents(footage=str(films), videos_per_part=1, latent_px=64, latent_fps=8.0, latent_video_frames=9)
-    plan = plan_of(dag, FolderStore(tmp_path / "s"), "r")
-    schedule = Inline().run(plan, Vanishing(films / "rotated.mp4"))
-    assert schedule.finished
+    dag = latents(
+        footage=str(films),
+        curation=Curation(videos_per_part=1),
+        encoding=Encoding(latent_px=64, latent_fps=8.0, latent_video_frames=9),
+    )
+    plan = build_plan(dag, FolderStore(tmp_path / "s"), "r")
+    schedule = Inline().run(plan, DeleteFilm(films / "rotated.mp4"))
+    assert schedule.is_finished
     reasons = [row["reason"] for row in _rejects(plan, "probe_video")]
     assert len(reasons) == 1
     assert "gone" in reasons[0] or "not there" in reasons[0]
@@ -163,7 +168,7 @@ def _rejects(plan: Plan, step: str) -> Iterator[dict[str, Any]]:
         yield from read_part(plan.store, name).to_pylist()
 
 
-def test_the_report_names_every_film_that_was_set_aside(store: Path) -> None:
+def test_the_report_names_every_rejected_film(store: Path) -> None:
     page = sorted((store / "runs").iterdir())[0] / "report.html"
     text = page.read_text()
     for name in ("truncated.mp4", "empty.mp4", "not_a_video.mp4"):

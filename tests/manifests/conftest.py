@@ -1,11 +1,11 @@
-"""The small store, made anew for each test."""
+"""The small store, created again for each test."""
 
 from pathlib import Path
 
 import pytest
-from small_store import Made, make_store
+from small_store import SmallStore, make_store
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Made:
+def small(tmp_path: Path) -> SmallStore:
     return make_store(tmp_path / "store")

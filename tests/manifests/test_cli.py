@@ -1,4 +1,4 @@
-"""clipmill manifest show | check | diff, as a user types it."""
+"""The verbs clipmill manifest show | check | diff, called as on the command line."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from small_store import Made, make_store
+from small_store import SmallStore, make_store
 
 from manifests.schema import schema_of
 from manifests.stores.folder import FolderStore
@@ -16,45 +16,47 @@ from manifests.table import RowCounts, part_name
 from pipeline.cli import main
 
 
-def test_show_lists_the_tables_of_a_store(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["manifest", "show", str(made.store.root)]) == 0
+def test_show_lists_the_tables_of_a_store(small: SmallStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["manifest", "show", str(small.store.root)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[2:]] == [
-        made.videos, made.motion, made.still, made.clips, made.twins,
+        small.videos, small.motion, small.drops, small.clips, small.duplicates,
     ]  # fmt: skip
     assert lines[3].split()[1:] == ["layer", "5", "2", "1", "0"]
     assert lines[4].split()[1:] == ["drops", "1", "2", "1", "1"]
 
 
-def test_show_tells_all_about_a_table(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["manifest", "show", f"{made.store.root}/{made.motion}/", "--rows", "2"]) == 0
+def test_show_prints_columns_origin_and_rows_of_a_table(
+    small: SmallStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["manifest", "show", f"{small.store.root}/{small.motion}/", "--rows", "2"]) == 0
     shown = capsys.readouterr().out
     assert "motion_mean  double or missing  px    mean motion" in shown
     assert "strip        artifact                 stills" in shown
-    assert f"made from         {made.videos}" in shown
+    assert f"inputs           {small.videos}" in shown
     assert "toys:measure_motion" in shown
     assert shown.rstrip().splitlines()[-3].split() == ["id", "motion_mean", "strip"]
 
 
-def test_show_as_json_is_json(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["manifest", "show", str(made.store.root), "--json"]) == 0
+def test_show_as_json_is_json(small: SmallStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["manifest", "show", str(small.store.root), "--json"]) == 0
     assert [t["rows"] for t in json.loads(capsys.readouterr().out)] == [6, 5, 1, 6, 6]
-    assert main(["manifest", "show", f"{made.store.root}/{made.motion}", "--json", "--rows", "9"]) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert [row["motion_mean"] for row in said["first_rows"]] == [0.5, 0.1, 2.0, 0.45, None]
-    assert said["columns"][1]["unit"] == "px"
-    assert said["whole"] is True
+    assert main(["manifest", "show", f"{small.store.root}/{small.motion}", "--json", "--rows", "9"]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert [row["motion_mean"] for row in output["first_rows"]] == [0.5, 0.1, 2.0, 0.45, None]
+    assert output["columns"][1]["unit"] == "px"
+    assert output["complete"] is True
 
 
-def test_show_says_that_a_table_is_not_finished(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    made.store.remove(f"{made.motion}/manifest.json")
-    assert main(["manifest", "show", str(made.store.root)]) == 0
+def test_show_marks_an_unfinished_table(small: SmallStore, capsys: pytest.CaptureFixture[str]) -> None:
+    small.store.remove(f"{small.motion}/manifest.json")
+    assert main(["manifest", "show", str(small.store.root)]) == 0
     assert "not finished" in capsys.readouterr().out
-    assert main(["manifest", "show", f"{made.store.root}/{made.motion}"]) == 0
+    assert main(["manifest", "show", f"{small.store.root}/{small.motion}"]) == 0
     assert "not finished" in capsys.readouterr().out
 
 
-def test_names_from_files_cannot_steer_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_control_characters_in_names_are_escaped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from small_store import Video, write_table
 
     store = FolderStore(tmp_path)
@@ -66,43 +68,43 @@ def test_names_from_files_cannot_steer_a_terminal(tmp_path: Path, capsys: pytest
     assert not {"\x1b", "\x07", "\r", "\u202e"} & set(shown)
 
 
-def test_check_ends_with_0_or_1(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["manifest", "check", str(made.store.root), "--deep"]) == 0
-    assert "sound: every promise holds" in capsys.readouterr().out
-    (made.store.root / made.motion / part_name(0)).write_bytes(b"")
-    assert main(["manifest", "check", str(made.store.root)]) == 1
+def test_check_exits_with_0_or_1(small: SmallStore, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["manifest", "check", str(small.store.root), "--deep"]) == 0
+    assert "valid: no faults" in capsys.readouterr().out
+    (small.store.root / small.motion / part_name(0)).write_bytes(b"")
+    assert main(["manifest", "check", str(small.store.root)]) == 1
     shown = capsys.readouterr().out
-    assert "fault: it is not the file that the manifest names" in shown
-    assert f"where:  {made.store.root}/{made.motion}/{part_name(0)}" in shown
-    assert "remedy: take it away" in shown
-    assert main(["manifest", "check", str(made.store.root), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said["sound"] is False
-    assert said["faults"][0]["remedy"]
-    assert main(["manifest", "check", f"{made.store.root}/{made.clips}"]) == 0
+    assert "fault: the file is not the one that the manifest lists" in shown
+    assert f"where:  {small.store.root}/{small.motion}/{part_name(0)}" in shown
+    assert "remedy: delete it" in shown
+    assert main(["manifest", "check", str(small.store.root), "--json"]) == 1
+    output = json.loads(capsys.readouterr().out)
+    assert output["valid"] is False
+    assert output["faults"][0]["remedy"]
+    assert main(["manifest", "check", f"{small.store.root}/{small.clips}"]) == 0
 
 
-def test_diff_says_which_rows_a_rule_let_in_or_out(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_diff_prints_which_rows_a_changed_rule_affects(
+    small: SmallStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = make_store(tmp_path / "other", least=0.48)
-    assert main(["manifest", "diff", str(made.store.root), str(other.store.root), "--exit-code"]) == 1
+    other = make_store(tmp_path / "other", min_motion=0.48)
+    assert main(["manifest", "diff", str(small.store.root), str(other.store.root), "--exit-code"]) == 1
     shown = capsys.readouterr().out
     assert "measure_motion: equal, 5 rows" in shown
-    assert "hardly_moves: 1 rows dropped in both, 0 only here, 1 only there" in shown
+    assert "no_motion: 1 rows dropped in both, 0 only here, 1 only there" in shown
     assert "keep: motion_mean >= 0.4 here, motion_mean >= 0.48 there" in shown
     assert "find_shots: 4 rows in both, 2 only here, 0 only there" in shown
-    assert main(["manifest", "diff", str(made.store.root), str(other.store.root), "--json"]) == 0
-    said = {d["node"]: d for d in json.loads(capsys.readouterr().out)}
-    assert [said[n]["equal"] for n in ("measure_motion", "hardly_moves")] == [True, False]
-    assert len(said["find_shots"]["examples"]["only_here"]) == 2
+    assert main(["manifest", "diff", str(small.store.root), str(other.store.root), "--json"]) == 0
+    output = {d["node"]: d for d in json.loads(capsys.readouterr().out)}
+    assert [output[n]["equal"] for n in ("measure_motion", "no_motion")] == [True, False]
+    assert len(output["find_shots"]["examples"]["only_here"]) == 2
 
 
 def test_equal_stores_are_equal_wherever_they_are(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small: SmallStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(made.store.root, tmp_path / "copy")
-    assert main(["manifest", "diff", str(made.store.root), str(tmp_path / "copy"), "--exit-code"]) == 0
+    shutil.copytree(small.store.root, tmp_path / "copy")
+    assert main(["manifest", "diff", str(small.store.root), str(tmp_path / "copy"), "--exit-code"]) == 0
     assert all(": equal, " in line for line in capsys.readouterr().out.splitlines())
 
 
@@ -136,38 +138,38 @@ def test_diff_of_two_tables_shows_what_changed(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("words", "message"),
     [
         (["show", "{root}/nowhere"], "no store and no table here"),
         (["check", "{root}/a-file"], "no store and no table here"),
-        (["diff", "{root}/store", "{root}/store/{motion}"], "a store and a table cannot be compared"),
+        (["diff", "{root}/store", "{root}/store/{motion}"], "a store cannot be compared with a table"),
     ],
 )
-def test_what_cannot_be_done_is_told_on_one_screen(
-    made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+def test_errors_have_a_remedy_and_no_traceback(
+    small: SmallStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     (tmp_path / "a-file").write_bytes(b"")
-    assert main(["manifest", *(word.format(root=tmp_path, motion=made.motion) for word in words)]) == 1
-    told = capsys.readouterr()
-    assert says in told.err
-    assert "remedy:" in told.err
-    assert "Traceback" not in told.err
-    assert told.out == ""
+    assert main(["manifest", *(word.format(root=tmp_path, motion=small.motion) for word in words)]) == 1
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "remedy:" in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
 
 
-def test_a_store_of_a_newer_format_is_refused(made: Made, capsys: pytest.CaptureFixture[str]) -> None:
-    made.store.replace("store.json", b'{"format": 99}')
-    assert main(["manifest", "check", str(made.store.root)]) == 1
+def test_a_store_of_a_newer_format_is_refused(small: SmallStore, capsys: pytest.CaptureFixture[str]) -> None:
+    small.store.replace("store.json", b'{"format": 99}')
+    assert main(["manifest", "check", str(small.store.root)]) == 1
     assert "format 99" in capsys.readouterr().err
 
 
-def test_wrong_usage_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["manifest"]) == 2
     assert main(["manifest", "shwo"]) == 2
     assert main(["manifest", "check", "x", "--depe"]) == 2
 
 
-def test_the_verbs_are_known_without_arrow() -> None:
+def test_adding_the_verbs_does_not_import_pyarrow() -> None:
     code = (
         "import argparse, sys; from manifests.cli import add_verbs\n"
         "add_verbs(argparse.ArgumentParser().add_subparsers())\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manifests.identity import ID_DIGITS, child_id, child_ids, digest_of, id_of, order_of
+from manifests.identity import ID_DIGITS, child_id, child_ids, digest_of, id_of, shuffle_key
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 parts = st.lists(
@@ -37,9 +37,11 @@ def test_the_ids_of_many_children_are_those_of_each(rows: list[tuple[str, object
 
 
 def test_ids_are_the_same_in_another_process_and_from_now_on() -> None:
-    """The ids of stored tables must never change; these were printed when the format was made."""
-    asked = "id_of('video', 3, 0.1, ['a', None, True]), child_id('ab', 'x', 7), order_of('ab', 'salt')"
-    code = f"from manifests.identity import *; print(*({asked}))"
+    """The ids of stored tables must never change; these were printed when the format was defined."""
+    expressions = (
+        "id_of('video', 3, 0.1, ['a', None, True]), child_id('ab', 'x', 7), shuffle_key('ab', 'salt')"
+    )
+    code = f"from manifests.identity import *; print(*({expressions}))"
     for seed in ("1", "2"):
         env = {**os.environ, "PYTHONHASHSEED": seed}
         run = subprocess.run(
@@ -48,7 +50,7 @@ def test_ids_are_the_same_in_another_process_and_from_now_on() -> None:
         assert run.stdout.split() == ["8099cdafcc863c744ae6", "e8ae71572c273c26f8a2", "12543794281454383351"]
 
 
-def test_a_mapping_has_no_order_and_bytes_are_told_from_text() -> None:
+def test_a_mapping_has_no_order_and_bytes_differ_from_text() -> None:
     assert id_of({"a": 1, "b": 2}) == id_of({"b": 2, "a": 1})
     assert id_of(frozenset({"x", "y", "z"})) == id_of(frozenset({"z", "y", "x"}))
     assert id_of(b"ab") == id_of(bytes(bytearray(b"ab")))
@@ -61,7 +63,7 @@ def test_a_part_is_not_glued_to_the_next() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), {1j}, print])
-def test_what_has_no_plain_value_cannot_be_part_of_an_id(value: object) -> None:
+def test_a_value_without_a_json_form_cannot_be_part_of_an_id(value: object) -> None:
     with pytest.raises(TypeError, match="cannot be part of an id"):
         id_of(value)
 
@@ -70,11 +72,11 @@ def test_names_that_are_not_unicode_have_ids() -> None:
     assert id_of("caf\udce9.mp4") != id_of("caf\udce8.mp4")
 
 
-def test_an_order_is_a_shuffle_of_its_salt() -> None:
+def test_the_shuffle_key_depends_on_the_salt() -> None:
     ids = [id_of(n) for n in range(2000)]
-    orders = {salt: sorted(ids, key=lambda i: order_of(i, salt)) for salt in ("", "a", "b")}
+    orders = {salt: sorted(ids, key=lambda i: shuffle_key(i, salt)) for salt in ("", "a", "b")}
     assert len({tuple(order) for order in orders.values()}) == 3
-    values = [order_of(i) for i in ids]
+    values = [shuffle_key(i) for i in ids]
     assert all(0 <= v < 2**64 for v in values)
     assert len(set(values)) == 2000
     halves = sum(v < 2**63 for v in values)

@@ -1,4 +1,4 @@
-"""Predicates: the answer of Arrow is the answer of a slow reading row by row; what is wrong is pointed at."""
+"""Predicates: Arrow agrees with a slow row-by-row evaluation, and errors mark their position."""
 
 import math
 import pickle
@@ -89,23 +89,23 @@ def one(text: str, **values: Any) -> bool | None:
         ("(has_text)", {"has_text": None}, None),
     ],
 )  # fmt: skip
-def test_an_answer_is_true_false_or_unknown(text: str, values: dict[str, Any], answer: bool | None) -> None:
+def test_the_result_is_true_false_or_unknown(text: str, values: dict[str, Any], answer: bool | None) -> None:
     assert one(text, **values) is answer
 
 
 COLUMNS = {"a": float, "b": float, "n": int, "p": bool, "q": bool}
 NUMBER = st.sampled_from(["a", "b", "n", "0", "1", "-2", "0.5"])
 SUM = st.builds(lambda x, op, y: f"({x} {op} {y})", NUMBER, st.sampled_from("+-*/"), NUMBER) | NUMBER
-COMPARED = st.builds(
+COMPARISON = st.builds(
     lambda x, op, y: f"{x} {op} {y}", SUM, st.sampled_from(["<", "<=", "==", "!=", ">=", ">"]), SUM
 )
 CHAINED = st.builds(lambda x, y, z: f"{x} < {y} <= {z}", SUM, SUM, SUM)
-ASKED = st.builds(
+IS_NONE = st.builds(
     lambda x, w: f"{x} {w} None", st.sampled_from([*COLUMNS]), st.sampled_from(["is", "is not"])
 )
-AMONG = st.builds(lambda x, w: f"{x} {w} (0, 0.5, -2)", NUMBER, st.sampled_from(["in", "not in"]))
+MEMBERSHIP = st.builds(lambda x, w: f"{x} {w} (0, 0.5, -2)", NUMBER, st.sampled_from(["in", "not in"]))
 PREDICATE = st.recursive(
-    COMPARED | CHAINED | ASKED | AMONG | st.sampled_from(["p", "q", "True", "False"]),
+    COMPARISON | CHAINED | IS_NONE | MEMBERSHIP | st.sampled_from(["p", "q", "True", "False"]),
     lambda inner: (
         st.builds(lambda x, op, y: f"({x} {op} {y})", inner, st.sampled_from(["and", "or"]), inner)
         | inner.map(lambda x: f"not ({x})")
@@ -121,7 +121,7 @@ ROW = st.fixed_dictionaries(
 
 
 class Unknown:
-    """A slow reading: Python's own operators on values that may be unknown, with Kleene's logic."""
+    """A slow evaluation: Python's own operators on values that may be unknown, with Kleene's logic."""
 
     def __init__(self, value: Any) -> None:
         missing = isinstance(value, float) and math.isnan(value)
@@ -187,7 +187,7 @@ def slowly(text: str, row: dict[str, Any]) -> bool | None:
 
 @settings(max_examples=250, deadline=None)
 @given(PREDICATE, st.lists(ROW, max_size=8))
-def test_arrow_answers_as_a_slow_reading_does(text: str, rows: list[dict[str, Any]]) -> None:
+def test_arrow_agrees_with_a_slow_evaluation(text: str, rows: list[dict[str, Any]]) -> None:
     types = {float: pa.float64(), int: pa.int64(), bool: pa.bool_()}
     made = pa.table({name: pa.array([r[name] for r in rows], types[kind]) for name, kind in COLUMNS.items()})
     if not names_in(text):
@@ -196,31 +196,31 @@ def test_arrow_answers_as_a_slow_reading_does(text: str, rows: list[dict[str, An
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "says", "mark"),
+    ("text", "kind", "message", "mark"),
     [
         ("motion_maen > 1", UnknownColumn, "did you mean 'motion_mean'?", (0, 11)),
         ("frames > 1 and has_txt", UnknownColumn, "did you mean 'has_text'?", (15, 7)),
-        ("codec == 'é' and qqq > 1", UnknownColumn, "columns here: motion_mean, light", (17, 3)),
+        ("codec == 'é' and qqq > 1", UnknownColumn, "the columns: motion_mean, light", (17, 3)),
         ("codec > 3", SchemaMismatch, "text is compared with a number", (8, 1)),
         ("frames == 'x'", SchemaMismatch, "a number is compared with text", (10, 3)),
-        ("has_text > 1", SchemaMismatch, "yes or no is compared with a number", (11, 1)),
+        ("has_text > 1", SchemaMismatch, "true or false is compared with a number", (11, 1)),
         ("has_text < has_text", SchemaMismatch, "have no order", (11, 8)),
-        ("embedding == 1", SchemaMismatch, "neither number, text nor yes-or-no", (13, 1)),
-        ("frames", SchemaMismatch, "must come out as true or false", (0, 6)),
+        ("embedding == 1", SchemaMismatch, "neither number, text nor true-or-false", (13, 1)),
+        ("frames", SchemaMismatch, "must be true or false", (0, 6)),
         ("frames and has_text", SchemaMismatch, "this is a number", (0, 6)),
         ("not codec", SchemaMismatch, "this is text", (4, 5)),
-        ("codec + 1 > 2", SchemaMismatch, "text cannot be calculated with", (0, 5)),
-        ("has_text + 1 > 2", SchemaMismatch, "yes or no cannot be calculated with", (0, 8)),
+        ("codec + 1 > 2", SchemaMismatch, "arithmetic needs numbers, but this is text", (0, 5)),
+        ("has_text + 1 > 2", SchemaMismatch, "arithmetic needs numbers, but this is true or false", (0, 8)),
         ("codec in ('a', 1)", SchemaMismatch, "text cannot be 1", (15, 1)),
         ("frames in (True,)", SchemaMismatch, "a number cannot be True", (11, 4)),
         ("embedding in (1,)", SchemaMismatch, "cannot be 1", (14, 1)),
         ("codec in 'h264'", ManifestError, "`in` needs a list", (9, 6)),
         ("codec in codec", ManifestError, "`in` needs a list", (9, 5)),
         ("codec in ()", ManifestError, "`in` needs a list", (9, 2)),
-        ("codec in (caption,)", ManifestError, "only plain values", (10, 7)),
+        ("codec in (caption,)", ManifestError, "only hold literals", (10, 7)),
         ("codec == None", ManifestError, "write `is None`", (9, 4)),
-        ("codec in (None,)", ManifestError, "only plain values", (10, 4)),
-        ("has_text is True", ManifestError, "`is` only asks for None", (12, 4)),
+        ("codec in (None,)", ManifestError, "only hold literals", (10, 4)),
+        ("has_text is True", ManifestError, "`is` works only with None", (12, 4)),
         ("frames % 2 == 0", ManifestError, "not allowed", (0, 10)),
         ("frames ** 2 > 1", ManifestError, "not allowed", (0, 11)),
         ("abs(frames) > 1", ManifestError, "not allowed", (0, 11)),
@@ -243,36 +243,36 @@ def test_arrow_answers_as_a_slow_reading_does(text: str, rows: list[dict[str, An
         ("", ManifestError, "not a predicate", None),
         ("frames > 1\0", ManifestError, "not a predicate", None),
         ("(" * 300 + "has_text" + ")" * 300, ManifestError, "not a predicate", None),
-        ("not " * 5000 + "has_text", ManifestError, "not a predicate|400 are the most", None),
+        ("not " * 5000 + "has_text", ManifestError, "not a predicate|the maximum is 400", None),
         ("1 < 2", ManifestError, "names no column", None),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_said_and_pointed_at(
-    text: str, kind: type[ManifestError], says: str, mark: tuple[int, int] | None
+def test_errors_have_a_message_and_a_mark(
+    text: str, kind: type[ManifestError], message: str, mark: tuple[int, int] | None
 ) -> None:
-    with pytest.raises(kind) as told:
+    with pytest.raises(kind) as error:
         parse(text, SCHEMA)
-    shown = str(told.value)
-    assert any(part in shown for part in says.split("|")), shown
+    shown = str(error.value)
+    assert any(part in shown for part in message.split("|")), shown
     assert len(shown.splitlines()) <= 6
     assert max(map(len, shown.splitlines())) < 200
     if mark:
-        line, under = told.value.where.splitlines()
+        line, under = error.value.where.splitlines()
         shift = len("  where:  ")
         assert line == text
         assert (under.index("^") - shift, under.count("^")) == mark
 
 
-def test_a_fault_in_a_long_line_is_still_seen() -> None:
+def test_an_error_in_a_long_line_is_visible() -> None:
     long = " and ".join(["frames > 1"] * 40) + " and nope > 1"
-    with pytest.raises(UnknownColumn) as told:
+    with pytest.raises(UnknownColumn) as error:
         parse(long, SCHEMA)
-    line, mark = told.value.where.splitlines()
+    line, mark = error.value.where.splitlines()
     assert len(line) < 110
     assert line[mark.index("^") - 10 :].startswith("nope")
 
 
-def test_a_predicate_of_any_length_ends_in_an_answer_or_an_error() -> None:
+def test_a_predicate_of_any_length_gives_a_result_or_an_error() -> None:
     """Arrow walks expressions by recursion; a thread of a worker has a small stack."""
     code = """
 import threading
@@ -302,18 +302,18 @@ one.join()
 ask(f"m in ({', '.join(map(str, range(5000)))}, 0.5)")
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    said = run.stdout.split()
-    assert said == ["[True]"] * 4 + ["[False]"] * 2 + ["refused"] * 6 + ["[True]"]
+    results = run.stdout.split()
+    assert results == ["[True]"] * 4 + ["[False]"] * 2 + ["refused"] * 6 + ["[True]"]
 
 
-def test_names_come_once_in_the_order_written() -> None:
+def test_names_are_listed_once_in_the_order_written() -> None:
     assert names_in("b > 1 and (a < b or not c) and a in (1, 2)") == ("b", "a", "c")
     assert names_in("é > 1 and b > é") == ("é", "b")
     with pytest.raises(ManifestError):
         names_in("a >")
 
 
-def test_an_expression_travels_and_filters_files(tmp_path: Any) -> None:
+def test_an_expression_can_be_pickled_and_filters_files(tmp_path: Any) -> None:
     rows = table(motion_mean=[0.1, 0.5, None, 0.9], has_text=[False, False, False, True])
     ds.write_dataset(rows, tmp_path, format="parquet")
     made = pickle.loads(pickle.dumps(parse("motion_mean > 0.4 and not has_text", SCHEMA)))  # noqa: S301
@@ -328,5 +328,5 @@ def test_the_answer_has_one_value_per_row_in_order_for_any_chunks() -> None:
     assert evaluate("frames > 1", table(frames=[])).to_pylist() == []
 
 
-def test_only_the_columns_it_names_need_be_there() -> None:
+def test_only_the_named_columns_are_needed() -> None:
     assert evaluate("n > 1", pa.table({"n": [1, 2]})).to_pylist() == [False, True]

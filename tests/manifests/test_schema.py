@@ -64,7 +64,7 @@ def exactly(value: Any) -> Any:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(WIDE, max_size=6))
-def test_rows_come_back_from_parquet_as_they_were(rows: list[Wide]) -> None:
+def test_rows_survive_a_round_trip_through_parquet(rows: list[Wide]) -> None:
     table = table_of([record_of(row) for row in rows], schema_of(Wide))
     data = parquet_bytes(table)
     again = pq.read_table(io.BytesIO(data))
@@ -78,9 +78,7 @@ def test_rows_come_back_from_parquet_as_they_were(rows: list[Wide]) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(WIDE, min_size=2, max_size=12), st.data())
-def test_equal_tables_give_equal_bytes_however_they_were_put_together(
-    rows: list[Wide], data: st.DataObject
-) -> None:
+def test_equal_tables_give_equal_bytes_for_any_chunks(rows: list[Wide], data: st.DataObject) -> None:
     table = table_of([record_of(row) for row in rows], schema_of(Wide))
     cut = data.draw(st.integers(1, len(rows) - 1))
     pieces = pa.concat_tables([table.slice(0, cut), table.slice(cut)])
@@ -95,8 +93,8 @@ def test_units_and_meanings_travel_with_the_schema() -> None:
 
 
 def one(kind: Any, value: Any) -> pa.Table:
-    made = type("One", (Row,), {"__annotations__": {"x": kind}})
-    return table_of([{"x": value}], schema_of(made))
+    row_type = type("One", (Row,), {"__annotations__": {"x": kind}})
+    return table_of([{"x": value}], schema_of(row_type))
 
 
 @pytest.mark.parametrize(
@@ -109,12 +107,12 @@ def one(kind: Any, value: Any) -> pa.Table:
         (Artifact, "a/path"), (int, None), (Vector, None), (Artifact, None), (int | None, 0.5),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_its_column_is_refused(kind: Any, value: Any) -> None:
+def test_a_value_of_another_type_is_refused(kind: Any, value: Any) -> None:
     with pytest.raises(SchemaMismatch, match="column 'x'"):
         one(kind, value)
 
 
-def test_numbers_of_numpy_are_numbers() -> None:
+def test_numpy_scalars_are_accepted() -> None:
     np = pytest.importorskip("numpy")
     fits = [
         (int, np.int32(7)), (float, np.float32(0.5)), (float, np.float64(0.5)), (float, 3),
@@ -129,11 +127,11 @@ def test_numbers_of_numpy_are_numbers() -> None:
             one(kind, value)
 
 
-def test_a_vector_is_float32_and_costs_nothing_to_numpy() -> None:
+def test_a_vector_is_float32_and_numpy_does_not_copy_it() -> None:
     np = pytest.importorskip("numpy")
-    made = type("One", (Row,), {"__annotations__": {"x": Vector}})
-    table = table_of([{"x": array("f", [0.1, -0.0])}, {"x": array("f")}], schema_of(made))
-    first, empty = [row.x for row in rows_of(table, made)]
+    row_type = type("One", (Row,), {"__annotations__": {"x": Vector}})
+    table = table_of([{"x": array("f", [0.1, -0.0])}, {"x": array("f")}], schema_of(row_type))
+    first, empty = [row.x for row in rows_of(table, row_type)]
     assert isinstance(empty, array)
     assert len(empty) == 0
     seen = np.asarray(first)
@@ -142,9 +140,9 @@ def test_a_vector_is_float32_and_costs_nothing_to_numpy() -> None:
 
 
 def test_a_slice_of_a_table_gives_the_vectors_of_its_rows() -> None:
-    made = type("One", (Row,), {"__annotations__": {"x": Vector | None}})
-    table = table_of([{"x": array("f", [n] * n)} for n in range(5)] + [{"x": None}], schema_of(made))
-    rows = rows_of(table.slice(3), made)
+    row_type = type("One", (Row,), {"__annotations__": {"x": Vector | None}})
+    table = table_of([{"x": array("f", [n] * n)} for n in range(5)] + [{"x": None}], schema_of(row_type))
+    rows = rows_of(table.slice(3), row_type)
     assert [row.x and list(row.x) for row in rows] == [[3.0] * 3, [4.0] * 4, None]
 
 
@@ -156,18 +154,18 @@ def test_a_slice_of_a_table_gives_the_vectors_of_its_rows() -> None:
         set[int],
     ],
 )  # fmt: skip
-def test_types_that_parquet_would_not_give_back_are_refused(kind: Any) -> None:
-    made = type("One", (Row,), {"__annotations__": {"x": kind}})
-    with pytest.raises(SchemaMismatch, match="no Parquet column can hold"):
-        schema_of(made)
+def test_types_that_parquet_cannot_store_are_refused(kind: Any) -> None:
+    row_type = type("One", (Row,), {"__annotations__": {"x": kind}})
+    with pytest.raises(SchemaMismatch, match="Parquet cannot store"):
+        schema_of(row_type)
 
 
 def test_a_missing_column_is_named() -> None:
-    made = type("Reads", (Row,), {"__annotations__": {"id": str, "lost": int}})
-    with pytest.raises(SchemaMismatch, match="Reads reads lost, which the table lacks"):
-        rows_of(pa.table({"id": ["a"]}), made)
+    row_type = type("Reads", (Row,), {"__annotations__": {"id": str, "lost": int}})
+    with pytest.raises(SchemaMismatch, match="Reads reads lost, but the table has no such column"):
+        rows_of(pa.table({"id": ["a"]}), row_type)
 
 
 def test_a_row_without_columns_is_read_once_per_row() -> None:
-    made = type("Nothing", (Row,), {"__annotations__": {}})
-    assert len(rows_of(pa.table({"id": ["a", "b"]}), made)) == 2
+    row_type = type("Nothing", (Row,), {"__annotations__": {}})
+    assert len(rows_of(pa.table({"id": ["a", "b"]}), row_type)) == 2

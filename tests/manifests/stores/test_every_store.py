@@ -1,4 +1,4 @@
-"""What every store promises, asked of a folder, of fsspec's memory and of a local S3 server."""
+"""The contract of a store, tested with a folder, the memory file system of fsspec and a local S3 server."""
 
 import pickle
 import threading
@@ -21,11 +21,11 @@ def test_the_first_writer_of_a_name_wins(store: Store) -> None:
     assert store.read("t/part.bin") == b"first"
 
 
-def test_adopting_takes_the_file_in_or_away(store: Store, tmp_path: Path) -> None:
+def test_move_in_always_removes_the_local_file(store: Store, tmp_path: Path) -> None:
     for data, fresh in ((b"first", True), (b"second", False)):
-        file = tmp_path / "made.bin"
+        file = tmp_path / "local.bin"
         file.write_bytes(data)
-        assert store.adopt("t/clip.bin", file) is fresh
+        assert store.move_in("t/clip.bin", file) is fresh
         assert not file.exists()
     assert store.read("t/clip.bin") == b"first"
 
@@ -49,7 +49,7 @@ def test_one_of_many_threads_wins_and_the_content_is_whole(store: Store) -> None
         assert store.read(f"race/{turn}") == bytes(won) * size
 
 
-def test_replacing_writes_over_what_stands(store: Store) -> None:
+def test_replace_overwrites_a_file(store: Store) -> None:
     store.replace("lease", b"one")
     store.replace("lease", b"two, longer")
     assert store.read("lease") == b"two, longer"
@@ -57,8 +57,8 @@ def test_replacing_writes_over_what_stands(store: Store) -> None:
 
 def test_ranges_are_clipped_at_the_end(store: Store) -> None:
     store.create("r", b"0123456789")
-    asked = [(0, 4), (3, 4), (8, 9), (10, 1), (99, 1), (4, None), (10, None), (4, 0), (0, 10)]
-    assert [store.read("r", *a) for a in asked] == [
+    calls = [(0, 4), (3, 4), (8, 9), (10, 1), (99, 1), (4, None), (10, None), (4, 0), (0, 10)]
+    assert [store.read("r", *a) for a in calls] == [
         b"0123", b"3456", b"89", b"", b"", b"456789", b"", b"", b"0123456789",
     ]  # fmt: skip
 
@@ -72,9 +72,9 @@ def test_an_empty_file_is_a_file(store: Store) -> None:
 
 def test_a_missing_name_is_a_missing_file(store: Store) -> None:
     store.create("there", b"x")
-    for ask in (store.read, store.size, lambda n: store.read(n, 1, 2), lambda n: store.read(n, 0, 0)):
+    for call in (store.read, store.size, lambda n: store.read(n, 1, 2), lambda n: store.read(n, 0, 0)):
         with pytest.raises(FileNotFoundError):
-            ask("not/there")
+            call("not/there")
     with pytest.raises(FileNotFoundError), store.local("not/there"):
         pass
     assert not store.exists("not/there")
@@ -83,7 +83,7 @@ def test_a_missing_name_is_a_missing_file(store: Store) -> None:
     store.remove("not/there")
 
 
-def test_names_and_walk_list_what_is_there(store: Store) -> None:
+def test_names_and_walk_list_existing_files(store: Store) -> None:
     for name in ("b/2", "b/10", "b/deep/er/x", "a", "ab/c", "z/last"):
         store.create(name, b"")
     assert store.names() == ["a", "ab", "b", "z"]
@@ -94,11 +94,11 @@ def test_names_and_walk_list_what_is_there(store: Store) -> None:
     assert [n for n in store.walk() if n.startswith("b/") and n.count("/") == 1] == ["b/10", "b/2"]
 
 
-def test_a_folder_is_swept_and_its_neighbours_stay(store: Store) -> None:
+def test_remove_folder_leaves_other_folders(store: Store) -> None:
     for name in ("t/pieces/a/1", "t/pieces/b", "t/pieces2", "t/part"):
         store.create(name, b"")
-    store.sweep("t/pieces")
-    store.sweep("t/pieces")
+    store.remove_folder("t/pieces")
+    store.remove_folder("t/pieces")
     assert list(store.walk()) == ["t/part", "t/pieces2"]
     assert store.names("t") == ["part", "pieces2"]
 
@@ -118,7 +118,7 @@ def test_a_listing_is_never_stale(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_names_come_back_as_they_are(store: Store, name: str) -> None:
+def test_unusual_names_are_preserved(store: Store, name: str) -> None:
     assert store.create(name, name.encode())
     assert not store.create(name, b"")
     assert store.read(name) == name.encode()
@@ -132,15 +132,15 @@ def test_odd_names_come_back_as_they_are(store: Store, name: str) -> None:
 def test_no_name_leaves_the_store(store: Store, name: str, tmp_path: Path) -> None:
     file = tmp_path / "mine"
     file.write_bytes(b"x")
-    asked = [
-        lambda: store.create(name, b""), lambda: store.replace(name, b""), lambda: store.adopt(name, file),
+    calls = [
+        lambda: store.create(name, b""), lambda: store.replace(name, b""), lambda: store.move_in(name, file),
         lambda: store.read(name), lambda: store.exists(name), lambda: store.remove(name),
-        lambda: store.sweep(name), lambda: store.names(name), lambda: store.scratch(name),
+        lambda: store.remove_folder(name), lambda: store.names(name), lambda: store.scratch(name),
         lambda: list(store.walk(name)),
     ]  # fmt: skip
-    for ask in asked:
+    for call in calls:
         with pytest.raises(ManifestError, match="leaves the store"):
-            ask()
+            call()
     assert file.exists()
 
 

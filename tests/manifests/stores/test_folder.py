@@ -63,7 +63,7 @@ def test_a_reader_never_sees_half_a_replaced_file(tmp_path: Path) -> None:
     assert {(len(data), len(set(data))) for data in seen} == {(500_000, 1)}
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_full_disk_raises_and_leaves_no_files(tmp_path: Path) -> None:
     """On a real file system of 1 MB, in a mount namespace of its own."""
     script = (
         "import os, pathlib\n"
@@ -73,10 +73,10 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
         "assert store.create('t/fits', b'x' * 100_000)\n"
         f"big = pathlib.Path({str(tmp_path / 'big')!r})\n"
         "big.write_bytes(b'x' * 3_000_000)\n"
-        "for ask in (lambda: store.create('t/b', b'x' * 3_000_000), lambda: store.adopt('t/c', big),\n"
+        "for call in (lambda: store.create('t/b', b'x' * 3_000_000), lambda: store.move_in('t/c', big),\n"
         "            lambda: store.replace('t/fits', b'x' * 3_000_000)):\n"
-        "    try: ask(); raise SystemExit('it was not refused')\n"
-        "    except StoreFull as told: print(told)\n"
+        "    try: call(); raise SystemExit('it was not refused')\n"
+        "    except StoreFull as error: print(error)\n"
         "assert os.listdir(store.root / 't') == ['fits'], os.listdir(store.root / 't')\n"
         "assert store.read('t/fits') == b'x' * 100_000\n"
         "assert store.create('t/still', b'y')\n"
@@ -91,11 +91,11 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert run.stdout.count("free some room") == 3
+    assert run.stdout.count("free some disk space") == 3
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_every_way_of_writing_tells_of_a_full_disk(
+def test_every_write_reports_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """The same where nothing can be mounted: the kernel's answer at the moment a file gets its name."""
@@ -107,15 +107,17 @@ def test_every_way_of_writing_tells_of_a_full_disk(
 
     for name in ("link", "replace"):
         monkeypatch.setattr(os, name, full)
-    for ask in (
-        lambda: store.create("a/b", b""), lambda: store.adopt("a/c", file), lambda: store.replace("a/d", b""),
+    for call in (
+        lambda: store.create("a/b", b""),
+        lambda: store.move_in("a/c", file),
+        lambda: store.replace("a/d", b""),
     ):  # fmt: skip
-        with pytest.raises(StoreFull, match="no room left"):
-            ask()
+        with pytest.raises(StoreFull, match="no space left"):
+            call()
     assert os.listdir(tmp_path / "store" / "a") == []
 
 
-def test_other_faults_of_the_disk_are_not_called_full(tmp_path: Path) -> None:
+def test_other_disk_errors_are_not_reported_as_full(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OSError, match=r"Not a directory|File exists"):
         FolderStore(tmp_path / "file").create("x", b"")
@@ -136,7 +138,7 @@ def test_a_link_inside_the_store_is_followed_and_never_replaced(tmp_path: Path) 
     assert elsewhere.read_bytes() == b"mine"
 
 
-def test_a_folder_is_meant_the_same_however_it_is_written(
+def test_all_spellings_of_a_folder_open_the_same_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -155,10 +157,10 @@ def test_nothing_is_written_before_something_is_created(tmp_path: Path) -> None:
     assert not (tmp_path / "store").exists()
 
 
-def test_dots_in_a_name_are_no_way_out_of_a_folder_behind_a_link(tmp_path: Path) -> None:
+def test_dots_in_a_name_do_not_leave_a_linked_folder(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     store = FolderStore(tmp_path / "link")
-    assert store.create("a..b/one..two.txt", b"x", lasting=False)
+    assert store.create("a..b/one..two.txt", b"x", durable=False)
     store.persist(["a..b/one..two.txt"])
     assert store.read("a..b/one..two.txt") == b"x"

@@ -1,4 +1,4 @@
-"""Stores at URLs: races between processes, large files, credentials, and what users are told."""
+"""Stores at URLs: races between processes, large files, credentials, and error messages."""
 
 import os
 import signal
@@ -15,8 +15,8 @@ from fsspec.implementations.memory import MemoryFileSystem
 from manifests.errors import ManifestError, StoreFull
 from manifests.stores import open_store
 from manifests.stores.downloads import download_folder
-from manifests.stores.refusal import refusal
 from manifests.stores.remote import RemoteStore
+from manifests.stores.remote_errors import readable_error
 
 
 def test_one_of_two_processes_wins_on_s3(
@@ -42,7 +42,7 @@ def test_a_file_in_many_parts_is_created_once(
         file = tmp_path / f"{who}.tar"
         file.write_bytes(bytes([who]) * (11 << 20))
         start.wait()
-        if store.adopt("shards/000000.tar", file):
+        if store.move_in("shards/000000.tar", file):
             won.append(who)
 
     threads = [threading.Thread(target=adopt, args=(who,)) for who in (1, 2)]
@@ -72,25 +72,25 @@ def test_a_server_that_ignores_the_condition_is_refused(bucket: str, monkeypatch
     assert not open_store(bucket).exists("x")
 
 
-def test_two_writers_at_once_ask_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_concurrent_writers_try_again(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """S3 answers 409 where two conditional writes meet, and neither has won yet."""
     from botocore.exceptions import ClientError
 
     store = open_store(bucket)
     store.create("warm", b"")
     files = store._at("")[0]
-    whole, asked = files.pipe_file, []
+    whole, paths = files.pipe_file, []
 
     def busy(path: str, data: bytes, **more: object) -> object:
-        asked.append(path)
-        if len(asked) < 3:
+        paths.append(path)
+        if len(paths) < 3:
             answer = {"Error": {"Code": "ConditionalRequestConflict", "Message": "conflict"}}
             raise OSError("conflict") from ClientError(answer, "PutObject")
         return whole(path, data, **more)
 
     monkeypatch.setattr(files, "pipe_file", busy)
     assert store.create("y", b"1")
-    assert len(asked) == 3
+    assert len(paths) == 3
 
 
 def test_a_url_never_shows_credentials(capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,13 +103,13 @@ def test_a_url_never_shows_credentials(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_missing_bucket_is_named(s3: None) -> None:
     store = open_store("s3://no-such-bucket-here/films")
-    for ask in (lambda: store.create("x", b""), store.names, lambda: store.read("x")):
-        with pytest.raises(ManifestError, match="no bucket 'no-such-bucket-here'") as told:
-            ask()
-        assert "AWS_ENDPOINT_URL" in told.value.remedy
+    for call in (lambda: store.create("x", b""), store.names, lambda: store.read("x")):
+        with pytest.raises(ManifestError, match="no bucket 'no-such-bucket-here'") as error:
+            call()
+        assert "AWS_ENDPOINT_URL" in error.value.remedy
 
 
-def test_missing_credentials_are_told(s3: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_credentials_raise(s3: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import s3fs
 
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -117,21 +117,21 @@ def test_missing_credentials_are_told(s3: None, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(ManifestError, match="refuses access") as told:
+    with pytest.raises(ManifestError, match="refused access") as error:
         open_store("s3://somewhere/films").create("x", b"")
-    assert "AWS_ACCESS_KEY_ID" in told.value.remedy
+    assert "AWS_ACCESS_KEY_ID" in error.value.remedy
 
 
-def test_a_server_that_is_not_there_is_told(s3: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_server_raises(s3: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import s3fs
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(ManifestError, match="did not do what was asked") as told:
+    with pytest.raises(ManifestError, match="request to the store failed") as error:
         open_store("s3://somewhere/films").names()
-    assert "run the same command again" in told.value.remedy
+    assert "run the same command again" in error.value.remedy
     s3fs.S3FileSystem.clear_instance_cache()
 
 
@@ -140,28 +140,28 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     for name in ("s3", "s3a"):
         monkeypatch.delitem(known, name, raising=False)
-    with pytest.raises(ManifestError) as told:
+    with pytest.raises(ManifestError) as error:
         open_store("s3://bucket/films").names()
-    assert "pip install 'clipmill[s3]'" in str(told.value)
+    assert "pip install 'clipmill[s3]'" in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
-        ("s4://b/x", "no kind of store"),
+        ("s4://b/x", "not a supported kind of store"),
         ("simplecache::s3://b/x", "one plain URL"),
-        ("plain://x", "only where none stands"),
+        ("plain://x", "does not support create-if-absent"),
     ],
 )
-def test_a_url_of_no_use_is_refused(url: str, says: str) -> None:
-    """fsspec's general create looks first and writes then, which is no promise between two writers."""
+def test_an_unsupported_url_is_refused(url: str, message: str) -> None:
+    """fsspec's generic create is not atomic, so two writers could both win."""
 
     class Plain(MemoryFileSystem):
         protocol = "plain"
         pipe_file = fsspec.AbstractFileSystem.pipe_file
 
     fsspec.register_implementation("plain", Plain, clobber=True)
-    with pytest.raises(ManifestError, match=says):
+    with pytest.raises(ManifestError, match=message):
         open_store(url).create("x", b"")
 
 
@@ -171,10 +171,10 @@ def test_a_full_server_is_a_full_store(code: str) -> None:
 
     error = OSError("full")
     error.__cause__ = ClientError({"Error": {"Code": code}}, "PutObject")
-    assert isinstance(refusal(error, "s3://b", "x"), StoreFull)
+    assert isinstance(readable_error(error, "s3://b", "x"), StoreFull)
 
 
-def test_downloads_of_a_killed_process_are_taken_away() -> None:
+def test_downloads_of_a_killed_process_are_deleted() -> None:
     reading = (
         "import time; from manifests.stores import open_store\n"
         "store = open_store('memory://x'); store.create('big.bin', b'x' * 1000)\n"

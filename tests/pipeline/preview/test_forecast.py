@@ -1,4 +1,4 @@
-"""Foresight against what the run then did: the figures of `plan` are those of the work."""
+"""The forecast against the run that follows: the numbers of `plan` are those of the work."""
 
 from pathlib import Path
 from typing import Any
@@ -10,89 +10,89 @@ from toys import Learn, Numbers, Quiet, Split, Square, Sum
 from manifests.stores.folder import FolderStore
 from pipeline import Dag
 from pipeline.engine.inputs import input_ids
-from pipeline.engine.task import Effort
+from pipeline.engine.task import WorkCounts
 from pipeline.executors.inline import Inline
-from pipeline.planning.plan import plan_of
-from pipeline.preview.forecast import Ahead, foresee
+from pipeline.planning.plan import build_plan
+from pipeline.preview.forecast import StepForecast, forecast
 
 
 def numbers(
-    count: int = 24, least: int = 4, most: int = 300, bad: int = 5, nameless: int = 0, length: int = 2
+    count: int = 24, min_half: int = 4, max_square: int = 300, bad: int = 5, unnamed: int = 0, length: int = 2
 ) -> Dag:
     """Two rules, the second on children, with a step behind it whose columns no rule reads."""
     dag = Dag("numbers")
     rows = dag.read(Numbers(count=count), rows_per_part=4)
-    large = rows.annotate(Square(bad=bad)).keep(f"half >= {least}", because="too small")
-    pieces = large.expand(Split(length=length)).keep(f"square < {most}", because="too large")
-    named = pieces.annotate(Spell(bad=nameless))
+    large = rows.annotate(Square(bad=bad)).keep(f"half >= {min_half}", because="too small")
+    pieces = large.expand(Split(length=length)).keep(f"square < {max_square}", because="too large")
+    named = pieces.annotate(Spell(bad=unnamed))
     dag.save(named.survey(Sum()).launch(Learn()), "model")
     return dag
 
 
-def foreseen_and_done(
+def forecast_and_run(
     store: Path, first: dict[str, Any], then: dict[str, Any]
-) -> tuple[dict[str, Ahead], Any]:
+) -> tuple[dict[str, StepForecast], Any]:
     folder = FolderStore(store)
-    Inline().run(plan_of(numbers(**first), folder, "first"), Quiet())
+    Inline().run(build_plan(numbers(**first), folder, "first"), Quiet())
     before = sorted(folder.walk())
-    ahead = {a.step.name: a for a in foresee(plan_of(numbers(**then), folder, "look"))}
+    steps = {a.step.name: a for a in forecast(build_plan(numbers(**then), folder, "look"))}
     assert sorted(folder.walk()) == before
-    schedule = Inline().run(plan_of(numbers(**then), folder, "then"), Quiet())
-    return ahead, schedule
+    schedule = Inline().run(build_plan(numbers(**then), folder, "then"), Quiet())
+    return steps, schedule
 
 
 @pytest.mark.parametrize(
     "then",
-    [{}, {"least": 6}, {"most": 500, "least": 3}, {"nameless": 3}],
+    [{}, {"min_half": 6}, {"max_square": 500, "min_half": 3}, {"unnamed": 3}],
 )
-def test_a_changed_threshold_is_foreseen_exactly(then: dict[str, Any], tmp_path: Path) -> None:
-    ahead, schedule = foreseen_and_done(tmp_path, {}, then)
-    assert all(a.whole for a in ahead.values()) == (not then)
-    for name, found in ahead.items():
+def test_the_forecast_of_a_changed_threshold_is_exact(then: dict[str, Any], tmp_path: Path) -> None:
+    steps, schedule = forecast_and_run(tmp_path, {}, then)
+    assert all(a.complete for a in steps.values()) == (not then)
+    for name, found in steps.items():
         progress = schedule.steps[name]
-        if found.whole:
-            assert progress.effort == Effort()
-        elif found.rows is not None and found.sure:
-            assert (found.rows, found.reused) == (progress.row_counts.rows_in, progress.effort.reused), name
-    if "nameless" in then:
-        assert ahead["too_large"].whole
-        assert (ahead["spell"].new, ahead["spell"].reused) == (schedule.steps["spell"].effort.worked, 0)
+        if found.complete:
+            assert progress.work == WorkCounts()
+        elif found.rows is not None and found.is_exact:
+            assert (found.rows, found.reused) == (progress.row_counts.rows_in, progress.work.reused), name
+    if "unnamed" in then:
+        assert steps["too_large"].complete
+        assert (steps["spell"].new, steps["spell"].reused) == (schedule.steps["spell"].work.processed, 0)
 
 
-def test_a_raised_threshold_asks_no_dear_step_again(tmp_path: Path) -> None:
-    ahead, schedule = foreseen_and_done(tmp_path, {}, {"most": 150})
-    assert ahead["split"].whole
-    assert ahead["too_large"].rows == schedule.steps["too_large"].row_counts.rows_in
-    assert ahead["spell"].new == 0 == schedule.steps["spell"].effort.worked
-    assert ahead["spell"].reused == schedule.steps["spell"].effort.reused > 0
-    assert ahead["spell"].sure
-    assert ahead["sum"].rows == schedule.steps["sum"].row_counts.rows_in
+def test_a_raised_threshold_runs_no_expensive_step_again(tmp_path: Path) -> None:
+    steps, schedule = forecast_and_run(tmp_path, {}, {"max_square": 150})
+    assert steps["split"].complete
+    assert steps["too_large"].rows == schedule.steps["too_large"].row_counts.rows_in
+    assert steps["spell"].new == 0 == schedule.steps["spell"].work.processed
+    assert steps["spell"].reused == schedule.steps["spell"].work.reused > 0
+    assert steps["spell"].is_exact
+    assert steps["sum"].rows == schedule.steps["sum"].row_counts.rows_in
 
 
-def test_a_lowered_threshold_asks_it_for_the_rows_never_seen(tmp_path: Path) -> None:
-    ahead, schedule = foreseen_and_done(tmp_path, {"most": 150}, {"most": 300})
-    assert ahead["spell"].new == schedule.steps["spell"].effort.worked > 0
-    assert ahead["spell"].reused == schedule.steps["spell"].effort.reused > 0
+def test_a_lowered_threshold_runs_it_only_on_new_rows(tmp_path: Path) -> None:
+    steps, schedule = forecast_and_run(tmp_path, {"max_square": 150}, {"max_square": 300})
+    assert steps["spell"].new == schedule.steps["spell"].work.processed > 0
+    assert steps["spell"].reused == schedule.steps["spell"].work.reused > 0
 
 
-def test_what_cannot_be_known_is_marked_so(tmp_path: Path) -> None:
-    empty = {a.step.name: a for a in foresee(plan_of(numbers(), FolderStore(tmp_path / "none"), "look"))}
+def test_unknown_numbers_are_marked(tmp_path: Path) -> None:
+    empty = {a.step.name: a for a in forecast(build_plan(numbers(), FolderStore(tmp_path / "none"), "look"))}
     assert {a.parts for name, a in empty.items() if name != "learn"} == {None}
     assert {a.rows for name, a in empty.items() if name != "numbers"} == {None}
-    ahead, schedule = foreseen_and_done(tmp_path, {}, {"bad": 7})
-    assert (ahead["square"].new, ahead["square"].sure) == (24, True)
-    assert ahead["too_small"].rows == 24
-    assert not ahead["too_small"].sure  # how many the changed step refuses is not known
+    steps, schedule = forecast_and_run(tmp_path, {}, {"bad": 7})
+    assert (steps["square"].new, steps["square"].is_exact) == (24, True)
+    assert steps["too_small"].rows == 24
+    assert not steps["too_small"].is_exact  # it is unknown how many rows the changed step rejects
     assert schedule.steps["too_small"].row_counts.rows_in < 24
 
 
-def test_parts_that_stand_are_not_counted(tmp_path: Path) -> None:
+def test_existing_parts_are_not_counted(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    plan = plan_of(numbers(most=10_000), store, "first")
+    plan = build_plan(numbers(max_square=10_000), store, "first")
     Inline().run(plan, Quiet())
     folder = plan["spell"].folder
     for name in ("manifest.json", "part-000005.parquet"):
         store.remove(f"{folder}/{name}")
-    (found,) = (a for a in foresee(plan) if not a.whole)
-    assert (found.step.name, found.standing, found.parts) == ("spell", 5, 6)
+    (found,) = (a for a in forecast(plan) if not a.complete)
+    assert (found.step.name, found.existing_parts, found.parts) == ("spell", 5, 6)
     assert found.rows == len(input_ids(plan, plan["spell"], 5)) > 0

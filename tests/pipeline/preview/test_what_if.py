@@ -1,4 +1,4 @@
-"""Trying against what the run then does: every move that is not open comes true, and nothing is written."""
+"""What-if analysis against the run that follows: every known transition comes true; nothing is written."""
 
 import json
 from collections import Counter
@@ -15,11 +15,11 @@ from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline.cli import main
 from pipeline.errors import PipelineError
-from pipeline.history.explain import life_of
-from pipeline.history.find import Found
-from pipeline.history.run_history import Past, read_past
-from pipeline.preview.borderline import _compared
-from pipeline.preview.what_if import Trial, try_out
+from pipeline.history.explain import row_history
+from pipeline.history.find import RowLocation
+from pipeline.history.run_history import RunHistory, read_history
+from pipeline.preview.borderline import parse_thresholds
+from pipeline.preview.what_if import WhatIf, what_if
 from pipeline.recipes.request import RunRequest
 
 RECIPE = cutting.__file__
@@ -30,190 +30,204 @@ def run(store: Path, *words: str, recipe: str = RECIPE) -> None:
     assert main(["run", recipe, f"store={store}", "--inline", "--quiet", *words]) == 0
 
 
-def tried(store: Path, **knobs: str) -> Trial:
+def analyze(store: Path, **knobs: str) -> WhatIf:
     folder = FolderStore(store)
     before = {name: folder.read(name) for name in folder.walk()}
-    trial = try_out(folder, RunRequest(RECIPE, knobs, str(store)))
+    result = what_if(folder, RunRequest(RECIPE, knobs, str(store)))
     assert {name: folder.read(name) for name in folder.walk()} == before
     assert not list(store.rglob(".part-*"))
-    return trial
+    return result
 
 
-def fates(past: Past, base: str) -> dict[str, tuple[str, str]]:
-    """What became of every row, as `why` tells it."""
+def outcomes(history: RunHistory, base: str) -> dict[str, tuple[str, str]]:
+    """The outcome of every row, as `clipmill explain` prints it."""
     found = {}
-    for number in parts_of(past.store, past[base].folder):
-        for row in read_part(past.store, f"{past[base].folder}/{part_name(number)}")["id"].to_pylist():
-            events = life_of(past, Found(base, number, row), family=False).events
-            gone = [(e.fate, e.step) for e in events if e.fate in ("dropped", "rejected")]
-            found[row] = gone[0] if gone else ("kept", "")
+    for number in parts_of(history.store, history[base].folder):
+        for row in read_part(history.store, f"{history[base].folder}/{part_name(number)}")["id"].to_pylist():
+            events = row_history(history, RowLocation(base, number, row), relatives=False).events
+            removed = [(e.outcome, e.step) for e in events if e.outcome in ("dropped", "rejected")]
+            found[row] = removed[0] if removed else ("kept", "")
     return found
 
 
-def moves(before: dict[str, Any], after: dict[str, Any]) -> Counter[Any]:
+def transitions(before: dict[str, Any], after: dict[str, Any]) -> Counter[Any]:
     return Counter((before.get(row, NEVER), after.get(row, NEVER)) for row in {**before, **after})
 
 
-@pytest.mark.parametrize("knobs", [{"most": "1"}, {"most": "5", "fewest": "5"}, {"fewest": "9"}])
-def test_what_a_comparison_would_say_comes_true(knobs: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "knobs", [{"max_mates": "1"}, {"max_mates": "5", "min_mates": "5"}, {"min_mates": "9"}]
+)
+def test_the_predicted_result_of_a_comparison_comes_true(knobs: dict[str, str], tmp_path: Path) -> None:
     run(tmp_path, recipe=mating.__file__)
-    before, store = read_past(FolderStore(tmp_path)), FolderStore(tmp_path)
-    stood = {name: store.read(name) for name in store.walk()}
-    trial = try_out(store, RunRequest(mating.__file__, knobs, str(tmp_path)))
-    assert {name: store.read(name) for name in store.walk()} == stood
+    before, store = read_history(FolderStore(tmp_path)), FolderStore(tmp_path)
+    existing = {name: store.read(name) for name in store.walk()}
+    result = what_if(store, RunRequest(mating.__file__, knobs, str(tmp_path)))
+    assert {name: store.read(name) for name in store.walk()} == existing
     run(tmp_path, *(f"{name}={value}" for name, value in knobs.items()), recipe=mating.__file__)
-    after = read_past(FolderStore(tmp_path))
-    (table,) = trial.tables
-    assert table.moves == moves(fates(before, table.base), fates(after, table.base))
-    assert bool(table.moved()) == (knobs != {"most": "5", "fewest": "5"})  # all have five
+    after = read_history(FolderStore(tmp_path))
+    (table,) = result.tables
+    assert table.transitions == transitions(outcomes(before, table.base), outcomes(after, table.base))
+    assert bool(table.changes()) == (knobs != {"max_mates": "5", "min_mates": "5"})  # all have five
 
 
-def test_a_comparison_of_rows_that_are_not_known_is_open(tmp_path: Path) -> None:
-    run(tmp_path, "least=4", recipe=mating.__file__)
-    trial = try_out(FolderStore(tmp_path), RunRequest(mating.__file__, {"least": "3"}, str(tmp_path)))
-    opened = {fate for table in trial.tables for (_, fate) in table.moves}
-    assert ("open", "split") in opened
+def test_a_comparison_of_unknown_rows_is_unknown(tmp_path: Path) -> None:
+    run(tmp_path, "min_half=4", recipe=mating.__file__)
+    result = what_if(FolderStore(tmp_path), RunRequest(mating.__file__, {"min_half": "3"}, str(tmp_path)))
+    after = {outcome for table in result.tables for (_, outcome) in table.transitions}
+    assert ("unknown", "split") in after
 
 
 @pytest.mark.parametrize(
-    ("kind", "count", "asked"), [("mate", 9, False), ("quick_mate", 9, True), ("quick_mate", 20, False)]
+    ("kind", "count", "is_run"), [("mate", 9, False), ("quick_mate", 9, True), ("quick_mate", 20, False)]
 )
-def test_a_comparison_of_few_rows_is_asked(kind: str, count: int, asked: bool, tmp_path: Path) -> None:
+def test_a_comparison_of_few_rows_is_run(kind: str, count: int, is_run: bool, tmp_path: Path) -> None:
     words = (f"kind={kind}", f"count={count}")
     run(tmp_path, *words, recipe=mating.__file__)
-    before = read_past(FolderStore(tmp_path))
-    trial = try_out(FolderStore(tmp_path), RunRequest(mating.__file__, {"most": "1"}, str(tmp_path)))
-    run(tmp_path, *words, "most=1", recipe=mating.__file__)
-    (table,) = trial.tables
-    after = moves(fates(before, table.base), fates(read_past(FolderStore(tmp_path)), table.base))
-    assert (table.moves == after) is asked
-    opened = {two for _, two in table.moves if two[0] == "open"}
-    assert opened == (set() if asked else {("open", "lonely")})
+    before = read_history(FolderStore(tmp_path))
+    result = what_if(FolderStore(tmp_path), RunRequest(mating.__file__, {"max_mates": "1"}, str(tmp_path)))
+    run(tmp_path, *words, "max_mates=1", recipe=mating.__file__)
+    (table,) = result.tables
+    after = transitions(
+        outcomes(before, table.base), outcomes(read_history(FolderStore(tmp_path)), table.base)
+    )
+    assert (table.transitions == after) is is_run
+    unknown = {two for _, two in table.transitions if two[0] == "unknown"}
+    assert unknown == (set() if is_run else {("unknown", "lonely")})
 
 
 @pytest.mark.parametrize(
     "knobs",
     [
-        {"heaviest": "60"},
-        {"heaviest": "20", "least": "5"},
+        {"max_weight": "60"},
+        {"max_weight": "20", "min_half": "5"},
         {"length": "3"},
-        {"length": "1.5", "least": "4"},
-        {"least": "9"},
+        {"length": "1.5", "min_half": "4"},
+        {"min_half": "9"},
     ],
 )
-def test_what_is_said_comes_true(knobs: dict[str, str], tmp_path: Path) -> None:
+def test_predicted_transitions_come_true(knobs: dict[str, str], tmp_path: Path) -> None:
     run(tmp_path)
-    trial = tried(tmp_path, **knobs)
-    before = read_past(FolderStore(tmp_path))
+    result = analyze(tmp_path, **knobs)
+    before = read_history(FolderStore(tmp_path))
     run(tmp_path, *(f"{name}={value}" for name, value in knobs.items()))
-    after = read_past(FolderStore(tmp_path))
-    assert trial.run == before.run
-    assert set(trial.knobs) == set(knobs)
-    assert trial.tables
-    for table in trial.tables:
-        wanted = moves(fates(before, table.base), fates(after, table.base))
-        said = Counter({pair: count for pair, count in table.moves.items() if pair[1][0] != "open"})
-        assert said <= wanted
-        opened = sum(count for pair, count in table.moves.items() if pair[1][0] == "open")
-        assert said.total() + opened == wanted.total()
-        assert opened == 0 or ("length" in knobs and table.base == "cut_number")
+    after = read_history(FolderStore(tmp_path))
+    assert result.run == before.run
+    assert set(result.knobs) == set(knobs)
+    assert result.tables
+    for table in result.tables:
+        expected = transitions(outcomes(before, table.base), outcomes(after, table.base))
+        known = Counter({pair: n for pair, n in table.transitions.items() if pair[1][0] != "unknown"})
+        assert known <= expected
+        unknown = sum(n for pair, n in table.transitions.items() if pair[1][0] == "unknown")
+        assert known.total() + unknown == expected.total()
+        assert unknown == 0 or ("length" in knobs and table.base == "cut_number")
 
 
-def test_a_survey_that_answers_all_hides_no_rule_behind_it(
+def test_a_survey_that_never_rejects_hides_no_rule_behind_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(tmp_path, "first=1", recipe=siding.__file__)
-    (table,) = try_out(
+    (table,) = what_if(
         FolderStore(tmp_path), RunRequest(siding.__file__, {"first": "4"}, str(tmp_path))
     ).tables
-    assert table.moves == {
+    assert table.transitions == {
         (("dropped", "too_small"), ("dropped", "too_small")): 1,  # 0
         (("dropped", "too_light"), ("dropped", "too_small")): 2,
         (("kept", ""), ("dropped", "too_small")): 1,  # 3
         (("kept", ""), ("kept", "rank")): 6,
-        (("rejected", "rank"), ("kept", "rank")): 2,  # 5 and 10: nobody can tell before it has run
+        (("rejected", "rank"), ("kept", "rank")): 2,  # 5 and 10: unknown before it has run
     }
-    assert dict(table.moved()).keys() == {*table.moves} - {
+    assert dict(table.changes()).keys() == {*table.transitions} - {
         (("dropped", "too_small"), ("dropped", "too_small")),
         (("kept", ""), ("kept", "rank")),
     }
     capsys.readouterr()
     assert main(["try", siding.__file__, f"store={tmp_path}", "first=4"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert "kept 7 8 2 1" in said
-    assert "8 of those kept, if rank takes them" in said
-    assert "rejected by rank 2 now kept, if rank takes it" in said
+    output = " ".join(capsys.readouterr().out.split())
+    assert "kept 7 8 2 1" in output
+    assert "8 of the kept rows still have to pass rank" in output
+    assert "rejected by rank 2 now kept, if rank accepts it" in output
 
 
-def test_a_lowered_threshold_opens_only_what_a_dear_step_has_never_seen(tmp_path: Path) -> None:
-    run(tmp_path, "heaviest=30")
-    (cut,) = tried(tmp_path, heaviest="60").tables
+def test_a_lowered_threshold_leaves_only_rows_new_to_an_expensive_step_unknown(tmp_path: Path) -> None:
+    run(tmp_path, "max_weight=30")
+    (cut,) = analyze(tmp_path, max_weight="60").tables
     assert cut.base == "cut_number"
-    assert set(cut.sums(0)) >= {("rejected", "weigh"), ("rejected", "spell"), ("rejected", "too_heavy")}
-    moved = dict(cut.moved())
-    opened = moved.pop((("dropped", "too_heavy"), ("open", "spell")))
-    assert opened > 0
-    assert all(one == ("dropped", "too_heavy") for one, _ in moved)
-    assert set(moved) <= {(("dropped", "too_heavy"), ("dropped", "unloved"))}
+    assert set(cut.outcome_counts(0)) >= {
+        ("rejected", "weigh"),
+        ("rejected", "spell"),
+        ("rejected", "too_heavy"),
+    }
+    changes = dict(cut.changes())
+    unknown = changes.pop((("dropped", "too_heavy"), ("unknown", "spell")))
+    assert unknown > 0
+    assert all(one == ("dropped", "too_heavy") for one, _ in changes)
+    assert set(changes) <= {(("dropped", "too_heavy"), ("dropped", "unloved"))}
 
 
-def test_the_border_shows_the_nearest_on_each_side(tmp_path: Path) -> None:
+def test_the_borderline_shows_the_nearest_rows_on_each_side(tmp_path: Path) -> None:
     run(tmp_path)
-    (cut,) = tried(tmp_path, heaviest="60").tables
-    (border,) = cut.borders
-    assert (border.was, border.column, border.thresholds) == ("weight < 100.0", "weight", (60.0,))
-    past = read_past(FolderStore(tmp_path))
-    folder = past["weigh"].folder
+    (cut,) = analyze(tmp_path, max_weight="60").tables
+    (borderline,) = cut.borderlines
+    assert (borderline.previous, borderline.column, borderline.thresholds) == (
+        "weight < 100.0",
+        "weight",
+        (60.0,),
+    )
+    history = read_history(FolderStore(tmp_path))
+    folder = history["weigh"].folder
     weights = [
         w
-        for number in parts_of(past.store, folder)
-        for w in read_part(past.store, f"{folder}/{part_name(number)}")["weight"].to_pylist()
+        for number in parts_of(history.store, folder)
+        for w in read_part(history.store, f"{folder}/{part_name(number)}")["weight"].to_pylist()
         if w is not None
     ]
     kept = sorted(60 - w for w in weights if w < 60)[:3]
     dropped = sorted(w - 60 for w in weights if w >= 60)[:3]
-    assert [e.away for e in border.kept] == kept
-    assert [e.away for e in border.dropped] == dropped
-    were = fates(past, "cut_number")
-    for example in (*border.kept, *border.dropped):
-        assert example.before == were[example.id]
+    assert [e.distance for e in borderline.kept] == kept
+    assert [e.distance for e in borderline.dropped] == dropped
+    old = outcomes(history, "cut_number")
+    for example in (*borderline.kept, *borderline.dropped):
+        assert example.before == old[example.id]
         assert set(example.times) == {"start_s", "end_s"}
         assert example.times["end_s"] - example.times["start_s"] == 2.0  # type: ignore[operator]
 
 
-def test_the_newest_run_over_the_same_rows_is_the_one_compared_with(tmp_path: Path) -> None:
-    run(tmp_path, "heaviest=50")
-    first = read_past(FolderStore(tmp_path)).run
+def test_the_newest_run_over_the_same_rows_is_used(tmp_path: Path) -> None:
+    run(tmp_path, "max_weight=50")
+    first = read_history(FolderStore(tmp_path)).run
     run(tmp_path, "count=12")
     run(tmp_path, recipe=counting.__file__)
-    trial = tried(tmp_path, count="30", least="3")
-    assert (trial.run, dict(trial.knobs)) == (first, {"least": (2.0, 3.0)})
-    assert "n != 11" not in str(trial.tables[0].borders)
+    result = analyze(tmp_path, count="30", min_half="3")
+    assert (result.run, dict(result.knobs)) == (first, {"min_half": (2.0, 3.0)})
+    assert "n != 11" not in str(result.tables[0].borderlines)
     with pytest.raises(PipelineError, match="no finished run of cutting"):
-        tried(tmp_path, count="5")
+        analyze(tmp_path, count="5")
 
 
-def test_the_command_says_it_to_people_and_to_machines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_prints_text_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path)
     capsys.readouterr()
-    words = ["try", RECIPE, f"store={tmp_path}", "heaviest=60", "--examples", "1"]
+    words = ["try", RECIPE, f"store={tmp_path}", "max_weight=60", "--examples", "1"]
     assert main(words) == 0
-    said = capsys.readouterr().out
-    assert "heaviest=60.0 (was 100.0)" in said
-    assert "too_heavy: keep weight < 60.0 (was weight < 100.0)" in said
-    assert "now dropped by too_heavy" in said
-    assert "to make it so, a run would do:" in said
+    output = capsys.readouterr().out
+    assert "max_weight=60.0 (was 100.0)" in output
+    assert "too_heavy: keep weight < 60.0 (was weight < 100.0)" in output
+    assert "now dropped by too_heavy" in output
+    assert "a run with these knobs would do:" in output
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["knobs"] == {"heaviest": {"before": 100.0, "after": 60.0}}
+    assert found["knobs"] == {"max_weight": {"before": 100.0, "after": 60.0}}
     (table,) = found["tables"]
     assert sum(line["rows"] for line in table["before"]) == sum(line["rows"] for line in table["after"])
-    assert len(table["borders"][0]["examples"]) == 2
-    assert {step["step"] for step in found["steps"] if not step["whole"]} == {"too_heavy", "spell", "unloved"}
+    assert len(table["borderlines"][0]["examples"]) == 2
+    assert {step["step"] for step in found["steps"] if not step["complete"]} == {
+        "too_heavy",
+        "spell",
+        "unloved",
+    }
     assert main(["try", RECIPE, f"store={tmp_path}"]) == 0
-    assert "no row would fare otherwise" in capsys.readouterr().out
+    assert "no row would change" in capsys.readouterr().out
     assert main(["try", RECIPE, f"store={tmp_path / 'none'}"]) == 1
 
 
@@ -229,4 +243,4 @@ def test_the_command_says_it_to_people_and_to_machines(
     ],
 )
 def test_thresholds_of_a_rule(where: str, column: str, thresholds: tuple[float, ...]) -> None:
-    assert _compared(where) == (column, thresholds)
+    assert parse_thresholds(where) == (column, thresholds)

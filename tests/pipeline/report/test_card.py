@@ -1,4 +1,4 @@
-"""The dataset card: counts, licences, provenance and funnel, from tables alone, the same each time."""
+"""The dataset card: counts, licenses, provenance and funnel, from tables only, and always the same."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -8,29 +8,29 @@ import yaml
 from toys import Quiet
 
 from manifests import Artifact, Row, column
-from manifests.catalogue import tables_of
-from manifests.checking import check
+from manifests.catalog import tables_of
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
+from manifests.validation import check
 from pipeline import Annotate, Dag, Expand, Source, Survey
 from pipeline.executors.inline import Inline
 from pipeline.recipes.request import RunRequest
-from pipeline.run import carry_out
+from pipeline.run import run_dag
 
 
 class Film(Row):
     id: str = column("made from the name")
     source: str = column("its name")
-    licence: str = column("under which it may be used")
+    license: str = column("under which it may be used")
 
 
 class Films(Source[Film]):
-    """Six films, of two licences."""
+    """Six films, of two licenses."""
 
     def rows(self) -> Iterator[Film]:
         for k in range(6):
             yield Film(
-                id=id_of("film", k), source=f"<b>{k}|.mp4", licence="CC-BY-4.0" if k % 3 else "CC0-1.0"
+                id=id_of("film", k), source=f"<b>{k}|.mp4", license="CC-BY-4.0" if k % 3 else "CC0-1.0"
             )
 
 
@@ -49,7 +49,7 @@ class Cut(Expand[Named, Clip]):
         yield from (Clip(place=k) for k in range(2))
 
 
-class Placed(Row):
+class ConfiguredStage(Row):
     place: int
 
 
@@ -58,10 +58,10 @@ class Measured(Row):
     split: str = column("side")
 
 
-class Measure(Annotate[Placed, Measured]):
+class Measure(Annotate[ConfiguredStage, Measured]):
     """Half an hour each; the second is for validation."""
 
-    def annotate(self, rows: Sequence[Placed]) -> Iterator[Measured]:
+    def annotate(self, rows: Sequence[ConfiguredStage]) -> Iterator[Measured]:
         for row in rows:
             yield Measured(clip_duration_s=1800.0, split="validation" if row.place else "train")
 
@@ -96,16 +96,16 @@ def _card(store: Path, per_part: int) -> str:
     clips = dag.read(Films(), rows_per_part=per_part).expand(Cut()).annotate(Measure())
     kept = clips.keep("source != '<b>5|.mp4'", because="not | wanted")
     dag.save(kept.survey(Pack()), "shards")
-    asked = RunRequest("films.py", {}, str(store))
-    outcome = carry_out(dag, str(store), executor=Inline(), watch=Quiet(), asked=asked)
-    assert outcome.warnings == ()
-    [found] = store.glob("pack-*/README.md")
-    return found.read_text()
+    request = RunRequest("films.py", {}, str(store))
+    result = run_dag(dag, str(store), executor=Inline(), observer=Quiet(), request=request)
+    assert result.warnings == ()
+    [card] = store.glob("pack-*/README.md")
+    return card.read_text()
 
 
-def test_it_says_what_there_is_and_where_it_comes_from(tmp_path: Path) -> None:
-    said = _card(tmp_path, 2)
-    head, body = said.removeprefix("---\n").split("---\n", 1)
+def test_the_card_describes_content_and_origin(tmp_path: Path) -> None:
+    card = _card(tmp_path, 2)
+    head, body = card.removeprefix("---\n").split("---\n", 1)
     files = yaml.safe_load(head)["configs"][0]["data_files"]
     assert [(f["split"], f["path"]) for f in files] == [
         ("train", "shards/**/*.tar"), ("validation", "shards-validation/**/*.tar"),
@@ -116,18 +116,18 @@ def test_it_says_what_there_is_and_where_it_comes_from(tmp_path: Path) -> None:
     assert "| CC0-1.0 | 4 |" in body
     assert "| not_wanted | 12 | 2 | 0 | 10 | not \\| wanted: keep source != '&lt;b>5\\|.mp4' |" in body
     assert "Films" in body
-    assert str(tmp_path) not in said
+    assert str(tmp_path) not in card
 
 
-def test_it_is_the_same_each_time_in_any_place_and_parts(tmp_path: Path) -> None:
+def test_the_card_is_the_same_in_any_folder_and_parts(tmp_path: Path) -> None:
     first = _card(tmp_path / "a", 2)
     assert _card(tmp_path / "a", 2) == first
     assert _card(tmp_path / "b", 2) == first
 
 
-def test_the_check_knows_it(tmp_path: Path) -> None:
+def test_manifest_check_knows_the_card(tmp_path: Path) -> None:
     _card(tmp_path, 3)
     store = FolderStore(tmp_path)
-    found = check(store, tables_of(store))
-    assert not found.faults
-    assert not [note for note in found.notes if "README" in note]
+    result = check(store, tables_of(store))
+    assert not result.faults
+    assert not [note for note in result.notes if "README" in note]

@@ -1,4 +1,4 @@
-"""The report: what it shows of a run with stills, a curve and a video, and that no text becomes markup."""
+"""The report of a run with stills, a curve and a video; text from files never becomes markup."""
 
 import base64
 import json
@@ -20,11 +20,11 @@ from manifests.stores.folder import FolderStore
 from pipeline import Annotate, Dag, Expand, Launch, Reject, Source, Survey
 from pipeline.errors import PipelineError
 from pipeline.executors.inline import Inline
-from pipeline.history.run_history import Past, read_past
+from pipeline.history.run_history import RunHistory, read_history
 from pipeline.recipes.request import RunRequest
 from pipeline.report.markup import Html, el
 from pipeline.report.page import render, write_report
-from pipeline.run import carry_out
+from pipeline.run import run_dag
 
 HOSTILE = "<script>alert(1)</script>.mp4"
 QUOTED = "\"onmouseover='alert(2)'&amp;\u202e.mp4"
@@ -52,8 +52,8 @@ class Scanned(Row):
     strip_offsets: tuple[int, ...] = column("where")
 
 
-def jpeg(grey: int) -> bytes:
-    return bytes(cv2.imencode(".jpg", np.full((36, 64, 3), grey, np.uint8))[1])
+def jpeg(gray: int) -> bytes:
+    return bytes(cv2.imencode(".jpg", np.full((36, 64, 3), gray, np.uint8))[1])
 
 
 class Scan(Annotate[Named, Scanned]):
@@ -73,7 +73,7 @@ class Scan(Annotate[Named, Scanned]):
 class Shot(Row):
     start_s: float = column("start", unit="s", key=True)
     end_s: float = column("end", unit="s")
-    caption: str = column("what is seen")
+    caption: str = column("description")
 
 
 class Cut(Expand[Named, Shot]):
@@ -89,26 +89,27 @@ class Spoken(Row):
     caption: str
 
 
-class Twinned(Row):
+class DuplicateDecision(Row):
     duplicate: bool = column("seen before")
-    twin: str | None = column("where")
+    duplicate_of: str | None = column("id of the row that it repeats")
     shard: Artifact = column("all captions")
 
 
-class Compare(Survey[Spoken, Twinned]):
-    """The second row of all is the twin of the first, or of one that is not here."""
+class Compare(Survey[Spoken, DuplicateDecision]):
+    """The second row of all is a duplicate of the first, or of one that is not here."""
 
-    shipped: str = ""
+    released_id: str = ""
 
     def assign(self, rows: Sequence[Spoken], fitted: bytes) -> Iterable[str]:
         return ["all"] * len(rows)
 
-    def settle(self, group: str, rows: Sequence[Spoken], fitted: bytes) -> Iterable[Twinned | Reject]:
+    def settle(
+        self, group: str, rows: Sequence[Spoken], fitted: bytes
+    ) -> Iterable[DuplicateDecision | Reject]:
         shard = Artifact.of(b"captions", ".tar", name="shards/0 & <1>.tar")
         for place, _ in enumerate(rows):
-            yield Twinned(
-                duplicate=place == 1, twin=(self.shipped or rows[0].id) if place == 1 else None, shard=shard
-            )
+            better = (self.released_id or rows[0].id) if place == 1 else None
+            yield DuplicateDecision(duplicate=place == 1, duplicate_of=better, shard=shard)
 
 
 class Model(Row):
@@ -123,10 +124,10 @@ class Learn(Launch[Spoken, Model]):
         return Model(curve=Artifact.of(text.encode(), ".jsonl"), video=Artifact.of(b"mp4 of a cat", ".mp4"))
 
 
-def films(shipped: str = "") -> Dag:
+def films(released_id: str = "") -> Dag:
     dag = Dag("films & <more>")
     shots = dag.read(Films(), rows_per_part=2).annotate(Scan()).expand(Cut())
-    late = shots.keep("start_s < 2.5", because="too <late>").survey(Compare(shipped=shipped))
+    late = shots.keep("start_s < 2.5", because="too <late>").survey(Compare(released_id=released_id))
     kept = late.keep("not duplicate", because="seen already")
     dag.save(kept, "shots")
     dag.save(kept.launch(Learn()), "model")
@@ -134,12 +135,12 @@ def films(shipped: str = "") -> Dag:
 
 
 @pytest.fixture(scope="module")
-def past(tmp_path_factory: pytest.TempPathFactory) -> Past:
+def history(tmp_path_factory: pytest.TempPathFactory) -> RunHistory:
     store = tmp_path_factory.mktemp("store")
-    asked = RunRequest("films.py", {"name": HOSTILE}, str(store))
-    outcome = carry_out(films(), str(store), executor=Inline(), watch=Quiet(), asked=asked)
-    assert Path(outcome.report).is_file(), outcome.warnings
-    return read_past(FolderStore(store))
+    request = RunRequest("films.py", {"name": HOSTILE}, str(store))
+    result = run_dag(films(), str(store), executor=Inline(), observer=Quiet(), request=request)
+    assert Path(result.report).is_file(), result.warnings
+    return read_history(FolderStore(store))
 
 
 class Elements(HTMLParser):
@@ -147,36 +148,36 @@ class Elements(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, dict(attrs)))
+        self.tags.append((tag, dict(attrs)))
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
 def check(page: str) -> None:
-    """That names from files are text, and nothing else."""
-    seen = Elements(page)
-    assert not [tag for tag, _ in seen.found if tag == "script"]
-    assert not [a for _, attributes in seen.found for a in attributes if a.startswith("on")]
-    assert HOSTILE in seen.text
-    assert "<i>shot 0</i>" in seen.text
-    assert "films & <more>" in seen.text
+    """Check that names from files are text only."""
+    elements = Elements(page)
+    assert not [tag for tag, _ in elements.tags if tag == "script"]
+    assert not [a for _, attributes in elements.tags for a in attributes if a.startswith("on")]
+    assert HOSTILE in elements.text
+    assert "<i>shot 0</i>" in elements.text
+    assert "films & <more>" in elements.text
 
 
-def test_no_text_from_a_file_becomes_markup(past: Past) -> None:
-    check(render(past))
+def test_no_text_from_a_file_becomes_markup(history: RunHistory) -> None:
+    check(render(history))
 
 
-def test_a_browser_sees_no_script(past: Past, tmp_path: Path) -> None:
+def test_a_browser_sees_no_script(history: RunHistory, tmp_path: Path) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("there is no chromium here; html.parser has looked at the page instead")
-    page = Path(write_report(past))
+        pytest.skip("chromium is not installed; html.parser has checked the page instead")
+    page = Path(write_report(history))
     flags = (
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
         "--disable-component-update --disable-sync"
@@ -187,62 +188,62 @@ def test_a_browser_sees_no_script(past: Past, tmp_path: Path) -> None:
     check(done.stdout)
 
 
-def test_kept_and_dropped_rows_show_the_still_of_their_span(past: Past) -> None:
-    page = render(past)
-    greys = []
+def test_kept_and_dropped_rows_show_the_still_of_their_span(history: RunHistory) -> None:
+    page = render(history)
+    grays = []
     for data in re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page):
-        picture = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
-        greys.append(round(float(picture.mean()), -1))
-    kept, late, twins = greys[:8], greys[8:11], greys[11:]
+        image = cv2.imdecode(np.frombuffer(base64.b64decode(data), np.uint8), cv2.IMREAD_COLOR)
+        grays.append(round(float(image.mean()), -1))
+    kept, late, duplicates = grays[:8], grays[8:11], grays[11:]
     assert set(kept) <= {200, 160, 120}
     assert late == [80, 80, 80]  # from 3.0 s to 3.5 s
-    assert len(twins) == 2
+    assert len(duplicates) == 2
     text = Elements(page).text
     assert "start_s=3" in text
     assert "duplicate=true" in text
-    assert "its twin" in text
+    assert "duplicate of" in text
 
 
-def test_a_twin_that_an_earlier_store_shipped_is_not_looked_for(tmp_path: Path) -> None:
-    asked = RunRequest("films.py", {}, str(tmp_path))
-    outcome = carry_out(films("elsewhere"), str(tmp_path), executor=Inline(), watch=Quiet(), asked=asked)
-    assert not [said for said in outcome.warnings if "could not" in said]
-    text = Elements(render(read_past(FolderStore(tmp_path)))).text
+def test_a_duplicate_of_a_released_clip_is_not_looked_up(tmp_path: Path) -> None:
+    request = RunRequest("films.py", {}, str(tmp_path))
+    result = run_dag(films("elsewhere"), str(tmp_path), executor=Inline(), observer=Quiet(), request=request)
+    assert not [line for line in result.warnings if "could not" in line]
+    text = Elements(render(read_history(FolderStore(tmp_path)))).text
     assert "duplicate=true" in text
-    assert "its twin" not in text
+    assert "duplicate of" not in text
 
 
-def test_rejects_curve_video_and_shards_are_there(past: Past) -> None:
-    page = render(past)
-    seen = Elements(page)
-    assert "<b>bad.mp4</b> holds no frames" in seen.text
-    points = next(a["points"] for tag, a in seen.found if tag == "polyline")
+def test_the_report_contains_rejects_curve_video_and_shards(history: RunHistory) -> None:
+    page = render(history)
+    elements = Elements(page)
+    assert "<b>bad.mp4</b> holds no frames" in elements.text
+    points = next(a["points"] for tag, a in elements.tags if tag == "polyline")
     assert points
     assert len(points.split()) == 9
-    assert "2 at first, 0.2222 at last" in seen.text
-    video = next(a["src"] for tag, a in seen.found if tag == "video")
+    assert "loss 2 first, 0.2222 last" in elements.text
+    video = next(a["src"] for tag, a in elements.tags if tag == "video")
     assert video == f"data:video/mp4;base64,{base64.b64encode(b'mp4 of a cat').decode()}"
-    shards = [a["href"] for tag, a in seen.found if tag == "a" and str(a["href"]).endswith(".tar")]
-    assert shards == [f"../../{past['compare'].folder}/shards/0%20%26%20%3C1%3E.tar"]
-    assert "shards/0 & <1>.tar" in seen.text
+    shards = [a["href"] for tag, a in elements.tags if tag == "a" and str(a["href"]).endswith(".tar")]
+    assert shards == [f"../../{history['compare'].folder}/shards/0%20%26%20%3C1%3E.tar"]
+    assert "shards/0 & <1>.tar" in elements.text
 
 
-def test_the_page_needs_nothing_beside_it_and_is_small(past: Past) -> None:
-    page = render(past)
+def test_the_page_is_self_contained_and_small(history: RunHistory) -> None:
+    page = render(history)
     assert not re.findall(r"(?:src|href)=\"https?:", page)
     assert len(page) < 100_000
 
 
-def test_a_run_that_came_to_nothing_still_has_a_report(past: Past, tmp_path: Path) -> None:
+def test_a_run_without_results_has_a_report(history: RunHistory, tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    for name in ("plan.json", "asked.json"):
-        store.create(f"runs/{past.run}/{name}", past.store.read(f"runs/{past.run}/{name}"))
-    bare = read_past(store)
+    for name in ("plan.json", "request.json"):
+        store.create(f"runs/{history.run}/{name}", history.store.read(f"runs/{history.run}/{name}"))
+    bare = read_history(store)
     text = Elements(Path(write_report(bare)).read_text()).text
     assert "not finished: 0 of ? parts" in text
     assert "Stills" not in text or "kept to the end" not in text
     with pytest.raises(PipelineError, match="no run is recorded"):
-        write_report(Past(store, "", "", {}, {}))
+        write_report(RunHistory(store, "", "", {}, {}))
 
 
 def test_only_markup_is_left_unescaped() -> None:

@@ -1,0 +1,73 @@
+"""Reads values of a run for the report: a column of a row, or of the rows from which it was made."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+
+from manifests.table import part_name, parts_of, read_part
+from pipeline.history.find import RowLocation
+from pipeline.history.run_history import RunHistory, StepHistory
+
+_MAX_PARTS = 24  # parts of a table that are read, evenly spaced
+
+
+class RunReader:
+    """Reads single columns of single parts, with a cache of the last 64."""
+
+    def __init__(self, history: RunHistory) -> None:
+        self.history = history
+        self._column = lru_cache(maxsize=64)(self._read)
+
+    def author(self, column: str, base: str) -> StepHistory | None:
+        """The step that adds a column to the rows of `base`, or to the rows from which they were made."""
+        while base:
+            for step in self.history:
+                if step.base == base and step.kind != "drops" and column in {c["name"] for c in step.columns}:
+                    return step
+            base = self.history[base].parents
+        return None
+
+    def value(self, column: str, row: RowLocation) -> Any:
+        """The value of a column of a row; None if no step adds the column or the value is missing."""
+        author = self.author(column, row.base)
+        if author is None:
+            return None
+        while row.base != author.base:
+            parent = self._read_value(self.history[row.base], row, "parent")
+            if parent is None:
+                return None
+            row = RowLocation(self.history[row.base].parents, row.part, parent)
+        return self._read_value(author, row, column)
+
+    def some_parts(self, step: StepHistory) -> list[int]:
+        """The numbers of at most 24 evenly spaced parts of a step."""
+        every = parts_of(self.history.store, step.folder)
+        return every[:: max(1, -(-len(every) // _MAX_PARTS))]
+
+    def kept_rows(self, base: StepHistory) -> Iterator[RowLocation]:
+        """Rows of a table that every step kept, from some of its parts."""
+        steps = self.history.steps_on(base.name)
+        row_counts = {step.name: self.history.row_counts(step.name) for step in steps}
+        for number in self.some_parts(base):
+            if any(number not in row_counts[s.name] for s in steps if s.kind != "model"):
+                continue
+            removed: set[str] = set()
+            for step in steps:
+                if number in row_counts[step.name]:
+                    counts = row_counts[step.name][number]
+                    removed.update(*self.history.removed_ids(step.name, number, counts))
+            name = f"{base.folder}/{part_name(number)}"
+            for row in read_part(self.history.store, name, ["id"]).column("id").to_pylist():
+                if row not in removed:
+                    yield RowLocation(base.name, number, row)
+
+    def _read_value(self, step: StepHistory, row: RowLocation, column: str) -> Any:
+        return self._column(f"{step.folder}/{part_name(row.part)}", column).get(row.id)
+
+    def _read(self, name: str, column: str) -> dict[str, Any]:
+        if not self.history.store.exists(name):
+            return {}
+        part: pa.Table = read_part(self.history.store, name, ["id", column])
+        return dict(zip(part.column("id").to_pylist(), part.column(column).to_pylist(), strict=True))
