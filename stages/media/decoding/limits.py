@@ -40,6 +40,6 @@ def max_frame_gap(time_base: Fraction) -> int:
 
 
 def frame_gap_error(last: int, following: int, time_base: Fraction) -> UnreadableFile:
-    """Return the error for two consecutive frames with the times `last` and `following`, in ticks."""
+    """Return the error for a frame at `last` without another frame until `following`, both in ticks."""
     a, b = (format_time(ticks_to_seconds(ticks, time_base)) for ticks in (last, following))
-    return UnreadableFile(f"damaged times: the frame at {a} is followed by a frame at {b}")
+    return UnreadableFile(f"damaged times: no frame follows the frame at {a} until {b}")

@@ -34,7 +34,9 @@ def draw_videos(folder: Path, moving: Draw, names: Iterable[str]) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def outcomes(donors: list[Path], seed: int, count: int, tmp_path: Path, drafts: Path) -> dict[str, FileOutcome]:
+def outcomes(
+    donors: list[Path], seed: int, count: int, tmp_path: Path, drafts: Path
+) -> dict[str, FileOutcome]:
     """Return the outcome of each mutant by name."""
     folder = tmp_path / "mutants"
     folder.mkdir()

@@ -45,7 +45,7 @@ def test_an_absurd_header_is_an_error(changed: dict[str, Any], reason: str) -> N
 def test_frame_gaps_are_measured_in_ticks() -> None:
     assert max_frame_gap(Fraction(1, 90000)) == 3600 * 90000
     assert max_frame_gap(Fraction(1 << 31)) == 0
-    assert "at 0:01.0 is followed by a frame at 2:00:00.0" in str(frame_gap_error(1, 7200, Fraction(1)))
+    assert "at 0:01.0 until 2:00:00.0" in str(frame_gap_error(1, 7200, Fraction(1)))
 
 
 def test_a_frame_larger_than_its_header_costs_no_memory(tmp_path: Path, moving: Draw) -> None:
