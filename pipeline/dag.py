@@ -131,10 +131,6 @@ class Dag:
         rows = [self.views[i] for i in self.nodes[name].inputs]
         return _merged(tuple(rows), name)
 
-    def base_of(self, name: str) -> str:
-        """Return the node that creates the rows that the step `name` reads or creates."""
-        return self.views[name].base
-
 
 @dataclass(frozen=True)
 class Rows:
