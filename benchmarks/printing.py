@@ -1,4 +1,4 @@
-"""Tables for people and JSON for machines: how every benchmark prints what it found."""
+"""Prints the results of a benchmark as a table, and writes them as JSON."""
 
 import json
 import os
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns; the first to the left."""
-    text = [[str(cell) for cell in row] for row in (head, *rows)]
-    widths = [max(len(row[i]) for row in text) for i in range(len(head))]
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A text table. The first column is aligned left, the others right."""
+    text = [[str(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(row[i]) for row in text) for i in range(len(header))]
     lines = [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
@@ -23,11 +23,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured."""
+    """The machine of the measurement."""
     return {"cores": os.cpu_count(), "load": os.getloadavg()[0], "python": platform.python_version()}
 
 
-def write_json(path: str | None, found: Mapping[str, Any]) -> None:
-    """Write the findings and the machine they were made on, if a path is given."""
+def write_json(path: str | None, results: Mapping[str, Any]) -> None:
+    """Write the results and the machine as JSON, unless `path` is empty."""
     if path:
-        Path(path).write_text(json.dumps({**found, "machine": machine()}, indent=1))
+        Path(path).write_text(json.dumps({**results, "machine": machine()}, indent=1))

@@ -1,12 +1,12 @@
-"""What a kill costs: work done again, and the time until the first new part, for each way to die.
+"""Measures the cost of a kill: rows processed again, and the time until the first new part.
 
     python -m benchmarks.resume [--times 5] [--films brief rotated …] [--json OUT]
 
-Films are drawn, curated to shards and encoded to latents, once without interruption; then, for each
-of "driver", "worker" and "all" (the driver and every process of Ray), `--times` runs in stores of
-their own are killed with SIGKILL at a random moment, and run again to the end. A row counts as done
-again if an attempt had begun it and not finished it. The shards and latents of every resumed run are
-compared byte for byte with the uninterrupted run's; one difference fails the benchmark.
+Synthetic videos are curated to shards and encoded to latents, once without interruption. Then, for each
+target ("driver", "worker" or "all": the driver and every process of Ray), `--times` runs with new stores
+are killed with SIGKILL at a random time and run again to the end. A row is processed again if an attempt
+had started and not finished it. The shards and latents of every resumed run must equal those of the
+uninterrupted run byte for byte; otherwise the benchmark fails.
 """
 
 import argparse
@@ -29,25 +29,33 @@ from benchmarks.printing import table, write_json
 from stages.footage.draw import draw
 
 RECIPE = Path(__file__).parents[1] / "stages" / "recipes" / "latents.py"
-WAYS = ("driver", "worker", "all")
+TARGETS = ("driver", "worker", "all")
 FILMS = ("brief", "variable_rate", "rotated")
 
 
 def start(footage: Path, store: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "pipeline.cli", "run", str(RECIPE), f"footage={footage}", f"store={store}"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline.cli",
+        "run",
+        str(RECIPE),
+        f"footage={footage}",
+        f"store={store}",
+    ]
     log = (store.parent / f"{store.name}.log").open("ab")
-    return subprocess.Popen([*words, "videos_per_part=1", "--workers", "2"], stdout=log, stderr=log)
+    return subprocess.Popen(command, stdout=log, stderr=log)
 
 
 def shards(store: Path) -> dict[str, str]:
-    """Digest of every shard of clips and of latents, and of their indexes, by name."""
-    found = sorted(p for p in store.glob("pack_*/*/**/*") if p.is_file() and p.suffix in (".tar", ".parquet"))
-    wanted = [p for p in found if p.parts[len(store.parts) + 1] in ("shards", "latents")]
+    """SHA-256 of every shard of clips and of latents, and of their indexes, by name."""
+    files = sorted(p for p in store.glob("pack_*/*/**/*") if p.is_file() and p.suffix in (".tar", ".parquet"))
+    outputs = [p for p in files if p.parts[len(store.parts) + 1] in ("shards", "latents")]
     return {
         p.relative_to(store / p.relative_to(store).parts[0]).as_posix(): hashlib.sha256(
             p.read_bytes()
         ).hexdigest()
-        for p in wanted
+        for p in outputs
     }
 
 
@@ -55,58 +63,58 @@ def parts(store: Path) -> int:
     return sum(1 for _ in store.glob("*/part-*.parquet"))
 
 
-def processes(driver: int, what: str) -> list[psutil.Process]:
-    """Whom to kill."""
-    every = [psutil.Process(driver), *psutil.Process(driver).children(recursive=True)]
-    if what == "driver":
-        return every[:1]
-    if what == "worker":
-        return [p for p in every if "ray::Actor" in " ".join(p.cmdline())][-1:]  # the youngest pool's
-    return every
+def processes(driver: int, target: str) -> list[psutil.Process]:
+    """The processes to kill."""
+    all_processes = [psutil.Process(driver), *psutil.Process(driver).children(recursive=True)]
+    if target == "driver":
+        return all_processes[:1]
+    if target == "worker":
+        return [p for p in all_processes if "ray::Actor" in " ".join(p.cmdline())][-1:]  # of the newest pool
+    return all_processes
 
 
-def one(
-    what: str, footage: Path, store: Path, whole_s: float, wanted: dict[str, str], moment: float
+def kill_and_resume(
+    target: str, footage: Path, store: Path, total_s: float, expected: dict[str, str], kill_at: float
 ) -> dict[str, Any]:
-    """Kill one run at `moment` (a share of an uninterrupted run's time), and finish it."""
+    """Kill one run after the share `kill_at` of the time of an uninterrupted run, and finish it."""
     driver = start(footage, store)
     started = time.monotonic()
-    hit: list[psutil.Process] = []
-    while driver.poll() is None and not hit:
+    killed: list[psutil.Process] = []
+    while driver.poll() is None and not killed:
         time.sleep(0.05)
-        if time.monotonic() - started >= moment * whole_s:
+        if time.monotonic() - started >= kill_at * total_s:
             try:
-                hit = processes(driver.pid, what)
+                killed = processes(driver.pid, target)
             except psutil.NoSuchProcess:
                 break
-    for process in hit:
+    for process in killed:
         try:
             process.send_signal(signal.SIGKILL)
         except psutil.NoSuchProcess:
             continue
-    if what == "worker":
+    if target == "worker":
         driver.wait()
         first_s = 0.0
     else:
         driver.wait()
-        time.sleep(1.0)  # workers outlive their driver for a moment
-        before, again = parts(store), time.monotonic()
+        time.sleep(1.0)  # workers end shortly after their driver
+        before, restarted = parts(store), time.monotonic()
         driver = start(footage, store)
         while driver.poll() is None and parts(store) == before:
             time.sleep(0.05)
-        first_s = time.monotonic() - again
+        first_s = time.monotonic() - restarted
         driver.wait()
     runs = sorted((store / "runs").iterdir())
     rows = json.loads((runs[-1] / "timings.json").read_text()).get("rows", {})
     return {
-        "what": what,
-        "moment": moment,
-        "killed": len(hit),
-        "redone": sum(step["redone"] for step in rows.values()),
+        "target": target,
+        "kill_at": kill_at,
+        "killed": len(killed),
+        "reprocessed": sum(step["reprocessed"] for step in rows.values()),
         "resumed": sum(step["resumed"] for step in rows.values()),
-        "worked": sum(step["worked"] for step in rows.values()),
+        "processed": sum(step["processed"] for step in rows.values()),
         "first_part_s": first_s,
-        "equal": driver.returncode == 0 and shards(store) == wanted,
+        "equal": driver.returncode == 0 and shards(store) == expected,
     }
 
 
@@ -114,53 +122,56 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--films", nargs="*", default=FILMS)
-    parser.add_argument("--what", nargs="*", default=WAYS, choices=WAYS)
+    parser.add_argument("--targets", nargs="*", default=TARGETS, choices=TARGETS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json")
     args = parser.parse_args()
     os.environ["PYTHONPATH"] = os.pathsep.join(
         p for p in (str(RECIPE.parents[2]), os.environ.get("PYTHONPATH")) if p
     )
-    rng, found = random.Random(args.seed), []
+    rng, results = random.Random(args.seed), []
     with tempfile.TemporaryDirectory() as folder:
         footage = Path(folder) / "footage"
         draw(footage, films=args.films)
         started = time.monotonic()
-        alone = start(footage, Path(folder) / "alone")
-        if alone.wait():
-            print((Path(folder) / "alone.log").read_text(), file=sys.stderr)
+        reference = start(footage, Path(folder) / "reference")
+        if reference.wait():
+            print((Path(folder) / "reference.log").read_text(), file=sys.stderr)
             return 1
-        whole_s, wanted = time.monotonic() - started, shards(Path(folder) / "alone")
-        rows = json.loads(next((Path(folder) / "alone/runs").glob("*/timings.json")).read_text())["rows"]
-        total = sum(step["worked"] for step in rows.values())
+        total_s, expected = time.monotonic() - started, shards(Path(folder) / "reference")
+        rows = json.loads(next((Path(folder) / "reference/runs").glob("*/timings.json")).read_text())["rows"]
+        total = sum(step["processed"] for step in rows.values())
         print(
-            f"uninterrupted: {whole_s:.0f} s, {total} rows worked on, {len(wanted)} shard files", flush=True
+            f"uninterrupted: {total_s:.0f} s, {total} rows processed, {len(expected)} shard files", flush=True
         )
-        for what in args.what:
+        for target in args.targets:
             for number in range(args.times):
-                store = Path(folder) / f"{what}-{number}"
-                found.append(one(what, footage, store, whole_s, wanted, rng.uniform(0.15, 0.6)))
-                print(found[-1], flush=True)
+                store = Path(folder) / f"{target}-{number}"
+                kill_at = rng.uniform(0.15, 0.6)
+                results.append(kill_and_resume(target, footage, store, total_s, expected, kill_at))
+                print(results[-1], flush=True)
     lines = []
-    for what in args.what:
-        mine = [f for f in found if f["what"] == what]
+    for target in args.targets:
+        own = [r for r in results if r["target"] == target]
         lines.append(
             (
-                what,
-                len(mine),
-                sum(bool(f["killed"]) for f in mine),
-                f"{statistics.mean(f['redone'] for f in mine):.1f} of {total}",
-                max(f["redone"] for f in mine),
-                "-" if what == "worker" else f"{statistics.median(f['first_part_s'] for f in mine):.1f} s",
-                f"{sum(f['equal'] for f in mine)} of {len(mine)}",
+                target,
+                len(own),
+                sum(bool(r["killed"]) for r in own),
+                f"{statistics.mean(r['reprocessed'] for r in own):.1f} of {total}",
+                max(r["reprocessed"] for r in own),
+                "-" if target == "worker" else f"{statistics.median(r['first_part_s'] for r in own):.1f} s",
+                f"{sum(r['equal'] for r in own)} of {len(own)}",
             )
         )
     print()
     print(
-        table(("killed", "runs", "hit", "rows done again", "most", "first new part", "shards equal"), lines)
+        table(
+            ("killed", "runs", "hits", "rows processed again", "max", "first new part", "shards equal"), lines
+        )
     )
-    write_json(args.json, {"uninterrupted_s": whole_s, "rows": total, "runs": found})
-    return 0 if all(f["equal"] for f in found) else 1
+    write_json(args.json, {"uninterrupted_s": total_s, "rows": total, "runs": results})
+    return 0 if all(r["equal"] for r in results) else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Packing: values of columns as plain JSON and back, for journals and for the pieces of rows."""
+"""Converts the values of a row to plain JSON and back, for journals and for the pieces of rows."""
 
 import base64
 import json
@@ -13,23 +13,23 @@ R = TypeVar("R", bound=Row)
 
 
 def to_json(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record (column name to value) as plain JSON. Artifacts must be stored.
+    """A record (column name to value) as plain JSON. Artifacts must be saved in a store.
 
     Raises:
-        TypeError: when it is written, if a value is of no type that a column may have.
+        TypeError: when it is written, if no column may have a value of its type.
     """
     return {name: _plain(value) for name, value in record.items()}
 
 
-def from_json(packed: Mapping[str, Any]) -> dict[str, Any]:
-    """The record that was packed."""
-    return {name: _value(value) for name, value in packed.items()}
+def from_json(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The record that `to_json` returned."""
+    return {name: _value(value) for name, value in plain.items()}
 
 
 def round_trip(row: R) -> R:
-    """The row as it comes out of packing: NumPy's numbers are Python's. Artifacts are left as they are.
+    """The row after conversion to JSON and back: NumPy scalars become Python numbers; artifacts stay.
 
-    What is worked out in one process sees the values that it would see in another.
+    A row that stays in one process then has the same values as one that is sent to another process.
     """
     record = {name: getattr(row, name) for name in row.names()}
     files = {name: value for name, value in record.items() if isinstance(value, Artifact)}

@@ -1,178 +1,172 @@
-"""One run from beginning to end: take the store, plan, record, execute, check the row_counts, report."""
+"""Runs a DAG in a store: acquire the lease, plan, record, execute, check the row counts, and report."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from manifests.manifest import FORMAT, newer
-from manifests.store import Store
-from manifests.stores import open_store
+from manifests.format import STORE_FILE, format_text, open_checked_store
 from pipeline.dag import Dag
 from pipeline.engine.lease import Lease
 from pipeline.engine.schedule import Schedule
-from pipeline.engine.task import Effort
+from pipeline.engine.task import WorkCounts
 from pipeline.errors import StageWaits
-from pipeline.executor import Executor, Watch
-from pipeline.history.funnel import Funnel, funnel_of, lines_of
+from pipeline.executor import Executor, Observer
+from pipeline.history.funnel import Funnel, funnel_of, funnel_lines
 from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
-from pipeline.history.run_history import Past, past_of
-from pipeline.planning.plan import plan_of
-from pipeline.planning.retry_errors import retry_errors
-from pipeline.progress.progress import Lines
+from pipeline.history.run_history import RunHistory, history_of_plan
+from pipeline.planning.plan import build_plan
+from pipeline.planning.retry_errors import retry_errors as plan_retries
+from pipeline.progress.display import LineProgress
 from pipeline.progress.stopwatch import Stopwatch
-from pipeline.recipes.request import RunRequest, safe
+from pipeline.recipes.redaction import redact_urls
+from pipeline.recipes.request import RunRequest
 from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
 
-FORMAT_FILE = "store.json"
-_LOG_S = 30.0  # between two lines of log.txt that say how far it is
+_LOG_S = 30.0  # seconds between two progress lines in log.txt
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a run ended.
+class RunResult:
+    """The result of a run.
 
     Attributes:
-        rows: what each step cost in rows: worked, reused, resumed, redone.
-        exit_code: 0 done; 1 done with rows set aside where that is asked to count; 130 stopped.
-        warnings: sentences for the user.
-        report: the path of the report, or "".
+        run: Name of the run.
+        store: URL of the store.
+        funnel: Row counts of each step.
+        rows: How many rows each step processed, reused, resumed and reprocessed.
+        warnings: Messages for the user.
+        exit_code: 0: done. 1: done, but rows were rejected and `strict` was set. 130: stopped.
+        report: Path of the report, or "" if it could not be written.
     """
 
     run: str
     store: str
     funnel: Funnel
-    rows: Mapping[str, Effort]
+    rows: Mapping[str, WorkCounts]
     warnings: tuple[str, ...]
     exit_code: int
     report: str = ""
 
 
-def carry_out(
+def run_dag(
     dag: Dag,
     store_url: str,
     *,
     executor: Executor,
-    watch: Watch,
-    asked: RunRequest,
+    observer: Observer,
+    request: RunRequest,
     force: bool = False,
     strict: bool = False,
-    retry: bool = False,
-) -> Outcome:
-    """Run a DAG in a store and leave a record of it.
+    retry_errors: bool = False,
+) -> RunResult:
+    """Run a DAG in a store, and record the run there.
 
-    With `retry`, rows on which stages failed in earlier runs are worked on again.
+    Args:
+        dag: The steps to run.
+        store_url: Path or URL of the store.
+        executor: Runs the plan.
+        observer: Called while the run goes on, for example to display progress.
+        request: The recipe and the knobs, for the record.
+        force: Run even if another run holds the store.
+        strict: Set the exit code to 1 if a row was rejected.
+        retry_errors: Process the rows again on which stages failed in earlier runs.
 
     Raises:
-        PlanError: the DAG cannot work as written.
+        PlanError: the DAG cannot run as written.
         StoreHeld: another run holds the store, and `force` is not given.
-        NewerFormat: the store was written by a newer clipmill.
-        StageFailed, StageWaits, StoreFull, RowCountMismatch: as the executor; what is finished is kept.
+        OlderFormat, NewerFormat: another version of clipmill wrote the store.
+        StageFailed, StageWaits, StoreFull, RowCountMismatch: see `Executor.run`; finished parts are kept.
     """
-    store = opened(store_url)
-    store.create(FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
+    store = open_checked_store(store_url)
+    store.create(STORE_FILE, format_text())
     run = new_run()
     with Lease(store, run, force=force):
-        plan = plan_of(dag, store, run)
-        failed = retry_errors(plan) if retry else {}
-        plan = plan_of(dag, store, run) if failed else plan
-        past, record, stopwatch = past_of(plan), Record(store, run), Stopwatch()
-        record.begin(dag, past, asked)
+        plan = build_plan(dag, store, run)
+        failed = plan_retries(plan) if retry_errors else {}
+        plan = build_plan(dag, store, run) if failed else plan
+        history, record, stopwatch = history_of_plan(plan), Record(store, run), Stopwatch()
+        record.begin(dag, history, request)
         for name, rows in failed.items():
-            record.log(f"{name}: {rows} rows on which it failed are worked on again")
+            record.log(f"{name}: {rows} rows on which it failed are processed again")
         try:
-            executor.run(plan, _All(stopwatch, Lines(record.log, _LOG_S), watch))
-            funnel = funnel_of(past)
+            executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer))
+            funnel = funnel_of(history)
         except KeyboardInterrupt:
-            return _stopped(past, record, stopwatch)
+            return _stopped(history, record, stopwatch)
         except Exception as error:
-            _failed(past, record, stopwatch, error)
+            _failed(history, record, stopwatch, error)
             raise
-        return _done(past, funnel, record, stopwatch, strict)
+        return _done(history, funnel, record, stopwatch, strict)
 
 
-def opened(url: str) -> Store:
-    """The store at a path or URL, whether or not anything is there. Writes nothing.
+class _Observers:
+    """Calls several observers."""
 
-    Raises:
-        NewerFormat: it was written by a newer clipmill.
-    """
-    store = open_store(url)
-    try:
-        seen = json.loads(store.read(FORMAT_FILE)).get("format", FORMAT)
-    except (FileNotFoundError, ValueError):
-        return store
-    if seen > FORMAT:
-        raise newer(f"{store.url}/{FORMAT_FILE}", seen)
-    return store
+    def __init__(self, *observers: Observer) -> None:
+        self.observers = observers
+
+    def observe(self, schedule: Schedule) -> None:
+        for observer in self.observers:
+            observer.observe(schedule)
 
 
-class _All:
-    """Several watches in the place of one."""
-
-    def __init__(self, *watches: Watch) -> None:
-        self.watches = watches
-
-    def look(self, schedule: Schedule) -> None:
-        for watch in self.watches:
-            watch.look(schedule)
-
-
-def _done(past: Past, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool) -> Outcome:
+def _done(
+    history: RunHistory, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool
+) -> RunResult:
     warnings = _warnings(funnel)
-    record.end(DONE, funnel, stopwatch.spent())
-    report, told = _report(past, record)
-    told = (*told, *_cards(past))
-    for line in (*warnings, *told):
+    record.end(DONE, funnel, stopwatch.to_json())
+    report, failures = _report(history, record)
+    warnings = (*warnings, *failures, *_cards(history))
+    for line in warnings:
         record.log(f"warning: {line}")
-    return Outcome(
+    return RunResult(
         run=record.run,
-        store=past.store.url,
+        store=history.store.url,
         funnel=funnel,
-        rows=stopwatch.effort,
-        warnings=(*warnings, *told),
+        rows=stopwatch.work,
+        warnings=warnings,
         exit_code=1 if strict and funnel.rejected else 0,
         report=report,
     )
 
 
-def _stopped(past: Past, record: Record, stopwatch: Stopwatch) -> Outcome:
-    funnel = Funnel(lines_of(past))
-    record.end(STOPPED, funnel, stopwatch.spent())
-    return Outcome(
+def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch) -> RunResult:
+    funnel = Funnel(funnel_lines(history))
+    record.end(STOPPED, funnel, stopwatch.to_json())
+    return RunResult(
         run=record.run,
-        store=past.store.url,
+        store=history.store.url,
         funnel=funnel,
-        rows=stopwatch.effort,
-        warnings=("stopped; every finished part is kept",),
+        rows=stopwatch.work,
+        warnings=("stopped; finished parts are kept",),
         exit_code=130,
     )
 
 
-def _failed(past: Past, record: Record, stopwatch: Stopwatch, error: Exception) -> None:
-    """Note why, as far as the store can still be written."""
+def _failed(history: RunHistory, record: Record, stopwatch: Stopwatch, error: Exception) -> None:
+    """Record why the run failed, if the store can still be written."""
     try:
         state = WAITS if isinstance(error, StageWaits) else FAILED
-        record.end(state, None, stopwatch.spent(), f"{type(error).__name__}: {error}")
-        _report(past, record)
+        record.end(state, None, stopwatch.to_json(), f"{type(error).__name__}: {error}")
+        _report(history, record)
     except Exception as second:
-        error.add_note(f"and the end could not be recorded: {type(second).__name__}: {second}")
+        error.add_note(f"also, the end of the run could not be recorded: {type(second).__name__}: {second}")
 
 
-def _report(past: Past, record: Record) -> tuple[str, tuple[str, ...]]:
-    """The path of the report; or why there is none, for a report is never worth a run."""
+def _report(history: RunHistory, record: Record) -> tuple[str, tuple[str, ...]]:
+    """Write the report. Returns its path, or a warning: a run does not fail because of its report."""
     try:
-        return write_report(past), ()
+        return write_report(history), ()
     except Exception as error:
-        return "", (f"the report could not be written: {type(error).__name__}: {safe(str(error))}",)
+        return "", (f"the report could not be written: {type(error).__name__}: {redact_urls(str(error))}",)
 
 
-def _cards(past: Past) -> tuple[str, ...]:
-    """Write the cards of datasets; or say why not, for a card is never worth a run."""
+def _cards(history: RunHistory) -> tuple[str, ...]:
+    """Write the dataset cards. Returns a warning if that fails: a run does not fail because of a card."""
     try:
-        write_cards(past)
+        write_cards(history)
     except Exception as error:
-        return (f"the dataset card could not be written: {type(error).__name__}: {safe(str(error))}",)
+        return (f"the dataset card could not be written: {type(error).__name__}: {redact_urls(str(error))}",)
     return ()
 
 
@@ -181,4 +175,4 @@ def _warnings(funnel: Funnel) -> tuple[str, ...]:
         return ()
     steps = ", ".join(f"{line.step} {line.rejected:,}" for line in funnel.lines if line.rejected)
     rows = "row was" if funnel.rejected == 1 else "rows were"
-    return (f"{funnel.rejected:,} {rows} set aside with a reason ({steps}); the report lists them",)
+    return (f"{funnel.rejected:,} {rows} rejected ({steps}); the report lists the reasons",)

@@ -1,1 +1,1 @@
-"""The engine: which task is next, and how a worker does it."""
+"""The engine: schedules the tasks of a plan, and runs one task on a worker."""

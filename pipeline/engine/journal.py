@@ -1,8 +1,8 @@
-"""A part's journal: which rows were begun and which are finished, so that a kill costs the rows in hand.
+"""A part's journal records which rows were started and finished, so that a kill costs few rows.
 
-One file per attempt, appended to line by line in JSON and never changed; a torn last line is left
-out. A row begun and not finished by an earlier attempt of the same run is one its worker died on,
-for only then is a part handed out again within a run.
+Each attempt at a part appends JSON lines to a file of its own. A last line that was cut off by a kill
+is ignored. If an earlier attempt of the same run started a row and did not finish it, its worker
+crashed on that row: within a run, a part is only assigned again after a crash.
 """
 
 import json
@@ -23,21 +23,28 @@ Record = dict[str, Any]
 
 
 @dataclass
-class Answer:
-    """What a stage said of one row: its new records (one per child), or why it is set aside."""
+class RowResult:
+    """The result of a stage for one row: its new records (one per child), or why the row is rejected.
+
+    Attributes:
+        records: The new records.
+        kind: "" for a result; "reject", "error" or "crash" for a rejected row.
+        reason: Why the row is rejected.
+        detail: Where an error was raised.
+    """
 
     records: list[Record] = field(default_factory=list)
-    kind: str = ""  # "" for an answer; "reject", "error" or "crash" for a row set aside
+    kind: str = ""
     reason: str = ""
     detail: str = ""
 
-    def plain(self) -> Record:
-        """For JSON."""
+    def to_json(self) -> Record:
+        """The result as plain JSON."""
         return {**vars(self), "records": [to_json(record) for record in self.records]}
 
     @classmethod
-    def of_plain(cls, plain: Record) -> "Answer":
-        """The answer that was written as `plain()`."""
+    def from_json(cls, plain: Record) -> "RowResult":
+        """The result that `to_json` returned."""
         return cls(**{**plain, "records": [from_json(record) for record in plain["records"]]})
 
 
@@ -45,73 +52,74 @@ class Journal:
     """The journal of one part.
 
     Attributes:
-        answers: what earlier attempts, of this run or others, finished, by row id.
-        deaths: how often a worker of this run died on a row, by row id.
-        begun: how many rows this attempt began; redone: how many of them an earlier one had begun.
+        results: Results of rows that earlier attempts finished, in this run or another, by row id.
+        crashes: How often a worker of this run crashed on a row, by row id.
+        started: How many rows this attempt started.
+        restarted: How many of these an earlier attempt had started and not finished.
     """
 
-    def __init__(self, folder: Path, run: str, *, answers: bool = True) -> None:
-        """Without `answers` only that rows are finished is noted: asking again may cost less than reading."""
-        self.folder, self._with_answers = folder, answers
-        self.answers: dict[str, Answer] = {}
-        self.deaths: Counter[str] = Counter()
-        self.begun = self.redone = 0
-        self._torn: set[str] = set()
+    def __init__(self, folder: Path, run: str, *, save_results: bool = True) -> None:
+        """With `save_results=False` only row ids are saved: computing again may cost less than reading."""
+        self.folder, self._save_results = folder, save_results
+        self.results: dict[str, RowResult] = {}
+        self.crashes: Counter[str] = Counter()
+        self.started = self.restarted = 0
+        self._unfinished: set[str] = set()
         for file in sorted(folder.glob("*.jsonl")):
-            with suppress(FileNotFoundError):  # another driver committed the part meanwhile
+            with suppress(FileNotFoundError):  # another driver has committed the part in the meantime
                 self._replay(file, run)
-        self._file = _new(folder)
-        self._put({"run": run})
+        self._file = _new_file(folder)
+        self._write({"run": run})
 
-    def begin(self, ids: Sequence[str]) -> None:
-        """Note that work on these rows begins."""
-        self.begun += len(ids)
-        self.redone += len(self._torn.intersection(ids))
-        self._put({"begin": list(ids)})
+    def start(self, ids: Sequence[str]) -> None:
+        """Record that processing of these rows starts."""
+        self.started += len(ids)
+        self.restarted += len(self._unfinished.intersection(ids))
+        self._write({"started": list(ids)})
 
-    def leave(self, row: str) -> None:
-        """Note that a row that was begun is in hand no more, though there is no answer yet."""
-        self.begun -= 1
-        self.redone -= row in self._torn
-        self._put({"left": row})
+    def requeue(self, row: str) -> None:
+        """Record that a started row is no longer being processed, although it has no result yet."""
+        self.started -= 1
+        self.restarted -= row in self._unfinished
+        self._write({"requeued": row})
 
-    def finish(self, answers: Mapping[str, Answer]) -> None:
-        """Note what came out for these rows."""
-        if self._with_answers:
-            self._put({"done": {row: answer.plain() for row, answer in answers.items()}})
+    def finish(self, results: Mapping[str, RowResult]) -> None:
+        """Record the results of these rows."""
+        if self._save_results:
+            self._write({"results": {row: result.to_json() for row, result in results.items()}})
         else:
-            self._put({"over": list(answers)})
+            self._write({"finished": list(results)})
 
-    def close(self, *, gone: bool) -> None:
-        """Stop writing; take the journal away if the part is committed."""
+    def close(self, *, delete: bool) -> None:
+        """Stop writing. `delete` removes the journal, once its part is committed."""
         os.close(self._file)
-        if gone:
+        if delete:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _put(self, line: Record) -> None:
+    def _write(self, line: Record) -> None:
         try:
             os.write(self._file, json.dumps(line).encode() + b"\n")
         except OSError as error:
             raise disk_full_error(error, str(self.folder)) from error
 
     def _replay(self, file: Path, run: str) -> None:
-        begun: set[str] = set()
+        started: set[str] = set()
         same_run = False
         for line in _lines(file):
             same_run = same_run or line.get("run") == run
-            begun.update(line.get("begin", ()))
-            begun.discard(line.get("left", ""))
-            begun.difference_update(line.get("over", ()))
-            for row, packed in line.get("done", {}).items():
-                self.answers[row] = Answer.of_plain(packed)
-                begun.discard(row)
-        self._torn |= begun
+            started.update(line.get("started", ()))
+            started.discard(line.get("requeued", ""))
+            started.difference_update(line.get("finished", ()))
+            for row, plain in line.get("results", {}).items():
+                self.results[row] = RowResult.from_json(plain)
+                started.discard(row)
+        self._unfinished |= started
         if same_run:
-            self.deaths.update(begun)
+            self.crashes.update(started)
 
 
-def _new(folder: Path) -> int:
-    """A new file; again where another driver commits the part and takes the folder away meanwhile."""
+def _new_file(folder: Path) -> int:
+    """Open a new file; try again if another driver commits the part and deletes the folder meanwhile."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
@@ -123,4 +131,4 @@ def _lines(file: Path) -> Iterator[Record]:
         try:
             yield json.loads(line)
         except ValueError:
-            return  # the end, or the line that was being written when the worker was killed
+            return  # the end, or a line that was cut off when the worker was killed

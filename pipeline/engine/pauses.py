@@ -1,4 +1,4 @@
-"""Which steps wait for something outside to come back, and when each is tried again."""
+"""Which steps are paused because an external service is unavailable, and when each one is retried."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,45 +8,46 @@ from pipeline.engine.task import Pause
 
 
 @dataclass
-class Paused:
-    """One step that waits: why, since when, and until when it is left alone."""
+class PausedStep:
+    """One paused step: why, since when, and when it is retried (seconds of the clock of `Pauses`)."""
 
-    why: Pause
-    since: float
-    until: float
+    pause: Pause
+    since_s: float
+    retry_at_s: float
 
 
 class Pauses:
-    """The pauses of a run. A step that was left alone long enough is tried with one task, until one is done.
+    """The paused steps of a run. After its delay a step is retried with one task, until one succeeds.
 
     Args:
-        clock: seconds that only grow.
+        clock: Returns seconds that never decrease.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._steps: dict[str, Paused] = {}
+        self._steps: dict[str, PausedStep] = {}
 
-    def put(self, step: str, why: Pause) -> None:
-        """A task of the step could not be done."""
+    def pause(self, step: str, pause: Pause) -> None:
+        """Pause a step after one of its tasks could not be done."""
         now = self._clock()
-        since = self._steps[step].since if step in self._steps else now
-        self._steps[step] = Paused(why, since, now + why.retry_s)
+        since = self._steps[step].since_s if step in self._steps else now
+        self._steps[step] = PausedStep(pause, since, now + pause.retry_s)
 
-    def end(self, step: str) -> None:
-        """A task of the step was done."""
+    def resume(self, step: str) -> None:
+        """End the pause of a step after one of its tasks was done."""
         self._steps.pop(step, None)
 
-    def holds(self, step: str, busy: int) -> bool:
-        """Whether no further task of the step, of which `busy` are in hand, may be begun now."""
+    def blocks(self, step: str, running: int) -> bool:
+        """Whether no further task of the step may start now, while `running` of its tasks are running."""
         paused = self._steps.get(step)
-        return paused is not None and (self._clock() < paused.until or busy > 0)
+        return paused is not None and (self._clock() < paused.retry_at_s or running > 0)
 
-    def told(self) -> Mapping[str, str]:
+    def reasons(self) -> Mapping[str, str]:
         """Why each paused step waits."""
-        return {name: paused.why.reason for name, paused in self._steps.items()}
+        return {name: paused.pause.reason for name, paused in self._steps.items()}
 
-    def hopeless(self) -> bool:
-        """Whether something is paused, and all that is has been for as long as there was patience with it."""
+    def has_timed_out(self) -> bool:
+        """Whether some step is paused, and every paused step has waited for at least its `patience_s`."""
         now = self._clock()
-        return bool(self._steps) and all(now - p.since >= p.why.patience_s for p in self._steps.values())
+        paused = self._steps.values()
+        return bool(paused) and all(now - step.since_s >= step.pause.patience_s for step in paused)

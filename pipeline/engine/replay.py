@@ -1,6 +1,6 @@
-"""Replay: one step on one row again, in this process, and the answer beside the one that is stored.
+"""Replay runs one step on one row again, in this process, and compares the result with the stored one.
 
-Nothing in the store is touched: artifacts of the answer go to a temporary folder.
+The store does not change: artifacts of the new result go to a temporary folder.
 """
 
 import tempfile
@@ -19,81 +19,83 @@ from manifests.schema import record_of, rows_of, table_of
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline.dag import Dag, Keep
-from pipeline.engine.inputs import columns_for
-from pipeline.engine.journal import Answer
+from pipeline.engine.inputs import read_columns
+from pipeline.engine.journal import RowResult
 from pipeline.engine.steps import compare
-from pipeline.engine.steps.storing import answer_of, stored
+from pipeline.engine.steps.storing import result_from_error, save_artifacts
 from pipeline.errors import PipelineError, RecipeError
-from pipeline.history.explain import life_of
-from pipeline.history.find import Found, find
-from pipeline.history.run_history import RUNS, Past
+from pipeline.history.explain import row_history
+from pipeline.history.find import RowLocation, find_row
+from pipeline.history.run_history import RUNS, RunHistory
 from pipeline.planning.keys import Keys
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Annotate, Compare, Expand, Survey
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """An answer, and the one that is stored.
+class ReplayResult:
+    """A new result, and the stored one.
 
     Attributes:
-        given: the records of the answer given now: one, or one per child; none for a row set aside.
-        said: why the row was set aside or dropped now; "" otherwise.
-        error: what the stage raised, for those who want to see where; None if it answered.
+        records: Records of the new result: one, or one per child; empty for a rejected or dropped row.
+        reason: Why the row was rejected or dropped now; "" otherwise.
+        stored_records: Records in the store.
+        stored_reason: Why the row was rejected or dropped in the run; "" otherwise.
+        error: The exception that the stage raised now, for its traceback, or None.
     """
 
     step: str
     row: str
-    given: Sequence[Mapping[str, Any]]
-    said: str
-    stored: Sequence[Mapping[str, Any]]
-    stored_said: str
+    records: Sequence[Mapping[str, Any]]
+    reason: str
+    stored_records: Sequence[Mapping[str, Any]]
+    stored_reason: str
     error: Exception | None = None
 
     @property
-    def equal(self) -> bool:
-        return self.given == self.stored and self.said == self.stored_said
+    def is_equal(self) -> bool:
+        return self.records == self.stored_records and self.reason == self.stored_reason
 
 
-def replay(past: Past, dag: Dag, name: str, what: str) -> Replayed:
-    """Run the step `name` of a recorded run on the row that `what` names.
+def replay(history: RunHistory, dag: Dag, name: str, query: str) -> ReplayResult:
+    """Run the step `name` of a recorded run on the row that `query` matches.
 
     Raises:
-        PipelineError: there is no such step or row, the row did not come to the step, or the step is
-            a source or a launch, which have no rows to be run on one by one.
+        PipelineError: there is no such step or row, the row did not reach the step, or the step is a
+            source or a launch, which do not run row by row.
     """
-    if name not in past.steps or name not in dag.nodes:
-        hint = closest_name(name, past.steps)
+    if name not in history.steps or name not in dag.nodes:
+        hint = closest_name(name, history.steps)
         raise PipelineError(
             f"no step is named {name!r}",
-            where=f"run {past.run}: {join_names(past.steps, 40)}",
-            remedy=f"did you mean {hint!r}?" if hint else "name one of these",
+            where=f"run {history.run}: {join_names(history.steps, 40)}",
+            remedy=f"did you mean {hint!r}?" if hint else "use one of these names",
         )
-    plan = _plan(past, dag)
+    plan = _plan(history, dag)
     step = plan[name]
     if step.kind in ("source", "model"):
         raise PipelineError(
-            f"{name} is a {step.kind}: it is not run row by row", remedy="run the recipe instead"
+            f"step {name} is a {step.kind}, which does not run row by row", remedy="run the recipe instead"
         )
-    found = find(past, what, past.came_from(past[name]))
-    life = life_of(past, found, family=False)
-    if name not in {event.step for event in life.events}:
-        raise PipelineError(f"{found.id} did not come to {name}: it was {life.verdict}")
+    location = find_row(history, query, history.input_table(history[name]))
+    row = row_history(history, location, relatives=False)
+    if name not in {event.step for event in row.events}:
+        raise PipelineError(f"row {location.id} did not reach step {name}: it was {row.summary}")
     with tempfile.TemporaryDirectory(prefix="clipmill-replay-") as folder:
-        answer = _answer(plan, step, found, FolderStore(folder))
-    before, why = _stored(plan, step, found)
-    records = table_of(answer.records, step.schema).to_pylist() if not answer.kind else []
-    error = answer.error if isinstance(answer, _Failed) else None
-    return Replayed(name, found.id, records, answer.reason, before, why, error)
+        result = _run_step(plan, step, location, FolderStore(folder))
+    stored_records, stored_reason = _stored_result(plan, step, location)
+    records = table_of(result.records, step.schema).to_pylist() if not result.kind else []
+    error = result.error if isinstance(result, _FailedResult) else None
+    return ReplayResult(name, location.id, records, result.reason, stored_records, stored_reason, error)
 
 
 @dataclass
-class _Failed(Answer):
+class _FailedResult(RowResult):
     error: Exception | None = None
 
 
-def _plan(past: Past, dag: Dag) -> Plan:
-    """The recorded plan, with the stages of the DAG in it."""
+def _plan(history: RunHistory, dag: Dag) -> Plan:
+    """The recorded plan with the stages of the DAG."""
     steps = {
         step.name: Step(
             node=dag.nodes[step.name],
@@ -105,106 +107,108 @@ def _plan(past: Past, dag: Dag) -> Plan:
             reads=step.reads,
             depth=step.depth,
         )
-        for step in past
+        for step in history
         if step.name in dag.nodes
     }
-    return Plan(past.dag, past.store, past.run, steps, past.outputs, {})
+    return Plan(history.dag, history.store, history.run, steps, history.outputs, {})
 
 
-def _answer(plan: Plan, step: Step, found: Found, aside: FolderStore) -> Answer:
-    """What the step says of the row now."""
-    table = columns_for(plan, found.base, step.reads, found.part, pa.array([found.id], pa.string()))
+def _run_step(plan: Plan, step: Step, location: RowLocation, artifacts: FolderStore) -> RowResult:
+    """The result of the step for the row now."""
+    table = read_columns(plan, location.base, step.reads, location.part, pa.array([location.id], pa.string()))
     if isinstance(step.node.work, Keep):
-        return _verdict(step.node.work, table)
+        return _evaluate(step.node.work, table)
     stage = step.stage
     try:
         stage.open()
         if isinstance(stage, Survey):
-            given: list[Any] = [_of_survey(plan, step, stage, found)]
+            results: list[Any] = [_survey_result(plan, step, stage, location)]
         elif isinstance(stage, Compare):
-            given = [compare.again(plan, step, stage, table)]
+            results = [compare.recompute_row(plan, step, stage, table)]
         else:
             (row,) = rows_of(table, stage.reads, plan.store)
-            given = list(stage.annotate([row])) if isinstance(stage, Annotate) else []
-            given += list(stage.expand(row)) if isinstance(stage, Expand) else []
-        for answer in given:
-            if isinstance(answer, Exception):
-                raise answer
+            results = list(stage.annotate([row])) if isinstance(stage, Annotate) else []
+            results += list(stage.expand(row)) if isinstance(stage, Expand) else []
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
         records = [
-            stored(_record(step, found, place, row), aside, step.folder) for place, row in enumerate(given)
+            save_artifacts(_record(step, location, position, row), artifacts, step.folder)
+            for position, row in enumerate(results)
         ]
-        return Answer(records=records)
+        return RowResult(records=records)
     except Exception as error:
-        told = answer_of(error)
-        return _Failed(kind=told.kind, reason=told.reason, error=None if told.kind == "reject" else error)
+        failed = result_from_error(error)
+        shown = None if failed.kind == "reject" else error
+        return _FailedResult(kind=failed.kind, reason=failed.reason, error=shown)
 
 
-def _verdict(rule: Keep, table: pa.Table) -> Answer:
-    held = evaluate(rule.where, table)[0].as_py()
+def _evaluate(rule: Keep, table: pa.Table) -> RowResult:
+    holds = evaluate(rule.where, table)[0].as_py()
     reasons = {True: "", False: rule.because, None: "a value is missing"}
-    return Answer(kind="" if held else "reject", reason=reasons[held])
+    return RowResult(kind="" if holds else "reject", reason=reasons[holds])
 
 
-def _record(step: Step, found: Found, place: int, row: Row) -> dict[str, Any]:
+def _record(step: Step, location: RowLocation, position: int, row: Row) -> dict[str, Any]:
     if step.kind != "children":
-        return {"id": found.id, **record_of(row)}
-    keys = [getattr(row, name) for name in row.key_names()] or [place]
-    return {"id": child_id(found.id, *keys), "parent": found.id, **record_of(row)}
+        return {"id": location.id, **record_of(row)}
+    keys = [getattr(row, name) for name in row.key_names()] or [position]
+    return {"id": child_id(location.id, *keys), "parent": location.id, **record_of(row)}
 
 
-def _of_survey(plan: Plan, step: Step, stage: Survey[Any, Any], found: Found) -> Any:
-    """The answer for a row among all rows of its group, with what the survey was fitted to."""
-    group, tables = "", []
-    homes = {
-        number: _assigned(plan, step, number) for number in parts_of(plan.store, f"{step.folder}/assigned")
-    }
-    home = homes[found.part]
-    group = home.filter(pc.equal(home["id"], found.id))["group"][0].as_py()
-    for number, assigned in homes.items():
+def _survey_result(plan: Plan, step: Step, stage: Survey[Any, Any], location: RowLocation) -> Any:
+    """The result for a row among all rows of its group, with the stored result of `fit`."""
+    numbers = parts_of(plan.store, f"{step.folder}/assigned")
+    by_part = {number: _assigned(plan, step, number) for number in numbers}
+    own = by_part[location.part]
+    group = own.filter(pc.equal(own["id"], location.id))["group"][0].as_py()
+    tables = []
+    for number, assigned in by_part.items():
         ids = assigned.filter(pc.equal(assigned["group"], group))["id"].combine_chunks()
         if len(ids):
-            tables.append(columns_for(plan, step.base, step.reads, number, ids))
+            tables.append(read_columns(plan, step.base, step.reads, number, ids))
     whole = pa.concat_tables(tables).sort_by("id")
     rows = rows_of(whole, stage.reads, plan.store)
     fitted = plan.store.read(f"{step.folder}/fitted.bin")
-    return list(stage.settle(group, rows, fitted))[whole["id"].to_pylist().index(found.id)]
+    return list(stage.settle(group, rows, fitted))[whole["id"].to_pylist().index(location.id)]
 
 
 def _assigned(plan: Plan, step: Step, number: int) -> pa.Table:
     return read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
 
 
-def _stored(plan: Plan, step: Step, found: Found) -> tuple[list[dict[str, Any]], str]:
-    """The stored records of a row, or why it was set aside or dropped."""
-    name = f"{step.folder}/{part_name(found.part)}"
+def _stored_result(plan: Plan, step: Step, location: RowLocation) -> tuple[list[dict[str, Any]], str]:
+    """The stored records of a row, or why it was rejected or dropped."""
+    name = f"{step.folder}/{part_name(location.part)}"
     if not plan.store.exists(name):
         return [], "this part is not done yet"
     rejects = read_row_counts(plan.store, name).rejects
     if rejects:
-        aside = read_part(plan.store, f"{step.folder}/{rejects}")
-        for row in aside.filter(pc.equal(aside["id"], found.id)).to_pylist():
+        rejected = read_part(plan.store, f"{step.folder}/{rejects}")
+        for row in rejected.filter(pc.equal(rejected["id"], location.id)).to_pylist():
             return [], "a value is missing" if step.kind == "drops" else row["reason"]
     part = read_part(plan.store, name)
-    mine = part.filter(pc.equal(part["parent" if step.kind == "children" else "id"], found.id)).to_pylist()
+    owner = part["parent" if step.kind == "children" else "id"]
+    records = part.filter(pc.equal(owner, location.id)).to_pylist()
     if step.kind == "drops":
-        return [], mine[0]["rule"] if mine else ""
-    return mine, ""
+        return [], records[0]["rule"] if records else ""
+    return records, ""
 
 
-def dag_of_run(past: Past) -> Dag:
-    """The DAG as a run recorded it.
+def dag_of_run(history: RunHistory) -> Dag:
+    """The DAG that a run recorded.
 
     Raises:
-        RecipeError: there is none, or a stage of it cannot be found, or lies outside `stages`.
+        RecipeError: there is none, or one of its stages is not found or is outside `stages`.
     """
     from pipeline.recipes.yaml_text import from_yaml
 
-    name = f"{RUNS}/{past.run}/recipe.yaml"
+    name = f"{RUNS}/{history.run}/recipe.yaml"
     try:
-        return from_yaml(past.store.read(name).decode(), f"{past.store.url}/{name}")
+        return from_yaml(history.store.read(name).decode(), f"{history.store.url}/{name}")
     except (RecipeError, FileNotFoundError) as error:
         raise RecipeError(
             f"the recorded recipe cannot be read: {getattr(error, 'what', error)}",
-            where=getattr(error, "where", "") or f"{past.store.url}/{name}",
-            remedy="name the recipe that was run: --recipe FILE --knob name=value …",
+            where=getattr(error, "where", "") or f"{history.store.url}/{name}",
+            remedy="pass the recipe that was run: --recipe FILE --knob name=value …",
         ) from error

@@ -1,8 +1,8 @@
-"""Which tasks can be done now, and what becomes possible when one is finished. Pure bookkeeping.
+"""The schedule of a run: which tasks are ready, and which become ready when a task is finished.
 
-A part of a step can be made when the same part of every step it reads from is there; a survey's
-and a launch's first phase too, and the next phase when the one before it is whole. Of the tasks
-that can be done, those furthest downstream come first, which keeps what is in between short.
+A part of a step is ready when the same part of every step that it reads from exists. The first phase of
+a survey or a launch is ready when all parts of its inputs exist; a later phase, when the phase before it
+is complete. Tasks furthest downstream are taken first, so that few intermediate results wait.
 """
 
 import heapq
@@ -15,255 +15,257 @@ from manifests.schema import rows_of
 from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
-from pipeline.engine.task import Done, Effort, Task
+from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed, StageWaits
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare
 
-_SURE = 8  # this many errors and not one answer: it is the stage, not the rows
+_MIN_ERRORS = 8  # after so many errors and no success, the stage is at fault and not its rows
 
 
 @dataclass
 class Progress:
-    """How far a step is.
+    """The progress of one step.
 
     Attributes:
-        parts: how many parts it will have, or None while its source is still listing.
-        done: the parts that stand.
-        found: parts that stood before this run.
-        busy: tasks being done now.
-        row_counts: the sums over the parts seen in this run.
-        effort: what this run's tasks cost.
-        phase: what a survey is doing.
-        whole: whether the table is closed.
+        parts: How many parts the step will have, or None while its source is not listed yet.
+        done: Numbers of the parts that exist.
+        done_before: How many parts existed before this run.
+        running: How many tasks are running now.
+        row_counts: Sums of the row counts of the parts of this run.
+        work: How many rows the tasks of this run processed.
+        phase: The current phase of a survey.
+        is_complete: Whether all parts exist and the manifest is written.
     """
 
     parts: int | None = None
     done: set[int] = field(default_factory=set)
-    found: int = 0
-    busy: int = 0
+    done_before: int = 0
+    running: int = 0
     row_counts: RowCounts = field(default_factory=RowCounts)
-    effort: Effort = field(default_factory=Effort)
+    work: WorkCounts = field(default_factory=WorkCounts)
     phase: str = ""
-    whole: bool = False
+    is_complete: bool = False
 
 
 class Schedule:
-    """The state of a plan while it is carried out. It holds sums and part numbers, never rows."""
+    """The state of a plan while it runs. It holds counts and part numbers, never rows."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.steps: dict[str, Progress] = {step.name: Progress() for step in plan}
         self._ready: dict[str, list[tuple[int, str, Task]]] = {step.name: [] for step in plan}
-        self._known: set[Task] = set()
-        self._phase_left: dict[tuple[str, str], set[Task]] = {}
+        self._pushed: set[Task] = set()
+        self._remaining_of_phase: dict[tuple[str, str], set[Task]] = {}
         self._groups: dict[str, set[str]] = {}
-        self._pieces_left: dict[tuple[str, int], set[Task]] = {}
+        self._remaining_pieces: dict[tuple[str, int], set[Task]] = {}
         self.pauses = Pauses()
         for step in plan:
-            self._find_what_stands(step)
+            self._find_existing_parts(step)
         for step in plan:
-            self._offer(step)
+            self._queue_ready(step)
 
     @property
-    def finished(self) -> bool:
-        return all(progress.whole for progress in self.steps.values())
+    def is_finished(self) -> bool:
+        return all(progress.is_complete for progress in self.steps.values())
 
     @property
-    def waiting(self) -> dict[str, int]:
-        """How many tasks of each step could be done now."""
-        return {name: len(tasks) for name, tasks in self._ready.items() if tasks and not self._held(name)}
+    def ready(self) -> dict[str, int]:
+        """How many tasks of each step could start now."""
+        return {n: len(tasks) for n, tasks in self._ready.items() if tasks and not self._is_paused(n)}
 
     def take(self, steps: Iterable[str] | None = None) -> Task | None:
-        """The next task of one of these steps (of any, by default), furthest downstream first."""
-        names = [n for n in (steps or self._ready) if self._ready[n] and not self._held(n)]
+        """Take the next task of these steps (by default of all), furthest downstream first."""
+        names = [n for n in (steps or self._ready) if self._ready[n] and not self._is_paused(n)]
         if not names:
             return None
         best = max(names, key=lambda name: self.plan[name].depth)
         *_, task = heapq.heappop(self._ready[best])
-        self.steps[best].busy += 1
+        self.steps[best].running += 1
         return task
 
-    def rest(self) -> None:
-        """RunRequest when nothing is in hand and nothing can be done now; returns if that may yet change.
+    def check_pauses(self) -> None:
+        """Call this when no task is running and none is ready. Returns if a paused step can be retried later.
 
         Raises:
-            StageWaits: the steps that pause have done so for too long; all else is done.
+            StageWaits: the paused steps have waited for too long; all other work is done.
         """
-        told = self.pauses.told()
-        if not told:
-            raise StageFailed("nothing can be done and the run is not finished: a defect of clipmill")
-        if not self.pauses.hopeless():
+        reasons = self.pauses.reasons()
+        if not reasons:
+            raise StageFailed(
+                "no task is ready, and the run is not finished",
+                remedy="this is a bug in clipmill; report it together with the recipe",
+            )
+        if not self.pauses.has_timed_out():
             return
-        left = sum(not progress.whole for progress in self.steps.values())
+        remaining = sum(not progress.is_complete for progress in self.steps.values())
         raise StageWaits(
-            "; ".join(f"step {name} waits: {reason}" for name, reason in told.items()),
-            where=f"{left} of {len(self.steps)} steps are not finished",
-            remedy="run again when it is back: nothing was dropped, and all that is finished is kept",
+            "; ".join(f"step {name} waits: {reason}" for name, reason in reasons.items()),
+            where=f"{remaining} of {len(self.steps)} steps are not finished",
+            remedy="run again when the service is available: no row was dropped, and finished parts are kept",
         )
 
-    def give_back(self, task: Task) -> None:
-        """The task was not done, as its worker died or its stage must wait; offer it again."""
-        self.steps[task.step].busy -= 1
+    def requeue(self, task: Task) -> None:
+        """Queue a task again: its worker died, or its stage must wait."""
+        self.steps[task.step].running -= 1
         heapq.heappush(self._ready[task.step], (*_order(task), task))
 
-    def finish(self, task: Task, done: Done) -> None:
-        """Note a finished task, and offer what it makes possible.
+    def finish(self, task: Task, result: TaskResult) -> None:
+        """Record the result of a task, and queue the tasks that are ready now.
 
         Raises:
             StageFailed: the stage has failed on every row so far.
         """
-        if done.pause:
-            self.give_back(task)
-            self.pauses.put(task.step, done.pause)
+        if result.pause:
+            self.requeue(task)
+            self.pauses.pause(task.step, result.pause)
             return
-        self.pauses.end(task.step)
+        self.pauses.resume(task.step)
         step, progress = self.plan[task.step], self.steps[task.step]
-        progress.busy -= 1
-        progress.effort += done.effort
+        progress.running -= 1
+        progress.work += result.work
         if task.phase == "close":
-            progress.whole = True
-            progress.row_counts = done.row_counts or progress.row_counts
+            progress.is_complete = True
+            progress.row_counts = result.row_counts or progress.row_counts
             return
         if task.phase in ("rows", "launch"):
-            progress.parts = done.parts
-            progress.done = set(range(done.parts))
-            progress.row_counts = done.row_counts or progress.row_counts
+            progress.parts = result.parts
+            progress.done = set(range(result.parts))
+            progress.row_counts = result.row_counts or progress.row_counts
             for other in self.plan:
                 if other.root == step.name:
-                    self.steps[other.name].parts = done.parts
+                    self.steps[other.name].parts = result.parts
             for other in self.plan:
-                self._offer(other)
-        elif task.phase == "piece" or done.pieces:
-            self._finish_piece(task, done)
+                self._queue_ready(other)
+        elif task.phase == "piece" or result.pieces:
+            self._finish_piece(task, result)
         elif task.phase in ("part", "join"):
-            self._finish_part(step, task, done)
+            self._finish_part(step, task, result)
         else:
-            self._groups.setdefault(step.name, set()).update(done.groups)
-            self._phase_left[step.name, task.phase].discard(task)
-            self._offer(step)
+            self._groups.setdefault(step.name, set()).update(result.groups)
+            self._remaining_of_phase[step.name, task.phase].discard(task)
+            self._queue_ready(step)
 
-    def _finish_part(self, step: Step, task: Task, done: Done) -> None:
-        """Note a part, and those of later steps that were made with it; then offer what reads them."""
-        made = [step, *(self.plan[name] for name, _ in done.also)]
-        for each, row_counts in zip(
-            made, [done.row_counts, *(row_counts for _, row_counts in done.also)], strict=True
-        ):
+    def _finish_part(self, step: Step, task: Task, result: TaskResult) -> None:
+        """Record a part, and the parts of chained steps; then queue the tasks that read them."""
+        steps = [step, *(self.plan[name] for name, _ in result.chained)]
+        counts = [result.row_counts, *(row_counts for _, row_counts in result.chained)]
+        for each, row_counts in zip(steps, counts, strict=True):
             progress = self.steps[each.name]
             if row_counts and task.number not in progress.done:
-                progress.row_counts = _plus(progress.row_counts, row_counts)
+                progress.row_counts = _sum(progress.row_counts, row_counts)
             progress.done.add(task.number)
-        self._check_stage(step, task, done)
-        for each in made:
-            self._offer(each, task.number)
-            for reader in self.plan.readers[each.name]:
-                self._offer(reader, task.number)
+        self._check_stage(step, task, result)
+        for each in steps:
+            self._queue_ready(each, task.number)
+            for reader in self.plan.dependents[each.name]:
+                self._queue_ready(reader, task.number)
 
-    def _finish_piece(self, task: Task, done: Done) -> None:
-        """Offer the pieces of a part; when the last is done, the joining of them."""
-        left = self._pieces_left.setdefault((task.step, task.number), set())
-        for name in done.pieces:
-            left.add(Task(task.step, "piece", task.number, name))
+    def _finish_piece(self, task: Task, result: TaskResult) -> None:
+        """Queue the pieces of a part; after the last one, queue the task that joins them."""
+        remaining = self._remaining_pieces.setdefault((task.step, task.number), set())
+        for name in result.pieces:
+            remaining.add(Task(task.step, "piece", task.number, name))
             self._push(Task(task.step, "piece", task.number, name))
         if task.phase == "piece":
-            left.discard(task)
-            self._known.discard(task)
-        if not left:
-            del self._pieces_left[task.step, task.number]
+            remaining.discard(task)
+            self._pushed.discard(task)
+        if not remaining:
+            del self._remaining_pieces[task.step, task.number]
             self._push(Task(task.step, "join", task.number))
 
-    def _find_what_stands(self, step: Step) -> None:
+    def _find_existing_parts(self, step: Step) -> None:
         progress = self.steps[step.name]
         manifest = read_manifest(self.plan.store, step.folder)
-        standing = parts_of(self.plan.store, step.folder)
+        existing = parts_of(self.plan.store, step.folder)
         if manifest is None and step.kind == "drops":
-            standing = [number for number in standing if rule.is_sound(self.plan, step, number)]
-        whole = manifest is not None and {part.number for part in manifest.parts} <= set(standing)
-        if manifest and whole:
-            progress.whole, progress.row_counts = True, manifest.row_counts
+            existing = [number for number in existing if rule.is_valid_part(self.plan, step, number)]
+        is_complete = manifest is not None and {part.number for part in manifest.parts} <= set(existing)
+        if manifest and is_complete:
+            progress.is_complete, progress.row_counts = True, manifest.row_counts
             progress.parts = len(manifest.parts)
         elif step.root != step.name:
             progress.parts = self.steps[step.root].parts
-        if whole or step.root != step.name:
-            progress.done = set(standing)
-            progress.found = len(standing)
+        if is_complete or step.root != step.name:
+            progress.done = set(existing)
+            progress.done_before = len(existing)
 
-    def _offer(self, step: Step, number: int | None = None) -> None:
-        """Push the tasks of a step that can be done now."""
+    def _queue_ready(self, step: Step, number: int | None = None) -> None:
+        """Queue the tasks of a step that are ready, of one part or (by default) of all."""
         progress = self.steps[step.name]
-        if progress.whole:
+        if progress.is_complete:
             return
         if step.kind == "source" and progress.parts is None:
             self._push(Task(step.name, "rows"))
         elif step.kind == "model" and not progress.done:
-            before = self.plan[step.node.inputs[0]]
-            if self._inputs_whole(step, self.steps[before.root].parts):
+            previous = self.plan[step.node.inputs[0]]
+            if self._all_inputs_exist(step, self.steps[previous.root].parts):
                 self._push(Task(step.name, "launch"))
         elif step.kind == "survey":
-            self._offer_survey(step)
+            self._queue_survey(step)
         elif step.kind in ("layer", "children", "drops") and progress.parts is not None:
             for part in range(progress.parts) if number is None else (number,):
-                if part not in progress.done and self._input_there(step, part):
+                if part not in progress.done and self._input_exists(step, part):
                     self._push(Task(step.name, "part", part))
         if progress.parts is not None and len(progress.done) == progress.parts:
             self._push(Task(step.name, "close", progress.parts))
 
-    def _offer_survey(self, step: Step) -> None:
+    def _queue_survey(self, step: Step) -> None:
         progress = self.steps[step.name]
         parts = progress.parts
-        if not self._inputs_whole(step, parts) or parts is None or len(progress.done) == parts:
+        if not self._all_inputs_exist(step, parts) or parts is None or len(progress.done) == parts:
             return
         phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
             ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
             ("fit", lambda: [Task(step.name, "fit", parts)]),
-            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts + _outside(step))]),
+            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts + _external_tables(step))]),
             ("settle", lambda: [Task(step.name, "settle", group=g) for g in self._groups.get(step.name, ())]),
             ("part", lambda: [Task(step.name, "part", n) for n in range(parts) if n not in progress.done]),
         )
         for phase, tasks in phases:
-            left = self._phase_left.get((step.name, phase))
-            if left is None:
+            remaining = self._remaining_of_phase.get((step.name, phase))
+            if remaining is None:
                 progress.phase = phase
-                self._phase_left[step.name, phase] = left = set(tasks())
-                for task in left:
+                self._remaining_of_phase[step.name, phase] = remaining = set(tasks())
+                for task in remaining:
                     self._push(task)
-            if left:
+            if remaining:
                 return
 
-    def _input_there(self, step: Step, number: int) -> bool:
-        """Whether the part of every step that this one reads from is there."""
-        return all(number in self.steps[name].done for name in _before(step))
+    def _input_exists(self, step: Step, number: int) -> bool:
+        """Whether part `number` of every step that this one reads from exists."""
+        return all(number in self.steps[name].done for name in _read_steps(step))
 
-    def _inputs_whole(self, step: Step, parts: int | None) -> bool:
-        return parts is not None and all(len(self.steps[n].done) == parts for n in _before(step))
+    def _all_inputs_exist(self, step: Step, parts: int | None) -> bool:
+        return parts is not None and all(len(self.steps[n].done) == parts for n in _read_steps(step))
 
-    def _held(self, name: str) -> bool:
-        return self.pauses.holds(name, self.steps[name].busy)
+    def _is_paused(self, name: str) -> bool:
+        return self.pauses.blocks(name, self.steps[name].running)
 
     def _push(self, task: Task) -> None:
-        if task not in self._known:
-            self._known.add(task)
+        if task not in self._pushed:
+            self._pushed.add(task)
             heapq.heappush(self._ready[task.step], (*_order(task), task))
 
-    def _check_stage(self, step: Step, task: Task, done: Done) -> None:
+    def _check_stage(self, step: Step, task: Task, result: TaskResult) -> None:
         row_counts = self.steps[step.name].row_counts
         if (
-            row_counts.errors < _SURE
+            row_counts.errors < _MIN_ERRORS
             or row_counts.passed
             or row_counts.dropped
-            or not (done.row_counts and done.row_counts.errors)
+            or not (result.row_counts and result.row_counts.errors)
         ):
             return
         names = (f"{step.folder}/{part_name(number)}" for number in self.steps[step.name].done)
-        standing = (read_row_counts(self.plan.store, name) for name in names)
-        if any(part.passed or part.dropped for part in standing):
-            return  # in an earlier run, which the sums of this one leave out
-        rejects = read_part(self.plan.store, f"{step.folder}/{done.row_counts.rejects}")
+        existing = (read_row_counts(self.plan.store, name) for name in names)
+        if any(part.passed or part.dropped for part in existing):
+            return  # the stage succeeded in an earlier run, which the sums of this run leave out
+        rejects = read_part(self.plan.store, f"{step.folder}/{result.row_counts.rejects}")
         first = next(row for row in rows_of(rejects, RejectRow) if row.kind != "reject")
         raise StageFailed(
             f"step {step.name} failed on each of its first {row_counts.errors} rows: {first.reason}",
             where=first.detail,
-            remedy="mend the stage and raise its version, then run again; earlier steps are kept",
+            remedy="fix the stage, raise its version and run again; the results of earlier steps are kept",
         )
 
 
@@ -271,15 +273,15 @@ def _order(task: Task) -> tuple[int, str]:
     return task.number, f"{task.phase} {task.group}"
 
 
-def _outside(step: Step) -> int:
-    """How many tables from elsewhere a comparison takes in."""
-    return step.node.work.outside() if isinstance(step.node.work, Compare) else 0
+def _external_tables(step: Step) -> int:
+    """How many external tables a comparison reads."""
+    return step.node.work.num_external_tables() if isinstance(step.node.work, Compare) else 0
 
 
-def _before(step: Step) -> tuple[str, ...]:
+def _read_steps(step: Step) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*step.node.inputs, *step.reads.values())))
 
 
-def _plus(a: RowCounts, b: RowCounts) -> RowCounts:
+def _sum(a: RowCounts, b: RowCounts) -> RowCounts:
     names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
     return RowCounts(**{name: getattr(a, name) + getattr(b, name) for name in names})

@@ -1,4 +1,4 @@
-"""A task: the smallest thing a worker is asked to do. Only this travels, and a `Done` comes back."""
+"""A task is the smallest unit of work: the driver sends a `Task` and a worker returns a `TaskResult`."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,12 @@ class Task:
     """One phase of one step, for one part or one group.
 
     Attributes:
-        step: the name of the step.
-        phase: "rows" (a source), "part" (one part of the table), "piece" and "join" (where a part has
-            rows in pieces), "tally", "fit", "assign" and "settle" (a survey), "launch", or "close"
-            (write the table's manifest).
-        number: the part, where the phase is about a part.
-        group: the group, where the phase is "settle"; the piece, where it is "piece".
+        step: Name of the step.
+        phase: "rows" (a source), "part" (one part of the table), "piece" and "join" (a part whose rows
+            are split into pieces), "tally", "fit", "assign" and "settle" (a survey), "launch", or
+            "close" (write the table's manifest).
+        number: Number of the part, where the phase is about a part.
+        group: Name of the group in the phase "settle"; name of the piece in the phase "piece".
     """
 
     step: str
@@ -30,33 +30,33 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What a task cost, in rows. It depends on what was there before, so it is never stored in a table.
+class WorkCounts:
+    """How many rows a task processed. It depends on what existed before, so no table stores it.
 
     Attributes:
-        worked: rows that a stage was asked about now.
-        reused: rows copied from an earlier table with the same content key.
-        resumed: rows that an attempt before this one had finished and noted in its journal.
-        redone: rows that an attempt before this one had begun and not finished.
+        processed: Rows that were passed to the stage now.
+        reused: Rows copied from an earlier table with the same content key.
+        resumed: Rows that an earlier attempt had finished and written to its journal.
+        reprocessed: Rows that an earlier attempt had started and not finished.
     """
 
-    worked: int = 0
+    processed: int = 0
     reused: int = 0
     resumed: int = 0
-    redone: int = 0
+    reprocessed: int = 0
 
-    def __add__(self, other: "Effort") -> "Effort":
-        return Effort(
-            self.worked + other.worked,
+    def __add__(self, other: "WorkCounts") -> "WorkCounts":
+        return WorkCounts(
+            self.processed + other.processed,
             self.reused + other.reused,
             self.resumed + other.resumed,
-            self.redone + other.redone,
+            self.reprocessed + other.reprocessed,
         )
 
 
 @dataclass(frozen=True)
 class Pause:
-    """Why a task was put back, and for how long; see `pipeline.Unavailable`."""
+    """Why a task was requeued, and for how long its step waits; see `pipeline.Unavailable`."""
 
     reason: str
     retry_s: float
@@ -64,23 +64,23 @@ class Pause:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What a finished task tells the driver: never rows, only sums.
+class TaskResult:
+    """What a worker reports for a task: counts, never rows.
 
     Attributes:
-        row_counts: the part's row_counts, for phases that commit a part.
-        also: later steps of which the same part was made in the same go, and its row_counts.
-        parts: how many parts the table has, for "rows" and "launch".
-        groups: the groups that an assigned part names.
-        pieces: the pieces that are to be done before the part can be joined; it has no row_counts then.
-        effort: what it cost.
-        pause: the task is not done: what its stage asks cannot be asked now.
+        row_counts: Row counts of the part, for phases that commit a part.
+        chained: Later steps whose part of the same number was made by the same task, and its row counts.
+        parts: How many parts the table has, for "rows" and "launch".
+        groups: The groups that the rows of an assigned part belong to.
+        pieces: The pieces to process before the part can be joined; `row_counts` is None in this case.
+        work: How many rows the task processed.
+        pause: The task is not done, because a service that its stage uses is unavailable.
     """
 
     row_counts: RowCounts | None = None
-    also: tuple[tuple[str, RowCounts], ...] = ()
+    chained: tuple[tuple[str, RowCounts], ...] = ()
     parts: int = 0
     groups: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
-    effort: Effort = Effort()
+    work: WorkCounts = WorkCounts()
     pause: Pause | None = None

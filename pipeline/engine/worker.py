@@ -1,7 +1,7 @@
-"""A worker: holds a plan and opened stages, does one task after the other, commits what it made.
+"""A worker holds a plan and opened stages, runs one task after another, and commits each result.
 
-It is the same object in every executor. A task that was done before is seen to be done by what
-stands in the store, so that doing a task twice is harmless.
+All executors use this class. A worker sees in the store what an earlier task committed, so running
+a task twice is harmless.
 """
 
 import traceback
@@ -12,15 +12,15 @@ from manifests.errors import ClipmillError, disk_full_error
 from pipeline.chunked import Chunked
 from pipeline.engine.steps import chunked, compare, finalize, launch, rowwise, rule, source, survey
 from pipeline.engine.steps.storing import one_line
-from pipeline.engine.task import Done, Pause, Task
+from pipeline.engine.task import Pause, Task, TaskResult
 from pipeline.errors import StageFailed
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare, Stage, Unavailable
 
-Doing = Callable[[Plan, Step, Stage[Any, Any], Task], Done]
+PhaseFunction = Callable[[Plan, Step, Stage[Any, Any], Task], TaskResult]
 
-_PART: dict[str, Doing] = {"layer": rowwise.part, "children": rowwise.part, "survey": survey.part}
-_PHASES: dict[str, Doing] = {
+_PART: dict[str, PhaseFunction] = {"layer": rowwise.part, "children": rowwise.part, "survey": survey.part}
+_PHASES: dict[str, PhaseFunction] = {
     "rows": source.rows,
     "piece": chunked.piece,
     "join": chunked.join,
@@ -30,7 +30,7 @@ _PHASES: dict[str, Doing] = {
     "settle": survey.settle,
     "launch": launch.launch,
 }
-_COMPARED: dict[str, Doing] = {
+_COMPARE_PHASES: dict[str, PhaseFunction] = {
     "tally": compare.tally,
     "fit": compare.fit,
     "assign": compare.assign,
@@ -40,21 +40,22 @@ _COMPARED: dict[str, Doing] = {
 
 
 class Worker:
-    """Does tasks of a plan.
+    """Runs tasks of a plan.
 
     Args:
-        spread: whether others may take the pieces of a row; else a part is made in one go.
+        share_pieces: Whether other workers may process the pieces of a row. If False, this worker makes
+            each part in one task.
     """
 
-    def __init__(self, plan: Plan, *, spread: bool = False) -> None:
-        self.plan, self.spread = plan, spread
+    def __init__(self, plan: Plan, *, share_pieces: bool = False) -> None:
+        self.plan, self.share_pieces = plan, share_pieces
         self._opened: dict[str, Stage[Any, Any]] = {}
 
     def open(self, step: Step) -> Stage[Any, Any]:
-        """The step's stage with its models built.
+        """The stage of a step, with its models loaded.
 
         Raises:
-            StageFailed: it cannot be opened, which is no row's fault.
+            StageFailed: the stage cannot be opened; no row is at fault.
         """
         if step.name not in self._opened:
             try:
@@ -62,48 +63,50 @@ class Worker:
             except ClipmillError:
                 raise
             except Exception as error:
-                raise _failed(step, error, "could not be opened") from error
+                raise _stage_failed(step, error, "could not be opened") from error
             self._opened[step.name] = step.stage
         return self._opened[step.name]
 
-    def do(self, task: Task) -> Done:
-        """Do a task and commit its result; or, where its stage must wait for something, say so.
+    def run(self, task: Task) -> TaskResult:
+        """Run a task and commit its result. If its stage must wait, the result holds a pause instead.
 
         Raises:
-            StageFailed: the stage broke in a way that is no row's fault.
-            StoreFull: no room is left.
+            StageFailed: the stage failed, and no row is at fault.
+            StoreFull: the disk of the store is full.
         """
         step = self.plan[task.step]
         try:
             if task.phase == "close":
-                return finalize.close(self.plan, step, task)
+                return finalize.close_table(self.plan, step, task)
             if step.kind == "drops":
                 return rule.part(self.plan, step, task)
-            return self._doing(step, task)(self.plan, step, self.open(step), task)
+            return self._phase_function(step, task)(self.plan, step, self.open(step), task)
         except ClipmillError:
             raise
-        except Unavailable as away:
-            return Done(pause=Pause(one_line(str(away)), away.retry_s, away.patience_s))
+        except Unavailable as unavailable:
+            pause = Pause(one_line(str(unavailable)), unavailable.retry_s, unavailable.patience_s)
+            return TaskResult(pause=pause)
         except OSError as error:
-            told = disk_full_error(error, self.plan.store.url)
-            raise (told if told is not error else _failed(step, error, f"failed at {task}")) from error
+            full = disk_full_error(error, self.plan.store.url)
+            raise (full if full is not error else _stage_failed(step, error, f"failed at {task}")) from error
         except Exception as error:
-            raise _failed(step, error, f"failed at {task}") from error
+            raise _stage_failed(step, error, f"failed at {task}") from error
 
-    def _doing(self, step: Step, task: Task) -> Doing:
+    def _phase_function(self, step: Step, task: Task) -> PhaseFunction:
         if isinstance(step.node.work, Compare):
-            return _COMPARED[task.phase]
+            return _COMPARE_PHASES[task.phase]
         if task.phase != "part":
             return _PHASES[task.phase]
         if isinstance(step.node.work, Chunked):
-            return chunked.part if self.spread else chunked.join
+            return chunked.part if self.share_pieces else chunked.join
         return _PART[step.kind]
 
 
-def _failed(step: Step, error: Exception, what: str) -> StageFailed:
+def _stage_failed(step: Step, error: Exception, what: str) -> StageFailed:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return StageFailed(
         f"step {step.name} {what}: {type(error).__name__}: {error}",
         where=f"{frame.filename}, line {frame.lineno}",
-        remedy="mend the stage or its settings and run again; finished parts are kept (--debug shows all)",
+        remedy="fix the stage or its settings and run again; finished parts are kept "
+        "(--debug prints the whole traceback)",
     )

@@ -1,1 +1,1 @@
-"""The executors: `inline` in this process, `on_ray` on a Ray cluster."""
+"""The executors: `inline` runs a plan in this process, `on_ray` on a Ray cluster."""

@@ -1,32 +1,32 @@
-"""Runs a plan in this process, one task after the other: the reference that every other must equal."""
+"""Runs a plan in this process, one task after another: the reference for all other executors."""
 
 import time
 
 from pipeline.engine.schedule import Schedule
-from pipeline.engine.steps.finalize import begin
+from pipeline.engine.steps.finalize import begin_table
 from pipeline.engine.worker import Worker
-from pipeline.executor import Watch
+from pipeline.executor import Observer
 from pipeline.executors.ranks import run_ranks
 from pipeline.planning.plan import Plan
 
-_REST_S = 0.1  # while a step waits for something outside
+_POLL_S = 0.1  # seconds between two checks while a step waits for an external service
 
 
 class Inline:
-    """One process, no restarts. A launch of several ranks starts a process for each."""
+    """Uses one process and restarts nothing. A launch of several ranks starts one process per rank."""
 
-    def run(self, plan: Plan, watch: Watch) -> Schedule:
+    def run(self, plan: Plan, observer: Observer) -> Schedule:
         for step in plan:
-            begin(plan, step)
+            begin_table(plan, step)
         schedule, worker = Schedule(plan), Worker(plan)
-        while not schedule.finished:
+        while not schedule.is_finished:
             task = schedule.take()
-            watch.look(schedule)
+            observer.observe(schedule)
             if task is None:
-                schedule.rest()
-                time.sleep(_REST_S)
+                schedule.check_pauses()
+                time.sleep(_POLL_S)
                 continue
-            done = run_ranks(plan, task) if task.phase == "launch" else worker.do(task)
-            schedule.finish(task, done)
-        watch.look(schedule)
+            result = run_ranks(plan, task) if task.phase == "launch" else worker.run(task)
+            schedule.finish(task, result)
+        observer.observe(schedule)
         return schedule

@@ -1,1 +1,1 @@
-"""Progress: how far a run is, and how long it has left."""
+"""Displays the progress of a run, and estimates the remaining time."""

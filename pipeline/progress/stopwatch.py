@@ -1,66 +1,66 @@
-"""A stopwatch on a run: how long each step kept workers busy, how fast it goes, and how long is left."""
+"""Measures a run: how long each step kept workers busy, its speed, and the remaining time."""
 
 import time
 from dataclasses import asdict
 from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
-from pipeline.engine.task import Effort
+from pipeline.engine.task import WorkCounts
 
 
 class Stopwatch:
-    """A watch that measures. Between two looks, workers are taken to do what they did at the first.
+    """An observer that measures time. Between two calls it assumes that the running tasks did not change.
 
     Attributes:
-        busy_s: worker-seconds of each step.
-        effort: rows of work of each step.
+        busy_s: Worker-seconds of each step.
+        work: How many rows each step processed.
     """
 
     def __init__(self) -> None:
         self.busy_s: dict[str, float] = {}
-        self.effort: dict[str, Effort] = {}
-        self._busy: dict[str, int] = {}
-        self._began: dict[str, float] = {}
-        self._start = self._seen = time.monotonic()
+        self.work: dict[str, WorkCounts] = {}
+        self._running: dict[str, int] = {}
+        self._started_at: dict[str, float] = {}
+        self._start = self._last = time.monotonic()
 
-    def look(self, schedule: Schedule) -> None:
+    def observe(self, schedule: Schedule) -> None:
         now = time.monotonic()
-        for name, workers in self._busy.items():
-            self.busy_s[name] = self.busy_s.get(name, 0.0) + workers * (now - self._seen)
-        self._busy = {name: p.busy for name, p in schedule.steps.items() if p.busy}
-        self._seen = now
-        for name in self._busy:
-            self._began.setdefault(name, now)
-        self.effort = {name: p.effort for name, p in schedule.steps.items() if p.effort != Effort()}
+        for name, tasks in self._running.items():
+            self.busy_s[name] = self.busy_s.get(name, 0.0) + tasks * (now - self._last)
+        self._running = {name: p.running for name, p in schedule.steps.items() if p.running}
+        self._last = now
+        for name in self._running:
+            self._started_at.setdefault(name, now)
+        self.work = {name: p.work for name, p in schedule.steps.items() if p.work != WorkCounts()}
 
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._start
 
-    def spent(self) -> dict[str, Any]:
-        """Seconds of work and rows of work, by step."""
+    def to_json(self) -> dict[str, Any]:
+        """Worker-seconds and row counts, by step."""
         busy = {name: round(seconds, 3) for name, seconds in self.busy_s.items()}
-        return {"busy_s": busy, "rows": {name: asdict(effort) for name, effort in self.effort.items()}}
+        return {"busy_s": busy, "rows": {name: asdict(work) for name, work in self.work.items()}}
 
     def rows_per_s(self, name: str) -> float:
-        """Rows that a step has worked on, per second since it began; 0 before that."""
-        spent = self._seen - self._began.get(name, self._seen)
-        return self.effort[name].worked / spent if spent > 0 and name in self.effort else 0.0
+        """Rows that a step processed per second since its first task started; 0 before that."""
+        elapsed_s = self._last - self._started_at.get(name, self._last)
+        return self.work[name].processed / elapsed_s if elapsed_s > 0 and name in self.work else 0.0
 
-    def left_s(self, schedule: Schedule) -> float | None:
-        """Seconds left if the parts to come cost what parts cost so far; None while that is not known."""
-        made = {name: len(p.done) - p.found for name, p in schedule.steps.items()}
-        cost = {name: self.busy_s.get(name, 0.0) / count for name, count in made.items() if count > 0}
-        left = {name: _parts_left(p) for name, p in schedule.steps.items()}
-        if not cost or None in left.values():
+    def remaining_s(self, schedule: Schedule) -> float | None:
+        """Remaining seconds, if the remaining parts take as long as the finished ones; None if unknown."""
+        done = {name: len(p.done) - p.done_before for name, p in schedule.steps.items()}
+        part_s = {name: self.busy_s.get(name, 0.0) / count for name, count in done.items() if count > 0}
+        remaining = {name: _remaining_parts(p) for name, p in schedule.steps.items()}
+        if not part_s or None in remaining.values():
             return None
-        usual = sum(cost.values()) / len(cost)
-        work = sum(count * cost.get(name, usual) for name, count in left.items() if count)
-        workers = sum(self.busy_s.values()) / max(self._seen - self._start, 1e-9)
-        return work / max(workers, 1e-9)
+        mean_s = sum(part_s.values()) / len(part_s)
+        work_s = sum(count * part_s.get(name, mean_s) for name, count in remaining.items() if count)
+        workers = sum(self.busy_s.values()) / max(self._last - self._start, 1e-9)
+        return work_s / max(workers, 1e-9)
 
 
-def _parts_left(progress: Progress) -> int | None:
-    if progress.whole:
+def _remaining_parts(progress: Progress) -> int | None:
+    if progress.is_complete:
         return 0
     return None if progress.parts is None else progress.parts - len(progress.done)

@@ -1,4 +1,4 @@
-"""What every stage promises. Stages are found by walking, so that a new one is tested without a line here."""
+"""The contract of stages. The tests find every stage below `stages`, so a new stage needs no change here."""
 
 import inspect
 import pickle
@@ -18,11 +18,11 @@ import stages
 from manifests import Row
 from manifests.identity import digest_of
 from manifests.schema import schema_of
-from pipeline.dag import snake
+from pipeline.dag import snake_case
 from pipeline.needs import Needs
 from pipeline.planning.keys import hashed_settings
 from pipeline.recipes.discovery import required_settings, setting_types, stage_names
-from pipeline.recipes.values import fit, is_plain
+from pipeline.recipes.values import convert_value, is_plain
 from pipeline.stage import Annotate, Compare, Expand, Launch, Source, Stage, Survey
 
 Kind = type[Stage[Any, Any]]
@@ -31,19 +31,19 @@ KINDS = (Source, Annotate, Expand, Survey, Compare, Launch)
 WORD = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-def found() -> list[Kind]:
-    """Every stage that is defined below `stages`."""
+def find_stages() -> list[Kind]:
+    """Every stage class defined below `stages`."""
     classes = {c for name in MODULES for c in vars(import_module(name)).values() if inspect.isclass(c)}
     own = [c for c in classes if issubclass(c, Stage) and c.__module__.startswith("stages.")]
     return sorted((c for c in own if not inspect.isabstract(c)), key=lambda c: c.__name__)
 
 
-STAGES = found()
+STAGES = find_stages()
 every_stage = pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
 
 
-def made(stage: Kind) -> Stage[Any, Any]:
-    """The stage with its defaults, and a plain value for each setting without one."""
+def build(stage: Kind) -> Stage[Any, Any]:
+    """The stage with its default settings, and a plain value for each setting without a default."""
     return stage(**{name: plain_value(setting_types(stage)[name]) for name in required_settings(stage)})
 
 
@@ -51,13 +51,13 @@ def plain_value(kind: object) -> Any:
     """Some value of a declared type."""
     for value in ("a/b", 3, 0.5, True, (), *get_args(kind)):
         try:
-            return fit(value, kind)
+            return convert_value(value, kind)
         except ValueError:
             continue
-    raise AssertionError(f"no plain value is known for {kind}")
+    raise AssertionError(f"no plain value fits the type {kind}")
 
 
-def test_there_are_stages_and_yaml_finds_the_same() -> None:
+def test_yaml_finds_the_same_stages() -> None:
     assert len(STAGES) > 5
     assert list(stage_names(("stages",))) == sorted(f"{s.__module__}:{s.__name__}" for s in STAGES)
 
@@ -66,38 +66,38 @@ def test_no_two_stages_share_a_name() -> None:
     assert len({stage.__name__ for stage in STAGES}) == len(STAGES)
 
 
-def test_importing_all_of_them_loads_no_models() -> None:
+def test_importing_all_stages_loads_no_heavy_package() -> None:
     heavy = ("torch", "torchvision", "ray", "av", "cv2", "faiss", "transformers", "open_clip", "scenedetect")
-    ask = f"import sys, {', '.join(MODULES)}\nprint([m for m in {heavy!r} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+    code = f"import sys, {', '.join(MODULES)}\nprint([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
 
 
 @every_stage
-def test_its_file_bears_its_name(stage: Kind) -> None:
-    assert stage.__module__.rpartition(".")[2] == snake(stage.__name__)
+def test_its_file_has_its_name(stage: Kind) -> None:
+    assert stage.__module__.rpartition(".")[2] == snake_case(stage.__name__)
 
 
 @every_stage
-def test_it_says_what_it_does(stage: Kind) -> None:
+def test_it_has_a_docstring(stage: Kind) -> None:
     assert (stage.__doc__ or "").strip()
     assert not (stage.__doc__ or "").startswith(f"{stage.__name__}("), "the docstring is dataclass's own"
 
 
 @every_stage
-def test_it_is_of_one_kind(stage: Kind) -> None:
+def test_it_has_one_kind(stage: Kind) -> None:
     assert sum(issubclass(stage, kind) for kind in KINDS) == 1
 
 
 @every_stage
 def test_its_columns_have_meanings_and_units(stage: Kind) -> None:
     for column in stage.adds.columns():
-        said = column.metadata
-        assert said.get("meaning"), f"{column.name} has no meaning"
+        metadata = column.metadata
+        assert metadata.get("meaning"), f"{column.name} has no meaning"
         assert WORD.fullmatch(column.name), f"{column.name} is not lower_snake_case"
         if _holds_floats(stage.adds.types()[column.name]):
-            assert said["unit"], f"{column.name} holds floats and has no unit"
+            assert metadata["unit"], f"{column.name} holds floats and has no unit"
 
 
 def _holds_floats(kind: object) -> bool:
@@ -111,13 +111,13 @@ SUFFIXES = {"_s": "s", "_px": "px", "_bytes": "bytes", "_fps": "1/s", "_deg": "d
 def test_names_and_units_agree(stage: Kind) -> None:
     units = {c.name: c.metadata["unit"] for c in stage.adds.columns() if c.metadata["unit"]}
     for name, unit in units.items():
-        for suffix, said in SUFFIXES.items():
+        for suffix, expected in SUFFIXES.items():
             if name.endswith(suffix):
-                assert unit in (said, suffix[1:]), f"{name} is in {unit}"
+                assert unit in (expected, suffix[1:]), f"{name} is in {unit}"
 
 
 @every_stage
-def test_one_that_works_from_the_store_adds_no_files(stage: Kind) -> None:
+def test_a_from_store_stage_adds_no_files(stage: Kind) -> None:
     if stage.from_store:
         assert issubclass(stage, Annotate | Expand | Compare)
         assert not any("Artifact" in str(kind) for kind in stage.adds.types().values())
@@ -143,45 +143,45 @@ def test_its_version_and_needs_are_valid(stage: Kind) -> None:
 
 
 @every_stage
-def test_place_names_settings(stage: Kind) -> None:
-    assert isinstance(stage.place, frozenset)
-    assert stage.place <= set(setting_types(stage))
+def test_execution_settings_are_settings(stage: Kind) -> None:
+    assert isinstance(stage.execution_settings, frozenset)
+    assert stage.execution_settings <= set(setting_types(stage))
 
 
 @every_stage
 def test_its_settings_are_plain(stage: Kind) -> None:
     for name, kind in setting_types(stage).items():
-        assert is_plain(kind), f"{name}: {kind} is no plain value"
+        assert is_plain(kind), f"{name}: {kind} is not a plain value"
     for field in fields(stage):  # type: ignore[arg-type]
-        assert field.default_factory is MISSING, f"{field.name} has a default that is made anew"
+        assert field.default_factory is MISSING, f"{field.name} has a default_factory"
         if field.default is not MISSING:
-            fit(field.default, setting_types(stage)[field.name])
+            convert_value(field.default, setting_types(stage)[field.name])
 
 
 @every_stage
-def test_equal_settings_are_an_equal_stage(stage: Kind) -> None:
-    one, two = made(stage), made(stage)
+def test_equal_settings_make_equal_stages(stage: Kind) -> None:
+    one, two = build(stage), build(stage)
     assert one == two
     assert hash(one) == hash(two)
     assert digest_of(hashed_settings(one)) == digest_of(hashed_settings(two))
 
 
 @every_stage
-def test_it_travels_without_its_models(stage: Kind) -> None:
-    value = made(stage)
+def test_it_is_pickled_without_its_models(stage: Kind) -> None:
+    value = build(stage)
     for name in dir(stage):
         if isinstance(inspect.getattr_static(stage, name), cached_property):
-            vars(value)[name] = _Untransportable()
-    again = pickle.loads(pickle.dumps(value))  # noqa: S301  written a line above
+            vars(value)[name] = _Unpicklable()
+    again = pickle.loads(pickle.dumps(value))  # noqa: S301  the bytes come from the line itself
     assert again == value
     assert vars(again) == value.settings()
 
 
-class _Untransportable:
-    """Stands for a model: refuses to travel."""
+class _Unpicklable:
+    """Replaces a model; cannot be pickled."""
 
     def __reduce__(self) -> Any:
-        raise AssertionError("a model was sent along with its stage")
+        raise AssertionError("a model was pickled with its stage")
 
 
 @every_stage
@@ -189,11 +189,11 @@ def test_its_methods_are_annotated(stage: Kind) -> None:
     for name, member in vars(stage).items():
         function = getattr(member, "func", getattr(member, "__func__", member))
         if inspect.isfunction(function) and function.__module__ == stage.__module__ and name[:2] != "__":
-            assert "return" in function.__annotations__, f"{name} does not say what it returns"
+            assert "return" in function.__annotations__, f"{name} has no return annotation"
 
 
 @every_stage
-def test_it_lies_in_a_subject(stage: Kind) -> None:
+def test_its_file_is_in_the_package_of_its_subject(stage: Kind) -> None:
     file = Path(inspect.getfile(stage))
     assert file.parent.parent == Path(stages.__path__[0])
-    assert file.parent.name not in ("media", "models", "recipes"), "stages lie with their subject"
+    assert file.parent.name not in ("media", "models", "recipes"), "move it to the package of its subject"

@@ -1,4 +1,4 @@
-"""The floors of the house: which room may import which, and what no room imports when it is entered."""
+"""Layers: which package may import which, and which packages are not loaded when a package is imported."""
 
 import subprocess
 import sys
@@ -10,23 +10,24 @@ HEAVY = {
     "av", "cv2", "diffusers", "faiss", "open_clip", "ray", "scenedetect", "torch", "torchvision",
     "transformers",
 }  # fmt: skip
-ANY = "any package of others"
+ANY = "any external package"
+PUBLIC = "pipeline: public names"  # names such as `pipeline.Annotate`, but not its modules
 
-# Room: what it may import of ours, and of others. The longest name that fits a file is its room.
-FLOORS: dict[str, tuple[set[str], set[str] | str]] = {
+# Package: our packages and the external packages that it may import. The longest matching name applies.
+PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
     "manifests": ({"manifests"}, {"pyarrow", "fsspec"}),
     "pipeline": ({"manifests", "pipeline"}, {"pyarrow", "yaml", "rich", "psutil"}),
     "pipeline.executors.on_ray": ({"manifests", "pipeline"}, {"pyarrow", "ray"}),
-    "stages": ({"manifests", "pipeline face", "stages.media", "stages.models"}, ANY),
+    "stages": ({"manifests", PUBLIC, "stages.media", "stages.models"}, ANY),
     "stages.recipes": ({"manifests", "pipeline", "stages"}, set()),
-    "stages.shots.learning": (
+    "stages.shots.training": (
         {"manifests", "stages.media", "stages.scan", "stages.shots", "stages.footage"},
         ANY,
     ),
     "stages.latents": (
         {
             "manifests",
-            "pipeline face",
+            PUBLIC,
             "stages.media",
             "stages.models",
             "training.tokenizer",
@@ -35,45 +36,77 @@ FLOORS: dict[str, tuple[set[str], set[str] | str]] = {
         ANY,
     ),
     "stages.models_trained": (
-        {"manifests", "pipeline face", "stages.media", "training.recipes", "training.callbacks.loss_curve"},
+        {"manifests", PUBLIC, "stages.media", "training.recipes", "training.callbacks.loss_curve"},
         ANY,
     ),
     "training": ({"manifests", "training"}, ANY),
 }
+# The layers of `pipeline`, highest first. A module imports its own layer and lower ones.
+PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
+    ("cli",),
+    ("verbs",),
+    ("run",),
+    ("progress",),
+    ("preview",),
+    ("executors",),
+    ("executor",),
+    ("engine",),
+    ("report",),
+    ("history",),
+    ("planning",),
+    ("recipes",),
+    ("chunked", "dag", "errors", "needs", "row_json", "stage"),
+)
 NEVER = {"manifests": HEAVY | {"numpy"}, "pipeline": HEAVY - {"ray"}, "stages": {"ray"}, "training": {"ray"}}
 OURS = ("manifests", "pipeline", "stages", "training")
 
 
-def _inside(name: str, room: str) -> bool:
-    return name == room or name.startswith(f"{room}.")
+def _inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
 
 
-def _room(module: str) -> str:
-    """The room of a file: the longest floor that fits, or its subject among the stages."""
-    room = max((floor for floor in FLOORS if _inside(module, floor)), key=len)
-    return ".".join(module.split(".")[:2]) if room == "stages" else room
+def _package(module: str) -> str:
+    """The package of a file: the longest match in `PACKAGES`, or its subpackage of `stages`."""
+    package = max((name for name in PACKAGES if _inside(module, name)), key=len)
+    return ".".join(module.split(".")[:2]) if package == "stages" else package
 
 
-def _allowed(module: str, wanted: str) -> bool:
-    """Whether the file `module` may import `wanted`."""
-    top, package = wanted.split(".")[0], module.split(".")[0]
+def _layer(name: str) -> int | None:
+    """The layer of a module of `pipeline`, 0 for the highest; None for the public names of the package."""
+    part = name.split(".")[1] if "." in name else ""
+    if not part or part[0].isupper():
+        return None
+    return next(number for number, layer in enumerate(PIPELINE_LAYERS) if part in layer)
+
+
+def _allowed(module: str, imported: str) -> bool:
+    """Whether the file `module` may import `imported`."""
+    top, own = imported.split(".")[0], module.split(".")[0]
     if top == "":
         return False  # imports are absolute
     if top in sys.stdlib_module_names:
         return True
-    room = _room(module)
-    ours, others = FLOORS[room] if room in FLOORS else FLOORS["stages"]
+    package = _package(module)
+    ours, external = PACKAGES.get(package, PACKAGES["stages"])
     if top in OURS:
-        face = top == "pipeline" and wanted.count(".") == 1 and wanted.split(".")[1][:1].isupper()
+        public = top == "pipeline" and imported.count(".") == 1 and imported.split(".")[1][:1].isupper()
         return (
-            _inside(wanted, room)
-            or any(_inside(wanted, name) for name in ours)
-            or (face and "pipeline face" in ours)
+            _inside(imported, package)
+            or any(_inside(imported, name) for name in ours)
+            or (public and PUBLIC in ours)
         )
-    return top not in NEVER[package] and (others == ANY or top in others)
+    return top not in NEVER[own] and (external == ANY or top in external)
 
 
-def test_every_room_imports_only_what_its_floor_allows(ours: Any) -> None:
+def _is_upward(module: str, imported: str) -> bool:
+    """Whether the file `module` of `pipeline` imports a higher layer."""
+    if not (_inside(module, "pipeline") and _inside(imported, "pipeline")):
+        return False
+    own, other = _layer(module), _layer(imported)
+    return own is not None and other is not None and other < own
+
+
+def test_every_package_imports_only_what_the_table_allows(ours: Any) -> None:
     wrong = [
         f"{file.path}:{i.line} imports {i.name}"
         for file in ours
@@ -83,8 +116,24 @@ def test_every_room_imports_only_what_its_floor_allows(ours: Any) -> None:
     assert wrong == []
 
 
+def test_no_layer_of_pipeline_imports_a_higher_one(ours: Any) -> None:
+    """Imports inside functions and for type checkers count."""
+    wrong = [
+        f"{file.path}:{i.line} imports {i.name}"
+        for file in ours
+        for i in file.imports
+        if _is_upward(file.module, i.name)
+    ]
+    assert wrong == []
+
+
+def test_every_module_of_pipeline_is_in_a_layer(ours: Any) -> None:
+    found = {file.module.split(".")[1] for file in ours if file.module.startswith("pipeline.")}
+    assert sorted(name for layer in PIPELINE_LAYERS for name in layer) == sorted(found)
+
+
 @pytest.mark.parametrize(
-    ("module", "wanted", "allowed"),
+    ("module", "imported", "allowed"),
     [
         ("manifests.row", "json", True),
         ("manifests.row", "numpy", False),
@@ -96,7 +145,7 @@ def test_every_room_imports_only_what_its_floor_allows(ours: Any) -> None:
         ("stages.scan.scan_video", "pipeline.stage.Annotate", False),
         ("stages.scan.scan_video", "stages.scan.meter", True),
         ("stages.scan.scan_video", "stages.shots.find_shots", False),
-        ("stages.scan.scan_video", "stages.media.decoding.video", True),
+        ("stages.scan.scan_video", "stages.media.decode", True),
         ("stages.scan.scan_video", "training.tokenizer", False),
         ("stages.latents.encode_latents", "training.tokenizer.Tokenizer", True),
         ("stages.latents.encode_latents", "training.loop", False),
@@ -106,44 +155,73 @@ def test_every_room_imports_only_what_its_floor_allows(ours: Any) -> None:
         ("training.loop.trainer", ".noise", False),
     ],
 )
-def test_the_floors_themselves(module: str, wanted: str, allowed: bool) -> None:
-    assert _allowed(module, wanted) is allowed
+def test_the_package_table(module: str, imported: str, allowed: bool) -> None:
+    assert _allowed(module, imported) is allowed
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "upward"),
+    [
+        ("pipeline.engine.worker", "pipeline.planning.plan.Plan", False),
+        ("pipeline.planning.plan", "pipeline.engine.worker.Worker", True),
+        ("pipeline.engine.worker", "pipeline.engine.task.Task", False),
+        ("pipeline.engine.steps.rule", "pipeline.executor.Observer", True),
+        ("pipeline.executor", "pipeline.engine.schedule.Schedule", False),
+        ("pipeline.history.status", "pipeline.report.page", True),
+        ("pipeline.run", "pipeline.verbs.run", True),
+        ("pipeline.dag", "pipeline.recipes.recipe", True),
+        ("stages.recipes.curate", "pipeline.cli.main", False),
+    ],
+)
+def test_the_layer_table(module: str, imported: str, upward: bool) -> None:
+    assert _is_upward(module, imported) is upward
 
 
 def test_no_file_imports_a_circle(ours: Any) -> None:
-    """Imports for type checkers count, since a reader follows them too; those inside functions do not."""
+    """Every import counts: at the top of a file, inside a function, and for type checkers."""
     modules = {file.module for file in ours}
-    reaches = {
+    graph = {
         file.module: {
-            home for i in file.imports if i.top and (home := _home(i.name, modules)) != file.module and home
+            target for i in file.imports if (target := _module_of(i.name, modules)) and target != file.module
         }
         for file in ours
     }
-    assert _in_circles(reaches) == []
+    assert _modules_on_circles(graph) == []
 
 
 def test_the_search_for_circles_finds_them() -> None:
-    assert _in_circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}, "e": set()}) == ["a", "b", "c"]
-    assert _in_circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    circle = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"e"}, "e": set(), "f": {"f2"}, "f2": {"f"}}
+    assert _modules_on_circles(circle) == ["b", "c", "f", "f2"]
+    assert _modules_on_circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
-def _in_circles(reaches: dict[str, set[str]]) -> list[str]:
-    """The modules on a circle, or from which one is reached."""
-    while ends := {name for name, wanted in reaches.items() if not wanted & set(reaches)}:
-        reaches = {name: wanted for name, wanted in reaches.items() if name not in ends}
-    return sorted(reaches)
+def _modules_on_circles(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves through other modules."""
+    return sorted(name for name in graph if name in _reachable(graph, name))
 
 
-def _home(name: str, modules: set[str]) -> str:
-    """The module that an imported name comes from, or "" if it is not ours."""
+def _reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """All modules that `start` imports, directly or through other modules."""
+    found: set[str] = set()
+    todo = list(graph[start])
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += graph.get(name, ())
+    return found
+
+
+def _module_of(name: str, modules: set[str]) -> str:
+    """The module that an imported name comes from, or "" if it is not one of ours."""
     parent = name.rpartition(".")[0]
     return name if name in modules else parent if parent in modules else ""
 
 
 def test_heavy_packages_are_imported_where_they_are_used(ours: Any) -> None:
-    """Training is all torch, but its faces are not; Ray's room is entered only to use Ray."""
+    """Exceptions are the modules of `training` and of the Ray executor, but not their `__init__.py`."""
     wrong = [
-        f"{file.path}:{i.line} imports {i.name} at its top"
+        f"{file.path}:{i.line} imports {i.name} at module level"
         for file in ours
         for i in file.imports
         if i.top
@@ -154,25 +232,25 @@ def test_heavy_packages_are_imported_where_they_are_used(ours: Any) -> None:
     assert wrong == []
 
 
-def _loaded_after(words: str, *suspects: str) -> list[str]:
-    """Which of these packages a fresh Python has loaded after these words."""
-    ask = f"{words}\nimport sys\nprint('loaded:', *(m for m in {suspects!r} if m in sys.modules))"
-    done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=False)
+def _loaded_after(code: str, *names: str) -> list[str]:
+    """Which of these packages a new Python process has loaded after running `code`."""
+    script = f"{code}\nimport sys\nprint('loaded:', *(m for m in {names!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1].split()[1:]
 
 
-def test_faces_load_nothing_heavy(ours: Any) -> None:
-    faces = [file.module for file in ours if file.is_package_init and ".on_ray" not in file.module]
-    assert _loaded_after(f"import {', '.join(faces)}", *sorted(HEAVY)) == []
+def test_packages_load_nothing_heavy(ours: Any) -> None:
+    packages = [file.module for file in ours if file.is_package_init and ".on_ray" not in file.module]
+    assert _loaded_after(f"import {', '.join(packages)}", *sorted(HEAVY)) == []
 
 
 def test_help_loads_next_to_nothing() -> None:
-    words = "from pipeline.cli import main\nassert main(['--help']) == 0"
-    assert _loaded_after(words, "torch", "ray", "av", "pyarrow", "numpy", "rich", "yaml") == []
+    code = "from pipeline.cli import main\nassert main(['--help']) == 0"
+    assert _loaded_after(code, "torch", "ray", "av", "pyarrow", "numpy", "rich", "yaml") == []
 
 
 @pytest.mark.parametrize("verb", ["train", "sample", "evaluate", "export"])
 def test_training_verbs_load_no_ray(verb: str) -> None:
-    words = f"from pipeline.cli import main\nassert main([{verb!r}, '--help']) == 0"
-    assert _loaded_after(words, "ray", "pipeline.dag", "stages") == []
+    code = f"from pipeline.cli import main\nassert main([{verb!r}, '--help']) == 0"
+    assert _loaded_after(code, "ray", "pipeline.dag", "stages") == []

@@ -1,4 +1,4 @@
-"""Packing: what a column may hold comes back as it went in; NumPy's numbers come back as Python's."""
+"""Rows as JSON: the values of every column type survive a round trip; NumPy scalars become Python numbers."""
 
 import json
 from array import array
@@ -21,12 +21,12 @@ class Plain(Row):
 ROW = Plain(text="caf\udcff", number=0.1, flags=(True, False), data=b"\x00\xff", vector=array("f", [0.5]))
 
 
-def test_a_record_comes_back_as_it_went_in() -> None:
+def test_a_record_survives_a_round_trip() -> None:
     record = vars(ROW) | {"file": Artifact("a/b", 3, "00")}
     assert from_json(json.loads(json.dumps(to_json(record)))) == record
 
 
-def test_a_row_is_carried_as_python_sees_it() -> None:
+def test_numpy_scalars_become_python_numbers() -> None:
     single = Plain(**{**vars(ROW), "number": np.float32(0.1), "flags": (np.bool_(True), False)})
     again = round_trip(single)
     assert type(again.number) is float
@@ -35,13 +35,13 @@ def test_a_row_is_carried_as_python_sees_it() -> None:
     assert all(type(flag) is bool for flag in again.flags)
 
 
-def test_a_pending_file_stays_at_hand() -> None:
-    class Filed(Row):
+def test_an_unsaved_artifact_can_still_be_read() -> None:
+    class WithFile(Row):
         file: Artifact
 
-    assert round_trip(Filed(file=Artifact.of(b"abc", ".txt"))).file.read() == b"abc"
+    assert round_trip(WithFile(file=Artifact.of(b"abc", ".txt"))).file.read() == b"abc"
 
 
-def test_what_no_column_holds_is_refused() -> None:
+def test_a_value_that_no_column_may_have_raises() -> None:
     with pytest.raises(TypeError):
         round_trip(Plain(**{**vars(ROW), "text": object()}))

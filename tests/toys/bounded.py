@@ -1,4 +1,4 @@
-"""Probes and scans files in a process of its own, bounded in memory and time, whose death is noticed."""
+"""Probes and scans files in a process with limited memory and time, and reports if it dies."""
 
 import json
 import os
@@ -19,36 +19,36 @@ import cv2
 
 from pipeline import Reject
 from stages.ingest.probe_video import ProbeVideo, Video
-from stages.scan.scan_video import METERS, Listed, Scanned, ScanVideo
+from stages.scan.scan_video import METERS, ListedVideo, ScannedVideo, ScanVideo
 
 _START_S = 120
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a file ended: "result", "reject", "error" (another exception), "death" (by a signal) or "hang"."""
+class FileOutcome:
+    """The outcome of a file: "result", "reject", "error" (an exception), "death" (by a signal) or "hang"."""
 
     kind: str
-    said: str
+    message: str
     cpu_s: float = 0.0
-    peak_mb: float = 0.0  # resident, of the whole process, while it worked on the file
+    peak_mb: float = 0.0  # resident memory of the whole process while it processed the file
 
 
 class Bounded:
-    """A worker that takes one file after the other, and is started anew when it died or was ended.
+    """A worker that processes one file after another. It is restarted after it died or was killed.
 
     Args:
-        folder: where drafts go; it is empty again after each file.
-        more_mb: address space beyond what it takes once everything is imported.
-        wall_s: after so long without an answer a file hangs.
-        meters: of the scan.
+        folder: Folder for temporary files; it is empty again after each file.
+        extra_mb: Address space in MiB in addition to what the process uses after its imports.
+        wall_s: Seconds without a result after which a file counts as a hang.
+        meters: Meters of the scan.
     """
 
     def __init__(
-        self, folder: Path, more_mb: int = 1024, wall_s: float = 100, meters: Sequence[str] = METERS
+        self, folder: Path, extra_mb: int = 1024, wall_s: float = 100, meters: Sequence[str] = METERS
     ) -> None:
         self.wall_s = wall_s
-        self._command = [sys.executable, __file__, str(folder), str(more_mb), *meters]
+        self._command = [sys.executable, __file__, str(folder), str(extra_mb), *meters]
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Bounded":
@@ -59,8 +59,8 @@ class Bounded:
     ) -> None:
         self._end()
 
-    def ask(self, path: Path) -> Outcome:
-        """What becomes of a file."""
+    def process(self, path: Path) -> FileOutcome:
+        """Probe and scan a file."""
         if self._process is None:
             roots = {"PYTHONPATH": ":".join(place for place in sys.path if place)}
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -71,16 +71,16 @@ class Bounded:
         self._process.stdin.flush()
         line = self._line(self.wall_s)
         if line:
-            return Outcome(**json.loads(line))
+            return FileOutcome(**json.loads(line))
         if line is None:
             self._end()
-            return Outcome("hang", f"no answer in {self.wall_s} s")
+            return FileOutcome("hang", f"no result in {self.wall_s} s")
         code = self._process.wait()
         self._end()
-        return Outcome("death", signal.Signals(-code).name if code < 0 else f"exit {code}")
+        return FileOutcome("death", signal.Signals(-code).name if code < 0 else f"exit {code}")
 
     def _line(self, wall_s: float) -> bytes | None:
-        """The next line; empty where the worker is gone, None where it says nothing for so long."""
+        """The next line; empty if the worker has ended, None if it wrote nothing for `wall_s` seconds."""
         assert self._process
         assert self._process.stdout
         ready, _, _ = select.select([self._process.stdout], [], [], wall_s)
@@ -93,30 +93,30 @@ class Bounded:
             self._process = None
 
 
-def _work(folder: str, more_mb: int, meters: tuple[str, ...]) -> None:
-    """The worker: a path per line in, an outcome per line out."""
+def _work(folder: str, extra_mb: int, meters: tuple[str, ...]) -> None:
+    """The worker: reads one path per line, and writes one outcome per line."""
     tempfile.tempdir = folder
     cv2.setNumThreads(1)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (taken + (more_mb << 20),) * 2)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (extra_mb << 20),) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     print("ready", flush=True)
     for line in sys.stdin:
         start = time.process_time()
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
         try:
-            kind, said = _outcome(line.rstrip("\n"), meters)
+            kind, message = _outcome(line.rstrip("\n"), meters)
         except Exception:
-            kind, said = "error", traceback.format_exc()
+            kind, message = "error", traceback.format_exc()
         peak_mb = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
-        told = {"kind": kind, "said": said, "cpu_s": time.process_time() - start, "peak_mb": peak_mb}
-        print(json.dumps(told), flush=True)
+        outcome = {"kind": kind, "message": message, "cpu_s": time.process_time() - start, "peak_mb": peak_mb}
+        print(json.dumps(outcome), flush=True)
 
 
 def _outcome(uri: str, meters: tuple[str, ...]) -> tuple[str, str]:
     [header] = ProbeVideo().annotate([Video(uri=uri)])
-    [scanned] = ScanVideo(meters=meters).annotate([Listed(uri=uri)])
-    if isinstance(scanned, Scanned):
+    [scanned] = ScanVideo(meters=meters).annotate([ListedVideo(uri=uri)])
+    if isinstance(scanned, ScannedVideo):
         for artifact in (scanned.signals, scanned.strip):
             with artifact.local() as file:
                 file.unlink()

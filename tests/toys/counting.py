@@ -1,4 +1,4 @@
-"""A recipe of toys, for tests of the command: two steps side by side, a rule, children, a survey, a model."""
+"""A toy recipe for tests of the command line: two parallel steps, a rule, children, a survey, a model."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ class Spelt(Row):
 
 
 class Spell(Annotate[N, Spelt]):
-    """Refuses multiples of `bad`."""
+    """Rejects multiples of `bad`."""
 
     bad: int = 0
 
@@ -27,18 +27,22 @@ class Spell(Annotate[N, Spelt]):
 
 def counting(
     count: int = 20,
-    least: float = 4.0,
+    min_half: float = 4.0,
     bad: int = 0,
-    nameless: int = 0,
-    worse: int = -1,
+    unnamed: int = 0,
+    fail_on: int = -1,
     wait_s: float = 0.0,
     token: str = "",
 ) -> Dag:
-    """Numbers, squared and spelt."""
+    """Numbers, squared and spelt.
+
+    Args:
+        min_half: Smallest half of a number that is kept.
+    """
     dag = Dag("counting")
     numbers = dag.read(Numbers(count=count), rows_per_part=3)
-    known = numbers.annotate(Square(bad=bad, worse=worse, wait_s=wait_s), Spell(bad=nameless))
-    large = known.keep(f"half >= {least}", because="too small")
+    annotated = numbers.annotate(Square(bad=bad, fail_on=fail_on, wait_s=wait_s), Spell(bad=unnamed))
+    large = annotated.keep(f"half >= {min_half}", because="too small")
     pieces = large.expand(Split()).survey(Sum())
     dag.save(pieces, "pieces")
     dag.save(pieces.launch(Learn()), "model")

@@ -1,19 +1,19 @@
-"""A meter that does to its worker what a bug in a decoder may do: end it by a signal, or never come back."""
+"""A meter that crashes or hangs its worker, like a bug in a decoder."""
 
 import os
 import signal
 import time
 from collections.abc import Sequence
 
-from stages.scan.meter import View
+from stages.scan.meter import FrameView
 
 
 class Fatal:
-    """Dies by SIGSEGV of a white picture, and of a black one hangs."""
+    """Crashes with SIGSEGV on a white frame, and hangs on a black one."""
 
-    columns = {"fatal": "nothing; the worker may be gone [1]"}
+    columns = {"fatal": "always 0 [1]"}
 
-    def update(self, view: View) -> Sequence[float]:
+    def update(self, view: FrameView) -> Sequence[float]:
         if view.gray.min() > 200:
             os.kill(os.getpid(), signal.SIGSEGV)
         while view.gray.max() < 50:

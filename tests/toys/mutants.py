@@ -1,24 +1,24 @@
-"""Damaged videos, drawn from whole ones by a seed: cut, flipped, swapped, zeroed, misnamed, absurd."""
+"""Mutated videos for fuzzing: cut, flipped, swapped, zeroed, spliced, misnamed, or with extreme numbers."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-HEAD = 4096  # bytes that count as the header: of a file, and of an mp4's index
-ABSURD = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+HEAD = 4096  # bytes of the header of a file, and of the index of an mp4
+EXTREME = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 ENDINGS = (".mp4", ".mkv", ".avi", ".gif", ".ts", ".mov", ".webm", ".y4m", ".mxf", ".h264", ".txt", "")
 
 
 def mutants(donors: Sequence[Path], seed: int, count: int, into: Path) -> Iterator[Path]:
-    """Write `count` mutants, each way as often, named by way and donor. Only one stands at a time."""
+    """Write `count` mutants, equally many per mutation. The next one replaces the file of the last one."""
     rng = random.Random(seed)
-    ways = list(WAYS.items())
+    mutations = list(MUTATIONS.items())
     for number in range(count):
-        name, way = ways[number % len(ways)]
+        name, mutate = mutations[number % len(mutations)]
         donor = rng.choice(donors)
         data = bytearray(donor.read_bytes())
-        other = rng.choice(donors).read_bytes() if way is splice else b""
-        way(data, rng, other)
+        other = rng.choice(donors).read_bytes() if mutate is splice else b""
+        mutate(data, rng, other)
         ending = rng.choice(ENDINGS) if name == "misname" else donor.suffix
         path = into / f"{number:04d}-{name}-{donor.stem}{ending}"
         path.write_bytes(data)
@@ -27,7 +27,7 @@ def mutants(donors: Sequence[Path], seed: int, count: int, into: Path) -> Iterat
 
 
 def _headers(data: bytearray) -> list[tuple[int, int]]:
-    """Spans of the header: the beginning, and the index of an mp4 wherever it stands."""
+    """Byte ranges of headers: the start of the file, and the index of an mp4 at any offset."""
     found = [(0, min(len(data), HEAD))]
     index = data.rfind(b"moov")
     if index > 0:
@@ -78,16 +78,17 @@ def misname(data: bytearray, rng: random.Random, other: bytes) -> None:
         _flip(data, rng, *rng.choice(_headers(data)))
 
 
-def absurd(data: bytearray, rng: random.Random, other: bytes) -> None:
-    """A few numbers of the header, of 1, 2 or 4 bytes, in either order of bytes, are as wrong as can be."""
+def extreme(data: bytearray, rng: random.Random, other: bytes) -> None:
+    """Replace a few numbers of the header, of 1, 2 or 4 bytes in either byte order, by extreme values."""
     first, end = rng.choice(_headers(data))
     for _ in range(rng.randint(1, 6)):
         width = rng.choice((1, 2, 4))
-        value = rng.choice(ABSURD) & (256**width - 1)
+        value = rng.choice(EXTREME) & (256**width - 1)
         at = rng.randrange(first, max(first + 1, end - width))
         data[at : at + width] = value.to_bytes(width, rng.choice(("big", "little")))
 
 
-WAYS: dict[str, Callable[[bytearray, random.Random, bytes], None]] = {
-    way.__name__: way for way in (cut, flip_header, flip_payload, swap, zero, splice, misname, absurd)
+MUTATIONS: dict[str, Callable[[bytearray, random.Random, bytes], None]] = {
+    each.__name__: each
+    for each in (cut, flip_header, flip_payload, swap, zero, splice, misname, extreme)
 }

@@ -1,4 +1,4 @@
-"""A toy meter for the tests of spans: the process that saw a frame."""
+"""A toy meter for the tests of spans: the id of the process that measured a frame."""
 
 import os
 import time
@@ -7,9 +7,9 @@ from typing import Any
 
 
 class Process:
-    """Takes its time, so that another process may come in."""
+    """Waits 5 ms per frame, so that another process can start."""
 
-    columns = {"process": "number of the process, less a multiple of 2**20 [1]"}
+    columns = {"process": "process id modulo 2**20 [1]"}
 
     def update(self, view: Any) -> Sequence[float]:
         time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""A stage that asks something outside, which may be away: a file is there, or it is not."""
+"""A toy stage that calls a service: the service is available if a file exists."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,37 +11,37 @@ from pipeline import Annotate, Dag, Needs, Unavailable
 
 
 class Answered(Row):
-    answer: str = column("what was said")
+    answer: str = column("the answer of the service")
 
 
 class Ring(Annotate[N, Answered]):
-    """Asks about odd numbers only while the file `up` is there; raises or gives it as `raises` says."""
+    """Needs the file `up` for odd numbers; otherwise yields `Unavailable`, or raises it with `raises`."""
 
     up: str
     raises: bool = False
     retry_s: float = 0.05
     patience_s: float = 60.0
-    count_in: str = ""  # a file to which each row that was answered adds a line
-    place = frozenset({"up", "raises", "retry_s", "patience_s", "count_in"})
+    count_in: str = ""  # a file to which each answered row adds a line
+    execution_settings = frozenset({"up", "raises", "retry_s", "patience_s", "count_in"})
     needs = Needs(batch=2)
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Answered | Unavailable]:
         for row in rows:
             if row.n % 2 and not Path(self.up).exists():
-                away = Unavailable("nobody\nanswers", retry_s=self.retry_s, patience_s=self.patience_s)
+                unavailable = Unavailable("nobody\nanswers", retry_s=self.retry_s, patience_s=self.patience_s)
                 if self.raises:
-                    raise away
-                yield away
+                    raise unavailable
+                yield unavailable
                 continue
             if self.count_in:
                 with open(self.count_in, "a") as file:
                     file.write(f"{row.n}\n")
             time.sleep(0.001)
-            yield Answered(answer=f"said of {row.n}")
+            yield Answered(answer=f"answer for {row.n}")
 
 
 def ringing(**ring: object) -> Dag:
-    """Numbers, asked about; beside that squares, which need nobody; and both together."""
+    """Numbers with an answer of the service and, in parallel, their squares, which need no service."""
     dag = Dag("ringing")
     numbers = dag.read(Numbers(count=20), rows_per_part=3)
     both = numbers.annotate(Ring(**ring), Square()).keep("half >= 1", because="too small")

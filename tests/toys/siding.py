@@ -1,4 +1,4 @@
-"""A recipe of toys with a survey before its last rule, which answers every row, and one after it."""
+"""A toy recipe with a survey that rejects no row before its last rule, and another survey after it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -9,14 +9,14 @@ from pipeline import Dag, Reject, Survey
 
 
 class Side(Row):
-    side: str = column("of the number")
+    side: str = column("o: odd, e: even")
 
 
 class Sided(Survey[N, Side]):
-    """Odd or even. With `refuses` it breaks its promise."""
+    """Odd or even. `rejects` violates `never_rejects`."""
 
-    refuses: bool = False
-    answers_all = True
+    rejects: bool = False
+    never_rejects = True
 
     def assign(self, rows: Sequence[N], fitted: bytes) -> Iterable[str]:
         return ["all"] * len(rows)
@@ -24,16 +24,16 @@ class Sided(Survey[N, Side]):
     def settle(self, group: str, rows: Sequence[N], fitted: bytes) -> Iterator[Side | Reject]:
         for row in rows:
             yield (
-                Reject(f"{row.n} is large") if self.refuses and row.n > 8 else Side(side="oe"[row.n % 2 == 0])
+                Reject(f"{row.n} is large") if self.rejects and row.n > 8 else Side(side="oe"[row.n % 2 == 0])
             )
 
 
 class Ranked(Row):
-    rank: int = column("among those that are left, from 0")
+    rank: int = column("rank among the kept numbers, from 0")
 
 
 class Rank(Survey[N, Ranked]):
-    """Refuses multiples of 5."""
+    """Rejects multiples of 5."""
 
     def assign(self, rows: Sequence[N], fitted: bytes) -> Iterable[str]:
         return ["all"] * len(rows)
@@ -43,10 +43,10 @@ class Rank(Survey[N, Ranked]):
             yield Ranked(rank=rank) if row.n % 5 else Reject(f"{row.n} is a multiple of 5")
 
 
-def siding(count: int = 12, first: int = 0, least: int = 3, refuses: bool = False) -> Dag:
-    """Numbers from `first` on get a side, those from `least` on a rank."""
+def siding(count: int = 12, first: int = 0, min_ranked: int = 3, rejects: bool = False) -> Dag:
+    """Numbers from `first` get a side, numbers from `min_ranked` a rank."""
     dag = Dag("siding")
     some = dag.read(Numbers(count=count), rows_per_part=5).keep(f"n >= {first}", because="too small")
-    sided = some.survey(Sided(refuses=refuses)).keep(f"n >= {least}", because="too light")
+    sided = some.survey(Sided(rejects=rejects)).keep(f"n >= {min_ranked}", because="too light")
     dag.save(sided.survey(Rank()), "ranked")
     return dag

@@ -1,4 +1,4 @@
-"""An open_clip model so small that a test makes it: true files for the true code, with nothing learnt."""
+"""A tiny open_clip model with random weights, in the real file format, for tests."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ SMALL = {
 
 
 def save_towers(folder: Path, seed: int = 0) -> Path:
-    """Write a folder as open_clip keeps them: the configuration and random weights of that seed."""
+    """Write a model folder of open_clip: the configuration, and random weights from `seed`."""
     import open_clip
     import torch
     from safetensors.torch import save_file
@@ -20,8 +20,8 @@ def save_towers(folder: Path, seed: int = 0) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = open_clip.CLIP(**SMALL)
-    said = {"model_cfg": SMALL, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
-    (folder / "open_clip_config.json").write_text(json.dumps(said))
+    config = {"model_cfg": SMALL, "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3}}
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     save_file(tensors, folder / "open_clip_model.safetensors")
     return folder

@@ -1,15 +1,15 @@
-"""Vision-language models that a test makes: true files for the true classes, with nothing learnt."""
+"""Tiny vision-language models with random weights, in the real file format, for tests."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-_MARKS = [
+_SPECIAL_TOKENS = [
     "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>",
     "<|video_pad|>",
 ]  # fmt: skip
 _WORDS = ["[UNK]", "\n", "user", "assistant", *(f"{blank}word{n}" for n in range(26) for blank in ("", " "))]
-_STRONG = 12  # times as large as usual, so that what is seen decides what is said
+_WEIGHT_SCALE = 12  # large weights, so that the output depends on the image
 _TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% if m['content'] is string %}{{ m['content'] }}"
     "{% else %}{% for c in m['content'] %}{% if c['type'] == 'image' %}"
@@ -32,25 +32,25 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
     from tokenizers.pre_tokenizers import Split
     from transformers import PreTrainedTokenizerFast
 
-    words = {word: number for number, word in enumerate([*_WORDS, *_MARKS])}
+    words = {word: number for number, word in enumerate([*_WORDS, *_SPECIAL_TOKENS])}
     raw = Tokenizer(WordLevel(words, unk_token="[UNK]"))
     raw.pre_tokenizer = Split(Regex(r"\n| ?[^ \n]+"), behavior="isolated")
     raw.decoder = Fuse()
     tokens = PreTrainedTokenizerFast(
         tokenizer_object=raw, unk_token="[UNK]", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        additional_special_tokens=_MARKS,
+        additional_special_tokens=_SPECIAL_TOKENS,
     )  # fmt: skip
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network, processor = _made(kind, words, tokens)
+        network, processor = _build(kind, words, tokens)
     with torch.no_grad():
         for name, value in network.named_parameters():
-            value.mul_(_STRONG if value.dim() > 1 and "norm" not in name else 1)
+            value.mul_(_WEIGHT_SCALE if value.dim() > 1 and "norm" not in name else 1)
     network.generation_config.eos_token_id = words["<|im_end|>"]
     network.generation_config.pad_token_id = words["<|endoftext|>"]
-    ends = words["<|im_end|>"]
+    end = words["<|im_end|>"]
     network.generation_config.suppress_tokens = [
-        n for word, n in words.items() if "word" not in word and n != ends
+        n for word, n in words.items() if "word" not in word and n != end
     ]
     folder.mkdir(parents=True)
     network.save_pretrained(folder)
@@ -59,7 +59,7 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
     return folder
 
 
-def _made(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
+def _build(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
     import transformers as t
 
     text = {
@@ -67,7 +67,7 @@ def _made(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 8192,
         "bos_token_id": words["<|endoftext|>"], "eos_token_id": words["<|im_end|>"],
     }  # fmt: skip
-    marks = {
+    special = {
         "image_token_id": words["<|image_pad|>"], "video_token_id": words["<|video_pad|>"],
         "vision_start_token_id": words["<|vision_start|>"], "vision_end_token_id": words["<|vision_end|>"],
     }  # fmt: skip
@@ -78,11 +78,11 @@ def _made(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
         }  # fmt: skip
         rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]}
         config = t.Qwen2_5_VLConfig(
-            text_config={**text, "rope_parameters": rope}, vision_config=vision, **marks
+            text_config={**text, "rope_parameters": rope}, vision_config=vision, **special
         )
         network = t.Qwen2_5_VLForConditionalGeneration(config)
-        pictures, videos = t.Qwen2VLImageProcessor(patch_size=14), t.Qwen2VLVideoProcessor(patch_size=14)
-        processor = t.Qwen2_5_VLProcessor(pictures, tokens, videos, chat_template=_TEMPLATE)
+        images, videos = t.Qwen2VLImageProcessor(patch_size=14), t.Qwen2VLVideoProcessor(patch_size=14)
+        processor = t.Qwen2_5_VLProcessor(images, tokens, videos, chat_template=_TEMPLATE)
     else:
         vision = {
             "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 32,
@@ -90,9 +90,9 @@ def _made(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
         }  # fmt: skip
         rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
         config = t.Qwen3VLConfig(
-            text_config={**text, "head_dim": 8, "rope_parameters": rope}, vision_config=vision, **marks
+            text_config={**text, "head_dim": 8, "rope_parameters": rope}, vision_config=vision, **special
         )
         network = t.Qwen3VLForConditionalGeneration(config)
-        pictures, videos = t.Qwen2VLImageProcessor(patch_size=16), t.Qwen3VLVideoProcessor(patch_size=16)
-        processor = t.Qwen3VLProcessor(pictures, tokens, videos, chat_template=_TEMPLATE)
+        images, videos = t.Qwen2VLImageProcessor(patch_size=16), t.Qwen3VLVideoProcessor(patch_size=16)
+        processor = t.Qwen3VLProcessor(images, tokens, videos, chat_template=_TEMPLATE)
     return network, processor

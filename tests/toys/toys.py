@@ -41,14 +41,14 @@ class Squared(Row):
 
 
 class Square(Annotate[N, Squared]):
-    """Rejects multiples of `bad`, fails on `worse`, kills its process on `worst`; counts its work."""
+    """Rejects multiples of `bad`, raises on `fail_on`, and kills its process on `crash_on`."""
 
     bad: int = 0
-    worse: int = -1
-    worst: int = -1
+    fail_on: int = -1
+    crash_on: int = -1
     wait_s: float = 0.0
-    count_in: str = ""  # a file to which each row worked on adds a line
-    place = frozenset({"wait_s", "count_in"})
+    count_in: str = ""  # a file to which each processed row adds a line
+    execution_settings = frozenset({"wait_s", "count_in"})
     needs = Needs(batch=2)
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Squared | Reject]:
@@ -57,10 +57,10 @@ class Square(Annotate[N, Squared]):
             if self.count_in:
                 with open(self.count_in, "a") as file:
                     file.write(f"{row.n}\n")
-            if row.n == self.worst:
+            if row.n == self.crash_on:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if row.n == self.worse:
-                raise ValueError("this number is\nworse")
+            if row.n == self.fail_on:
+                raise ValueError("this number\nfails")
             if self.bad and row.n % self.bad == 0:
                 yield Reject(f"{row.n} is a multiple of {self.bad}")
                 continue
@@ -74,7 +74,7 @@ class Piece(Row):
 
 
 class Split(Expand[N, Piece]):
-    """n % 4 pieces of `length`."""
+    """Makes n % 4 pieces of `length`."""
 
     length: int = 2
 
@@ -92,11 +92,11 @@ class PieceOfSquare(Row):
 class Summed(Row):
     total: int = column("sum over the group")
     members: Artifact = column("the ids of the group")
-    rank: int = column("place in the group")
+    rank: int = column("position in the group")
 
 
 class Sum(Survey[PieceOfSquare, Summed]):
-    """Groups by square modulo what was fitted from the totals."""
+    """Groups squares by their remainder; the divisor comes from `fit`."""
 
     groups: int = 3
     sample = 4
@@ -115,47 +115,47 @@ class Sum(Survey[PieceOfSquare, Summed]):
         members = Artifact.of("\n".join(r.id for r in rows).encode(), ".txt", name=f"groups/{group}.txt")
         for rank, row in enumerate(rows):
             if row.square == 9 and row.start == 0:
-                yield Reject("nine is not wanted")
+                yield Reject("nine is rejected")
             else:
                 yield Summed(total=sum(r.square for r in rows), members=members, rank=rank)
 
 
 class Mated(Row):
-    mates: tuple[int, ...] = column("other squares with the same rest by 2 or by 3, in order")
-    first: bool = column("whether it is in no group, as the first number is")
-    count: int = column("how many mates are named")
+    mates: tuple[int, ...] = column("other squares with the same remainder by 2 or by 3, ascending")
+    first: bool = column("whether the row is in no group, like the first number")
+    count: int = column("number of mates")
 
 
 class Mate(Compare[PieceOfSquare, Mated]):
-    """Each row is in a group by rest of 2 and in one by rest of 3; but not where its square is 0."""
+    """Each row is in a group by its remainder by 2 and in one by 3, except rows whose square is 0."""
 
-    most: int = 1000
+    max_mates: int = 1000
     sample = 3
 
     def fit(self, sample: pa.Table, rows: int) -> bytes:
         return f"{sample.num_rows} {rows}".encode()
 
     def assign(self, rows: pa.Table, fitted: bytes) -> pa.Table:
-        some = rows.filter(pc.not_equal(rows["square"], 0)).select(["id", "square"])
-        squares = some["square"].to_pylist()
+        members = rows.filter(pc.not_equal(rows["square"], 0)).select(["id", "square"])
+        squares = members["square"].to_pylist()
         return pa.concat_tables(
-            some.append_column("group", pa.array([f"by{d}-{s % d}" for s in squares], pa.string()))
+            members.append_column("group", pa.array([f"by{d}-{s % d}" for s in squares], pa.string()))
             for d in (2, 3)
         )
 
     def settle(self, group: str, members: pa.Table, fitted: bytes) -> pa.Table:
-        every = members.to_pylist()
-        assert [m["id"] for m in every] == sorted(m["id"] for m in every)
-        pairs = [(m["id"], o["square"]) for m in every for o in every if m["square"] != o["square"]]
+        rows = members.to_pylist()
+        assert [m["id"] for m in rows] == sorted(m["id"] for m in rows)
+        pairs = [(m["id"], o["square"]) for m in rows for o in rows if m["square"] != o["square"]]
         return pa.table({"id": [p[0] for p in pairs], "mate": pa.array([p[1] for p in pairs], pa.int64())})
 
     def conclude(self, rows: pa.Table, findings: pa.Table | None, fitted: bytes) -> pa.Table:
         found: dict[str, set[int]] = {}
         for finding in findings.to_pylist() if findings else ():
             found.setdefault(finding["id"], set()).add(finding["mate"])
-        mates = [sorted(found.get(row, set()))[: self.most] for row in rows["id"].to_pylist()]
+        mates = [sorted(found.get(row, set()))[: self.max_mates] for row in rows["id"].to_pylist()]
         first = [square == 0 for square in rows["square"].to_pylist()]
-        count = [len(named) for named in mates]
+        count = [len(squares) for squares in mates]
         return pa.table({"mates": pa.array(mates, pa.list_(pa.int64())), "first": first, "count": count})
 
 
@@ -164,12 +164,12 @@ class Total(Row):
 
 
 class Model(Row):
-    weight: int = column("what was learned")
-    ranks: int = column("by how many ranks")
+    weight: int = column("the trained value")
+    ranks: int = column("number of ranks")
 
 
 class Learn(Launch[Total, Model]):
-    """Adds up the totals on every rank."""
+    """Sums the totals on every rank."""
 
     def run(self, rows: Iterator[Total], work: Path) -> Model:
         (work / os.environ["RANK"]).write_text("here")
@@ -177,7 +177,7 @@ class Learn(Launch[Total, Model]):
 
 
 class Nothing(Row):
-    nothing: int = column("nothing at all")
+    nothing: int = column("nothing")
 
 
 class Unopenable(Annotate[N, Nothing]):
@@ -193,18 +193,20 @@ class Unopenable(Annotate[N, Nothing]):
 
 
 class Quiet:
-    """A watch that looks away."""
+    """An observer that does nothing."""
 
-    def look(self, schedule: object) -> None:
+    def observe(self, schedule: object) -> None:
         return None
 
 
-def toy_dag(*, count: int = 20, least: float = 4, length: int = 2, ranks: int = 0, **square: object) -> Dag:
-    """Numbers, squared, filtered, split, summed over groups, and learned from by `ranks` ranks."""
+def toy_dag(
+    *, count: int = 20, min_half: float = 4, length: int = 2, ranks: int = 0, **square: object
+) -> Dag:
+    """Numbers, squared, filtered, split, summed over groups, and passed to a launch of `ranks` ranks."""
     dag = Dag("toy")
     squares = dag.read(Numbers(count=count), rows_per_part=3).annotate(Square(**square))
-    big = squares.keep(f"half >= {least}", because="too small")
-    summed = big.expand(Split(length=length)).survey(Sum())
+    large = squares.keep(f"half >= {min_half}", because="too small")
+    summed = large.expand(Split(length=length)).survey(Sum())
     dag.save(summed, "pieces")
     if ranks:
         dag.save(summed.launch(Learn().on(ranks=ranks)), "model")

@@ -1,1 +1,1 @@
-"""The kinds of steps: one file each, saying how its tasks are done."""
+"""The kinds of steps: one file per kind, which holds the functions that run its tasks."""

@@ -1,8 +1,8 @@
-"""A bundle: several Arrow tables in one file, each of which is read by itself with one range read.
+"""A bundle holds several Arrow tables in one file; one range read reads one of the tables.
 
-eight bytes, little-endian: the length of the index
-the index, JSON: name of a table to its start in the file and its size in bytes
-the tables, one after the other, each as an Arrow IPC stream
+8 bytes, little-endian: the length of the index in bytes
+the index, JSON: name of a table to its offset after the index and its size, both in bytes
+the tables, one after another, each as an Arrow IPC stream
 """
 
 import json
@@ -14,11 +14,11 @@ import pyarrow as pa
 from manifests.errors import Damaged
 from manifests.store import Store
 
-_HEAD = 1 << 16  # read at first: most indexes end within
+_FIRST_READ = 1 << 16  # bytes: most indexes are shorter
 
 
 def write_bundle(store: Store, name: str, tables: Mapping[str, pa.Table]) -> None:
-    """Commit tables under their names; equal tables give equal bytes."""
+    """Commit tables under their names. Equal tables give equal bytes."""
     streams = {key: _stream(table) for key, table in sorted(tables.items())}
     places, start = {}, 0
     for key, stream in streams.items():
@@ -35,7 +35,11 @@ def names_in_bundle(store: Store, name: str) -> tuple[str, ...]:
 
 
 def read_bundle(store: Store, name: str, key: str) -> pa.Table | None:
-    """One table of a bundle, or None where it holds none of that name."""
+    """One table of a bundle, or None if it has no table of that name.
+
+    Raises:
+        Damaged: the file is cut off or not a bundle.
+    """
     begin, places = _index(store, name)
     if key not in places:
         return None
@@ -48,8 +52,8 @@ def read_bundle(store: Store, name: str, key: str) -> pa.Table | None:
 
 @lru_cache(maxsize=4096)
 def _index(store: Store, name: str) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Where the tables begin, and the place of each after that. A bundle never changes."""
-    head = store.read(name, 0, _HEAD)
+    """Where the tables begin, and the offset and size of each after that. A bundle never changes."""
+    head = store.read(name, 0, _FIRST_READ)
     begin = 8 + int.from_bytes(head[:8], "little")
     if len(head) < begin:
         head = store.read(name, 0, begin)
@@ -68,7 +72,7 @@ def _stream(table: pa.Table) -> pa.Buffer:
 
 def _damaged(store: Store, name: str, error: Exception) -> Damaged:
     return Damaged(
-        f"the workings of a comparison cannot be read: {error}",
+        f"the intermediate results of a comparison cannot be read: {error}",
         where=f"{store.url}/{name}",
-        remedy="take the file away and run again; what is not damaged is kept",
+        remedy="delete the file and run again; undamaged files are kept",
     )

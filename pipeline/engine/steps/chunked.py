@@ -1,12 +1,12 @@
-"""Chunked: the rows of a part in pieces, which several workers take before they are joined to the part.
+"""Chunked stages: rows are split into pieces, workers process them, and one task joins them to a part.
 
 FOLDER/pieces/part-000003/split.json        the rows that were split, with their pieces
-FOLDER/pieces/part-000003/0002.00007.json   what piece 7 of the third of these rows gave, or why it did not
-FOLDER/pieces/part-000003/0002.00007/…      its artifacts
+FOLDER/pieces/part-000003/0002.00007.json   the result of piece 7 of the third of these rows
+FOLDER/pieces/part-000003/0002.00007/…      the artifacts of this result
 
-Each file is committed once, so that a piece that stands is done, whoever was killed meanwhile, and a
-split that stands is kept to. All of it goes when the part stands. A piece that is refused, fails or
-kills its workers sets its row aside, as the row itself would have.
+Each file is committed once. A piece whose file exists is done, whichever process was killed meanwhile,
+and a split that exists is not made again. All these files are deleted when the part is committed. A piece
+that is rejected, fails or kills its workers rejects its row, as the row itself would be rejected.
 """
 
 import json
@@ -26,21 +26,21 @@ from manifests.row import Row
 from manifests.schema import record_of, rows_of
 from manifests.table import part_name, read_row_counts
 from pipeline.chunked import Chunked
-from pipeline.engine.inputs import columns_for
-from pipeline.engine.journal import Answer, Journal
+from pipeline.engine.inputs import read_columns
+from pipeline.engine.journal import Journal, RowResult
 from pipeline.engine.steps import rowwise
-from pipeline.engine.steps.storing import answer_of, stored
-from pipeline.engine.task import Done, Task
+from pipeline.engine.steps.storing import result_from_error, save_artifacts
+from pipeline.engine.task import Task, TaskResult
 from pipeline.planning.plan import Plan, Step
 from pipeline.row_json import from_json, round_trip, to_json
 from pipeline.stage import Reject, Stage
 
 FOLDER = "pieces"
-Rows = Sequence[tuple[str, Sequence[Row]]]  # the ids of rows that were split, with their pieces
+SplitRows = Sequence[tuple[str, Sequence[Row]]]  # the ids of the split rows, with their pieces
 
 
 @dataclass(frozen=True)
-class _Here:
+class _PartPieces:
     """The pieces of one part."""
 
     plan: Plan
@@ -52,181 +52,183 @@ class _Here:
     def folder(self) -> str:
         return f"{self.step.folder}/{FOLDER}/part-{self.number:06d}"
 
-    def split(self) -> Rows | None:
-        """The rows that were split, if the part was."""
+    def read_split(self) -> SplitRows | None:
+        """The rows that were split, or None if the part was not split."""
         try:
             found = json.loads(self.plan.store.read(f"{self.folder}/split.json"))
         except FileNotFoundError:
             return None
         return [(row, [self.stage.piece(**from_json(piece)) for piece in pieces]) for row, pieces in found]
 
-    def answer(self, name: str) -> Answer | None:
-        """What a piece gave, if it is done."""
+    def read_result(self, name: str) -> RowResult | None:
+        """The result of a piece, or None if it is not done."""
         try:
-            return Answer.of_plain(json.loads(self.plan.store.read(f"{self.folder}/{name}.json")))
+            return RowResult.from_json(json.loads(self.plan.store.read(f"{self.folder}/{name}.json")))
         except FileNotFoundError:
             return None
 
 
-def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Make a part; or, where a row of it has several pieces, name those that are to be done before `join`."""
+def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
+    """Make a part. If a row has several pieces, return instead the pieces to process before `join`."""
     assert isinstance(stage, Chunked)
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(row_counts=read_row_counts(plan.store, name))
-    here = _Here(plan, step, stage, task.number)
-    rows = here.split()
+        return TaskResult(row_counts=read_row_counts(plan.store, name))
+    part = _PartPieces(plan, step, stage, task.number)
+    rows = part.read_split()
     if rows is None:
-        came = rowwise.coming(plan, step, task.number)
-        fresh = _split(here, came.fresh)
-        if all(len(pieces) < 2 for _, pieces in fresh):
-            known = dict(fresh)
-            return rowwise.part(plan, step, stage, task, _ask(here, partial(_at_once, here, known)), came)
-        text = json.dumps([(row, [to_json(record_of(piece)) for piece in pieces]) for row, pieces in fresh])
-        plan.store.create(f"{here.folder}/split.json", text.encode())
-        rows = here.split() or ()
-    done = set(plan.store.names(here.folder))
-    todo = [
-        n for place, (_, pieces) in enumerate(rows) for n in _names(place, pieces) if f"{n}.json" not in done
-    ]
-    return Done(pieces=tuple(todo)) if todo else join(plan, step, stage, task)
+        inputs = rowwise.part_input(plan, step, task.number)
+        new = _split(part, inputs.new)
+        if all(len(pieces) < 2 for _, pieces in new):
+            compute = _compute(part, partial(_annotate_row, part, dict(new)))
+            return rowwise.part(plan, step, stage, task, compute, inputs)
+        text = json.dumps([(row, [to_json(record_of(piece)) for piece in pieces]) for row, pieces in new])
+        plan.store.create(f"{part.folder}/split.json", text.encode())
+        rows = part.read_split() or ()
+    done = set(plan.store.names(part.folder))
+    names = [name for index, (_, pieces) in enumerate(rows) for name in _piece_names(index, pieces)]
+    todo = [name for name in names if f"{name}.json" not in done]
+    return TaskResult(pieces=tuple(todo)) if todo else join(plan, step, stage, task)
 
 
-def piece(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Work on one piece of one row, and commit what it gives."""
+def piece(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
+    """Process one piece of one row, and commit its result."""
     assert isinstance(stage, Chunked)
-    here = _Here(plan, step, stage, task.number)
-    rows = here.split()
-    if rows is not None:  # else another driver has joined them
-        _work(here, rows, task.group)
-    return Done()
+    part = _PartPieces(plan, step, stage, task.number)
+    rows = part.read_split()
+    if rows is not None:  # otherwise another driver has joined the pieces
+        _process_piece(part, rows, task.group)
+    return TaskResult()
 
 
-def join(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Make a part from the pieces that are done; what was not split is worked on at once."""
+def join(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
+    """Make a part from the results of its pieces. Rows that were not split are processed here."""
     assert isinstance(stage, Chunked)
-    here = _Here(plan, step, stage, task.number)
-    rows = here.split() or ()
-    places = {row: place for place, (row, _) in enumerate(rows)}
-    done = rowwise.part(plan, step, stage, task, _ask(here, partial(_joined, here, rows, places)))
+    part = _PartPieces(plan, step, stage, task.number)
+    rows = part.read_split() or ()
+    indexes = {row: index for index, (row, _) in enumerate(rows)}
+    compute = _compute(part, partial(_join_row, part, rows, indexes))
+    result = rowwise.part(plan, step, stage, task, compute)
     if rows:
-        plan.store.remove_folder(here.folder)
-    return done
+        plan.store.remove_folder(part.folder)
+    return result
 
 
-def _names(place: int, pieces: Sequence[Row]) -> list[str]:
-    return [f"{place:04d}.{index:05d}" for index in range(len(pieces))]
+def _piece_names(index: int, pieces: Sequence[Row]) -> list[str]:
+    return [f"{index:04d}.{number:05d}" for number in range(len(pieces))]
 
 
-def _split(here: _Here, fresh: pa.Table) -> Rows:
-    """The rows to work on, in pieces. One that cannot be split is set aside when it is worked on."""
-    rows = rows_of(fresh, here.stage.reads, here.plan.store)
-    journal = Journal(here.plan.store.scratch(f"{here.step.folder}/{part_name(here.number)}"), here.plan.run)
+def _split(part: _PartPieces, new: pa.Table) -> SplitRows:
+    """The rows to process, in pieces. A row that cannot be split is left out, and rejected later."""
+    rows = rows_of(new, part.stage.reads, part.plan.store)
+    journal = Journal(part.plan.store.scratch(f"{part.step.folder}/{part_name(part.number)}"), part.plan.run)
     found = []
     try:
-        for row, value in zip(fresh.column("id").to_pylist(), rows, strict=True):
-            if row in journal.answers or rowwise.deadly(journal, row):
+        for row, value in zip(new.column("id").to_pylist(), rows, strict=True):
+            if row in journal.results or rowwise.has_crashed_workers(journal, row):
                 continue
-            journal.begin([row])
+            journal.start([row])
             try:
-                found.append((row, [round_trip(piece) for piece in here.stage.split(value)]))
+                found.append((row, [round_trip(piece) for piece in part.stage.split(value)]))
             except ClipmillError:
                 raise
             except Exception:
                 pass
-            journal.leave(row)
+            journal.requeue(row)
     finally:
-        journal.close(gone=False)
+        journal.close(delete=False)
     return found
 
 
-def _ask(here: _Here, answer: Callable[[str, Row], Row | Answer]) -> rowwise.Ask:
-    """Asks row by row."""
+def _compute(part: _PartPieces, annotate: Callable[[str, Row], Row | RowResult]) -> rowwise.Compute:
+    """A function that computes the results of a batch row by row."""
 
-    def ask(batch: rowwise.Batch) -> dict[str, Answer]:
-        found = {}
+    def compute(batch: rowwise.Batch) -> dict[str, RowResult]:
+        results = {}
         for row, value in batch:
             try:
-                given = answer(row, value)
+                found = annotate(row, value)
             except Reject as reject:
-                given = answer_of(reject)
-            found[row] = (
-                given if isinstance(given, Answer) else rowwise.layer(here.plan, here.step, row, given)
-            )
-        return found
+                found = result_from_error(reject)
+            if not isinstance(found, RowResult):
+                found = rowwise.layer_result(part.plan, part.step, row, found)
+            results[row] = found
+        return results
 
-    return ask
+    return compute
 
 
-def _at_once(here: _Here, known: dict[str, Sequence[Row]], row: str, value: Row) -> Row:
-    """The columns of a row, worked out in this process; its pieces may be known already."""
-    pieces = known[row] if row in known else here.stage.split(value)
-    columns: Row = here.stage.whole(value, pieces)
+def _annotate_row(part: _PartPieces, split: dict[str, Sequence[Row]], row: str, value: Row) -> Row:
+    """The columns of a row, computed in this process. `split` holds the pieces of rows split before."""
+    pieces = split[row] if row in split else part.stage.split(value)
+    columns: Row = part.stage.annotate_pieces(value, pieces)
     return columns
 
 
-def _joined(here: _Here, rows: Rows, places: dict[str, int], row: str, value: Row) -> Row | Answer:
-    """The columns of a row from what its pieces gave, or the answer of the first that gave nothing."""
-    if row not in places:
-        return _at_once(here, {}, row, value)
+def _join_row(
+    part: _PartPieces, rows: SplitRows, indexes: dict[str, int], row: str, value: Row
+) -> Row | RowResult:
+    """The columns of a row from the results of its pieces, or the result of its first rejected piece."""
+    if row not in indexes:
+        return _annotate_row(part, {}, row, value)
     results = []
-    for name in _names(places[row], rows[places[row]][1]):
-        answer = here.answer(name) or _work(here, rows, name)
-        if answer.kind:
-            return answer
-        (record,) = answer.records
-        store = here.plan.store
+    for name in _piece_names(indexes[row], rows[indexes[row]][1]):
+        result = part.read_result(name) or _process_piece(part, rows, name)
+        if result.kind:
+            return result
+        (record,) = result.records
+        store = part.plan.store
         bound = {n: v.bind(store) if isinstance(v, Artifact) else v for n, v in record.items()}
-        results.append(here.stage.result(**bound))
-    joined: Row = here.stage.join(value, results)
-    return replace(joined, **_handed_on(here, joined))  # type: ignore[type-var]  # rows are dataclasses
+        results.append(part.stage.result(**bound))
+    joined: Row = part.stage.join(value, results)
+    return replace(joined, **_copied_artifacts(part, joined))  # type: ignore[type-var]  # rows are dataclasses
 
 
-def _work(here: _Here, rows: Rows, name: str) -> Answer:
-    """What a piece gives; committed, where nothing stands yet."""
-    standing = here.answer(name)
-    if standing:
-        return standing
-    plan, step, stage = here.plan, here.step, here.stage
-    place, index = map(int, name.split("."))
-    row, pieces = rows[place]
+def _process_piece(part: _PartPieces, rows: SplitRows, name: str) -> RowResult:
+    """The result of a piece: the committed one, or a new one, which is committed."""
+    committed = part.read_result(name)
+    if committed:
+        return committed
+    plan, step, stage = part.plan, part.step, part.stage
+    index, number = map(int, name.split("."))
+    row, pieces = rows[index]
     base = plan[step.node.inputs[0]].base
-    table = columns_for(plan, base, step.reads, here.number, pa.array([row], pa.string()))
+    table = read_columns(plan, base, step.reads, part.number, pa.array([row], pa.string()))
     (value,) = rows_of(table, stage.reads, plan.store)
-    journal = Journal(plan.store.scratch(f"{here.folder}/{name}.json"), plan.run)
+    journal = Journal(plan.store.scratch(f"{part.folder}/{name}.json"), plan.run)
     done = False
     try:
-        if rowwise.deadly(journal, name):
-            answer = rowwise.CRASH
+        if rowwise.has_crashed_workers(journal, name):
+            result = rowwise.CRASH
         else:
-            journal.begin([name])
-            found = rowwise.worked(step, partial(_result, here, pieces[index]), [(name, value)])
-            answer = rowwise.noted(journal, found)[name]
-        plan.store.create(f"{here.folder}/{name}.json", json.dumps(answer.plain()).encode())
+            journal.start([name])
+            results = rowwise.run_with_retries(step, partial(_work, part, pieces[number]), [(name, value)])
+            result = rowwise.record_results(journal, results)[name]
+        plan.store.create(f"{part.folder}/{name}.json", json.dumps(result.to_json()).encode())
         done = True
     finally:
-        journal.close(gone=done)
-    return here.answer(name) or answer
+        journal.close(delete=done)
+    return part.read_result(name) or result
 
 
-def _result(here: _Here, piece: Row, batch: rowwise.Batch) -> dict[str, Answer]:
+def _work(part: _PartPieces, piece: Row, batch: rowwise.Batch) -> dict[str, RowResult]:
     ((name, value),) = batch
-    record = record_of(here.stage.work(value, piece))
-    return {name: Answer(records=[stored(record, here.plan.store, f"{here.folder}/{name}")])}
+    record = record_of(part.stage.work(value, piece))
+    return {name: RowResult(records=[save_artifacts(record, part.plan.store, f"{part.folder}/{name}")])}
 
 
-def _handed_on(here: _Here, joined: Row) -> dict[str, Artifact]:
-    """Artifacts that a piece made and `join` handed on, copied to where those of rows stand."""
-    store, found = here.plan.store, {}
+def _copied_artifacts(part: _PartPieces, joined: Row) -> dict[str, Artifact]:
+    """Artifacts of pieces that `join` returned, as copies that are saved among the artifacts of rows."""
+    store, found = part.plan.store, {}
     for name, value in record_of(joined).items():
         if (
             isinstance(value, Artifact)
             and value.store is not None
-            and value.path.startswith(f"{here.folder}/")
+            and value.path.startswith(f"{part.folder}/")
         ):
-            copy = store.scratch(f"{here.folder}/split.json") / uuid.uuid4().hex
+            copy = store.scratch(f"{part.folder}/split.json") / uuid.uuid4().hex
             with value.local() as path:
                 shutil.copyfile(path, copy)
-            asked = PurePosixPath(value.path).relative_to(here.folder).parts[1:]
-            found[name] = replace(value, path="/".join(asked), file=copy, store=None)
+            names = PurePosixPath(value.path).relative_to(part.folder).parts[1:]
+            found[name] = replace(value, path="/".join(names), file=copy, store=None)
     return found

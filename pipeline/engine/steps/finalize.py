@@ -1,4 +1,4 @@
-"""Closing a table: its row_counts must balance, part by part, and then its manifest is written."""
+"""Begins and closes tables: when all parts exist and their row counts balance, the manifest is written."""
 
 from dataclasses import replace
 
@@ -6,20 +6,20 @@ from manifests.errors import Damaged
 from manifests.manifest import Manifest, columns_of, describe_part, read_header, read_manifest
 from manifests.table import part_name, parts_of
 from pipeline.chunked import Chunked
-from pipeline.engine.inputs import input_count, said_of
+from pipeline.engine.inputs import input_count, stored_counts
 from pipeline.engine.steps.chunked import FOLDER as PIECES
 from pipeline.engine.steps.compare import MEMBERS
-from pipeline.engine.task import Done, Task
+from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import RowCountMismatch
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare
 
 
-def begin(plan: Plan, step: Step) -> Manifest:
-    """The table as far as it is known before its first part; written as `table.json`.
+def begin_table(plan: Plan, step: Step) -> Manifest:
+    """What is known of a table before its first part; written as `table.json`.
 
     Raises:
-        Damaged: another table stands in the folder, whose whole keys differ though their beginnings do not.
+        Damaged: the folder holds another table. Its full keys differ, although their first digits are equal.
     """
     table = Manifest(
         node=step.name,
@@ -32,73 +32,73 @@ def begin(plan: Plan, step: Step) -> Manifest:
         columns=columns_of(step.schema),
     )
     if not table.write_header(plan.store, step.folder):
-        standing = read_header(plan.store, step.folder)
-        if standing and standing.keys != table.keys:
+        existing = read_header(plan.store, step.folder)
+        if existing and existing.keys != table.keys:
             raise Damaged(
                 f"the folder of step {step.name} holds another table, with other keys",
                 where=f"{plan.store.url}/{step.folder}",
-                remedy="take the folder away, or choose another store",
+                remedy="delete the folder, or use another store",
             )
     return table
 
 
-def close(plan: Plan, step: Step, task: Task) -> Done:
+def close_table(plan: Plan, step: Step, task: Task) -> TaskResult:
     """Write the manifest of a table of `task.number` parts.
 
     Raises:
         RowCountMismatch: rows entered a part and did not leave it, or a part is missing.
     """
-    standing = read_manifest(plan.store, step.folder)
-    if standing:
-        return Done(row_counts=standing.row_counts)
+    existing = read_manifest(plan.store, step.folder)
+    if existing:
+        return TaskResult(row_counts=existing.row_counts)
     numbers = parts_of(plan.store, step.folder)
     if numbers != list(range(task.number)):
-        raise _unbalanced(f"{len(numbers)} parts stand where {task.number} should", plan, step)
+        raise _mismatch(f"the folder has {len(numbers)} parts instead of {task.number}", plan, step)
     parts = tuple(describe_part(plan.store, step.folder, number) for number in numbers)
     for part in parts:
-        came, sent = _came(plan, step, part.number), _sent(plan, step, part.number)
-        one_each = step.kind in ("layer", "survey")
-        lost = one_each and part.row_counts.passed != part.row_counts.rows_out
-        if lost or not part.row_counts.is_balanced() or not (came == part.row_counts.rows_in == sent):
-            what = f"part {part.number}: {sent} rows were sent, {came} came, {part.row_counts}"
-            raise _unbalanced(what, plan, step)
+        read, sent = _rows_read(plan, step, part.number), _rows_sent(plan, step, part.number)
+        adds_columns = step.kind in ("layer", "survey")
+        lost = adds_columns and part.row_counts.passed != part.row_counts.rows_out
+        if lost or not part.row_counts.is_balanced() or not (read == part.row_counts.rows_in == sent):
+            what = f"part {part.number}: {sent} rows were sent, {read} were read, {part.row_counts}"
+            raise _mismatch(what, plan, step)
     if step.kind == "drops":
         plan.store.persist([f"{step.folder}/{part_name(number)}" for number in numbers])
     if isinstance(step.node.work, Chunked):
-        plan.store.remove_folder(f"{step.folder}/{PIECES}")  # what killed attempts left
+        plan.store.remove_folder(f"{step.folder}/{PIECES}")  # files of attempts that were killed
     if isinstance(step.node.work, Compare):
         plan.store.remove_folder(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
-    begun = read_header(plan.store, step.folder) or begin(plan, step)  # as it was planned, not as it is now
-    whole = replace(begun, parts=parts)
-    whole.write(plan.store, step.folder)
-    return Done(row_counts=whole.row_counts)
+    header = read_header(plan.store, step.folder)  # as it was when the table was begun
+    table = replace(header or begin_table(plan, step), parts=parts)
+    table.write(plan.store, step.folder)
+    return TaskResult(row_counts=table.row_counts)
 
 
-def _came(plan: Plan, step: Step, number: int) -> int:
-    """How many rows reach a part, counted again from what stands before it."""
+def _rows_read(plan: Plan, step: Step, number: int) -> int:
+    """How many rows reach a part, counted again in the files of its inputs."""
     if step.kind == "source":
         return 0
     if step.kind == "model":
-        before = plan[step.node.inputs[0]]
-        homes = parts_of(plan.store, plan[before.root].folder)
-        return sum(input_count(plan, step, home) for home in homes)
+        previous = plan[step.node.inputs[0]]
+        numbers = parts_of(plan.store, plan[previous.root].folder)
+        return sum(input_count(plan, step, number) for number in numbers)
     return input_count(plan, step, number)
 
 
-def _sent(plan: Plan, step: Step, number: int) -> int:
-    """How many rows the one step before says it let pass; where several stand before, as `_came`."""
+def _rows_sent(plan: Plan, step: Step, number: int) -> int:
+    """How many rows passed according to the row counts of the only input; with several, as `_rows_read`."""
     if len(step.node.inputs) != 1:
-        return _came(plan, step, number)
-    before = plan[step.node.inputs[0]]
-    homes = parts_of(plan.store, before.folder) if step.kind == "model" else [number]
-    row_counts = [said_of(plan, before, home)[1] for home in homes]
-    makes_rows = before.kind in ("source", "children", "model")
-    return sum(b.rows_out if makes_rows else b.passed for b in row_counts)
+        return _rows_read(plan, step, number)
+    previous = plan[step.node.inputs[0]]
+    numbers = parts_of(plan.store, previous.folder) if step.kind == "model" else [number]
+    counts = [stored_counts(plan, previous, number)[1] for number in numbers]
+    makes_rows = previous.kind in ("source", "children", "model")
+    return sum(each.rows_out if makes_rows else each.passed for each in counts)
 
 
-def _unbalanced(what: str, plan: Plan, step: Step) -> RowCountMismatch:
+def _mismatch(what: str, plan: Plan, step: Step) -> RowCountMismatch:
     return RowCountMismatch(
-        f"the row_counts of step {step.name} do not balance: {what}",
+        f"the row counts of step {step.name} do not balance: {what}",
         where=f"{plan.store.url}/{step.folder}",
-        remedy="this is a defect of clipmill or of the store; keep the folder and report it",
+        remedy="this is a bug in clipmill, or the store is damaged; keep the folder and report it",
     )

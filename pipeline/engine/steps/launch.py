@@ -1,4 +1,4 @@
-"""Launch: hand all rows to a program of many ranks, and keep the one row that it gives."""
+"""Runs Launch stages: a program of many ranks reads all rows and returns one row."""
 
 import os
 from collections.abc import Iterator
@@ -10,42 +10,42 @@ from manifests.row import Row
 from manifests.schema import record_of, rows_of, table_of
 from manifests.table import RowCounts, part_name, parts_of, read_row_counts, write_part
 from pipeline.engine.inputs import input_ids, input_table
-from pipeline.engine.steps.storing import stored
-from pipeline.engine.task import Done, Task
+from pipeline.engine.steps.storing import save_artifacts
+from pipeline.engine.task import Task, TaskResult
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Launch, Stage
 
 
-def launch(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Run the program on this rank, whose place among the others is in the environment.
+def launch(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
+    """Run the program on this rank; environment variables such as RANK and WORLD_SIZE are set.
 
-    Every rank calls this; rank 0 commits the row.
+    Every rank calls this function. Rank 0 commits the row.
     """
     assert isinstance(stage, Launch)
     name = f"{step.folder}/{part_name(0)}"
     if plan.store.exists(name):
-        return Done(row_counts=read_row_counts(plan.store, name), parts=1)
-    answer = stage.run(_rows(plan, step), work_of(plan, step))
+        return TaskResult(row_counts=read_row_counts(plan.store, name), parts=1)
+    row = stage.run(_rows(plan, step), work_folder(plan, step))
     if os.environ.get("RANK", "0") != "0":
-        return Done(parts=1)
-    record = {"id": id_of("model", step.keys.run), **record_of(answer)}
-    came = sum(len(input_ids(plan, step, number)) for number in _homes(plan, step))
-    row_counts = RowCounts(rows_in=came, passed=came, rows_out=1)
-    table = table_of([stored(record, plan.store, step.folder)], step.schema)
+        return TaskResult(parts=1)
+    record = {"id": id_of("model", step.keys.run), **record_of(row)}
+    rows_in = sum(len(input_ids(plan, step, number)) for number in _part_numbers(plan, step))
+    row_counts = RowCounts(rows_in=rows_in, passed=rows_in, rows_out=1)
+    table = table_of([save_artifacts(record, plan.store, step.folder)], step.schema)
     write_part(plan.store, name, table, row_counts)
-    return Done(row_counts=row_counts, parts=1)
+    return TaskResult(row_counts=row_counts, parts=1)
 
 
-def work_of(plan: Plan, step: Step) -> Path:
-    """The folder that outlives a killed run."""
+def work_folder(plan: Plan, step: Step) -> Path:
+    """The folder of the program's own files, such as checkpoints. It survives a kill."""
     return plan.store.scratch(f"{step.folder}/work")
 
 
 def _rows(plan: Plan, step: Step) -> Iterator[Row]:
-    for number in _homes(plan, step):
+    for number in _part_numbers(plan, step):
         yield from rows_of(input_table(plan, step, number), step.stage.reads, plan.store)
 
 
-def _homes(plan: Plan, step: Step) -> list[int]:
-    before = plan[step.node.inputs[0]]
-    return parts_of(plan.store, plan[before.root].folder)
+def _part_numbers(plan: Plan, step: Step) -> list[int]:
+    previous = plan[step.node.inputs[0]]
+    return parts_of(plan.store, plan[previous.root].folder)

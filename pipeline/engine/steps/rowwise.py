@@ -1,8 +1,8 @@
-"""Annotate and Expand: one answer per row, row by row where something goes wrong.
+"""Runs Annotate and Expand stages: one result per row, and row by row after an error.
 
-A row is looked for in three places before the stage is asked: in earlier tables with the same
-content key, in the journals of attempts that were killed, and then it is worked on. A row that
-this run's workers died on twice is set aside.
+The result of a row is searched in earlier tables with the same content key, then in the journals of
+attempts that were killed. Only rows without a result are passed to the stage. A row on which two
+workers of this run died is rejected.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,31 +19,42 @@ from manifests.row import Row
 from manifests.schema import ARTIFACT, record_of, rows_of, table_of
 from manifests.table import RowCounts, part_name, read_row_counts, write_part, write_rejects
 from pipeline.engine.inputs import input_table
-from pipeline.engine.journal import Answer, Journal
-from pipeline.engine.steps.expand_many import equal_keys, tells_many, told_at_once, without_parents
-from pipeline.engine.steps.reuse import known_rows
-from pipeline.engine.steps.storing import answer_of, rejects_table, stored
-from pipeline.engine.task import Done, Effort, Task
+from pipeline.engine.journal import Journal, RowResult
+from pipeline.engine.steps.expand_many import (
+    duplicate_keys_error,
+    expand_table,
+    has_expand_many,
+    rows_without_children,
+)
+from pipeline.engine.steps.reuse import reusable_rows
+from pipeline.engine.steps.storing import rejects_table, result_from_error, save_artifacts
+from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Annotate, Expand, Reject, Stage, Unavailable
 
-_DEATHS = 2  # a row that killed this many workers is set aside
-CRASH = Answer(kind="crash", reason=f"its worker died on it {_DEATHS} times")
+_MAX_CRASHES = 2  # workers that may die on a row before it is rejected
+CRASH = RowResult(kind="crash", reason=f"the worker died on this row {_MAX_CRASHES} times")
 
 
 Batch = Sequence[tuple[str, Row]]  # rows with their ids
-Answers = Mapping[str, Answer | Unavailable]
-Ask = Callable[[Batch], Answers]
+Results = Mapping[str, RowResult | Unavailable]
+Compute = Callable[[Batch], Results]
 
 
 @dataclass(frozen=True)
-class Coming:
-    """The rows of a part: those to work on, and what an earlier table knows of the others."""
+class PartInput:
+    """The input rows of a part.
+
+    Attributes:
+        ids: Ids of all rows, in the order of their table.
+        new: The rows to process, with the columns that the stage reads.
+        reused: Results of the other rows, from earlier tables with the same content key.
+    """
 
     ids: pa.Array
-    fresh: pa.Table
-    known: pa.Table
+    new: pa.Table
+    reused: pa.Table
 
 
 def part(
@@ -51,27 +62,30 @@ def part(
     step: Step,
     stage: Stage[Any, Any],
     task: Task,
-    ask: Ask | None = None,
-    came: Coming | None = None,
-) -> Done:
+    compute: Compute | None = None,
+    inputs: PartInput | None = None,
+) -> TaskResult:
     """Make one part of a layer or of a table of children.
 
-    `ask` stands in for asking the stage, and `came` is what `coming` said, where it was asked already.
+    Args:
+        compute: Computes the results of a batch. By default the stage does.
+        inputs: Result of `part_input`, if the caller has it already.
     """
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(row_counts=read_row_counts(plan.store, name))
-    came = came or coming(plan, step, task.number)
-    ids, fresh, known, owner = came.ids, came.fresh, came.known, _owner(step)
-    journal = Journal(plan.store.scratch(name), plan.run, answers=not stage.from_store)
+        return TaskResult(row_counts=read_row_counts(plan.store, name))
+    inputs = inputs or part_input(plan, step, task.number)
+    ids, new, reused, owner = inputs.ids, inputs.new, inputs.reused, _owner(step)
+    journal = Journal(plan.store.scratch(name), plan.run, save_results=not stage.from_store)
     done = False
     try:
-        many = _many(step, stage, fresh, journal)
-        single = without_parents(fresh, many)
-        answers = _answers(step, stage, plan, single, journal, ask or partial(asked, plan, step, stage))
-        rejects = {row: a for row, a in answers.items() if a.kind}
-        records = [record for a in answers.values() for record in a.records]
-        rows = _in_order(pa.concat_tables([table_of(records, step.schema), many, known]), ids, owner)
+        expanded = _expand_many(step, stage, new, journal)
+        others = rows_without_children(new, expanded)
+        compute = compute or partial(run_stage, plan, step, stage)
+        results = _results(step, stage, plan, others, journal, compute)
+        rejects = {row: result for row, result in results.items() if result.kind}
+        records = [record for result in results.values() for record in result.records]
+        rows = _sorted(pa.concat_tables([table_of(records, step.schema), expanded, reused]), ids, owner)
         row_counts = RowCounts(
             rows_in=len(ids),
             passed=len(ids) - len(rejects),
@@ -83,159 +97,158 @@ def part(
         write_part(plan.store, name, rows, row_counts)
         done = True
     except SchemaMismatch:
-        done = True  # the journal would bring the same answers again, even when the stage is mended
+        done = True  # the journal would give the same results again, even after the stage is fixed
         raise
     finally:
-        journal.close(gone=done)
-    resumed = fresh.num_rows - journal.begun
-    effort = Effort(journal.begun, len(ids) - fresh.num_rows, resumed, journal.redone)
-    return Done(row_counts=row_counts, effort=effort)
+        journal.close(delete=done)
+    resumed = new.num_rows - journal.started
+    work = WorkCounts(journal.started, len(ids) - new.num_rows, resumed, journal.restarted)
+    return TaskResult(row_counts=row_counts, work=work)
 
 
-def coming(plan: Plan, step: Step, number: int) -> Coming:
-    """The rows that come to a part."""
+def part_input(plan: Plan, step: Step, number: int) -> PartInput:
+    """The input rows of a part."""
     table = input_table(plan, step, number)
     ids = table.column("id").combine_chunks()
-    known = known_rows(plan, step, number, ids, _owner(step))
-    mask = pc.is_in(ids, value_set=known.column(_owner(step)).combine_chunks())
-    return Coming(ids, table.filter(pc.invert(mask)), known)
+    reused = reusable_rows(plan, step, number, ids, _owner(step))
+    mask = pc.is_in(ids, value_set=reused.column(_owner(step)).combine_chunks())
+    return PartInput(ids, table.filter(pc.invert(mask)), reused)
 
 
 def _owner(step: Step) -> str:
     return "parent" if step.kind == "children" else "id"
 
 
-def _many(step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal) -> pa.Table:
-    """The children that the stage tells at once; none, where a worker died on this part before."""
-    if journal.deaths or not tells_many(stage):
+def _expand_many(step: Step, stage: Stage[Any, Any], table: pa.Table, journal: Journal) -> pa.Table:
+    """The children from the stage's `expand_many`. Empty if a worker died on this part before."""
+    if journal.crashes or not has_expand_many(stage):
         return step.schema.empty_table()
     ids = table.column("id").to_pylist()
-    journal.begin(ids)
-    children = told_at_once(step, stage, table)
-    told = {*children.column("parent").to_pylist()}
-    journal.finish({row: Answer() for row in told})
+    journal.start(ids)
+    children = expand_table(step, stage, table)
+    expanded = {*children.column("parent").to_pylist()}
+    journal.finish({row: RowResult() for row in expanded})
     for row in ids:
-        if row not in told:
-            journal.leave(row)
+        if row not in expanded:
+            journal.requeue(row)
     return children
 
 
-def _in_order(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
-    """Rows in the order of the rows they come from; children of one parent in the order given."""
+def _sorted(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
+    """Rows in the order of the input `ids`; children of one parent keep their order."""
     rank = pc.index_in(rows.column(owner), value_set=ids)
-    at = pa.table({"rank": rank, "row": pa.array(range(rows.num_rows), pa.int64())})
-    order = pc.sort_indices(at, sort_keys=[("rank", "ascending"), ("row", "ascending")])
+    keys = pa.table({"rank": rank, "row": pa.array(range(rows.num_rows), pa.int64())})
+    order = pc.sort_indices(keys, sort_keys=[("rank", "ascending"), ("row", "ascending")])
     return rows.take(order).combine_chunks()
 
 
-def _answers(
-    step: Step, stage: Stage[Any, Any], plan: Plan, table: pa.Table, journal: Journal, ask: Ask
-) -> dict[str, Answer]:
-    """An answer for each row of `table`, in order, from the journal or from the stage."""
+def _results(
+    step: Step, stage: Stage[Any, Any], plan: Plan, table: pa.Table, journal: Journal, compute: Compute
+) -> dict[str, RowResult]:
+    """The result of each row of `table`, in order, from the journal or from the stage."""
     ids: list[str] = table.column("id").to_pylist()
     rows = rows_of(table, stage.reads, plan.store)
-    answers = {row: journal.answers[row] for row in ids if row in journal.answers}
+    results = {row: journal.results[row] for row in ids if row in journal.results}
     for row in ids:
-        if row not in answers and deadly(journal, row):
-            answers[row] = CRASH
+        if row not in results and has_crashed_workers(journal, row):
+            results[row] = CRASH
             journal.finish({row: CRASH})
-    todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in answers]
-    suspects = [[pair] for pair in todo if journal.deaths[pair[0]]]
-    calm = [pair for pair in todo if not journal.deaths[pair[0]]]
+    todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in results]
+    suspects = [[pair] for pair in todo if journal.crashes[pair[0]]]
+    others = [pair for pair in todo if not journal.crashes[pair[0]]]
     size = step.node.needs.batch if isinstance(stage, Annotate) else 1
-    batches = [calm[i : i + size] for i in range(0, len(calm), size)]
+    batches = [others[i : i + size] for i in range(0, len(others), size)]
     for batch in [*batches, *suspects]:
-        journal.begin([row for row, _ in batch])
-        found = worked(step, ask, batch)
-        answers |= noted(journal, found)
-    return {row: answers[row] for row in ids}
+        journal.start([row for row, _ in batch])
+        results |= record_results(journal, run_with_retries(step, compute, batch))
+    return {row: results[row] for row in ids}
 
 
-def noted(journal: Journal, found: Answers) -> dict[str, Answer]:
-    """The answers, noted in the journal.
+def record_results(journal: Journal, results: Results) -> dict[str, RowResult]:
+    """Write results to the journal, and return them.
 
     Raises:
-        Unavailable: some rows could not be asked about; they are in hand no more.
+        Unavailable: some rows have no result, because a service is unavailable; they are requeued.
     """
-    ready = {row: answer for row, answer in found.items() if isinstance(answer, Answer)}
+    ready = {row: result for row, result in results.items() if isinstance(result, RowResult)}
     journal.finish(ready)
-    away = [(row, answer) for row, answer in found.items() if isinstance(answer, Unavailable)]
-    for row, _ in away:
-        journal.leave(row)
-    for _, why in away:
-        raise why
+    unavailable = [(row, result) for row, result in results.items() if isinstance(result, Unavailable)]
+    for row, _ in unavailable:
+        journal.requeue(row)
+    for _, reason in unavailable:
+        raise reason
     return ready
 
 
-def deadly(journal: Journal, row: str) -> bool:
-    """Whether a row has killed as many workers as it may."""
-    return journal.deaths[row] >= _DEATHS
+def has_crashed_workers(journal: Journal, row: str) -> bool:
+    """Whether so many workers died on a row that it is rejected."""
+    return journal.crashes[row] >= _MAX_CRASHES
 
 
-def worked(step: Step, ask: Ask, batch: Batch) -> Answers:
-    """The answers for some rows: together if that can be, row by row if that fails."""
+def run_with_retries(step: Step, compute: Compute, batch: Batch) -> Results:
+    """The results of some rows: of the whole batch, or row by row if the batch fails."""
     if len(batch) > 1:
         try:
-            return ask(batch)
+            return compute(batch)
         except (StoreFull, StageFailed):
             raise
-        except Unavailable as away:
-            return {row: away for row, _ in batch}
-        except Exception:  # whose fault it is shows when the rows are asked one by one
-            return {k: v for pair in batch for k, v in worked(step, ask, [pair]).items()}
-    last: Exception = Reject()
+        except Unavailable as unavailable:
+            return {row: unavailable for row, _ in batch}
+        except Exception:  # single rows show which of them is at fault
+            return {k: v for pair in batch for k, v in run_with_retries(step, compute, [pair]).items()}
+    last_error: Exception = Reject()
     for _ in range(1 + step.node.needs.retries):
         try:
-            return ask(batch)
+            return compute(batch)
         except ClipmillError:
             raise
         except Reject as reject:
-            return {batch[0][0]: answer_of(reject)}
-        except Unavailable as away:
-            return {batch[0][0]: away}
-        except OSError as error:  # a full disk is no row's fault
-            last = disk_full_error(error, f"step {step.name}")
-            if isinstance(last, StoreFull):
-                raise last from error
+            return {batch[0][0]: result_from_error(reject)}
+        except Unavailable as unavailable:
+            return {batch[0][0]: unavailable}
+        except OSError as error:  # a full disk is not the fault of a row
+            last_error = disk_full_error(error, f"step {step.name}")
+            if isinstance(last_error, StoreFull):
+                raise last_error from error
         except Exception as error:
-            last = error
-    return {batch[0][0]: answer_of(last)}
+            last_error = error
+    return {batch[0][0]: result_from_error(last_error)}
 
 
-def asked(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Answers:
-    """What the stage says of some rows; what it made is put into the store."""
+def run_stage(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Results:
+    """The results of the stage for some rows; their artifacts are saved in the store."""
     if isinstance(stage, Expand):
         (parent, row), *_ = batch
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
         _check_ids(step, stage, parent, children)
         if any(kind == ARTIFACT for kind in step.schema.types):
-            children = [stored(child, plan.store, step.folder) for child in children]
-        return {parent: Answer(records=children)}
+            children = [save_artifacts(child, plan.store, step.folder) for child in children]
+        return {parent: RowResult(records=children)}
     assert isinstance(stage, Annotate)
-    given = list(stage.annotate([row for _, row in batch]))
-    if len(given) != len(batch):
+    returned = list(stage.annotate([row for _, row in batch]))
+    if len(returned) != len(batch):
         raise StageFailed(
-            f"{type(stage).__name__} gave {len(given)} answers for {len(batch)} rows",
+            f"{type(stage).__name__} returned {len(returned)} results for {len(batch)} rows",
             where=f"step {step.name}",
-            remedy="`annotate` gives one answer per row, in order; a row it cannot answer gets a `Reject`",
+            remedy="`annotate` yields one result per row, in order; yield `Reject` for a row that has none",
         )
-    return {row: _told(plan, step, row, said) for (row, _), said in zip(batch, given, strict=True)}
+    return {row: _result(plan, step, row, value) for (row, _), value in zip(batch, returned, strict=True)}
 
 
-def _told(plan: Plan, step: Step, row: str, said: Row | Exception) -> Answer | Unavailable:
-    if isinstance(said, Exception):
-        return said if isinstance(said, Unavailable) else answer_of(said)
-    return layer(plan, step, row, said)
+def _result(plan: Plan, step: Step, row: str, value: Row | Exception) -> RowResult | Unavailable:
+    if isinstance(value, Exception):
+        return value if isinstance(value, Unavailable) else result_from_error(value)
+    return layer_result(plan, step, row, value)
 
 
-def layer(plan: Plan, step: Step, row: str, answer: Row) -> Answer:
-    """The answer for a row that gets new columns; their artifacts are put into the store."""
-    return Answer(records=[stored({"id": row, **record_of(answer)}, plan.store, step.folder)])
+def layer_result(plan: Plan, step: Step, row: str, columns: Row) -> RowResult:
+    """The result for a row that gets new columns; their artifacts are saved in the store."""
+    return RowResult(records=[save_artifacts({"id": row, **record_of(columns)}, plan.store, step.folder)])
 
 
 def _check_ids(step: Step, stage: Stage[Any, Any], parent: str, children: Sequence[Any]) -> None:
     if len({child["id"] for child in children}) < len(children):
-        raise equal_keys(step, stage, parent)
+        raise duplicate_keys_error(step, stage, parent)
 
 
 def _child(parent: str, position: int, row: Row) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Keep: one vectorised look at the columns of a part. What is written is what was dropped, and why."""
+"""Runs rules (`keep`): one vectorized evaluation per part writes which rows were dropped, and why."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -7,37 +7,39 @@ from manifests.errors import Damaged
 from manifests.predicate import evaluate_all, names_in
 from manifests.table import RowCounts, part_name, read_row_counts, write_part, write_rejects
 from pipeline.dag import Keep
-from pipeline.engine.inputs import columns_for, input_ids
-from pipeline.engine.journal import Answer
+from pipeline.engine.inputs import input_ids, read_columns
+from pipeline.engine.journal import RowResult
 from pipeline.engine.steps.storing import rejects_table
-from pipeline.engine.task import Done, Task
+from pipeline.engine.task import Task, TaskResult
 from pipeline.planning.plan import Plan, Step
 
 
-def part(plan: Plan, step: Step, task: Task) -> Done:
-    """Decide about the rows of one part. A row in which a column is missing is rejected.
+def part(plan: Plan, step: Step, task: Task) -> TaskResult:
+    """Evaluate a rule on the rows of one part. Rows with a missing value in it are rejected.
 
-    Rules that follow decide in the same go about what is left: what they read is read once.
+    Rules that directly follow are evaluated in the same task on the remaining rows, so that their columns
+    are read once.
     """
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return Done(row_counts=read_row_counts(plan.store, name))
+        return TaskResult(row_counts=read_row_counts(plan.store, name))
     chain = _chain(plan, step)
     reads = {column: author for each in chain for column, author in each.reads.items()}
-    table = columns_for(plan, step.base, reads, task.number, input_ids(plan, step, task.number))
+    table = read_columns(plan, step.base, reads, task.number, input_ids(plan, step, task.number))
     verdicts = evaluate_all([_rule(each).where for each in chain], table)
-    left = pa.repeat(True, table.num_rows)
+    remaining = pa.repeat(True, table.num_rows)
     row_counts = {}
     for each, verdict in zip(chain, verdicts, strict=True):
-        dropped = table.filter(pc.and_(left, pc.fill_null(pc.invert(verdict), False)))
-        unknown = table.filter(pc.and_(left, pc.is_null(verdict)))
-        row_counts[each.name] = _write(plan, each, task.number, pc.sum(left).as_py() or 0, dropped, unknown)
-        left = pc.and_(left, pc.fill_null(verdict, False))
-    return Done(row_counts=row_counts.pop(step.name), also=tuple(row_counts.items()))
+        dropped = table.filter(pc.and_(remaining, pc.fill_null(pc.invert(verdict), False)))
+        unknown = table.filter(pc.and_(remaining, pc.is_null(verdict)))
+        rows_in = pc.sum(remaining).as_py() or 0
+        row_counts[each.name] = _write(plan, each, task.number, rows_in, dropped, unknown)
+        remaining = pc.and_(remaining, pc.fill_null(verdict, False))
+    return TaskResult(row_counts=row_counts.pop(step.name), chained=tuple(row_counts.items()))
 
 
-def is_sound(plan: Plan, step: Step, number: int) -> bool:
-    """Whether a part of a table that is not closed has its content; what a power cut left bare is removed."""
+def is_valid_part(plan: Plan, step: Step, number: int) -> bool:
+    """Whether a part of an open table can be read. A part that a power failure left incomplete is removed."""
     name = f"{step.folder}/{part_name(number)}"
     try:
         read_row_counts(plan.store, name)
@@ -48,13 +50,13 @@ def is_sound(plan: Plan, step: Step, number: int) -> bool:
 
 
 def _chain(plan: Plan, step: Step) -> list[Step]:
-    """The rule, and those that come one straight after the other."""
+    """The rule, and the rules that directly follow one another."""
     chain = [step]
     while True:
-        after = [r for r in plan.readers[chain[-1].name] if r.node.inputs == (chain[-1].name,)]
-        if len(after) != 1 or after[0].kind != "drops":
+        following = [r for r in plan.dependents[chain[-1].name] if r.node.inputs == (chain[-1].name,)]
+        if len(following) != 1 or following[0].kind != "drops":
             return chain
-        chain += after
+        chain += following
 
 
 def _rule(step: Step) -> Keep:
@@ -62,12 +64,14 @@ def _rule(step: Step) -> Keep:
     return step.node.work
 
 
-def _write(plan: Plan, step: Step, number: int, came: int, dropped: pa.Table, unknown: pa.Table) -> RowCounts:
-    """Commit a rule's part, and give its row_counts."""
+def _write(
+    plan: Plan, step: Step, number: int, rows_in: int, dropped: pa.Table, unknown: pa.Table
+) -> RowCounts:
+    """Commit a rule's part, and return its row counts."""
     rule = _rule(step)
     row_counts = RowCounts(
-        rows_in=came,
-        passed=came - dropped.num_rows - unknown.num_rows,
+        rows_in=rows_in,
+        passed=rows_in - dropped.num_rows - unknown.num_rows,
         dropped=dropped.num_rows,
         rejected=unknown.num_rows,
         rows_out=dropped.num_rows,
@@ -79,12 +83,12 @@ def _write(plan: Plan, step: Step, number: int, came: int, dropped: pa.Table, un
 
 
 def _dropped(rule: Keep, table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The dropped rows with the values that decided: "motion_mean=0.12 fps=24"."""
-    said = [
+    """The dropped rows with the values that the rule read: "motion_mean=0.12 fps=24"."""
+    values = [
         pc.binary_join_element_wise(f"{name}=", pc.fill_null(_text(table.column(name)), "missing"), "")
         for name in dict.fromkeys(names_in(rule.where))
     ]
-    value = pc.binary_join_element_wise(*said, " ") if len(said) > 1 else said[0]
+    value = pc.binary_join_element_wise(*values, " ") if len(values) > 1 else values[0]
     count = table.num_rows
     return pa.table(
         [table.column("id"), pa.repeat(rule.because, count), pa.repeat(rule.where, count), value],
@@ -98,12 +102,12 @@ def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.string())
 
 
-def _missing(rule: Keep, table: pa.Table) -> dict[str, Answer]:
-    """Why nothing can be said of each row: a column is missing, or what is asked has no value (0/0)."""
+def _missing(rule: Keep, table: pa.Table) -> dict[str, RowResult]:
+    """Why the rule cannot be evaluated for each row: a value is missing, or the result is undefined (0/0)."""
     names = list(dict.fromkeys(names_in(rule.where)))
     found = {}
     for row in table.to_pylist():
-        lacks = [name for name in names if row[name] is None or row[name] != row[name]]
-        why = f"{', '.join(lacks)} missing" if lacks else "no value"
-        found[row["id"]] = Answer(kind="reject", reason=f"{why}: {rule.where!r} cannot be said")
+        missing = [name for name in names if row[name] is None or row[name] != row[name]]
+        why = f"{', '.join(missing)} missing" if missing else "no value"
+        found[row["id"]] = RowResult(kind="reject", reason=f"{why}: {rule.where!r} cannot be evaluated")
     return found

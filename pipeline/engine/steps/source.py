@@ -1,4 +1,4 @@
-"""A source's rows, cut into home parts in the order in which they come."""
+"""Runs Source stages: their rows are written to parts, in the order in which they are produced."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,30 +7,30 @@ from typing import Any
 from manifests.row import Row
 from manifests.schema import record_of, table_of
 from manifests.table import RowCounts, part_name, write_part
-from pipeline.engine.steps.storing import stored
-from pipeline.engine.task import Done, Task
+from pipeline.engine.steps.storing import save_artifacts
+from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import StageFailed
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Source, Stage
 
 
-def rows(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> Done:
-    """Write all parts of a source. Parts that stand already are left as they are."""
+def rows(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
+    """Write all parts of a source. Parts that exist already are left as they are."""
     assert isinstance(stage, Source)
-    seen: set[str] = set()
+    ids: set[str] = set()
     found: Iterator[Row] = iter(stage.rows())
     number = count = 0
     while batch := list(islice(found, step.node.rows_per_part)):
-        records = [stored(record_of(row), plan.store, step.folder) for row in batch]
+        records = [save_artifacts(record_of(row), plan.store, step.folder) for row in batch]
         for record in records:
-            if record["id"] in seen:
+            if record["id"] in ids:
                 raise StageFailed(
-                    f"step {step.name} gave the id {record['id']} twice",
-                    remedy="an id belongs to one row; make it from what tells the rows apart",
+                    f"step {step.name} returned the id {record['id']} twice",
+                    remedy="an id belongs to one row; derive it from values that differ between rows",
                 )
-            seen.add(record["id"])
+            ids.add(record["id"])
         row_counts = RowCounts(rows_out=len(batch))
         name = f"{step.folder}/{part_name(number)}"
         write_part(plan.store, name, table_of(records, step.schema), row_counts)
         number, count = number + 1, count + len(batch)
-    return Done(row_counts=RowCounts(rows_out=count), parts=number)
+    return TaskResult(row_counts=RowCounts(rows_out=count), parts=number)

@@ -1,3 +1,3 @@
-"""Runs plans on Ray: pools of actors that hold opened stages and take parts."""
+"""Runs plans on Ray: pools of actors hold opened stages and process parts."""
 
 from pipeline.executors.on_ray.executor import OnRay as OnRay

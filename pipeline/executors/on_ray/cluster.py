@@ -1,4 +1,4 @@
-"""The Ray cluster under a run: the one at an address, or a local one for as long as the run lasts."""
+"""Connects to the Ray cluster at an address, or starts a local one for the time of the run."""
 
 import importlib.util
 import logging
@@ -16,16 +16,16 @@ from pipeline.errors import PipelineError, PlanError
 from pipeline.planning.plan import Plan
 
 _NO_CLUSTER = (
-    "start one with `ray start --head` (where that made a token, set RAY_AUTH_MODE=token here), "
-    "or leave ray_address away to use this machine"
+    "start a cluster with `ray start --head` (if that created a token, set RAY_AUTH_MODE=token here), "
+    "or remove ray_address to use this machine"
 )
-_NO_RAY = "see whether memory and cores are free and run again, or add --inline"
-_OURS = ("manifests", "pipeline", "stages", "training")
+_NO_RAY = "check that memory and CPU cores are free and run again, or add --inline"
+_PACKAGES = ("manifests", "pipeline", "stages", "training")
 
 
 @contextmanager
 def cluster(address: str | None, workers: int) -> Iterator[None]:
-    """Be connected to a cluster.
+    """Connect to a cluster; disconnect on exit.
 
     Raises:
         PipelineError: there is no cluster at `address`.
@@ -43,7 +43,7 @@ def cluster(address: str | None, workers: int) -> Iterator[None]:
 
 
 def _connect(address: str | None, workers: int) -> None:
-    """Join the cluster at `address`, or start one here; a slow machine may need a second try for that."""
+    """Connect to the cluster at `address`, or start one here; a slow machine may need a second attempt."""
     paths = os.pathsep.join(path for path in sys.path if path)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
@@ -53,14 +53,16 @@ def _connect(address: str | None, workers: int) -> None:
         options["num_cpus"] = max(workers, os.cpu_count() or 1)
     for last in (bool(address), True):
         try:
-            with _python_path(paths):  # inherited by what is started here; a runtime_env costs a second more
+            with _python_path(paths):  # child processes inherit it; a runtime_env takes 1 s longer
                 ray.init(address=address or "local", **options)
             return
-        except Exception as error:  # Ray raises a bare Exception where a node is slow to start
+        except Exception as error:  # Ray raises a plain Exception if a node starts slowly
             ray.shutdown()
             if last:
                 raise PipelineError(
-                    f"no Ray cluster answers at {address}" if address else "Ray could not be started here",
+                    f"no Ray cluster answers at {address}"
+                    if address
+                    else "Ray did not start on this machine",
                     where=one_line(str(error)),
                     remedy=_NO_CLUSTER if address else _NO_RAY,
                 ) from error
@@ -79,45 +81,46 @@ def _python_path(paths: str) -> Iterator[None]:
             os.environ["PYTHONPATH"] = before
 
 
-def nodes() -> dict[str, float]:
-    """The living nodes and their logical cores."""
-    return {str(node["NodeID"]): float(node["Resources"].get("CPU", 0.0)) for node in _living()}
+def node_cores() -> dict[str, float]:
+    """The logical CPU cores of each live node, by node id."""
+    return {str(node["NodeID"]): float(node["Resources"].get("CPU", 0.0)) for node in _live_nodes()}
 
 
-def check_room(plan: Plan) -> None:
-    """Fail before anything runs if no node can ever hold a worker of some step.
+def check_resources(plan: Plan) -> None:
+    """Fail before anything runs if no node can hold a worker of some step.
 
     Raises:
         PlanError: a step needs more GPUs or memory than any node has, or a launch more GPUs than all.
     """
-    found = [node["Resources"] for node in _living()]
-    gpus = sum(float(node.get("GPU", 0.0)) for node in found)
+    resources = [node["Resources"] for node in _live_nodes()]
+    gpus = sum(float(node.get("GPU", 0.0)) for node in resources)
     for step in plan:
         needs = step.node.needs
         if step.kind == "model" and needs.gpus * needs.ranks > gpus:
             raise PlanError(
                 f"step {step.name} needs {needs.ranks} ranks of {needs.gpus:g} GPUs; all nodes have {gpus:g}",
-                remedy="ask for fewer ranks with `.on(ranks=…)`, or run on a cluster that has them",
+                remedy="request fewer ranks with `.on(ranks=…)`, or use a cluster with more GPUs",
             )
-        wanted = {"GPU": needs.gpus, "memory": needs.memory_gb * 2**30}
-        for name, amount in wanted.items():
-            most = max((float(node.get(name, 0.0)) for node in found), default=0.0)
-            if amount > most:
-                unit = 2**30 if name == "memory" else 1
+        required = {"GPU": needs.gpus, "memory": needs.memory_gb * 2**30}
+        for name, amount in required.items():
+            available = max((float(node.get(name, 0.0)) for node in resources), default=0.0)
+            if amount > available:
+                scale, unit = (2**30, " GiB") if name == "memory" else (1, "")
                 raise PlanError(
-                    f"step {step.name} needs {name} {amount / unit:g}; the largest node has {most / unit:g}",
-                    remedy="ask for less with `.on(…)`, or run on a cluster that has it",
+                    f"step {step.name} needs {name} {amount / scale:g}{unit}; "
+                    f"the largest node has {available / scale:g}{unit}",
+                    remedy="request less with `.on(…)`, or use a cluster with larger nodes",
                 )
 
 
-def _living() -> list[dict[str, Any]]:
+def _live_nodes() -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _packages() -> list[str]:
-    """The folders of our packages, which a cluster's machines need not have installed."""
+    """The folders of our packages, which are sent to the nodes of a cluster."""
     found = []
-    for name in _OURS:
+    for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
         if spec and spec.origin:
             found.append(str(Path(spec.origin).parent))

@@ -1,8 +1,8 @@
-"""Carries out a plan on Ray: each free worker takes the next part whose inputs are there.
+"""Runs a plan on Ray: each idle worker gets the next part whose inputs exist.
 
-Ray places, starts and watches the processes; what is ours is the bookkeeping of parts. Only tasks
-and sums travel. A worker that dies is replaced and its task offered again; the part's journal
-knows which row it died on, and a row that kills twice is set aside there.
+Ray places, starts and monitors the processes; this module keeps track of the parts. Only tasks and row
+counts are sent between processes. If a worker dies, it is replaced and its task is queued again. The
+journal of the part shows on which row it died; a row on which two workers died is rejected.
 """
 
 import time
@@ -13,237 +13,250 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from pipeline.engine.schedule import Schedule
-from pipeline.engine.steps.finalize import begin
+from pipeline.engine.steps.finalize import begin_table
 from pipeline.engine.task import Task
 from pipeline.errors import StageFailed
-from pipeline.executor import Watch
-from pipeline.executors.deciding import decide_here
-from pipeline.executors.on_ray.cluster import check_room, cluster, nodes
+from pipeline.executor import Observer
+from pipeline.executors.on_ray.cluster import check_resources, cluster, node_cores
 from pipeline.executors.on_ray.launching import start_launch
-from pipeline.executors.on_ray.pool import Failed, Member, Pool, pools_of
+from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
+from pipeline.executors.quick_steps import run_quick_steps
 from pipeline.planning.plan import Plan
 
-_LOOK_S = 0.5
-_NODES_S = 5.0  # how often nodes that came or went are looked for
-_STARTS = 3  # starts in a row that may fail
-_PATIENCE_S = 5.0  # longer than a process takes to start
+_OBSERVE_S = 0.5  # seconds between two calls of the observer
+_NODES_S = 5.0  # seconds between two checks for nodes that joined or left
+_MAX_STARTS = 3  # failed starts in a row until the run fails
+_PLACEMENT_S = 5.0  # seconds; a process that has resources starts in less
 _DIED = (RayActorError, OutOfMemoryError)  # Ray's own memory monitor kills too
-_BY_ROW = ("part", "piece", "join")  # phases that set aside what kills their workers
-_DEATHS = 200  # deaths over one task, far more than its rows can cause
+_REJECTING = ("part", "piece", "join")  # phases that reject a row on which workers died
+_MAX_DEATHS = 200  # of workers on one task: far more than its rows can cause
 
 
 class OnRay:
-    """Runs plans on the cluster at `address`, or on this machine.
+    """Runs plans on the Ray cluster at `address`, or on this machine.
 
     Args:
-        address: of a running cluster ("auto", "10.0.0.1:6379"); None starts one here.
-        workers: cores to use at most; 0 takes all.
+        address: Address of a running cluster ("auto", "10.0.0.1:6379"); None starts one on this machine.
+        workers: Maximum number of CPU cores to use; 0 uses all.
     """
 
     def __init__(self, address: str | None = None, workers: int = 0) -> None:
         self.address, self.workers = address, workers
 
-    def run(self, plan: Plan, watch: Watch) -> Schedule:
+    def run(self, plan: Plan, observer: Observer) -> Schedule:
         for step in plan:
-            begin(plan, step)
+            begin_table(plan, step)
         schedule = Schedule(plan)
-        watch.look(schedule)
+        observer.observe(schedule)
         if not (self.address or ray.is_initialized()):
-            decide_here(plan, schedule, watch)
-        if not schedule.finished:
+            run_quick_steps(plan, schedule, observer)
+        if not schedule.is_finished:
             with cluster(self.address, self.workers):
-                check_room(plan)
-                _Run(plan, schedule, watch, self.workers).go()
-        watch.look(schedule)
+                check_resources(plan)
+                _Run(plan, schedule, observer, self.workers).loop()
+        observer.observe(schedule)
         return schedule
 
 
 class _Run:
-    """One run's state: who works on what, and where cores are free."""
+    """The state of one run: which actor runs which task, and which nodes have free cores."""
 
-    def __init__(self, plan: Plan, schedule: Schedule, watch: Watch, limit: int) -> None:
-        self.plan, self.schedule, self.watch, self.limit = plan, schedule, watch, limit
+    def __init__(self, plan: Plan, schedule: Schedule, observer: Observer, limit: int) -> None:
+        self.plan, self.schedule, self.observer, self.limit = plan, schedule, observer, limit
         self.pools = pools_of(plan)
         self.plan_ref = ray.put(plan)
-        self.working: dict[Any, Member] = {}
-        self.opening: dict[Any, Member] = {}
-        self.launched: dict[Any, Task] = {}
+        self.running: dict[Any, PoolActor] = {}
+        self.opening: dict[Any, PoolActor] = {}
+        self.launches: dict[Any, Task] = {}
         self.deaths: Counter[Task] = Counter()
         self.nodes: dict[str, float] = {}
-        self.looked = self.counted = 0.0
+        self.observed_at_s = self.counted_at_s = 0.0
 
-    def go(self) -> None:
+    def loop(self) -> None:
         try:
-            while not self.schedule.finished:
-                self._look()
-                self._retire()
-                self._hand_out()
+            while not self.schedule.is_finished:
+                self._observe()
+                self._stop_unneeded_actors()
+                self._assign_tasks()
+                self._start_actors()
                 self._wait()
         finally:
             for pool in self.pools:
-                pool.dismiss()
-            for ref in self.launched:
+                pool.stop()
+            for ref in self.launches:
                 ray.cancel(ref, force=True)
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         now = time.monotonic()
-        if now - self.looked > _LOOK_S:
-            self.looked = now
-            self.watch.look(self.schedule)
-        if now - self.counted > _NODES_S:
-            self.counted, self.nodes = now, nodes()
+        if now - self.observed_at_s > _OBSERVE_S:
+            self.observed_at_s = now
+            self.observer.observe(self.schedule)
+        if now - self.counted_at_s > _NODES_S:
+            self.counted_at_s, self.nodes = now, node_cores()
 
-    def _retire(self) -> None:
-        """End the actors of steps that are done, and idle ones that keep others from starting.
+    def _stop_unneeded_actors(self) -> None:
+        """Stop the actors of steps that are done, and idle actors that occupy resources others need.
 
-        Two steps that each need the only GPU would wait for each other for ever: one holds it with
-        nothing to do until the other has made a part.
+        Without this, two steps that need the only GPU would block each other: an idle actor of one step
+        reserves it and waits for a part that the other step must make.
         """
-        blocked = any(m.pool.holds and _waits_for_room(m) for m in self.opening.values())
+        blocked = any(a.pool.reserves_resources and _waits_for_resources(a) for a in self.opening.values())
         for pool in self.pools:
-            if pool.members and all(self.schedule.steps[name].whole for name in pool.steps):
-                pool.dismiss()
-            elif blocked and pool.holds and not any(name in self.schedule.waiting for name in pool.steps):
-                pool.dismiss(idle=True)
+            if pool.actors and all(self.schedule.steps[name].is_complete for name in pool.steps):
+                pool.stop()
+            elif (
+                blocked
+                and pool.reserves_resources
+                and not any(name in self.schedule.ready for name in pool.steps)
+            ):
+                pool.stop(idle=True)
 
-    def _hand_out(self) -> None:
-        """Give tasks to idle workers, downstream first, and start workers where that pays."""
-        depth = self.plan.steps
-        order = sorted(self.pools, key=lambda p: -max(depth[name].depth for name in p.steps))
-        for pool in order:
-            for member in pool.idle():
-                if not self._room(pool, member.node):
+    def _downstream_first(self) -> list[Pool]:
+        steps = self.plan.steps
+        return sorted(self.pools, key=lambda pool: -max(steps[name].depth for name in pool.steps))
+
+    def _assign_tasks(self) -> None:
+        """Assign tasks to idle actors, furthest downstream first."""
+        for pool in self._downstream_first():
+            for actor in pool.idle():
+                if not self._has_free_cores(pool, actor.node):
                     continue
-                task = self._next(pool)
+                task = self._next_task(pool)
                 if task is None:
                     break
-                self.working[pool.hand_out(member, task)] = member
-        for pool in order:
-            ready = sum(self.schedule.waiting.get(name, 0) for name in pool.steps)
-            node = self._freest()
-            starting = sum(not m.pool.holds for m in self.opening.values())
-            if not node or (not pool.holds and starting > len(self.nodes) + 1) or self._enough(pool):
+                self.running[pool.assign(actor, task)] = actor
+
+    def _start_actors(self) -> None:
+        """Start actors where the ready tasks take longer than the start."""
+        for pool in self._downstream_first():
+            ready = sum(self.schedule.ready.get(name, 0) for name in pool.steps)
+            node = self._freest_node()
+            starting = sum(not a.pool.reserves_resources for a in self.opening.values())
+            too_many = not pool.reserves_resources and starting > len(self.nodes) + 1
+            if not node or too_many or self._is_full(pool):
                 continue
-            # the first of a step starts beside others that keep all cores busy, and so does one that
-            # brings its own GPU: an idle actor uses no core, and takes the next before those upstream
-            free = not pool.members or pool.holds or self._room(pool, node)
-            if (free and pool.wants_more(ready)) or self._soon(pool):
-                member, opened = pool.grow(self.plan_ref, node)
-                self.opening[opened] = member
+            # The first actor of a step may start while all cores are busy, and so may one that reserves a
+            # GPU: an idle actor uses no core, and gets the next task before the steps upstream.
+            may_start = not pool.actors or pool.reserves_resources or self._has_free_cores(pool, node)
+            if (may_start and pool.needs_more_actors(ready)) or self._gets_work_soon(pool):
+                actor, opened = pool.start_actor(self.plan_ref, node)
+                self.opening[opened] = actor
 
-    def _enough(self, pool: Pool) -> bool:
-        """Whether the rules have a worker for each core: they compute, and more would only be started."""
+    def _is_full(self, pool: Pool) -> bool:
+        """Whether the rules have an actor for each core: they only compute, so more would not help."""
         cores = float(self.limit) or sum(self.nodes.values(), 0.0)
-        return not pool.opens and len(pool.members) >= max(1.0, cores)
+        return not pool.step and len(pool.actors) >= max(1.0, cores)
 
-    def _soon(self, pool: Pool) -> bool:
-        """Whether a pool without actors gets work as soon as a part that is in hand is finished."""
-        if pool.members or pool.needs.gpus:
+    def _gets_work_soon(self, pool: Pool) -> bool:
+        """Whether a pool without actors gets a task as soon as a running task of its inputs is done."""
+        if pool.actors or pool.needs.gpus:
             return False
         steps = [self.plan[name] for name in pool.steps]
-        before = {i for step in steps if step.kind not in ("survey", "model") for i in step.node.inputs}
-        return any(self.schedule.steps[name].busy for name in before)
+        inputs = {i for step in steps if step.kind not in ("survey", "model") for i in step.node.inputs}
+        return any(self.schedule.steps[name].running for name in inputs)
 
-    def _next(self, pool: Pool) -> Task | None:
+    def _next_task(self, pool: Pool) -> Task | None:
         while task := self.schedule.take(pool.steps):
             if task.phase != "launch":
                 return task
-            self.launched[start_launch(self.plan, self.plan_ref, task)] = task
+            self.launches[start_launch(self.plan, self.plan_ref, task)] = task
         return None
 
     def _wait(self) -> None:
-        refs = [*self.working, *self.opening, *self.launched]
+        refs = [*self.running, *self.opening, *self.launches]
         if not refs:
-            if not self.schedule.waiting:
-                self.schedule.rest()
+            if not self.schedule.ready:
+                self.schedule.check_pauses()
             time.sleep(0.01)
             return
-        ready, _ = ray.wait(refs, num_returns=1, timeout=_LOOK_S)
+        ready, _ = ray.wait(refs, num_returns=1, timeout=_OBSERVE_S)
         ready += (
             ray.wait([r for r in refs if r not in ready], num_returns=1, timeout=0)[0] if ready[1:] else []
         )
         for ref in ready:
             if ref in self.opening:
-                self._opened(ref, self.opening.pop(ref))
-            elif ref in self.working:
-                self._answered(ref, self.working.pop(ref))
+                self._finish_start(ref, self.opening.pop(ref))
+            elif ref in self.running:
+                self._finish_task(ref, self.running.pop(ref))
             else:
-                self._launched(ref, self.launched.pop(ref))
+                self._finish_launch(ref, self.launches.pop(ref))
 
-    def _opened(self, ref: Any, member: Member) -> None:
-        pool = member.pool
-        if member not in pool.members:
-            return  # its step was finished meanwhile, and the pool dismissed
+    def _finish_start(self, ref: Any, actor: PoolActor) -> None:
+        pool = actor.pool
+        if actor not in pool.actors:
+            return  # its step is done, and the pool has stopped it
         try:
-            said = ray.get(ref)
+            node = ray.get(ref)
         except _DIED as error:
-            pool.members.remove(member)
+            pool.actors.remove(actor)
             pool.failed_starts += 1
-            if pool.failed_starts >= _STARTS:
+            if pool.failed_starts >= _MAX_STARTS:
                 raise StageFailed(
-                    f"the workers of step {pool.opens} died {_STARTS} times while starting",
-                    remedy="see whether memory suffices; --inline runs the step in this process",
+                    f"the worker of step {pool.step} died {_MAX_STARTS} times while starting",
+                    remedy="check that enough memory is free; --inline runs the step in this process",
                 ) from error
             return
-        if isinstance(said, Failed):
-            raise said.error from RuntimeError(said.trace)
+        if isinstance(node, TaskFailure):
+            raise node.error from RuntimeError(node.trace)
         pool.failed_starts = 0
-        member.opened, member.node = True, said
+        actor.is_open, actor.node = True, node
 
-    def _answered(self, ref: Any, member: Member) -> None:
-        task = member.task
+    def _finish_task(self, ref: Any, actor: PoolActor) -> None:
+        task = actor.task
         assert task is not None
         try:
-            said = ray.get(ref)
+            result = ray.get(ref)
         except _DIED as error:
-            member.pool.members.remove(member)
+            actor.pool.actors.remove(actor)
             self.deaths[task] += 1
-            if self.deaths[task] >= _DEATHS or (task.phase not in _BY_ROW and self.deaths[task] >= _STARTS):
+            max_deaths = _MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS
+            if self.deaths[task] >= max_deaths:
                 raise StageFailed(
-                    f"{task}: its worker died {self.deaths[task]} times",
-                    remedy="see whether memory suffices; `clipmill replay` runs one row in this process",
+                    f"the worker of task {task} died {self.deaths[task]} times",
+                    remedy="check that enough memory is free; `clipmill replay` runs one row in this process",
                 ) from error
-            self.schedule.give_back(task)
+            self.schedule.requeue(task)
             return
-        member.pool.take_back(member)
-        if isinstance(said, Failed):
-            raise said.error from RuntimeError(said.trace)
-        self.schedule.finish(task, said)
+        actor.pool.release(actor)
+        if isinstance(result, TaskFailure):
+            raise result.error from RuntimeError(result.trace)
+        self.schedule.finish(task, result)
 
-    def _launched(self, ref: Any, task: Task) -> None:
+    def _finish_launch(self, ref: Any, task: Task) -> None:
         try:
-            said = ray.get(ref)
+            result = ray.get(ref)
         except RayError as error:
             raise StageFailed(
                 f"{task} failed: {_last_line(error)}",
-                remedy="run again: training goes on from its last checkpoint (--debug shows all)",
+                remedy="run again: training continues from its last checkpoint "
+                "(--debug prints the whole traceback)",
             ) from error
-        if isinstance(said, Failed):
-            raise said.error from RuntimeError(said.trace)
-        self.schedule.finish(task, said)
+        if isinstance(result, TaskFailure):
+            raise result.error from RuntimeError(result.trace)
+        self.schedule.finish(task, result)
 
-    def _free(self, node: str) -> float:
-        """Cores of a node that no task is using."""
-        members = [m for m in self.working.values() if m.node == node]
-        return self.nodes.get(node, 0.0) - sum(m.pool.needs.cpus for m in members)
+    def _free_cores(self, node: str) -> float:
+        """Cores of a node that no task uses."""
+        actors = [a for a in self.running.values() if a.node == node]
+        return self.nodes.get(node, 0.0) - sum(a.pool.needs.cpus for a in actors)
 
-    def _freest(self) -> str:
-        return max(self.nodes, key=self._free, default="")
+    def _freest_node(self) -> str:
+        return max(self.nodes, key=self._free_cores, default="")
 
-    def _room(self, pool: Pool, node: str) -> bool:
-        """Whether a task of this pool may start on a node; one that is larger than the node runs alone."""
-        launches = [self.plan[t.step].node.needs for t in self.launched.values()]
-        used = sum(m.pool.needs.cpus for m in self.working.values())
+    def _has_free_cores(self, pool: Pool, node: str) -> bool:
+        """Whether a task of this pool may start on a node. A task that needs more cores runs alone."""
+        launches = [self.plan[t.step].node.needs for t in self.launches.values()]
+        used = sum(actor.pool.needs.cpus for actor in self.running.values())
         used += sum(needs.cpus * needs.ranks for needs in launches)
         limit = float(self.limit) or sum(self.nodes.values(), 0.0)
-        fits = pool.needs.cpus <= self._free(node) and used + pool.needs.cpus <= limit
-        return fits or not self.working
+        fits = pool.needs.cpus <= self._free_cores(node) and used + pool.needs.cpus <= limit
+        return fits or not self.running
 
 
-def _waits_for_room(member: Member) -> bool:
-    """Whether Ray has found no room for an actor for a while."""
-    late = time.monotonic() - member.since > _PATIENCE_S
-    return late and not ray.wait([member.placed], timeout=0)[0]
+def _waits_for_resources(actor: PoolActor) -> bool:
+    """Whether an actor has waited longer than a process takes to start."""
+    is_late = time.monotonic() - actor.since > _PLACEMENT_S
+    return is_late and not ray.wait([actor.placed], timeout=0)[0]
 
 
 def _last_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Launches go through Ray Train: it places the ranks and gives each its place among the others."""
+"""Runs launches with Ray Train, which places the ranks and gives each its rank number."""
 
 import os
 import traceback
@@ -7,21 +7,21 @@ from typing import Any
 import ray
 
 from manifests.errors import ClipmillError
-from pipeline.engine.steps.launch import work_of
-from pipeline.engine.task import Done, Task
+from pipeline.engine.steps.launch import work_folder
+from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
-from pipeline.executors.on_ray.cluster import nodes
-from pipeline.executors.on_ray.pool import Failed
+from pipeline.executors.on_ray.cluster import node_cores
+from pipeline.executors.on_ray.pool import TaskFailure
 from pipeline.executors.ranks import free_port
 from pipeline.planning.plan import Plan
 
 
 def start_launch(plan: Plan, plan_ref: Any, task: Task) -> Any:
-    """Start the program of a launch; the promise of its `Done`."""
+    """Start the program of a launch. Returns the Ray object reference of its `TaskResult`."""
     return ray.remote(_launch).options(num_cpus=0, max_retries=0).remote(plan_ref, task)
 
 
-def _launch(plan: Plan, task: Task) -> Done | Failed:
+def _launch(plan: Plan, task: Task) -> TaskResult | TaskFailure:
     from ray.train import RunConfig, ScalingConfig
     from ray.train.v2.api.data_parallel_trainer import (
         DataParallelTrainer,
@@ -29,8 +29,8 @@ def _launch(plan: Plan, task: Task) -> Done | Failed:
 
     step = plan[task.step]
     needs = step.node.needs
-    cores = sum(int(cores) for cores in nodes().values())
-    share = min(1.0, needs.cpus) if needs.ranks <= cores else 0.01  # more ranks than cores share them
+    cores = sum(int(cores) for cores in node_cores().values())
+    share = min(1.0, needs.cpus) if needs.ranks <= cores else 0.01  # with too few cores, ranks share them
     resources = {"CPU": share, **({"GPU": needs.gpus} if needs.gpus else {})}
     trainer = DataParallelTrainer(
         _rank,
@@ -38,28 +38,28 @@ def _launch(plan: Plan, task: Task) -> Done | Failed:
         scaling_config=ScalingConfig(
             num_workers=needs.ranks, use_gpu=bool(needs.gpus), resources_per_worker=resources
         ),
-        run_config=RunConfig(name="ray_train", storage_path=str(work_of(plan, step))),
+        run_config=RunConfig(name="ray_train", storage_path=str(work_folder(plan, step))),
     )
     try:
         trainer.fit()
-        return Worker(plan).do(task)  # the row stands: this only reads its row_counts
+        return Worker(plan).run(task)  # the row is committed: this only reads its row counts
     except ClipmillError as error:
-        return Failed(error, traceback.format_exc())
+        return TaskFailure(error, traceback.format_exc())
 
 
 def _rank(config: dict[str, Any]) -> None:
-    """One rank: the environment that torchrun would have set, then the task."""
+    """Run one rank: set the environment variables of torchrun, then run the task."""
     from ray.train import get_context
     from ray.train.collective import broadcast_from_rank_zero
 
-    here = get_context()
+    context = get_context()
     address = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
-    meeting = broadcast_from_rank_zero({"MASTER_ADDR": address, "MASTER_PORT": str(free_port(address))})
+    rendezvous = broadcast_from_rank_zero({"MASTER_ADDR": address, "MASTER_PORT": str(free_port(address))})
     os.environ.update(
-        **meeting,
-        RANK=str(here.get_world_rank()),
-        LOCAL_RANK=str(here.get_local_rank()),
-        WORLD_SIZE=str(here.get_world_size()),
-        LOCAL_WORLD_SIZE=str(here.get_local_world_size()),
+        **rendezvous,
+        RANK=str(context.get_world_rank()),
+        LOCAL_RANK=str(context.get_local_rank()),
+        WORLD_SIZE=str(context.get_world_size()),
+        LOCAL_WORLD_SIZE=str(context.get_local_world_size()),
     )
-    Worker(config["plan"]).do(config["task"])
+    Worker(config["plan"]).run(config["task"])

@@ -1,7 +1,7 @@
-"""A pool: the Ray actors of one step (or of all rules), each holding one opened stage.
+"""A pool holds the Ray actors of one step (or of all rules), each with one opened stage.
 
-An actor reserves no cores from Ray: an idle one uses none, and the executor gives out tasks only
-where cores are free. GPUs and memory, which an idle worker does occupy, are reserved.
+An actor reserves no CPU cores in Ray: an idle actor uses none, and the executor assigns tasks only to
+nodes with free cores. GPUs and memory are reserved, because an idle actor occupies them.
 """
 
 import time
@@ -13,55 +13,64 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from manifests.errors import ClipmillError
-from pipeline.engine.task import Done, Task
+from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
 from pipeline.needs import Needs
 from pipeline.planning.plan import Plan
 
-_START_S = 2.0  # what starting a worker costs; less work than this is not worth another one
+_START_S = 2.0  # seconds to start an actor; less waiting work than this does not justify another one
 
 
 @dataclass(frozen=True)
-class Failed:
-    """An error that ends the run, brought home as a value, with the traceback for `--debug`."""
+class TaskFailure:
+    """An error that ends the run, returned as a value, with its traceback for `--debug`."""
 
     error: ClipmillError
     trace: str
 
 
 class Actor:
-    """The worker process. It opens its stage first, so that bad weights fail before the first row."""
+    """A worker process. It opens its stage first, so that invalid weights fail before the first row."""
 
-    def __init__(self, plan: Plan, opens: str) -> None:
-        self.worker = Worker(plan, spread=True)
-        self.opens = opens
+    def __init__(self, plan: Plan, step: str) -> None:
+        self.worker = Worker(plan, share_pieces=True)
+        self.step = step
 
-    def open(self) -> "str | Failed":
-        """Open the stage; the id of the node this actor is on."""
+    def open(self) -> "str | TaskFailure":
+        """Open the stage. Returns the id of the node on which this actor runs."""
         try:
-            if self.opens:
-                self.worker.open(self.worker.plan[self.opens])
+            if self.step:
+                self.worker.open(self.worker.plan[self.step])
         except ClipmillError as error:
-            return Failed(error, traceback.format_exc())
+            return TaskFailure(error, traceback.format_exc())
         return str(ray.get_runtime_context().get_node_id())
 
-    def do(self, task: Task) -> "Done | Failed":
-        """Do one task."""
+    def run(self, task: Task) -> "TaskResult | TaskFailure":
+        """Run one task."""
         try:
-            return self.worker.do(task)
+            return self.worker.run(task)
         except ClipmillError as error:
-            return Failed(error, traceback.format_exc())
+            return TaskFailure(error, traceback.format_exc())
 
 
 @dataclass
-class Member:
-    """One actor of a pool, as the driver sees it."""
+class PoolActor:
+    """One actor of a pool, as the driver sees it.
+
+    Attributes:
+        handle: The handle of the Ray actor.
+        node: Id of the node on which it runs.
+        placed: Ray object reference that is ready when the process has started.
+        is_open: Whether its stage is open.
+        task: The task that it runs, or None.
+        since: When the task or the actor started, in seconds of `time.monotonic`.
+    """
 
     handle: Any
     node: str
     pool: "Pool"
-    placed: Any  # kept as soon as Ray has found room and started the process, before it opens its stage
-    opened: bool = False
+    placed: Any
+    is_open: bool = False
     task: Task | None = None
     since: float = field(default_factory=time.monotonic)
 
@@ -71,42 +80,45 @@ class Pool:
     """The actors for some steps.
 
     Attributes:
-        opens: the step whose stage they hold; "" for the pool of the rules.
-        steps: the steps whose tasks they take.
-        needs: what one of them needs while it works.
+        step: The step whose stage the actors open; "" for the pool of the rules.
+        steps: The steps whose tasks the actors run.
+        needs: Resources of one actor while it runs a task.
+        tasks: How many tasks are done.
+        busy_s: Seconds that the done tasks took.
+        failed_starts: Actors in a row that died while starting.
     """
 
-    opens: str
+    step: str
     steps: tuple[str, ...]
     needs: Needs
-    members: list[Member] = field(default_factory=list)
+    actors: list[PoolActor] = field(default_factory=list)
     tasks: int = 0
     busy_s: float = 0.0
     failed_starts: int = 0
 
     @property
-    def holds(self) -> bool:
-        """Whether an idle actor keeps from others what it needs."""
+    def reserves_resources(self) -> bool:
+        """Whether an idle actor occupies resources that other actors may need."""
         return bool(self.needs.gpus or self.needs.memory_gb)
 
-    def idle(self) -> list[Member]:
-        return [m for m in self.members if m.opened and m.task is None]
+    def idle(self) -> list[PoolActor]:
+        return [actor for actor in self.actors if actor.is_open and actor.task is None]
 
-    def wants_more(self, ready: int) -> bool:
-        """Whether one more actor would pay: the work at hand takes longer than starting it."""
-        if not ready or (self.needs.workers and len(self.members) >= self.needs.workers):
+    def needs_more_actors(self, ready: int) -> bool:
+        """Whether to start one more actor: the ready tasks take longer than its start."""
+        if not ready or (self.needs.workers and len(self.actors) >= self.needs.workers):
             return False
-        if not self.members:
+        if not self.actors:
             return True
-        if not all(m.opened for m in self.members) or self.idle():
+        if not all(actor.is_open for actor in self.actors) or self.idle():
             return False
         now = time.monotonic()
-        running_s = max((now - m.since for m in self.members), default=0.0)
+        running_s = max((now - actor.since for actor in self.actors), default=0.0)
         mean_s = self.busy_s / self.tasks if self.tasks else running_s
-        return ready * max(mean_s, running_s / 2) / len(self.members) > _START_S
+        return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
-    def grow(self, plan: Any, node: str) -> tuple[Member, Any]:
-        """Start an actor near `node`; it, and the promise of its `open()`."""
+    def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
+        """Start an actor, preferably on `node`. Returns it, and the Ray object reference of its `open()`."""
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
         if self.needs.gpus:
             options["num_gpus"] = self.needs.gpus
@@ -114,31 +126,31 @@ class Pool:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
         if self.needs.memory_gb:
             options["memory"] = int(self.needs.memory_gb * 2**30)
-        if self.needs.cpus >= 2:  # Ray gives one thread to those that ask it for no core
+        if self.needs.cpus >= 2:  # Ray sets OMP_NUM_THREADS=1 for actors without CPUs
             threads = str(int(self.needs.cpus))
             options["runtime_env"] = {"env_vars": {"OMP_NUM_THREADS": threads}}
         remote: Any = ray.remote(Actor)
-        handle = remote.options(**options).remote(plan, self.opens)
-        member = Member(handle, node, self, handle.__ray_ready__.remote())
-        self.members.append(member)
-        return member, handle.open.remote()
+        handle = remote.options(**options).remote(plan, self.step)
+        actor = PoolActor(handle, node, self, handle.__ray_ready__.remote())
+        self.actors.append(actor)
+        return actor, handle.open.remote()
 
-    def hand_out(self, member: Member, task: Task) -> Any:
-        """Give a task to an idle actor; the promise of its answer."""
-        member.task, member.since = task, time.monotonic()
-        return member.handle.do.remote(task)
+    def assign(self, actor: PoolActor, task: Task) -> Any:
+        """Assign a task to an idle actor. Returns the Ray object reference of the result."""
+        actor.task, actor.since = task, time.monotonic()
+        return actor.handle.run.remote(task)
 
-    def take_back(self, member: Member) -> None:
-        """Note that an actor's task is finished."""
+    def release(self, actor: PoolActor) -> None:
+        """Mark an actor as idle after its task."""
         self.tasks += 1
-        self.busy_s += time.monotonic() - member.since
-        member.task = None
+        self.busy_s += time.monotonic() - actor.since
+        actor.task = None
 
-    def dismiss(self, *, idle: bool = False) -> None:
-        """End all actors, or those that are idle."""
-        for member in self.idle() if idle else [*self.members]:
-            ray.kill(member.handle)
-            self.members.remove(member)
+    def stop(self, *, idle: bool = False) -> None:
+        """Stop all actors, or only the idle ones."""
+        for actor in self.idle() if idle else [*self.actors]:
+            ray.kill(actor.handle)
+            self.actors.remove(actor)
 
 
 def pools_of(plan: Plan) -> list[Pool]:
@@ -146,7 +158,8 @@ def pools_of(plan: Plan) -> list[Pool]:
     pools = [
         Pool(step.name, (step.name,), step.node.needs) for step in plan if step.kind not in ("drops", "model")
     ]
-    rules = [step for step in plan if step.kind in ("drops", "model")]  # a model's pool only closes its table
+    # Ray Train runs the step of a model; an actor of this pool only closes its table.
+    rules = [step for step in plan if step.kind in ("drops", "model")]
     if rules:
         pools.append(Pool("", tuple(step.name for step in rules), Needs(cpus=0.5)))
     return pools

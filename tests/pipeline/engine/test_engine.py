@@ -1,4 +1,4 @@
-"""The engine on toy stages, inline: what comes out, what is set aside, and what is done again."""
+"""The engine on toy stages with the inline executor: results, rejected rows, and rows processed again."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from pipeline import Annotate, Dag
 from pipeline.engine.schedule import Schedule
 from pipeline.errors import RowCountMismatch, StageFailed
 from pipeline.executors.inline import Inline
-from pipeline.planning.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, build_plan
 
 
 def run(dag: Dag, store: Path, name: str = "r") -> tuple[Plan, Schedule]:
-    plan = plan_of(dag, FolderStore(store), name)
+    plan = build_plan(dag, FolderStore(store), name)
     return plan, Inline().run(plan, Quiet())
 
 
@@ -38,124 +38,126 @@ def rejects(plan: Plan, step: str) -> list[dict[str, object]]:
     return [row for name in names for row in read_part(plan.store, name).to_pylist()]
 
 
-def lines(file: Path) -> list[int]:
+def numbers_in(file: Path) -> list[int]:
     return sorted(int(line) for line in file.read_text().split())
 
 
-def digest(folder: Path) -> dict[str, bytes]:
-    """Every visible file of the tables."""
-    found = (p for p in folder.rglob("*") if p.is_file())
-    seen = {p.relative_to(folder).as_posix(): p for p in found}
-    return {n: p.read_bytes() for n, p in seen.items() if not any(x.startswith(".") for x in n.split("/"))}
+def file_contents(folder: Path) -> dict[str, bytes]:
+    """The content of every file that is not hidden, by path."""
+    paths = (p for p in folder.rglob("*") if p.is_file())
+    by_name = {p.relative_to(folder).as_posix(): p for p in paths}
+    return {n: p.read_bytes() for n, p in by_name.items() if not any(x.startswith(".") for x in n.split("/"))}
 
 
 def test_every_row_leaves_as_kept_dropped_or_rejected(tmp_path: Path) -> None:
-    plan, schedule = run(toy_dag(bad=5, worse=11), tmp_path)
+    plan, schedule = run(toy_dag(bad=5, fail_on=11), tmp_path)
     row_counts = {name: progress.row_counts for name, progress in schedule.steps.items()}
     assert (row_counts["square"].rows_in, row_counts["square"].passed, row_counts["square"].rejected) == (
         20,
         15,
         5,
     )
-    assert row_counts["square"].errors == 1  # the multiples of 5 were refused, 11 broke the stage
+    assert row_counts["square"].errors == 1  # the stage rejected the multiples of 5 and failed on 11
     small = [
         row["n"] for row in rows(plan, "numbers") if row["id"] in {d["id"] for d in rows(plan, "too_small")}
     ]
     assert sorted(small) == [1, 2, 3, 4, 6]
-    assert [r["reason"] for r in rejects(plan, "too_small")] == ["half missing: 'half >= 4' cannot be said"]
+    assert [r["reason"] for r in rejects(plan, "too_small")] == [
+        "half missing: 'half >= 4' cannot be evaluated"
+    ]
     assert all(b.is_balanced() for b in row_counts.values())
     children = [row["parent"] for row in rows(plan, "split")]
     kept = {r["id"]: r["n"] for r in rows(plan, "numbers")}
     assert sorted(kept[c] for c in children) == [9, 13, 14, 14, 17, 18, 18, 19, 19, 19]  # n % 4 each
 
 
-def test_a_failure_says_which_line_and_a_reject_says_why(tmp_path: Path) -> None:
-    plan, _ = run(toy_dag(bad=5, worse=11), tmp_path)
+def test_an_error_has_a_line_and_a_reject_has_a_reason(tmp_path: Path) -> None:
+    plan, _ = run(toy_dag(bad=5, fail_on=11), tmp_path)
     found = {str(r["reason"]): r for r in rejects(plan, "square")}
     assert found["5 is a multiple of 5"]["kind"] == "reject"
-    broken = found["ValueError: this number is worse"]
-    assert broken["kind"] == "error"
-    assert "toys.py" in str(broken["detail"])
+    error = found["ValueError: this number fails"]
+    assert error["kind"] == "error"
+    assert "toys.py" in str(error["detail"])
 
 
-def test_dropped_rows_say_the_value_that_decided(tmp_path: Path) -> None:
+def test_a_dropped_row_records_the_value_that_the_rule_read(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(), tmp_path)
     values = {(r["rule"], r["where"], r["value"]) for r in rows(plan, "too_small")}
     assert ("too small", "half >= 4", "half=1.5") in values
 
 
-def test_a_survey_sees_its_groups_whole_and_hands_rows_home(tmp_path: Path) -> None:
-    plan, _ = run(toy_dag(least=0), tmp_path)
+def test_a_survey_settles_whole_groups_and_keeps_the_order_of_parts(tmp_path: Path) -> None:
+    plan, _ = run(toy_dag(min_half=0), tmp_path)
     squares = {r["id"]: r["square"] for r in rows(plan, "square")}
     pieces = {r["id"]: squares[r["parent"]] for r in rows(plan, "split")}
     for row in rows(plan, "sum"):
         group = [s for s in pieces.values() if s % 3 == pieces[row["id"]] % 3]
         assert row["total"] == sum(group)
-    assert [r["reason"] for r in rejects(plan, "sum")] == ["nine is not wanted"]
+    assert [r["reason"] for r in rejects(plan, "sum")] == ["nine is rejected"]
     for number in parts_of(plan.store, plan["sum"].folder):
         home = read_part(plan.store, f"{plan['split'].folder}/{part_name(number)}", ["id"])["id"].to_pylist()
         here = read_part(plan.store, f"{plan['sum'].folder}/{part_name(number)}", ["id"])["id"].to_pylist()
         assert here == [i for i in home if i in here]
 
 
-def test_the_same_again_does_nothing(tmp_path: Path) -> None:
+def test_a_second_run_does_nothing(tmp_path: Path) -> None:
     counted = tmp_path / "count"
     run(toy_dag(count_in=str(counted)), tmp_path / "s")
-    before, stamp = digest(tmp_path / "s"), counted.read_text()
+    before, count_before = file_contents(tmp_path / "s"), counted.read_text()
     _, schedule = run(toy_dag(count_in=str(counted)), tmp_path / "s")
-    assert schedule.finished
-    assert digest(tmp_path / "s") == before
-    assert counted.read_text() == stamp
+    assert schedule.is_finished
+    assert file_contents(tmp_path / "s") == before
+    assert counted.read_text() == count_before
 
 
-def test_a_changed_threshold_asks_no_stage_about_rows_it_has_seen(tmp_path: Path) -> None:
+def test_a_changed_threshold_processes_no_row_again(tmp_path: Path) -> None:
     counted = tmp_path / "count"
-    run(toy_dag(count_in=str(counted), least=6), tmp_path / "s")
-    once = lines(counted)
-    assert once == list(range(20))
-    plan, schedule = run(toy_dag(count_in=str(counted), least=4), tmp_path / "s")
-    assert lines(counted) == once  # squares stand before the rule: not one was asked for again
-    effort = schedule.steps["split"].effort
+    run(toy_dag(count_in=str(counted), min_half=6), tmp_path / "s")
+    processed = numbers_in(counted)
+    assert processed == list(range(20))
+    plan, schedule = run(toy_dag(count_in=str(counted), min_half=4), tmp_path / "s")
+    assert numbers_in(counted) == processed  # the squares come before the rule: none was computed again
+    work = schedule.steps["split"].work
     with_children = [r["n"] for r in rows(plan, "numbers") if int(str(r["n"])) >= 12 and int(str(r["n"])) % 4]
-    assert effort.reused == len(with_children)
-    assert effort.worked + effort.reused == schedule.steps["split"].row_counts.rows_in
-    fresh, _ = run(toy_dag(least=4), tmp_path / "fresh")
-    assert rows(plan, "sum") == rows(fresh, "sum")
+    assert work.reused == len(with_children)
+    assert work.processed + work.reused == schedule.steps["split"].row_counts.rows_in
+    new, _ = run(toy_dag(min_half=4), tmp_path / "fresh")
+    assert rows(plan, "sum") == rows(new, "sum")
 
 
-def test_rows_found_again_under_another_cut_keep_what_was_measured(tmp_path: Path) -> None:
-    """A shot threshold changes which clips there are; those found again are not measured again."""
+def test_rows_of_another_listing_reuse_earlier_results(tmp_path: Path) -> None:
+    """A shot threshold changes the clips; clips that exist again are not measured again."""
     counted = tmp_path / "count"
 
-    def dag(count: int) -> Dag:
-        made = Dag("listing")
-        made.save(
-            made.read(Numbers(count=count), rows_per_part=4).annotate(Square(count_in=str(counted))), "all"
+    def listing(count: int) -> Dag:
+        dag = Dag("listing")
+        dag.save(
+            dag.read(Numbers(count=count), rows_per_part=4).annotate(Square(count_in=str(counted))), "all"
         )
-        return made
+        return dag
 
-    run(dag(10), tmp_path / "s")
-    run(dag(14), tmp_path / "s")  # another listing: other parts, and ten rows that are known
-    assert lines(counted) == list(range(14))
+    run(listing(10), tmp_path / "s")
+    run(listing(14), tmp_path / "s")  # other parts, and ten rows with results
+    assert numbers_in(counted) == list(range(14))
 
 
-def test_a_killed_run_redoes_only_the_rows_in_hand(tmp_path: Path) -> None:
+def test_after_a_kill_only_unfinished_rows_are_processed_again(tmp_path: Path) -> None:
     counted, here = tmp_path / "count", Path(__file__)
     code = (
         "import sys; from pathlib import Path; from toys import toy_dag; from test_engine import run;"
-        f"run(toy_dag(count_in={str(counted)!r}, worst=13), Path({str(tmp_path / 's')!r}), sys.argv[1])"
+        f"run(toy_dag(count_in={str(counted)!r}, crash_on=13), Path({str(tmp_path / 's')!r}), sys.argv[1])"
     )
     paths = f"{here.parents[2] / 'toys'}{os.pathsep}{here.parent}"
     for name in ("first", "second"):
         command = [sys.executable, "-c", code, name]
-        dead = subprocess.run(
+        killed = subprocess.run(
             command, env={**os.environ, "PYTHONPATH": paths}, cwd=here.parents[3], check=False
         )
-        assert dead.returncode == -signal.SIGKILL
-    assert lines(counted) == sorted([*range(14), 12, 13])  # the batch in hand, and nothing else
+        assert killed.returncode == -signal.SIGKILL
+    assert numbers_in(counted) == sorted([*range(14), 12, 13])  # the batch of the kill, and nothing else
 
 
-def test_a_stage_that_fails_on_all_rows_ends_the_run(tmp_path: Path) -> None:
+def test_a_stage_that_fails_on_all_rows_stops_the_run(tmp_path: Path) -> None:
     class Broken(Annotate[Number, Nothing]):
         def annotate(self, rows):  # type: ignore[no-untyped-def]
             raise KeyError("the stage is wrong")
@@ -166,18 +168,18 @@ def test_a_stage_that_fails_on_all_rows_ends_the_run(tmp_path: Path) -> None:
         run(dag, tmp_path)
 
 
-def test_a_stage_that_loses_a_row_ends_the_run(tmp_path: Path) -> None:
+def test_a_stage_that_loses_a_row_stops_the_run(tmp_path: Path) -> None:
     class Loses(Annotate[Number, Nothing]):
         def annotate(self, rows):  # type: ignore[no-untyped-def]
             return [Nothing(nothing=0) for _ in rows][1:]
 
     dag = Dag("d")
     dag.save(dag.read(Numbers(count=3)).annotate(Loses()), "x")
-    with pytest.raises(StageFailed, match="gave 0 answers for 1 rows"):
+    with pytest.raises(StageFailed, match="returned 0 results for 1 rows"):
         run(dag, tmp_path)
 
 
-def test_a_part_that_does_not_balance_ends_the_run(tmp_path: Path) -> None:
+def test_a_part_that_does_not_balance_stops_the_run(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(), tmp_path)
     folder = tmp_path / plan["square"].folder
     forged = read_part(plan.store, f"{plan['square'].folder}/{part_name(1)}").slice(0, 2)
@@ -194,18 +196,18 @@ def test_a_part_that_does_not_balance_ends_the_run(tmp_path: Path) -> None:
 
 def test_an_empty_source_gives_empty_tables(tmp_path: Path) -> None:
     plan, schedule = run(toy_dag(count=0, ranks=1), tmp_path)
-    assert schedule.finished
+    assert schedule.is_finished
     assert rows(plan, "learn")[0]["weight"] == 0
     assert read_manifest(plan.store, plan["sum"].folder).row_counts.rows_out == 0  # type: ignore[union-attr]
 
 
-def test_ranks_run_beside_each_other(tmp_path: Path) -> None:
+def test_ranks_run_in_parallel(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(ranks=2), tmp_path)
     (model,) = rows(plan, "learn")
     assert model["ranks"] == 2
 
 
-def test_footers_hold_the_books_of_each_part(tmp_path: Path) -> None:
+def test_footers_hold_the_row_counts_of_each_part(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(bad=5), tmp_path)
     folder = plan["square"].folder
     row_counts = [

@@ -1,4 +1,4 @@
-"""Ways in which the engine once lost a row, lied in its row_counts, or never came to an end."""
+"""Regression tests: lost rows, wrong row counts, and runs that did not end."""
 
 import errno
 import os
@@ -20,14 +20,14 @@ from manifests.errors import Damaged, SchemaMismatch, StoreFull
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, parts_of, read_part
 from pipeline import Annotate, Dag, Expand, Launch, Reject
-from pipeline.engine.journal import Answer, Journal
+from pipeline.engine.journal import Journal, RowResult
 from pipeline.engine.lease import Lease
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import Task
 from pipeline.errors import RowCountMismatch, StageFailed
 from pipeline.executors.inline import Inline
 from pipeline.executors.ranks import first_failed
-from pipeline.planning.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, build_plan
 
 
 class Value(Row):
@@ -35,7 +35,7 @@ class Value(Row):
 
 
 def run(dag: Dag, store: Path, name: str = "r") -> tuple[Plan, Schedule]:
-    plan = plan_of(dag, FolderStore(store), name)
+    plan = build_plan(dag, FolderStore(store), name)
     return plan, Inline().run(plan, Quiet())
 
 
@@ -56,40 +56,40 @@ def rejects(plan: Plan, step: str) -> list[dict[str, object]]:
     return [row for name in names for row in read_part(plan.store, name).to_pylist()]
 
 
-def test_children_with_equal_keys_end_the_run_and_are_not_merged(tmp_path: Path) -> None:
-    class Twins(Expand[N, Piece]):
+def test_children_with_equal_keys_stop_the_run_and_are_not_merged(tmp_path: Path) -> None:
+    class EqualKeys(Expand[N, Piece]):
         def expand(self, row: N) -> Iterator[Piece]:
             yield Piece(start=0, length=row.n)
             yield Piece(start=0, length=row.n)
 
     dag = Dag("d")
-    dag.save(dag.read(Numbers(count=2)).expand(Twins()), "x")
+    dag.save(dag.read(Numbers(count=2)).expand(EqualKeys()), "x")
     with pytest.raises(StageFailed, match="two children with equal key columns"):
         run(dag, tmp_path)
 
 
-def test_a_part_taken_from_a_whole_table_is_made_again(tmp_path: Path) -> None:
+def test_a_part_deleted_from_a_complete_table_is_made_again(tmp_path: Path) -> None:
     plan, _ = run(toy_dag(), tmp_path)
     for step in ("numbers", "square", "sum"):
         lost = tmp_path / plan[step].folder / part_name(1)
         before = lost.read_bytes()
         lost.unlink()
         _, schedule = run(toy_dag(), tmp_path, "again")
-        assert schedule.finished
+        assert schedule.is_finished
         assert lost.read_bytes() == before
 
 
-def test_a_run_that_cannot_go_on_is_no_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Schedule, "_input_there", lambda *_: False)
+def test_a_run_that_cannot_continue_is_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Schedule, "_input_exists", lambda *_: False)
     with pytest.raises(StageFailed, match="not finished"):
         run(toy_dag(), tmp_path)
 
 
 class Faulty(Annotate[N, Value]):
-    """Fails in its own way on the number 3."""
+    """Fails on the number 3 in the way that `kind` names."""
 
     kind: str
-    place = frozenset({"kind"})  # so that a stage that is mended has the same key
+    execution_settings = frozenset({"kind"})  # a fixed stage keeps its key
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Value | Reject]:
         for row in rows:
@@ -105,14 +105,14 @@ class Faulty(Annotate[N, Value]):
                 yield Value(value=row.n)
 
 
-def test_a_full_disk_under_a_stage_sets_no_row_aside(tmp_path: Path) -> None:
+def test_a_full_disk_rejects_no_row(tmp_path: Path) -> None:
     with pytest.raises(StoreFull):
         run(dag_of(Faulty(kind="full")), tmp_path)
     plan, _ = run(dag_of(Faulty(kind="")), tmp_path)
     assert [r["value"] for r in rows(plan, "it")] == list(range(6))
 
 
-def test_a_row_that_asks_for_too_much_memory_is_set_aside(tmp_path: Path) -> None:
+def test_a_row_that_needs_too_much_memory_is_rejected(tmp_path: Path) -> None:
     plan, _ = run(dag_of(Faulty(kind="huge")), tmp_path)
     assert [(r["kind"], r["reason"]) for r in rejects(plan, "it")] == [
         ("error", "MemoryError: Unable to allocate 40 TiB")
@@ -120,33 +120,33 @@ def test_a_row_that_asks_for_too_much_memory_is_set_aside(tmp_path: Path) -> Non
     assert [r["value"] for r in rows(plan, "it")] == [0, 1, 2, 4, 5]
 
 
-def test_a_reason_may_hold_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_a_reason_may_contain_a_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     plan, _ = run(dag_of(Faulty(kind="name")), tmp_path)
     assert [r["reason"] for r in rejects(plan, "it")] == [r"not a video: caf\udce9.mp4"]
 
 
-def test_an_answer_of_a_wrong_type_is_not_kept_for_the_mended_stage(tmp_path: Path) -> None:
+def test_a_result_of_a_wrong_type_is_not_kept_for_the_fixed_stage(tmp_path: Path) -> None:
     with pytest.raises(SchemaMismatch):
         run(dag_of(Faulty(kind="type")), tmp_path)
     plan, _ = run(dag_of(Faulty(kind="")), tmp_path)
     assert [r["value"] for r in rows(plan, "it")] == list(range(6))
 
 
-def test_vectors_come_back_from_a_journal_as_they_went_in(tmp_path: Path) -> None:
+def test_a_journal_returns_vectors_unchanged(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "a")
-    journal.finish({"x": Answer(records=[{"v": array("d", [0.5, 3.0])}])})
-    journal.close(gone=False)
-    assert Journal(tmp_path, "b").answers["x"].records == [{"v": array("f", [0.5, 3.0])}]
+    journal.finish({"x": RowResult(records=[{"v": array("d", [0.5, 3.0])}])})
+    journal.close(delete=False)
+    assert Journal(tmp_path, "b").results["x"].records == [{"v": array("f", [0.5, 3.0])}]
 
 
-def test_a_journal_whose_folder_another_driver_takes_away(tmp_path: Path) -> None:
+def test_a_journal_whose_folder_another_driver_deletes(tmp_path: Path) -> None:
     (tmp_path / "j").mkdir()
     first = Journal(tmp_path / "j", "a")
-    first.close(gone=True)
+    first.close(delete=True)
     second = Journal(tmp_path / "j", "b")
-    second.begin(["x"])
-    second.close(gone=False)
-    assert Journal(tmp_path / "j", "b").deaths == {"x": 1}
+    second.start(["x"])
+    second.close(delete=False)
+    assert Journal(tmp_path / "j", "b").crashes == {"x": 1}
 
 
 class Wide(Row):
@@ -170,7 +170,7 @@ def test_a_stage_that_adds_another_column_makes_another_table(tmp_path: Path) ->
 
 
 class Late(Annotate[N, Value]):
-    """Fails on every number from 16 on."""
+    """Fails on every number from 16."""
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Value]:
         for row in rows:
@@ -179,39 +179,39 @@ class Late(Annotate[N, Value]):
             yield Value(value=row.n)
 
 
-def test_a_resumed_run_with_only_bad_rows_left_goes_on(tmp_path: Path) -> None:
+def test_a_resumed_run_continues_if_only_failing_rows_remain(tmp_path: Path) -> None:
     class Stops(Quiet):
-        def look(self, schedule: Schedule) -> None:  # type: ignore[override]
+        def observe(self, schedule: Schedule) -> None:  # type: ignore[override]
             if 1 in schedule.steps["it"].done:
                 raise KeyboardInterrupt
 
     dag = dag_of(Late(), count=24, rows_per_part=8)
     with pytest.raises(KeyboardInterrupt):
-        Inline().run(plan_of(dag, FolderStore(tmp_path), "a"), Stops())
+        Inline().run(build_plan(dag, FolderStore(tmp_path), "a"), Stops())
     _, schedule = run(dag, tmp_path, "b")
     assert (schedule.steps["it"].row_counts.passed, schedule.steps["it"].row_counts.errors) == (16, 8)
 
 
-def test_a_layer_whose_books_hold_more_rows_than_it_has_is_not_closed(
+def test_a_layer_with_fewer_rows_than_its_row_counts_is_not_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = RowCounts(rows_in=3, passed=3, rows_out=2)
-    monkeypatch.setattr("pipeline.engine.steps.rowwise.RowCounts", lambda **_: made)
+    wrong = RowCounts(rows_in=3, passed=3, rows_out=2)
+    monkeypatch.setattr("pipeline.engine.steps.rowwise.RowCounts", lambda **_: wrong)
     with pytest.raises(RowCountMismatch, match="step it"):
         run(dag_of(Faulty(kind="")), tmp_path)
 
 
-def test_the_parts_of_a_survey_are_offered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plan_of(toy_dag(count=300), FolderStore(tmp_path), "r")
-    offered: list[Task] = []
+def test_the_parts_of_a_survey_are_queued_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = build_plan(toy_dag(count=300), FolderStore(tmp_path), "r")
+    queued: list[Task] = []
     push = Schedule._push
-    monkeypatch.setattr(Schedule, "_push", lambda self, task: (offered.append(task), push(self, task))[1])
+    monkeypatch.setattr(Schedule, "_push", lambda self, task: (queued.append(task), push(self, task))[1])
     Inline().run(plan, Quiet())
-    parts = [task for task in offered if task.step == "sum" and task.phase == "part"]
+    parts = [task for task in queued if task.step == "sum" and task.phase == "part"]
     assert len(parts) == 100
 
 
-def test_a_beat_that_fails_is_followed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_heartbeat_is_followed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.engine.lease._HEARTBEAT_S", 0.01)
     store, failed = FolderStore(tmp_path), []
     replace = store.replace
@@ -235,7 +235,7 @@ class Weight(Row):
 
 
 class Uneven(Launch[Number, Weight]):
-    """Rank 1 fails, or none does; the others wait for ever."""
+    """Rank 1 fails, or no rank does; the other ranks never end."""
 
     ranks_in: str
     fails: bool
@@ -243,7 +243,7 @@ class Uneven(Launch[Number, Weight]):
     def run(self, rows: Iterator[Number], work: Path) -> Weight:
         Path(self.ranks_in, str(os.getpid())).touch()
         if self.fails and os.environ["RANK"] == "1":
-            raise ValueError("rank 1 is broken")
+            raise ValueError("rank 1 fails")
         time.sleep(3600)
         return Weight(weight=0)
 
@@ -252,20 +252,20 @@ def launched(folder: Path, fails: bool) -> Plan:
     folder.mkdir()
     dag = Dag("d")
     dag.save(dag.read(Numbers(count=2)).launch(Uneven(ranks_in=str(folder), fails=fails).on(ranks=2)), "x")
-    return plan_of(dag, FolderStore(folder.parent / "s"), "r")
+    return build_plan(dag, FolderStore(folder.parent / "s"), "r")
 
 
-def gone(folder: Path) -> bool:
+def all_ended(folder: Path) -> bool:
     return not any(psutil.pid_exists(int(file.name)) for file in folder.iterdir())
 
 
-def test_a_rank_that_fails_ends_those_that_wait_for_it(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match="rank 1 of 2 ended with an error"):
+def test_a_failed_rank_ends_the_ranks_that_wait_for_it(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match="rank 1 of 2 failed"):
         Inline().run(launched(tmp_path / "ranks", fails=True), Quiet())
 
 
-class RunRequest:
-    """A process that says another code each time it is asked, until the last."""
+class FakeProcess:
+    """A process whose exit code changes at each read, until the last code."""
 
     def __init__(self, sentinel: int, *codes: int | None) -> None:
         self.sentinel, self._codes = sentinel, list(codes)
@@ -275,10 +275,10 @@ class RunRequest:
         return self._codes.pop(0) if len(self._codes) > 1 else self._codes[0]
 
 
-def test_a_rank_that_ends_while_it_is_asked_is_told_as_failed() -> None:
+def test_a_rank_that_ends_while_its_code_is_read_is_reported_as_failed() -> None:
     (ended, other), (waits, held) = os.pipe(), os.pipe()
-    os.close(other)  # as a process closes its pipe a moment before its code can be had
-    assert first_failed([RunRequest(ended, None, 1), RunRequest(waits, None)]) == [0]  # type: ignore[list-item]
+    os.close(other)  # a process closes its pipe shortly before its exit code can be read
+    assert first_failed([FakeProcess(ended, None, 1), FakeProcess(waits, None)]) == [0]  # type: ignore[list-item]
     for end in (ended, waits, held):
         os.close(end)
 
@@ -302,22 +302,22 @@ def test_ranks_end_with_the_driver_that_was_killed(tmp_path: Path) -> None:
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     for _ in range(200):
-        if gone(ranks):
+        if all_ended(ranks):
             break
         time.sleep(0.05)
-    assert gone(ranks)
+    assert all_ended(ranks)
 
 
-def test_a_folder_that_holds_another_table_is_left_alone(tmp_path: Path) -> None:
-    """Folders carry the beginnings of the keys; `table.json` has them whole."""
-    plan = plan_of(toy_dag(), FolderStore(tmp_path), "a")
+def test_a_folder_with_another_table_is_not_changed(tmp_path: Path) -> None:
+    """Folder names contain the first digits of the keys; `table.json` contains all digits."""
+    plan = build_plan(toy_dag(), FolderStore(tmp_path), "a")
     Inline().run(plan, Quiet())
-    begun = tmp_path / plan["square"].folder / "table.json"
-    begun.write_text(begun.read_text().replace(plan["square"].keys.run, "0" * 64))
+    header = tmp_path / plan["square"].folder / "table.json"
+    header.write_text(header.read_text().replace(plan["square"].keys.run, "0" * 64))
     with pytest.raises(Damaged, match="square holds another table"):
-        Inline().run(plan_of(toy_dag(), FolderStore(tmp_path), "b"), Quiet())
+        Inline().run(build_plan(toy_dag(), FolderStore(tmp_path), "b"), Quiet())
 
 
-def test_a_survey_that_promised_to_answer_all_may_reject_none(tmp_path: Path) -> None:
-    with pytest.raises(StageFailed, match=r"answers_all.*9 is large"):
-        Inline().run(plan_of(siding(refuses=True), FolderStore(tmp_path), "r"), Quiet())
+def test_a_survey_with_never_rejects_must_not_reject(tmp_path: Path) -> None:
+    with pytest.raises(StageFailed, match=r"never_rejects.*9 is large"):
+        Inline().run(build_plan(siding(rejects=True), FolderStore(tmp_path), "r"), Quiet())

@@ -1,4 +1,4 @@
-"""Pauses: how long a step is left alone, how it is told, and when a run gives up."""
+"""Pauses: when a paused step is retried, how the pause is reported, and when a run gives up."""
 
 import io
 import json
@@ -14,137 +14,143 @@ from manifests.stores.folder import FolderStore
 from pipeline import Dag, Unavailable
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.schedule import Schedule
-from pipeline.engine.steps.finalize import begin
-from pipeline.engine.task import Done, Pause, Task
+from pipeline.engine.steps.finalize import begin_table
+from pipeline.engine.task import Pause, Task, TaskResult
 from pipeline.engine.worker import Worker
 from pipeline.errors import StageFailed, StageWaits
 from pipeline.executors.inline import Inline
 from pipeline.history.status import status_of
-from pipeline.planning.plan import plan_of
-from pipeline.progress.progress import Lines, Live
+from pipeline.planning.plan import build_plan
+from pipeline.progress.display import LineProgress, LiveProgress
 from pipeline.recipes.request import RunRequest
-from pipeline.run import carry_out
+from pipeline.run import run_dag
 
-AWAY = Pause("away", retry_s=10, patience_s=25)
+UNAVAILABLE = Pause("unavailable", retry_s=10, patience_s=25)
 
 
-def test_a_step_is_left_alone_then_tried_with_one_task_until_one_is_done() -> None:
+def test_a_paused_step_is_retried_with_one_task_until_one_succeeds() -> None:
     now = [100.0]
     pauses = Pauses(clock=lambda: now[0])
-    assert not pauses.holds("ask", 5)
-    pauses.put("ask", AWAY)
-    assert pauses.told() == {"ask": "away"}
-    assert pauses.holds("ask", 0)
-    assert not pauses.holds("other", 0)
+    assert not pauses.blocks("ask", 5)
+    pauses.pause("ask", UNAVAILABLE)
+    assert pauses.reasons() == {"ask": "unavailable"}
+    assert pauses.blocks("ask", 0)
+    assert not pauses.blocks("other", 0)
     now[0] += 10
-    assert not pauses.holds("ask", 0)
-    assert pauses.holds("ask", 1)
-    pauses.end("ask")
-    assert not pauses.holds("ask", 5)
-    assert pauses.told() == {}
+    assert not pauses.blocks("ask", 0)
+    assert pauses.blocks("ask", 1)
+    pauses.resume("ask")
+    assert not pauses.blocks("ask", 5)
+    assert pauses.reasons() == {}
 
 
-def test_patience_counts_from_the_first_failure_and_for_all_steps() -> None:
+def test_pauses_time_out_when_every_step_has_waited_since_its_first_failure() -> None:
     now = [0.0]
     pauses = Pauses(clock=lambda: now[0])
-    assert not pauses.hopeless()
-    pauses.put("ask", AWAY)
+    assert not pauses.has_timed_out()
+    pauses.pause("ask", UNAVAILABLE)
     now[0] = 20
-    pauses.put("ask", AWAY)
-    pauses.put("beg", AWAY)
+    pauses.pause("ask", UNAVAILABLE)
+    pauses.pause("beg", UNAVAILABLE)
     now[0] = 25
-    assert not pauses.hopeless()  # there is hope for the other
+    assert not pauses.has_timed_out()  # the other step may still be retried
     now[0] = 45
-    assert pauses.hopeless()
-    pauses.end("ask")
-    pauses.put("ask", AWAY)
-    assert not pauses.hopeless()
+    assert pauses.has_timed_out()
+    pauses.resume("ask")
+    pauses.pause("ask", UNAVAILABLE)
+    assert not pauses.has_timed_out()
 
 
-def test_a_schedule_with_nothing_to_do_and_nothing_that_pauses_is_a_defect(tmp_path: Path) -> None:
-    schedule = Schedule(plan_of(songs(), FolderStore(tmp_path), "r"))
+def test_a_schedule_without_ready_tasks_and_pauses_is_a_bug(tmp_path: Path) -> None:
+    schedule = Schedule(build_plan(songs(), FolderStore(tmp_path), "r"))
     while task := schedule.take():
-        schedule.finish(task, Done(pause=Pause("away", 60, 0)))
-    assert schedule.waiting == {}
-    with pytest.raises(StageWaits, match="waits: away"):
-        schedule.rest()
+        schedule.finish(task, TaskResult(pause=Pause("unavailable", 60, 0)))
+    assert schedule.ready == {}
+    with pytest.raises(StageWaits, match="waits: unavailable"):
+        schedule.check_pauses()
     schedule.pauses = Pauses()
-    with pytest.raises(StageFailed, match="defect"):
-        schedule.rest()
+    with pytest.raises(StageFailed, match="bug in clipmill"):
+        schedule.check_pauses()
 
 
-class Hoarse(Sing):
-    """Sings only while the file `up` is there."""
+class UnavailableSing(Sing):
+    """Sings only if the file `up` exists."""
 
     up: str = ""
-    place = Sing.place | {"up"}
+    execution_settings = Sing.execution_settings | {"up"}
 
     def work(self, row: Row, piece: Row) -> Row:  # type: ignore[override]
         if not Path(self.up).exists():
-            raise Unavailable("the singer is out", retry_s=0.01, patience_s=0.1)
+            raise Unavailable("the singer is unavailable", retry_s=0.01, patience_s=0.1)
         return super().work(row, piece)  # type: ignore[arg-type,return-value]
 
 
-def test_lines_and_the_table_say_that_a_step_pauses_and_goes_on(tmp_path: Path) -> None:
+def test_lines_and_the_table_show_that_a_step_pauses_and_continues(tmp_path: Path) -> None:
     from rich.console import Console
 
-    said: list[str] = []
-    drawn: list[str] = []
-    lines = Lines(said.append)
+    written: list[str] = []
+    screens: list[str] = []
+    lines = LineProgress(written.append)
 
     def show(table: object) -> None:
         console = Console(file=io.StringIO(), width=150)
         console.print(table)
-        drawn.append(console.file.getvalue())  # type: ignore[attr-defined]
+        screens.append(console.file.getvalue())  # type: ignore[attr-defined]
 
-    live = Live(show, height=40)
+    live = LiveProgress(show, height=40)
 
-    class Watch:
-        def look(self, schedule: Schedule) -> None:
-            lines.look(schedule)
-            if schedule.pauses.told():
-                live.look(schedule)
+    class UpAfterPause:
+        def observe(self, schedule: Schedule) -> None:
+            lines.observe(schedule)
+            if schedule.pauses.reasons():
+                live.observe(schedule)
                 (tmp_path / "up").touch()
 
-    Inline().run(plan_of(ringing(up=str(tmp_path / "up")), FolderStore(tmp_path / "s"), "r"), Watch())
-    assert said.count("ring pauses, and is tried again: nobody answers") == 1
-    assert said.index("ring goes on") > said.index("ring pauses, and is tried again: nobody answers")
-    assert "paused" in drawn[0]
+    Inline().run(
+        build_plan(ringing(up=str(tmp_path / "up")), FolderStore(tmp_path / "s"), "r"), UpAfterPause()
+    )
+    assert written.count("ring is paused and will be retried: nobody answers") == 1
+    assert written.index("ring continues") > written.index(
+        "ring is paused and will be retried: nobody answers"
+    )
+    assert "paused" in screens[0]
 
 
-def test_the_record_says_for_what_the_run_waits(tmp_path: Path) -> None:
+def test_the_record_has_the_reason_of_a_waiting_run(tmp_path: Path) -> None:
     dag = ringing(up=str(tmp_path / "up"), patience_s=0.1)
-    asked = RunRequest("ringing.py", {}, str(tmp_path / "s"))
+    request = RunRequest("ringing.py", {}, str(tmp_path / "s"))
     with pytest.raises(StageWaits, match="nobody answers"):
-        carry_out(dag, str(tmp_path / "s"), executor=Inline(), watch=Quiet(), asked=asked)
+        run_dag(dag, str(tmp_path / "s"), executor=Inline(), observer=Quiet(), request=request)
     store = FolderStore(tmp_path / "s")
     status = status_of(store)
     assert list(status.runs.values()) == ["waits"]
     log = store.read(f"runs/{status.run}/log.txt").decode()
-    assert "ring pauses, and is tried again: nobody answers" in log
+    assert "ring is paused and will be retried: nobody answers" in log
     assert json.loads(store.read(f"runs/{status.run}/timings.json"))["error"].startswith("StageWaits")
     (tmp_path / "up").touch()
-    assert carry_out(dag, str(tmp_path / "s"), executor=Inline(), watch=Quiet(), asked=asked).exit_code == 0
+    assert (
+        run_dag(dag, str(tmp_path / "s"), executor=Inline(), observer=Quiet(), request=request).exit_code == 0
+    )
 
 
-def test_pieces_that_could_not_be_sung_are_put_back_often_and_sung_later(tmp_path: Path) -> None:
+def test_requeued_pieces_are_processed_when_the_service_is_available(tmp_path: Path) -> None:
     dag, up = Dag("songs"), tmp_path / "up"
-    sung = dag.read(Numbers(count=7), rows_per_part=1).annotate(Hoarse(up=str(up)).on(name="sing"))
+    sung = dag.read(Numbers(count=7), rows_per_part=1).annotate(UnavailableSing(up=str(up)).on(name="sing"))
     dag.save(sung, "songs")
-    plan = plan_of(dag, FolderStore(tmp_path / "s"), "r")
+    plan = build_plan(dag, FolderStore(tmp_path / "s"), "r")
     for step in plan:
-        begin(plan, step)
-    worker = Worker(plan, spread=True)
-    worker.do(Task("numbers", "rows"))
+        begin_table(plan, step)
+    worker = Worker(plan, share_pieces=True)
+    worker.run(Task("numbers", "rows"))
     six = Task("sing", "part", 6)
-    names = worker.do(six).pieces
-    away = Pause("the singer is out", 0.01, 0.1)
+    names = worker.run(six).pieces
+    pause = Pause("the singer is unavailable", 0.01, 0.1)
     for _ in range(3):
-        assert worker.do(Task("sing", "piece", 6, names[1])).pause == away
-        assert Worker(plan).do(six).pause == away
+        assert worker.run(Task("sing", "piece", 6, names[1])).pause == pause
+        assert Worker(plan).run(six).pause == pause
     up.touch()
-    assert worker.do(Task("sing", "piece", 6, names[1])).pause is None
-    assert len(worker.do(six).pieces) == len(names) - 1
-    row_counts = Worker(plan).do(six).row_counts
+    assert worker.run(Task("sing", "piece", 6, names[1])).pause is None
+    assert len(worker.run(six).pieces) == len(names) - 1
+    row_counts = Worker(plan).run(six).row_counts
     assert row_counts is not None
     assert row_counts.passed == 1

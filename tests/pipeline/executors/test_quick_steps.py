@@ -1,4 +1,4 @@
-"""What is decided before a cluster is started: rules, and children that are told many at once."""
+"""Steps that run before a cluster starts: rules, and children from `expand_many`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from toys import N, Numbers, Quiet, Square
 from manifests import Row, column
 from manifests.stores.folder import FolderStore
 from pipeline import Dag, Expand
-from pipeline.executors import deciding
+from pipeline.executors import quick_steps
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import executor
 from pipeline.executors.on_ray.executor import OnRay
-from pipeline.planning.plan import Plan, plan_of
+from pipeline.planning.plan import Plan, build_plan
 
 
 class Digit(Row):
@@ -23,7 +23,7 @@ class Digit(Row):
 
 
 class Digits(Expand[N, Digit]):
-    """Tells all at once."""
+    """Implements `expand_many`."""
 
     base: int = 10
     from_store = True
@@ -36,28 +36,28 @@ class Digits(Expand[N, Digit]):
         return pa.table({"row": list(range(len(digits))), "digit": digits})
 
 
-class Started(Exception):
+class ClusterStarted(Exception):
     """A cluster was started."""
 
 
 @contextmanager
 def no_cluster(address: str | None, workers: int) -> Iterator[None]:
-    raise Started
+    raise ClusterStarted
     yield
 
 
 @pytest.fixture(autouse=True)
-def _clusterless(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executor, "cluster", no_cluster)
     monkeypatch.setattr(executor.ray, "is_initialized", lambda: False)
 
 
-def plan(store: Path, least: int, *, base: int = 10, dear: bool = False) -> Plan:
+def plan(store: Path, minimum: int, *, base: int = 10, expensive: bool = False) -> Plan:
     dag = Dag("d")
-    numbers = dag.read(Numbers(count=12), rows_per_part=5).keep(f"n >= {least}", because="small")
+    numbers = dag.read(Numbers(count=12), rows_per_part=5).keep(f"n >= {minimum}", because="small")
     digits = numbers.expand(Digits(base=base)).keep("digit > 1", because="low")
-    dag.save(digits.annotate(Square()) if dear else digits, "x")
-    return plan_of(dag, FolderStore(store), "r")
+    dag.save(digits.annotate(Square()) if expensive else digits, "x")
+    return build_plan(dag, FolderStore(store), "r")
 
 
 def files(found: Plan) -> dict[str, bytes]:
@@ -65,35 +65,42 @@ def files(found: Plan) -> dict[str, bytes]:
     return {n: found.store.read(n) for n in found.store.walk() if n.partition("/")[0] in names}
 
 
-def test_what_is_only_decided_again_starts_no_cluster(tmp_path: Path) -> None:
+def test_quick_steps_start_no_cluster(tmp_path: Path) -> None:
     Inline().run(plan(tmp_path / "a", 1), Quiet())
     Inline().run(plan(tmp_path / "b", 1), Quiet())
-    for knobs in ({"least": 4}, {"least": 2, "base": 7}):
+    for knobs in ({"minimum": 4}, {"minimum": 2, "base": 7}):
         schedule = OnRay().run(plan(tmp_path / "a", **knobs), Quiet())
-        assert schedule.finished
+        assert schedule.is_finished
         Inline().run(plan(tmp_path / "b", **knobs), Quiet())
         assert files(plan(tmp_path / "a", **knobs)) == files(plan(tmp_path / "b", **knobs))
 
 
-def test_a_dear_step_starts_one_when_all_is_decided(tmp_path: Path) -> None:
+def test_an_expensive_step_starts_a_cluster_after_the_quick_steps(tmp_path: Path) -> None:
     Inline().run(plan(tmp_path, 3), Quiet())
-    changed = plan(tmp_path, 1, dear=True)
-    with pytest.raises(Started):
+    changed = plan(tmp_path, 1, expensive=True)
+    with pytest.raises(ClusterStarted):
         OnRay().run(changed, Quiet())
-    stand = {
+    parts_of = {
         step.name: {n for n in files(changed) if n.startswith(f"{step.folder}/part")} for step in changed
     }
-    assert {name for name, parts in stand.items() if len(parts) == 3} == {"numbers", "small", "digits", "low"}
-    assert not stand["square"]
+    assert {name for name, parts in parts_of.items() if len(parts) == 3} == {
+        "numbers",
+        "small",
+        "digits",
+        "low",
+    }
+    assert not parts_of["square"]
 
 
-@pytest.mark.parametrize("way", ["a fresh run", "no time", "an address"])
-def test_else_it_is_started_at_once(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if way != "a fresh run":
+@pytest.mark.parametrize("case", ["a fresh run", "no time", "an address"])
+def test_otherwise_the_cluster_starts_first(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if case != "a fresh run":
         Inline().run(plan(tmp_path, 1), Quiet())
-    if way == "no time":
-        monkeypatch.setattr(deciding, "_LONG_S", 0.0)
+    if case == "no time":
+        monkeypatch.setattr(quick_steps, "_MAX_S", 0.0)
     changed = plan(tmp_path, 2)
-    with pytest.raises(Started):
-        OnRay("somewhere" if way == "an address" else None).run(changed, Quiet())
+    with pytest.raises(ClusterStarted):
+        OnRay("somewhere" if case == "an address" else None).run(changed, Quiet())
     assert not [n for n in files(changed) if n.startswith(f"{changed['small'].folder}/part")]

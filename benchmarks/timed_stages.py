@@ -1,4 +1,4 @@
-"""Stages that cost nothing, or exactly so much, for measuring the engine around them."""
+"""Stages that take no time, or a fixed time per row, to measure the cost of the engine."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from pipeline import Annotate, Source
 
 
 class Tick(Row):
-    id: str = column("made from the number")
+    id: str = column("derived from the number")
     n: int = column("the number")
 
 
@@ -40,7 +40,7 @@ class Third(Row):
 
 
 class _Work(Annotate[N, First]):
-    """Waits `wait_s` per row."""
+    """Waits `wait_s` seconds per row."""
 
     wait_s: float = 0.0
 
@@ -51,12 +51,12 @@ class _Work(Annotate[N, First]):
 
 
 class WorkFirst(_Work, Annotate[N, First]):
-    """The first of a chain."""
+    """The first stage of a chain."""
 
 
 class WorkSecond(_Work, Annotate[N, Second]):
-    """The second of a chain."""
+    """The second stage of a chain."""
 
 
 class WorkThird(_Work, Annotate[N, Third]):
-    """The third of a chain."""
+    """The third stage of a chain."""

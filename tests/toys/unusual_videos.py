@@ -1,4 +1,4 @@
-"""Odd but sound films of any codec and container that PyAV writes, for tests of the decoder and the scan."""
+"""Writes unusual but valid videos in any codec and container of PyAV, to test the decoder and the scan."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-# Containers, each with a codec and layout that it holds: what the demuxers that are let in can be fed.
-HELD = {
+# Containers, each with a codec and pixel format: one for every demuxer that is allowed.
+CODECS_BY_FILE = {
     "a.mp4": ("libx264", "yuv420p"),
     "b.mov": ("prores_ks", "yuv422p10le"),
     "c.mkv": ("libx265", "yuv420p"),
@@ -37,9 +37,9 @@ HELD = {
 }
 
 
-def write_odd(
+def write_video(
     path: Path,
-    pictures: Iterable[np.ndarray],
+    images: Iterable[np.ndarray],
     codec: str = "libx264",
     layout: str = "yuv420p",
     *,
@@ -52,24 +52,24 @@ def write_odd(
     interlaced: bool = False,
     full_range: bool = False,
 ) -> None:
-    """Write RGB pictures uint8 [h w 3] with one frame per 1 / `rate` s, or at `times` in those.
+    """Write RGB images uint8 [h w 3], one per 1 / `rate` s, or at `times` in units of 1 / `rate` s.
 
     Args:
-        streams: video streams of the same pictures, each after the first upside down.
-        extra: streams that stand before the video: "aac" (silence), "words" (subtitles), "klv" (data) and
-            "font" (an attached file).
+        streams: Number of video streams with these images; all but the first are upside down.
+        extra: Streams before the video: "aac" (silence), "words" (subtitles), "klv" (data) and "font" (an
+            attached file).
     """
     import av
     from av.video.reformatter import ColorRange
 
-    drawn = list(pictures)
+    frames = list(images)
     with av.open(f"file:{path}", "w") as container:
-        beside = [_BESIDE[name](container, len(drawn) / rate) for name in extra]
-        made: list[Any] = [
+        extras = [_EXTRA[name](container, len(frames) / rate) for name in extra]
+        videos: list[Any] = [
             container.add_stream(codec, rate=rate, options=dict(options)) for _ in range(streams)
         ]
-        for stream in made:
-            stream.height, stream.width = drawn[0].shape[:2]
+        for stream in videos:
+            stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = layout
             stream.codec_context.thread_count = 1
             if aspect is not None:
@@ -77,30 +77,30 @@ def write_odd(
                 stream.codec_context.sample_aspect_ratio = aspect
             if full_range:
                 stream.codec_context.color_range = ColorRange.JPEG
-        for packets in beside:
+        for packets in extras:
             for packet in packets:
                 container.mux(packet)
-        for number, picture in enumerate(drawn):
-            for turn, stream in enumerate(made):
-                shown = np.ascontiguousarray(picture[::-1] if turn else picture)
-                frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
+        for number, image in enumerate(frames):
+            for index, stream in enumerate(videos):
+                pixels = np.ascontiguousarray(image[::-1] if index else image)
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 wide = "full" if full_range else None
                 frame = frame.reformat(format=layout, dst_color_range=2 if wide else None)
                 frame.pts = number if times is None else times[number]
                 frame.time_base = Fraction(1, rate)
                 container.mux(stream.encode(frame))
-        for stream in made:
+        for stream in videos:
             container.mux(stream.encode(None))
 
 
-def turned(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
-    """The mp4 of one stream with another display matrix: pixel (x, y) is shown at (ax + cy, bx + dy)."""
-    words = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
+def with_display_matrix(mp4: bytes, a: int, b: int, c: int, d: int) -> bytes:
+    """The mp4 (one stream) with another display matrix: pixel (x, y) is displayed at (ax + cy, bx + dy)."""
+    matrix = [a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30]
     at = mp4.index(b"tkhd") + 44
-    return mp4[:at] + b"".join(word.to_bytes(4, "big", signed=True) for word in words) + mp4[at + 36 :]
+    return mp4[:at] + b"".join(value.to_bytes(4, "big", signed=True) for value in matrix) + mp4[at + 36 :]
 
 
-# Each makes its stream at once, and its packets when all streams are there.
+# Each function adds its stream now, and yields its packets when all streams exist.
 def _silence(container: Any, length_s: float) -> Iterator[Any]:
     import av
 
@@ -146,4 +146,4 @@ def _font(container: Any, length_s: float) -> Iterator[Any]:
     return iter([])
 
 
-_BESIDE = {"aac": _silence, "words": _words, "klv": _data, "font": _font}
+_EXTRA = {"aac": _silence, "words": _words, "klv": _data, "font": _font}
