@@ -1,1 +1,1 @@
-"""Captions: what a clip shows, said in words, with a record of who said it."""
+"""Captions: text that describes a clip, with a record of the model and the prompt that made it."""

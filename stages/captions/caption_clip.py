@@ -1,7 +1,7 @@
-"""Captions each clip by a model that looks at it, window by window, and keeps who said what to which prompt.
+"""Captions each clip with a vision-language model, window by window, and records model, prompt and status.
 
-A caption cannot come to stand on another clip: what is asked about a window, its pictures and what is said
-are variables of one call, whose result is the answer; nothing is matched with anything afterwards.
+A caption cannot get onto another clip. One call prepares a window's images, sends the request and returns the
+response. Responses are never matched with windows afterwards.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,17 @@ from functools import cached_property, partial
 
 from manifests import Artifact, ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.captions.asking import Asks, Desk, all_of, total
-from stages.captions.chat import STATUSES, Said
-from stages.captions.pictures import Look, pictures_of
-from stages.captions.prompt import Prompt, prompt_named
-from stages.captions.windows import Window, frames_of_windows
+from stages.captions.chat_model import STATUSES, ChatResponse
+from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
+from stages.captions.images import ImageSampling, window_images
+from stages.captions.prompt import Prompt, load_prompt
+from stages.captions.windows import Window, split_into_windows
 from stages.media.signals import read_signals
 
-FACTS = ("pictures", "picture_fps", "length_s", "fps")
+FACTS = ("pictures", "picture_fps", "length_s", "fps")  # names of placeholders; users' prompts contain them
 
 
-class Shown(Row):
+class ScannedClip(Row):
     uri: str
     width_px: int
     height_px: int
@@ -36,116 +36,153 @@ class Shown(Row):
     end_s: float
 
 
-class Captioned(Row):
-    caption: str = column("what the clip shows; empty where the model refused")
-    caption_by: str = column("who wrote the caption: measured facts, or a model with its revision")
-    caption_status: str = column("ok; truncated: a window's text has no end; refused: a window has no text")
-    caption_model: str = column("the model as it was named; of a folder, its last part")
-    caption_revision: str = column("digest of its files, its commit, or what the endpoint says it is")
-    caption_prompt: str = column("name of the prompt, and of the one that refines")
-    caption_prompt_sha256: str = column("digest of the prompt's text, and of the one that refines")
-    caption_prompt_tokens: int | None = column("tokens read; null where nobody counted them")
-    caption_output_tokens: int | None = column("tokens written; null where nobody counted them")
-    caption_latency_s: float = column("time from asking to the answer, over all questions", unit="s")
+class Caption(Row):
+    caption: str = column("text that describes the clip; empty if the model refused")
+    caption_by: str = column("author of the caption: measured facts, or a model with its revision")
+    caption_status: str = column(
+        "ok; truncated: the text of a window is incomplete; refused: a window has no text"
+    )
+    caption_model: str = column("name of the model; for a folder, its last part")
+    caption_revision: str = column(
+        "revision of the model: digest of its files, commit, or what the endpoint reports"
+    )
+    caption_prompt: str = column("name of the prompt, and of the prompt that refines")
+    caption_prompt_sha256: str = column("digest of the prompt's text, and of the prompt that refines")
+    caption_prompt_tokens: int | None = column("tokens read over all requests; null if unknown")
+    caption_output_tokens: int | None = column("tokens written over all requests; null if unknown")
+    caption_latency_s: float = column("sum over all requests of the time to the response", unit="s")
     window_starts: tuple[int, ...] = column("first frame of each window, in the video")
-    window_ends: tuple[int, ...] = column("frame after the last of each window")
-    window_captions: tuple[str, ...] = column("what each window shows")
+    window_ends: tuple[int, ...] = column("frame after the last frame of each window, in the video")
+    window_captions: tuple[str, ...] = column("text that describes each window")
     window_statuses: tuple[str, ...] = column("status of each window")
 
 
-class CaptionClip(Asks[Shown, Captioned], Annotate[Shown, Captioned]):
-    """Asks about windows of `window_frames` frames; a remainder under `window_least` joins the window before.
+class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Caption]):
+    """Captions each clip with a vision-language model, in windows of `window_frames` frames.
 
-    A window is shown as pictures, `picture_fps` a second and `picture_px` on the longer side: those of the
-    strip if they are that large, else the source's. With `refine`, a second prompt is put to the same
-    pictures and the first answer. A window that nobody could caption sets its clip aside as an error, which
-    `--retry-errors` asks again; an endpoint that is away pauses the step.
+    The model sees images of each window: stills of the strip if they are as large as `image_px`, else
+    frames of the source. If a window has no caption after all attempts, its clip becomes an error;
+    `--retry-errors` captions it again. If the endpoint is unavailable, the step pauses.
+
+    Attributes:
+        model: Name of the model at the endpoint; without an endpoint, a folder or OWNER/NAME on the hub.
+        revision: Branch or commit of a name on the hub.
+        endpoint: URL before "/chat/completions", such as http://host:8000/v1, or env:NAME, the environment
+            variable of the workers that holds it; empty: the model runs in the workers.
+        api_key_env: Environment variable of the workers that holds the API key; empty: no key.
+        max_tokens: Tokens of an answer, at most.
+        extra_body: More fields of the request to an endpoint, as a JSON object, such as
+            {"temperature": 0.2, "seed": 1}. The value null removes a field.
+        max_concurrent_requests: Windows that a worker sends to the model at the same time, at most.
+        timeout_s: Time limit of one attempt, in s.
+        max_attempts: Attempts of one request, at most, with exponential back-off between them.
+        patience_s: Time in s that a run with no other work waits for an unavailable endpoint.
+        prompt: Name of a prompt in stages/captions/prompts, or a file.
+        refine_prompt: A second prompt, such as "refine", which sees the same images and the first answer;
+            empty: none.
+        sample_fps: Images per second of the clip that the model sees.
+        image_px: Longer side of an image, in px, or that of the source if it is smaller.
+        max_images: Images of a window, at most. With more, fewer are sampled, evenly spread.
+        window_frames: Frames of a window.
+        min_window_frames: A remainder of fewer frames joins the window before.
+        min_clip_frames: A clip of fewer frames is rejected.
+        combine_windows: Caption of the clip: "joined", the texts of all windows, or "first", that of the
+            first window.
     """
 
-    place = Asks.place | {"prompt", "refine"}
+    version = 2
+    execution_settings = ChatModelStage.execution_settings | {"prompt", "refine_prompt"}
     needs = Needs(cpus=1, memory_gb=2, batch=32)
 
-    prompt: str = "default"  # one of stages/captions/prompts, or a file of your own
-    refine: str = ""  # the same: "refine", say; its text sees the first answer
-    picture_fps: float = 2.0
-    picture_px: int = 448
-    pictures: int = 64  # of a window at most; more are thinned out
+    prompt: str = "default"
+    refine_prompt: str = ""
+    sample_fps: float = 2.0
+    image_px: int = 448
+    max_images: int = 64
     window_frames: int = 256
-    window_least: int = 128
-    window_fewest: int = 4  # a clip of fewer frames is rejected
-    whole: str = "joined"  # the clip's caption: all windows "joined", or the "first"
+    min_window_frames: int = 128
+    min_clip_frames: int = 4
+    combine_windows: str = "joined"
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return [prompt_named(name) for name in (self.prompt, self.refine) if name]
+        return [load_prompt(name) for name in (self.prompt, self.refine_prompt) if name]
 
     def digest(self) -> str:
-        """Of the weights, where they are files, and of the prompts.
+        """Return the digest of the prompts, and of the weights if they are files.
 
         Raises:
-            ClipmillError: a setting cannot be meant so, or there is no such prompt or model.
+            ClipmillError: a setting is not valid, or the prompt or the model does not exist.
         """
-        if self.whole not in ("joined", "first"):
-            raise ClipmillError(f"whole is {self.whole!r}", remedy='say "joined" or "first"')
+        if self.combine_windows not in ("joined", "first"):
+            raise ClipmillError(
+                f"combine_windows is {self.combine_windows!r}", remedy='set it to "joined" or "first"'
+            )
         for prompt in self.prompts:
-            prompt.check(self.known)
-        least = min(self.picture_fps, self.picture_px, self.pictures, self.window_fewest, self.window_least)
-        if least <= 0 or self.window_frames < self.window_fewest:
-            raise ClipmillError("numbers and sizes of pictures and windows are more than nothing")
+            prompt.check(self.fact_names)
+        counts = (self.image_px, self.max_images, self.min_clip_frames, self.min_window_frames)
+        if min(self.sample_fps, *counts) <= 0:
+            raise ClipmillError(
+                "sample_fps, image_px, max_images, min_clip_frames, min_window_frames must be greater than 0"
+            )
+        if self.window_frames < self.min_clip_frames:
+            raise ClipmillError("window_frames must not be less than min_clip_frames")
         return " ".join([super().digest(), *(prompt.sha256 for prompt in self.prompts)])
 
     @property
-    def known(self) -> Sequence[str]:
-        """Names of facts that a prompt may have a place for."""
+    def fact_names(self) -> Sequence[str]:
+        """Names of the facts that a prompt may have placeholders for."""
         return FACTS
 
-    def facts(self, row: Shown) -> Mapping[str, str]:
-        """Facts about a clip, beside those about its window."""
+    def facts(self, row: ScannedClip) -> Mapping[str, str]:
+        """Return facts about a clip, besides those about its window."""
         return {"fps": f"{row.fps:.4g}"}
 
-    async def answer(self, row: Shown, desk: Desk) -> Captioned:
+    async def annotate_row(self, row: ScannedClip, session: ChatSession) -> Caption:
         windows = self._windows(row)
-        told = await all_of(desk.talk(partial(self._begin, row, window)) for window in windows)
-        return self._captioned(windows, told)
+        responses = await gather_all(
+            session.converse(partial(self._prepare, row, window)) for window in windows
+        )
+        return self._caption(windows, responses)
 
-    def _windows(self, row: Shown) -> list[Window]:
+    def _windows(self, row: ScannedClip) -> list[Window]:
         frames = row.end_frame - row.start_frame
-        edges = frames_of_windows(frames, self.window_frames, self.window_least, self.window_fewest)
+        edges = split_into_windows(frames, self.window_frames, self.min_window_frames, self.min_clip_frames)
         if not edges:
-            raise Reject(f"the clip has {frames} frames; a caption needs {self.window_fewest}")
-        of = read_signals(row.signals, ["pts", "time_s"], row.start_frame, row.end_frame)
-        pts, times_s = [*of["pts"].tolist(), row.end_pts], [*of["time_s"].tolist(), row.end_s]
+            raise Reject(f"the clip has {frames} frames; a caption needs {self.min_clip_frames}")
+        signals = read_signals(row.signals, ["pts", "time_s"], row.start_frame, row.end_frame)
+        pts, times_s = [*signals["pts"].tolist(), row.end_pts], [*signals["time_s"].tolist(), row.end_s]
         first = row.start_frame
         return [Window(first + a, first + b, pts[a], pts[b], times_s[a], times_s[b]) for a, b in edges]
 
-    def _begin(self, row: Shown, window: Window) -> tuple[list[str], list[bytes]]:
-        """The prompts about a window, and its pictures."""
-        pictures = pictures_of(row, window, Look(self.picture_fps, self.picture_px, self.pictures))
+    def _prepare(self, row: ScannedClip, window: Window) -> tuple[list[str], list[bytes]]:
+        """Return the prompts about a window, and its images."""
+        images = window_images(row, window, ImageSampling(self.sample_fps, self.image_px, self.max_images))
         length_s = window.end_s - window.start_s
         facts = {
-            "pictures": str(len(pictures)),
-            "picture_fps": f"{len(pictures) / length_s:.2g}",
+            "pictures": str(len(images)),
+            "picture_fps": f"{len(images) / length_s:.2g}",
             "length_s": f"{length_s:.1f}",
             **self.facts(row),
         }
-        return [prompt.filled(facts) for prompt in self.prompts], pictures
+        return [prompt.fill(facts) for prompt in self.prompts], images
 
-    def _captioned(self, windows: Sequence[Window], talks: Sequence[Sequence[Said]]) -> Captioned:
-        texts = [talk[-1].text for talk in talks]
-        statuses = [talk[-1].status for talk in talks]
-        said = [said for talk in talks for said in talk]
-        revisions = " or ".join(sorted({one.revision for one in said}))
-        return Captioned(
-            caption=texts[0] if self.whole == "first" else " ".join(filter(None, texts)),
-            caption_by=f"{self.named}, {revisions or 'revision unknown'}",
+    def _caption(self, windows: Sequence[Window], conversations: Sequence[Sequence[ChatResponse]]) -> Caption:
+        texts = [conversation[-1].text for conversation in conversations]
+        statuses = [conversation[-1].status for conversation in conversations]
+        responses = [response for conversation in conversations for response in conversation]
+        revisions = " or ".join(sorted({response.revision for response in responses}))
+        return Caption(
+            caption=texts[0] if self.combine_windows == "first" else " ".join(filter(None, texts)),
+            caption_by=f"{self.model_name}, {revisions or 'revision unknown'}",
             caption_status=max(statuses, key=STATUSES.index),
-            caption_model=self.named,
+            caption_model=self.model_name,
             caption_revision=revisions,
             caption_prompt=" ".join(prompt.name for prompt in self.prompts),
             caption_prompt_sha256=" ".join(prompt.sha256 for prompt in self.prompts),
-            caption_prompt_tokens=total(one.prompt_tokens for one in said),
-            caption_output_tokens=total(one.output_tokens for one in said),
-            caption_latency_s=sum(one.seconds for one in said),
+            caption_prompt_tokens=sum_if_known(response.prompt_tokens for response in responses),
+            caption_output_tokens=sum_if_known(response.output_tokens for response in responses),
+            caption_latency_s=sum(response.seconds for response in responses),
             window_starts=tuple(window.start_frame for window in windows),
             window_ends=tuple(window.end_frame for window in windows),
             window_captions=tuple(texts),

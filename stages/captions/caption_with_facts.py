@@ -1,30 +1,34 @@
-"""Captions each clip as `CaptionClip` does, and offers the prompt what was measured about it."""
+"""Captions each clip as `CaptionClip` does, with measured facts in the prompt."""
 
 from collections.abc import Mapping, Sequence
 
 from pipeline import Annotate
-from stages.captions.caption_clip import FACTS, CaptionClip, Captioned, Shown
+from stages.captions.caption_clip import FACTS, Caption, CaptionClip, ScannedClip
 
 
-class MeasuredShown(Shown):
+class MeasuredScannedClip(ScannedClip):
     camera: str
     light_mean: float
     object_motion: float
 
 
-class CaptionWithFacts(CaptionClip, Annotate[MeasuredShown, Captioned]):
-    """A prompt may have a place for {camera}, {light_mean} and {object_motion} too.
+class CaptionWithFacts(CaptionClip, Annotate[MeasuredScannedClip, Caption]):
+    """Captions each clip; the prompt may also have placeholders {camera}, {light_mean} and {object_motion}.
 
-    It is a stage of its own since its captions are made anew when clips are measured in another way.
+    It is a separate stage because its captions depend on these measurements: other measurements need new
+    captions. All other settings are those of `CaptionClip`.
+
+    Attributes:
+        prompt: Name of a prompt in stages/captions/prompts, or a file.
     """
 
     prompt: str = "with_camera"
 
     @property
-    def known(self) -> Sequence[str]:
+    def fact_names(self) -> Sequence[str]:
         return (*FACTS, "camera", "light_mean", "object_motion")
 
-    def facts(self, row: MeasuredShown) -> Mapping[str, str]:  # type: ignore[override]
+    def facts(self, row: MeasuredScannedClip) -> Mapping[str, str]:  # type: ignore[override]
         return {
             **super().facts(row),
             "camera": row.camera,

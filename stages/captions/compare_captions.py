@@ -1,8 +1,9 @@
-"""Counts the clips whose captions are nearly the same: a model that says one thing of many has not looked.
+"""Counts the clips with nearly the same caption: one text for many clips does not describe them.
 
-Two captions are as alike as their sets of word trigrams (Jaccard). Pairs are found by MinHash and banding
-(Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4): 8 bands of 4 hashes see 98 % of
-pairs that are 0.8 alike and 99.98 % of those that are 0.9 alike, without comparing each with each.
+The similarity of two captions is the Jaccard index of their sets of word trigrams. MinHash with banding
+(Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", 3.4) finds the pairs without
+comparing all of them. 8 bands of 4 hashes find 98 % of the pairs with similarity 0.8 and 99.98 % of those
+with 0.9.
 """
 
 import hashlib
@@ -13,68 +14,76 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Row, column
-from manifests.identity import order_of
+from manifests.identity import shuffle_key
 from pipeline import Compare, Needs
-from stages.captions.wording import hashes_of
+from stages.captions.words import hash_trigrams
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-BANDS, EACH = 8, 4
-_MEMBERS = 16384  # of a group, on average: one task settles them
-_KEPT = 128  # of the lowest hashes of a caption, all of those of one of 130 words
-_KINDS = 2048  # different captions of a band's value that are compared, the most frequent first
-_TWINS = 64  # different captions like one that are told
-_FACTORS = np.array([order_of(str(k), "factor") | 1 for k in range(BANDS * EACH)], np.uint64)
-_SHIFTS = np.array([order_of(str(k), "shift") for k in range(BANDS * EACH)], np.uint64)
+BANDS, BAND_HASHES = 8, 4
+_GROUP_MEMBERS = 16384  # members of a group on average; one task compares them
+_SKETCH_HASHES = 128  # lowest hashes of a caption that are stored; all hashes of one of 130 words
+_MAX_CAPTIONS = 2048  # different captions with one band value that are compared, the most frequent first
+_MAX_SIMILAR = 64  # different captions that are recorded as similar to one caption
+_FACTORS = np.array([shuffle_key(str(k), "factor") | 1 for k in range(BANDS * BAND_HASHES)], np.uint64)
+_SHIFTS = np.array([shuffle_key(str(k), "shift") for k in range(BANDS * BAND_HASHES)], np.uint64)
 
 
-class Captioned(Row):
+class CaptionText(Row):
     caption: str
     enhanced_caption: str | None = None
 
 
-class CaptionTwins(Row):
-    caption_duplicates: int = column("other clips whose captions are at least so alike")
-    caption_duplicate_of: str | None = column("id of the one whose caption is most alike")
+class CaptionDuplicates(Row):
+    caption_duplicates: int = column(
+        "number of other clips whose caption similarity is at least `min_similarity`"
+    )
+    caption_duplicate_of: str | None = column("id of the other clip with the most similar caption")
     caption_duplicate_similarity: float | None = column(
-        "shared trigrams over all trigrams of both", unit="0..1"
+        "similarity to that caption: shared word trigrams over all word trigrams of both", unit="0..1"
     )
 
 
-class CompareCaptions(Compare[Captioned, CaptionTwins]):
-    """Captions that are `alike` or more are twins; one without words has none. Enhanced ones go first.
+class CompareCaptions(Compare[CaptionText, CaptionDuplicates]):
+    """Counts, for each clip, the other clips whose captions have a similarity of at least `min_similarity`.
 
-    Of captions of more than 130 words, similarity is an estimate from their 128 lowest hashes; of more than
-    2048 different captions that share a band, the most frequent are compared.
+    Enhanced captions are compared where they exist. A caption without words has no duplicates. The
+    similarity of captions of more than 130 words is an estimate from their 128 lowest hashes. Of more than
+    2048 different captions that share a band value, the most frequent are compared.
+
+    Attributes:
+        min_similarity: Share of common word trigrams, 0 to 1, from which two captions are duplicates.
     """
 
-    alike: float = 0.8
-
+    version = 2
     needs = Needs(cpus=1, memory_gb=1)
 
+    min_similarity: float = 0.8
+
     def fit(self, sample: "pa.Table", rows: int) -> bytes:
-        """Into how many groups the values of a band are dealt."""
-        return json.dumps({"groups": max(1, math.ceil(rows / _MEMBERS))}).encode()
+        """Choose the number of groups over which the values of a band are spread."""
+        return json.dumps({"groups": max(1, math.ceil(rows / _GROUP_MEMBERS))}).encode()
 
     def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
 
         groups = json.loads(fitted)["groups"]
-        made: dict[str, list[object]] = {name: [] for name in ("id", "group", "value", "sketch")}
+        table: dict[str, list[object]] = {name: [] for name in ("id", "group", "value", "sketch")}
         enhanced = rows["enhanced_caption"] if "enhanced_caption" in rows.column_names else rows["caption"]
         columns = (column.to_pylist() for column in (rows["id"], rows["caption"], enhanced))
-        for row, caption, better in zip(*columns, strict=True):
-            hashes = np.array(sorted(hashes_of(better or caption)), np.uint32)
-            for band, value in enumerate(bands_of(hashes)) if len(hashes) else ():
-                made["id"].append(row)
-                made["group"].append(f"{band}-{value % groups:06d}")
-                made["value"].append(value)
-                made["sketch"].append(hashes[:_KEPT].tobytes())
-        kinds = {"id": pa.string(), "group": pa.string(), "value": pa.uint64(), "sketch": pa.binary()}
-        return pa.table({name: pa.array(made[name], kind) for name, kind in kinds.items()})
+        for row, caption, improved in zip(*columns, strict=True):
+            hashes = np.array(sorted(hash_trigrams(improved or caption)), np.uint32)
+            for band, value in enumerate(band_values(hashes)) if len(hashes) else ():
+                table["id"].append(row)
+                table["group"].append(f"{band}-{value % groups:06d}")
+                table["value"].append(value)
+                table["sketch"].append(hashes[:_SKETCH_HASHES].tobytes())
+        types = {"id": pa.string(), "group": pa.string(), "value": pa.uint64(), "sketch": pa.binary()}
+        return pa.table({name: pa.array(table[name], kind) for name, kind in types.items()})
 
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
@@ -83,81 +92,93 @@ class CompareCaptions(Compare[Captioned, CaptionTwins]):
         columns = (members[name].to_pylist() for name in ("id", "value", "sketch"))
         for row, value, sketch in zip(*columns, strict=True):
             shared[value][sketch].append(row)
-        found = [told for value in sorted(shared) for told in self._found(shared[value])]
-        kinds = (pa.string(), pa.binary(), pa.int64(), pa.string(), pa.float64())
-        lists = zip(*found, strict=True) if found else [[]] * len(kinds)
-        told = [pa.array(list(values), kind) for values, kind in zip(lists, kinds, strict=True)]
-        return pa.table(told, names=list(_Finding._fields))
+        findings = [finding for value in sorted(shared) for finding in self._findings(shared[value])]
+        types = (pa.string(), pa.binary(), pa.int64(), pa.string(), pa.float64())
+        lists = zip(*findings, strict=True) if findings else [[]] * len(types)
+        columns_found = [pa.array(list(values), kind) for values, kind in zip(lists, types, strict=True)]
+        return pa.table(columns_found, names=list(_Finding._fields))
 
-    def _found(self, clips: Mapping[bytes, Sequence[str]]) -> Iterator["_Finding"]:
-        """What is found about clips that share a band's value, given by their captions' hashes."""
-        often = sorted(clips, key=lambda sketch: (-len(clips[sketch]), sketch))[:_KINDS]
-        if len(often) == 1 and len(clips[often[0]]) == 1:
+    def _findings(self, clips: Mapping[bytes, Sequence[str]]) -> Iterator["_Finding"]:
+        """Yield the findings about clips that share a band value, by the sketches of their captions."""
+        frequent = sorted(clips, key=lambda sketch: (-len(clips[sketch]), sketch))[:_MAX_CAPTIONS]
+        if len(frequent) == 1 and len(clips[frequent[0]]) == 1:
             return
-        sets = [np.frombuffer(sketch, np.uint32) for sketch in often]
-        for place, sketch in enumerate(often):
-            for other, similarity in _near(sets, place, self.alike)[:_TWINS]:
-                theirs = clips[often[other]]
+        sets = [np.frombuffer(sketch, np.uint32) for sketch in frequent]
+        for index, sketch in enumerate(frequent):
+            for other, similarity in _similar(sets, index, self.min_similarity)[:_MAX_SIMILAR]:
+                same = clips[frequent[other]]
                 for row in clips[sketch]:
-                    named = next((clip for clip in theirs[:2] if clip != row), "")
-                    if named:
-                        count = len(theirs) - (other == place)
-                        yield _Finding(row, often[other], count, named, similarity)
+                    example = next((clip for clip in same[:2] if clip != row), "")
+                    if example:
+                        count = len(same) - (other == index)
+                        yield _Finding(row, frequent[other], count, example, similarity)
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
 
-        twins: dict[str, dict[bytes, _Finding]] = defaultdict(dict)
-        for told in findings.to_pylist() if findings else ():
-            twins[told["id"]][told["other"]] = _Finding(**told)  # the same in each group that tells it
-        mine = [twins[row].values() for row in rows["id"].to_pylist()]
-        best = [min(told, key=lambda twin: (-twin.similarity, twin.named), default=None) for told in mine]
+        found: dict[str, dict[bytes, _Finding]] = defaultdict(dict)
+        for finding in findings.to_pylist() if findings else ():
+            found[finding["id"]][finding["other"]] = _Finding(**finding)  # equal in all groups that have it
+        per_row = [found[row].values() for row in rows["id"].to_pylist()]
+        best = [
+            min(similar, key=lambda one: (-one.similarity, one.example), default=None) for similar in per_row
+        ]
         columns = {
-            "caption_duplicates": pa.array([sum(twin.clips for twin in told) for told in mine], pa.int64()),
-            "caption_duplicate_of": pa.array([twin and twin.named for twin in best], pa.string()),
-            "caption_duplicate_similarity": pa.array(
-                [twin and twin.similarity for twin in best], pa.float64()
+            "caption_duplicates": pa.array(
+                [sum(one.clips for one in similar) for similar in per_row], pa.int64()
             ),
+            "caption_duplicate_of": pa.array([one and one.example for one in best], pa.string()),
+            "caption_duplicate_similarity": pa.array([one and one.similarity for one in best], pa.float64()),
         }
         return pa.table(columns)
 
 
 class _Finding(NamedTuple):
-    """To the clip `id`: so many clips share one caption, `other`, that is so alike; one of them by name."""
+    """A caption that is similar to the caption of the clip `id`.
+
+    Attributes:
+        other: Sketch of the similar caption.
+        clips: Number of clips with that caption.
+        example: Id of one of these clips.
+    """
 
     id: str
     other: bytes
     clips: int
-    named: str
+    example: str
     similarity: float
 
 
-def bands_of(hashes: np.ndarray) -> list[int]:
-    """A number for each band: captions that share one are worth comparing.
+def band_values(hashes: npt.NDArray[np.uint32]) -> list[int]:
+    """Return a value for each band. Captions that share one are compared.
 
     Args:
-        hashes: uint32 [n], at least one. A band is told by its lowest values under four functions of them.
+        hashes: uint32 [n], at least one. A band's value comes from the minima of four hash functions of them.
     """
     mixed = (hashes.astype(np.uint64)[:, None] * _FACTORS + _SHIFTS) >> np.uint64(32)  # wraps around
-    lowest = mixed.min(axis=0).astype(np.uint32).reshape(BANDS, EACH)
+    lowest = mixed.min(axis=0).astype(np.uint32).reshape(BANDS, BAND_HASHES)
     return [int.from_bytes(hashlib.blake2b(values.tobytes(), digest_size=8).digest()) for values in lowest]
 
 
-def _near(sets: Sequence[np.ndarray], place: int, alike: float) -> list[tuple[int, float]]:
-    """The places of sets that are so alike with the one at `place`, itself too; the most alike first."""
-    one, found = sets[place], []
+def _similar(
+    sets: Sequence[npt.NDArray[np.uint32]], index: int, min_similarity: float
+) -> list[tuple[int, float]]:
+    """Return the indices of sets similar to the one at `index`, itself too, the most similar first."""
+    one, similar = sets[index], []
     for other, two in enumerate(sets):
-        if min(len(one), len(two)) >= alike * max(len(one), len(two)):
-            similarity = round(likeness(one, two), 6)
-            if similarity >= alike:
-                found.append((other, similarity))
-    return sorted(found, key=lambda near: (-near[1], near[0]))
+        if min(len(one), len(two)) >= min_similarity * max(len(one), len(two)):
+            similarity = round(jaccard(one, two), 6)
+            if similarity >= min_similarity:
+                similar.append((other, similarity))
+    return sorted(similar, key=lambda pair: (-pair[1], pair[0]))
 
 
-def likeness(one: np.ndarray, two: np.ndarray) -> float:
-    """Jaccard's index of two sets by their lowest members, sorted; exact, where both are whole."""
+def jaccard(one: npt.NDArray[np.uint32], two: npt.NDArray[np.uint32]) -> float:
+    """Return the Jaccard index of two sets from their sorted lowest members; exact for complete sets."""
     union = np.union1d(one, two)
-    if max(len(one), len(two)) == _KEPT:  # what lies above the lower end of the two is known of one only
-        union = union[: min(_KEPT, len(union))]
+    if (
+        max(len(one), len(two)) == _SKETCH_HASHES
+    ):  # above the smaller maximum, members of only one set are known
+        union = union[: min(_SKETCH_HASHES, len(union))]
     shared = np.intersect1d(one, two, assume_unique=True)
     return len(np.intersect1d(shared, union, assume_unique=True)) / len(union)

@@ -1,4 +1,4 @@
-"""Describe each clip in words made of measured facts: no model has looked at it, and the caption says so.
+"""Describes each clip with sentences made of measured facts, without a model. A column records this.
 
 "A dim, soft landscape shot of 4.2 seconds, mostly dark grey and blue. The camera pans left slowly, and little
 in the scene moves."
@@ -10,15 +10,16 @@ from typing import TypeVar
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs
-from stages.captions.colours import colours_of
-from stages.media.strip import pixels_of, read_strip
+from stages.captions.colors import name_colors
+from stages.media.strip import decode_still, read_strip
 
 T = TypeVar("T")
+TEXT_VERSION = 1  # of the sentences; raise it when they change
 
-# Each word goes with values below the number before it. What the values are, their columns say.
+# Each word is for values below the number before it. The columns say what the values are.
 _LIGHT = ((0.08, "very dark"), (0.2, "dark"), (0.35, "dim"), (0.6, "evenly lit"), (0.8, "bright"))
 _DETAIL = ((0.2, "blurred"), (0.45, "soft"), (0.8, "clear"))
-_PACE = ((0.04, " slowly"), (0.15, ""))
+_SPEED = ((0.04, " slowly"), (0.15, ""))
 _OBJECTS = (
     (0.01, "hardly anything in the scene moves"),
     (0.04, "little in the scene moves"),
@@ -56,51 +57,56 @@ class MeasuredClip(Row):
     camera_roll: float
 
 
-class Described(Row):
-    caption: str = column("what the clip shows, in English sentences")
-    caption_by: str = column("who wrote the caption: measured facts, or a model with its revision")
+class Description(Row):
+    caption: str = column("English sentences that describe the clip")
+    caption_by: str = column("author of the caption: measured facts, or a model with its revision")
 
 
-class DescribeClip(Annotate[MeasuredClip, Described]):
-    """Light, detail, shape, length, the colours of up to `stills` stills, what the camera and the rest do."""
+class DescribeClip(Annotate[MeasuredClip, Description]):
+    """Describes light, detail, shape, length, colors, camera motion and object motion in two sentences.
 
-    stills: int = 5
+    Attributes:
+        max_stills: Stills of a clip whose colors are named, at most.
+    """
 
+    version = 2
     needs = Needs(cpus=1, batch=8)
 
-    def annotate(self, rows: Sequence[MeasuredClip]) -> Iterator[Described]:
+    max_stills: int = 5
+
+    def annotate(self, rows: Sequence[MeasuredClip]) -> Iterator[Description]:
         for row in rows:
-            stills = read_strip(row, row.start_s, row.end_s, self.stills)
-            colours = colours_of([pixels_of(still) for still in stills])
-            caption = f"{_look(row, colours)} {_movement(row)}"
-            yield Described(caption=caption, caption_by=f"measured facts, version {self.version}")
+            stills = read_strip(row, row.start_s, row.end_s, self.max_stills)
+            colors = name_colors([decode_still(still) for still in stills])
+            caption = f"{_appearance(row, colors)} {_movement(row)}"
+            yield Description(caption=caption, caption_by=f"measured facts, version {TEXT_VERSION}")
 
 
-def _look(row: MeasuredClip, colours: Sequence[str]) -> str:
+def _appearance(row: MeasuredClip, colors: Sequence[str]) -> str:
     light = _below(_LIGHT, row.light_mean, "very bright")
     detail = _below(_DETAIL, row.sharpness, "sharp")
-    mostly = f", mostly {' and '.join(colours)}" if colours else ""
+    mostly = f", mostly {' and '.join(colors)}" if colors else ""
     article = "An" if light[0] in "aeiou" else "A"
     return f"{article} {light}, {detail} {_shape(row)} shot of {_length(row.end_s - row.start_s)}{mostly}."
 
 
 def _movement(row: MeasuredClip) -> str:
     camera = _CAMERA.get(row.camera, "moves")
-    pace = "" if row.camera in ("static", "shake") else _below(_PACE, _speed(row), " quickly")
+    speed = "" if row.camera in ("static", "shake") else _below(_SPEED, _speed(row), " quickly")
     objects = _below(_OBJECTS, row.object_motion, "much in the scene moves")
-    return f"The camera {camera}{pace}, and {objects}."
+    return f"The camera {camera}{speed}, and {objects}."
 
 
 def _speed(row: MeasuredClip) -> float:
-    """Of the movement that the camera is named after, in longer sides of the picture per second."""
+    """Return the speed of the camera motion that the label names, in longer sides of the image per s."""
     speeds = {
         "pan": row.camera_pan,
         "tilt": row.camera_tilt,
         "zoom": row.camera_zoom / 2,
         "roll": math.radians(row.camera_roll) / 2,
     }
-    named = row.camera.partition(" ")[0]
-    return abs(speeds[named]) if named in speeds else max(map(abs, speeds.values()))
+    kind = row.camera.partition(" ")[0]
+    return abs(speeds[kind]) if kind in speeds else max(map(abs, speeds.values()))
 
 
 def _shape(row: MeasuredClip) -> str:
@@ -109,10 +115,10 @@ def _shape(row: MeasuredClip) -> str:
 
 
 def _length(seconds: float) -> str:
-    said = f"{seconds:.1f}".removesuffix(".0") if seconds < 9.95 else f"{seconds:.0f}"
-    return f"{said} second" if said == "1" else f"{said} seconds"
+    text = f"{seconds:.1f}".removesuffix(".0") if seconds < 9.95 else f"{seconds:.0f}"
+    return f"{text} second" if text == "1" else f"{text} seconds"
 
 
 def _below(words: Sequence[tuple[float, T]], value: float, beyond: T) -> T:
-    """The word of the first limit that the value is below."""
+    """Return the word of the first limit above the value, or `beyond` if there is none."""
     return next((word for limit, word in words if value < limit), beyond)

@@ -1,58 +1,77 @@
-"""Lets a text model write captions again, so that they read well; it sees the caption, and not the clip."""
+"""Rewrites captions with a text model, so that they read better. The model does not see the clip."""
 
 from functools import cached_property
 
 from manifests import Row, column
 from pipeline import Annotate, Needs
-from stages.captions.asking import Asks, Desk, total
-from stages.captions.prompt import Prompt, prompt_named
+from stages.captions.chat_stage import ChatModelStage, ChatSession, sum_if_known
+from stages.captions.prompt import Prompt, load_prompt
 
 
-class Told(Row):
+class CaptionedClip(Row):
     caption: str
 
 
-class Enhanced(Row):
-    enhanced_caption: str = column("the caption, written again; empty where the model refused")
-    enhanced_by: str = column("the model that wrote it again, with its revision")
-    enhanced_status: str = column("ok; truncated: the text has no end; refused: there is no text")
+class EnhancedCaption(Row):
+    enhanced_caption: str = column("the rewritten caption; empty if the model refused")
+    enhanced_by: str = column("model that rewrote the caption, with its revision")
+    enhanced_status: str = column("ok; truncated: the text is incomplete; refused: there is no text")
     enhanced_prompt_sha256: str = column("digest of the prompt's text")
-    enhanced_prompt_tokens: int | None = column("tokens read; null where nobody counted them")
-    enhanced_output_tokens: int | None = column("tokens written; null where nobody counted them")
-    enhanced_latency_s: float = column("time from asking to the answer", unit="s")
+    enhanced_prompt_tokens: int | None = column("tokens read; null if unknown")
+    enhanced_output_tokens: int | None = column("tokens written; null if unknown")
+    enhanced_latency_s: float = column("time from the request to the response", unit="s")
 
 
-class EnhanceCaption(Asks[Told, Enhanced], Annotate[Told, Enhanced]):
-    """The caption stays as it is; what is written stands beside it. Nothing is asked of an empty one."""
+class EnhanceCaption(
+    ChatModelStage[CaptionedClip, EnhancedCaption], Annotate[CaptionedClip, EnhancedCaption]
+):
+    """Rewrites each caption and adds the result; the original caption stays. An empty caption stays empty.
 
-    place = Asks.place | {"prompt"}
+    Attributes:
+        model: Name of the model at the endpoint; without an endpoint, a folder or OWNER/NAME on the hub.
+        revision: Branch or commit of a name on the hub.
+        endpoint: URL before "/chat/completions", such as http://host:8000/v1, or env:NAME, the environment
+            variable of the workers that holds it; empty: the model runs in the workers.
+        api_key_env: Environment variable of the workers that holds the API key; empty: no key.
+        max_tokens: Tokens of an answer, at most.
+        extra_body: More fields of the request to an endpoint, as a JSON object, such as
+            {"temperature": 0.2, "seed": 1}. The value null removes a field.
+        max_concurrent_requests: Captions that a worker sends to the model at the same time, at most.
+        timeout_s: Time limit of one attempt, in s.
+        max_attempts: Attempts of one request, at most, with exponential back-off between them.
+        patience_s: Time in s that a run with no other work waits for an unavailable endpoint.
+        prompt: Name of a prompt in stages/captions/prompts, or a file, with the placeholder {caption}.
+    """
+
+    version = 2
+    execution_settings = ChatModelStage.execution_settings | {"prompt"}
     needs = Needs(cpus=0.5, batch=64)
 
-    prompt: str = "enhance"  # one of stages/captions/prompts, or a file of your own, with a place {caption}
+    prompt: str = "enhance"
 
     @cached_property
     def loaded_prompt(self) -> Prompt:
-        return prompt_named(self.prompt)
+        return load_prompt(self.prompt)
 
     def digest(self) -> str:
-        """Of the weights, where they are files, and of the prompt.
+        """Return the digest of the prompt, and of the weights if they are files.
 
         Raises:
-            ClipmillError: a setting cannot be meant so, or there is no such prompt or model.
+            ClipmillError: a setting is not valid, or the prompt or the model does not exist.
         """
-        self.loaded_prompt.check(["caption"], needed=["caption"])
+        self.loaded_prompt.check(["caption"], required=["caption"])
         return f"{super().digest()} {self.loaded_prompt.sha256}"
 
-    async def answer(self, row: Told, desk: Desk) -> Enhanced:
-        asked = [self.loaded_prompt.filled({"caption": row.caption})]
-        said = await desk.talk(lambda: (asked, ())) if row.caption else []
-        revision = next((one.revision for one in said), "")
-        return Enhanced(
-            enhanced_caption=said[0].text if said else "",
-            enhanced_by=f"{self.named}, {revision or 'revision unknown'}",
-            enhanced_status=said[0].status if said else "ok",
+    async def annotate_row(self, row: CaptionedClip, session: ChatSession) -> EnhancedCaption:
+        prompts = [self.loaded_prompt.fill({"caption": row.caption})]
+        responses = await session.converse(lambda: (prompts, ())) if row.caption else []
+        revision = next((response.revision for response in responses), "")
+        return EnhancedCaption(
+            enhanced_caption=responses[0].text if responses else "",
+            enhanced_by=f"{self.model_name}, {revision or 'revision unknown'}",
+            enhanced_status=responses[0].status if responses else "ok",
             enhanced_prompt_sha256=self.loaded_prompt.sha256,
-            enhanced_prompt_tokens=total(one.prompt_tokens for one in said),
-            enhanced_output_tokens=total(one.output_tokens for one in said),
-            enhanced_latency_s=sum(one.seconds for one in said),
+            enhanced_prompt_tokens=sum_if_known(response.prompt_tokens for response in responses),
+            enhanced_output_tokens=sum_if_known(response.output_tokens for response in responses),
+            enhanced_latency_s=sum(response.seconds for response in responses),
         )

@@ -1,4 +1,4 @@
-"""Prompts: files with names and digests, in which places like {length_s} stand for facts about the clip."""
+"""Prompts: text files with names and digests. Placeholders such as {length_s} stand for facts of a clip."""
 
 import hashlib
 import re
@@ -7,64 +7,66 @@ from pathlib import Path
 from typing import NamedTuple
 
 from manifests import ClipmillError
-from manifests.wording import listed, nearest
+from manifests.messages import closest_name, join_names
 
 FOLDER = Path(__file__).parent / "prompts"
-_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 class Prompt(NamedTuple):
-    """What is asked. Equal digests are equal texts, whatever their names."""
+    """A prompt. Equal digests mean equal texts, whatever their names."""
 
     name: str
     text: str
     sha256: str
 
     @property
-    def places(self) -> list[str]:
-        """The names in braces, in order."""
-        return list(dict.fromkeys(_PLACE.findall(self.text)))
+    def placeholders(self) -> list[str]:
+        """The names in braces, in order, each once."""
+        return list(dict.fromkeys(_PLACEHOLDER.findall(self.text)))
 
-    def filled(self, facts: Mapping[str, str]) -> str:
-        """The text with each fact in its place."""
-        return _PLACE.sub(lambda found: facts[found[1]], self.text)
+    def fill(self, facts: Mapping[str, str]) -> str:
+        """Return the text with each placeholder replaced by its fact."""
+        return _PLACEHOLDER.sub(lambda match: facts[match[1]], self.text)
 
-    def check(self, known: Collection[str], needed: Collection[str] = ()) -> None:
-        """
+    def check(self, known: Collection[str], required: Collection[str] = ()) -> None:
+        """Check the placeholders.
+
         Raises:
-            ClipmillError: it has a place for something that is not known, or none for what is needed.
+            ClipmillError: a placeholder is not in `known`, or one of `required` is missing.
         """
-        for place in self.places:
-            if place not in known:
-                close = nearest(place, known)
+        for name in self.placeholders:
+            if name not in known:
+                close = closest_name(name, known)
                 raise ClipmillError(
-                    f"the prompt {self.name!r} has a place {{{place}}}, for which nothing is known",
-                    remedy=f"write {{{close}}}" if close else f"known are {listed(sorted(known))}",
+                    f"the prompt {self.name!r} has the placeholder {{{name}}}, but there is no such fact",
+                    remedy=f"write {{{close}}}" if close else f"use one of {join_names(sorted(known))}",
                 )
-        lacking = [name for name in needed if name not in self.places]
-        if lacking:
+        missing = [name for name in required if name not in self.placeholders]
+        if missing:
             raise ClipmillError(
-                f"the prompt {self.name!r} has no place {{{lacking[0]}}}", remedy="write it where it belongs"
+                f"the prompt {self.name!r} has no placeholder {{{missing[0]}}}",
+                remedy="add it to the text",
             )
 
 
-def prompt_named(name: str) -> Prompt:
-    """A prompt that comes along, by its name, or one of your own, by its path.
+def load_prompt(name: str) -> Prompt:
+    """Load a built-in prompt by its name, or a file by its path.
 
     Raises:
-        ClipmillError: there is none, it is no text, or it is empty.
+        ClipmillError: the file does not exist, is not text, or is empty.
     """
-    own = FOLDER / f"{name}.txt"
-    path = own if re.fullmatch(r"[a-z_]+", name) and own.is_file() else Path(name)
+    built_in = FOLDER / f"{name}.txt"
+    path = built_in if re.fullmatch(r"[a-z_]+", name) and built_in.is_file() else Path(name)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         names = sorted(file.stem for file in FOLDER.glob("*.txt"))
         raise ClipmillError(
-            f"there is no prompt {name!r}: {getattr(error, 'strerror', None) or 'it is no text'}",
+            f"there is no prompt {name!r}: {getattr(error, 'strerror', None) or 'the file is not text'}",
             where=str(path),
-            remedy=f"name a file, or one of {listed(names)}",
+            remedy=f"name a file, or one of {join_names(names)}",
         ) from error
     if not text:
-        raise ClipmillError("a prompt is empty", where=str(path), remedy="say in it what is asked")
+        raise ClipmillError("the prompt is empty", where=str(path), remedy="write the prompt into the file")
     return Prompt(path.stem, text, hashlib.sha256(text.encode()).hexdigest())

@@ -1,10 +1,10 @@
-"""Windows: a clip is captioned in spans of about 256 frames."""
+"""Windows: spans of about 256 frames of a clip, which are captioned one by one."""
 
 from typing import NamedTuple
 
 
 class Window(NamedTuple):
-    """A span of a video's frames, from `start` to before `end`, and their times."""
+    """A span of a video's frames, from start to before end, with its times."""
 
     start_frame: int
     end_frame: int
@@ -14,17 +14,21 @@ class Window(NamedTuple):
     end_s: float
 
 
-def frames_of_windows(frames: int, long: int, least: int, fewest: int) -> list[tuple[int, int]]:
-    """The windows of a clip of so many frames, as first frames and ends, without holes.
+def split_into_windows(
+    frames: int, window_frames: int, min_window_frames: int, min_clip_frames: int
+) -> list[tuple[int, int]]:
+    """Return first frame and end of each window of a clip, without gaps.
 
     Args:
-        long: frames of a window; the last one may have up to `long + least - 1`.
-        least: a remainder of fewer frames joins the window before it.
-        fewest: a clip of fewer frames has no window.
+        frames: Frames of the clip.
+        window_frames: Frames of a window. The last one may have up to `window_frames + min_window_frames -
+        1`.
+        min_window_frames: A remainder of fewer frames joins the window before.
+        min_clip_frames: A clip of fewer frames has no window.
     """
-    if frames < fewest:
+    if frames < min_clip_frames:
         return []
-    whole, rest = divmod(frames, long)
-    count = max(1, whole + (rest >= least))
-    starts = [long * number for number in range(count)]
+    whole, remainder = divmod(frames, window_frames)
+    count = max(1, whole + (remainder >= min_window_frames))
+    starts = [window_frames * number for number in range(count)]
     return list(zip(starts, [*starts[1:], frames], strict=True))

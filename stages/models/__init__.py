@@ -1,1 +1,1 @@
-"""Pretrained networks that several stages use, and where their weights come from."""
+"""Pretrained networks that several stages use, and the files that hold their weights."""

@@ -1,131 +1,141 @@
-"""A model of transformers that reads pictures and writes text, loaded into this process.
+"""A transformers model that reads images and writes text, loaded into this process.
 
-Named by a folder as `save_pretrained` writes it, or by OWNER/NAME on the hub, of any architecture that
-transformers knows as image-text-to-text (Qwen2.5-VL, Qwen3-VL, SmolVLM …). None of its own code is run.
+The model is a folder as `save_pretrained` writes it, or OWNER/NAME on the Hugging Face hub. Every
+architecture that transformers lists as image-text-to-text works (Qwen2.5-VL, Qwen3-VL, SmolVLM …). Python
+code that comes with a model never runs.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
-from stages.models.weights import NoWeights, digest_of_files
+from stages.models.weights import WeightsError, digest_of_files
 
-if TYPE_CHECKING:
-    pass
-
-_FILES = (".safetensors", ".json", ".jinja", ".txt", ".model")
+_SUFFIXES = (".safetensors", ".json", ".jinja", ".txt", ".model")
+Image = npt.NDArray[np.uint8]  # RGB [h w 3]
 
 
-class Written(NamedTuple):
-    """What a model wrote; `cut` where it was still writing when its tokens were used up."""
+class Completion(NamedTuple):
+    """The text that a model wrote.
+
+    Attributes:
+        text: The text, without special tokens.
+        truncated: Whether the model reached the token limit before it finished.
+        prompt_tokens: Tokens read.
+        output_tokens: Tokens written.
+    """
 
     text: str
-    cut: bool
+    truncated: bool
     prompt_tokens: int
     output_tokens: int
 
 
-class ImageText:
-    """The model and its processor, for one talk at a time, so that no other clip's pictures are near.
+class ImageTextModel:
+    """The model and its processor. It runs one conversation at a time, so images of two clips never mix.
 
     Args:
-        model: a folder, or a name on the hub.
-        revision: a branch or commit, where it is a name.
+        model: A folder, or a name on the hub.
+        revision: A branch or commit, for a name on the hub.
+        device: A torch device; empty: CUDA where available, else the CPU.
 
     Raises:
-        NoWeights: it cannot be loaded or fetched, is of another kind, or has no chat template.
+        WeightsError: the model cannot be loaded or fetched, is of another kind, or has no chat template.
     """
 
     def __init__(self, model: str, revision: str = "", device: str = "") -> None:
         import torch
-        from transformers import AutoModelForImageTextToText, AutoProcessor
+        import transformers
 
+        classes: Any = transformers
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
-        said: dict[str, Any] = {"revision": revision} if revision else {}
+        version: dict[str, Any] = {"revision": revision} if revision else {}
         try:
-            self._processor: Any = AutoProcessor.from_pretrained(model, **said)
-            network = AutoModelForImageTextToText.from_pretrained(
-                model, dtype=dtype, use_safetensors=True, **said
+            self._processor: Any = classes.AutoProcessor.from_pretrained(model, **version)
+            network: Any = classes.AutoModelForImageTextToText.from_pretrained(
+                model, dtype=dtype, use_safetensors=True, **version
             )
         except Exception as error:
-            raise _unloaded(model, error) from error
+            raise _load_error(model, error) from error
         if not getattr(self._processor, "chat_template", None):
-            raise NoWeights(
-                f"the model {model!r} has no chat template, so it cannot be asked",
-                remedy="name one that was trained to answer, such as an -Instruct one",
+            raise WeightsError(
+                f"the model {model!r} has no chat template, so it cannot answer prompts",
+                remedy="name a model that was trained to follow instructions, such as an -Instruct one",
             )
-        self._network: Any = network.to(self._device).eval()
+        self._network = network.to(self._device).eval()
         self.revision = image_text_digest(model) or str(getattr(network.config, "_commit_hash", None) or "")
 
-    def write(
-        self, turns: Sequence[tuple[str, str]], pictures: Sequence[np.ndarray], max_tokens: int
-    ) -> Written:
-        """What it writes, always the likeliest token next (greedy).
+    def generate(
+        self, turns: Sequence[tuple[str, str]], images: Sequence[Image], max_tokens: int
+    ) -> Completion:
+        """Generate the next answer with greedy decoding.
 
         Args:
-            turns: prompts with what was answered; the answer to the last is wanted.
-            pictures: uint8 RGB [h w 3], in order; they stand before the first prompt.
+            turns: Prompts with their answers. The answer to the last prompt is generated; it is ignored here.
+            images: uint8 RGB [h w 3], in order. They come before the first prompt.
+            max_tokens: Tokens to write, at most.
         """
         import torch
 
         inputs = self._processor.apply_chat_template(
-            _talk(turns, pictures),
+            _messages(turns, images),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
             add_generation_prompt=True,
         ).to(self._device)
-        asked = int(inputs["input_ids"].shape[1])
+        prompt_tokens = int(inputs["input_ids"].shape[1])
         with torch.inference_mode():
             tokens: torch.Tensor = self._network.generate(
                 **inputs, max_new_tokens=max_tokens, do_sample=False
-            )[0, asked:]
-        ends = self._network.generation_config.eos_token_id
-        ended = bool(len(tokens)) and int(tokens[-1]) in (ends if isinstance(ends, list) else [ends])
+            )[0, prompt_tokens:]
+        stop = self._network.generation_config.eos_token_id
+        finished = bool(len(tokens)) and int(tokens[-1]) in (stop if isinstance(stop, list) else [stop])
         text = self._processor.decode(tokens, skip_special_tokens=True)
-        return Written(text, not ended, asked, len(tokens))
+        return Completion(text, not finished, prompt_tokens, len(tokens))
 
 
 def image_text_digest(model: str) -> str:
-    """Of the files of a folder; "" for a name on the hub.
+    """Return the digest of a folder's files; "" for a name on the hub.
 
     Raises:
-        NoWeights: it is neither a folder nor could it be a name.
+        WeightsError: `model` is neither a folder nor a possible name on the hub.
     """
     folder = Path(model)
     if folder.is_dir():
-        files = sorted(path for path in folder.iterdir() if path.suffix in _FILES)
+        files = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
         if not any(path.suffix == ".safetensors" for path in files):
-            raise NoWeights(
+            raise WeightsError(
                 "the folder of a model holds no weights",
                 where=str(folder),
-                remedy="it is to hold .safetensors, config.json and the files of its processor",
+                remedy="put .safetensors, config.json and the files of its processor there",
             )
         return digest_of_files(files)
     if model.count("/") > 1 or model.startswith(("/", ".", "~")):
-        raise NoWeights("there is no such folder", where=str(folder.absolute()), remedy="name another")
+        raise WeightsError("there is no such folder", where=str(folder.absolute()), remedy="name another")
     return ""
 
 
-def _talk(turns: Sequence[tuple[str, str]], pictures: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-    from PIL import Image
+def _messages(turns: Sequence[tuple[str, str]], images: Sequence[Image]) -> list[dict[str, Any]]:
+    from PIL import Image as PilImage
 
-    seen: list[dict[str, Any]] = [{"type": "image", "image": Image.fromarray(p)} for p in pictures]
-    talk: list[dict[str, Any]] = []
+    parts: list[dict[str, Any]] = [{"type": "image", "image": PilImage.fromarray(image)} for image in images]
+    messages: list[dict[str, Any]] = []
     for number, (prompt, answer) in enumerate(turns):
-        words = {"type": "text", "text": prompt}
-        talk.append({"role": "user", "content": [*seen, words] if number == 0 else [words]})
+        text = {"type": "text", "text": prompt}
+        messages.append({"role": "user", "content": [*parts, text] if number == 0 else [text]})
         if number + 1 < len(turns):
-            talk.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    return talk
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    return messages
 
 
-def _unloaded(model: str, error: Exception) -> NoWeights:
-    why = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return NoWeights(
-        f"the model {model!r} could not be loaded: {why}",
-        remedy="name an image-text-to-text model; where there is no network, fetch it and name its folder",
+def _load_error(model: str, error: Exception) -> WeightsError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return WeightsError(
+        f"the model {model!r} could not be loaded: {reason}",
+        remedy="name an image-text-to-text model; without a network, download it and name its folder",
     )

@@ -1,28 +1,29 @@
-"""Files of weights: found, digested and read as plain tensors, or an error that says what to do.
+"""Weight files: find them, compute their digest and read them as plain tensors.
 
-Nothing in a file is run: safetensors are tensors, and torch's own files are read with `weights_only=True`.
+No code in a file runs: safetensors files hold only tensors, and torch's own files are read with
+`weights_only=True`.
 """
 
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifests import ClipmillError
 
 if TYPE_CHECKING:
     import torch
 
-ENDINGS = (".safetensors", ".pth", ".pt", ".bin")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 
 
-class NoWeights(ClipmillError):
-    """Weights that a stage was told to use cannot be found, read, or do not fit. Never a row's fault."""
+class WeightsError(ClipmillError):
+    """The weights that a stage needs are missing, not readable, or do not fit. No row is at fault."""
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:
-    """One digest of the bytes of files, in that order."""
+    """Return one SHA-256 digest of the bytes of all files. The order of the files counts."""
     parts = []
     for path in paths:
         about = path.stat()
@@ -36,38 +37,41 @@ def _digest(path: Path, changed_ns: int, size_bytes: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_tensors(path: Path, what: str) -> "dict[str, torch.Tensor]":
-    """The tensors of a safetensors file or of a state dict that torch saved, by name.
+def read_tensors(path: Path, owner: str) -> "dict[str, torch.Tensor]":
+    """Read the tensors of a safetensors file, or of a state dict that torch saved, by name.
 
     Args:
-        what: whose weights they are, for the error: "the aesthetic head".
+        owner: The network that the weights belong to, for the error message, such as "the aesthetic head".
 
     Raises:
-        NoWeights: there is no such file, or it holds anything but tensors.
+        WeightsError: the file does not exist, or it holds anything but tensors.
     """
     import torch
     from safetensors.torch import load_file
 
-    if path.suffix not in ENDINGS or not path.is_file():
-        raise NoWeights(
-            f"{what} has no weights",
+    if path.suffix not in SUFFIXES or not path.is_file():
+        raise WeightsError(
+            f"{owner} has no weights",
             where=str(path),
-            remedy=f"name a file that ends in {', '.join(ENDINGS)}",
+            remedy=f"name a file that ends in {', '.join(SUFFIXES)}",
         )
     try:
+        loaded: Any
         if path.suffix == ".safetensors":
-            read = load_file(path)
+            loaded = load_file(path)
         else:
-            read = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise NoWeights(
-            f"the weights of {what} cannot be read: {str(error).splitlines()[0]}",
+        raise WeightsError(
+            f"the weights of {owner} cannot be read: {str(error).splitlines()[0]}",
             where=str(path),
-            remedy="save its state dict as .safetensors; a file that must be unpickled is not read",
+            remedy="save its state dict as .safetensors; files that need unpickling are not read",
         ) from error
-    read = read.get("state_dict", read) if isinstance(read, dict) else read
-    if not isinstance(read, dict) or not all(isinstance(value, torch.Tensor) for value in read.values()):
-        raise NoWeights(
-            f"the weights of {what} are no table of tensors", where=str(path), remedy="save its state dict"
+    loaded = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else loaded
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise WeightsError(
+            f"the weights of {owner} are not a table of tensors",
+            where=str(path),
+            remedy="save its state dict",
         )
-    return read
+    return loaded

@@ -1,1 +1,1 @@
-"""Measurements of each clip, from the signals that the scan stored: nothing decodes here, nothing decides."""
+"""Quality measurements of each clip, from stored signals and stills. They decode no video, drop no clip."""

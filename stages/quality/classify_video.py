@@ -1,4 +1,4 @@
-"""Says which of a list of types a clip is, from descriptions alone, by the two towers of open_clip."""
+"""Classifies each clip into one of a list of video types, zero-shot, with an open_clip model."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -6,104 +6,118 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import ClipmillError, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.quality.seen import Clip, rounded, vectors_of
+from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
 
 if TYPE_CHECKING:
-    from stages.models.open_clip import Towers
+    from stages.models.open_clip import OpenClipModel
 
-OWN = Path(__file__).parent / "video_types.txt"
+DEFAULT_TYPES = Path(__file__).parent / "video_types.txt"
 
 
 class VideoType(Row):
-    video_type: str = column("the type whose description is nearest")
-    video_type_score: float = column("how likely it is among all types", unit="0..1")
-    video_type_second: str = column("the next nearest")
+    video_type: str = column("type with the highest probability")
+    video_type_score: float = column("probability of that type among all types", unit="0..1")
+    video_type_second: str = column("type with the second highest probability")
 
 
 class ClassifyVideo(Annotate[Clip, VideoType]):
-    """Softmax over the types of the scaled cosine between a type's descriptions and the clip's stills.
+    """Finds the video type whose descriptions are most similar to the clip's stills.
 
-    Both are means of unit vectors (zero-shot classification as in Radford et al. 2021). A recipe lets in or
-    keeps out: `keep("video_type not in ['slides', 'video game']", because="not filmed")`. Rejected: a
-    clip in which no still lies.
+    The probability of a type is the softmax over all types of the scaled cosine between its descriptions and
+    the stills. Both are means of unit vectors (zero-shot classification as in Radford et al. 2021). A recipe
+    decides which types to keep: `keep("video_type not in ['slides', 'video game']", because="not filmed")`.
+    A clip without a still is rejected.
+
+    Attributes:
+        model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
+        types_file: A text file of lines "type: description; description"; empty: the 36 built-in types.
+        max_stills: Stills of a clip that the model sees, at most.
     """
 
+    version = 2
     needs = Needs(cpus=1, memory_gb=4, batch=8)
 
-    towers: str
-    types: str = ""  # a file of lines "type: description; description"; empty: the 36 types that come along
-    stills: int = 4
+    model: str
+    types_file: str = ""
+    max_stills: int = 4
 
     @cached_property
-    def loaded_towers(self) -> "Towers":
-        from stages.models.open_clip import Towers
+    def loaded_model(self) -> "OpenClipModel":
+        from stages.models.open_clip import OpenClipModel
 
-        return Towers(self.towers)
+        return OpenClipModel(self.model)
 
     @cached_property
-    def loaded_types(self) -> tuple[list[str], np.ndarray]:
-        """The types, and a unit vector of each [types d]."""
-        known = types_of(Path(self.types) if self.types else OWN)
-        vectors = self.loaded_towers.texts([words for kind in known for words in kind.described])
-        ends = np.cumsum([len(kind.described) for kind in known])[:-1]
+    def type_vectors(self) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """The names of the types, and a unit vector of each [types d]."""
+        types = read_types(self._types_path)
+        vectors = self.loaded_model.embed_texts([text for kind in types for text in kind.descriptions])
+        ends = np.cumsum([len(kind.descriptions) for kind in types])[:-1]
         means = np.stack([part.mean(axis=0) for part in np.split(vectors, ends)])
-        return [kind.name for kind in known], means / np.linalg.norm(means, axis=1, keepdims=True)
+        return [kind.name for kind in types], means / np.linalg.norm(means, axis=1, keepdims=True)
+
+    @property
+    def _types_path(self) -> Path:
+        return Path(self.types_file) if self.types_file else DEFAULT_TYPES
 
     def digest(self) -> str:
-        from stages.models.open_clip import towers_digest
+        from stages.models.open_clip import open_clip_digest
         from stages.models.weights import digest_of_files
 
-        return towers_digest(self.towers) + digest_of_files([Path(self.types) if self.types else OWN])
+        return open_clip_digest(self.model) + digest_of_files([self._types_path])
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[VideoType | Reject]:
-        names, described = self.loaded_types
+        names, types = self.type_vectors
         for row in rows:
             try:
-                seen = vectors_of(row, self.loaded_towers, self.stills).mean(axis=0)
+                mean = embed_stills(row, self.loaded_model, self.max_stills).mean(axis=0)
             except Reject as reject:
                 yield reject
                 continue
-            near = described @ (seen / np.linalg.norm(seen)) * self.loaded_towers.scale
-            likely = np.exp(near - near.max())
-            order = np.argsort(-likely, kind="stable")
+            logits = types @ (mean / np.linalg.norm(mean)) * self.loaded_model.logit_scale
+            weights = np.exp(logits - logits.max())
+            order = np.argsort(-weights, kind="stable")
             yield VideoType(
                 video_type=names[order[0]],
-                video_type_score=rounded(likely[order[0]] / likely.sum()),
+                video_type_score=round_score(weights[order[0]] / weights.sum()),
                 video_type_second=names[order[1]],
             )
 
 
 class Type(NamedTuple):
-    """A type of video, and sentences that describe a picture of it."""
+    """A type of video, and sentences that describe an image of it."""
 
     name: str
-    described: tuple[str, ...]
+    descriptions: tuple[str, ...]
 
 
-def types_of(file: Path) -> list[Type]:
-    """The types of a file of lines "type: description; description"; `#` begins a remark.
+def read_types(file: Path) -> list[Type]:
+    """Read the types from a file of lines "type: description; description"; `#` starts a comment.
 
     Raises:
-        ClipmillError: there is no such file, a line is not of that form, or there are fewer than two types.
+        ClipmillError: the file does not exist, a line has another form, or there are fewer than two types.
     """
     if not file.is_file():
         raise ClipmillError("there is no file of video types", where=str(file), remedy="name a text file")
-    found: dict[str, Type] = {}
+    types: dict[str, Type] = {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         name, _, rest = (part.strip() for part in line.partition("#")[0].partition(":"))
-        described = tuple(words.strip() for words in rest.split(";") if words.strip())
-        if not name and not described:
+        descriptions = tuple(text.strip() for text in rest.split(";") if text.strip())
+        if not name and not descriptions:
             continue
-        if not name or not described or name in found:
+        if not name or not descriptions or name in types:
             raise ClipmillError(
-                "two lines are of one type" if name in found else "a line does not describe a type",
+                "a type appears twice" if name in types else "a line does not describe a type",
                 where=f"{file}:{number}",
-                remedy='write "type: description; description", one type a line',
+                remedy='write "type: description; description", one type per line',
             )
-        found[name] = Type(name, described)
-    if len(found) < 2:
-        raise ClipmillError("types are told apart, so there must be two", where=str(file), remedy="add some")
-    return list(found.values())
+        types[name] = Type(name, descriptions)
+    if len(types) < 2:
+        raise ClipmillError(
+            "a classification needs at least two types", where=str(file), remedy="add more types"
+        )
+    return list(types.values())

@@ -1,12 +1,13 @@
-"""Measures how much there is to learn from a clip: how much its pictures hold, and how much they change."""
+"""Measures how much information a clip holds: in its frames, and in the change between them."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Reject
-from stages.media.signals import read_signals, read_thumbs
+from stages.media.signals import read_signals, read_thumbnails
 
 
 class Clip(Row):
@@ -16,27 +17,33 @@ class Clip(Row):
 
 
 class Information(Row):
-    information: float = column("the lesser of what its pictures hold and what their change adds", unit="bit")
-    picture_information: float = column(
-        "of a cell of the thumb, given its neighbours, on average", unit="bit"
+    information: float = column("the smaller of frame_information and change_information", unit="bit")
+    frame_information: float = column(
+        "mean information of a thumbnail cell if a neighboring cell is known", unit="bit"
     )
     change_information: float = column(
-        "of a cell, given the same cell `step_s` before, on average", unit="bit"
+        "mean information of a thumbnail cell if the same cell `step_s` earlier is known", unit="bit"
     )
 
 
 class MeasureInformation(Annotate[Clip, Information]):
-    """Bits to tell a cell of luma to within `just_seen` levels, once a cell near it is known.
+    """Measures the bits needed to give a cell's luma to within `luma_resolution`, if a related cell is known.
 
-    With the difference d to the known one, log2(1 + (d / just_seen)²) / 2, as of a Gaussian channel
-    (Shannon 1948). A blank picture holds nothing however it moves, and a frozen one adds nothing however
-    rich it is. Rejected: a clip that is not longer than `step_s`.
+    With the difference d to the known cell, that is log2(1 + (d / luma_resolution)²) / 2, as in a Gaussian
+    channel (Shannon 1948). A blank frame holds no information, however it moves. A frozen frame adds none,
+    however detailed it is. A clip that is not longer than `step_s` is rejected.
+
+    Attributes:
+        step_s: Time in s between two frames that are compared.
+        luma_resolution: Luma difference, in levels of 255, that counts as just visible. Higher values give
+            less information.
     """
 
+    version = 2
     from_store = True
 
     step_s: float = 0.5
-    just_seen: float = 2.0  # of 255
+    luma_resolution: float = 2.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Information | Reject]:
         for row in rows:
@@ -46,12 +53,12 @@ class MeasureInformation(Annotate[Clip, Information]):
             if not count:
                 yield Reject(f"too short to measure information: not longer than {self.step_s:g} s")
                 continue
-            cells = read_thumbs(row.signals, row.start_frame, row.end_frame)[0].astype(np.float32)
-            added = self._bits(cells[later[:count]] - cells[:count])
-            held = (self._bits(np.diff(cells, axis=1)) + self._bits(np.diff(cells, axis=2))) / 2
+            cells = read_thumbnails(row.signals, row.start_frame, row.end_frame)[0].astype(np.float32)
+            change = self._bits(cells[later[:count]] - cells[:count])
+            frame = (self._bits(np.diff(cells, axis=1)) + self._bits(np.diff(cells, axis=2))) / 2
             yield Information(
-                information=min(held, added), picture_information=held, change_information=added
+                information=min(frame, change), frame_information=frame, change_information=change
             )
 
-    def _bits(self, difference: np.ndarray) -> float:
-        return float(np.log2(1 + (difference / self.just_seen) ** 2).mean() / 2)
+    def _bits(self, difference: npt.NDArray[np.float32]) -> float:
+        return float(np.log2(1 + (difference / self.luma_resolution) ** 2).mean() / 2)

@@ -1,19 +1,30 @@
-"""Measures what was laid over a clip: marks and lines of speech, told by how they stay, without a network."""
+"""Measures logos, watermarks and subtitles of a clip by how they rest and change, without a network."""
 
 import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.strip import Still, read_strip
-from stages.quality.overlays import Look, gradients, lines, look, marks, moved_share, replaced
+from stages.quality.measures.overlay_detection import (
+    gradients,
+    logo_share,
+    measure_structure,
+    moving_share,
+    replaced_line_share,
+    static_line_share,
+)
 
-RUN = 3  # stills through which a line of speech stands: 1.5 s of two a second are sure to hold them
-LEAST_PX = 32  # of either side
-STRETCH = 8  # consecutive stills that are taken of a long clip at a time
-BLACK, MARGIN = 24, 0.012  # luma of a bar beside the picture; of the longer side, what is cut off beside one
+LINE_STILLS = 3  # consecutive stills in which a subtitle rests; at two stills per s, any 1.5 s hold them
+MIN_SIDE_PX = 32  # of both sides of a still
+STRETCH = 8  # consecutive stills in a stretch of a long clip
+BLACK = 24  # luma, of 255, below which an area at the side is a black bar
+MARGIN = 0.012  # cut off beside a black bar, as a share of the longer side
+
+Luma = npt.NDArray[np.uint8]  # [t h w]
 
 
 class Clip(Row):
@@ -25,111 +36,121 @@ class Clip(Row):
 
 
 class Overlay(Row):
-    overlay_share: float = column("share of the picture under marks or lines, the greater", unit="0..1")
+    overlay_share: float = column(
+        "share of the image under overlays: the larger of logo_share and subtitle_share", unit="0..1"
+    )
     logo_share: float = column(
-        "share under what rests all through while the picture moves, or shots change", unit="0..1"
+        "share of the image under structure that rests through the whole clip while the image moves or shots "
+        "change",
+        unit="0..1",
     )
     subtitle_share: float = column(
-        "share under a line that rests while the picture moves, or changes at once while it rests; "
-        "of the moment with most",
+        "share of the image under a line that rests while the image moves, or is replaced while the image "
+        "rests; maximum over time",
         unit="0..1",
     )
-    overlay_moved_share: float = column(
-        "share of the picture's structure that moves; a mark on a picture that rests is not told from it",
-        unit="0..1",
+    moving_area_share: float = column(
+        "share of the image area with structure that moves; near 0, a logo cannot be detected", unit="0..1"
     )
 
 
 class MeasureOverlay(Annotate[Clip, Overlay]):
-    """Subtitles, tickers, logos and watermarks, from the strip.
+    """Measures subtitles, tickers, logos and watermarks, from the strip.
 
-    Of a long clip, `most_stills` are looked at, in stretches of eight that lie evenly. So are up to
-    `others` stills of the rest of the video: a mark that stands through several shots is told even where
-    this one rests. Rejected: a clip of fewer than three stills, or of stills less than 32 px high or wide.
+    Stills of the rest of the video are compared too, so a logo that stays through several shots is found even
+    if this shot is static. A clip is rejected if it has fewer than three stills, or stills with a side under
+    32 px.
+
+    Attributes:
+        max_stills: Stills of a clip that are used, at most. A longer clip is sampled in evenly spread
+            stretches of eight consecutive stills.
+        max_other_stills: Stills of the rest of the video that are used, at most. 0 uses the clip alone.
     """
 
+    version = 2
     from_store = True
     needs = Needs(batch=8)
 
-    most_stills: int = 32
-    others: int = 8
+    max_stills: int = 32
+    max_other_stills: int = 8
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Overlay | Reject]:
         import cv2
 
         cv2.setNumThreads(1)
         for row in rows:
-            stretches = [pictures(stills) for stills in self._stretches(row)]
+            stretches = [decode_luma(stills) for stills in self._stretches(row)]
             if sum(map(len, stretches)) < 3:
-                yield Reject("too short to tell an overlay: fewer than three stills lie in the clip")
+                yield Reject("too short to detect overlays: fewer than three stills in the clip")
                 continue
-            elsewhere = pictures(self._elsewhere(row))
-            shown = inside([*stretches, elsewhere] if len(elsewhere) else stretches)
-            height, width = shown[0].shape[1:]
-            if min(height, width) < LEAST_PX:
-                yield Reject(f"too small to tell an overlay: {width} x {height} px of each still")
+            others = decode_luma(self._other_stills(row))
+            cropped = crop_black_bars([*stretches, others] if len(others) else stretches)
+            height, width = cropped[0].shape[1:]
+            if min(height, width) < MIN_SIDE_PX:
+                yield Reject(f"too small to detect overlays: stills of {width} x {height} px")
                 continue
-            yield self._of(shown, len(stretches))
+            yield self._overlay(cropped, len(stretches))
 
     def _stretches(self, row: Clip) -> list[list[Still]]:
         stills = read_strip(row, row.start_s, row.end_s)
-        if len(stills) <= self.most_stills:
+        if len(stills) <= self.max_stills:
             return [stills]
-        count = max(1, self.most_stills // STRETCH)
+        count = max(1, self.max_stills // STRETCH)
         starts = np.linspace(0, len(stills) - STRETCH, count).astype(int)
         return [stills[start : start + STRETCH] for start in starts]
 
-    def _elsewhere(self, row: Clip) -> list[Still]:
+    def _other_stills(self, row: Clip) -> list[Still]:
+        """Return evenly spread stills of the video outside the clip."""
         times = [t for t in row.strip_times_s if not row.start_s <= t < row.end_s]
-        count = min(self.others, len(times))
+        count = min(self.max_other_stills, len(times))
         chosen = [times[(2 * k + 1) * len(times) // (2 * count)] for k in range(count)]
         return [still for t in chosen for still in read_strip(row, t, math.nextafter(t, math.inf))]
 
-    def _of(self, stretches: list[np.ndarray], own: int) -> Overlay:
-        """From stills [t h w] of the first `own` stretches, and, if there is one more, of other shots."""
+    def _overlay(self, stretches: list[Luma], own: int) -> Overlay:
+        """Measure stills [t h w]: the first `own` stretches are of the clip, one more is of other shots."""
         slopes = [gradients(stretch) for stretch in stretches]
         clip = slopes[0] if own == 1 else np.concatenate(slopes[:own])
-        whole = look(clip)
-        mark = marks(whole)
+        structure = measure_structure(clip)
+        logo = logo_share(structure)
         if len(slopes) > own:
             others = slopes[own]
-            picked = clip[np.linspace(0, len(clip) - 1, min(len(clip), len(others))).astype(int)]
-            mark = max(mark, marks(look(np.concatenate([picked, others]))))
-        line = max(max(_lines(stretch), default=0.0) for stretch in slopes[:own])
+            chosen = clip[np.linspace(0, len(clip) - 1, min(len(clip), len(others))).astype(int)]
+            logo = max(logo, logo_share(measure_structure(np.concatenate([chosen, others]))))
+        subtitle = max(max(_line_shares(stretch), default=0.0) for stretch in slopes[:own])
         return Overlay(
-            overlay_share=max(mark, line),
-            logo_share=mark,
-            subtitle_share=line,
-            overlay_moved_share=moved_share(whole),
+            overlay_share=max(logo, subtitle),
+            logo_share=logo,
+            subtitle_share=subtitle,
+            moving_area_share=moving_share(structure),
         )
 
 
-def _lines(slopes: np.ndarray) -> Iterator[float]:
-    """The shares under lines, moment by moment, from the gradients of consecutive stills [t 2 h w]."""
-    for start in range(max(1, len(slopes) - RUN + 1)):
-        yield lines(look(slopes[start : start + RUN]))
-    singles: list[Look] = [look(slopes[k : k + 1]) for k in range(len(slopes))]
-    pairs = [look(slopes[k : k + 2]) for k in range(len(slopes) - 1)]
+def _line_shares(slopes: npt.NDArray[np.float32]) -> Iterator[float]:
+    """Yield the share under lines at each moment, from the gradients of consecutive stills [t 2 h w]."""
+    for start in range(max(1, len(slopes) - LINE_STILLS + 1)):
+        yield static_line_share(measure_structure(slopes[start : start + LINE_STILLS]))
+    singles = [measure_structure(slopes[k : k + 1]) for k in range(len(slopes))]
+    pairs = [measure_structure(slopes[k : k + 2]) for k in range(len(slopes) - 1)]
     for at in range(1, len(slopes) - 2):
-        yield replaced(singles, pairs, at)
+        yield replaced_line_share(singles, pairs, at)
 
 
-def pictures(stills: Sequence[Still]) -> np.ndarray:
-    """The stills as luma, uint8 [t h w]; at half their size, where that leaves enough."""
+def decode_luma(stills: Sequence[Still]) -> Luma:
+    """Decode stills to luma, uint8 [t h w], at half size if the longer side exceeds 320 px."""
     import cv2
 
-    def decoded(still: Still, how: int) -> np.ndarray:
-        return cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), how)
+    def decode(still: Still, flags: int) -> Luma:
+        return np.asarray(cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), flags), np.uint8)
 
     if not stills:
         return np.zeros((0, 1, 1), np.uint8)
-    first = decoded(stills[0], cv2.IMREAD_GRAYSCALE)
-    how = cv2.IMREAD_REDUCED_GRAYSCALE_2 if max(first.shape) > 320 else cv2.IMREAD_GRAYSCALE
-    return np.stack([decoded(still, how) for still in stills])
+    first = decode(stills[0], cv2.IMREAD_GRAYSCALE)
+    flags = cv2.IMREAD_REDUCED_GRAYSCALE_2 if max(first.shape) > 320 else cv2.IMREAD_GRAYSCALE
+    return np.stack([decode(still, flags) for still in stills])
 
 
-def inside(stretches: list[np.ndarray]) -> list[np.ndarray]:
-    """The pictures [t h w] without black bars on their sides, and a little less where there are some."""
+def crop_black_bars(stretches: list[Luma]) -> list[Luma]:
+    """Crop the images [t h w] to the area without black bars at the sides, plus a margin beside each bar."""
     mean = np.mean([stretch.mean(axis=0) for stretch in stretches], axis=0)
     height, width = mean.shape
     margin = round(MARGIN * max(height, width))

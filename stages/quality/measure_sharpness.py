@@ -1,4 +1,4 @@
-"""Measures how sharp a clip is, from the stills that the scan looked at."""
+"""Measures how sharp a clip is, from the sharpness of its stills."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,12 +17,15 @@ class Clip(Row):
 
 class Sharpness(Row):
     sharpness: float = column("steepness of the strongest edges, median over the stills", unit="1/px")
-    sharpness_min: float = column("the same, of the still at the 10th percentile", unit="1/px")
+    sharpness_min: float = column(
+        "steepness of the strongest edges, 10th percentile over the stills", unit="1/px"
+    )
 
 
 class MeasureSharpness(Annotate[Clip, Sharpness]):
-    """Rejected: a clip so short that none of the stills fell into it."""
+    """Measures sharpness from the signals of the stills. A clip without a still is rejected."""
 
+    version = 2
     from_store = True
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Sharpness | Reject]:
@@ -30,7 +33,7 @@ class MeasureSharpness(Annotate[Clip, Sharpness]):
             values = read_signals(row.signals, ["sharpness"], row.start_frame, row.end_frame)["sharpness"]
             values = values[np.isfinite(values)].astype(float)
             if not values.size:
-                yield Reject("too short to measure sharpness: no still lies in the clip")
+                yield Reject("too short to measure sharpness: the clip has no still")
                 continue
-            median, lowest = np.percentile(values, (50, 10))
-            yield Sharpness(sharpness=float(median), sharpness_min=float(lowest))
+            median, low = np.percentile(values, (50, 10))
+            yield Sharpness(sharpness=float(median), sharpness_min=float(low))

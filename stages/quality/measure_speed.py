@@ -1,13 +1,14 @@
-"""Measures how hastily the picture changes: whether a change goes on from the last one, as movement does."""
+"""Measures whether a clip plays too fast: in real motion, a change continues the change before it."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Reject
-from stages.media.signals import read_signals, read_thumbs
-from stages.quality.repeats import repeated
+from stages.media.signals import read_signals, read_thumbnails
+from stages.quality.measures.repeated_frames import find_repeated
 
 
 class Clip(Row):
@@ -17,56 +18,66 @@ class Clip(Row):
     duration_s: float
 
 
-class Pace(Row):
+class Speed(Row):
     speed_score: float = column(
-        "change of the change of a cell's luma from look to look, over the change, squared: "
-        "0 where all moves evenly, 2 where each change is new, 3 where each picture is",
+        "second over first differences of thumbnail luma, squared: 0 for steady motion, 2 if each change is "
+        "unrelated to the last, 3 if each frame is unrelated to the last",
         unit="1",
     )
 
 
-class MeasureSpeed(Annotate[Clip, Pace]):
-    """Second differences over first ones, of the cells of the thumbs, `step_s` apart.
+class MeasureSpeed(Annotate[Clip, Speed]):
+    """Measures second differences over first differences of the thumbnail cells, `step_s` apart.
 
-    How far things move cancels out; what is left is for how long they move alike. Played faster than it
-    was filmed, or shown with too few frames, a clip leaves less of that between two looks; so does shake.
-    Frames that repeat the one before are passed over, unless nearly all do, and so are looks in which the
-    picture as a whole got lighter or darker, by `light` or more: one flash would outweigh all else. `grain`
-    is the variance of luma that noise and coding leave in a cell, which is no change. Rejected: a clip of
-    fewer than six frames.
+    The distance that things move cancels out. What remains is for how long they move alike. A clip that plays
+    faster than it was filmed, or has too few frames, shows less steady motion between two frames. Camera
+    shake has the same effect.
+
+    Frames that repeat the frame before are skipped, unless fewer than six others remain. Moments in which
+    the whole frame gets lighter or darker by `max_light_change` or more are skipped as well, because one
+    flash would outweigh all other changes. A clip of fewer than six frames is rejected.
+
+    Attributes:
+        step_s: Time in s between two frames that are compared.
+        noise_variance: Variance of luma, in squared levels of 255, that noise and coding leave in a cell. It
+            does not count as change.
+        max_repeat_change: Change of a pixel, in luma levels of 255, up to which it counts as equal, as in
+            MeasureFrame.
+        max_light_change: Change of the whole frame's luma, in levels of 255, above which it is a
+            flash.
     """
 
-    version = 2
+    version = 3
     from_store = True
 
     step_s: float = 1 / 30
-    grain: float = 2.0
-    repeat_below: float = 6.0  # of 255, as in MeasureFrame
-    light: float = 12.0  # of 255
+    noise_variance: float = 2.0
+    max_repeat_change: float = 6.0
+    max_light_change: float = 12.0
 
-    def annotate(self, rows: Sequence[Clip]) -> Iterator[Pace | Reject]:
+    def annotate(self, rows: Sequence[Clip]) -> Iterator[Speed | Reject]:
         for row in rows:
             names = ("change_max", "change_mean")
             change = read_signals(row.signals, names, row.start_frame, row.end_frame)
-            shown = np.ones(len(change["change_max"]), bool)
-            shown[1:] = ~repeated(change["change_max"], change["change_mean"], self.repeat_below)
-            if len(shown) < 6:
-                yield Reject(f"too short to measure pace: {len(shown)} frames")
+            used = np.ones(len(change["change_max"]), bool)
+            used[1:] = ~find_repeated(change["change_max"], change["change_mean"], self.max_repeat_change)
+            if len(used) < 6:
+                yield Reject(f"too short to measure speed: {len(used)} frames")
                 continue
-            if shown.sum() < 6:
-                shown[:] = True
-            cells = read_thumbs(row.signals, row.start_frame, row.end_frame)[0][shown].astype(np.float32)
-            apart = max(1, round(self.step_s * len(cells) / row.duration_s))
-            yield Pace(speed_score=self._haste(cells, min(apart, len(cells) // 3)))
+            if used.sum() < 6:
+                used[:] = True
+            cells = read_thumbnails(row.signals, row.start_frame, row.end_frame)[0][used].astype(np.float32)
+            step = max(1, round(self.step_s * len(cells) / row.duration_s))
+            yield Speed(speed_score=self._score(cells, min(step, len(cells) // 3)))
 
-    def _haste(self, cells: np.ndarray, apart: int) -> float:
-        """Of cells [t h w]."""
-        change = cells[apart:] - cells[:-apart]
-        turned = ((change[apart:] - change[:-apart]) ** 2).mean((1, 2))
-        each = (change**2).mean((1, 2))
-        changed = (each[apart:] + each[:-apart]) / 2  # of the two that are compared
-        lit = (each > self.light**2) & (change.mean((1, 2)) ** 2 > each / 2)
-        calm = ~(lit[apart:] | lit[:-apart])
-        if not calm.any():
-            calm[:] = True
-        return float(turned[calm].mean() / (changed[calm].mean() + self.grain))
+    def _score(self, cells: npt.NDArray[np.float32], step: int) -> float:
+        """Return the score of cells [t h w], compared `step` frames apart."""
+        change = cells[step:] - cells[:-step]
+        second = ((change[step:] - change[:-step]) ** 2).mean((1, 2))
+        energy = (change**2).mean((1, 2))
+        first = (energy[step:] + energy[:-step]) / 2  # mean of the two changes that are compared
+        is_flash = (energy > self.max_light_change**2) & (change.mean((1, 2)) ** 2 > energy / 2)
+        used = ~(is_flash[step:] | is_flash[:-step])
+        if not used.any():
+            used[:] = True
+        return float(second[used].mean() / (first[used].mean() + self.noise_variance))

@@ -1,4 +1,4 @@
-"""Measures noise, the blocks of a codec, and colour, from what the scan saw in the stills."""
+"""Measures noise, coding artifacts and color of a clip, from the signals of its stills."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,8 +8,8 @@ from manifests import Artifact, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 
-NAMES = ("noise", "blockiness", "colourfulness")
-STEP = "quantiser_step"
+NAMES = ("noise", "blockiness", "colorfulness")
+STEP = "quantizer_step"
 
 
 class Clip(Row):
@@ -19,40 +19,52 @@ class Clip(Row):
 
 
 class Stills(Row):
-    noise: float = column("standard deviation of luma in the flattest fifth, as coded, of 255", unit="1")
-    blockiness: float = column("step of luma at the codec's block borders beyond others, of 255", unit="1")
+    noise: float = column(
+        "standard deviation of luma in the flattest fifth of the image, in levels of 255, as coded", unit="1"
+    )
+    blockiness: float = column(
+        "luma step at the borders of the codec's blocks beyond the step elsewhere, in levels of 255", unit="1"
+    )
     quantizer_step: float = column(
-        "step to which luma was rounded, of 255: as the codec tells, or as blockiness does, the greater",
+        "step to which the encoder rounded luma, in levels of 255: the larger of the codec's own value and "
+        "the estimate from blockiness",
         unit="1",
     )
-    colourfulness: float = column("Hasler and Süsstrunk's: 15 slight, 45 average, 82 high", unit="1")
+    colorfulness: float = column(
+        "colorfulness by Hasler and Süsstrunk 2003: 15 slight, 45 average, 82 high", unit="1"
+    )
 
 
 class MeasureStills(Annotate[Clip, Stills]):
-    """Medians over the stills of the clip.
+    """Takes medians over the stills of the clip.
 
-    A codec tells how it was asked to code, and knows nothing of what an encoder before it did; blocks show
-    that, but only where a plain encoder left them. `per_block` is the step that a blockiness of 1 stands for.
+    The codec's quantizer step describes the last encoding only. Block borders also show an earlier encoding,
+    but only of an encoder that leaves blocks.
 
-    Rejected: a clip so short that no still lies in it, or that the one still in it has no frame
-    after it, or whose pictures are of fewer pixels than two blocks.
+    A clip is rejected if it has no still, if its only still has no frame after it, or if its frames have
+    fewer pixels than two blocks.
+
+    Attributes:
+        step_per_blockiness: Quantizer step, in luma levels of 255, that a blockiness of 1 stands for.
     """
 
+    version = 2
     from_store = True
 
-    per_block: float = 107.0
+    step_per_blockiness: float = 107.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Stills | Reject]:
         for row in rows:
-            stored = read_signals(row.signals, (*NAMES, STEP), row.start_frame, row.end_frame)
-            seen = {name: values[np.isfinite(values)] for name, values in stored.items()}
-            if not seen["colourfulness"].size:
-                yield Reject("too short to measure noise, blocks and colour: no still lies in the clip")
-            elif not seen["noise"].size or not seen["blockiness"].size:
+            signals = read_signals(row.signals, (*NAMES, STEP), row.start_frame, row.end_frame)
+            known = {name: values[np.isfinite(values)] for name, values in signals.items()}
+            if not known["colorfulness"].size:
+                yield Reject("too short to measure noise, blocks and color: the clip has no still")
+            elif not known["noise"].size or not known["blockiness"].size:
                 yield Reject(
-                    "too small or too short to measure noise and blocks: under 16 px, or a still alone"
+                    "too small or too short to measure noise and blocks: "
+                    "under 16 px, or the only still has no next frame"
                 )
             else:
-                said = {name: float(np.median(values)) for name, values in seen.items() if values.size}
-                step = max(said.pop(STEP, 0.0), said["blockiness"] * self.per_block)
-                yield Stills(quantizer_step=max(0.0, step), **said)
+                medians = {name: float(np.median(values)) for name, values in known.items() if values.size}
+                step = max(medians.pop(STEP, 0.0), medians["blockiness"] * self.step_per_blockiness)
+                yield Stills(quantizer_step=max(0.0, step), **medians)

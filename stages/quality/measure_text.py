@@ -1,23 +1,36 @@
-"""Measures writing in a clip with a text detector, and tells what lies over it from what is in the scene."""
+"""Measures text in a clip with a text detector, and separates overlays from text in the scene."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.strip import Still, read_strip
-from stages.quality.overlays import PLAIN, STAYS, Look, Patch, around, gradients, look, moved_share
+from stages.quality.measures.overlay_detection import (
+    MAX_STATIC,
+    MEDIUM,
+    Patch,
+    Structure,
+    count_surroundings,
+    gradients,
+    measure_structure,
+    moving_share,
+)
 
 if TYPE_CHECKING:
-    from stages.models.text_boxes import TextBox, TextBoxes
+    from stages.models.text_detector import TextBox, TextDetector
 
-MOST, FEW = 0.6, 0.3  # shares of the structure around a line from which on, and below which, it moves
-SAME_PLACE = 0.015  # of the picture: nearer than this, two lines stand on one place
-LINE = 2.5  # width over height from which on text is a line
-CHANGED = 0.6  # unrest of a line's own structure from which on it is no longer the same
+# Share of the structure around a line that moves: from the first on it moves, up to the second it rests.
+MOVING_AROUND, RESTING_AROUND = 0.6, 0.3
+SAME_PLACE = 0.015  # distance below which two lines are at one place, as a share of the image side
+MIN_LINE_ASPECT = 2.5  # width over height above which text is a line
+CHANGED = 0.6  # instability of a line's own structure above which it is another line
+
+Image = npt.NDArray[np.uint8]  # BGR [h w 3]
 
 
 class Clip(Row):
@@ -29,39 +42,52 @@ class Clip(Row):
 
 
 class Text(Row):
-    text_share: float = column("share of the picture under lines of text, mean over the looks", unit="0..1")
-    overlay_text_share: float = column(
-        "of that, under lines that stay while the picture moves, or change while it rests", unit="0..1"
+    text_share: float = column(
+        "share of the image under lines of text, mean over the stills that are searched", unit="0..1"
     )
-    scene_text_share: float = column("of that, under lines that move as the scene does", unit="0..1")
-    resting_text_share: float = column(
-        "of that, under lines that rest in a picture that rests: of the scene or over it", unit="0..1"
+    overlay_text_share: float = column(
+        "share of the image under text that rests while the image moves, or changes while the image rests",
+        unit="0..1",
+    )
+    scene_text_share: float = column(
+        "share of the image under text that moves as the scene does", unit="0..1"
+    )
+    ambiguous_text_share: float = column(
+        "share of the image under text that rests in an image that rests: in the scene or an overlay",
+        unit="0..1",
     )
 
 
 class MeasureText(Annotate[Clip, Text]):
-    """Up to `looks` stills of the strip, evenly spread, are read by the detector of PP-OCR.
+    """Searches evenly spread stills of the strip for lines of text with the detector of PP-OCR.
 
-    A line is compared with its own place in the stills before and after, and in the other looks: it is laid
-    over the picture where it stays while what is around it moves, where it changes while that rests, or
-    where lines of different length stand on one place. The three shares add up to `text_share`. Rejected:
-    a clip in which no still lies.
+    Each line is compared with the same place in the stills before and after, and in the other searched
+    stills. It is an overlay in one of three cases: it rests while its surroundings move, it changes while
+    they rest, or lines of different length appear at one place. The shares of overlay, scene and ambiguous
+    text add up to `text_share`. A clip without a still is rejected.
+
+    Attributes:
+        max_stills: Stills of a clip that are searched, at most.
+        longer_side_px: Longer side in px of the detector's input. Higher values find smaller letters, at a
+            cost that grows with the square.
+        weights: An ONNX file of a PP-OCR detector; empty: the one that comes with rapidocr.
     """
 
+    version = 2
     needs = Needs(cpus=1, memory_gb=1, batch=8)
 
-    looks: int = 4
-    longer_side_px: int = 320  # of what the detector sees; larger finds smaller letters, at its square
-    weights: str = ""  # an ONNX file of a PP-OCR detector; empty: the one that comes with rapidocr
+    max_stills: int = 4
+    longer_side_px: int = 320
+    weights: str = ""
 
     @cached_property
-    def detector(self) -> "TextBoxes":
-        from stages.models.text_boxes import TextBoxes
+    def detector(self) -> "TextDetector":
+        from stages.models.text_detector import TextDetector
 
-        return TextBoxes(self.weights, self.longer_side_px)
+        return TextDetector(self.weights, self.longer_side_px)
 
     def digest(self) -> str:
-        from stages.models.text_boxes import weights_file
+        from stages.models.text_detector import weights_file
         from stages.models.weights import digest_of_files
 
         return digest_of_files([weights_file(self.weights)])
@@ -72,87 +98,88 @@ class MeasureText(Annotate[Clip, Text]):
         cv2.setNumThreads(1)
         for row in rows:
             stills = read_strip(row, row.start_s, row.end_s)
-            yield self._of(stills) if stills else Reject("too short to look for text: no still lies in it")
+            yield self._text(stills) if stills else Reject("too short to find text: the clip has no still")
 
-    def _of(self, stills: Sequence[Still]) -> Text:
-        count = min(self.looks, len(stills))
+    def _text(self, stills: Sequence[Still]) -> Text:
+        count = min(self.max_stills, len(stills))
         chosen = [(2 * k + 1) * len(stills) // (2 * count) for k in range(count)]
-        found = {at: self.detector(decoded(stills[at])) for at in chosen}
-        pair = _pairs_of(stills)
-        shares = dict.fromkeys(("overlay", "scene", "resting"), 0.0)
+        boxes = {at: self.detector(decode_bgr(stills[at])) for at in chosen}
+        structure_of = _pair_structures(stills)
+        shares = dict.fromkeys(("overlay", "scene", "ambiguous"), 0.0)
         for at in chosen:
             others = [k for k in (at - 1, at + 1, *chosen) if 0 <= k < len(stills) and k != at]
-            pairs = [pair(at, other) for other in others]
-            for box in found[at]:
-                written = any(is_rewritten(box, then) for k in chosen if k != at for then in found[k])
-                shares["overlay" if written else kind_of(box, pairs)] += box.share / count
+            pairs = [structure_of(at, other) for other in others]
+            for box in boxes[at]:
+                replaced = any(is_replaced(box, other) for k in chosen if k != at for other in boxes[k])
+                shares["overlay" if replaced else classify(box, pairs)] += box.area_share / count
         return Text(
             text_share=sum(shares.values()),
             **{f"{kind}_text_share": share for kind, share in shares.items()},
         )
 
 
-def is_rewritten(box: "TextBox", other: "TextBox") -> bool:
-    """Whether two lines of different length stand on one place: on one foot, equally high, set alike."""
-    foot, width = abs(box.y + box.height - other.y - other.height), abs(box.width - other.width)
-    left, centre = box.x - other.x, box.x - other.x + (box.width - other.width) / 2
+def is_replaced(box: "TextBox", other: "TextBox") -> bool:
+    """Return whether two lines differ in length, but share bottom edge, height and alignment."""
+    bottom, width = abs(box.y + box.height - other.y - other.height), abs(box.width - other.width)
+    left, center = box.x - other.x, box.x - other.x + (box.width - other.width) / 2
     return (
-        min(box.aspect, other.aspect) > LINE
-        and foot < SAME_PLACE
+        min(box.aspect, other.aspect) > MIN_LINE_ASPECT
+        and bottom < SAME_PLACE
         and abs(box.height - other.height) < 0.25 * max(box.height, other.height)
         and width > 0.1 * max(box.width, other.width)
-        and min(abs(left), abs(centre)) < SAME_PLACE
+        and min(abs(left), abs(center)) < SAME_PLACE
     )
 
 
-def kind_of(box: "TextBox", pairs: Sequence[Look]) -> str:
-    """Whether a line is an "overlay", of the "scene" or "resting", from looks at its still and others."""
-    verdicts = {_verdict(box, seen) for seen in pairs}
-    return next((kind for kind in ("overlay", "scene") if kind in verdicts), "resting")
+def classify(box: "TextBox", pairs: Sequence[Structure]) -> str:
+    """Return "overlay", "scene" or "ambiguous" for a line, from the structure of its still and others."""
+    kinds = {_classify_pair(box, pair) for pair in pairs}
+    return next((kind for kind in ("overlay", "scene") if kind in kinds), "ambiguous")
 
 
-def _verdict(box: "TextBox", seen: Look) -> str:
-    """What one other still says about the line."""
-    height, width = seen.strength.shape
+def _classify_pair(box: "TextBox", pair: Structure) -> str:
+    """Classify a line from its still and one other."""
+    height, width = pair.strength.shape
     x, y = int(box.x * width), int(box.y * height)
-    wide, high = max(1, round(box.width * width)), max(1, round(box.height * height))
-    patch = Patch(x, y, wide, high, np.ones((high, wide), bool)[: height - y, : width - x], 1.0)
-    inside = np.s_[y : y + high, x : x + wide]
-    own = seen.unrest[inside][seen.strength[inside] > PLAIN]
+    w, h = max(1, round(box.width * width)), max(1, round(box.height * height))
+    patch = Patch(x, y, w, h, np.ones((h, w), bool)[: height - y, : width - x], 1.0)
+    inside = np.s_[y : y + h, x : x + w]
+    own = pair.instability[inside][pair.strength[inside] > MEDIUM]
     if not own.size:
-        return "resting"
-    unrest = float(np.median(own))
-    moved, stayed, _ = around(seen, patch, PLAIN)
-    picture = moved_share(seen)
-    nearby = moved / (moved + stayed) if moved + stayed >= own.size / 4 else picture
-    if unrest < STAYS and min(nearby, picture) >= MOST:
+        return "ambiguous"
+    instability = float(np.median(own))
+    ring = count_surroundings(pair, patch, MEDIUM)
+    image = moving_share(pair)
+    known = ring.moving + ring.static
+    nearby = ring.moving / known if known >= own.size / 4 else image
+    if instability < MAX_STATIC and min(nearby, image) >= MOVING_AROUND:
         return "overlay"
-    if unrest > CHANGED and nearby <= FEW:
+    if instability > CHANGED and nearby <= RESTING_AROUND:
         return "overlay"
-    return "scene" if unrest > CHANGED and nearby >= MOST else "resting"
+    return "scene" if instability > CHANGED and nearby >= MOVING_AROUND else "ambiguous"
 
 
-def decoded(still: Still) -> np.ndarray:
-    """uint8 BGR [h w 3]."""
+def decode_bgr(still: Still) -> Image:
+    """Decode a still to uint8 BGR [h w 3]."""
     import cv2
 
-    return cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(np.frombuffer(still.jpeg, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
-def _pairs_of(stills: Sequence[Still]) -> Callable[[int, int], Look]:
-    """Looks at two stills by their numbers, made when first asked for."""
+def _pair_structures(stills: Sequence[Still]) -> Callable[[int, int], Structure]:
+    """Return a function that gives the structure over two stills by their numbers, computed once each."""
 
     @cache
-    def slopes(k: int) -> np.ndarray:
+    def slopes(k: int) -> npt.NDArray[np.float32]:
         import cv2
 
-        gray = cv2.cvtColor(decoded(stills[k]), cv2.COLOR_BGR2GRAY)
-        half = max(gray.shape) > 320
-        small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if half else gray
-        return gradients(small[None])
+        gray = cv2.cvtColor(decode_bgr(stills[k]), cv2.COLOR_BGR2GRAY)
+        is_large = max(gray.shape) > 320
+        small = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) if is_large else gray
+        return gradients(np.asarray(small, np.uint8)[None])
 
     @cache
-    def pair(one: int, other: int) -> Look:
-        return look(np.concatenate([slopes(one), slopes(other)]))
+    def pair(one: int, other: int) -> Structure:
+        return measure_structure(np.concatenate([slopes(one), slopes(other)]))
 
     return lambda one, other: pair(min(one, other), max(one, other))

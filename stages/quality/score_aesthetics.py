@@ -1,4 +1,4 @@
-"""Scores how pleasing a clip is to look at: a linear head on the image tower of an open_clip model."""
+"""Scores how pleasing a clip looks: a linear head on the image vectors of an open_clip model."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -6,38 +6,41 @@ from typing import TYPE_CHECKING
 
 from manifests import Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.quality.seen import Clip, rounded, vectors_of
+from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
 
 if TYPE_CHECKING:
     from stages.models.head import Head
-    from stages.models.open_clip import Towers
+    from stages.models.open_clip import OpenClipModel
 
 
 class Aesthetics(Row):
     aesthetic_mean: float = column(
-        "the head's score, mean over the stills; LAION's run from 1 to 10", unit="1"
+        "score of the head, mean over the stills; LAION's heads give 1 to 10", unit="1"
     )
-    aesthetic_min: float = column("the same, of the still that scores lowest", unit="1")
+    aesthetic_min: float = column("score of the head, minimum over the stills", unit="1")
 
 
 class ScoreAesthetics(Annotate[Clip, Aesthetics]):
-    """Up to `stills` stills of the strip, each scored by itself.
+    """Scores each still of the strip with the head. A clip without a still is rejected.
 
-    `towers` names an open_clip model as `stages/models/open_clip.py` says, and `head` a file of linear
-    layers that was fitted to it. Rejected: a clip in which no still lies.
+    Attributes:
+        model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
+        head: A file of linear layers that was trained for this model, such as LAION's.
+        max_stills: Stills of a clip that are scored, at most.
     """
 
+    version = 2
     needs = Needs(cpus=1, memory_gb=4, batch=8)
 
-    towers: str
+    model: str
     head: str
-    stills: int = 4
+    max_stills: int = 4
 
     @cached_property
-    def loaded_towers(self) -> "Towers":
-        from stages.models.open_clip import Towers
+    def loaded_model(self) -> "OpenClipModel":
+        from stages.models.open_clip import OpenClipModel
 
-        return Towers(self.towers)
+        return OpenClipModel(self.model)
 
     @cached_property
     def loaded_head(self) -> "Head":
@@ -47,15 +50,17 @@ class ScoreAesthetics(Annotate[Clip, Aesthetics]):
 
     def digest(self) -> str:
         from stages.models.head import head_digest
-        from stages.models.open_clip import towers_digest
+        from stages.models.open_clip import open_clip_digest
 
-        return towers_digest(self.towers) + head_digest(self.head)
+        return open_clip_digest(self.model) + head_digest(self.head)
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Aesthetics | Reject]:
         for row in rows:
             try:
-                scores = self.loaded_head(vectors_of(row, self.loaded_towers, self.stills))
+                scores = self.loaded_head(embed_stills(row, self.loaded_model, self.max_stills))
             except Reject as reject:
                 yield reject
             else:
-                yield Aesthetics(aesthetic_mean=rounded(scores.mean()), aesthetic_min=rounded(scores.min()))
+                yield Aesthetics(
+                    aesthetic_mean=round_score(scores.mean()), aesthetic_min=round_score(scores.min())
+                )

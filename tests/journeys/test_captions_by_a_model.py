@@ -1,4 +1,4 @@
-"""From drawn films to shards with captions by a model: asked, written again, kept by rules, resumed."""
+"""From drawn films to shards with a model's captions: paused, resumed, rewritten and filtered by rules."""
 
 import hashlib
 import json
@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from chat_server import ChatServer, Reply, RunRequest, closed_port, said
+from chat_server import ChatServer, Reply, Request, closed_port, completion
 
 from pipeline.cli import main
 from stages.captions.caption_clip import CaptionClip
@@ -18,25 +18,25 @@ RECIPE = str(Path(__file__).parents[2] / "stages" / "recipes" / "curate.py")
 FILMS = ("cuts", "rotated")
 
 
-def seen(asked: RunRequest) -> str:
-    """A sentence that only these pictures can have."""
-    name = hashlib.sha256(b"".join(asked.jpegs)).hexdigest()[:12]
-    return f"A clip that is told by the word {name} and by nothing else at all"
+def caption_of(request: Request) -> str:
+    """Return a sentence that only these images have."""
+    name = hashlib.sha256(b"".join(request.jpegs)).hexdigest()[:12]
+    return f"A clip that shows the word {name} and nothing else at all"
 
 
-def reply(asked: RunRequest) -> Reply:
-    if not asked.jpegs:  # a caption is written again
-        return said(f"{asked.prompt.rpartition('Description: ')[2]}, written well")
-    return said(seen(asked))
+def reply(request: Request) -> Reply:
+    if not request.jpegs:  # a caption is rewritten
+        return completion(f"{request.prompt.rpartition('Description: ')[2]}, written well")
+    return completion(caption_of(request))
 
 
 def run(films: Path, store: Path, url: str, *words: str) -> int:
-    asked = ("caption_model=toy", f"caption_endpoint={url}", "videos_per_part=2", "shard_mb=1", *words)
-    return main(["run", RECIPE, f"footage={films}", f"store={store}", "--inline", *asked])
+    arguments = ("caption_model=toy", f"caption_endpoint={url}", "videos_per_part=2", "shard_mb=1", *words)
+    return main(["run", RECIPE, f"footage={films}", f"store={store}", "--inline", *arguments])
 
 
 def packed(store: Path) -> dict[str, dict[str, bytes]]:
-    """The members of each clip, by suffix."""
+    """Return the members of each clip, by suffix."""
     found: dict[str, dict[str, bytes]] = {}
     for path in store.glob("pack_shards-*/shards/**/*.tar"):
         with tarfile.open(path) as tar:
@@ -49,26 +49,26 @@ def packed(store: Path) -> dict[str, dict[str, bytes]]:
 def test_captions_of_a_model_reach_the_shards(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.captions.endpoint._FIRST_S", 0.01)
+    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
     monkeypatch.setitem(CaptionClip.__init__.__kwdefaults__, "patience_s", 0.1)
     draw(tmp_path / "films", films=FILMS)
     store = tmp_path / "store"
     assert run(tmp_path / "films", store, f"http://127.0.0.1:{closed_port()}/v1") == 1
-    told = capsys.readouterr().err
-    assert "step caption_clip waits: the endpoint of toy does not answer" in told
-    assert "run again when it is back: nothing was dropped" in told
+    output = capsys.readouterr().err
+    assert "step caption_clip waits: the endpoint of toy does not answer" in output
+    assert "run again when the service is available: no row was dropped" in output
     assert packed(store) == {}
     with ChatServer(reply) as server:
         assert run(tmp_path / "films", store, server.url) == 0
-        first, asked = packed(store), len(server.seen)
+        first, count = packed(store), len(server.requests)
         assert len(first) >= 2
-        assert {s["txt"].decode() for s in first.values()} <= {seen(one) for one in server.seen}
+        assert {s["txt"].decode() for s in first.values()} <= {caption_of(one) for one in server.requests}
         assert len({s["txt"] for s in first.values()}) == len(first)
         facts = [json.loads(sample["json"]) for sample in first.values()]
         assert {one["caption_by"] for one in facts} == {"toy, toy-1 fp_7"}
         assert {one["caption_status"] for one in facts} == {"ok"}
         assert run(tmp_path / "films", store, server.url, "max_caption_words=12") == 0
-        assert len(server.seen) == asked, "a rule on captions asks nobody again"
+        assert len(server.requests) == count, "a rule on captions sends no new request"
         assert run(tmp_path / "films", tmp_path / "again", server.url, "caption_enhancer=words") == 0
     enhanced = packed(tmp_path / "again")
     assert enhanced.keys() == first.keys()

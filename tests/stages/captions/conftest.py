@@ -1,4 +1,4 @@
-"""Clips to be captioned: rows as the steps before would give them, of films that are drawn and scanned."""
+"""Clips to caption: rows as earlier steps give them, of films that are drawn and scanned."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -6,20 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from numbered import film_of
+from numbered_frames import numbered_frames
 
 from manifests.stores.folder import FolderStore
-from stages.captions.caption_clip import Shown
-from stages.media.encode import write_mp4
+from stages.captions.caption_clip import ScannedClip
+from stages.media.encoding.arrays import write_mp4
 from stages.media.signals import read_signals
-from stages.scan.scan_video import Listed, Scanned, ScanVideo
+from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
 
 SIZE = {"width": 160, "height": 90}
 
 
 @pytest.fixture
-def clips(tmp_path: Path) -> Callable[..., list[Shown]]:
-    """Write a film of numbers, scan it, and cut it into clips of `per_clip` numbers each."""
+def clips(tmp_path: Path) -> Callable[..., list[ScannedClip]]:
+    """Write a film of numbers, scan it, and split it into clips of `per_clip` numbers each."""
 
     def make(
         numbers: Sequence[int],
@@ -29,20 +29,20 @@ def clips(tmp_path: Path) -> Callable[..., list[Shown]]:
         *,
         size: dict[str, int] = SIZE,
         **scan: Any,
-    ) -> list[Shown]:
+    ) -> list[ScannedClip]:
         path = tmp_path / f"film-{len(list(tmp_path.iterdir()))}.mp4"
-        write_mp4(path, film_of(numbers, frames_each, **size), fps, crf=12, preset="ultrafast")
-        [row] = ScanVideo(meters=(), **scan).annotate([Listed(uri=str(path))])
-        assert isinstance(row, Scanned), row
+        write_mp4(path, numbered_frames(numbers, frames_each, **size), fps, crf=12, preset="ultrafast")
+        [row] = ScanVideo(meters=(), **scan).annotate([ListedVideo(uri=str(path))])
+        assert isinstance(row, ScannedVideo), row
         store = FolderStore(tmp_path / "store")
-        row = replace(row, strip=row.strip.stored(store, "scan"), signals=row.signals.stored(store, "scan"))
+        row = replace(row, strip=row.strip.save(store, "scan"), signals=row.signals.save(store, "scan"))
         times = read_signals(row.signals, ["pts", "time_s"])
         pts, times_s = [*times["pts"], row.scanned_end_pts], [*times["time_s"], row.scanned_s]
         found = []
         for start in range(0, row.scanned_frames, frames_each * per_clip):
             end = min(start + frames_each * per_clip, row.scanned_frames)
             found.append(
-                Shown(
+                ScannedClip(
                     uri=str(path),
                     width_px=size["width"],
                     height_px=size["height"],

@@ -1,4 +1,4 @@
-"""A caption says what was measured, in grammatical sentences, and equal facts give equal words."""
+"""Captions from measured facts are grammatical sentences, and equal facts give equal text."""
 
 import re
 from itertools import product
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from manifests.stores.folder import FolderStore
-from stages.captions.colours import colours_of
+from stages.captions.colors import name_colors
 from stages.captions.describe_clip import DescribeClip, MeasuredClip
-from stages.media.encode import write_mp4
-from stages.scan.scan_video import Listed, Scanned, ScanVideo
+from stages.media.encoding.arrays import write_mp4
+from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
 
 FACTS: dict[str, Any] = {
     "start_s": 0.0,
@@ -32,13 +32,13 @@ FACTS: dict[str, Any] = {
 
 @pytest.fixture
 def strip(tmp_path: Path) -> dict[str, Any]:
-    """The strip of a film of 2 s that is blue on the left, and red from 1 s on."""
+    """Return the strip of a film of 2 s that is blue, and red from 1 s."""
     blue = np.full((90, 160, 3), (30, 60, 200), np.uint8)
     red = np.full((90, 160, 3), (200, 20, 20), np.uint8)
     write_mp4(tmp_path / "a.mp4", [blue] * 6 + [red] * 6, 6, crf=10)
-    [row] = ScanVideo(meters=()).annotate([Listed(uri=str(tmp_path / "a.mp4"))])
-    assert isinstance(row, Scanned), row
-    stored = row.strip.stored(FolderStore(tmp_path / "store"), "scan")
+    [row] = ScanVideo(meters=()).annotate([ListedVideo(uri=str(tmp_path / "a.mp4"))])
+    assert isinstance(row, ScannedVideo), row
+    stored = row.strip.save(FolderStore(tmp_path / "store"), "scan")
     return {"strip": stored, "strip_times_s": row.strip_times_s, "strip_offsets": row.strip_offsets}
 
 
@@ -72,23 +72,23 @@ def test_a_whole_caption(strip: dict[str, Any]) -> None:
         ({"camera": "handheld", "object_motion": 0.5}, "camera moves slowly, and much in the scene moves."),
     ],
 )  # fmt: skip
-def test_each_fact_has_its_words(strip: dict[str, Any], facts: dict[str, Any], words: str) -> None:
+def test_each_fact_gives_its_words(strip: dict[str, Any], facts: dict[str, Any], words: str) -> None:
     assert words in _caption(strip, **facts)
 
 
-def test_every_combination_is_two_clean_sentences(strip: dict[str, Any]) -> None:
-    seen = set()
+def test_every_combination_gives_two_clean_sentences(strip: dict[str, Any]) -> None:
+    captions = set()
     for light, detail, motion, camera in product(
         (0.05, 0.5, 1.0), (0.1, 0.6), (0, 0.1, 9), ("static", "tilt up")
     ):
         facts = {"light_mean": light, "sharpness": detail, "object_motion": motion, "camera": camera}
-        seen.add(caption := _caption(strip, **facts))
+        captions.add(caption := _caption(strip, **facts))
         assert re.fullmatch(r"An? [^.]+(\.\d)?[^.]*\. The camera [^.]+ moves?\.", caption), caption
         assert "  " not in caption
-    assert len(seen) == 3 * 2 * 3 * 2
+    assert len(captions) == 3 * 2 * 3 * 2
 
 
-def test_a_span_without_stills_names_no_colour(strip: dict[str, Any]) -> None:
+def test_a_span_without_stills_names_no_color(strip: dict[str, Any]) -> None:
     assert "0.1 seconds. The camera" in _caption(strip, start_s=0.1, end_s=0.2)
 
 
@@ -110,12 +110,12 @@ def test_a_span_without_stills_names_no_colour(strip: dict[str, Any]) -> None:
         ((230, 90, 170), "pink"),
     ],
 )
-def test_colours_have_their_names(rgb: tuple[int, int, int], name: str) -> None:
-    assert colours_of([np.full((40, 30, 3), rgb, np.uint8)]) == [name]
+def test_colors_have_names(rgb: tuple[int, int, int], name: str) -> None:
+    assert name_colors([np.full((40, 30, 3), rgb, np.uint8)]) == [name]
 
 
-def test_only_wide_colours_are_named() -> None:
-    picture = np.full((100, 100, 3), (40, 160, 60), np.uint8)
-    picture[:10] = (210, 30, 30)
-    assert colours_of([picture]) == ["green"]
-    assert colours_of([]) == []
+def test_only_colors_of_large_areas_are_named() -> None:
+    image = np.full((100, 100, 3), (40, 160, 60), np.uint8)
+    image[:10] = (210, 30, 30)
+    assert name_colors([image]) == ["green"]
+    assert name_colors([]) == []

@@ -1,4 +1,4 @@
-"""An endpoint that goes down in the middle: captions pause, nothing is dropped, and no secret is written."""
+"""An endpoint that fails during a run: captions pause, no row is dropped, and no secret is written."""
 
 import threading
 from pathlib import Path
@@ -6,21 +6,21 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from chat_server import Asked, ChatServer, Reply, closed_port, said
-from numbered import film_of, read, words
+from chat_server import ChatServer, Reply, Request, closed_port, completion
+from numbered_frames import number_text, numbered_frames, read_number
 from toys import Quiet
 
 from manifests import ClipmillError
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline import Dag
+from pipeline.engine.replay import dag_of_run
 from pipeline.errors import StageWaits
 from pipeline.executors.inline import Inline
-from pipeline.engine.replay import dag_of_run
-from pipeline.history.run_history import read_past
-from pipeline.planning.plan import plan_of
-from pipeline.recipes.request import Asked as Command
-from pipeline.run import Outcome, carry_out
+from pipeline.history.run_history import read_history
+from pipeline.planning.plan import build_plan
+from pipeline.recipes.request import RunRequest
+from pipeline.run import RunResult, run_dag
 from stages.captions.caption_clip import CaptionClip
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
@@ -35,32 +35,38 @@ DOWN = Reply(b"out of memory", status=500)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.captions.endpoint._FIRST_S", 0.01)
-    monkeypatch.setattr("stages.captions.endpoint._RETRY_S", 0.05)
+    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.captions.chat_models.endpoint._RETRY_S", 0.05)
     monkeypatch.setenv("MY_KEY", KEY)
 
 
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
     for film in range(3):
-        frames = film_of(range(film * 4, film * 4 + 4), 10)
+        frames = numbered_frames(range(film * 4, film * 4 + 4), 10)
         (tmp_path / "films").mkdir(exist_ok=True)
         write_mp4(tmp_path / f"films/{film}.mp4", frames, 10, crf=12, preset="ultrafast")
     return tmp_path / "films"
 
 
-def run(films: Path, store: Path, url: str, watch: Any = None, *, retry: bool = False, **how: Any) -> Outcome:
+def run(
+    films: Path, store: Path, url: str, observer: Any = None, *, retry: bool = False, **settings: Any
+) -> RunResult:
     dag = Dag("captions")
     videos = dag.read(ListVideos(root=str(films)), rows_per_part=1).annotate(ProbeVideo())
     clips = videos.annotate(ScanVideo()).annotate(ScoreBoundaries()).expand(FindShots(max_duration_s=0))
-    asks = CaptionClip(model="toy", endpoint=url, key_env="MY_KEY", tries=2, at_once=2, **how)
-    dag.save(clips.annotate(asks.on(batch=4)), "captions")
-    asked = Command("captions.py", {}, str(store))
-    return carry_out(dag, str(store), executor=Inline(), watch=watch or Quiet(), asked=asked, retry=retry)
+    stage = CaptionClip(
+        model="toy", endpoint=url, api_key_env="MY_KEY", max_attempts=2, max_concurrent_requests=2, **settings
+    )
+    dag.save(clips.annotate(stage.on(batch=4)), "captions")
+    request = RunRequest("captions.py", {}, str(store))
+    return run_dag(
+        dag, str(store), executor=Inline(), observer=observer or Quiet(), request=request, retry_errors=retry
+    )
 
 
 def captions(store: Path) -> list[str]:
-    plan = read_past(FolderStore(store))
+    plan = read_history(FolderStore(store))
     folder = next(step.folder for step in plan if step.name == "caption_clip")
     names = [f"{folder}/{part_name(number)}" for number in parts_of(plan.store, folder)]
     return [row["caption"] for name in names for row in read_part(plan.store, name).to_pylist()]
@@ -70,74 +76,77 @@ def log(store: Path) -> str:
     return "".join(path.read_text() for path in sorted(store.glob("runs/*/log.txt")))
 
 
-def test_captions_pause_and_go_on_when_it_is_back(films: Path, tmp_path: Path) -> None:
-    back = threading.Event()
+def test_captions_pause_and_resume_with_the_endpoint(films: Path, tmp_path: Path) -> None:
+    repaired = threading.Event()
 
-    def reply(asked: Asked) -> Reply:
-        healthy = asked.number < 5 or back.is_set()
-        return said(read(asked.pictures[0]) if asked.jpegs else "Yes.") if healthy else DOWN
+    def reply(request: Request) -> Reply:
+        healthy = request.number < 5 or repaired.is_set()
+        return completion(read_number(request.images[0]) if request.jpegs else "Yes.") if healthy else DOWN
 
     class Repairs(Quiet):
         paused = 0
 
-        def look(self, schedule: Any) -> None:
-            self.paused += bool(schedule.pauses.told())
+        def observe(self, schedule: Any) -> None:
+            self.paused += bool(schedule.pauses.reasons())
             if self.paused > 3:
-                back.set()
+                repaired.set()
 
-    watch = Repairs()
+    observer = Repairs()
     with ChatServer(reply) as server:
-        outcome = run(films, tmp_path / "s", server.url, watch)
-        seen = server.seen
-    assert outcome.exit_code == 0
-    assert outcome.funnel.rejected == 0
-    assert watch.paused
-    assert sorted(captions(tmp_path / "s")) == sorted(words(n) for n in range(12))
-    told = log(tmp_path / "s")
-    assert "caption_clip pauses, and is tried again: the endpoint of toy does not answer: HTTP 500" in told
-    assert "caption_clip goes on" in told
-    asked_well = [read(asked.pictures[0]) for asked in seen[:5]]
-    later = [read(asked.pictures[0]) for asked in seen[5:] if asked.jpegs]
-    assert not set(asked_well) & set(later), "what was answered is not asked again"
+        result = run(films, tmp_path / "s", server.url, observer)
+        requests = server.requests
+    assert result.exit_code == 0
+    assert result.funnel.rejected == 0
+    assert observer.paused
+    assert sorted(captions(tmp_path / "s")) == sorted(number_text(n) for n in range(12))
+    log_text = log(tmp_path / "s")
+    assert (
+        "caption_clip is paused and will be retried: the endpoint of toy does not answer: HTTP 500"
+        in log_text
+    )
+    assert "caption_clip continues" in log_text
+    first = [read_number(request.images[0]) for request in requests[:5]]
+    later = [read_number(request.images[0]) for request in requests[5:] if request.jpegs]
+    assert not set(first) & set(later), "answered requests are not sent again"
 
 
-def test_one_that_stays_down_drops_nothing_and_the_next_run_goes_on(films: Path, tmp_path: Path) -> None:
+def test_an_endpoint_that_stays_down_drops_no_row_and_the_next_run_resumes(
+    films: Path, tmp_path: Path
+) -> None:
     port = closed_port()
     url = f"http://127.0.0.1:{port}/v1"
     with pytest.raises(StageWaits, match="the endpoint of toy does not answer"):
         run(films, tmp_path / "s", url, patience_s=0.2)
     assert captions(tmp_path / "s") == []
-    with ChatServer(lambda asked: said(read(asked.pictures[0]))) as server:
-        outcome = run(films, tmp_path / "s", server.url)
-    assert outcome.exit_code == 0
-    assert outcome.rows.keys() == {"caption_clip"}, "all else was done by the first run"
-    assert sorted(captions(tmp_path / "s")) == sorted(words(n) for n in range(12))
+    with ChatServer(lambda request: completion(read_number(request.images[0]))) as server:
+        result = run(films, tmp_path / "s", server.url)
+    assert result.exit_code == 0
+    assert result.rows.keys() == {"caption_clip"}, "the first run completed all other steps"
+    assert sorted(captions(tmp_path / "s")) == sorted(number_text(n) for n in range(12))
 
 
-def test_a_clip_that_nobody_could_caption_is_set_aside_and_asked_again_on_request(
-    films: Path, tmp_path: Path
-) -> None:
-    healed: list[bool] = []
+def test_a_clip_without_a_response_is_an_error_and_can_be_retried(films: Path, tmp_path: Path) -> None:
+    repaired: list[bool] = []
 
-    def reply(asked: Asked) -> Reply:
-        text = read(asked.pictures[0]) if asked.jpegs else "Yes."
-        return DOWN if text == words(6) and not healed else said(text)
+    def reply(request: Request) -> Reply:
+        text = read_number(request.images[0]) if request.jpegs else "Yes."
+        return DOWN if text == number_text(6) and not repaired else completion(text)
 
     with ChatServer(reply) as server:
-        outcome = run(films, tmp_path / "s", server.url)
-        assert outcome.funnel.rejected == 1
-        assert sorted(captions(tmp_path / "s")) == sorted(words(n) for n in range(12) if n != 6)
-        assert _rejects(tmp_path / "s") == [("error", "Unanswered: after 2 tries: HTTP 500")]
-        healed.append(True)
-        before = len(server.seen)
-        outcome = run(films, tmp_path / "s", server.url, retry=True)
-        assert len(server.seen) == before + 1
-    assert outcome.funnel.rejected == 0
-    assert sorted(captions(tmp_path / "s")) == sorted(words(n) for n in range(12))
+        result = run(films, tmp_path / "s", server.url)
+        assert result.funnel.rejected == 1
+        assert sorted(captions(tmp_path / "s")) == sorted(number_text(n) for n in range(12) if n != 6)
+        assert _rejects(tmp_path / "s") == [("error", "NoResponse: after 2 attempts: HTTP 500")]
+        repaired.append(True)
+        before = len(server.requests)
+        result = run(films, tmp_path / "s", server.url, retry=True)
+        assert len(server.requests) == before + 1
+    assert result.funnel.rejected == 0
+    assert sorted(captions(tmp_path / "s")) == sorted(number_text(n) for n in range(12))
 
 
 def _rejects(store: Path) -> list[tuple[str, str]]:
-    plan = read_past(FolderStore(store))
+    plan = read_history(FolderStore(store))
     folder = next(step.folder for step in plan if step.name == "caption_clip")
     found: list[tuple[str, str]] = []
     for number in parts_of(plan.store, folder):
@@ -157,25 +166,27 @@ NASTY = [
 ] * 2
 
 
-def test_any_text_comes_through_to_the_table_and_beside_no_other_clip(films: Path, tmp_path: Path) -> None:
-    def number(asked: Asked) -> int:
-        return int(read(asked.pictures[0]).split()[1])
+def test_any_text_reaches_the_table_in_the_row_of_its_clip(films: Path, tmp_path: Path) -> None:
+    def number(request: Request) -> int:
+        return int(read_number(request.images[0]).split()[1])
 
-    with ChatServer(lambda asked: said(f"{number(asked)} {NASTY[number(asked)]}")) as server:
+    with ChatServer(lambda request: completion(f"{number(request)} {NASTY[number(request)]}")) as server:
         assert run(films, tmp_path / "s", server.url).funnel.rejected == 0
     found = {int(text.split()[0]): text for text in captions(tmp_path / "s")}
     assert sorted(found) == list(range(12))
     for n, text in found.items():
-        kept = NASTY[n].translate({0: " ", 0x1B: " ", 0xD83D: "?"})
-        assert text == f"{n} {kept}"
+        expected = NASTY[n].translate({0: " ", 0x1B: " ", 0xD83D: "?"})
+        assert text == f"{n} {expected}"
 
 
-def test_neither_key_nor_address_is_written_where_it_does_not_belong(films: Path, tmp_path: Path) -> None:
-    def reply(asked: Asked) -> Reply:
-        assert asked.headers["authorization"] == f"Bearer {KEY}"
-        if asked.jpegs and read(asked.pictures[0]) == words(3):
-            return Reply(f"{KEY} at {asked.headers['host']} is wrong".encode(), status=400)
-        return said(read(asked.pictures[0])) if asked.number else Reply(KEY.encode(), status=401)
+def test_neither_key_nor_address_is_written(films: Path, tmp_path: Path) -> None:
+    def reply(request: Request) -> Reply:
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        if request.jpegs and read_number(request.images[0]) == number_text(3):
+            return Reply(f"{KEY} at {request.headers['host']} is wrong".encode(), status=400)
+        return (
+            completion(read_number(request.images[0])) if request.number else Reply(KEY.encode(), status=401)
+        )
 
     with ChatServer(reply) as server:
         run(films, tmp_path / "s", server.url)
@@ -186,24 +197,24 @@ def test_neither_key_nor_address_is_written_where_it_does_not_belong(films: Path
     assert not [name for name, text in texts.items() if f":{address}" in text]
 
 
-def test_an_address_that_a_variable_holds_can_be_run_again_from_the_record(
+def test_a_url_in_an_environment_variable_can_be_replayed_from_the_record(
     films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, other = tmp_path / "s", tmp_path / "other"
     with pytest.raises(ClipmillError, match="MY_URL holds no URL"):
         run(films, store, "env:MY_URL")
-    with ChatServer(lambda asked: said(read(asked.pictures[0]))) as server:
+    with ChatServer(lambda request: completion(read_number(request.images[0]))) as server:
         monkeypatch.setenv("MY_URL", server.url)
         run(films, store, "env:MY_URL")
-        again = dag_of_run(read_past(FolderStore(store)))
+        again = dag_of_run(read_history(FolderStore(store)))
         assert again.nodes["caption_clip"].work.settings()["endpoint"] == "env:MY_URL"
         run(films, other, server.url)
-    with pytest.raises(ClipmillError, match="stands in no record"):
-        plan_of(dag_of_run(read_past(FolderStore(other))), FolderStore(other), "r")
+    with pytest.raises(ClipmillError, match="does not contain the endpoint"):
+        build_plan(dag_of_run(read_history(FolderStore(other))), FolderStore(other), "r")
 
 
 def _all_texts(store: Path) -> dict[str, str]:
-    """Every file of a store as text, tables spelt out."""
+    """Return every file of a store as text; tables are printed."""
     found = {"rejects": str(_rejects(store))}
     for path in (path for path in store.rglob("*") if path.is_file()):
         raw = path.read_bytes()

@@ -1,10 +1,10 @@
-"""Windows: 256 frames, a short remainder joined to the last, nothing lost between them."""
+"""Windows: 256 frames each, a short remainder joins the last window, no frame is lost."""
 
 from itertools import pairwise
 
 import pytest
 
-from stages.captions.windows import frames_of_windows
+from stages.captions.windows import split_into_windows
 
 
 @pytest.mark.parametrize(
@@ -21,13 +21,13 @@ from stages.captions.windows import frames_of_windows
         (640, [(0, 256), (256, 512), (512, 640)]),
     ],
 )
-def test_as_the_field_cuts_them(frames: int, edges: list[tuple[int, int]]) -> None:
-    assert frames_of_windows(frames, 256, 128, 4) == edges
+def test_windows_have_256_frames_and_remainders_are_joined(frames: int, edges: list[tuple[int, int]]) -> None:
+    assert split_into_windows(frames, 256, 128, 4) == edges
 
 
-def test_windows_cover_any_clip_without_holes() -> None:
+def test_windows_cover_any_clip_without_gaps() -> None:
     for frames in range(4, 1500):
-        edges = frames_of_windows(frames, 256, 128, 4)
+        edges = split_into_windows(frames, 256, 128, 4)
         assert edges[0][0] == 0
         assert edges[-1][1] == frames
         assert all(a[1] == b[0] for a, b in pairwise(edges))

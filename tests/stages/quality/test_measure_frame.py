@@ -1,4 +1,4 @@
-"""Slideshows: pictures at rest with changes between; neither one frozen stretch nor a key frame's refresh."""
+"""Slideshows: still images with transitions between them, not a frozen stretch or a key frame's refresh."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,29 +12,29 @@ from stages.quality.measure_frame import SIDES, Clip, MeasureFrame
 
 @pytest.fixture
 def slides(stored: Callable[..., Artifact]) -> Callable[..., float]:
-    """The slideshow share of a clip at 25 fps, of which each frame differs by so much from the one before."""
+    """Return the slideshow share of a clip at 25 fps from the change of each frame to the frame before."""
 
     def run(change: np.ndarray) -> float:
         borders = dict.fromkeys(SIDES, np.zeros(len(change)))
         times = np.arange(len(change)) / 25
         signals = stored(times, change_max=change * 10, change_mean=change, **borders)
         clip = Clip(signals=signals, start_frame=0, end_frame=len(change), duration_s=len(change) / 25)
-        [said] = MeasureFrame().annotate([clip])
-        return said.slideshow_share
+        [row] = MeasureFrame().annotate([clip])
+        return row.slideshow_share
 
     return run
 
 
-def test_cuts_and_dissolves_between_pictures_at_rest(slides: Callable[..., float]) -> None:
+def test_cuts_and_dissolves_between_still_images_are_slideshows(slides: Callable[..., float]) -> None:
     change = np.zeros(151)
     change[50] = 40.0
     change[100:115] = 3.0
     assert slides(change) == pytest.approx(1)
-    change[115:] = 5.0  # it moves from here on
+    change[115:] = 5.0  # motion from here on
     assert slides(change) == pytest.approx(100 / 150, abs=0.02)
 
 
-def test_what_is_no_slideshow(slides: Callable[..., float]) -> None:
+def test_frozen_refreshed_moving_and_stuttering_clips_are_no_slideshows(slides: Callable[..., float]) -> None:
     frozen, refreshed, moving = np.zeros(151), np.zeros(151), np.full(151, 4.0)
     frozen[:50] = frozen[100:] = 4.0
     refreshed[50] = 1.0
@@ -42,13 +42,13 @@ def test_what_is_no_slideshow(slides: Callable[..., float]) -> None:
     assert [slides(change) for change in (frozen, refreshed, moving, stutters)] == [0, 0, 0, 0]
 
 
-def test_more_rest_is_more_of_it(slides: Callable[..., float]) -> None:
-    said = []
+def test_longer_slides_give_a_larger_share(slides: Callable[..., float]) -> None:
+    shares = []
     for rest in (10, 25, 40, 49):
         change = np.full(151, 4.0)
         for start in (0, 50, 100):
             change[start + 1 : start + 1 + rest] = 0.0
-        said.append(slides(change))
-    assert said[0] == 0
-    assert all(one <= other for one, other in pairwise(said))
-    assert said[-1] > 0.9
+        shares.append(slides(change))
+    assert shares[0] == 0
+    assert all(one <= other for one, other in pairwise(shares))
+    assert shares[-1] > 0.9

@@ -1,4 +1,4 @@
-"""A real server of a real model: `transformers serve`, with a small Qwen2.5-VL that the test makes."""
+"""A real server with a real model: `transformers serve` and a small Qwen2.5-VL that the test makes."""
 
 import os
 import subprocess
@@ -12,8 +12,8 @@ import pytest
 from chat_server import closed_port
 from small_vlm import save_vlm
 
-from stages.captions.caption_clip import CaptionClip, Captioned, Shown
-from stages.captions.enhance_caption import EnhanceCaption, Enhanced, Told
+from stages.captions.caption_clip import Caption, CaptionClip, ScannedClip
+from stages.captions.enhance_caption import CaptionedClip, EnhanceCaption, EnhancedCaption
 
 pytest.importorskip("fastapi", reason="transformers serve needs `pip install transformers[serving]`")
 pytest.importorskip("openai", reason="transformers serve needs `pip install transformers[serving]`")
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def url(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of the server, once it answers."""
+    """Start the server and return its URL when it answers."""
     port = closed_port()
     program = Path(sys.executable).with_name("transformers")
     words = [str(program), "serve", folder, "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
@@ -50,14 +50,16 @@ def url(folder: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             server.wait(20)
 
 
-def test_it_says_of_each_clip_what_the_same_model_says_in_this_process(
-    url: str, folder: str, clips: Callable[..., list[Shown]]
+def test_the_server_gives_the_same_captions_as_the_model_in_this_process(
+    url: str, folder: str, clips: Callable[..., list[ScannedClip]]
 ) -> None:
     rows = clips([1, 2, 3, 4, 5, 6])
-    here = list(CaptionClip(model=folder, max_tokens=8, refine="refine").annotate(rows))
-    asks = CaptionClip(model=folder, endpoint=url, max_tokens=8, refine="refine", at_once=4)
-    there = list(asks.annotate(rows))
-    assert [row for row in (*here, *there) if not isinstance(row, Captioned)] == []
+    here = list(CaptionClip(model=folder, max_tokens=8, refine_prompt="refine").annotate(rows))
+    stage = CaptionClip(
+        model=folder, endpoint=url, max_tokens=8, refine_prompt="refine", max_concurrent_requests=4
+    )
+    there = list(stage.annotate(rows))
+    assert [row for row in (*here, *there) if not isinstance(row, Caption)] == []
     assert [row.caption for row in there] == [row.caption for row in here]
     assert len({row.caption for row in there}) > 2
     assert [row.caption_status for row in there] == [row.caption_status for row in here]
@@ -65,7 +67,9 @@ def test_it_says_of_each_clip_what_the_same_model_says_in_this_process(
     assert [row.caption_output_tokens for row in there] == [row.caption_output_tokens for row in here]
 
 
-def test_it_writes_a_caption_again(url: str, folder: str) -> None:
-    [row] = EnhanceCaption(model=folder, endpoint=url, max_tokens=4).annotate([Told(caption="word1 word2")])
-    assert isinstance(row, Enhanced), row
+def test_the_server_rewrites_a_caption(url: str, folder: str) -> None:
+    [row] = EnhanceCaption(model=folder, endpoint=url, max_tokens=4).annotate(
+        [CaptionedClip(caption="word1 word2")]
+    )
+    assert isinstance(row, EnhancedCaption), row
     assert row.enhanced_caption

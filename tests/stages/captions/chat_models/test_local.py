@@ -1,4 +1,4 @@
-"""CaptionClip with a model in this process: the same promise, one question at a time."""
+"""CaptionClip with a model in this process gives the same columns, one request at a time."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,9 +8,9 @@ import pytest
 from small_vlm import save_vlm
 
 from manifests import Artifact
-from stages.captions.caption_clip import CaptionClip, Captioned, Shown
+from stages.captions.caption_clip import Caption, CaptionClip, ScannedClip
 from stages.models.image_text import image_text_digest
-from stages.models.weights import NoWeights
+from stages.models.weights import WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_captions_have_the_same_columns_and_a_digest_as_revision(
-    clips: Callable[..., list[Shown]], folder: str
+    clips: Callable[..., list[ScannedClip]], folder: str
 ) -> None:
-    stage = CaptionClip(model=folder, max_tokens=7, window_frames=8, window_least=4, refine="refine")
+    stage = CaptionClip(
+        model=folder, max_tokens=7, window_frames=8, min_window_frames=4, refine_prompt="refine"
+    )
     stage.open()
     [row] = stage.annotate(clips([5, 6], per_clip=2))
-    assert isinstance(row, Captioned), row
+    assert isinstance(row, Caption), row
     assert row.caption_revision == image_text_digest(folder)
     assert row.caption_by == f"small, {row.caption_revision}"
     assert row.window_statuses == ("truncated", "truncated")
@@ -35,7 +37,9 @@ def test_captions_have_the_same_columns_and_a_digest_as_revision(
     assert row.window_captions[0] != row.window_captions[1]
 
 
-def test_the_result_is_the_same_at_batch_1_and_8(clips: Callable[..., list[Shown]], folder: str) -> None:
+def test_the_result_is_the_same_at_batch_1_and_8(
+    clips: Callable[..., list[ScannedClip]], folder: str
+) -> None:
     stage, rows = CaptionClip(model=folder, max_tokens=9), clips(list(range(8)))
     together = [row.caption for row in stage.annotate(rows)]
     alone = [row.caption for one in rows for row in stage.annotate([one])]
@@ -43,23 +47,23 @@ def test_the_result_is_the_same_at_batch_1_and_8(clips: Callable[..., list[Shown
     assert len(set(together)) > 4
 
 
-def test_a_row_on_which_it_fails_does_not_cost_the_others(
-    clips: Callable[..., list[Shown]], folder: str
+def test_a_row_that_fails_does_not_affect_the_others(
+    clips: Callable[..., list[ScannedClip]], folder: str
 ) -> None:
     first, second, third = clips([1, 2, 3])
-    torn = replace(second, strip=Artifact.of(b"no picture" * 10_000, ".jpg"))
+    broken = replace(second, strip=Artifact.of(b"no image!" * 10_000, ".jpg"))
     stage = CaptionClip(model=folder, max_tokens=3)
-    one, error, three = stage.annotate([first, torn, third])
-    assert isinstance(one, Captioned)
-    assert isinstance(three, Captioned)
+    one, error, three = stage.annotate([first, broken, third])
+    assert isinstance(one, Caption)
+    assert isinstance(three, Caption)
     assert isinstance(error, Exception)
     assert stage.annotate([third])
 
 
-def test_weights_decide_the_key_and_missing_ones_stop_the_plan(folder: str, tmp_path: Path) -> None:
+def test_the_key_depends_on_the_weights_and_missing_weights_are_errors(folder: str, tmp_path: Path) -> None:
     other = save_vlm(tmp_path / "other", "qwen2_5_vl", seed=1)
     assert CaptionClip(model=folder).digest() != CaptionClip(model=str(other)).digest()
-    with pytest.raises(NoWeights):
+    with pytest.raises(WeightsError):
         CaptionClip(model=str(tmp_path / "none")).digest()
-    with pytest.raises(NoWeights, match="could not be loaded"):
+    with pytest.raises(WeightsError, match="could not be loaded"):
         CaptionClip(model=str(tmp_path)).open()

@@ -1,0 +1,1 @@
+"""Chat models: an OpenAI-compatible endpoint, and a model in this process."""
