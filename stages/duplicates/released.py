@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from manifests import Store
 from manifests.catalog import RUNS
+from manifests.format import open_checked_store
 from manifests.manifest import read_manifest
-from manifests.stores import open_store
 from manifests.table import part_name, parts_of, read_part, read_row_counts
 from stages.duplicates.errors import CannotCompare
 
@@ -99,8 +99,9 @@ def read_release(url: str) -> Release:
 
     Raises:
         CannotCompare: no run has finished, or none has output clips with embeddings.
+        OlderFormat, NewerFormat: another version of clipmill wrote the store.
     """
-    store = open_store(url)
+    store = open_checked_store(url)
     for run in sorted(store.names(RUNS), reverse=True):
         if _read_json(store, f"{RUNS}/{run}/timings.json").get("state") != "done":
             continue

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from manifests import Artifact
 from manifests.catalog import Table
 from manifests.errors import ManifestError
-from manifests.validation import CheckResult
+from manifests.verbs.validation import CheckResult
 from stages.media.tar import Member
 from stages.shards.pack_shards import EXTENSIONS, INDEX_COLUMNS, SHARD_COLUMNS
 from stages.shards.sample import read_index

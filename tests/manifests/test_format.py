@@ -16,6 +16,7 @@ VERBS: dict[str, list[str]] = {
     "plan": ["plan", RECIPE, "store={store}"],
     "try": ["try", RECIPE, "store={store}", "least=3"],
     "explain": ["explain", "abcdef", "store={store}"],
+    "replay": ["replay", "square", "--row", "abcdef", "store={store}"],
     "report": ["report", "store={store}"],
     "status": ["status", "store={store}"],
     "manifest check": ["manifest", "check", "{store}"],

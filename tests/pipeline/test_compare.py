@@ -11,7 +11,7 @@ from manifests.catalog import tables_of
 from manifests.errors import Damaged
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
-from manifests.validation import check
+from manifests.verbs.validation import check
 from pipeline import Dag
 from pipeline.engine.replay import replay
 from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle

@@ -11,7 +11,7 @@ from manifests import Artifact, Row, column
 from manifests.catalog import tables_of
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
-from manifests.validation import check
+from manifests.verbs.validation import check
 from pipeline import Annotate, Dag, Expand, Source, Survey
 from pipeline.executors.inline import Inline
 from pipeline.recipes.request import RunRequest

@@ -171,7 +171,7 @@ def test_wrong_usage_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_adding_the_verbs_does_not_import_pyarrow() -> None:
     code = (
-        "import argparse, sys; from manifests.cli import add_verbs\n"
+        "import argparse, sys; from manifests.verbs.cli import add_verbs\n"
         "add_verbs(argparse.ArgumentParser().add_subparsers())\n"
         "print([name for name in ('pyarrow', 'fsspec', 'ray', 'torch', 'numpy') if name in sys.modules])"
     )

@@ -5,10 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from manifests.catalog import Table
-from manifests.comparison import Change, Difference
 from manifests.schema import ARTIFACT
 from manifests.table import part_name, read_part, read_row_counts
-from manifests.validation import CheckResult
+from manifests.verbs.comparison import Change, Difference
+from manifests.verbs.validation import CheckResult
 
 _CELL_WIDTH = 40  # characters of one cell
 _MAX_FAULTS = 100  # faults that the text lists

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from manifests.catalog import Table
-    from manifests.validation import CheckResult
+    from manifests.verbs.validation import CheckResult
 
 _PLACE = "folder or URL of a store, or of one of its tables"
 
@@ -17,8 +17,8 @@ _PLACE = "folder or URL of a store, or of one of its tables"
 def add_verbs(verbs: Any) -> None:
     """Add `manifest` with its three verbs to the subparsers of a parser."""
     parser = verbs.add_parser("manifest", help="show, check or compare tables")
-    acts = parser.add_subparsers(dest="manifest_verb", metavar="VERB", required=True)
-    show_parser = acts.add_parser(
+    subparsers = parser.add_subparsers(dest="manifest_verb", metavar="VERB", required=True)
+    show_parser = subparsers.add_parser(
         "show",
         help="list the tables of a store, or the columns, origin and rows of a table",
         epilog="example:\n  clipmill manifest show /data/store --rows 3",
@@ -28,7 +28,7 @@ def add_verbs(verbs: Any) -> None:
         "--rows", type=int, default=5, metavar="N", help="number of rows to print (default 5)"
     )
     _add_common(show_parser, show)
-    check_parser = acts.add_parser(
+    check_parser = subparsers.add_parser(
         "check",
         help="check that all files follow the format; exit code 1 if not",
         epilog="example:\n  clipmill manifest check /data/store --quick",
@@ -41,7 +41,7 @@ def add_verbs(verbs: Any) -> None:
         "--quick", action="store_true", help="check shards by their indexes; decode no clip"
     )
     _add_common(check_parser, check)
-    diff_parser = acts.add_parser(
+    diff_parser = subparsers.add_parser(
         "diff",
         help="print rows that only one of two stores has, and values that differ",
         epilog="example:\n  clipmill manifest diff /data/store-may /data/store-june",
@@ -54,16 +54,16 @@ def add_verbs(verbs: Any) -> None:
     _add_common(diff_parser, diff)
 
 
-def _add_common(parser: ArgumentParser, act: Any) -> None:
+def _add_common(parser: ArgumentParser, func: Any) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
-    parser.set_defaults(func=act)
+    parser.set_defaults(func=func)
 
 
 def show(args: Namespace) -> int:
     """Run `clipmill manifest show`."""
-    from manifests import display
     from manifests.catalog import Table, open_store_or_table, tables_of
+    from manifests.verbs import display
 
     store, folder = open_store_or_table(args.place.removeprefix("store="))
     if not folder:
@@ -77,9 +77,9 @@ def show(args: Namespace) -> int:
 
 def check(args: Namespace) -> int:
     """Run `clipmill manifest check`."""
-    from manifests import display
     from manifests.catalog import Table, open_store_or_table, tables_of
-    from manifests.validation import check as check_tables
+    from manifests.verbs import display
+    from manifests.verbs.validation import check as check_tables
 
     store, folder = open_store_or_table(args.place.removeprefix("store="))
     tables = [Table(store, folder)] if folder else tables_of(store)
@@ -98,10 +98,10 @@ def _validate(validator: str, table: "Table", result: "CheckResult", *, quick: b
 
 def diff(args: Namespace) -> int:
     """Run `clipmill manifest diff`."""
-    from manifests import display
     from manifests.catalog import Table, open_store_or_table
-    from manifests.comparison import compare, compare_stores
     from manifests.errors import ManifestError
+    from manifests.verbs import display
+    from manifests.verbs.comparison import compare, compare_stores
 
     (here, one), (there, two) = open_store_or_table(args.here), open_store_or_table(args.there)
     if bool(one) != bool(two):

@@ -11,7 +11,7 @@ from small_store import SmallStore
 
 from manifests.catalog import Table, tables_of
 from manifests.table import RowCounts, parquet_bytes, part_name, read_part
-from manifests.validation import CheckResult, check
+from manifests.verbs.validation import CheckResult, check
 
 PART = part_name(0)
 
