@@ -1,56 +1,73 @@
-"""The command `clipmill`: it knows the verbs by name, and imports a verb's code when it is called."""
+"""The command `clipmill`. It imports the code of a verb only when the verb is called."""
 
 import os
 import sys
-import textwrap
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
-VERBS = {  # verb: (where its options are added, what it does)
-    "run": ("pipeline.verbs.run:add_verbs", "run a recipe; go on from whatever is done already"),
-    "plan": ("pipeline.verbs.plan:add_verbs", "say what a run would do; write nothing"),
-    "try": ("pipeline.verbs.try_out:add_verbs", "say what a changed knob would do to the last run's rows"),
-    "status": ("pipeline.verbs.status:add_verbs", "how far the last run is, and who holds the store"),
-    "why": ("pipeline.verbs.explain:add_verbs", "the life of a video, a clip or any other row"),
-    "replay": ("pipeline.verbs.replay:add_verbs", "run one step on one row again, and compare"),
-    "report": ("pipeline.verbs.report:add_verbs", "write the report of a run again"),
-    "text": ("pipeline.verbs.yaml:add_verbs", "print a recipe's DAG as YAML"),
-    "draw": ("pipeline.verbs.graph:add_verbs", "draw a recipe's DAG"),
-    "demo": ("stages.recipes.demonstrate:add_verbs", "draw the demo's films; with --run, all the rest too"),
-    "manifest": ("manifests.cli:add_verbs", "show, check or compare tables"),
-    "train": ("training.cli:add_verbs", "train a model"),
-    "sample": ("training.cli:add_verbs", "sample from a model"),
-    "evaluate": ("training.cli:add_verbs", "measure a model"),
-    "export": ("training.cli:add_verbs", "write a model in another layout"),
+from pipeline.verbs.help_text import HelpFormatter, knob_lines
+
+VERBS = {  # verb: (function that adds its options, what the verb does)
+    "run": ("pipeline.verbs.run:add_verbs", "run a recipe; continue where an earlier run stopped"),
+    "plan": ("pipeline.verbs.plan:add_verbs", "show what a run would do; write nothing"),
+    "try": ("pipeline.verbs.try_out:add_verbs", "show what other knobs would do to the rows of the last run"),
+    "status": ("pipeline.verbs.status:add_verbs", "show the progress of a run and who holds the store"),
+    "explain": (
+        "pipeline.verbs.explain:add_verbs",
+        "explain what happened to a video, a clip or another row",
+    ),
+    "replay": ("pipeline.verbs.replay:add_verbs", "run one step on one row again and compare the results"),
+    "report": ("pipeline.verbs.report:add_verbs", "write the HTML report of a run again"),
+    "recipes": ("pipeline.verbs.recipes:add_verbs", "list all recipes, or print the knobs of one"),
+    "stages": (
+        "pipeline.verbs.stages:add_verbs",
+        "list all stages, or print the settings and columns of one",
+    ),
+    "yaml": ("pipeline.verbs.yaml:add_verbs", "print the DAG of a recipe as YAML"),
+    "graph": ("pipeline.verbs.graph:add_verbs", "draw the DAG of a recipe as text"),
+    "demo": (
+        "stages.recipes.demonstrate:add_verbs",
+        "generate the demo films; with --run, run the demo recipe",
+    ),
+    "manifest": ("manifests.verbs.cli:add_verbs", "show, check or compare tables"),
+    "train": ("training.cli:add_verbs", "train a video diffusion model on shards of latents"),
+    "sample": ("training.cli:add_verbs", "sample a video from a trained model"),
+    "evaluate": ("training.cli:add_verbs", "compute the denoising loss of a model on held-out latents"),
+    "export": ("training.cli:add_verbs", "write a model file from the last checkpoint of a training"),
 }
-PROOFS = {  # what `manifest check` asks of a stage's tables beyond their format
-    "stages.shards.pack_shards:PackShards": "stages.shards.proof:prove",
+OLD_VERBS = {
+    "text": "yaml",
+    "draw": "graph",
+    "why": "explain",
+}  # old name: new name; accepted for one release
+VALIDATORS = {  # additional checks by `manifest check` of the tables that a stage makes
+    "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
 }
-_DEFECT = "this is a defect; run the same with --debug to see where, and report it"
+_BUG = "this is a bug in clipmill; add --debug to see the traceback, and report it"
 _PIPE_CLOSED, _STOPPED, _USAGE = 141, 130, 2
 
 
 class Parser(ArgumentParser):
-    """Argparse whose errors name the nearest word that it knows."""
+    """An argument parser whose errors suggest the closest known word."""
 
     nested = False  # whether it has verbs of its own
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **options})
+        super().__init__(**{"allow_abbrev": False, "formatter_class": HelpFormatter, **options})
 
     def add_subparsers(self, **options: Any) -> Any:
         self.nested = True
         return super().add_subparsers(**options)
 
-    def parsed(self, words: Sequence[str]) -> Namespace:
-        """The words of one verb, where knobs and options may come in any order."""
+    def parse_verb(self, arguments: Sequence[str]) -> Namespace:
+        """Parse the arguments of one verb. Knobs and options may be in any order."""
         if self.nested:
-            return self.parse_args(words)
+            return self.parse_args(arguments)
         if "--debug" not in self._option_string_actions:
             self.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        return self.parse_intermixed_args(words)
+        return self.parse_intermixed_args(arguments)
 
     def error(self, message: str) -> NoReturn:
         import difflib
@@ -64,81 +81,85 @@ class Parser(ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 stopped."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in OLD_VERBS:
+        old, new = arguments[0], OLD_VERBS[arguments[0]]
+        print(
+            f"clipmill {old} is now clipmill {new}; the old name goes away in the next release",
+            file=sys.stderr,
+        )
+        arguments[0] = new
     try:
-        args = _parsed(words)
-    except SystemExit as ended:  # argparse has said what there is to say
-        return ended.code if isinstance(ended.code, int) else _USAGE
+        args = _parse(arguments)
+    except SystemExit as exit_request:  # argparse has printed the help or the error
+        return exit_request.code if isinstance(exit_request.code, int) else _USAGE
     try:
-        act = getattr(args, "act", None) or args.run  # the verbs of training name theirs `run`
-        return int(act(args) or 0)
+        return int(args.func(args) or 0)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return _STOPPED
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
     except Exception as error:
         if getattr(args, "debug", False):
             raise
-        return _told(error)
+        return _report_error(error)
 
 
-def _parsed(words: Sequence[str]) -> Namespace:
-    verb = next((word for word in words if not word.startswith("-")), "")
+def _parse(arguments: Sequence[str]) -> Namespace:
     parser = Parser(
         prog="clipmill",
-        description="Raw footage in; curated shards, latents and a trained video model out.",
-        epilog="clipmill VERB --help says what a verb can do.",
-        formatter_class=RawDescriptionHelpFormatter,
+        description="Turns raw footage into curated shards, latents and a trained video model.",
+        epilog="clipmill VERB --help prints the options of a verb and an example.",
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    if verb in VERBS and words[0] == verb:
+    verb = arguments[0] if arguments else ""
+    if verb in VERBS:
         module, function = VERBS[verb][0].split(":")
         getattr(import_module(module), function)(verbs)
+        chosen: Parser = verbs.choices[verb]
+        chosen.description = chosen.description or _sentence(VERBS[verb][1])
+        if {"-h", "--help"} & {*arguments} and not chosen.nested:
+            return Namespace(func=lambda _: _print_help(chosen, arguments[1:]))
+        chosen.set_defaults(verb=verb, command_line=list(arguments), validators=VALIDATORS)
+        return chosen.parse_verb(arguments[1:])
     for name, (_, summary) in VERBS.items():
-        if name not in verbs.choices:
-            verbs.add_parser(name, help=summary)
-    if words and words[0] in verbs.choices:
-        chosen: Parser = verbs.choices[words[0]]
-        if {"-h", "--help"} & {*words} and not chosen.nested:
-            return Namespace(act=lambda _: _help(chosen, words[1:]))
-        chosen.set_defaults(verb=words[0], words_typed=list(words), proofs=PROOFS)
-        return chosen.parsed(words[1:])
-    args = parser.parse_args(words)
-    args.act = _version if args.version else lambda _: parser.print_help()
+        verbs.add_parser(name, help=summary)
+    args = parser.parse_args(arguments)
+    args.func = _print_version if args.version else lambda _: parser.print_help()
     return args
 
 
-def _help(parser: Parser, words: Sequence[str]) -> int:
-    """Tell of a verb, and of the knobs of a recipe that stands among the words."""
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _print_help(parser: Parser, arguments: Sequence[str]) -> int:
+    """Print the help of a verb, and the knobs of each recipe among the arguments."""
     parser.print_help()
-    for path in (word for word in words if word.endswith((".py", ".yaml", ".yml"))):
+    for path in (text for text in arguments if text.endswith((".py", ".yaml", ".yml"))):
         from pipeline.recipes.recipe import load_recipe
 
         recipe = load_recipe(path)
-        print(f"\nknobs of {recipe.name}:")
-        for knob in recipe.knobs:
-            name = knob.name if knob.required else f"{knob.name}={knob.default}"
-            told = knob.doc or "no word is said of it"
-            print(textwrap.fill(told, 110, initial_indent=f"  {name:28}  ", subsequent_indent=" " * 32))
+        print(f"\nknobs of {recipe.name}:", *knob_lines(recipe.knobs), sep="\n")
     return 0
 
 
-def _version(_: Namespace) -> int:
+def _print_version(_: Namespace) -> int:
     from importlib import metadata
 
     print(f"clipmill {metadata.version('clipmill')}")
     return 0
 
 
-def _told(error: Exception) -> int:
-    """Say on one screen what is wrong, and return the exit code."""
+def _report_error(error: Exception) -> int:
+    """Print what is wrong on one screen, and return the exit code."""
     from manifests.errors import ClipmillError, UnknownColumn
 
     if not isinstance(error, ClipmillError):
-        print(f"error: {type(error).__name__}: {error}\n  remedy: {_DEFECT}", file=sys.stderr)
+        print(f"error: {type(error).__name__}: {error}\n  remedy: {_BUG}", file=sys.stderr)
         return 1
     from pipeline.errors import PlanError, RecipeError
 

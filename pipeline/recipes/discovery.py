@@ -1,7 +1,8 @@
-"""Stages found by name: from `ScanVideo` or `stages.scan.scan_video:ScanVideo` to the class.
+"""Finds stage classes by name: `ScanVideo` or `stages.scan.scan_video:ScanVideo`.
 
-A stage lives in a file named like it, so files are walked to find one, and only its own file is
-imported. Names reach no other code than stages inside the packages that the caller allows.
+The file of a stage has the stage's name in snake case. Discovery parses the files of a package without
+importing them, and imports only the file of the stage that it returns. A name can only reach stages inside
+the packages that the caller allows; no other code is imported.
 """
 
 import ast
@@ -14,114 +15,152 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from manifests.wording import listed, nearest
-from pipeline.dag import snake
+from manifests.messages import closest_name, join_names
+from pipeline.dag import snake_case
 from pipeline.errors import RecipeError
+from pipeline.recipes.descriptions import summary
 from pipeline.stage import Stage
 
-_KINDS = ("Source", "Annotate", "Chunked", "Expand", "Survey", "Compare", "Launch")
+CONTRACTS = ("Source", "Annotate", "Chunked", "Expand", "Survey", "Compare", "Launch")
 
 
 def stage_names(packages: Sequence[str]) -> tuple[str, ...]:
-    """The full names of all stages in these packages, sorted. Imports none of them."""
-    return tuple(sorted(name for package in packages for name in _names_in(package)))
+    """Return the sorted full names of all stages in these packages, without importing them."""
+    return tuple(stage_purposes(packages))
 
 
-def known_stages(packages: Sequence[str]) -> dict[str, type[Stage[Any, Any]]]:
-    """All stages in these packages by full name; their files are imported.
+def stage_purposes(packages: Sequence[str]) -> dict[str, str]:
+    """Return the first docstring line of every stage in these packages by full name, without importing it."""
+    return dict(sorted(item for package in packages for item in _purposes_in(package).items()))
 
-    Raises:
-        RecipeError: a file cannot be imported.
+
+def recipe_files(package: str) -> dict[str, tuple[Path, str]]:
+    """Return the file and the first docstring line of each recipe in a package by name, without importing it.
+
+    A recipe is a function that has the name of its file and is annotated to return a `Dag`.
     """
-    return {name: stage_at(name, packages) for name in stage_names(packages)}
-
-
-def stage_at(name: str, packages: Sequence[str]) -> type[Stage[Any, Any]]:
-    """The stage with a full name, or with a class name that only one stage bears.
-
-    Raises:
-        RecipeError: there is none, or several, or it lies outside the packages.
-    """
-    module, _, kind = _full(name, packages).partition(":")
-    try:
-        found = getattr(import_module(module), kind, None)
-    except ImportError as error:
-        raise RecipeError(f"stage {name} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Stage)) or inspect.isabstract(found):
-        raise _unknown(name, packages)
+    spec = find_spec(package)
+    found = {}
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for file in sorted(Path(folder).rglob("*.py")):
+            for node in _parse(file).body:
+                if isinstance(node, ast.FunctionDef) and node.name == file.stem and _returns_dag(node):
+                    found[node.name] = file, summary(ast.get_docstring(node))
     return found
 
 
-def settings_of(kind: type[Stage[Any, Any]]) -> Mapping[str, object]:
-    """The declared type of each setting, in order."""
-    hints = _hints(kind)
-    return {f.name: hints[f.name] for f in fields(kind)}  # type: ignore[arg-type]
+def load_stages(packages: Sequence[str]) -> dict[str, type[Stage[Any, Any]]]:
+    """Import all stages in these packages and return them by full name.
+
+    Raises:
+        RecipeError: A file cannot be imported.
+    """
+    return {name: find_stage(name, packages) for name in stage_names(packages)}
 
 
-def required_of(kind: type[Stage[Any, Any]]) -> tuple[str, ...]:
-    """The settings without a default."""
-    every = fields(kind)  # type: ignore[arg-type]
-    return tuple(f.name for f in every if f.default is MISSING and f.default_factory is MISSING)
+def find_stage(name: str, packages: Sequence[str]) -> type[Stage[Any, Any]]:
+    """Return the stage class with a full name, or with a class name that is unique in the packages.
+
+    Raises:
+        RecipeError: No stage has this name, several have it, or it is outside the packages.
+    """
+    module, _, class_name = _full_name(name, packages).partition(":")
+    try:
+        found = getattr(import_module(module), class_name, None)
+    except ImportError as error:
+        raise RecipeError(f"stage {name} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Stage)) or inspect.isabstract(found):
+        raise _unknown_stage(name, packages)
+    return found
+
+
+def setting_types(stage_class: type[Stage[Any, Any]]) -> Mapping[str, object]:
+    """Return the declared type of each setting, in the order of declaration."""
+    hints = _type_hints(stage_class)
+    return {f.name: hints[f.name] for f in fields(stage_class)}  # type: ignore[arg-type]
+
+
+def required_settings(stage_class: type[Stage[Any, Any]]) -> tuple[str, ...]:
+    """Return the names of the settings without a default."""
+    settings = fields(stage_class)  # type: ignore[arg-type]
+    return tuple(f.name for f in settings if f.default is MISSING and f.default_factory is MISSING)
 
 
 @cache
-def _hints(kind: type[Stage[Any, Any]]) -> dict[str, object]:
-    return get_type_hints(kind)
+def _type_hints(stage_class: type[Stage[Any, Any]]) -> dict[str, object]:
+    return get_type_hints(stage_class)
 
 
-def _full(name: str, packages: Sequence[str]) -> str:
-    module, colon, kind = name.partition(":")
+def _full_name(name: str, packages: Sequence[str]) -> str:
+    module, colon, class_name = name.partition(":")
     if not colon:
-        fits = [full for full in stage_names(packages) if full.endswith(f":{name}")]
-        if len(fits) > 1:
-            raise RecipeError(f"{name} may be any of {listed(fits)}", remedy="write the one you mean in full")
-        if not fits:
-            raise _unknown(name, packages)
-        return fits[0]
-    if not all(part.isidentifier() for part in (*module.split("."), kind)):
-        raise _unknown(name, packages)
+        matches = [full for full in stage_names(packages) if full.endswith(f":{name}")]
+        if len(matches) > 1:
+            raise RecipeError(
+                f"the stage name {name} is ambiguous: {join_names(matches)}", remedy="write the full name"
+            )
+        if not matches:
+            raise _unknown_stage(name, packages)
+        return matches[0]
+    if not all(part.isidentifier() for part in (*module.split("."), class_name)):
+        raise _unknown_stage(name, packages)
     if not any(module == package or module.startswith(f"{package}.") for package in packages):
         raise RecipeError(
-            f"stage {name} lies outside {listed(packages)}, and YAML may name no other code",
-            remedy="put the stage there, or write the recipe in Python",
+            f"stage {name} is outside {join_names(packages)}; YAML can name stages of these packages only",
+            remedy="move the stage into one of them, or write the recipe in Python",
         )
     return name
 
 
-def _unknown(name: str, packages: Sequence[str]) -> RecipeError:
+def _unknown_stage(name: str, packages: Sequence[str]) -> RecipeError:
     known = stage_names(packages)
-    short = {full.partition(":")[2]: full for full in known}
-    hint = short.get(nearest(name.rpartition(":")[2], short)) or nearest(name, known)
+    by_class_name = {full.partition(":")[2]: full for full in known}
+    class_name = closest_name(name.rpartition(":")[2], by_class_name)
+    hint = by_class_name.get(class_name) or closest_name(name, known)
+    available = join_names(sorted(by_class_name), 40)
     return RecipeError(
         f"there is no stage {name}",
-        remedy=f"did you mean {hint}?" if hint else f"the stages: {listed(sorted(short), 40)}",
+        remedy=f"did you mean {hint}?" if hint else f"available stages: {available}",
     )
 
 
-def _names_in(package: str) -> list[str]:
+def _purposes_in(package: str) -> dict[str, str]:
     spec = find_spec(package)
-    found = []
+    found: dict[str, str] = {}
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in sorted(Path(folder).rglob("*.py")):
-            inside = ".".join(file.relative_to(folder).with_suffix("").parts)
-            found += [f"{package}.{inside}:{kind}" for kind in _stages_in(file)]
+            module = ".".join(file.relative_to(folder).with_suffix("").parts)
+            found |= {f"{package}.{module}:{name}": purpose for name, purpose in _stages_in(file).items()}
     if spec and spec.origin and not spec.submodule_search_locations:
-        found += [f"{package}:{kind}" for kind in _stages_in(Path(spec.origin), any_name=True)]
+        stages = _stages_in(Path(spec.origin), any_name=True)
+        found |= {f"{package}:{name}": purpose for name, purpose in stages.items()}
     return found
 
 
-def _stages_in(file: Path, any_name: bool = False) -> list[str]:
-    """The classes of a file that are written as a kind of stage and bear the file's name."""
+def _returns_dag(function: ast.FunctionDef) -> bool:
+    return function.returns is not None and ast.unparse(function.returns).rpartition(".")[2] == "Dag"
+
+
+def _stages_in(file: Path, any_name: bool = False) -> dict[str, str]:
+    """Return the first docstring line of each stage class in a file by class name.
+
+    A class must match the name of the file, unless `any_name` is set.
+    """
     text = file.read_text(encoding="utf-8")
-    if not any(f"{kind}[" in text for kind in _KINDS):
-        return []
+    if not any(f"{contract}[" in text for contract in CONTRACTS):
+        return {}
+    return {
+        node.name: summary(ast.get_docstring(node))
+        for node in _parse(file).body
+        if isinstance(node, ast.ClassDef)
+        and (any_name or snake_case(node.name) == file.stem)
+        and any(ast.unparse(base).partition("[")[0] in CONTRACTS for base in node.bases)
+    }
+
+
+def _parse(file: Path) -> ast.Module:
+    """Return the syntax tree of a file; an empty one if the file is not valid Python."""
     try:
-        classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+        return ast.parse(file.read_text(encoding="utf-8"))
     except SyntaxError:
-        return []
-    return [
-        node.name
-        for node in classes
-        if (any_name or snake(node.name) == file.stem)
-        and any(ast.unparse(base).partition("[")[0] in _KINDS for base in node.bases)
-    ]
+        return ast.Module(body=[], type_ignores=[])

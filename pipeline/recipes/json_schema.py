@@ -1,29 +1,35 @@
-"""The JSON schema of a DAG's YAML, by which editors complete stages and settings as one writes."""
+"""Builds the JSON schema of YAML recipes, which editors use to complete stages and settings."""
 
-import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
 
 from pipeline.needs import Needs
-from pipeline.recipes.discovery import known_stages, required_of, settings_of
-from pipeline.recipes.values import schema
+from pipeline.recipes.descriptions import class_descriptions, descriptions, summary
+from pipeline.recipes.discovery import load_stages, required_settings, setting_types
+from pipeline.recipes.values import type_schema
 from pipeline.stage import Source, Stage
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
 _NAMES = {"anyOf": [_NAME, {"type": "array", "items": _NAME}]}
-_REFERENCE = {"type": "string", "pattern": r"^\$\{\w+\}$"}  # a knob in place of a value
+_REFERENCE = {"type": "string", "pattern": r"^\$\{\w+\}$"}  # a knob instead of a value
 
 
-def json_schema(packages: Sequence[str] = ("stages",)) -> dict[str, Any]:
-    """The schema (draft 2020-12) of a recipe in YAML that names stages of these packages.
+def json_schema(
+    packages: Sequence[str] = ("stages",), knobs: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the schema (draft 2020-12) of YAML recipes that use the stages of these packages.
+
+    Args:
+        packages: Names of the packages.
+        knobs: Schemas of known knobs by name. Other knobs stay allowed.
 
     Raises:
-        RecipeError: a stage's file cannot be imported.
+        RecipeError: The file of a stage cannot be imported.
     """
-    stages = known_stages(packages)
-    count = Counter(kind.__name__ for kind in stages.values())
-    names = {full: [full, *([k.__name__] if count[k.__name__] == 1 else [])] for full, k in stages.items()}
+    stages = load_stages(packages)
+    uses = Counter(stage_class.__name__ for stage_class in stages.values())
+    names = {full: [full, *([c.__name__] if uses[c.__name__] == 1 else [])] for full, c in stages.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "clipmill recipe",
@@ -34,6 +40,7 @@ def json_schema(packages: Sequence[str] = ("stages",)) -> dict[str, Any]:
             "dag": {"type": "string"},
             "knobs": {
                 "type": "object",
+                "properties": {name: dict(schema) for name, schema in (knobs or {}).items()},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
             },
             "steps": {
@@ -50,16 +57,18 @@ def json_schema(packages: Sequence[str] = ("stages",)) -> dict[str, Any]:
                 "then": {"$ref": "#/$defs/keep"},
                 "else": {
                     "required": ["stage"],
-                    "properties": {"stage": {"enum": [name for both in names.values() for name in both]}},
-                    "allOf": [_step(kind, names[full]) for full, kind in stages.items()],
+                    "properties": {
+                        "stage": {"enum": [name for aliases in names.values() for name in aliases]}
+                    },
+                    "allOf": [_step_schema(stage_class, names[full]) for full, stage_class in stages.items()],
                 },
             },
-            "keep": _closed(
+            "keep": _object(
                 {
                     "from": _NAMES,
                     "keep": {"type": "string"},
                     "because": {"type": "string"},
-                    "needs": _needs(),
+                    "needs": _needs_schema(),
                 },
                 ("from", "keep", "because"),
             ),
@@ -67,25 +76,36 @@ def json_schema(packages: Sequence[str] = ("stages",)) -> dict[str, Any]:
     }
 
 
-def _step(kind: type[Stage[Any, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """What follows if a step names this stage."""
-    settings = {name: _or_knob(schema(wanted)) for name, wanted in settings_of(kind).items()}
-    needed = required_of(kind)
-    source = issubclass(kind, Source)
-    own = {"rows_per_part": _or_knob({"type": "integer", "minimum": 1})} if source else {"from": _NAMES}
-    said = {"description": (inspect.getdoc(kind) or "").partition("\n")[0]}
-    keys = {"stage": said, "with": _closed(settings, needed), "needs": _needs(), **own}
+def _step_schema(stage_class: type[Stage[Any, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """Return the conditional schema of a step that uses this stage."""
+    settings = _described(setting_types(stage_class), class_descriptions(stage_class))
+    required = required_settings(stage_class)
+    is_source = issubclass(stage_class, Source)
+    input_keys = (
+        {"rows_per_part": _or_knob({"type": "integer", "minimum": 1})} if is_source else {"from": _NAMES}
+    )
+    stage_key = {"description": summary(stage_class.__doc__)}
+    keys = {"stage": stage_key, "with": _object(settings, required), "needs": _needs_schema(), **input_keys}
     return {
         "if": {"properties": {"stage": {"enum": list(names)}}},
-        "then": _closed(keys, ("stage", *(["with"] if needed else []), *([] if source else ["from"]))),
+        "then": _object(keys, ("stage", *(["with"] if required else []), *([] if is_source else ["from"]))),
     }
 
 
-def _needs() -> dict[str, Any]:
-    return _closed({name: _or_knob(schema(kind)) for name, kind in get_type_hints(Needs).items()})
+def _needs_schema() -> dict[str, Any]:
+    return _object(_described(get_type_hints(Needs), descriptions(Needs.__doc__)))
 
 
-def _closed(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+def _described(types: Mapping[str, object], docs: Mapping[str, str]) -> dict[str, Any]:
+    """Return the schema of each value, with its description where there is one."""
+    schemas = {name: _or_knob(type_schema(value_type)) for name, value_type in types.items()}
+    return {
+        name: {"description": docs[name], **schema} if docs.get(name) else schema
+        for name, schema in schemas.items()
+    }
+
+
+def _object(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": dict(properties),
@@ -94,5 +114,5 @@ def _closed(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict
     }
 
 
-def _or_knob(wanted: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [wanted, _REFERENCE]}
+def _or_knob(value: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [value, _REFERENCE]}

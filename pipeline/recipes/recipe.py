@@ -1,11 +1,12 @@
-"""Recipes: a Python function that returns a `Dag`, whose keyword arguments are its knobs; or YAML.
+"""Loads recipes (Python functions that return a `Dag`, or YAML files) and builds their DAGs from knobs.
 
-Knobs that several recipes share are the fields of a frozen dataclass, and an argument of that type stands
-for all of them: `filters: Filters = Filters()`. A value of it as default gives the defaults.
+The keyword arguments of the function are the knobs of the recipe. Recipes share knobs through a frozen
+dataclass: an argument of that type, such as `filters: Filters = Filters()`, adds every field of the dataclass
+as a knob. The default value of the argument gives the defaults of these knobs.
 
-The function bears the name of its file. A file that belongs to a package (`stages/recipes/curate.py`)
-is imported as part of it; any other under its own name, its folder first on `sys.path`, as Python
-does for a program. So workers can import the stages that a recipe defines.
+The function has the name of its file. A file inside a package (`stages/recipes/curate.py`) is imported as
+part of the package. Any other file is imported under its own name with its folder first on `sys.path`, as
+Python does for a script. Workers can therefore import the stages that a recipe defines.
 """
 
 import inspect
@@ -16,49 +17,76 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast, get_type_hints
 
-from manifests.wording import listed, nearest
+from manifests.messages import closest_name, join_names
 from pipeline.dag import Dag
 from pipeline.errors import RecipeError
-from pipeline.recipes.importing import Telling, module_at
-from pipeline.recipes.values import Misfit, fit, from_word, is_plain, said
-from pipeline.recipes.yaml_text import PACKAGES, from_yaml, knobs_in
+from pipeline.recipes.descriptions import class_descriptions, descriptions, yaml_descriptions, yaml_summary
+from pipeline.recipes.importing import import_recipe_module, located_errors
+from pipeline.recipes.values import (
+    ValueMismatch,
+    convert_value,
+    is_plain,
+    parse_value,
+    type_name,
+    type_schema,
+)
+from pipeline.recipes.yaml_text import PACKAGES, from_yaml, read_knobs
 
 _MISSING = inspect.Parameter.empty
 
 
 @dataclass(frozen=True)
 class Knob:
-    """One thing to turn. `kind` is its declared type; one without a `default` must be given.
+    """A parameter of a recipe that the user can set.
 
-    `within` is the argument of which it is a field, where it is no argument itself.
+    Attributes:
+        name: The name of the knob.
+        value_type: The declared type.
+        default: The default value. A knob without a default is required.
+        doc: The line of the docstring, or the comment in YAML, that describes the knob. May be empty.
+        argument: The function argument whose dataclass has this knob as a field; empty if the knob is an
+            argument.
     """
 
     name: str
-    kind: object
+    value_type: object
     default: Any = _MISSING
     doc: str = ""
-    within: str = ""
+    argument: str = ""
 
     @property
     def required(self) -> bool:
         return self.default is _MISSING
 
+    @property
+    def description(self) -> str:
+        """The line that `--help` prints. Never empty: without `doc`, it names the type."""
+        return self.doc or f"No description; the value is {type_name(self.value_type)}."
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the value, with its description and default."""
+        default = {} if self.required else {"default": self.default}
+        either = {"anyOf": [type_schema(self.value_type), {"type": "null"}]}  # null in YAML: required
+        return {"description": self.description, **default, **either}
+
     def read(self, value: object) -> Any:
-        """The value of this knob from a word of a command, or from a value of Python.
+        """Convert command-line text or a Python value to the type of this knob.
 
         Raises:
-            Misfit: it is of another type.
+            ValueMismatch: The value has another type.
         """
-        return from_word(value, self.kind) if isinstance(value, str) else fit(value, self.kind)
+        if isinstance(value, str):
+            return parse_value(value, self.value_type)
+        return convert_value(value, self.value_type)
 
     def __str__(self) -> str:
         default = "" if self.required else f" (default {self.default!r})"
-        return f"{self.name}: {self.doc or said(self.kind)}{default}"
+        return f"{self.name}{default}: {self.description}"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A way to build a DAG. `build` takes every knob by name, already of its type."""
+    """A function that builds a DAG. `build` takes every knob by name, with its declared type."""
 
     name: str
     path: str
@@ -66,61 +94,62 @@ class Recipe:
     knobs: tuple[Knob, ...]
     build: Callable[..., Any]
 
-    def names(self) -> tuple[str, ...]:
+    def knob_names(self) -> tuple[str, ...]:
         return tuple(knob.name for knob in self.knobs)
 
 
 def load_recipe(path: str | Path, packages: tuple[str, ...] = PACKAGES) -> Recipe:
-    """The recipe in a `.py` or `.yaml` file. YAML may name stages of `packages` only.
+    """Load the recipe in a `.py` or `.yaml` file. YAML can name stages of `packages` only.
 
     Raises:
-        RecipeError: the file is missing or wrong; it names the line where there is one.
+        RecipeError: The file is missing or invalid. The error names the line if there is one.
     """
     file = Path(path)
     if not file.is_file():
-        raise _no_file(file)
+        raise _missing_file(file)
     if file.suffix in (".yaml", ".yml"):
-        return _from_text(file, packages)
+        return _load_yaml(file, packages)
     if file.suffix != ".py":
-        raise RecipeError("a recipe is a .py or a .yaml file", where=str(file))
+        raise RecipeError("a recipe must be a .py or .yaml file", where=str(file))
     if not file.stem.isidentifier():
         hint = re.sub(r"\W", "_", file.stem)
         raise RecipeError(
-            f"{file.name} holds no recipe: its function could not be named {file.stem!r}",
+            f"{file.name} cannot be a recipe: {file.stem!r} is not a valid name for its function",
             where=str(file),
-            remedy=f"rename the file, say to {hint}.py, and its function to {hint}",
+            remedy=f"rename the file, for example to {hint}.py, and its function to {hint}",
         )
-    return _from_module(module_at(file), file)
+    return _load_module(import_recipe_module(file), file)
 
 
-def turn(recipe: Recipe, knobs: Mapping[str, object]) -> Dag:
-    """Build the DAG with these knobs: words of a command, or values of Python.
+def build_dag(recipe: Recipe, knobs: Mapping[str, object]) -> Dag:
+    """Build the DAG of a recipe from knob values: command-line text or Python values.
 
     Raises:
-        RecipeError: a knob is unknown, missing or of another type, or the recipe breaks.
-        ClipmillError: the DAG cannot work; where it was built stands under `where`.
+        RecipeError: A knob is unknown, missing or has another type, or the recipe raised an exception.
+        ClipmillError: The DAG is invalid. `where` names the line of the recipe.
     """
     for name in knobs:
-        if name not in recipe.names():
-            hint = nearest(name, recipe.names())
+        if name not in recipe.knob_names():
+            hint = closest_name(name, recipe.knob_names())
             raise RecipeError(
                 f"recipe {recipe.name} has no knob {name!r}",
                 where=recipe.path,
-                remedy=(f"did you mean {hint!r}? " if hint else "") + f"its knobs: {listed(recipe.names())}",
+                remedy=(f"did you mean {hint!r}? " if hint else "")
+                + f"available knobs: {join_names(recipe.knob_names())}",
             )
-    lacking = [knob for knob in recipe.knobs if knob.required and knob.name not in knobs]
-    if lacking:
+    missing = [knob for knob in recipe.knobs if knob.required and knob.name not in knobs]
+    if missing:
         raise RecipeError(
-            f"recipe {recipe.name} needs {', '.join(knob.name for knob in lacking)}",
+            f"recipe {recipe.name} requires {', '.join(knob.name for knob in missing)}",
             where=recipe.path,
-            remedy=f"add {' '.join(f'{knob.name}=…' for knob in lacking)}; {'; '.join(map(str, lacking))}",
+            remedy=f"add {' '.join(f'{knob.name}=…' for knob in missing)}; {'; '.join(map(str, missing))}",
         )
     values = {}
     for knob in recipe.knobs:
         try:
             values[knob.name] = knob.read(knobs[knob.name]) if knob.name in knobs else knob.default
-        except Misfit as misfit:
-            raise RecipeError(f"knob {knob.name}: {misfit}", where=recipe.path, remedy=str(knob)) from None
+        except ValueMismatch as mismatch:
+            raise RecipeError(f"knob {knob.name}: {mismatch}", where=recipe.path, remedy=str(knob)) from None
     dag = recipe.build(**values)
     if not isinstance(dag, Dag):
         raise RecipeError(
@@ -131,45 +160,50 @@ def turn(recipe: Recipe, knobs: Mapping[str, object]) -> Dag:
     return dag
 
 
-def parse_knobs(words: Iterable[str]) -> dict[str, str]:
-    """`["footage=DIR", "stillness=0.4"]` by name.
+def parse_knobs(assignments: Iterable[str]) -> dict[str, str]:
+    """Parse `["footage=DIR", "min_motion=0.4"]` into a mapping from knob names to text.
 
     Raises:
-        RecipeError: a word is not `name=value`, or a name comes twice.
+        RecipeError: An assignment is not `name=value`, or sets a knob a second time.
     """
     found: dict[str, str] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
         if not equals:
-            raise RecipeError(f"{word!r} is not a knob", remedy="write knobs as name=value, without spaces")
+            raise RecipeError(
+                f"{assignment!r} is not a knob", remedy="write knobs as name=value, without spaces"
+            )
         if not name.isidentifier():
             hint = re.sub(r"\W", "_", name.strip("- "))
             remedy = f"write {hint}={value}" if hint.isidentifier() else "write knobs as name=value"
             raise RecipeError(f"{name!r} cannot be the name of a knob", remedy=remedy)
         if name in found:
-            raise RecipeError(f"knob {name} is given twice: {found[name]!r} and {value!r}")
+            raise RecipeError(f"knob {name} is set twice: {found[name]!r} and {value!r}")
         found[name] = value
     return found
 
 
-def _from_text(file: Path, packages: tuple[str, ...]) -> Recipe:
+def _load_yaml(file: Path, packages: tuple[str, ...]) -> Recipe:
     try:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"it is not UTF-8 text: {error.reason}", where=str(file)) from error
-    found = knobs_in(text, str(file))
+        raise RecipeError(f"the file is not UTF-8 text: {error.reason}", where=str(file)) from error
+    found = read_knobs(text, str(file))
+    docs = yaml_descriptions(text, str(file))
     knobs = tuple(
-        Knob(name, str) if default is None else Knob(name, type(default), default)
+        Knob(name, str, doc=docs.get(name, ""))
+        if default is None
+        else Knob(name, type(default), default, docs.get(name, ""))
         for name, default in found.items()
     )
 
     def build(**values: Any) -> Dag:
         return from_yaml(text, str(file), values, packages)
 
-    return Recipe(file.stem, str(file), "", knobs, build)
+    return Recipe(file.stem, str(file), yaml_summary(text), knobs, build)
 
 
-def _from_module(module: ModuleType, file: Path) -> Recipe:
+def _load_module(module: ModuleType, file: Path) -> Recipe:
     function = getattr(module, file.stem, None)
     if not callable(function):
         known = [
@@ -178,82 +212,89 @@ def _from_module(module: ModuleType, file: Path) -> Recipe:
         raise RecipeError(
             f"{file.name} has no function named {file.stem!r}",
             where=str(file),
-            remedy=f"name the recipe like its file; the functions there: {listed(known)}",
+            remedy=f"give the function the name of its file; functions in the file: {join_names(known)}",
         )
-    with Telling(file):
+    with located_errors(file):
         hints = get_type_hints(function)
     doc = inspect.getdoc(function) or ""
+    docs = descriptions(doc)
     knobs = tuple(
-        knob for p in inspect.signature(function).parameters.values() for knob in _knobs(p, hints, doc, file)
+        knob
+        for p in inspect.signature(function).parameters.values()
+        for knob in _knobs_of(p, hints, docs, file)
     )
     names = [knob.name for knob in knobs]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise RecipeError(f"recipe {file.stem} has two knobs named {twice!r}", where=str(file))
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated:
+        raise RecipeError(f"recipe {file.stem} has two knobs named {repeated!r}", where=str(file))
 
     def build(**values: Any) -> Any:
-        given: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         for knob in knobs:
-            if knob.within:
-                given.setdefault(knob.within, {})[knob.name] = values[knob.name]
+            if knob.argument:
+                arguments.setdefault(knob.argument, {})[knob.name] = values[knob.name]
             else:
-                given[knob.name] = values[knob.name]
-        with Telling(file):
-            for name in {knob.within for knob in knobs if knob.within}:
-                given[name] = cast(Callable[..., Any], hints[name])(**given[name])
-            return function(**given)
+                arguments[knob.name] = values[knob.name]
+        with located_errors(file):
+            for name in {knob.argument for knob in knobs if knob.argument}:
+                arguments[name] = cast(Callable[..., Any], hints[name])(**arguments[name])
+            return function(**arguments)
 
     return Recipe(file.stem, str(file), doc, knobs, build)
 
 
-def _knobs(found: inspect.Parameter, hints: Mapping[str, object], doc: str, file: Path) -> Iterator[Knob]:
-    """The knob that an argument is, or those that it stands for."""
-    kind = hints.get(found.name)
-    if not (isinstance(kind, type) and is_dataclass(kind)):
-        yield _knob(found, hints, doc, file)
+def _knobs_of(
+    argument: inspect.Parameter, hints: Mapping[str, object], docs: Mapping[str, str], file: Path
+) -> Iterator[Knob]:
+    """Yield one knob for a plain argument, or one knob per field for a dataclass argument."""
+    group = hints.get(argument.name)
+    if not (isinstance(group, type) and is_dataclass(group)):
+        yield _knob(argument, hints, docs, file)
         return
-    with Telling(file):
-        own = get_type_hints(kind)
-    for name, field in inspect.signature(kind).parameters.items():
-        default = field.default if found.default is _MISSING else getattr(found.default, name)
-        knob = _knob(field.replace(default=default), own, inspect.getdoc(kind) or "", file)
-        yield replace(knob, within=found.name)
+    with located_errors(file):
+        field_hints = get_type_hints(group)
+    field_docs = class_descriptions(group)
+    for name, field in inspect.signature(group).parameters.items():
+        default = field.default if argument.default is _MISSING else getattr(argument.default, name)
+        knob = _knob(field.replace(default=default), field_hints, field_docs, file)
+        yield replace(knob, argument=argument.name)
 
 
-def _knob(found: inspect.Parameter, hints: Mapping[str, object], doc: str, file: Path) -> Knob:
-    if found.kind not in (found.KEYWORD_ONLY, found.POSITIONAL_OR_KEYWORD):
-        what = f"recipe {file.stem} takes {found}, so its knobs have no names"
+def _knob(
+    parameter: inspect.Parameter, hints: Mapping[str, object], docs: Mapping[str, str], file: Path
+) -> Knob:
+    if parameter.kind not in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD):
+        what = f"recipe {file.stem} takes {parameter}, but a knob needs a name"
         raise RecipeError(
             what, where=str(file), remedy="name each knob: `footage: str, stillness: float = 0.4`"
         )
-    if not is_plain(hints.get(found.name)):
+    if not is_plain(hints.get(parameter.name)):
         raise RecipeError(
-            f"knob {found.name} of recipe {file.stem} has no type that words can be read as",
-            where=f"{file}: {found}",
+            f"knob {parameter.name} of recipe {file.stem} has no type that can be read from the command line",
+            where=f"{file}: {parameter}",
             remedy="declare it str, int, float, bool, a Literal, a tuple of these, or any of them | None",
         )
-    line = re.search(rf"^( +){found.name}: (.+(?:\n\1 +\S.*)*)$", doc, re.MULTILINE)
-    knob = Knob(found.name, hints[found.name], found.default, " ".join(line[2].split()) if line else "")
+    knob = Knob(parameter.name, hints[parameter.name], parameter.default, docs.get(parameter.name, ""))
     if not knob.required:
         try:
-            fit(knob.default, knob.kind)
-        except Misfit as misfit:
+            convert_value(knob.default, knob.value_type)
+        except ValueMismatch as mismatch:
             raise RecipeError(
-                f"the default of knob {knob.name}: {misfit}", where=f"{file}: {found}"
+                f"the default of knob {knob.name}: {mismatch}", where=f"{file}: {parameter}"
             ) from None
     return knob
 
 
-def _no_file(file: Path) -> RecipeError:
+def _missing_file(file: Path) -> RecipeError:
     if file.is_dir():
-        return RecipeError("this is a folder; a recipe is a .py or a .yaml file", where=str(file))
+        return RecipeError("this is a folder, but a recipe is a .py or .yaml file", where=str(file))
     near = file.parent if file.parent.is_dir() else Path()
     known = sorted(
         p.name for p in near.iterdir() if p.suffix in (".py", ".yaml", ".yml") and p.name[0] != "_"
     )
-    hint = nearest(file.name, known) if file.parent.is_dir() else ""
+    hint = closest_name(file.name, known) if file.parent.is_dir() else ""
     return RecipeError(
-        "there is no such recipe",
+        "the recipe file does not exist",
         where=str(file),
-        remedy=f"did you mean {file.parent / hint}?" if hint else "name the path of a .py or a .yaml file",
+        remedy=f"did you mean {file.parent / hint}?" if hint else "give the path of a .py or .yaml file",
     )

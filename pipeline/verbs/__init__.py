@@ -1,1 +1,1 @@
-"""The verbs of `clipmill` that belong to this package: one file each, with its options and its deed."""
+"""The verbs of `clipmill` in this package: one file per verb, with its options and its function."""

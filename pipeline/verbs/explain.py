@@ -1,33 +1,39 @@
-"""clipmill why: the life of a row."""
+"""clipmill explain: what happened to one row, step by step."""
 
 import json
 from argparse import Namespace
 from typing import Any
 
-from pipeline.recipes.request import add_store, store_of
+from pipeline.recipes.request import add_store_argument, store_from_args
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("why", help="the life of a video, a clip or any other row")
-    parser.add_argument("row", metavar="ID", help="an id, its first digits, or the end of a file's path")
-    add_store(parser)
-    parser.add_argument(
-        "--run", default="", metavar="RUN", help="as this run saw it; the last one by default"
+    parser = verbs.add_parser(
+        "explain",
+        description="Prints what each step measured on a row, and which rule or error removed it.",
+        epilog="example:\n  clipmill explain films/harbor.mp4 store=/data/store",
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(act=why)
+    parser.add_argument(
+        "row", metavar="ID", help="the id of a row, its first characters, or the end of a file's path"
+    )
+    add_store_argument(parser)
+    parser.add_argument(
+        "--run", default="", metavar="RUN", help="explain as of this run (default: the last run)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(func=explain)
 
 
-def why(args: Namespace) -> None:
-    from pipeline.history.explain import life_of
-    from pipeline.history.find import find
-    from pipeline.history.run_history import read_past
-    from pipeline.history.wording import life_lines
-    from pipeline.run import opened
+def explain(args: Namespace) -> None:
+    from manifests.format import open_checked_store
+    from pipeline.history.explain import row_history
+    from pipeline.history.find import find_row
+    from pipeline.history.formatting import history_lines
+    from pipeline.history.run_history import read_history
 
-    past = read_past(opened(store_of(args)), args.run)
-    life = life_of(past, find(past, args.row))
+    history = read_history(open_checked_store(store_from_args(args)), args.run)
+    row = row_history(history, find_row(history, args.row))
     if args.json:
-        print(json.dumps(life.plain(), indent=1, default=repr))
+        print(json.dumps(row.as_dict(), indent=1, default=repr))
     else:
-        print("\n".join(life_lines(life)))
+        print("\n".join(history_lines(row)))

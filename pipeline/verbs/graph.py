@@ -1,18 +1,21 @@
-"""clipmill draw: a recipe's DAG as a drawing."""
+"""clipmill graph: the DAG of a recipe as a drawing of text."""
 
 from argparse import Namespace
 from typing import Any
 
-from pipeline.recipes.request import add_words, asked
+from pipeline.recipes.request import add_recipe_arguments, parse_request
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("draw", help="draw a recipe's DAG")
-    add_words(parser, store=False)
-    parser.set_defaults(act=draw)
+    parser = verbs.add_parser(
+        "graph",
+        epilog="example:\n  clipmill graph stages/recipes/curate.py footage=films",
+    )
+    add_recipe_arguments(parser, store=False)
+    parser.set_defaults(func=print_graph)
 
 
-def draw(args: Namespace) -> None:
-    from pipeline.recipes.drawing import draw as drawn
+def print_graph(args: Namespace) -> None:
+    from pipeline.recipes.drawing import draw
 
-    print(drawn(asked(args, store=False).dag()))
+    print(draw(parse_request(args, store=False).dag()))

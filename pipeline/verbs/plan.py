@@ -1,96 +1,99 @@
-"""clipmill plan: what a run would do. Nothing is written."""
+"""clipmill plan: what a run would do, without writing anything."""
 
 import json
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.recipes.request import add_words, asked
+from pipeline.recipes.request import add_recipe_arguments, parse_request
 
 if TYPE_CHECKING:
     from pipeline.needs import Needs
-    from pipeline.preview.forecast import Ahead
+    from pipeline.preview.forecast import StepForecast
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("plan", help="say what a run would do; write nothing")
-    add_words(parser)
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(act=plan)
+    parser = verbs.add_parser(
+        "plan",
+        epilog="example:\n  clipmill plan stages/recipes/curate.py footage=films store=/data/store",
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(func=plan)
 
 
 def plan(args: Namespace) -> None:
-    from pipeline.planning.plan import plan_of
-    from pipeline.preview.forecast import foresee
-    from pipeline.run import opened
+    from manifests.format import open_checked_store
+    from pipeline.planning.plan import build_plan
+    from pipeline.preview.forecast import forecast
 
-    wish = asked(args)
-    dag = wish.dag()
-    store = opened(wish.store)
-    aheads = foresee(plan_of(dag, store, "plan"))
-    print(json.dumps([plain(a) for a in aheads], indent=1) if args.json else _table(aheads, store.url))
-
-
-def _table(aheads: "list[Ahead]", store: str) -> str:
-    todo = [a for a in aheads if not a.whole]
-    last = f"{len(todo)} of {len(aheads)} steps to do" if todo else "nothing to do: every table is whole"
-    return "\n".join([*to_do(aheads), "", f"{last} in {store}"])
+    request = parse_request(args)
+    dag = request.dag()
+    store = open_checked_store(request.store)
+    steps = forecast(build_plan(dag, store, "plan"))
+    print(json.dumps([step_record(a) for a in steps], indent=1) if args.json else _table(steps, store.url))
 
 
-def to_do(aheads: "Sequence[Ahead]") -> "Iterable[str]":
-    """A line for each step: what is to do, and what that needs."""
-    from pipeline.history.funnel import aligned, says
+def _table(steps: "list[StepForecast]", store: str) -> str:
+    todo = [a for a in steps if not a.complete]
+    last = f"{len(todo)} of {len(steps)} steps to do" if todo else "nothing to do: all tables are complete"
+    return "\n".join([*step_lines(steps), "", f"{last} in {store}"])
+
+
+def step_lines(steps: Sequence["StepForecast"]) -> Iterable[str]:
+    """One line per step: what a run would do, and the resources it needs."""
+    from pipeline.history.funnel import align_columns, describe_origin
 
     head = ("step", "parts", "rows to do", "rows reused", "each needs", "")
     rows = [
-        (a.step.name, _parts(a), _rows(a), _reused(a), _needs(a), _note(a, says(a.step.made_by())))
-        for a in aheads
+        (a.step.name, _parts(a), _rows(a), _reused(a), _needs(a), _note(a, describe_origin(a.step.made_by())))
+        for a in steps
     ]
-    return aligned([head, *rows])
+    return align_columns([head, *rows])
 
 
-def _parts(ahead: "Ahead") -> str:
-    of = "?" if ahead.parts is None else str(ahead.parts)
-    return "done" if ahead.whole else f"{ahead.standing} of {of}"
+def _parts(forecast: "StepForecast") -> str:
+    of = "?" if forecast.parts is None else str(forecast.parts)
+    return "done" if forecast.complete else f"{forecast.existing_parts} of {of}"
 
 
-def _rows(ahead: "Ahead") -> str:
-    if ahead.whole or not ahead.step.node.inputs:
-        return "·" if ahead.whole else "to be listed"
-    most = "" if ahead.sure else "at most "
-    return "not known yet" if ahead.new is None else f"{most}{ahead.new:,}"
+def _rows(forecast: "StepForecast") -> str:
+    if forecast.complete or not forecast.step.node.inputs:
+        return "·" if forecast.complete else "to be listed"
+    limit = "" if forecast.is_exact else "at most "
+    return "not known yet" if forecast.new is None else f"{limit}{forecast.new:,}"
 
 
-def _reused(ahead: "Ahead") -> str:
-    return f"{ahead.reused:,}" if ahead.reused else "·"
+def _reused(forecast: "StepForecast") -> str:
+    return f"{forecast.reused:,}" if forecast.reused else "·"
 
 
-def _needs(ahead: "Ahead") -> str:
-    needs: Needs = ahead.step.node.needs
+def _needs(forecast: "StepForecast") -> str:
+    needs: Needs = forecast.step.node.needs
     gpus = f" {needs.gpus:g} gpu" if needs.gpus else ""
     ranks = f" {needs.ranks} ranks" if needs.ranks > 1 else ""
-    return "·" if ahead.whole else f"{needs.cpus:g} cpu{gpus}{ranks}"
+    return "·" if forecast.complete else f"{needs.cpus:g} cpu{gpus}{ranks}"
 
 
-def _note(ahead: "Ahead", made: str) -> str:
-    wait = "waits for all its input" if ahead.step.barrier and not ahead.whole else ""
-    rule = made if ahead.step.kind == "drops" else ""
+def _note(forecast: "StepForecast", made: str) -> str:
+    wait = "waits for all input rows" if forecast.step.is_barrier and not forecast.complete else ""
+    rule = made if forecast.step.kind == "drops" else ""
     return " · ".join(filter(None, [rule, wait]))
 
 
-def plain(ahead: "Ahead") -> dict[str, Any]:
-    """For machines."""
+def step_record(forecast: "StepForecast") -> dict[str, Any]:
+    """Return plain values for JSON."""
     return {
-        "step": ahead.step.name,
-        "kind": ahead.step.kind,
-        "folder": ahead.step.folder,
-        "whole": ahead.whole,
-        "parts_standing": ahead.standing,
-        "parts": ahead.parts,
-        "rows": ahead.rows,
-        "rows_reused": ahead.reused,
-        "rows_exact": ahead.sure,
-        "barrier": ahead.step.barrier,
-        "cpus": ahead.step.node.needs.cpus,
-        "gpus": ahead.step.node.needs.gpus,
+        "step": forecast.step.name,
+        "kind": forecast.step.kind,
+        "folder": forecast.step.folder,
+        "complete": forecast.complete,
+        "parts_done": forecast.existing_parts,
+        "parts": forecast.parts,
+        "rows": forecast.rows,
+        "rows_reused": forecast.reused,
+        "rows_exact": forecast.is_exact,
+        "barrier": forecast.step.is_barrier,
+        "cpus": forecast.step.node.needs.cpus,
+        "gpus": forecast.step.node.needs.gpus,
     }

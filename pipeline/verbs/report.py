@@ -1,19 +1,19 @@
-"""clipmill report: write the report of a run again, and say where it is."""
+"""clipmill report: write the HTML report of a run again and print its path."""
 
 from argparse import Namespace
 from typing import Any
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("report", help="write the report of a run again")
+    parser = verbs.add_parser("report", epilog="example:\n  clipmill report /data/store")
     parser.add_argument("store", metavar="STORE", help="the store: a folder or a URL")
-    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run; the last one by default")
-    parser.set_defaults(act=report)
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run (default: the last run)")
+    parser.set_defaults(func=report)
 
 
 def report(args: Namespace) -> None:
-    from pipeline.history.run_history import read_past
+    from manifests.format import open_checked_store
+    from pipeline.history.run_history import read_history
     from pipeline.report.page import write_report
-    from pipeline.run import opened
 
-    print(write_report(read_past(opened(args.store.removeprefix("store=")), args.run)))
+    print(write_report(read_history(open_checked_store(args.store.removeprefix("store=")), args.run)))

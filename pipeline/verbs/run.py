@@ -1,4 +1,4 @@
-"""clipmill run: carry out a recipe in a store."""
+"""clipmill run: run a recipe in a store."""
 
 import json
 import signal
@@ -7,62 +7,69 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipeline.recipes.request import add_words, again, asked
+from pipeline.recipes.request import add_recipe_arguments, format_command, parse_request
 
 if TYPE_CHECKING:
     from pipeline.engine.schedule import Schedule
-    from pipeline.executor import Executor, Watch
-    from pipeline.run import Outcome
+    from pipeline.executor import Executor, Observer
+    from pipeline.run import RunResult
 
 STOPPED = 130  # the exit code after Ctrl-C
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("run", help="run a recipe; go on from whatever is done already")
-    add_words(parser)
-    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
+    parser = verbs.add_parser(
+        "run",
+        description="Runs a recipe. Finished parts of an earlier run are not computed again. With a RECIPE, "
+        "--help also prints its knobs.",
+        epilog="example:\n  clipmill run stages/recipes/curate.py footage=films store=/data/store",
+    )
+    add_recipe_arguments(parser)
+    parser.add_argument("--inline", action="store_true", help="run in this process, without Ray")
     parser.add_argument(
-        "--ray-address", metavar="ADDR", help="a Ray cluster that runs already; also ray_address=ADDR"
+        "--ray-address", metavar="ADDR", help="address of a running Ray cluster; also as ray_address=ADDR"
     )
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="cores to use of this machine; 0: all"
+        "--workers", type=int, default=0, metavar="N", help="CPU cores that Ray may use; 0 (default) uses all"
     )
     parser.add_argument("--force", action="store_true", help="run even if another run holds the store")
     parser.add_argument(
-        "--retry-errors", action="store_true", help="work again on the rows that a stage failed on"
+        "--retry-errors", action="store_true", help="process the rows again on which a stage failed"
     )
-    parser.add_argument("--strict", action="store_true", help="end with 1 if any row was set aside")
-    parser.add_argument("--json", action="store_true", help="progress and outcome as lines of JSON")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors and warnings")
-    parser.set_defaults(act=run)
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with code 1 if any row was rejected or failed"
+    )
+    parser.add_argument("--json", action="store_true", help="print progress and results as lines of JSON")
+    parser.add_argument("--quiet", action="store_true", help="print only errors and warnings")
+    parser.set_defaults(func=run)
 
 
 def run(args: Namespace) -> int:
-    from pipeline.progress.progress import watching
-    from pipeline.run import carry_out
+    from pipeline.progress.display import progress_display
+    from pipeline.run import run_dag
 
-    wish = asked(args, args.words_typed)
-    dag = wish.dag()
+    request = parse_request(args, args.command_line)
+    dag = request.dag()
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with watching("quiet" if args.quiet else "json" if args.json else "") as watch:
-            outcome = carry_out(
+        with progress_display("quiet" if args.quiet else "json" if args.json else "") as observer:
+            result = run_dag(
                 dag,
-                wish.store,
-                executor=_executor(args, wish.ray_address),
-                watch=_Stoppable(watch),
-                asked=wish,
+                request.store,
+                executor=_executor(args, request.ray_address),
+                observer=_Stoppable(observer),
+                request=request,
                 force=args.force,
                 strict=args.strict,
-                retry=args.retry_errors,
+                retry_errors=args.retry_errors,
             )
-    except KeyboardInterrupt:  # before the run had begun, or again while it ended
-        print(f"stopped; go on with: {again(args.words_typed)}", file=sys.stderr)
+    except KeyboardInterrupt:  # before the run began, or a second time while it stopped
+        print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)
         return STOPPED
     finally:
         signal.signal(signal.SIGTERM, before)
-    _tell(outcome, args)
-    return outcome.exit_code
+    _print_result(result, args)
+    return result.exit_code
 
 
 def _executor(args: Namespace, ray_address: str) -> "Executor":
@@ -76,41 +83,44 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
 
 
 class _Stoppable:
-    """A watch that makes SIGTERM stop the run as Ctrl-C does; again at each look, for Ray takes it over."""
+    """An observer that makes SIGTERM stop the run like Ctrl-C.
 
-    def __init__(self, inner: "Watch") -> None:
+    Ray replaces the signal handler, so each call sets it again.
+    """
+
+    def __init__(self, inner: "Observer") -> None:
         self.inner = inner
         signal.signal(signal.SIGTERM, self.stop)
 
-    def look(self, schedule: "Schedule") -> None:
+    def observe(self, schedule: "Schedule") -> None:
         signal.signal(signal.SIGTERM, self.stop)
-        self.inner.look(schedule)
+        self.inner.observe(schedule)
 
     def stop(self, *_: object) -> None:
         raise KeyboardInterrupt
 
 
-def _tell(outcome: "Outcome", args: Namespace) -> None:
+def _print_result(result: "RunResult", args: Namespace) -> None:
     if args.json:
-        said = {"run": outcome.run, "store": outcome.store, "exit_code": outcome.exit_code}
-        rows = {name: asdict(effort) for name, effort in outcome.rows.items()}
-        more = {"warnings": outcome.warnings, "report": outcome.report, **outcome.funnel.plain()}
-        print(json.dumps({**said, "rows": rows, **more}, ensure_ascii=False))
+        head = {"run": result.run, "store": result.store, "exit_code": result.exit_code}
+        rows = {name: asdict(effort) for name, effort in result.rows.items()}
+        more = {"warnings": result.warnings, "report": result.report, **result.funnel.as_dict()}
+        print(json.dumps({**head, "rows": rows, **more}, ensure_ascii=False))
     elif not args.quiet:
-        print(f"\n{outcome.funnel.table()}\n\n{_work(outcome)}")
-        print(f"run     {outcome.run}\nstore   {outcome.store}")
-        print(f"report  {outcome.report or 'none'}")
-    for warning in outcome.warnings:
+        print(f"\n{result.funnel.table()}\n\n{_work(result)}")
+        print(f"run     {result.run}\nstore   {result.store}")
+        print(f"report  {result.report or 'none'}")
+    for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if outcome.exit_code == STOPPED:
-        print(f"go on with: {again(args.words_typed)}", file=sys.stderr)
+    if result.exit_code == STOPPED:
+        print(f"continue with: {format_command(args.command_line)}", file=sys.stderr)
 
 
-def _work(outcome: "Outcome") -> str:
-    """What the run cost, in rows of all steps together."""
-    efforts = outcome.rows.values()
-    said = [f"{sum(e.worked for e in efforts):,} rows worked on"]
+def _work(result: "RunResult") -> str:
+    """Rows processed, copied and resumed by the run, summed over all steps."""
+    efforts = result.rows.values()
+    parts = [f"{sum(e.processed for e in efforts):,} rows processed"]
     reused, resumed = sum(e.reused for e in efforts), sum(e.resumed for e in efforts)
-    said += [f"{reused:,} copied from earlier tables"] if reused else []
-    said += [f"{resumed:,} taken over from a run that was stopped"] if resumed else []
-    return f"work    {', '.join(said)}"
+    parts += [f"{reused:,} copied from earlier tables"] if reused else []
+    parts += [f"{resumed:,} resumed from a stopped run"] if resumed else []
+    return f"work    {', '.join(parts)}"

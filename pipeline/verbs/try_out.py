@@ -1,171 +1,205 @@
-"""clipmill try: what a changed knob would do to the rows of the last finished run. Nothing is written."""
+"""clipmill try: what other knob values would do to the rows of the last finished run; nothing is written."""
 
 import json
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.recipes.request import add_words, asked
+from pipeline.recipes.request import add_recipe_arguments, parse_request
 
 if TYPE_CHECKING:
-    from pipeline.preview.borderline import Border, Example, Fate
-    from pipeline.preview.what_if import Trial, Tried
+    from pipeline.preview.borderline import Borderline, Example, Outcome
+    from pipeline.preview.what_if import TableChanges, WhatIf
 
-_MOVES_SHOWN = 12
+_MAX_CHANGES = 12
 
 
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "try",
-        help="say what a changed knob would do to the last run's rows",
-        description="Compares with the newest finished run of the recipe: who would newly be dropped or "
-        "kept, by which rule, and which rows are nearest to a changed threshold. Knobs that are not named "
-        "are as in that run. Rules are decided, and stages asked that work from the store alone or compare "
-        "few rows; what a dearer stage would have to say first is counted as open.",
+        description="Compares other knob values with the newest finished run of the recipe, without writing "
+        "anything: which rows would be dropped or kept, by which rule, and which rows are nearest to a "
+        "changed threshold. Knobs that are not named keep the values of that run. Rules and quick stages are "
+        "computed in memory. Rows that first need an expensive stage are counted as unknown.",
+        epilog="example:\n  clipmill try stages/recipes/curate.py store=/data/store max_noise=2",
     )
-    add_words(parser)
-    parser.add_argument("--run", default="", metavar="RUN", help="compare with this run")
+    add_recipe_arguments(parser)
     parser.add_argument(
-        "--examples", type=int, default=3, metavar="N", help="rows to show on each side of a threshold"
+        "--run", default="", metavar="RUN", help="compare with this run (default: the newest finished run)"
     )
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    parser.set_defaults(act=try_out)
+    parser.add_argument(
+        "--examples",
+        type=int,
+        default=3,
+        metavar="N",
+        help="rows to print on each side of a threshold (default 3)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(func=try_out)
 
 
 def try_out(args: Namespace) -> None:
-    from pipeline.preview.what_if import try_out as look
-    from pipeline.run import opened
+    from manifests.format import open_checked_store
+    from pipeline.preview.what_if import what_if
 
-    wish = asked(args)
-    trial = look(opened(wish.store), wish, args.run, max(0, args.examples))
-    print(json.dumps(_plain(trial), indent=1, ensure_ascii=False) if args.json else "\n".join(_lines(trial)))
+    request = parse_request(args)
+    result = what_if(open_checked_store(request.store), request, args.run, max(0, args.examples))
+    print(
+        json.dumps(_plain(result), indent=1, ensure_ascii=False) if args.json else "\n".join(_lines(result))
+    )
 
 
-def _lines(trial: "Trial") -> list[str]:
-    from pipeline.verbs.plan import to_do
+def _lines(result: "WhatIf") -> list[str]:
+    from pipeline.verbs.plan import step_lines
 
-    turned = ", ".join(f"{name}={now} (was {before})" for name, (before, now) in trial.knobs.items())
-    lines = [f"{turned or 'no knob is changed'}, against run {trial.run}", ""]
-    for tried in trial.tables:
-        lines += [*_sums(tried), "", *_moves(tried), ""]
-        for border in tried.borders:
-            lines += [*_border(border), ""]
-    if not trial.tables:
-        lines += ["no row would fare otherwise", ""]
-    todo = [ahead for ahead in trial.aheads if not ahead.whole]
+    changed = ", ".join(f"{name}={now} (was {before})" for name, (before, now) in result.knobs.items())
+    lines = [f"{changed or 'no knob is changed'}, compared with run {result.run}", ""]
+    for changes in result.tables:
+        lines += [*_outcome_counts(changes), "", *_changes(changes), ""]
+        for borderline in changes.borderlines:
+            lines += [*_borderline_lines(borderline), ""]
+    if not result.tables:
+        lines += ["no row would change", ""]
+    todo = [step for step in result.steps if not step.complete]
     lines += (
-        ["to make it so, a run would do:", *to_do(todo)] if todo else ["every table of it stands already"]
+        ["a run with these knobs would do:", *step_lines(todo)]
+        if todo
+        else ["a run with these knobs has nothing to do: all tables exist"]
     )
     return lines
 
 
-def _sums(tried: "Tried") -> list[str]:
-    from pipeline.history.funnel import aligned
+def _outcome_counts(changes: "TableChanges") -> list[str]:
+    from pipeline.history.funnel import align_columns
 
-    before, after = tried.sums(0), tried.sums(1)
+    before, after = changes.outcome_counts(0), changes.outcome_counts(1)
     waiting = [(step, after.pop((kind, step))) for kind, step in [*after] if kind == "kept" and step]
     if waiting:
         after["kept", ""] += sum(count for _, count in waiting)
-    gone, came = dict.fromkeys(before, 0), dict.fromkeys(after, 0)
-    for (one, two), count in tried.moved():
-        if one in gone:
-            gone[one] += count
-        now = two if two in came else ("kept", "")
-        if now in came:
-            came[now] += count
-    head = (f"rows of {tried.base}", "before", "after", "newly", "no more", "")
+    removed, added = dict.fromkeys(before, 0), dict.fromkeys(after, 0)
+    for (one, two), count in changes.changes():
+        if one in removed:
+            removed[one] += count
+        now = two if two in added else ("kept", "")
+        if now in added:
+            added[now] += count
+    head = (f"rows of {changes.base}", "before", "after", "added", "removed", "")
     rows = [
-        (_said(f), _count(before[f]), _count(after[f]), _count(came.get(f, 0)), _count(gone.get(f, 0)), "")
-        for f in sorted({*before, *after}, key=lambda fate: (_ORDER.index(fate[0]), fate[1]))
+        (
+            _outcome_text(f),
+            _count(before[f]),
+            _count(after[f]),
+            _count(added.get(f, 0)),
+            _count(removed.get(f, 0)),
+            "",
+        )
+        for f in sorted({*before, *after}, key=lambda outcome: (_ORDER.index(outcome[0]), outcome[1]))
     ]
     total = ("all", _count(before.total()), _count(after.total()), "", "", "")
-    takes = [f"  {count:,} of those kept, if {step} takes them" for step, count in waiting]
-    most = ["  and children of rows that would have to be expanded first"] if tried.lacking else []
-    return [*aligned([head, *rows, total]), *takes, *most]
+    pending = [f"  {count:,} of the kept rows still have to pass {step}" for step, count in waiting]
+    incomplete = (
+        ["  not counted: rows made from rows that have to be expanded first"] if changes.is_incomplete else []
+    )
+    return [*align_columns([head, *rows, total]), *pending, *incomplete]
 
 
-_ORDER = ("kept", "open", "dropped", "rejected", "absent")
+_ORDER = ("kept", "unknown", "dropped", "rejected", "absent")
 
 
-def _moves(tried: "Tried") -> list[str]:
-    from pipeline.history.funnel import aligned
+def _changes(changes: "TableChanges") -> list[str]:
+    from pipeline.history.funnel import align_columns
 
-    moved = tried.moved()
-    if not moved:
-        return ["  no row moves"]
-    rows = [(f"  {_said(one)}", f"{count:,}", f"now {_said(two)}") for (one, two), count in moved]
-    more = [f"  and {len(moved) - _MOVES_SHOWN} more kinds of moves"] if len(moved) > _MOVES_SHOWN else []
-    return [*aligned([("was", "rows", ""), *rows[:_MOVES_SHOWN]]), *more]
+    changed = changes.changes()
+    if not changed:
+        return ["  no row changes"]
+    rows = [
+        (f"  {_outcome_text(one)}", f"{count:,}", f"now {_outcome_text(two)}")
+        for (one, two), count in changed
+    ]
+    more = (
+        [f"  and {len(changed) - _MAX_CHANGES} more kinds of changes"] if len(changed) > _MAX_CHANGES else []
+    )
+    return [*align_columns([("was", "rows", ""), *rows[:_MAX_CHANGES]]), *more]
 
 
-def _border(border: "Border") -> list[str]:
-    from pipeline.history.funnel import aligned
+def _borderline_lines(borderline: "Borderline") -> list[str]:
+    from pipeline.history.funnel import align_columns
 
-    was = f" (was {border.was})" if border.was else ""
-    head = f"{border.step}: keep {border.where}{was}"
-    found = [*reversed(border.dropped), *border.kept]
-    if not border.thresholds:
-        return [head, "  it does not compare one column with numbers, so no row is nearest to it"]
+    was = f" (was {borderline.previous})" if borderline.previous else ""
+    head = f"{borderline.step}: keep {borderline.where}{was}"
+    found = [*reversed(borderline.dropped), *borderline.kept]
+    if not borderline.thresholds:
+        return [
+            head,
+            "  the rule does not compare one column with numbers, so no row is nearest to its threshold",
+        ]
     rows = [_example(example) for example in found]
-    return [head, *aligned([("  id", border.column, "", "was", "source"), *rows])] if rows else [head]
+    return (
+        [head, *align_columns([("  id", borderline.column, "", "was", "source"), *rows])] if rows else [head]
+    )
 
 
 def _example(example: "Example") -> tuple[str, ...]:
-    from pipeline.history.wording import printable
+    from pipeline.history.formatting import printable
 
     times = " ".join(f"{name}={value:.2f}" for name, value in example.times.items() if value is not None)
     now = "kept" if example.kept else "dropped"
     place = f"{printable(example.source)} {times}".strip()
-    return f"  {example.id}", f"{example.value:.6g}", now, _said(example.before), place
+    return f"  {example.id}", f"{example.value:.6g}", now, _outcome_text(example.before), place
 
 
-def _said(fate: "Fate") -> str:
-    kind, step = fate
-    words = {
-        "kept": f"kept, if {step} takes it" if step else "kept",
-        "absent": "not there",
-        "open": f"open until {step} has run",
+def _outcome_text(outcome: "Outcome") -> str:
+    kind, step = outcome
+    texts = {
+        "kept": f"kept, if {step} accepts it" if step else "kept",
+        "absent": "not present",
+        "unknown": f"unknown until {step} has run",
         "dropped": f"dropped by {step}",
         "rejected": f"rejected by {step}",
     }
-    return words[kind]
+    return texts[kind]
 
 
 def _count(number: int) -> str:
     return f"{number:,}" if number else "·"
 
 
-def _plain(trial: "Trial") -> dict[str, Any]:
-    from pipeline.verbs.plan import plain
+def _plain(result: "WhatIf") -> dict[str, Any]:
+    from pipeline.verbs.plan import step_record
 
     return {
-        "run": trial.run,
-        "knobs": {name: {"before": pair[0], "after": pair[1]} for name, pair in trial.knobs.items()},
-        "tables": [_plain_table(tried) for tried in trial.tables],
-        "steps": [plain(ahead) for ahead in trial.aheads],
+        "run": result.run,
+        "knobs": {name: {"before": pair[0], "after": pair[1]} for name, pair in result.knobs.items()},
+        "tables": [_plain_table(changes) for changes in result.tables],
+        "steps": [step_record(each) for each in result.steps],
     }
 
 
-def _plain_table(tried: "Tried") -> dict[str, Any]:
-    def fate(found: "Fate") -> dict[str, str]:
-        return {"fate": found[0], "step": found[1]}
+def _plain_table(changes: "TableChanges") -> dict[str, Any]:
+    def outcome(found: "Outcome") -> dict[str, str]:
+        return {"outcome": found[0], "step": found[1]}
 
-    moves = [{"before": fate(one), "after": fate(two), "rows": n} for (one, two), n in tried.moves.items()]
-    borders = [
+    transitions = [
+        {"before": outcome(one), "after": outcome(two), "rows": n}
+        for (one, two), n in changes.transitions.items()
+    ]
+    borderlines = [
         {
-            "step": border.step,
-            "keep": border.where,
-            "was": border.was,
-            "column": border.column,
-            "thresholds": border.thresholds,
-            "examples": [{**vars(e), "before": fate(e.before)} for e in (*border.dropped, *border.kept)],
+            "step": borderline.step,
+            "keep": borderline.where,
+            "was": borderline.previous,
+            "column": borderline.column,
+            "thresholds": borderline.thresholds,
+            "examples": [
+                {**vars(e), "before": outcome(e.before)} for e in (*borderline.dropped, *borderline.kept)
+            ],
         }
-        for border in tried.borders
+        for borderline in changes.borderlines
     ]
     return {
-        "rows_of": tried.base,
-        "lacking": tried.lacking,
-        "before": [{**fate(found), "rows": count} for found, count in tried.sums(0).items()],
-        "after": [{**fate(found), "rows": count} for found, count in tried.sums(1).items()],
-        "moves": moves,
-        "borders": borders,
+        "rows_of": changes.base,
+        "is_incomplete": changes.is_incomplete,
+        "before": [{**outcome(found), "rows": count} for found, count in changes.outcome_counts(0).items()],
+        "after": [{**outcome(found), "rows": count} for found, count in changes.outcome_counts(1).items()],
+        "transitions": transitions,
+        "borderlines": borderlines,
     }

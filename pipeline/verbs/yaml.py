@@ -1,26 +1,38 @@
-"""clipmill text: a recipe's DAG as YAML, or the JSON schema of such texts."""
+"""clipmill yaml: the DAG of a recipe as YAML, or the JSON schema of YAML recipes."""
 
 import json
 from argparse import Namespace
 from typing import Any
 
-from pipeline.recipes.request import add_words, asked
+from pipeline.recipes.request import add_recipe_arguments, parse_request
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("text", help="print a recipe's DAG as YAML")
-    add_words(parser, store=False, needed=False)
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema of such texts instead")
-    parser.set_defaults(act=text)
+    parser = verbs.add_parser(
+        "yaml",
+        description="Prints the DAG of a recipe as YAML, with the values of its knobs filled in. The output "
+        "is a recipe as well.",
+        epilog="example:\n  clipmill yaml stages/recipes/curate.py footage=films > films.yaml",
+    )
+    add_recipe_arguments(parser, store=False, required=False)
+    parser.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON schema of YAML recipes, for editors; with a RECIPE, it describes its knobs",
+    )
+    parser.set_defaults(func=print_yaml)
 
 
-def text(args: Namespace) -> None:
+def print_yaml(args: Namespace) -> None:
     from pipeline.errors import RecipeError
+    from pipeline.recipes.recipe import load_recipe
     from pipeline.recipes.yaml_text import json_schema, to_yaml
 
     if args.schema:
-        print(json.dumps(json_schema(), indent=1))
+        recipe = load_recipe(args.recipe) if args.recipe else None
+        knobs = {knob.name: knob.schema() for knob in recipe.knobs} if recipe else {}
+        print(json.dumps(json_schema(knobs=knobs), indent=1))
     elif args.recipe is None:
-        raise RecipeError("no recipe is named", remedy="name one, or ask for --schema")
+        raise RecipeError("no recipe is named", remedy="name a recipe, or add --schema")
     else:
-        print(to_yaml(asked(args, store=False).dag()), end="")
+        print(to_yaml(parse_request(args, store=False).dag()), end="")

@@ -1,9 +1,9 @@
-"""How well results fit the truth: shot boundaries one by one, and clips against planted faults.
+"""Scores results against the ground truth: shot boundaries, and the outcome of clips with planted defects.
 
-A cut is found when a predicted frame stands within two frames of it; one prediction finds one cut, the
-nearest pairs first. A gradual is found when a prediction not yet used falls into its span, or at most two
-frames beside it, and it uses up all that do. What is left over is a false alarm, unless the truth says to
-ignore it.
+A cut is found if a prediction is within two frames of it. Each prediction finds one cut, and the nearest
+pairs are matched first. A gradual transition is found if an unused prediction is in its span or at most two
+frames outside; it uses all such predictions. The remaining predictions are false alarms, except in ignored
+spans.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +13,22 @@ from typing import Any
 from stages.footage.truth import ShotTruth, Truth
 
 TOLERANCE = 2  # frames
-_ALSO = {"travel": "pan"}
+_EQUIVALENT_MOTIONS = {"travel": "pan"}
 
 
 def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Score predicted boundaries: for each file name, the first frame of every shot but the first.
+    """Score predicted shot boundaries.
 
-    Films without predictions (no key) are left out, as are those that no decoder reads; an empty list counts
-    as all missed. Gives precision, recall, f1 (0..1; 0 where undefined), found, planted, false_alarms, films,
-    frames; kinds: {kind: {found, planted}}; mistaken, of what looks like a boundary and is none: {flash |
-    overlay: {taken, planted}}.
+    Films without a key in `cuts` and films that no decoder can read are left out. For an empty list all
+    boundaries of the film are missed.
+
+    Args:
+        truth: ground truth by file name.
+        cuts: for each file name the first frame of every shot but the first.
+
+    Returns:
+        precision, recall and f1 (0..1; 0 if undefined), found, planted, false_alarms, films, frames; kinds:
+        {kind: {found, planted}}; mistaken, for false boundaries: {flash | overlay: {taken, planted}}.
     """
     kinds: dict[str, dict[str, int]] = {}
     mistaken: dict[str, dict[str, int]] = {}
@@ -31,8 +37,8 @@ def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int
         predicted = sorted(cuts[film.video])
         used = _match_cuts(film, predicted, kinds)
         _match_graduals(film, predicted, used, kinds)
-        left = [frame for number, frame in enumerate(predicted) if number not in used]
-        alarms += sum(not any(first <= frame <= last for first, last in film.ignore) for frame in left)
+        unmatched = [frame for number, frame in enumerate(predicted) if number not in used]
+        alarms += sum(not any(first <= frame <= last for first, last in film.ignore) for frame in unmatched)
         for trap in film.negatives:
             if trap.kind in ("flash", "overlay"):
                 taken = any(trap.start - 1 <= frame <= trap.end + 1 for frame in predicted)
@@ -56,7 +62,7 @@ def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int
 
 
 def _match_cuts(film: Truth, predicted: Sequence[int], kinds: dict[str, dict[str, int]]) -> set[int]:
-    """Pair cuts with predictions, the nearest first; gives which predictions are used."""
+    """Match cuts with predictions, the nearest first; returns the indices of the used predictions."""
     pairs = sorted(
         (abs(frame - cut.frame), number, index)
         for number, cut in enumerate(film.cuts)
@@ -77,7 +83,7 @@ def _match_cuts(film: Truth, predicted: Sequence[int], kinds: dict[str, dict[str
 def _match_graduals(
     film: Truth, predicted: Sequence[int], used: set[int], kinds: dict[str, dict[str, int]]
 ) -> None:
-    """Let each gradual use up all free predictions on it; `used` grows."""
+    """Match gradual transitions with all unused predictions in their spans, and add these to `used`."""
     for span in film.graduals:
         first, last = span.start - TOLERANCE, span.end + TOLERANCE
         hits = {
@@ -88,54 +94,57 @@ def _match_graduals(
 
 
 def score_clips(truth: Mapping[str, Truth], clips: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Score what became of the clips and of the files.
+    """Score the outcome of clips and files.
 
-    A clip is {"source": file name, "start_frame": int, "end_frame": int (exclusive), "fate": str}, and may
-    have {"camera": str}, a motion of `camera.UNITS`. `fate` is "kept", "rejected", or the name of the rule
-    that dropped it. A file that a stage rejected whole is {"source": file name, "fate": "rejected"}.
+    A clip is {"source": file name, "start_frame": int, "end_frame": int (exclusive), "outcome": str} with an
+    optional "camera", a motion of `camera.UNITS`. `outcome` is "kept", "rejected", or the name of the rule
+    that dropped the clip. A file that a stage rejected is {"source": file name, "outcome": "rejected"}.
 
-    A span of frames counts as kept when kept clips cover at least half of it. Each answer is {right,
-    planted}:
+    A span of frames counts as kept if kept clips cover at least half of it.
 
-        good        good shots that were kept, themselves or a duplicate of theirs
-        duplicate   shots that repeat another, of which not both were kept
-        bad_files   files no decoder reads that were rejected, and gave no kept clip
-        camera      shots of which a kept clip names the motion, and the longest such clip the right one;
-                    a camera that travels sideways may be said to pan, as only depth tells them apart
-        defects     {kind: …}, shots with that defect, if its frames were not kept; "brief": shots under 2 s
+    Returns:
+        {right, planted} for each of:
+
+        good        good shots that were kept, themselves or a duplicate of them
+        duplicate   shots that repeat another one, of which not both were kept
+        bad_files   files that no decoder can read that were rejected, without a kept clip
+        camera      shots for which a kept clip names the motion, where the longest such clip names the right
+                    one; pan is right for a camera that travels sideways, as only depth distinguishes them
+        defects     {kind: …}, shots with a defect whose frames were not kept; "brief": shots under 2 s
     """
     shots = {(video, number): shot for video, film in truth.items() for number, shot in enumerate(film.shots)}
-    kept = {video: [c for c in clips if c["source"] == video and c["fate"] == "kept"] for video in truth}
-    rejected = {clip["source"] for clip in clips if clip["fate"] == "rejected"}
+    kept = {video: [c for c in clips if c["source"] == video and c["outcome"] == "kept"] for video in truth}
+    rejected = {clip["source"] for clip in clips if clip["outcome"] == "rejected"}
     shown = {key: _covered([(shot.start, shot.end)], kept[key[0]]) for key, shot in shots.items()}
-    twins = {shot.duplicate_of: shown[key] for key, shot in shots.items() if shot.duplicate_of}
-    answer: dict[str, dict[str, int]] = {}
+    copies = {shot.duplicate_of: shown[key] for key, shot in shots.items() if shot.duplicate_of}
+    scores: dict[str, dict[str, int]] = {}
     defects: dict[str, dict[str, int]] = {}
     for (video, number), shot in shots.items():
-        there = shown[video, number]
+        is_kept = shown[video, number]
         if shot.good:
-            _count(answer, "good", "right", there or twins.get((video, number), False))
+            _count(scores, "good", "right", is_kept or copies.get((video, number), False))
         if shot.duplicate_of:
-            _count(answer, "duplicate", "right", not (there and shown.get(shot.duplicate_of, False)))
+            _count(scores, "duplicate", "right", not (is_kept and shown.get(shot.duplicate_of, False)))
         if shot.end - shot.start < 2 * Fraction(truth[video].fps or 25):
-            _count(defects, "brief", "right", not there)
+            _count(defects, "brief", "right", not is_kept)
         for kind in dict.fromkeys(defect.kind for defect in shot.defects):
             spans = [(defect.start, defect.end) for defect in shot.defects if defect.kind == kind]
             _count(defects, kind, "right", not _covered(spans, kept[video]))
         named = [clip for clip in kept[video] if clip.get("camera") and _shared(shot, clip)]
         if named and shot.motion:
             longest = max(named, key=lambda clip: _shared(shot, clip))
-            _count(answer, "camera", "right", longest["camera"] in (shot.motion, _ALSO.get(shot.motion)))
+            right = (shot.motion, _EQUIVALENT_MOTIONS.get(shot.motion))
+            _count(scores, "camera", "right", longest["camera"] in right)
     for video, film in truth.items():
         if film.reject is not None:
-            _count(answer, "bad_files", "right", video in rejected and not kept[video])
+            _count(scores, "bad_files", "right", video in rejected and not kept[video])
     none = {"right": 0, "planted": 0}
     parts = ("good", "duplicate", "bad_files", "camera")
-    return {**{part: answer.get(part, none) for part in parts}, "defects": defects}
+    return {**{part: scores.get(part, none) for part in parts}, "defects": defects}
 
 
 def _shared(shot: ShotTruth, clip: Mapping[str, Any]) -> int:
-    """Frames that a shot and a clip share, when they are at least half of the clip; else 0."""
+    """Number of frames that a shot and a clip share if it is at least half of the clip, else 0."""
     shared = min(shot.end, clip["end_frame"]) - max(shot.start, clip["start_frame"])
     return shared if shared > 0 and 2 * shared >= clip["end_frame"] - clip["start_frame"] else 0
 
@@ -148,7 +157,7 @@ def _covered(spans: Sequence[tuple[int, int]], clips: Sequence[Mapping[str, Any]
 
 
 def _count(counts: dict[str, dict[str, int]], kind: str, what: str, yes: bool) -> None:
-    """One more of that kind was planted, and was `what` or not."""
+    """Count one planted item of a kind, and whether it was `what`."""
     entry = counts.setdefault(kind, {what: 0, "planted": 0})
     entry["planted"] += 1
     entry[what] += yes

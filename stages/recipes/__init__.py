@@ -1,1 +1,1 @@
-"""The recipes: whole DAGs as functions, whose keyword arguments are their knobs."""
+"""The recipes: functions that build a DAG. Their arguments are the knobs."""

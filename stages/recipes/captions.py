@@ -1,4 +1,4 @@
-"""Who says what the clips show, and which of a model's captions are kept."""
+"""Captions of clips: which model writes them, and the rules that drop clips with bad captions."""
 
 from dataclasses import dataclass
 
@@ -12,21 +12,29 @@ from stages.captions.measure_caption import MeasureCaption
 
 @dataclass(frozen=True)
 class Captions:
-    """The knobs of captions. An argument of this type stands for all of them.
+    """The knobs of captions. A recipe's argument of this type stands for all of them.
 
-    Without a model, captions are made of what was measured, and none is dropped.
+    Without a model, captions are written from the measurements, and the rules on captions do not apply.
 
-    Args:
-        caption_model: a vision-language model: a folder, OWNER/NAME, or what the endpoint calls it.
-        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME; empty: runs here.
-        caption_gpus: devices of one worker, where the model runs here.
-        caption_prompt: default, short, driving, robotics, or a file.
-        caption_refine: a second prompt, which sees the first answer: refine, or a file; empty: none.
-        caption_enhancer: a text model at the same place that writes captions again; empty: none.
-        min_caption_words: captions of fewer words are dropped.
-        max_caption_words: captions of more words are dropped.
-        max_caption_repetition: share of repeated trigrams of words from which on a caption is dropped.
-        max_caption_duplicates: clips with nearly the same caption from which on it is dropped, as a max_caption_duplicates phrase.
+    Attributes:
+        caption_model: Vision-language model that writes the captions: a folder, OWNER/NAME, or the name that
+            the endpoint uses. Empty: captions are written from the measurements.
+        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read the URL from an
+            environment variable of the workers. Empty: the model runs in the workers.
+        caption_gpus: GPUs of one worker if the model runs in the workers; below 1, workers share a GPU.
+        caption_prompt: Prompt of the model: default, short, driving, robotics, or the path of a file.
+        caption_refine: Second prompt, which sees the frames and the first answer: refine, or the path of a
+            file. Empty: no second request.
+        caption_enhancer: Text model, at the same place as caption_model, that rewrites the captions. Empty:
+            captions are not rewritten.
+        min_caption_words: Minimum number of words of a model's caption. Clips with shorter captions are
+            dropped. Higher drops more.
+        max_caption_words: Maximum number of words of a model's caption. Clips with longer captions are
+            dropped. Higher keeps more.
+        max_caption_repetition: Maximum share of repeated word trigrams in a model's caption, 0 to 1. Clips
+            that reach it are dropped. Higher keeps more.
+        max_caption_duplicates: Maximum number of other clips with nearly the same caption. Clips that reach
+            it are dropped, because the caption is a stock phrase. Higher keeps more.
     """
 
     caption_model: str = ""
@@ -45,35 +53,38 @@ DEFAULT_CAPTIONS = Captions()
 
 
 def rules(captions: Captions) -> tuple[Keep, ...]:
-    """What must hold of a model's caption, and the name of what is wrong where it does not."""
+    """The rules on a model's caption. Each names the defect for which it drops a clip."""
     return (
         Keep(f"caption_words >= {captions.min_caption_words}", "caption too short"),
         Keep(f"caption_words <= {captions.max_caption_words}", "caption too long"),
-        Keep(f"caption_repetition < {captions.max_caption_repetition}", "caption rambles"),
-        Keep(f"caption_duplicates < {captions.max_caption_duplicates}", "max_caption_duplicates caption"),
+        Keep(f"caption_repetition < {captions.max_caption_repetition}", "repetitive caption"),
+        Keep(f"caption_duplicates < {captions.max_caption_duplicates}", "duplicate caption"),
     )
 
 
-def captioned(clips: Rows, captions: Captions) -> Rows:
-    """The clips, captioned by a model, of which all rules hold; where none is named, as they are.
+def caption_clips(clips: Rows, captions: Captions) -> Rows:
+    """Caption the clips with a model and keep those that pass all rules. Without a model, change nothing.
 
     Raises:
-        RecipeError: an endpoint is named, and no model.
+        RecipeError: an endpoint or an enhancer is set, but no model.
     """
     if not captions.caption_model:
         if captions.caption_endpoint or captions.caption_enhancer:
             raise RecipeError(
-                "captions are asked for, and no model is named", remedy="add caption_model=NAME"
+                "caption_endpoint or caption_enhancer is set, but caption_model is not",
+                remedy="add caption_model=NAME",
             )
         return clips
-    asks = CaptionClip(
+    caption = CaptionClip(
         model=captions.caption_model,
         endpoint=captions.caption_endpoint,
         prompt=captions.caption_prompt,
-        refine=captions.caption_refine,
+        refine_prompt=captions.caption_refine,
     )
-    batch = 32 if captions.caption_endpoint else 1  # here, one is asked after the other
-    rows = clips.annotate(asks.on(gpus=captions.caption_gpus, batch=batch))
+    batch = (
+        32 if captions.caption_endpoint else 1
+    )  # without an endpoint, a worker captions one clip at a time
+    rows = clips.annotate(caption.on(gpus=captions.caption_gpus, batch=batch))
     rows = rows.keep("caption_status == 'ok'", because="caption cut off or refused")
     if captions.caption_enhancer:
         enhance = EnhanceCaption(model=captions.caption_enhancer, endpoint=captions.caption_endpoint)

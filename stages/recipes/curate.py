@@ -1,9 +1,11 @@
-"""Raw footage in, curated WebDataset shards out.
+"""Curate raw footage: shots are found, measured, filtered and packed into WebDataset shards.
 
     clipmill run stages/recipes/curate.py footage=DIR store=DIR
 
-Every threshold is a knob and none is in a stage, so that turning one measures nothing again.
+Thresholds are knobs of the recipe, not settings of stages, so a changed threshold measures nothing again.
 """
+
+from dataclasses import dataclass
 
 from pipeline import Dag, Rows
 from stages.captions.describe_clip import DescribeClip
@@ -12,10 +14,10 @@ from stages.duplicates.find_duplicates import FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
-from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, captioned
-from stages.recipes.filters import DEFAULT_FILTERS, Filters, kept
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
+from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
 from stages.scan.scan_video import ScanVideo
-from stages.shards.bucket import LENGTHS, least_seconds
+from stages.shards.bucket import BUCKET_FRAMES, min_seconds
 from stages.shards.cut_clip import CutClip
 from stages.shards.pack_shards import PackShards
 from stages.shards.split_clips import SplitClips
@@ -23,89 +25,104 @@ from stages.shots.find_shots import FindShots
 from stages.shots.score_boundaries import ScoreBoundaries
 
 
+@dataclass(frozen=True)
+class Curation:
+    """How shots are found, compared and packed. A recipe's argument of this type stands for all these knobs.
+
+    Attributes:
+        videos_per_part: Videos in one part, the unit of work and of resume. Higher writes fewer files; a
+            stopped run repeats more work.
+        detector: Detector of shot boundaries: fast, exact (fast, and TransNetV2 where fast is unsure) or
+            transnet (TransNetV2 only). exact and transnet take longer.
+        max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into equal clips.
+            Higher makes fewer and longer clips.
+        duplicate_similarity: Cosine similarity, 0 to 1, from which two clips count as duplicates; the best
+            one is kept. Higher keeps more clips. Below 0.7, the search for similar clips runs again.
+        crf: Quality of the encoded clips, as the CRF of x264: 0 (lossless) to 51 (worst). Higher makes
+            smaller files of lower quality.
+        shard_mb: Size of a shard in MiB (2**20 bytes). Higher makes fewer and larger shards.
+        validation_share: Share of the videos in the validation split, 0 to 1, with all videos that share
+            similar clips with them. Higher trains on fewer clips; 0 makes no split.
+    """
+
+    videos_per_part: int = 16
+    detector: str = "fast"
+    max_duration_s: float = 60.0
+    duplicate_similarity: float = 0.75
+    crf: int = 18
+    shard_mb: int = 256
+    validation_share: float = 0.0
+
+
+DEFAULT_CURATION = Curation()
+
+
 def curate(
     footage: str,
-    videos_per_part: int = 16,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    detector: str = "fast",
-    max_duration_s: float = 60.0,
-    duplicate_similarity: float = 0.75,
-    crf: int = 18,
-    shard_mb: int = 256,
+    curation: Curation = DEFAULT_CURATION,
     fps: float = 24.0,
-    validation_share: float = 0.0,
-    against: tuple[str, ...] = (),
+    released_stores: tuple[str, ...] = (),
 ) -> Dag:
-    """Shots that are long enough, lit, sharp, moving, whole and unlike each other, in shards.
+    """Turn raw footage into curated WebDataset shards of clips.
 
     Args:
-        footage: folder or URL of videos.
-        videos_per_part: videos in one unit of work.
-        detector: of shot boundaries: fast, or exact, which asks TransNetV2 where the first is unsure.
-        max_duration_s: longer shots are split evenly.
-        duplicate_similarity: cosine similarity from which on two clips are duplicates.
-        crf: quality of the cut clips, x264: 0 is lossless, 51 worst.
-        shard_mb: size of a shard, in units of 2**20 bytes.
-        fps: frame rate at which a trainer will read the clips; decides the buckets of length.
-        validation_share: of the videos, to be kept apart with all that is linked to them; 0 splits nothing.
-        against: stores of earlier releases; a clip like one that these shipped is a duplicate.
+        footage: Folder or URL of the videos.
+        fps: Frame rate in frames per second at which a trainer reads the clips. It decides the buckets by
+            number of frames. Higher puts a clip into a bucket of more frames.
+        released_stores: Stores of earlier releases, separated by commas. Clips similar to a released clip are
+            duplicates. Empty: clips are only compared with each other.
     """
     dag = Dag("curate")
-    videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    packed = shards_of(
-        videos,
-        filters,
-        captions,
-        detector,
-        max_duration_s,
-        duplicate_similarity,
-        crf,
-        shard_mb,
-        fps,
-        validation_share,
-        against,
-    )
-    dag.save(packed, "shards")
+    videos = dag.read(ListVideos(root=footage), rows_per_part=curation.videos_per_part)
+    dag.save(build_shards(videos, filters, captions, curation, fps, released_stores), "shards")
     return dag
 
 
-def shards_of(
+def build_shards(
     videos: Rows,
     filters: Filters,
     captions: Captions,
-    detector: str,
-    max_duration_s: float,
-    duplicate_similarity: float,
-    crf: int,
-    shard_mb: int,
+    curation: Curation,
     fps: float,
-    validation_share: float,
-    against: tuple[str, ...] = (),
+    released_stores: tuple[str, ...] = (),
 ) -> Rows:
-    """From listed videos to packed clips; the arguments are the knobs of `curate`.
+    """Add the steps from listed videos to packed clips. The arguments are the knobs of `curate`.
 
-    Lengths are a contract: what is dropped here as too short for a bucket is what `PackShards` would refuse.
+    The rule on the number of frames and `PackShards` use the same limit, so `PackShards` rejects no clip as
+    too short.
     """
-    scored = videos.annotate(ProbeVideo()).annotate(ScanVideo()).annotate(ScoreBoundaries(detector=detector))
+    scanned = videos.annotate(ProbeVideo()).annotate(ScanVideo())
+    scored = scanned.annotate(ScoreBoundaries(detector=curation.detector))
     found = scored.expand(
         FindShots(
             min_cut_score=filters.min_cut_score,
             min_transition_score=filters.min_transition_score,
-            max_duration_s=max_duration_s,
+            max_duration_s=curation.max_duration_s,
         )
     )
     shots = found.keep("kind == 'shot'", because="transition")
     if filters.min_frames > 1:
-        least_s = least_seconds(filters.min_frames, fps)
-        shots = shots.keep(f"duration_s > {least_s}", because="shorter than any bucket")
-    facts = () if captions.caption_model else (DescribeClip(),)  # a model looks at what is unique, later
-    told = kept(shots, filters).annotate(*facts, EmbedClip())
-    searched = told.survey(SearchPairs(floor=min(duplicate_similarity, SearchPairs.floor), against=against))
-    twinned = searched.survey(FindDuplicates(threshold=duplicate_similarity))
-    split = SplitClips(share=validation_share, linked_from=duplicate_similarity)
-    sided = twinned.survey(split) if validation_share else twinned
-    unique = captioned(sided.keep("not duplicate", because="duplicate"), captions)
-    cut = unique.annotate(CutClip(crf=crf))
-    lengths = (filters.min_frames, *(edge for edge in LENGTHS if edge > filters.min_frames))
-    return cut.survey(PackShards(shard_bytes=shard_mb * 2**20, fps=fps, lengths=lengths))
+        min_duration_s = min_seconds(filters.min_frames, fps)
+        shots = shots.keep(f"duration_s > {min_duration_s}", because="shorter than any bucket")
+    describe = (
+        () if captions.caption_model else (DescribeClip(),)
+    )  # a model captions only unique clips, below
+    embedded = filter_shots(shots, filters).annotate(*describe, EmbedClip())
+    searched = embedded.survey(
+        SearchPairs(
+            min_similarity=min(curation.duplicate_similarity, SearchPairs.min_similarity),
+            released_stores=released_stores,
+        )
+    )
+    compared = searched.survey(FindDuplicates(duplicate_similarity=curation.duplicate_similarity))
+    if curation.validation_share:
+        split = SplitClips(
+            validation_share=curation.validation_share, duplicate_similarity=curation.duplicate_similarity
+        )
+        compared = compared.survey(split)
+    unique = caption_clips(compared.keep("not duplicate", because="duplicate"), captions)
+    cut = unique.annotate(CutClip(crf=curation.crf))
+    bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
+    return cut.survey(PackShards(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames))

@@ -1,11 +1,13 @@
-"""The world recipe with knobs that suit the drawn films: all of it in a few minutes on two cores.
+"""The world recipe with knobs for the demo's generated films: a few minutes on two cores.
 
 clipmill demo DIR --run STORE
 """
 
 from pipeline import Dag
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
+from stages.recipes.curate import Curation
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
+from stages.recipes.latents import Encoding
 from stages.recipes.world import world
 
 
@@ -16,25 +18,21 @@ def demo(
     steps: int = 60,
     seed: int = 0,
 ) -> Dag:
-    """As `world`, with one video per part, small latents and a short training.
+    """Run the world recipe with one video per part, small latents and a short training.
 
     Args:
-        footage: the folder of drawn films.
-        steps: of training.
-        seed: of the training and the sample.
+        footage: Folder of the generated films.
+        steps: Training steps. Higher trains longer.
+        seed: Seed of the training and of the sampled video.
     """
     return world(
         footage=footage,
-        videos_per_part=1,
         filters=filters,
         captions=captions,
-        crf=23,
-        shard_mb=8,
-        latent_px=96,
-        latent_fps=8.0,
-        latent_video_frames=17,
+        curation=Curation(videos_per_part=1, crf=23, shard_mb=8),
+        encoding=Encoding(latent_px=96, latent_fps=8.0, latent_video_frames=17),
         steps=steps,
-        batch=4,
+        batch_size=4,
         seed=seed,
-        sample_steps=12,
+        num_inference_steps=12,
     )

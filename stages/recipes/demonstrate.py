@@ -1,36 +1,52 @@
-"""clipmill demo: draw the films with their truth; with --run, carry the whole recipe through and score it."""
+"""clipmill demo: generate films with known truth; with --run, run the demo recipe on them and score it."""
 
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.history.run_history import RunHistory
 
 
 def add_verbs(verbs: Any) -> None:
-    parser = verbs.add_parser("demo", help="draw the demo's films and their truth, and run all of it")
-    parser.add_argument("folder", metavar="DIR", type=Path, help="where the films are drawn")
-    parser.add_argument("--run", metavar="STORE", help="run the demo recipe on them into this store")
-    parser.add_argument("--seed", type=int, default=7, help="of the drawing; the same gives the same bytes")
-    parser.add_argument("--films", nargs="*", metavar="NAME", help="only these films")
-    parser.add_argument("--processes", type=int, default=2, help="that draw at once")
-    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="cores to use; 0: all")
+    parser = verbs.add_parser(
+        "demo",
+        epilog="example:\n  clipmill demo demo/films --run demo/store",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the generated films")
+    parser.add_argument("--run", metavar="STORE", help="run the demo recipe on the films in this store")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=7,
+        metavar="N",
+        help="seed of the films (default 7); same seed, same bytes",
+    )
+    parser.add_argument("--films", nargs="*", metavar="NAME", help="generate only these films")
+    parser.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="films generated in parallel (default 2)"
+    )
+    parser.add_argument("--inline", action="store_true", help="run in this process, without Ray")
+    parser.add_argument(
+        "--workers", type=int, default=0, metavar="N", help="CPU cores that Ray may use; 0 (default) uses all"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    parser.set_defaults(act=demonstrate)
+    parser.set_defaults(func=demonstrate)
 
 
 def demonstrate(args: Namespace) -> int:
-    from stages.footage.draw import draw, names
+    from stages.footage.draw import draw, film_names
 
-    known = names()
+    known = film_names()
     wrong = [name for name in args.films or () if name not in known]
     if wrong:
-        from manifests.wording import listed, nearest
+        from manifests.messages import closest_name, join_names
         from pipeline.errors import RecipeError
 
         raise RecipeError(
-            f"no film is named {wrong[0]!r}; there are {listed(known, 20)}",
-            remedy=f"did you mean {nearest(wrong[0], known)!r}?",
+            f"there is no film {wrong[0]!r}; the films are {join_names(known, 20)}",
+            remedy=f"did you mean {closest_name(wrong[0], known)!r}?",
         )
     films = draw(args.folder, seed=args.seed, films=args.films or None, processes=args.processes)
     print(f"{len(films)} films and their truth are in {args.folder}")
@@ -38,12 +54,13 @@ def demonstrate(args: Namespace) -> int:
 
 
 def _run(args: Namespace) -> int:
+    from manifests.stores import open_store
     from pipeline.executor import Executor
-    from pipeline.history.run_history import read_past
-    from pipeline.progress.progress import watching
+    from pipeline.history.run_history import read_history
+    from pipeline.progress.display import progress_display
     from pipeline.recipes.request import RunRequest
-    from pipeline.run import carry_out
-    from stages.recipes.accuracy import accuracy, told
+    from pipeline.run import run_dag
+    from stages.recipes.accuracy import format_scores, score_run
     from stages.recipes.demo import demo
 
     executor: Executor
@@ -56,30 +73,24 @@ def _run(args: Namespace) -> int:
 
         executor = OnRay(workers=args.workers)
     dag, knobs = demo(footage=str(args.folder)), {"footage": str(args.folder)}
-    asked = RunRequest("stages/recipes/demo.py", knobs, args.run, words=args.words_typed)
-    with watching() as watch:
-        outcome = carry_out(dag, args.run, executor=executor, watch=watch, asked=asked)
-    past = read_past(_store(args.run), outcome.run)
-    print(f"\n{outcome.funnel.table()}\n\naccuracy against the truth in {args.folder}")
-    print(told(accuracy(past, args.folder)))
+    request = RunRequest("stages/recipes/demo.py", knobs, args.run, command=args.command_line)
+    with progress_display() as observer:
+        result = run_dag(dag, args.run, executor=executor, observer=observer, request=request)
+    history = read_history(open_store(args.run), result.run)
+    print(f"\n{result.funnel.table()}\n\naccuracy against the truth in {args.folder}")
+    print(format_scores(score_run(history, args.folder)))
     print()
-    for name, path in (("report", outcome.report), *_results(args.run, past)):
+    for name, path in (("report", result.report), *_results(args.run, history)):
         print(f"{name:11}{path}")
-    return outcome.exit_code
+    return result.exit_code
 
 
-def _store(url: str) -> Any:
-    from manifests.stores import open_store
-
-    return open_store(url)
-
-
-def _results(url: str, past: Any) -> Iterator[tuple[str, str]]:
-    """Where the shards, the latents, the checkpoint and the sampled video are."""
+def _results(url: str, history: "RunHistory") -> Iterator[tuple[str, str]]:
+    """Paths of the shards, the latents, the checkpoint and the sampled video."""
     from manifests.table import part_name, read_part
 
     for step, folder in (("pack_shards", "shards"), ("pack_latents", "latents")):
-        yield folder, f"{url}/{past[step].folder}/{folder}"
+        yield folder, f"{url}/{history[step].folder}/{folder}"
     for step, column, name in (("train_world", "model", "checkpoint"), ("sample_video", "video", "video")):
-        rows = read_part(past.store, f"{past[step].folder}/{part_name(0)}", [column]).to_pylist()
+        rows = read_part(history.store, f"{history[step].folder}/{part_name(0)}", [column]).to_pylist()
         yield from ((name, f"{url}/{row[column]['path']}") for row in rows)

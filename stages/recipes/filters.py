@@ -1,4 +1,4 @@
-"""The default measurements and the rules on them: what a clip must be to be kept, and what that means."""
+"""The default measurements of a shot, the thresholds on them, and the rules that drop a shot."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ MEASURES = (
     MeasureLight(),
     MeasureSharpness(),
     MeasureStills(),
-    MeasureMotion(still_below=0.0025),  # what grain and coding make of a picture at rest
+    MeasureMotion(max_still_flow=0.0025),  # flow that film grain and compression cause in a still scene
     MeasureSpeed(),
     MeasureFrame(),
     MeasureOverlay(),
@@ -26,31 +26,48 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class Filters:
-    """The thresholds of the recipes. Each is a knob: an argument of this type stands for all of them.
+    """The thresholds of all recipes. A recipe's argument of this type stands for all of these knobs.
 
-    They are set to drop what nobody would train on, not what is merely not the best: a rule that is
-    right in most cases only (a static camera, a dim room, faded colours) is left to who knows the footage.
+    The defaults drop what nobody would train on. They do not drop what is merely not the best: a rule that
+    is right only most of the time (a static camera, a dim room, faded colors) is left to the user.
 
-    Args:
-        min_cut_score: score, 0.05 … 1, that a cut must reach; higher finds fewer.
-        min_transition_score: score that a dissolve, fade or wipe must reach; its frames are in no clip.
-        min_duration_s: shorter shots are dropped.
-        min_frames: shots of which a trainer, at its frame rate, sees fewer frames are dropped, as no bucket
-            takes them; where latents are made, those that are too short for the tokenizer as well.
-        min_highlight_luma: luma, 0 … 1, that the highlights must exceed; below 0.25 little stands out of the dark.
-        max_overexposed_share: share of the picture that is burnt out to white from which on a clip is dropped.
-        max_flicker: distance of frames from the course of light, of it; from 0.06 on a pulsing lamp is seen.
-        min_sharpness: steepness of edges, 1/px, that a clip must exceed; at 0.33 they are 3 px wide, of 448.
-        max_noise: noise, of 255 levels, from which on a clip is dropped; from 1.8 on flat walls are alive.
-        max_quantizer_step: step, of 255, to which luma was rounded from which on a clip is dropped; 32 shows on faces.
-        max_frozen_share: share of repeated frames from which on a clip is dropped.
-        max_slideshow_share: share of the time that is a slideshow, from which on a clip is dropped.
-        max_still_share: share of the time without motion from which on a clip is dropped; grain is no motion.
-        max_speed_score: newness of each change, 0 … 3, from which on a clip is dropped, as played too fast; 2.1
-            finds more of that, and real speed_score as well.
-        max_border_share: share of the picture under black borders from which on a clip is dropped.
-        max_overlay_share: share of the picture under marks and lines of speech from which on a clip is dropped.
-        min_information: information, bit, that a clip must exceed; below 0.05 it is blank, or nothing happens.
+    Attributes:
+        min_cut_score: Minimum score of a hard cut, 0.05 to 1, no unit. Higher finds fewer cuts.
+        min_transition_score: Minimum score of a dissolve, fade or wipe, 0.05 to 1, no unit. Higher finds
+            fewer of them. The frames of a transition belong to no clip.
+        min_duration_s: Minimum duration of a shot in seconds. Shorter shots are dropped. Higher drops more.
+        min_frames: Minimum number of frames of a shot at the trainer's frame rate. Shorter shots are
+            dropped, because no bucket takes them. Higher drops more; 1 drops none. Recipes that encode
+            latents raise it to the minimum of the tokenizer.
+        min_highlight_luma: Minimum luma of the highlights, 0 (black) to 1 (white). Clips that do not exceed
+            it are dropped as too dark. Higher drops more. Below 0.25, little stands out from the dark.
+        max_overexposed_share: Maximum share of pixels clipped to white, 0 to 1. Clips that reach it are
+            dropped as overexposed. Higher keeps more. A white studio also counts as overexposed.
+        max_flicker: Maximum relative deviation of the luma of single frames from the trend over half a
+            second, 0 or more, no unit. Clips that reach it are dropped. Higher keeps more. From 0.06 on, a
+            pulsing lamp is visible.
+        min_sharpness: Minimum steepness of the strongest edges in 1/px, measured in stills of 448 px. Clips
+            that do not exceed it are dropped as blurred. Higher drops more. At 0.33, edges are 3 px wide.
+        max_noise: Maximum noise, as standard deviation of luma in flat areas, in levels of 0 to 255. Clips
+            that reach it are dropped. Higher keeps more. From 1.8 on, noise is visible on flat walls.
+        max_quantizer_step: Maximum step to which the codec rounded luma, in levels of 0 to 255. Clips that
+            reach it are dropped as low bit rate. Higher keeps more. A step of 32 is visible on faces.
+        max_still_share: Maximum share of the time without motion, 0 to 1. Clips that reach it are dropped.
+            Higher keeps more. Film grain does not count as motion.
+        max_speed_score: Maximum speed score, 0 (even motion) to 3 (every frame is new), no unit. Clips that
+            reach it are dropped as sped up. Higher keeps more. 2.1 finds more sped-up clips, but also drops
+            some with fast real motion.
+        max_frozen_share: Maximum share of frames in frozen stretches, which repeat one frame, 0 to 1. Clips
+            that reach it are dropped. Higher keeps more.
+        max_slideshow_share: Maximum share of the time that is a slideshow of still images, 0 to 1. Clips
+            that reach it are dropped. Higher keeps more.
+        max_border_share: Maximum share of the frame under black borders, 0 to 1. Clips that reach it are
+            dropped as letterboxed. Higher keeps more.
+        max_overlay_share: Maximum share of the frame under logos or subtitles (the larger of both), 0 to 1.
+            Clips that reach it are dropped. Higher keeps more.
+        min_information: Minimum information in bits per cell of the thumbnails, 0 or more. Clips that do not
+            exceed it are dropped as without content. Higher drops more. Below 0.05, a clip is blank, or
+            nothing happens in it.
     """
 
     min_cut_score: float = 0.5
@@ -76,7 +93,7 @@ DEFAULT_FILTERS = Filters()
 
 
 def rules(filters: Filters) -> tuple[Keep, ...]:
-    """What must hold of the measurements, and the name of what is wrong where it does not."""
+    """The rules on the measurements. Each names the defect for which it drops a shot."""
     return (
         Keep(f"highlight_luma > {filters.min_highlight_luma}", "too dark"),
         Keep(f"overexposed_share < {filters.max_overexposed_share}", "overexposed"),
@@ -86,17 +103,17 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
         Keep(f"quantizer_step < {filters.max_quantizer_step}", "low bit rate"),
         Keep(f"frozen_share < {filters.max_frozen_share}", "frozen"),
         Keep(f"slideshow_share < {filters.max_slideshow_share}", "slideshow"),
-        Keep(f"still_share < {filters.max_still_share}", "hardly moves"),
+        Keep(f"still_share < {filters.max_still_share}", "no motion"),
         Keep('camera != "shake"', "shaky"),
         Keep(f"speed_score < {filters.max_speed_score}", "sped up"),
         Keep(f"border_share < {filters.max_border_share}", "letterboxed"),
-        Keep(f"overlay_share < {filters.max_overlay_share}", "written over"),
-        Keep(f"information > {filters.min_information}", "nothing to see"),
+        Keep(f"overlay_share < {filters.max_overlay_share}", "text or logo overlay"),
+        Keep(f"information > {filters.min_information}", "no content"),
     )
 
 
-def kept(shots: Rows, filters: Filters) -> Rows:
-    """The shots that are long enough, measured, and of which all rules hold."""
+def filter_shots(shots: Rows, filters: Filters) -> Rows:
+    """Drop short shots, measure the others, and keep those that pass all rules."""
     rows = shots.keep(f"duration_s >= {filters.min_duration_s}", because="too short").annotate(*MEASURES)
     for rule in rules(filters):
         rows = rows.keep(rule.where, because=rule.because)

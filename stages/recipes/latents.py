@@ -1,9 +1,9 @@
-"""Raw footage in, curated shards and tokenizer latents out: all but the training.
+"""Curate raw footage into shards and encode the clips into tokenizer latents: everything but the training.
 
 clipmill run stages/recipes/latents.py footage=DIR store=DIR
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
@@ -11,90 +11,79 @@ from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
-from stages.recipes.curate import shards_of
+from stages.recipes.curate import DEFAULT_CURATION, Curation, build_shards
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How clips are encoded into latents. A recipe's argument of this type stands for all these knobs.
+
+    Attributes:
+        tokenizer: Name of a bundled tokenizer, or the path of a tokenizer's folder.
+        latent_px: Short side in px of the frames that are encoded. Higher keeps more detail and makes larger
+            latents.
+        latent_fps: Frame rate of the frames that are encoded, in frames per second. Higher covers a shorter
+            time with the same number of frames.
+        latent_video_frames: Maximum number of frames encoded per clip: 1 + a multiple of the tokenizer's
+            temporal stride. Higher makes longer latents.
+    """
+
+    tokenizer: str = "small"
+    latent_px: int = 128
+    latent_fps: float = 12.0
+    latent_video_frames: int = 33
+
+    def stage(self) -> EncodeLatents:
+        """The stage with these settings."""
+        return EncodeLatents(
+            tokenizer=self.tokenizer,
+            short_side_px=self.latent_px,
+            fps=self.latent_fps,
+            max_frames=self.latent_video_frames,
+        )
+
+
+DEFAULT_ENCODING = Encoding()
 
 
 def latents(
     footage: str,
-    videos_per_part: int = 16,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    detector: str = "fast",
-    max_duration_s: float = 60.0,
-    duplicate_similarity: float = 0.75,
-    crf: int = 18,
-    shard_mb: int = 256,
-    validation_share: float = 0.0,
-    tokenizer: str = "small",
-    latent_px: int = 128,
-    latent_fps: float = 12.0,
-    latent_video_frames: int = 33,
+    curation: Curation = DEFAULT_CURATION,
+    encoding: Encoding = DEFAULT_ENCODING,
 ) -> Dag:
-    """The knobs of `curate`, and how the clips are tokenized.
+    """Turn raw footage into curated shards and latents of their clips.
 
     Args:
-        tokenizer: a bundled tokenizer's name, or the path of one.
-        latent_px: short side of the pictures that are tokenized.
-        latent_fps: their frame rate.
-        latent_video_frames: how many of them at most, 1 + a multiple of the tokenizer's stride.
+        footage: Folder or URL of the videos.
     """
     dag = Dag("latents")
-    videos = dag.read(ListVideos(root=footage), rows_per_part=videos_per_part)
-    encode = EncodeLatents(
-        tokenizer=tokenizer, short_side_px=latent_px, fps=latent_fps, frames=latent_video_frames
-    )
-    packed, coded = latents_of(
-        videos,
-        encode,
-        filters,
-        captions,
-        detector,
-        max_duration_s,
-        duplicate_similarity,
-        crf,
-        shard_mb,
-        validation_share,
-    )
-    dag.save(packed, "shards")
-    dag.save(coded, "latents")
+    videos = dag.read(ListVideos(root=footage), rows_per_part=curation.videos_per_part)
+    shards, encoded = build_latents(videos, filters, captions, curation, encoding)
+    dag.save(shards, "shards")
+    dag.save(encoded, "latents")
     return dag
 
 
-def latents_of(
-    videos: Rows,
-    encode: EncodeLatents,
-    filters: Filters,
-    captions: Captions,
-    detector: str,
-    max_duration_s: float,
-    duplicate_similarity: float,
-    crf: int,
-    shard_mb: int,
-    validation_share: float,
+def build_latents(
+    videos: Rows, filters: Filters, captions: Captions, curation: Curation, encoding: Encoding
 ) -> tuple[Rows, Rows]:
-    """From listed videos to packed clips, none of them too short for the tokenizer, and to packed latents.
+    """Add the steps from listed videos to packed clips and to packed latents.
+
+    Clips that are too short for the tokenizer are dropped before they are measured.
 
     Raises:
-        RecipeError: a clip of the most frames that are tokenized would be too short for the tokenizer.
+        RecipeError: latent_video_frames is below the minimum of the tokenizer.
     """
-    least = encode.least_frames()
-    if encode.frames < least:
+    encode = encoding.stage()
+    min_frames = encode.min_frames()
+    if encode.max_frames < min_frames:
         raise RecipeError(
-            f"latent_video_frames is {encode.frames}, and {encode.tokenizer!r} takes {least} at least",
-            remedy=f"set latent_video_frames to {least} or more",
+            f"latent_video_frames is {encode.max_frames}; {encode.tokenizer!r} needs at least {min_frames}",
+            remedy=f"set latent_video_frames to {min_frames} or more",
         )
-    filters = replace(filters, min_frames=max(filters.min_frames, least))
-    packed = shards_of(
-        videos,
-        filters,
-        captions,
-        detector,
-        max_duration_s,
-        duplicate_similarity,
-        crf,
-        shard_mb,
-        encode.fps,
-        validation_share,
-    )
-    return packed, packed.annotate(encode).survey(PackLatents(shard_bytes=shard_mb * 2**20))
+    filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
+    shards = build_shards(videos, filters, captions, curation, encode.fps)
+    return shards, shards.annotate(encode).survey(PackLatents(shard_bytes=curation.shard_mb * 2**20))

@@ -49,15 +49,17 @@ def is_number(knob: Knob) -> bool:
 def limits_of(recipe: Recipe, knob: Knob) -> list[tuple[str, str, str]]:
     """The comparisons with a knob's value, found by building the recipe with a value that is used nowhere."""
     known = {name: value for name, value in ALL_STEPS.items() if name in recipe.knob_names()}
+    reasons = []
     for value in SENTINELS:
         if knob.value_type is int and not isinstance(value, int):
             continue
         try:
             dag = build_dag(recipe, {**known, knob.name: value})
-        except ClipmillError:
+        except ClipmillError as error:
+            reasons.append(str(error))
             continue
         return list(limits(dag, value))
-    raise AssertionError(f"{knob.name} accepts none of {SENTINELS}; add a value that it accepts")
+    raise AssertionError(f"{knob.name} accepts none of {SENTINELS}: {reasons}")
 
 
 def wrong_names(recipe: Recipe) -> list[str]:

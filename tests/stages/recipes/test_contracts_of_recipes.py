@@ -1,4 +1,4 @@
-"""What a recipe's steps promise each other: lengths agree from the shots to the tokenizer, and sides hold."""
+"""Contracts between the steps of a recipe: minimum lengths agree from shots to tokenizer, and splits hold."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from pipeline import Keep
 from pipeline.cli import main
 from pipeline.errors import RecipeError
 from stages.latents.encode_latents import EncodeLatents
-from stages.recipes.curate import curate
+from stages.recipes.curate import Curation, curate
 from stages.recipes.filters import Filters
-from stages.recipes.latents import latents
+from stages.recipes.latents import Encoding, latents
 from stages.recipes.world import world
-from stages.shards.bucket import least_seconds
+from stages.shards.bucket import min_seconds
 from stages.shards.pack_shards import PackShards
 
 RULE = "shorter_than_any_bucket"
@@ -34,38 +34,38 @@ print(json.dumps(keys))
 """
 
 
-def test_the_tokenizer_says_what_the_shortest_clip_is() -> None:
-    dag = latents(footage="x", latent_fps=8.0)
+def test_the_tokenizer_sets_the_minimum_length_of_a_clip() -> None:
+    dag = latents(footage="x", encoding=Encoding(latent_fps=8.0))
     pack, encode = dag.nodes["pack_shards"].work, dag.nodes["encode_latents"].work
     assert isinstance(pack, PackShards)
     assert isinstance(encode, EncodeLatents)
-    assert pack.lengths[0] == encode.least_frames() == 5
+    assert pack.bucket_frames[0] == encode.min_frames() == 5
     assert pack.fps == encode.fps == 8.0
-    assert dag.nodes[RULE].work == Keep(f"duration_s > {least_seconds(5, 8.0)}", "shorter than any bucket")
+    assert dag.nodes[RULE].work == Keep(f"duration_s > {min_seconds(5, 8.0)}", "shorter than any bucket")
     order = list(dag.nodes)
     assert order.index(RULE) < order.index("measure_light") < order.index("describe_clip")
 
 
-def test_more_may_be_asked_for_than_the_tokenizer_wants() -> None:
-    dag = latents(footage="x", filters=Filters(min_frames=40), latent_video_frames=65)
+def test_min_frames_can_exceed_the_minimum_of_the_tokenizer() -> None:
+    dag = latents(footage="x", filters=Filters(min_frames=40), encoding=Encoding(latent_video_frames=65))
     pack = dag.nodes["pack_shards"].work
     assert isinstance(pack, PackShards)
-    assert pack.lengths == (40, 65, 129, 257)
+    assert pack.bucket_frames == (40, 65, 129, 257)
     assert RULE not in curate(footage="x").nodes
 
 
-def test_latents_of_too_few_frames_are_refused_before_anything_runs() -> None:
+def test_too_few_latent_frames_are_an_error_before_anything_runs() -> None:
     with pytest.raises(RecipeError, match="latent_video_frames is 4") as caught:
-        latents(footage="x", latent_video_frames=4)
+        latents(footage="x", encoding=Encoding(latent_video_frames=4))
     assert "5 or more" in caught.value.remedy
 
 
-def test_the_world_is_trained_on_one_side_only() -> None:
-    dag = world(footage="x", validation_share=0.1)
+def test_the_world_is_trained_on_the_train_split_only() -> None:
+    dag = world(footage="x", curation=Curation(validation_share=0.1))
     order = list(dag.nodes)
     assert order.index("find_duplicates") < order.index("split_clips") < order.index("duplicate")
-    assert dag.nodes["for_validation"].work == Keep("split == 'train'", "for validation")
-    assert dag.nodes["train_world"].inputs == ("for_validation",)
+    assert dag.nodes["validation_split"].work == Keep("split == 'train'", "validation split")
+    assert dag.nodes["train_world"].inputs == ("validation_split",)
     assert "split_clips" not in world(footage="x").nodes
 
 
@@ -75,7 +75,7 @@ def _rows(store: FolderStore, step: str) -> list[dict[str, object]]:
     return [row for part in parts for row in part.to_pylist()]
 
 
-def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one_side(
+def test_shots_too_short_for_a_bucket_are_dropped_and_each_video_is_in_one_split(
     tmp_path: Path,
     film: Callable[..., Path],
     moving: Callable[..., Iterator[np.ndarray]],
@@ -97,9 +97,13 @@ def test_too_short_for_a_bucket_is_dropped_at_the_shots_and_each_video_is_on_one
     linked = [
         sorted(row["id"] for row in sides if row["split_by"] == by) for by in {r["split_by"] for r in sides}
     ]
-    twins = [sorted((row["id"], row["twin"])) for row in _rows(store, "find_duplicates") if row["duplicate"]]
-    assert sorted(ids for ids in linked if len(ids) == 2) == sorted(twins)
-    assert len(twins) == 2
+    pairs = [
+        sorted((row["id"], row["duplicate_of"]))
+        for row in _rows(store, "find_duplicates")
+        if row["duplicate"]
+    ]
+    assert sorted(ids for ids in linked if len(ids) == 2) == sorted(pairs)
+    assert len(pairs) == 2
     side_of = {row["id"]: row["split"] for row in sides}
     assert set(side_of.values()) == {"train", "validation"}
     for row in packed:
