@@ -9,6 +9,7 @@ from pipeline.recipes.descriptions import (
     yaml_descriptions,
     yaml_summary,
 )
+from pipeline.recipes.json_schema import json_schema
 
 DOC = """What it does.
 
@@ -80,3 +81,13 @@ def test_a_flow_mapping_has_no_comments_and_a_head_comment_is_the_summary() -> N
     assert yaml_descriptions("dag: d\nsteps: {}\n", "d.yaml") == {}
     assert yaml_summary("# What it does.\ndag: d\n") == "What it does."
     assert yaml_summary("dag: d  # no\n") == ""
+
+
+def test_the_json_schema_describes_every_setting_and_every_need() -> None:
+    steps = json_schema()["$defs"]["step"]["else"]["allOf"]
+    keys = [step["then"]["properties"] for step in steps]
+    assert len(keys) > 30
+    for step in keys:
+        assert step["stage"]["description"].endswith(".")
+        settings = {**step["with"]["properties"], **step["needs"]["properties"]}
+        assert [name for name, schema in settings.items() if not schema.get("description")] == []
