@@ -114,7 +114,7 @@ def check_resources(plan: Plan) -> None:
 
 
 def _live_nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _packages() -> list[str]:

@@ -53,7 +53,7 @@ def _rank(config: dict[str, Any]) -> None:
     from ray.train.collective import broadcast_from_rank_zero
 
     context = get_context()
-    address = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+    address = str(ray.util.get_node_ip_address())
     rendezvous = broadcast_from_rank_zero({"MASTER_ADDR": address, "MASTER_PORT": str(free_port(address))})
     os.environ.update(
         **rendezvous,
