@@ -10,7 +10,7 @@ from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import WorkCounts
 from pipeline.errors import StageWaits
 from pipeline.executor import Executor, Observer
-from pipeline.history.funnel import Funnel, funnel_of, funnel_lines
+from pipeline.history.funnel import Funnel, funnel_lines, funnel_of
 from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
 from pipeline.history.run_history import RunHistory, history_of_plan
 from pipeline.planning.plan import build_plan

@@ -89,6 +89,5 @@ def extreme(data: bytearray, rng: random.Random, other: bytes) -> None:
 
 
 MUTATIONS: dict[str, Callable[[bytearray, random.Random, bytes], None]] = {
-    each.__name__: each
-    for each in (cut, flip_header, flip_payload, swap, zero, splice, misname, extreme)
+    each.__name__: each for each in (cut, flip_header, flip_payload, swap, zero, splice, misname, extreme)
 }
