@@ -67,24 +67,15 @@ def _max_differing_bits(cosine: float, bits: int, stds: float) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def screen_pairs(
-    bits: np.ndarray,
-    radii: np.ndarray,
-    primaries: int,
-    among_primaries: bool,
-    max_distance: float,
-    stds: float,
-    start: int,
-    first: int,
-    found: np.ndarray,
-) -> tuple[int, int, int]:
-    """Note candidate pairs, until `found` is nearly full or all pairs were screened.
-
-    The first `primaries` vectors are compared with all that follow, and, if `among_primaries`, with each
-    other.
+    bits: np.ndarray, radii: np.ndarray, primaries: int, among_primaries: bool, max_distance: float,
+    stds: float, start: int, first: int, found: np.ndarray,
+) -> tuple[int, int, int]:  # fmt: skip
+    """Note candidate pairs of the first `primaries` vectors and all that follow, until `found` fills up.
 
     Args:
         bits: sign bits of the vectors, uint64 [words n].
         radii: distances of the vectors from the center of the cell, float64 [n].
+        among_primaries: whether the first vectors are compared with each other as well.
         max_distance: 1 minus the lowest cosine similarity of a pair.
         stds: standard deviations of the bit count that candidates may exceed the expected count by.
         start: first vector of the block of primaries to begin with.

@@ -1,5 +1,5 @@
-"""Footage drawn for the demo and the tests, with its truth, and how results are scored against it.
+"""Synthetic films for the demo and the tests, with their ground truth, and scores of results against it.
 
-`draw.draw(folder)` writes the films, `truth.read_truth(folder)` reads what is known about them,
-`score.score_boundaries` and `score.score_clips` compare it with what was found.
+`draw.draw(folder)` writes the films, and `truth.read_truth(folder)` reads their ground truth.
+`score.score_boundaries` and `score.score_clips` compare results with it.
 """

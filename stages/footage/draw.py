@@ -1,12 +1,12 @@
-"""Draws the demo's films with their truth: `draw(folder)`; the same seed gives the same bytes.
+"""Draws the films of the demo with their ground truth: `draw(folder)`; the same seed gives the same bytes.
 
-Twelve films (see `films.py` for the shots of each) and three files that are none:
+There are twelve films (`films.py` lists their shots) and three broken files:
 
-    truncated      truncated.mp4: the first 60 percent of brief.mp4, its index lost
+    truncated      truncated.mp4: the first 60 % of brief.mp4, without its index
     empty          empty.mp4: no bytes
     not_a_video    not_a_video.mp4: a text
 
-A film drawn alone has the bytes that it has in the whole set. "rotated" and "brief" are the quickest.
+A film has the same bytes whether it is drawn alone or with the others. "rotated" and "brief" are the fastest.
 """
 
 import zlib
@@ -17,67 +17,76 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stages.footage.films import FILMS
-from stages.footage.truth import Truth, text_of
+from stages.footage.truth import Truth, to_json
 
-BAD = {
+BROKEN_FILES = {
     "truncated": ("truncated.mp4", "truncated"),
     "empty": ("empty.mp4", "empty"),
     "not_a_video": ("not_a_video.mp4", "not a video"),
 }
-TEXT = "This is a text whose name says that it is a video.\nNo decoder should believe the name.\n"
+_NOT_A_VIDEO = "This is a text whose name says that it is a video.\nNo decoder should believe the name.\n"
 
 
-def names() -> tuple[str, ...]:
-    """What can be drawn, the slowest first."""
-    return (*FILMS, *BAD)
+def film_names() -> tuple[str, ...]:
+    """The names of all films and broken files, the slowest first."""
+    return (*FILMS, *BROKEN_FILES)
 
 
 def draw(
     folder: Path | str, *, seed: int = 7, films: Sequence[str] | None = None, processes: int = 1
 ) -> list[Path]:
-    """Write the chosen films, or all, into a folder, each with NAME.json beside it; gives the videos' paths.
+    """Write films into a folder, each with its ground truth in NAME.json; returns the paths of the films.
 
-    With `processes` > 1 films are drawn side by side, to the same bytes; the processes are spawned, so a
-    script calls it under `if __name__ == "__main__"`. Files of those names are replaced. Raises ValueError
-    for a name that is not one of `names()`.
+    Existing files with these names are replaced.
+
+    Args:
+        folder: created if it does not exist.
+        seed: decides the content of the images.
+        films: names out of `film_names()`; None draws all.
+        processes: films drawn in parallel, to the same bytes. The processes are spawned, so a script must
+            call this under `if __name__ == "__main__"`.
+
+    Raises:
+        ValueError: a name is unknown.
     """
-    chosen = tuple(names() if films is None else films)
-    unknown = [name for name in chosen if name not in names()]
+    chosen = tuple(film_names() if films is None else films)
+    unknown = [name for name in chosen if name not in film_names()]
     if unknown:
-        raise ValueError(f"no film is called {unknown[0]!r}; there are {', '.join(names())}")
+        raise ValueError(f"there is no film {unknown[0]!r}; there are {', '.join(film_names())}")
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     if processes == 1 or len(chosen) == 1:
-        return [_draw_one(name, str(target), seed) for name in chosen]
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_alone) as pool:
-        waiting = [pool.submit(_draw_one, name, str(target), seed) for name in chosen]
-        return [one.result() for one in waiting]
+        return [_write_one(name, str(target), seed) for name in chosen]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+        futures = [pool.submit(_write_one, name, str(target), seed) for name in chosen]
+        return [future.result() for future in futures]
 
 
-def _alone() -> None:
-    """Keep OpenCV to this process's own core: the films are what runs side by side."""
+def _use_one_thread() -> None:
+    """Limit OpenCV to one thread, because the films are drawn in parallel."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
-def _draw_one(name: str, folder: str, seed: int) -> Path:
-    truth = _bad(name, Path(folder), seed) if name in BAD else _film(name, Path(folder), seed)
+def _write_one(name: str, folder: str, seed: int) -> Path:
+    write = _write_broken_file if name in BROKEN_FILES else _write_film
+    truth = write(name, Path(folder), seed)
     path = Path(folder, truth.video)
-    path.with_suffix(".json").write_text(text_of(truth), encoding="utf-8")
+    path.with_suffix(".json").write_text(to_json(truth), encoding="utf-8")
     return path
 
 
-def _film(name: str, folder: Path, seed: int) -> Truth:
+def _write_film(name: str, folder: Path, seed: int) -> Truth:
     import numpy as np
 
-    from stages.footage.record import murmur, record
+    from stages.footage.encode_film import ambient_audio, encode_film
 
-    film, sound = FILMS[name], None
+    film, audio = FILMS[name], None
     if film.has_audio:
         rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
-        sound = murmur(rng, film.starts()[-1] / float(film.fps))
-    record(
+        audio = ambient_audio(rng, film.starts()[-1] / float(film.fps))
+    encode_film(
         folder / film.file,
         film.draw(seed),
         film.ticks(),
@@ -86,17 +95,17 @@ def _film(name: str, folder: Path, seed: int) -> Truth:
         fps=film.fps,
         crf=film.crf,
         rotation_deg=film.rotation_deg,
-        sound=sound,
+        audio=audio,
     )
     return film.truth()
 
 
-def _bad(name: str, folder: Path, seed: int) -> Truth:
-    file, reason = BAD[name]
-    data = {"empty": b"", "not_a_video": TEXT.encode()}.get(name)
+def _write_broken_file(name: str, folder: Path, seed: int) -> Truth:
+    file, reason = BROKEN_FILES[name]
+    data = {"empty": b"", "not_a_video": _NOT_A_VIDEO.encode()}.get(name)
     if data is None:
         with TemporaryDirectory() as scratch:
-            whole = _draw_one("brief", scratch, seed).read_bytes()
+            whole = _write_one("brief", scratch, seed).read_bytes()
             data = whole[: len(whole) * 6 // 10]
     (folder / file).write_bytes(data)
     return Truth(video=file, frames=0, reject=reason)

@@ -1,14 +1,14 @@
-"""The films of the demo: which shots, in which order, with which faults.
+"""The films of the demo: their shots, transitions and defects.
 
 cuts           cuts.mp4: five good shots, hard cuts, one flash
 camera         camera.mp4: a shot each of pan, tilt, zoom, roll, shake, travel and a fixed camera; hard cuts
 gradual        "Übergänge – été.mp4": a dissolve, a fade to black, a fade to white; 29.97 frames per second
-quality        quality.mp4: a good shot, a still slide, a dark, a blurred, a letterboxed one, one that freezes
-words          "<b>&.mp4": a shot with lines of speech, one with a maker's mark
+quality        quality.mp4: a good shot, and a still, dark, blurred, letterboxed and frozen one
+words          "<b>&.mp4": a shot with subtitles, and one with a logo
 twin_large     twin_large.mp4: two shots at 1280 × 720
-twin_small     twin_small.mp4: the first of those again at 640 × 360 and a low bit rate
-rotated        rotated.mp4: one shot of an upright telephone, stored lying (turn of 90 degrees)
-variable_rate  variable_rate.mp4: two shots, uneven times
+twin_small     twin_small.mp4: the first of those shots again at 640 × 360 and a low bit rate
+rotated        rotated.mp4: one shot of a phone held upright, stored in landscape (rotation of 90 degrees)
+variable_rate  variable_rate.mp4: two shots with a variable frame rate
 sound          sound.mp4: two shots at 854 × 480, 30 frames per second, with audio
 long           long.mp4: one shot of 70 s, 15 frames per second
 brief          brief.mp4: a good shot and one of 1.2 s
@@ -17,49 +17,49 @@ brief          brief.mp4: a good shot and one of 1.2 s
 from fractions import Fraction
 
 from stages.footage.camera import Camera
-from stages.footage.film import Film, Flash, Join
+from stages.footage.film import Film, Flash, Transition
+from stages.footage.moving_object import MovingObject
+from stages.footage.overlays import Subtitle
 from stages.footage.shot import Shot
-from stages.footage.thing import Thing
-from stages.footage.words import Line
 
 
-def cars(seed: int, y: float = 0.2, size: float = 0.26) -> tuple[Thing, ...]:
-    """Two cars that meet."""
+def cars(seed: int, y: float = 0.2, size: float = 0.26) -> tuple[MovingObject, ...]:
+    """Two cars that pass each other."""
     return (
-        Thing("car", -0.9, y, speed=0.5, size=size, seed=seed),
-        Thing("car", 0.8, y + 0.13, speed=-0.36, size=size * 1.15, seed=seed + 1),
+        MovingObject("car", -0.9, y, speed=0.5, size=size, seed=seed),
+        MovingObject("car", 0.8, y + 0.13, speed=-0.36, size=size * 1.15, seed=seed + 1),
     )
 
 
-def flock(seed: int, y: float = -0.3) -> tuple[Thing, ...]:
-    """Birds that cross the sky."""
+def flock(seed: int, y: float = -0.3) -> tuple[MovingObject, ...]:
+    """Birds that fly across the sky."""
     spots = ((-0.8, 0.0, 0.1), (-0.62, 0.07, 0.08), (-0.98, 0.1, 0.07), (-0.5, -0.03, 0.06))
     return tuple(
-        Thing("bird", x, y + dy, speed=0.34, fall=-0.02, size=size, seed=seed) for x, dy, size in spots
+        MovingObject("bird", x, y + dy, speed=0.34, fall=-0.02, size=size, seed=seed) for x, dy, size in spots
     )
 
 
-def walkers(seed: int, y: float = 0.24) -> tuple[Thing, ...]:
-    """Two people on foot, one each way."""
+def walkers(seed: int, y: float = 0.24) -> tuple[MovingObject, ...]:
+    """Two people who walk in opposite directions."""
     return (
-        Thing("walker", -0.5, y, speed=0.17, size=0.34, seed=seed),
-        Thing("walker", 0.6, y + 0.05, speed=-0.2, size=0.4, seed=seed + 1),
+        MovingObject("walker", -0.5, y, speed=0.17, size=0.34, seed=seed),
+        MovingObject("walker", 0.6, y + 0.05, speed=-0.2, size=0.4, seed=seed + 1),
     )
 
 
-def balls(seed: int, y: float = 0.3) -> tuple[Thing, ...]:
-    """Two balls that roll and leap."""
+def balls(seed: int, y: float = 0.3) -> tuple[MovingObject, ...]:
+    """Two balls that roll and bounce."""
     return (
-        Thing("ball", -0.7, y, speed=0.45, size=0.15, seed=seed),
-        Thing("ball", 0.5, y + 0.08, speed=-0.25, size=0.2, seed=seed + 1),
+        MovingObject("ball", -0.7, y, speed=0.45, size=0.15, seed=seed),
+        MovingObject("ball", 0.5, y + 0.08, speed=-0.25, size=0.2, seed=seed + 1),
     )
 
 
-def boats(seed: int, y: float = 0.08) -> tuple[Thing, ...]:
+def boats(seed: int, y: float = 0.08) -> tuple[MovingObject, ...]:
     """Two boats."""
     return (
-        Thing("boat", -0.5, y, speed=0.12, size=0.3, seed=seed),
-        Thing("boat", 0.4, y - 0.06, speed=-0.07, size=0.18, seed=seed + 1),
+        MovingObject("boat", -0.5, y, speed=0.12, size=0.3, seed=seed),
+        MovingObject("boat", 0.4, y - 0.06, speed=-0.07, size=0.18, seed=seed + 1),
     )
 
 
@@ -67,7 +67,7 @@ CUTS = Film(
     "cuts",
     "cuts.mp4",
     (
-        Shot("cuts 0", "hills", 60, Camera("pan", 0.22), things=flock(1)),
+        Shot("cuts 0", "hills", 60, Camera("pan", 0.22), objects=flock(1)),
         Shot("cuts 1", "town", 54, Camera("zoom", 0.1), "dusk", cars(2)),
         Shot("cuts 2", "fields", 58, Camera("travel", 0.2), "noon"),
         Shot("cuts 3", "room", 52, Camera("shake", 0.006), "noon", balls(4)),
@@ -80,7 +80,7 @@ CAMERA = Film(
     "camera",
     "camera.mp4",
     (
-        Shot("camera pan", "town", 56, Camera("pan", 0.3), "grey", walkers(11)),
+        Shot("camera pan", "town", 56, Camera("pan", 0.3), "gray", walkers(11)),
         Shot("camera tilt", "hills", 54, Camera("tilt", -0.2), "dawn"),
         Shot("camera zoom", "fields", 54, Camera("zoom", 0.16), "noon"),
         Shot("camera roll", "room", 54, Camera("roll", 9.0), "noon", balls(13)),
@@ -99,7 +99,7 @@ GRADUAL = Film(
         Shot("gradual 2", "town", 100, Camera("pan", -0.24), "noon", cars(23)),
         Shot("gradual 3", "fields", 84, Camera("roll", 5.0), "dawn"),
     ),
-    (Join("dissolve", 20), Join("fade_black", 10, 4), Join("fade_white", 12, 2)),
+    (Transition("dissolve", 20), Transition("fade_black", 10, 4), Transition("fade_white", 12, 2)),
     fps=Fraction(30000, 1001),
 )
 
@@ -128,31 +128,31 @@ WORDS = Film(
             Camera("shake", 0.007),
             "noon",
             walkers(41, 0.2),
-            lines=(
-                Line(6, 40, "Where did you put the bread?"),
-                Line(46, 80, "On the shelf, beside the tea."),
+            subtitles=(
+                Subtitle(6, 40, "Where did you put the bread?"),
+                Subtitle(46, 80, "On the shelf, beside the tea."),
             ),
         ),
-        Shot("words mark", "sea", 60, Camera("travel", 0.22), "grey", boats(42), logo=True),
+        Shot("words mark", "sea", 60, Camera("travel", 0.22), "gray", boats(42), logo=True),
     ),
     fps=Fraction(25),
 )
 
-TWIN = Shot("twin", "town", 52, Camera("travel", 0.2), "dusk", walkers(51))
-TWIN_LARGE = Film(
+DUPLICATED_SHOT = Shot("twin", "town", 52, Camera("travel", 0.2), "dusk", walkers(51))
+DUPLICATE_LARGE = Film(
     "twin_large",
     "twin_large.mp4",
-    (TWIN, Shot("twin_large 1", "hills", 50, Camera("pan", -0.16), "grey", flock(52))),
+    (DUPLICATED_SHOT, Shot("twin_large 1", "hills", 50, Camera("pan", -0.16), "gray", flock(52))),
     size=(1280, 720),
     crf=22,
 )
-TWIN_SMALL = Film(
+DUPLICATE_SMALL = Film(
     "twin_small",
     "twin_small.mp4",
-    (TWIN,),
-    drawn=(1280, 720),
+    (DUPLICATED_SHOT,),
+    render_size=(1280, 720),
     crf=31,
-    twins=((0, TWIN_LARGE.file, 0),),
+    duplicates=((0, DUPLICATE_LARGE.file, 0),),
 )
 
 ROTATED = Film(
@@ -197,7 +197,7 @@ LONG = Film(
             Camera("wander", 0.3),
             "noon",
             tuple(
-                Thing(
+                MovingObject(
                     ("car", "walker", "car")[number % 3],
                     -1.5 - 1.1 * number if number % 2 else 1.5 + 0.9 * number,
                     0.2 + 0.03 * (number % 5),
@@ -217,7 +217,7 @@ BRIEF = Film(
     "brief",
     "brief.mp4",
     (
-        Shot("brief 0", "fields", 60, Camera("tilt", 0.15), "grey"),
+        Shot("brief 0", "fields", 60, Camera("tilt", 0.15), "gray"),
         Shot("brief 1", "room", 29, Camera("travel", 0.25), "noon", balls(101)),
     ),
 )
@@ -231,8 +231,8 @@ FILMS: dict[str, Film] = {
         GRADUAL,
         QUALITY,
         WORDS,
-        TWIN_LARGE,
-        TWIN_SMALL,
+        DUPLICATE_LARGE,
+        DUPLICATE_SMALL,
         ROTATED,
         VARIABLE_RATE,
         SOUND,

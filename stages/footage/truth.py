@@ -1,24 +1,24 @@
-"""What is known about a film, its boundaries, its shots and their faults: read from NAME.json.
+"""The ground truth of a film in NAME.json: its boundaries, shots and defects.
 
-All frame numbers count decoded frames from 0 in the order shown; spans are half open. The JSON of a film:
+Frame numbers count decoded frames from 0 in display order. Ends of spans are exclusive. The JSON of a film:
 
-    video       file name; NAME.json stands beside it
-    frames, fps ("25", "30000/1001"), size ([width, height] as shown, in pixels)
+    video       file name; NAME.json is in the same folder
+    frames, fps ("25", "30000/1001"), size ([width, height] as displayed, in pixels)
     cuts        [{frame, kind}]              first frame of the new shot; kind cut | jump
-    graduals    [{start, end, kind}]         first mixed frame, first clean one;
+    graduals    [{start, end, kind}]         first mixed frame, first clean frame;
                                              kind dissolve | fade_black | fade_white | wipe
-    negatives   [{frame, len, kind}]         no boundaries: flash | overlay (words that come and go)
-    ignore      [[first, last]]              where a boundary is neither right nor wrong
+    negatives   [{frame, len, kind}]         not a boundary: flash | overlay (text that comes and goes)
+    ignore      [[first, last]]              frames where a boundary is neither right nor wrong
     shots       [{start, end, world, camera: {motion, amount, unit}, objects: [kind], good,
                   defects: [{kind, start, end}], duplicate_of: {video, shot} or null}]
-    rotation_deg    clockwise turn of the stored picture that shows it upright
+    rotation_deg    clockwise rotation of the stored image at display
     variable_rate, has_audio
-    times_s     only where the rate varies: when each frame is shown, seconds from the first
+    times_s     only if the rate varies: time of each frame, seconds from the first
     reject      null, or why no decoder can read the file: truncated | empty | not a video
 
-`shots` holds clean frames only; mixed ones belong to no shot. `good` says: at least 2 s, without a defect,
-and no duplicate of another. Other films' truths may leave out all but video, frames, cuts, graduals and
-negatives, and write a shot as [start, end, source, …].
+`shots` holds clean frames only; mixed frames belong to no shot. A shot is `good` if it lasts at least 2 s,
+has no defect and is not a duplicate. The ground truth of other films may leave out all keys but video,
+frames, cuts, graduals and negatives, and may write a shot as [start, end, source, …].
 """
 
 import json
@@ -27,12 +27,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-FLAWS = ("still", "dark", "blurred", "frozen", "letterboxed", "subtitles", "logo", "shake")
-
 
 @dataclass(frozen=True)
 class Cut:
-    """A boundary between two frames: the first frame of the new shot."""
+    """A boundary between two frames; `frame` is the first frame of the new shot."""
 
     frame: int
     kind: str
@@ -40,7 +38,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Span:
-    """Frames from `start` up to but not including `end` that show a transition or a defect of that kind."""
+    """Frames from `start` up to but not including `end` with a transition or a defect of a kind."""
 
     start: int
     end: int
@@ -49,7 +47,7 @@ class Span:
 
 @dataclass(frozen=True)
 class ShotTruth:
-    """The clean frames of one shot and what they show. `amount` is in the words of `unit`."""
+    """The clean frames of one shot and their content. `unit` is the unit of `amount`."""
 
     start: int
     end: int
@@ -65,7 +63,7 @@ class ShotTruth:
 
 @dataclass(frozen=True)
 class Truth:
-    """Everything known about one film."""
+    """The ground truth of one film; the module lists the meaning of each field."""
 
     video: str
     frames: int
@@ -84,24 +82,26 @@ class Truth:
 
 
 def read_truth(folder: Path | str) -> dict[str, Truth]:
-    """The truths in a folder, by file name of the video; other JSON files there are passed over.
+    """The ground truth of the films in a folder, by file name. Other JSON files are ignored.
 
-    Raises OSError when the folder cannot be read, and ValueError naming the file that is not such a truth.
+    Raises:
+        OSError: the folder cannot be read.
+        ValueError: a file has the keys of a ground truth but is not valid.
     """
-    out: dict[str, Truth] = {}
+    truths: dict[str, Truth] = {}
     for path in sorted(Path(folder).glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(record, dict) and "video" in record and "frames" in record:
-                truth = truth_of(record)
-                out[truth.video] = truth
+                truth = parse_truth(record)
+                truths[truth.video] = truth
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path} is not the truth of a film: {error!r}") from error
-    return out
+            raise ValueError(f"{path} is not a valid ground truth of a film: {error!r}") from error
+    return truths
 
 
-def truth_of(record: dict[str, Any]) -> Truth:
-    """The truth in one JSON object."""
+def parse_truth(record: dict[str, Any]) -> Truth:
+    """The ground truth in one JSON object."""
     return Truth(
         video=record["video"],
         frames=record["frames"],
@@ -122,16 +122,16 @@ def truth_of(record: dict[str, Any]) -> Truth:
     )
 
 
-def text_of(truth: Truth) -> str:
-    """The JSON text of a truth."""
+def to_json(truth: Truth) -> str:
+    """The JSON text of a ground truth."""
     record: dict[str, Any] = asdict(truth)
     record["negatives"] = [
         {"frame": n.start, "len": n.end - n.start, "kind": n.kind} for n in truth.negatives
     ]
-    for shot, plain in zip(truth.shots, record["shots"], strict=True):
-        plain["camera"] = {key: plain.pop(key) for key in ("motion", "amount", "unit")}
-        twin = shot.duplicate_of
-        plain["duplicate_of"] = {"video": twin[0], "shot": twin[1]} if twin else None
+    for shot, shot_record in zip(truth.shots, record["shots"], strict=True):
+        shot_record["camera"] = {key: shot_record.pop(key) for key in ("motion", "amount", "unit")}
+        original = shot.duplicate_of
+        shot_record["duplicate_of"] = {"video": original[0], "shot": original[1]} if original else None
     if not truth.times_s:
         del record["times_s"]
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
@@ -144,7 +144,7 @@ def _spans(records: Iterable[dict[str, Any]]) -> tuple[Span, ...]:
 def _shot(record: dict[str, Any] | list[Any]) -> ShotTruth:
     if isinstance(record, list):
         return ShotTruth(record[0], record[1], world=str(record[2]))
-    twin, camera = record.get("duplicate_of"), record.get("camera", {})
+    original, camera = record.get("duplicate_of"), record.get("camera", {})
     return ShotTruth(
         start=record["start"],
         end=record["end"],
@@ -154,6 +154,6 @@ def _shot(record: dict[str, Any] | list[Any]) -> ShotTruth:
         unit=camera.get("unit", ""),
         objects=tuple(record.get("objects", ())),
         defects=_spans(record.get("defects", ())),
-        duplicate_of=(twin["video"], twin["shot"]) if twin else None,
+        duplicate_of=(original["video"], original["shot"]) if original else None,
         good=record.get("good", False),
     )

@@ -1,4 +1,4 @@
-"""A world: painted layers, far to near, large enough for a camera to wander over."""
+"""A world: painted layers from far to near, larger than the view of the camera."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,59 +8,63 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Layer:
-    """One painted sheet.
+    """One painted layer.
 
-    `colour` is [h w 3] uint8 (blue, green, red); `cover` is [h w] float32 in 0..1, None where all is solid.
-    `nearness` says how far the sheet slides when the camera travels (0: as the sky, 1: as the ground at its
-    feet); `drift` is the wind on it, in frame heights per second.
+    Attributes:
+        color: uint8 BGR [h w 3].
+        alpha: float32 [h w] in 0..1; None for a solid layer.
+        nearness: how far the layer moves when the camera travels: 0 like the sky, 1 like the nearest ground.
+        drift: motion of the layer itself, in frame heights per second.
     """
 
-    colour: np.ndarray
-    cover: np.ndarray | None = None
+    color: np.ndarray
+    alpha: np.ndarray | None = None
     nearness: float = 1.0
     drift: float = 0.0
 
     @cached_property
     def rows(self) -> tuple[int, int]:
-        """The first row with anything on it, and the first from which on all is solid."""
-        height = self.colour.shape[0]
-        if self.cover is None:
+        """The first row that is not empty, and the first row from which all rows are solid."""
+        height = self.color.shape[0]
+        if self.alpha is None:
             return 0, 0
-        some, full = self.cover.max(axis=1) > 0, self.cover.min(axis=1) >= 1
-        return int(some.argmax()) if some.any() else height, height - int((~full[::-1]).argmax())
+        visible, solid = self.alpha.max(axis=1) > 0, self.alpha.min(axis=1) >= 1
+        return int(visible.argmax()) if visible.any() else height, height - int((~solid[::-1]).argmax())
 
 
 @dataclass(frozen=True)
 class World:
-    """Layers of one size, the farthest first and solid."""
+    """Layers of equal size, the farthest first. The farthest layer is solid."""
 
     kind: str
     layers: tuple[Layer, ...]
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the canvas, in pixels."""
-        height, width = self.layers[0].colour.shape[:2]
+        """Height and width of the layers, in pixels."""
+        height, width = self.layers[0].color.shape[:2]
         return height, width
 
 
-def solid(colour: np.ndarray) -> np.ndarray:
-    """The colours as bytes."""
-    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+def to_uint8(color: np.ndarray) -> np.ndarray:
+    """The colors, rounded to uint8."""
+    rounded: np.ndarray = np.clip(np.rint(color), 0, 255).astype(np.uint8)
+    return rounded
 
 
-def standing(top: np.ndarray, height: int) -> np.ndarray:
-    """Cover of all that lies under the line `top` (pixels from above, [w]), with a soft edge; [h w]."""
+def mask_below(top: np.ndarray, height: int) -> np.ndarray:
+    """The alpha below a line, [h w], with a soft edge; `top` is the line in pixels from above, [w]."""
     rows = np.arange(height, dtype=np.float32)[:, None]
-    return np.clip(rows - top[None, :].astype(np.float32) + 0.5, 0, 1)
+    alpha: np.ndarray = np.clip(rows - top[None, :].astype(np.float32) + 0.5, 0, 1)
+    return alpha
 
 
-def blend(colour: np.ndarray, cover: np.ndarray, mask: np.ndarray, paint: np.ndarray) -> None:
-    """Lay paint onto a layer where the mask is, within the mask's own box."""
+def paint_masked(color: np.ndarray, alpha: np.ndarray, mask: np.ndarray, paint: np.ndarray) -> None:
+    """Paint on a layer, in place, where the mask is not 0."""
     import cv2
 
     x, y, w, h = cv2.boundingRect(mask)
     box = np.s_[y : y + h, x : x + w]
     share = mask[box].astype(np.float32)[..., None] / 255
-    colour[box] = colour[box] * (1 - share) + (paint[box] if paint.ndim == 3 else paint) * share
-    cover[box] = np.maximum(cover[box], share[..., 0])
+    color[box] = color[box] * (1 - share) + (paint[box] if paint.ndim == 3 else paint) * share
+    alpha[box] = np.maximum(alpha[box], share[..., 0])

@@ -137,27 +137,27 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             size = self._target_size(*video.display_size(span.first.orientation))
             base = video.time_base
             with self._open_audio(row, base) as audio:
-                keeps_size = size == (video.coded_width_px, video.coded_height_px)
-                unchanged = keeps_size and not span.first.orientation and not self._resamples(row)
+                is_same_size = size == (video.coded_width_px, video.coded_height_px)
+                unchanged = is_same_size and not span.first.orientation and not self._resamples(row)
                 may_copy = self.copy_packets and unchanged
                 if may_copy and copy_span(row.uri, path, row.start_pts, row.end_pts, audio):
                     info = read_mp4_info(path)
                     _check_frame_count(info.frames, row)
                     return "copied", info
-                keeps_times = self._keeps_times(row)
+                preserves_times = self._preserves_times(row)
                 scanned = row.end_frame - row.start_frame
                 rate = average_rate(video, row.start_pts, row.end_pts, scanned)
                 rate = exact_fps(self.fps) if self.fps else rate
-                step = base if keeps_times else 1 / rate
+                step = base if preserves_times else 1 / rate
                 frames = self._frames(span, row, size, step / base)
                 settings = self._encoder_settings
-                if keeps_times:
+                if preserves_times:
                     settings = _without_reordering(settings)
                 written = write_frames(path, frames, rate, step, settings, audio=audio)
         _check_frame_count(span.count, row)
         return "encoded", _read_info(path, written, row)
 
-    def _keeps_times(self, row: KeptClip) -> bool:
+    def _preserves_times(self, row: KeptClip) -> bool:
         """Whether each frame keeps its own time."""
         return row.variable_rate and not self.fps and not self.constant_frame_rate
 
@@ -169,7 +169,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         self, span: CountedSpan, row: KeptClip, size: tuple[int, int], step: Fraction
     ) -> Iterator["av.VideoFrame"]:
         """The frames with their times, in units of `step` source ticks."""
-        if self._keeps_times(row):
+        if self._preserves_times(row):
             yield from frames_at_own_times(span, row.start_pts, row.end_pts, size)
             return
         frames = nearest_frames(span, row.start_pts, row.end_pts, step) if self._resamples(row) else span

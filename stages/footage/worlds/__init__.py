@@ -1,4 +1,4 @@
-"""Five kinds of world; each seed paints another of its kind."""
+"""Five kinds of world; each seed paints another variant."""
 
 from collections.abc import Callable
 
@@ -21,5 +21,5 @@ KINDS: dict[str, Callable[[np.random.Generator, int, int, str], World]] = {
 
 
 def build(kind: str, rng: np.random.Generator, height: int, width: int, *, light: str = "noon") -> World:
-    """Paint a world of `kind` on a canvas of that many pixels; the generator alone decides which."""
+    """Paint a world of a kind, of the given size in pixels; the random generator decides the variant."""
     return KINDS[kind](rng, height, width, light)

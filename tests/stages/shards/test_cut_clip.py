@@ -97,7 +97,7 @@ def test_the_bytes_do_not_depend_on_other_rows(draw_film: DrawFilm, row_of: RowO
     assert first.clip.read() == cut(CutClip(), rows[0]).clip.read()
 
 
-def test_half_the_rate_keeps_every_second_frame(
+def test_half_the_rate_shows_every_second_frame(
     draw_film: DrawFilm, tmp_path: Path, row_of: RowOf, cut: Cut
 ) -> None:
     out = cut(CutClip(fps=12.5), row_of(draw_film("a.mp4", 60), 10, 50))
@@ -166,7 +166,7 @@ def test_the_columns_describe_the_file(draw_film: DrawFilm, row_of: RowOf, cut: 
     assert (out.clip_method, out.clip_codec, out.clip_audio) == ("encoded", "h264", "")
 
 
-def test_without_a_constant_frame_rate_each_frame_keeps_its_time(
+def test_without_a_constant_frame_rate_each_frame_has_its_own_time(
     draw_film: DrawFilm, tmp_path: Path, row_of: RowOf, cut: Cut
 ) -> None:
     times = [0, 40, 80, 120, 320, 520, 560, 600, 640]  # ms

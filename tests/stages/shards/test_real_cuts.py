@@ -88,7 +88,7 @@ def test_each_frame_of_a_lossy_clip_is_close_to_the_source(
     assert out.clip_frames == row.end_frame - row.start_frame > 2
 
 
-def test_a_clip_of_varying_rate_keeps_its_times_or_gets_even_ones(
+def test_a_clip_of_varying_rate_has_its_own_times_or_even_ones(
     footage: Path, row_of: RowOf, cut: Cut
 ) -> None:
     film = footage / "natural/psd__goldeneye-vfr-drop3.mp4"

@@ -1,4 +1,4 @@
-"""Things that move through a world: balls, cars, birds, boats, walkers."""
+"""Objects that move through a world: balls, cars, birds, boats and walkers."""
 
 import math
 from collections.abc import Callable
@@ -8,15 +8,25 @@ from functools import lru_cache
 import numpy as np
 
 from stages.footage.camera import Pose
-from stages.footage.texture import fractal
+from stages.footage.texture import fractal_noise
 
-Sprite = np.ndarray  # [h w 4] float32: colours times cover (0..255), and cover (0..1)
-SIDE = 128  # pixels of a sprite's edge
+Sprite = np.ndarray  # [h w 4] float32: BGR color times alpha (0..255), and alpha (0..1)
+SIDE = 128  # side of a sprite, in pixels
 
 
 @dataclass(frozen=True)
-class Thing:
-    """One thing on a straight way; lengths in frame heights from the middle of the world, right and down."""
+class MovingObject:
+    """An object that moves along a straight line.
+
+    Attributes:
+        kind: a key of `KINDS`.
+        x: position at time 0, in frame heights to the right of the center of the world.
+        y: position at time 0, in frame heights below the center of the world.
+        speed: frame heights/s to the right.
+        fall: frame heights/s downwards.
+        size: side of the sprite, in frame heights.
+        seed: decides the colors.
+    """
 
     kind: str
     x: float
@@ -27,53 +37,56 @@ class Thing:
     seed: int = 0
 
     def paint(self, frame: np.ndarray, pose: Pose, time_s: float) -> None:
-        """Draw the thing at that time onto a frame [h w 3] uint8, in place, with soft edges."""
+        """Draw the object at a time onto a frame, uint8 BGR [h w 3], in place, with soft edges."""
         import cv2
 
         height, width = frame.shape[:2]
         x, y = self.x + self.speed * time_s, self.y + self.fall * time_s
         if self.kind == "ball":
             y -= 1.1 * self.size * abs(math.sin(3.5 * time_s + self.seed))
-        turn, cosine, sine = pose.zoom * height, math.cos(pose.roll), math.sin(pose.roll)
+        scale, cosine, sine = pose.zoom * height, math.cos(pose.roll), math.sin(pose.roll)
         dx, dy = x - pose.x, y - pose.y
-        middle = (width / 2 + turn * (cosine * dx + sine * dy), height / 2 + turn * (cosine * dy - sine * dx))
-        reach = math.ceil(self.size * turn * 0.75) + 2
-        left, top = max(0, math.floor(middle[0]) - reach), max(0, math.floor(middle[1]) - reach)
-        right, foot = min(width, left + 2 * reach + 1), min(height, top + 2 * reach + 1)
-        if right <= left or foot <= top or middle[0] < -reach or middle[1] < -reach:
+        center = (
+            width / 2 + scale * (cosine * dx + sine * dy),
+            height / 2 + scale * (cosine * dy - sine * dx),
+        )
+        radius = math.ceil(self.size * scale * 0.75) + 2
+        left, top = max(0, math.floor(center[0]) - radius), max(0, math.floor(center[1]) - radius)
+        right, bottom = min(width, left + 2 * radius + 1), min(height, top + 2 * radius + 1)
+        if right <= left or bottom <= top or center[0] < -radius or center[1] < -radius:
             return
         spin = -pose.roll + (self.speed * time_s / max(self.size, 1e-6) if self.kind == "ball" else 0)
-        grow = self.size * turn / SIDE
-        c, s = grow * math.cos(spin), grow * math.sin(spin)
+        factor = self.size * scale / SIDE
+        c, s = factor * math.cos(spin), factor * math.sin(spin)
         flip = -1 if self.speed < 0 else 1
         half = SIDE / 2
         warp = np.array(
             [
-                [c * flip, -s, middle[0] - left - half * (c * flip - s)],
-                [s * flip, c, middle[1] - top - half * (s * flip + c)],
+                [c * flip, -s, center[0] - left - half * (c * flip - s)],
+                [s * flip, c, center[1] - top - half * (s * flip + c)],
             ]
         )
-        shown = cv2.warpAffine(
-            sprite(self.kind, self.seed, int(time_s * 12) % 8), warp, (right - left, foot - top)
+        sprite_view = cv2.warpAffine(
+            sprite(self.kind, self.seed, int(time_s * 12) % 8), warp, (right - left, bottom - top)
         )
-        box = frame[top:foot, left:right]
-        box[:] = np.rint(box * (1 - shown[..., 3:]) + shown[..., :3]).clip(0, 255)
+        box = frame[top:bottom, left:right]
+        box[:] = np.rint(box * (1 - sprite_view[..., 3:]) + sprite_view[..., :3]).clip(0, 255)
 
 
 @lru_cache(maxsize=256)
 def sprite(kind: str, seed: int, phase: int) -> Sprite:
-    """The picture of a thing in one of the eight phases of its gait, [SIDE SIDE 4]."""
+    """The image of an object in one of the eight phases of its motion, [SIDE SIDE 4]."""
     import cv2
 
     rng = np.random.default_rng([seed, len(kind)])
     parts = KINDS[kind](rng, phase)
-    noise = fractal(rng, SIDE, SIDE, coarse_px=SIDE / 5, roughness=0.75)[..., None]
+    noise = fractal_noise(rng, SIDE, SIDE, coarse_px=SIDE / 5, roughness=0.75)[..., None]
     out = np.zeros((SIDE, SIDE, 4), np.float32)
     for mask, paint in parts:
-        cover = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None].astype(np.float32) / 255
-        colour = np.broadcast_to(np.asarray(paint, np.float32), (SIDE, SIDE, 3)) * (0.75 + 0.5 * noise)
-        out[..., :3] = out[..., :3] * (1 - cover) + colour.clip(0, 255) * cover
-        out[..., 3:] = out[..., 3:] * (1 - cover) + cover
+        alpha = cv2.GaussianBlur(mask, (0, 0), 0.6)[..., None].astype(np.float32) / 255
+        color = np.broadcast_to(np.asarray(paint, np.float32), (SIDE, SIDE, 3)) * (0.75 + 0.5 * noise)
+        out[..., :3] = out[..., :3] * (1 - alpha) + color.clip(0, 255) * alpha
+        out[..., 3:] = out[..., 3:] * (1 - alpha) + alpha
     return out
 
 
@@ -86,18 +99,18 @@ def blank() -> np.ndarray:
 
 
 def ball(rng: np.random.Generator, phase: int) -> Parts:
-    """A patched ball, lighter above."""
+    """A ball with a stripe."""
     import cv2
 
     round_mask, patch = blank(), blank()
     cv2.circle(round_mask, (64, 64), 58, 255, -1, cv2.LINE_AA)
     cv2.ellipse(patch, (64, 64), (58, 20), 30, 0, 360, 255, -1, cv2.LINE_AA)
-    colour, other = rng.integers(40, 250, (2, 3))
-    return [(round_mask, colour), (cv2.bitwise_and(patch, round_mask), other)]
+    color, other = rng.integers(40, 250, (2, 3))
+    return [(round_mask, color), (cv2.bitwise_and(patch, round_mask), other)]
 
 
 def car(rng: np.random.Generator, phase: int) -> Parts:
-    """A car from its side, facing right, with its shadow."""
+    """A car in side view, facing right, with its shadow."""
     import cv2
 
     shadow, hull, glass, wheels = blank(), blank(), blank(), blank()
@@ -113,8 +126,8 @@ def car(rng: np.random.Generator, phase: int) -> Parts:
     hubs = blank()
     for x in (30, 98):
         cv2.circle(hubs, (x, 84), 5, 255, -1, cv2.LINE_AA)
-    colours = ((40, 40, 190), (180, 110, 40), (60, 150, 70), (200, 200, 205), (50, 180, 220), (70, 60, 60))
-    paint = colours[int(rng.integers(len(colours)))]
+    colors = ((40, 40, 190), (180, 110, 40), (60, 150, 70), (200, 200, 205), (50, 180, 220), (70, 60, 60))
+    paint = colors[int(rng.integers(len(colors)))]
     return [
         (shadow, (20, 20, 20)),
         (hull, paint),
@@ -138,7 +151,7 @@ def bird(rng: np.random.Generator, phase: int) -> Parts:
 
 
 def boat(rng: np.random.Generator, phase: int) -> Parts:
-    """A boat under one sail, with its mirror image on the water."""
+    """A boat with two sails and its reflection on the water."""
     import cv2
 
     hull, sail, mirror = blank(), blank(), blank()
@@ -161,8 +174,8 @@ def walker(rng: np.random.Generator, phase: int) -> Parts:
         cv2.line(coat, (64, 42), (round(64 - side * 18 * swing), 74), 255, 7, cv2.LINE_AA)
     cv2.ellipse(coat, (64, 58), (13, 24), 0, 0, 360, 255, -1, cv2.LINE_AA)
     cv2.circle(skin, (65, 23), 11, 255, -1, cv2.LINE_AA)
-    coat_colour, trousers = rng.integers(30, 220, 3), rng.integers(20, 110, 3)
-    return [(shadow, (20, 20, 20)), (legs, trousers), (coat, coat_colour), (skin, (130, 170, 215))]
+    coat_color, trousers = rng.integers(30, 220, 3), rng.integers(20, 110, 3)
+    return [(shadow, (20, 20, 20)), (legs, trousers), (coat, coat_color), (skin, (130, 170, 215))]
 
 
 KINDS: dict[str, Callable[[np.random.Generator, int], Parts]] = {
