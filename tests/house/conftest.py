@@ -84,7 +84,9 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def files() -> tuple[File, ...]:
     """Every Python file of the repository: packages, tests and benchmarks."""
-    return tuple(File(path.relative_to(ROOT).as_posix()) for path in project_files(ROOT) if path.suffix == ".py")
+    return tuple(
+        File(path.relative_to(ROOT).as_posix()) for path in project_files(ROOT) if path.suffix == ".py"
+    )
 
 
 @pytest.fixture(scope="session")

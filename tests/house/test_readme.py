@@ -43,7 +43,9 @@ def test_the_stage_measures_color(example_stage: ModuleType) -> None:
         image = cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)
         jpeg = cv2.imencode(".jpg", image)[1].tobytes()
         strip = Artifact.of(jpeg, ".jpegs")
-        row = example_stage.Clip(strip=strip, strip_times_s=(0.0,), strip_offsets=(0,), start_s=0.0, end_s=1.0)
+        row = example_stage.Clip(
+            strip=strip, strip_times_s=(0.0,), strip_offsets=(0,), start_s=0.0, end_s=1.0
+        )
         found.append(next(iter(example_stage.MeasureColor().annotate([row]))).colorfulness_mean)
     assert found[0] < 5 < found[1] < found[2]
 
