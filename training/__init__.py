@@ -1,1 +1,1 @@
-"""Training: a video tokenizer and a diffusion model over its latents. Runs without Ray."""
+"""Trains a video tokenizer, and a video diffusion model on its latents, without Ray."""

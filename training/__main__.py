@@ -1,4 +1,4 @@
-"""`python -m training` and `torchrun -m training`."""
+"""Entry point of `python -m training` and `torchrun -m training`."""
 
 import sys
 

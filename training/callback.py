@@ -1,4 +1,4 @@
-"""The promise of a watcher: it looks at a step and never touches it."""
+"""The contract of a callback: it observes training steps and never changes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,23 +6,24 @@ from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
-class Report:
-    """What is known after a step.
+class StepReport:
+    """Metrics of one step.
 
     Attributes:
-        step: steps taken so far.
-        until: the step at which this fit ends.
-        values: by name: loss and its parts, grad_norm (before clipping), rate (learning rate), step_s, wait_s
-            (of step_s, spent waiting for data), and over all ranks samples, tokens and flops of the step.
+        step: Steps taken so far, this one included.
+        total_steps: The step at which this call of `Trainer.fit` ends.
+        metrics: Values by name: loss and its parts, grad_norm (before clipping), lr, step_s (duration in
+            seconds), data_wait_s (seconds of step_s spent waiting for data), and the samples, tokens and
+            flops of the step over all ranks.
     """
 
     step: int
-    until: int
-    values: Mapping[str, float]
+    total_steps: int
+    metrics: Mapping[str, float]
 
 
 @runtime_checkable
 class Callback(Protocol):
-    """Called on the first rank alone."""
+    """Called on rank 0 only."""
 
-    def after_step(self, report: Report) -> None: ...
+    def on_step_end(self, report: StepReport) -> None: ...

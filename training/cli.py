@@ -1,12 +1,13 @@
-"""The verbs of training: train, sample, evaluate, export. Nothing heavy is imported until one of them runs.
+"""The commands of training: train, sample, evaluate, export.
 
-python -m training train --data FOLDER --out DIR steps=200 size=tiny
+python -m training train --data FOLDER --out DIR steps=200 model=tiny
 torchrun --nproc-per-node 2 -m training train --data FOLDER --out DIR
-python -m training sample --model DIR --out video.mp4 --caption "a slow pan"
+python -m training sample --model DIR --out video.mp4 --prompt "a slow pan"
 """
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,134 +19,156 @@ from manifests import ClipmillError
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Mount the verbs; each sets `run`, a function of the parsed arguments that gives the exit code."""
-    train = verbs.add_parser("train", help="train a video diffusion model on shards of latents")
+    """Add the commands. Each sets `func`, a function of the parsed arguments that returns the exit code."""
+    train = verbs.add_parser(
+        "train",
+        help="train a video diffusion model on shards of latents",
+        epilog="example:\n  clipmill train --data /data/latents --out /data/training steps=500",
+    )
     train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    train.add_argument("--out", required=True, type=Path, help="where it works; run again to go on")
-    train.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="steps=200 size=tiny batch=8 …")
-    train.set_defaults(run=_train)
+    train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
+    train.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="steps=200 model=tiny batch_size=8 …")
+    train.set_defaults(func=_train)
 
-    sample = verbs.add_parser("sample", help="sample a video from a trained model")
+    sample = verbs.add_parser(
+        "sample",
+        help="sample a video from a trained model",
+        epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'",
+    )
     sample.add_argument("--model", required=True, type=Path, help="folder or file of the model")
-    sample.add_argument("--out", required=True, type=Path, help="the mp4 to write")
-    sample.add_argument("--caption", default="", help="what it shall show")
-    for name, meaning in (("frames", "1 + 4k"), ("height", "pixels"), ("width", "pixels")):
-        sample.add_argument(f"--{name}", type=int, default=0, help=f"{meaning}; 0 as in training")
-    sample.add_argument("--steps", type=int, default=20, help="of the sampler (%(default)s)")
-    sample.add_argument("--guidance", type=float, default=2.0, help="1 is none (%(default)s)")
-    sample.add_argument("--seed", type=int, default=0)
-    sample.add_argument("--tokenizer", default="", help="its path, where it is not a bundled one")
-    sample.set_defaults(run=_sample)
+    sample.add_argument("--out", required=True, type=Path, help="mp4 to write")
+    sample.add_argument("--prompt", default="", help="text of the video; by default none")
+    for name, unit in (("num-frames", "frames, 1 + 4k"), ("height", "px"), ("width", "px")):
+        sample.add_argument(f"--{name}", type=int, default=0, help=f"{unit}; 0: as in training")
+    sample.add_argument(
+        "--num-inference-steps", type=int, default=20, help="steps of the sampler (%(default)s)"
+    )
+    sample.add_argument(
+        "--guidance-scale", type=float, default=2.0, help="classifier-free guidance; 1: none (%(default)s)"
+    )
+    sample.add_argument("--seed", type=int, default=0, help="seed of the noise (%(default)s)")
+    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
+    sample.set_defaults(func=_sample)
 
-    evaluate = verbs.add_parser("evaluate", help="denoising loss on held-out latents, by level of noise")
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="denoising loss on held-out latents, by timestep",
+        epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
+    )
     evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
     evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    evaluate.add_argument("--most", type=int, default=256, help="clips at most (%(default)s)")
+    evaluate.add_argument("--max-clips", type=int, default=256, help="maximum number of clips (%(default)s)")
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(func=_evaluate)
 
-    export = verbs.add_parser("export", help="a model file from the last checkpoint of a training")
-    export.add_argument("--from", required=True, type=Path, dest="work", help="the training's --out")
+    export = verbs.add_parser(
+        "export",
+        help="write a model file from the latest checkpoint of a training",
+        epilog="example:\n  clipmill export --from /data/training --out /data/model",
+    )
+    export.add_argument("--from", required=True, type=Path, dest="work", help="output folder of the training")
     export.add_argument("--out", required=True, type=Path, help="folder to write")
-    export.set_defaults(run=_export)
+    export.set_defaults(func=_export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb; 0 done, 1 failed, 2 wrong usage."""
+    """Run a command and return the exit code: 0 success, 1 failure, 2 wrong usage."""
     parser = argparse.ArgumentParser(
         "training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_verbs(parser.add_subparsers(required=True, metavar="VERB"))
-    asked = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     try:
-        return int(asked.run(asked))
+        return int(args.func(args))
     except ClipmillError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def knobs_of(words: Sequence[str]) -> dict[str, Any]:
-    """KNOB=VALUE words as values of the types that `Knobs` declares.
+def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
+    """Parse KNOB=VALUE arguments into values of the types that `TrainingConfig` declares.
 
     Raises:
-        TrainingError: a word is not of that form, there is no such knob, or the value is of another type.
+        TrainingError: An argument has another form, there is no such knob, or the value has another type.
     """
     from training.errors import TrainingError
-    from training.recipes.world import Knobs
+    from training.recipes.config import TrainingConfig
 
-    defaults = asdict(Knobs(data=()))
-    turned: dict[str, Any] = {}
-    for word in words:
-        name, equals, text = word.partition("=")
+    defaults = asdict(TrainingConfig(data=()))
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
         if not equals or name not in defaults or name == "data":
-            near = get_close_matches(name, defaults, 1)
+            close = get_close_matches(name, defaults, 1)
             raise TrainingError(
-                f"there is no knob {name!r}" if equals else f"{word!r} is not KNOB=VALUE",
-                remedy=f"did you mean {near[0]}?" if near else f"the knobs are {', '.join(defaults)}",
+                f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
+                remedy=f"did you mean {close[0]}?" if close else f"the knobs are {', '.join(defaults)}",
             )
-        turned[name] = _value(name, text, type(defaults[name]))
-    return turned
+        values[name] = _parse_value(name, text, type(defaults[name]))
+    return values
 
 
-def _value(name: str, text: str, kind: type) -> Any:
+def _parse_value(name: str, text: str, kind: type) -> Any:
     from training.errors import TrainingError
 
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        raise TrainingError(f"{name} is a {kind.__name__}, not {text!r}") from None
+        raise TrainingError(f"{name} must be of type {kind.__name__}, not {text!r}") from None
 
 
-def _train(asked: argparse.Namespace) -> int:
+def _train(args: argparse.Namespace) -> int:
     from training.data.shards import find_shards
-    from training.recipes.world import run
+    from training.recipes.world import train
 
-    told = run({"data": find_shards(asked.data), **knobs_of(asked.knobs)}, asked.out)
-    if _first_rank():
+    result = train({"data": find_shards(args.data), **parse_knobs(args.knobs)}, args.out)
+    if os.environ.get("RANK", "0") == "0":
         print(
-            f"{told.steps} steps · loss {told.loss_first:.4f} to {told.loss_last:.4f} · "
-            f"{told.parameters} parameters\nmodel {told.model}\ncurve {told.curve}"
+            f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f} · "
+            f"{result.parameters} parameters\nmodel {result.model}\ncurve {result.loss_curve}"
         )
     return 0
 
 
-def _sample(asked: argparse.Namespace) -> int:
+def _sample(args: argparse.Namespace) -> int:
     import torch
 
-    from training.recipes.sampling import Wish, sample, write_video
+    from training.recipes.sampling import SamplingRequest, sample, write_video
 
-    taken = ("frames", "height", "width", "steps", "guidance", "seed", "tokenizer")
-    wish = Wish(captions=[asked.caption], **{name: getattr(asked, name) for name in taken})
-    sampled = sample(asked.model, wish, "cuda" if torch.cuda.is_available() else "cpu")
-    write_video(sampled.videos[0], sampled.fps, asked.out)
-    print(asked.out)
+    request = SamplingRequest(
+        prompt=[args.prompt],
+        num_frames=args.num_frames,
+        height=args.height,
+        width=args.width,
+        num_inference_steps=args.num_inference_steps,
+        guidance_scale=args.guidance_scale,
+        seed=args.seed,
+        tokenizer=args.tokenizer,
+    )
+    sampled = sample(args.model, request, "cuda" if torch.cuda.is_available() else "cpu")
+    write_video(sampled.videos[0], sampled.fps, args.out)
+    print(args.out)
     return 0
 
 
-def _evaluate(asked: argparse.Namespace) -> int:
+def _evaluate(args: argparse.Namespace) -> int:
     import torch
 
     from training.data.shards import find_shards
     from training.recipes.evaluation import evaluate
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    told = evaluate(asked.model, find_shards(asked.data), most=asked.most, device=device)
-    if asked.json:
-        print(json.dumps(asdict(told)))
+    result = evaluate(args.model, find_shards(args.data), max_clips=args.max_clips, device=device)
+    if args.json:
+        print(json.dumps(asdict(result)))
     else:
-        print(f"{told.clips} clips · loss {told.loss:.4f}\nlevel  loss")
-        print("\n".join(f"{level:5.2f}  {loss:.4f}" for level, loss in told.by_level.items()))
+        print(f"{result.clips} clips · loss {result.loss:.4f}\ntimestep  loss")
+        print("\n".join(f"{t:8.2f}  {loss:.4f}" for t, loss in result.loss_by_timestep.items()))
     return 0
 
 
-def _export(asked: argparse.Namespace) -> int:
-    from training.recipes.exporting import export
+def _export(args: argparse.Namespace) -> int:
+    from training.recipes.export import export
 
-    print(export(asked.work, asked.out))
+    print(export(args.work, args.out))
     return 0
-
-
-def _first_rank() -> bool:
-    import os
-
-    return os.environ.get("RANK", "0") == "0"

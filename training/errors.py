@@ -1,11 +1,11 @@
-"""Errors of training that are meant for a user's eyes.
+"""Errors of training that are shown to the user.
 
 ClipmillError
 └── TrainingError
-    ├── LatentsDoNotFit   shards disagree with each other, or with the model, about how latents were made
-    ├── LayoutError       the ranks, the batch or the tokens cannot be shared as asked
-    ├── Diverged          a loss or a gradient is not finite
-    └── BadCheckpoint     a checkpoint or a model file is not whole, or is of something else
+    ├── LatentMismatchError   shards do not match each other, or the model, in how the latents were made
+    ├── LayoutError           ranks, batch or tokens cannot be divided as requested
+    ├── DivergenceError       a loss or a gradient is not finite
+    └── CheckpointError       a checkpoint or a model file is incomplete, or of another kind
 """
 
 from manifests import ClipmillError
@@ -15,17 +15,17 @@ class TrainingError(ClipmillError):
     """Base of every error raised by this package."""
 
 
-class LatentsDoNotFit(TrainingError):
-    """Shards disagree with each other, or with the model, about how latents were made."""
+class LatentMismatchError(TrainingError):
+    """Shards do not match each other, or the model, in how the latents were made."""
 
 
 class LayoutError(TrainingError):
-    """The ranks, the batch or the tokens cannot be shared as asked."""
+    """Ranks, batch or tokens cannot be divided as requested."""
 
 
-class Diverged(TrainingError):
+class DivergenceError(TrainingError):
     """A loss or a gradient is not finite."""
 
 
-class BadCheckpoint(TrainingError):
-    """A checkpoint or a model file is not whole, or is of something else."""
+class CheckpointError(TrainingError):
+    """A checkpoint or a model file is incomplete, or of another kind."""

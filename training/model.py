@@ -1,9 +1,15 @@
-"""A model file: averaged weights in safetensors; its metadata tell the network and how its latents are made.
+"""A model file: EMA weights in safetensors, whose metadata describes the network and its latents.
 
-Metadata "clipmill.world" is a JSON object: format, network (the fields of `video_dit.Config`), latents
-(tokenizer, digest, stride, channels, dtype), fps (of the clips before the tokenizer), shapes (of the
-latents seen in training, the most frequent first), trained (steps and settings, for people). The same
-object lies beside it as config.json.
+The metadata "clipmill.world" is a JSON object:
+
+    format          version of this layout
+    network         fields of `VideoDiTConfig`
+    latents         tokenizer, digest, stride, channels, dtype
+    fps             frame rate of the clips before the tokenizer, in frames per second
+    latent_shapes   shapes [c t h w] of the training latents, the most frequent first
+    training        steps and settings, for people
+
+config.json in the same folder holds the same object.
 """
 
 import json
@@ -12,97 +18,102 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.errors import BadCheckpoint
+from training.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.networks.video_dit import Config, VideoDiT
+    from training.networks.video_dit import VideoDiT, VideoDiTConfig
 
-FORMAT = 1
-KEY = "clipmill.world"
-NAME = "model.safetensors"
+FORMAT = 2
+METADATA_KEY = "clipmill.world"
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file tells beside its weights; see above."""
+    """The metadata of a model file; the module docstring explains the fields."""
 
-    network: "Config"
+    network: "VideoDiTConfig"
     latents: Mapping[str, Any]
     fps: float
-    shapes: Sequence[tuple[int, int, int, int]]
-    trained: Mapping[str, Any]
+    latent_shapes: Sequence[tuple[int, int, int, int]]
+    training: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {"format": FORMAT} | plain
+        """The metadata as plain JSON values."""
+        values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return {"format": FORMAT} | values
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "ModelInfo":
-        """
+    def from_json(cls, metadata: Mapping[str, Any]) -> "ModelInfo":
+        """Read the metadata.
+
         Raises:
-            BadCheckpoint: of another format, or a field is missing or unknown.
+            CheckpointError: It has another format, or a field is missing or unknown.
         """
-        from training.networks.video_dit import Config
+        from training.networks.video_dit import VideoDiTConfig
 
-        if told.get("format") != FORMAT:
-            raise BadCheckpoint(f"the model's format is {told.get('format')}, this version reads {FORMAT}")
-        rest = {name: value for name, value in told.items() if name != "format"}
+        if metadata.get("format") != FORMAT:
+            raise CheckpointError(
+                f"the model has format {metadata.get('format')}; this version reads format {FORMAT}"
+            )
+        fields = {name: value for name, value in metadata.items() if name != "format"}
         try:
-            network = rest.pop("network")
-            config = Config(**network | {"stretch": tuple(network["stretch"])})
-            return cls(network=config, shapes=[tuple(shape) for shape in rest.pop("shapes")], **rest)
+            network = fields.pop("network")
+            config = VideoDiTConfig(**network | {"rope_scale": tuple(network["rope_scale"])})
+            latent_shapes = [tuple(shape) for shape in fields.pop("latent_shapes")]
+            return cls(network=config, latent_shapes=latent_shapes, **fields)
         except (KeyError, TypeError) as error:
-            raise BadCheckpoint(f"what the model tells is not understood: {error}") from error
+            raise CheckpointError(f"the metadata of the model is invalid: {error}") from error
 
 
-def save_model(file: Path, weights: Mapping[str, "Tensor"], told: ModelInfo) -> None:
-    """Write the file, and config.json beside it; equal weights and words give equal bytes."""
+def save_model(file: Path, weights: Mapping[str, "Tensor"], info: ModelInfo) -> None:
+    """Write the model file and config.json. Equal weights and metadata give equal bytes."""
     from safetensors.torch import save_file
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    kept = {name: weights[name].detach().to("cpu").contiguous() for name in sorted(weights)}
-    words = told.to_json()
-    beside = file.with_name(file.name + ".new")
-    save_file(kept, beside, metadata={KEY: json.dumps(words, sort_keys=True)})
-    beside.chmod(0o644)  # safetensors makes files that nobody else may read
-    beside.rename(file)
-    file.with_name("config.json").write_text(json.dumps(words, indent=1, sort_keys=True) + "\n")
+    tensors = {name: weights[name].detach().to("cpu").contiguous() for name in sorted(weights)}
+    metadata = info.to_json()
+    temporary = file.with_name(file.name + ".new")
+    save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
+    temporary.chmod(0o644)  # safetensors creates files that other users cannot read
+    temporary.rename(file)
+    file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 
 
 def read_model_info(path: Path) -> ModelInfo:
-    """What a model file, or the one in a folder, tells; without its weights, and without torch.
+    """Read the metadata of a model file, or of the one in a folder, without its weights and without torch.
 
     Raises:
-        BadCheckpoint: there is none, or it is of something else.
+        CheckpointError: There is no model file, or it is of another kind.
     """
-    file = path / NAME if path.is_dir() else path
+    file = path / MODEL_FILE if path.is_dir() else path
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        words = json.loads(header["__metadata__"][KEY])
+        metadata = json.loads(header["__metadata__"][METADATA_KEY])
     except FileNotFoundError:
-        raise BadCheckpoint("there is no model here", where=str(path)) from None
+        raise CheckpointError("there is no model here", where=str(path)) from None
     except (ValueError, KeyError, OverflowError, MemoryError) as error:
-        raise BadCheckpoint("this is not a model that was trained here", where=str(file)) from error
-    return ModelInfo.from_json(words)
+        raise CheckpointError("this file is not a model trained by Clipmill", where=str(file)) from error
+    return ModelInfo.from_json(metadata)
 
 
 def load_model(path: Path) -> "tuple[VideoDiT, ModelInfo]":
-    """The network with its weights, float32 on the CPU, for use; and what the file tells.
+    """Load the network for inference, float32 on the CPU, and the metadata.
 
     Raises:
-        BadCheckpoint: there is none, or its keys and shapes are not exactly the network's.
+        CheckpointError: There is no model file, or its keys and shapes are not exactly those of the network.
     """
     from safetensors.torch import load_file
 
     from training.networks.video_dit import VideoDiT
     from training.tokenizers.weights import check_keys
 
-    told = read_model_info(path)
-    file = path / NAME if path.is_dir() else path
-    network, held = VideoDiT(told.network), load_file(file)
-    check_keys(network.state_dict(), held, str(file))
-    network.load_state_dict(held)
-    return network.eval().requires_grad_(False), told
+    info = read_model_info(path)
+    file = path / MODEL_FILE if path.is_dir() else path
+    network, weights = VideoDiT(info.network), load_file(file)
+    check_keys(network.state_dict(), weights, str(file))
+    network.load_state_dict(weights)
+    return network.eval().requires_grad_(False), info

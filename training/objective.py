@@ -1,4 +1,4 @@
-"""The promise of an objective: what is to become small."""
+"""The contract of an objective: the loss of a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,12 @@ Batch = TypeVar("Batch", contravariant=True)
 
 @dataclass(frozen=True)
 class Loss:
-    """`total` is minimised; `parts` are only looked at, and carry no gradient. All are means over samples."""
+    """A loss. All values are means over samples.
+
+    Attributes:
+        total: The value to minimize.
+        parts: Values to log, by name. They carry no gradient.
+    """
 
     total: Scalar
     parts: Mapping[str, Scalar]
@@ -19,10 +24,10 @@ class Loss:
 
 @runtime_checkable
 class Objective(Protocol[Batch]):
-    """The loss of a batch at a step.
+    """Computes the loss of a batch at a step.
 
-    What is random in it is drawn from counters keyed by (seed, sample, step), see `training.noise`: so a
-    sample's share of the loss does not depend on which batch, rank or attempt it is worked on in.
+    Random numbers come from counters keyed by (seed, sample, step), see `training.noise`. So the loss of a
+    sample does not depend on its batch, on the rank, or on a restart.
     """
 
     def __call__(self, batch: Batch, step: int) -> Loss: ...

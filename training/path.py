@@ -1,6 +1,6 @@
-"""Noise paths: how clean latents turn into noise.
+"""Noise paths: how clean latents become noise.
 
-A path mixes clean and noise as alpha(t) * clean + sigma(t) * noise, t from 0 (clean) to 1 (noise).
+The noisy latents at timestep t are alpha(t) * clean + sigma(t) * noise, with t from 0 (clean) to 1 (noise).
 """
 
 import math
@@ -8,42 +8,45 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from training.tensors import Latents, Level
+from training.tensors import Coefficient, Latents, Timestep
 
 
 @runtime_checkable
 class Path(Protocol):
     """alpha falls from 1 to 0 and sigma rises from 0 to 1, both strictly."""
 
-    def alpha(self, t: Level) -> Level: ...
-    def sigma(self, t: Level) -> Level: ...
+    def alpha(self, t: Timestep) -> Coefficient: ...
+    def sigma(self, t: Timestep) -> Coefficient: ...
 
 
 class RectifiedFlow:
-    """A straight line. Source: Liu et al. 2022, arXiv:2209.03003, Eq. 1."""
+    """A straight line: sigma equals t. Source: Liu et al. 2022, arXiv:2209.03003, Eq. 1."""
 
-    def alpha(self, t: Level) -> Level:
+    def alpha(self, t: Timestep) -> Coefficient:
         return 1 - t
 
-    def sigma(self, t: Level) -> Level:
+    def sigma(self, t: Timestep) -> Coefficient:
         return t
 
 
 class Cosine:
-    """A quarter circle; keeps the variance. Source: Salimans & Ho 2022, arXiv:2202.00512, section 2."""
+    """A quarter circle, which preserves the variance.
 
-    def alpha(self, t: Level) -> Level:
+    Source: Salimans & Ho 2022, arXiv:2202.00512, section 2.
+    """
+
+    def alpha(self, t: Timestep) -> Coefficient:
         return torch.cos(t * math.pi / 2)
 
-    def sigma(self, t: Level) -> Level:
+    def sigma(self, t: Timestep) -> Coefficient:
         return torch.sin(t * math.pi / 2)
 
 
-def mix(path: Path, clean: Latents, noise: Latents, t: Level) -> Latents:
-    """The point at time t [b] on the path from `clean` to `noise`."""
-    return wide(path.alpha(t)) * clean + wide(path.sigma(t)) * noise
+def add_noise(path: Path, clean: Latents, noise: Latents, t: Timestep) -> Latents:
+    """The noisy latents at the timesteps t [b]."""
+    return expand_dims(path.alpha(t)) * clean + expand_dims(path.sigma(t)) * noise
 
 
-def wide(level: Level) -> torch.Tensor:
-    """[b] to [b 1 1 1 1], to scale latents."""
-    return level.reshape(-1, 1, 1, 1, 1)
+def expand_dims(values: Coefficient) -> torch.Tensor:
+    """[b] to [b 1 1 1 1], to multiply latents."""
+    return values.reshape(-1, 1, 1, 1, 1)

@@ -1,6 +1,6 @@
-"""The shapes that pass between rooms.
+"""Shapes of the tensors that public functions take and return.
 
-b batch, c channels, t frames, h w height and width; after the tokenizer t, h and w count latents.
+Axes: b batch, c channels, t frames, h height, w width, n tokens. Of latents, t, h and w count latents.
 """
 
 from typing import TypeAlias
@@ -10,6 +10,7 @@ from torch import Tensor
 
 Video: TypeAlias = Float[Tensor, "b 3 t h w"]  # noqa: F722 - RGB in -1..1
 Latents: TypeAlias = Float[Tensor, "b c t h w"]  # noqa: F722 - about unit variance per channel
-Level: TypeAlias = Float[Tensor, " b"]  # noqa: F722 - time on the noise path, 0 clean to 1 noise
-Words: TypeAlias = Int[Tensor, "b n"]  # noqa: F722 - hashed words of captions, 0 where there is none
+Timestep: TypeAlias = Float[Tensor, " b"]  # noqa: F722 - time on the noise path, 0 (clean) to 1 (noise)
+Coefficient: TypeAlias = Float[Tensor, " b"]  # noqa: F722 - alpha or sigma at a timestep, 0..1
+TextTokens: TypeAlias = Int[Tensor, "b n"]  # noqa: F722 - token ids of captions, 0 is padding
 Scalar: TypeAlias = Float[Tensor, ""]  # noqa: F722

@@ -1,4 +1,4 @@
-"""The promise of a tokenizer: video to latents and back."""
+"""The contract of a tokenizer: it encodes video into latents and decodes latents into video."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -6,7 +6,7 @@ from training.tensors import Latents, Video
 
 
 class Stride(NamedTuple):
-    """How many pixels one latent covers along each axis."""
+    """Frames and pixels per latent along each axis."""
 
     time: int
     height: int
@@ -15,15 +15,15 @@ class Stride(NamedTuple):
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Causal in time: the latents of a prefix do not depend on what follows, to the bit.
+    """Causal in time: the latents of a prefix do not depend on later frames, bit for bit.
 
-    Equal videos give equal latents on one machine if the caller sets `torch.set_num_threads(1)` (or keeps one
-    number of threads): sums are then taken in one order.
+    Equal videos give equal latents on one machine if the caller sets `torch.set_num_threads(1)`, or keeps
+    one number of threads, because the order of sums is then fixed.
 
     Attributes:
-        stride: pixels per latent; an image is a video of one frame.
-        channels: of the latents.
-        digest: names the weights and the architecture: equal digests, equal latents.
+        stride: Frames and pixels per latent. An image is a video of one frame.
+        channels: Channels of the latents.
+        digest: Identifies weights and architecture. Equal digests give equal latents.
     """
 
     @property
@@ -34,25 +34,29 @@ class Tokenizer(Protocol):
     def digest(self) -> str: ...
 
     def encode(self, video: Video) -> Latents:
-        """1 + k * stride.time frames to 1 + k latent frames, shifted and scaled to about unit variance.
+        """Encode 1 + k * stride.time frames into 1 + k latent frames of about unit variance.
 
         Raises:
-            ValueError: frames, height or width do not fit the stride.
+            ValueError: Frames, height or width do not fit the stride.
         """
         ...
 
     def decode(self, latents: Latents) -> Video:
-        """1 + k latent frames to 1 + k * stride.time frames; values may lie a little outside -1..1."""
+        """Decode 1 + k latent frames into 1 + k * stride.time frames. Values can slightly exceed -1..1."""
         ...
 
 
-def latent_frames(frames: int, stride: int) -> int:
-    """How many latent frames `frames` frames become.
+def count_latent_frames(frames: int, stride: int) -> int:
+    """Number of latent frames of a video.
+
+    Args:
+        frames: Frames of the video.
+        stride: Frames per latent.
 
     Raises:
-        ValueError: `frames` is not of the form 1 + k * stride.
+        ValueError: `frames` is not 1 + k * stride.
     """
     if frames < 1 or (frames - 1) % stride:
-        fits = 1 + max(0, frames - 1) // stride * stride
-        raise ValueError(f"{frames} frames are not 1 + k * {stride}; keep the first {fits}")
+        valid = 1 + max(0, frames - 1) // stride * stride
+        raise ValueError(f"{frames} frames are not 1 + k * {stride}; keep the first {valid}")
     return 1 + (frames - 1) // stride

@@ -1,1 +1,1 @@
-"""Clips to the latents that a diffusion model trains on, and latents to shards."""
+"""Encodes clips into latents, and packs the latents into shards."""

@@ -1,8 +1,8 @@
-"""Encode each clip with the tokenizer: the first frames, at the trainer's rate and size, become latents.
+"""Encodes clips into latents with a video tokenizer.
 
-What is taken: the picture at the times 0, 1/fps, 2/fps … (the frame then on show), the longest run of 1 + k
-* stride frames that the clip and `frames` allow, from the clip's start. It is scaled so that the short side
-is `short_side_px` and the long side the next lower multiple of `multiple_px`; the middle is kept where the
+The stage takes the frames displayed at the times 0, 1/fps, 2/fps … from the start of the clip: the longest
+run of 1 + k * stride frames that the clip and `max_frames` allow. It scales them so that the short side is
+`short_side_px` and the long side the next lower multiple of `size_multiple_px`, and crops the center if the
 aspect ratio does not fit.
 """
 
@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.decode import Video, open_video
-from stages.media.frame import Frame
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.video import Video, open_video
 
 if TYPE_CHECKING:
     from training.tokenizer import Tokenizer
@@ -32,21 +33,35 @@ class CutClip(Row):
 
 class EncodedClip(Row):
     latents: Artifact = column('safetensors file of one tensor "latents" [c t h w], unit variance, float16')
-    latent_channels: int = column("channels of the latents")
-    latent_frames: int = column("frames of the latents")
-    latent_height: int = column("rows of the latents")
-    latent_width: int = column("columns of the latents")
+    latent_channels: int = column("channels of the latents", unit="channels")
+    latent_frames: int = column("frames of the latents", unit="latents")
+    latent_height: int = column("rows of the latents", unit="latents")
+    latent_width: int = column("columns of the latents", unit="latents")
     tokenizer: str = column("name and digest of the tokenizer that made the latents")
 
 
 class EncodeLatents(Annotate[CutClip, EncodedClip]):
-    """Latents with their provenance; made on one thread, so that equal clips give equal bytes."""
+    """Encodes the first frames of each clip into latents, and stores how they were made.
 
-    tokenizer: str = "small"  # a bundled tokenizer's name, or the path of one's folder
+    It encodes on one thread, so that equal clips give equal bytes.
+
+    Attributes:
+        tokenizer: Name of a bundled tokenizer, or the path of a tokenizer's file or folder.
+        short_side_px: Short side in px of the encoded frames. Higher values keep more detail and make larger
+            latents.
+        size_multiple_px: Width and height in px are multiples of this.
+        fps: Frames encoded per second. Higher values cover a shorter time with the same number of frames.
+        max_frames: Maximum number of frames encoded per clip: 1 + a multiple of the tokenizer's temporal
+            stride. Higher values make longer latents.
+    """
+
+    version = 2
+
+    tokenizer: str = "small"
     short_side_px: int = 128
-    multiple_px: int = 16
+    size_multiple_px: int = 16
     fps: float = 12.0
-    frames: int = 33  # at most, of the video
+    max_frames: int = 33
 
     needs = Needs(cpus=1, memory_gb=1)
 
@@ -61,8 +76,8 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
 
         return tokenizer_digest(self.tokenizer)
 
-    def least_frames(self) -> int:
-        """The fewest frames at `fps` that a clip may have; what is shorter is rejected."""
+    def min_frames(self) -> int:
+        """Minimum number of frames at `fps` of a clip. Shorter clips are rejected."""
         from training.tokenizers import tokenizer_stride
 
         return 1 + tokenizer_stride(self.tokenizer)[0]
@@ -71,92 +86,93 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
         for row in rows:
             try:
                 with row.clip.local() as path:
-                    taken = self._frames(path)
+                    frames, provenance = self._read_frames(path)
             except Reject as reason:
                 yield reason
             else:
-                yield self._encode(*taken)
+                yield self._encode(frames, provenance)
 
-    def _frames(self, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-        """The pictures [t h w 3], and how they were cropped."""
+    def _read_frames(self, path: Path) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+        """The frames [t h w 3], and how they were scaled and cropped."""
         stride = self._tokenizer.stride.time
-        pictures: list[np.ndarray] = []
+        frames: list[npt.NDArray[np.uint8]] = []
         with open_video(str(path)) as video:
             width, height, crop = 0, 0, (0, 0, 0, 0)
-            for frame, times in _shown(video, Fraction(self.fps).limit_denominator(1001), self.frames):
-                if not pictures:
-                    (width, height), crop = self._fitted(*video.shown_size(frame.turns))
-                x, y, wide, high = crop
-                whole = frame.pixels("rgb24", width, height)
-                pictures += [whole[y : y + high, x : x + wide]] * times
-        count = 1 + (len(pictures) - 1) // stride * stride
+            fps = Fraction(self.fps).limit_denominator(1001)
+            for frame, times in _displayed_frames(video, fps, self.max_frames):
+                if not frames:
+                    (width, height), crop = self._fit_size(*video.display_size(frame.orientation))
+                x, y, crop_width, crop_height = crop
+                scaled = frame.pixels("rgb24", width, height)
+                frames += [scaled[y : y + crop_height, x : x + crop_width]] * times
+        count = 1 + (len(frames) - 1) // stride * stride
         if count < 1 + stride:
-            least = f"{1 + stride} frames at {self.fps:g} frames per second"
-            raise Reject(f"the clip is shorter than {least}")
-        how = {"scaled_px": [width, height], "crop_px": list(crop), "frames": count, "fps": self.fps}
-        return np.stack(pictures[:count]), how
+            raise Reject(f"the clip is shorter than {1 + stride} frames at {self.fps:g} frames per second")
+        provenance = {"scaled_px": [width, height], "crop_px": list(crop), "frames": count, "fps": self.fps}
+        return np.stack(frames[:count]), provenance
 
-    def _fitted(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-        """The size to scale to, and what to keep of it: x, y, width, height; all in pixels."""
-        short = self.short_side_px // self.multiple_px * self.multiple_px
+    def _fit_size(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+        """The size to scale to, and the crop of it: x, y, width, height; all in px."""
+        short = self.short_side_px // self.size_multiple_px * self.size_multiple_px
         aspect = max(width, height) / min(width, height)
-        long = max(short, int(short * aspect) // self.multiple_px * self.multiple_px)
-        wide, high = (long, short) if width >= height else (short, long)
-        scale = max(wide / width, high / height)
-        scaled = max(wide, round(width * scale)), max(high, round(height * scale))
-        return scaled, ((scaled[0] - wide) // 2, (scaled[1] - high) // 2, wide, high)
+        long = max(short, int(short * aspect) // self.size_multiple_px * self.size_multiple_px)
+        crop_width, crop_height = (long, short) if width >= height else (short, long)
+        scale = max(crop_width / width, crop_height / height)
+        scaled = max(crop_width, round(width * scale)), max(crop_height, round(height * scale))
+        x, y = (scaled[0] - crop_width) // 2, (scaled[1] - crop_height) // 2
+        return scaled, (x, y, crop_width, crop_height)
 
-    def _encode(self, pictures: np.ndarray, how: dict[str, Any]) -> EncodedClip:
+    def _encode(self, frames: npt.NDArray[np.uint8], provenance: dict[str, Any]) -> EncodedClip:
         import torch
         from safetensors.torch import save
 
-        threads = torch.get_num_threads()
+        num_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                video = torch.from_numpy(pictures).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+                video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
                 latents = self._tokenizer.encode(video)[0].to(torch.float16).contiguous()  # [c t h w]
         finally:
-            torch.set_num_threads(threads)
-        name = Path(self.tokenizer).name  # where it lay is nobody's business
-        said = how | {
+            torch.set_num_threads(num_threads)
+        name = Path(self.tokenizer).name  # without its folder, which may be private
+        metadata = provenance | {
             "tokenizer": name,
             "tokenizer_digest": self._tokenizer.digest,
             "stride": list(self._tokenizer.stride),
             "dtype": "float16",
         }
         # One key only: safetensors writes several in an order that changes from process to process.
-        data = save({"latents": latents}, metadata={"clipmill": json.dumps(said, sort_keys=True)})
-        channels, frames, height, width = latents.shape
+        data = save({"latents": latents}, metadata={"clipmill": json.dumps(metadata, sort_keys=True)})
+        channels, latent_frames, height, width = latents.shape
         return EncodedClip(
             latents=Artifact.of(data, ".safetensors"),
             latent_channels=channels,
-            latent_frames=frames,
+            latent_frames=latent_frames,
             latent_height=height,
             latent_width=width,
             tokenizer=f"{name}@{self._tokenizer.digest[:12]}",
         )
 
 
-def _shown(video: Video, fps: Fraction, most: int) -> Iterator[tuple[Frame, int]]:
-    """The frames on show at the times 0, 1/fps, 2/fps …, each with how many of these times it covers."""
+def _displayed_frames(video: Video, fps: Fraction, max_frames: int) -> Iterator[tuple[Frame, int]]:
+    """The frames displayed at the times 0, 1/fps, 2/fps …, each with the number of times that it covers."""
     count = 0
     start: int | None = None
     last: Frame | None = None
 
-    def until(pts: int) -> int:
-        """How many of the times lie before `pts`, of those that are wanted."""
+    def count_times_before(pts: int) -> int:
+        """Number of times before `pts`, up to `max_frames`."""
         assert start is not None
-        return min(most, math.ceil((pts - start) * video.time_base * fps))
+        return min(max_frames, math.ceil((pts - start) * video.time_base * fps))
 
     for frame in video.frames():
         if last is None:
             start = frame.pts
-        elif times := until(frame.pts) - count:
+        elif times := count_times_before(frame.pts) - count:
             yield last, times
             count += times
         last = frame
-        if count >= most:
+        if count >= max_frames:
             return
-    if last is not None and (times := until(last.pts + last.duration) - count):
+    if last is not None and (times := count_times_before(last.pts + last.duration) - count):
         yield last, times

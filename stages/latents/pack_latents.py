@@ -1,7 +1,7 @@
-"""Pack latents into shards: tars of one shape each, with an index and the latents' provenance beside them.
+"""Packs latents into shards: tars of latents of one shape, each with an index that has their provenance.
 
-The format is told where it is read, in `training/data/shards.py`. A clip's shard is drawn from its id, so
-that shards are shuffled, and a shard's bytes depend on nothing but the clips in it.
+The format is described where it is read, in `training/data/shards.py`. The hash of a clip's id determines its
+shard. So shards are shuffled, and the bytes of a shard depend only on its clips.
 """
 
 import hashlib
@@ -36,15 +36,19 @@ class EncodedClip(Row):
 
 
 class PackedLatents(Row):
-    latents_bucket: str = column("shape of the shard's latents: channels x frames x height x width")
-    latents_shard: Artifact = column("the tar that holds the clip's latents")
-    latents_index: Artifact = column("Parquet index of that tar: key, member, offset, size")
+    latents_bucket: str = column("shape of the latents in the shard: channels x frames x height x width")
+    latents_shard: Artifact = column("tar that contains the latents of the clip")
+    latents_index: Artifact = column("Parquet index of the tar: key, member, offset, size")
 
 
 class PackLatents(Survey[EncodedClip, PackedLatents]):
-    """Shards of about `shard_bytes` bytes each; equal clips give equal shards, byte for byte.
+    """Packs latents into shards of about equal size; equal clips give equal shards, byte for byte.
 
-    `latents/SHAPE/NUMBER.tar`; of clips whose `split` is another than "train", `latents-validation/…`.
+    The files are `latents/SHAPE/NUMBER.tar`. Clips whose `split` is not "train" go into `latents-SPLIT/…`,
+    for example `latents-validation/…`.
+
+    Attributes:
+        shard_bytes: Approximate size of a shard in bytes. Higher values make fewer and larger shards.
     """
 
     version = 2
@@ -54,14 +58,14 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
     needs = Needs(cpus=0.5)
 
     def tally(self, rows: Sequence[EncodedClip]) -> Mapping[str, int]:
-        """Bytes per bucket."""
+        """Bytes of latents per bucket."""
         sizes: Counter[str] = Counter()
         for row in rows:
             sizes[_bucket(row)] += row.latents.size_bytes
         return sizes
 
     def fit(self, sample: Sequence[EncodedClip], totals: Mapping[str, int]) -> bytes:
-        """How many shards each bucket gets."""
+        """Number of shards per bucket, as JSON."""
         shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in totals.items()}
         return json.dumps(shards, sort_keys=True).encode()
 
@@ -75,24 +79,24 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
         place, number = group.rsplit("-", 1)
         split, _, bucket = place.rpartition(".")
         folder = f"latents-{split}/{bucket}" if split else f"latents/{bucket}"
-        made: dict[str, Any] = {}
+        provenance: dict[str, Any] = {}
 
         def members() -> Iterator[tuple[str, bytes]]:
             for row in sorted(rows, key=lambda row: (_hash(row.id), row.id)):
                 data = row.latents.read()
-                header = _header(data)
-                told = json.loads(header["__metadata__"]["clipmill"])
-                _agree(made, told, list(header["latents"]["shape"]))
+                header = _read_header(data)
+                metadata = json.loads(header["__metadata__"]["clipmill"])
+                _add_provenance(provenance, metadata, list(header["latents"]["shape"]))
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
-                yield f"{row.id}.json", _json({"id": row.id} | told | span)
+                yield f"{row.id}.json", _json({"id": row.id} | metadata | span)
                 yield f"{row.id}.safetensors", data
                 yield f"{row.id}.txt", (row.enhanced_caption or row.caption).encode()
 
         with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
             tar = Path(file.name)
         written = write_tar(tar, members())
-        told = {"format": FORMAT, "samples": len(rows)} | made
-        index = index_bytes(written, {"clipmill.latents": _json(told).decode()})
+        shard_metadata = {"format": FORMAT, "samples": len(rows)} | provenance
+        index = index_bytes(written, {"clipmill.latents": _json(shard_metadata).decode()})
         packed = PackedLatents(
             latents_bucket=bucket,
             latents_shard=Artifact.of_file(tar, name=f"{folder}/{number}.tar"),
@@ -115,20 +119,20 @@ def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def _header(data: bytes) -> dict[str, Any]:
-    """The header of a safetensors file: a length in eight bytes, then JSON."""
+def _read_header(data: bytes) -> dict[str, Any]:
+    """The header of a safetensors file: its length in eight bytes, then JSON."""
     header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return header
 
 
-def _agree(made: dict[str, Any], told: Mapping[str, Any], shape: list[int]) -> None:
-    """Gather what holds for the whole shard.
+def _add_provenance(provenance: dict[str, Any], metadata: Mapping[str, Any], shape: list[int]) -> None:
+    """Set what holds for the whole shard, and check that it holds for this clip.
 
     Raises:
-        ValueError: two clips of one shard were not encoded alike.
+        ValueError: Two clips of one shard were encoded differently.
     """
     shared = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")
-    fresh = {name: told[name] for name in shared} | {"shape": shape}
-    if made and made != fresh:
-        raise ValueError(f"two clips of one shard were encoded differently: {made} and {fresh}")
-    made.update(fresh)
+    of_clip = {name: metadata[name] for name in shared} | {"shape": shape}
+    if provenance and provenance != of_clip:
+        raise ValueError(f"two clips of one shard were encoded differently: {provenance} and {of_clip}")
+    provenance.update(of_clip)

@@ -1,1 +1,1 @@
-"""Models trained on what was curated, and videos sampled from them."""
+"""Trains models on curated clips, and samples videos from them."""

@@ -1,4 +1,4 @@
-"""Sample videos from a trained model: one mp4, in which each caption's video follows the one before."""
+"""Samples videos from a trained model into one mp4, one video after another."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -6,7 +6,7 @@ from io import BytesIO
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs
-from stages.media.encode import write_mp4
+from stages.media.encoding.arrays import write_mp4
 
 
 class TrainedModel(Row):
@@ -16,39 +16,55 @@ class TrainedModel(Row):
 
 class SampledVideo(Row):
     video: Artifact = column("mp4 of the sampled videos, one after another")
-    video_frames: int = column("frames of the video", unit="frames")
+    video_frames: int = column("number of frames of the video", unit="frames")
     video_width_px: int = column("width of the video", unit="px")
     video_height_px: int = column("height of the video", unit="px")
     video_fps: float = column("frame rate of the video", unit="1/s")
 
 
 class SampleVideo(Annotate[TrainedModel, SampledVideo]):
-    """The same model, settings and seed give the same bytes on the same kind of machine."""
+    """Samples one video per prompt from a trained model.
 
-    captions: tuple[str, ...] = ("",)
-    frames: int = 0  # 1 + 4k; 0 as most seen in training, as are:
+    Equal models, settings and seeds give equal bytes on machines of the same kind.
+
+    Attributes:
+        prompt: Text of each video; "" samples without text. One video is sampled per entry.
+        num_frames: Frames per video: 1 + a multiple of the tokenizer's temporal stride. 0 is the number that
+            was most frequent in training.
+        height: Height in px. 0 is the height that was most frequent in training.
+        width: Width in px. 0 is the width that was most frequent in training.
+        num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
+        guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
+        seed: Seed of the noise.
+        tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
+    """
+
+    version = 2
+
+    prompt: tuple[str, ...] = ("",)
+    num_frames: int = 0
     height: int = 0
     width: int = 0
-    steps: int = 20  # of the sampler
-    guidance: float = 2.0
+    num_inference_steps: int = 20
+    guidance_scale: float = 2.0
     seed: int = 0
-    tokenizer: str = ""  # its path, where it is not a bundled one
+    tokenizer: str = ""
 
     needs = Needs(cpus=2, memory_gb=2)
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
-        from training.recipes.sampling import Wish, sample
+        from training.recipes.sampling import SamplingRequest, sample
 
         for row in rows:
             with row.model.local() as path:
-                sampled = sample(path, Wish(**self.settings()))
-            pictures = sampled.videos.reshape(-1, *sampled.videos.shape[2:])
-            film = BytesIO()
-            write_mp4(film, pictures, Fraction(sampled.fps).limit_denominator(1001), crf=18)
+                sampled = sample(path, SamplingRequest(**self.settings()))
+            frames = sampled.videos.reshape(-1, *sampled.videos.shape[2:])
+            mp4 = BytesIO()
+            write_mp4(mp4, frames, Fraction(sampled.fps).limit_denominator(1001), crf=18)
             yield SampledVideo(
-                video=Artifact.of(film.getvalue(), ".mp4"),
-                video_frames=len(pictures),
-                video_width_px=pictures.shape[2],
-                video_height_px=pictures.shape[1],
+                video=Artifact.of(mp4.getvalue(), ".mp4"),
+                video_frames=len(frames),
+                video_width_px=frames.shape[2],
+                video_height_px=frames.shape[1],
                 video_fps=sampled.fps,
             )

@@ -1,4 +1,4 @@
-"""Small shards of latents, written as PackLatents writes them."""
+"""Fixtures: small shards of latents in the format of PackLatents, and scripts run on several ranks."""
 
 import json
 import multiprocessing
@@ -14,9 +14,9 @@ from safetensors.torch import save
 
 from stages.media.tar import index_bytes, write_tar
 
-sys.path.insert(0, str(Path(__file__).with_name("ranks")))  # for the ranks' own processes too
+sys.path.insert(0, str(Path(__file__).with_name("ranks")))  # also for the processes of the ranks
 
-from one_rank import start
+from one_rank import run_script
 
 MakeShard = Callable[..., tuple[str, str]]
 OnRanks = Callable[..., str]
@@ -24,57 +24,61 @@ OnRanks = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> OnRanks:
-    """on_ranks(2, "script.py", …) -> what the first rank printed; the script must succeed on all.
+    """on_ranks(2, "script.py", …) -> the output of rank 0; the script must succeed on all ranks.
 
-    Ranks are forked from a server that has imported torch already, since importing it is most of the time.
+    Ranks are forked from a server that has already imported torch, because the import takes most of the time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torch.distributed.fsdp", "training.loop.trainer"])
 
     def run(ranks: int, script: str | Path, *arguments: str | Path) -> str:
-        out = tmp_path_factory.mktemp("said")
+        out = tmp_path_factory.mktemp("output")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])
-        started = []
+        processes = []
         for rank in map(str, range(ranks)):
-            told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": str(ranks)}
-            where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            asked = (told | where, str(script), [*map(str, arguments)], str(out / rank))
-            started.append(context.Process(target=start, args=asked))
-            started[-1].start()
-        for process in started:
+            ranks_env = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": str(ranks)}
+            address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            args = (ranks_env | address, str(script), [*map(str, arguments)], str(out / rank))
+            processes.append(context.Process(target=run_script, args=args))
+            processes[-1].start()
+        for process in processes:
             process.join(120)
-        ended = [process.exitcode for process in started]
-        for process in started:
+        exit_codes = [process.exitcode for process in processes]
+        for process in processes:
             process.kill()
             process.join()
             process.close()
-        assert ended == [0] * ranks
+        assert exit_codes == [0] * ranks
         return (out / "0").read_text()
 
     return run
 
 
-def _members(ids: list[str], shape: tuple[int, ...], said: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     for name in ids:
         rng = torch.Generator().manual_seed(int.from_bytes(name.encode()[:7], "big"))
         t, h, w = (torch.linspace(-1, 1, n) for n in shape[1:])
         wave = torch.sin(3 * (t[:, None, None] + h[:, None] + w) + 6 * torch.rand(1, generator=rng))
         latents = (wave * torch.linspace(-1.5, 1.5, shape[0])[:, None, None, None]).half()
-        yield f"{name}.json", json.dumps({"id": name, **said}).encode()
+        yield f"{name}.json", json.dumps({"id": name, **metadata}).encode()
         yield f"{name}.safetensors", save({"latents": latents.contiguous()})
         yield f"{name}.txt", f"a {name} shot".encode()
 
 
 @pytest.fixture
 def make_shard(tmp_path: Path) -> MakeShard:
-    """make_shard("bucket/000000", ["id", …], shape=(c, t, h, w), **said) -> (tar, index)."""
+    """make_shard("bucket/000000", ["id", …], shape=(c, t, h, w), **metadata) -> (tar, index)."""
 
     def make(
-        name: str, ids: list[str], shape: tuple[int, ...] = (16, 3, 4, 6), inside: Any = None, **said: Any
+        name: str,
+        ids: list[str],
+        shape: tuple[int, ...] = (16, 3, 4, 6),
+        sample_metadata: Any = None,
+        **metadata: Any,
     ) -> tuple[str, str]:
-        told = {
+        shard_metadata = {
             "format": 1,
             "tokenizer": "small",
             "tokenizer_digest": "d1",
@@ -83,12 +87,12 @@ def make_shard(tmp_path: Path) -> MakeShard:
             "fps": 12.0,
             "shape": list(shape),
             "samples": len(ids),
-        } | said
+        } | metadata
         tar = tmp_path / "shards" / f"{name}.tar"
         tar.parent.mkdir(parents=True, exist_ok=True)
-        members = write_tar(tar, _members(ids, shape, inside or told))
+        members = write_tar(tar, _members(ids, shape, sample_metadata or shard_metadata))
         index = tar.with_suffix(".parquet")
-        index.write_bytes(index_bytes(members, {"clipmill.latents": json.dumps(told)}))
+        index.write_bytes(index_bytes(members, {"clipmill.latents": json.dumps(shard_metadata)}))
         return str(tar), str(index)
 
     return make

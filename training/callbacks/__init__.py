@@ -1,1 +1,1 @@
-"""Watchers: a line per step on the screen, a curve in a file."""
+"""Callbacks: the loss curve in a file, and progress lines on the screen."""

@@ -1,1 +1,1 @@
-"""Reading latents: shards with provenance, in an order that one integer determines."""
+"""Reads shards of latents, in an order that depends only on a seed and the step."""

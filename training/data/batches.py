@@ -1,4 +1,4 @@
-"""Batches by step: what a rank reads at a step, fetched one step ahead in a thread."""
+"""Loads the batch of each step, and prefetches the next one in a thread."""
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,73 +7,78 @@ from typing import NamedTuple
 
 import torch
 
-from training.data.order import Order, share
+from training.data.order import SampleOrder, slice_of_batch
 from training.data.shards import LatentShards
+from training.tensors import Latents
 
 
-class Clips(NamedTuple):
-    """Some clips of one shape: their ids, latents [b c t h w] in float32, and captions."""
+class LatentBatch(NamedTuple):
+    """Clips of one shape: their ids, latents [b c t h w] in float32, and captions."""
 
     ids: tuple[str, ...]
-    latents: torch.Tensor
+    latents: Latents
     captions: tuple[str, ...]
 
 
 @dataclass
-class Batches:
-    """The batches of one data rank.
+class BatchLoader:
+    """The batches of one data-parallel rank.
 
     Attributes:
-        shards, order: what is read, and in which order.
-        rank, ranks: this rank's place among those that read different samples.
-        parts: slices that a step's batch is cut into, to be worked on one after another.
-        device: where the latents are put.
-        waited_s: seconds spent waiting for data since the object was made.
+        shards: The samples.
+        order: The order in which they are read.
+        data_rank: Number of this rank among those that read different samples.
+        num_data_ranks: Number of ranks that read different samples.
+        grad_accum_steps: Microbatches per step and rank.
+        device: Device of the latents.
+        waited_s: Seconds spent waiting for data since the object was created.
     """
 
     shards: LatentShards
-    order: Order
-    rank: int = 0
-    ranks: int = 1
-    parts: int = 1
+    order: SampleOrder
+    data_rank: int = 0
+    num_data_ranks: int = 1
+    grad_accum_steps: int = 1
     device: torch.device = torch.device("cpu")
     waited_s: float = 0.0
 
     def __post_init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._ahead: tuple[int, Future[list[Clips]]] | None = None
+        self._prefetched: tuple[int, Future[list[LatentBatch]]] | None = None
 
-    def at(self, step: int) -> list[Clips]:
-        """The `parts` slices of this rank at a step; reading of the next step starts."""
+    def microbatches(self, step: int) -> list[LatentBatch]:
+        """The microbatches of this rank at a step. Starts to prefetch the next step."""
         started = time.perf_counter()
-        if self._ahead is None or self._ahead[0] != step:
-            self._ahead = step, self._pool.submit(self.read, step)
-        ready = self._ahead[1].result()
+        if self._prefetched is None or self._prefetched[0] != step:
+            self._prefetched = step, self._pool.submit(self.read, step)
+        batches = self._prefetched[1].result()
         self.waited_s += time.perf_counter() - started
-        self._ahead = step + 1, self._pool.submit(self.read, step + 1)
-        return [clips._replace(latents=clips.latents.to(self.device)) for clips in ready]
+        self._prefetched = step + 1, self._pool.submit(self.read, step + 1)
+        return [batch._replace(latents=batch.latents.to(self.device)) for batch in batches]
 
-    def read(self, step: int) -> list[Clips]:
-        """As `at`, in this thread and without reading ahead.
+    def read(self, step: int) -> list[LatentBatch]:
+        """Like `microbatches`, in this thread and without prefetching.
 
-        The slices of all ranks, laid part by part, are the batch: rank r of R has in part m the slice
-        m * R + r. So the sum over parts and ranks is over the same samples at any layout.
+        The batch is cut into grad_accum_steps * num_data_ranks slices. Microbatch m of data rank r of R is
+        slice m * R + r. So the sum over microbatches and ranks covers the same samples at any layout.
         """
-        bucket, places = self.order.at(step)
-        slices: list[Clips] = []
-        for part in range(self.parts):
-            mine = share(places, part * self.ranks + self.rank, self.parts * self.ranks)
-            samples = [self.shards.read(bucket, place) for place in mine]
+        bucket, indices = self.order.batch(step)
+        slices = self.grad_accum_steps * self.num_data_ranks
+        batches: list[LatentBatch] = []
+        for number in range(self.data_rank, slices, self.num_data_ranks):
+            samples = [self.shards.read(bucket, index) for index in slice_of_batch(indices, number, slices)]
             latents = torch.stack([s.latents for s in samples]).float()
-            slices.append(Clips(tuple(s.id for s in samples), latents, tuple(s.caption for s in samples)))
-        return slices
+            batches.append(
+                LatentBatch(tuple(s.id for s in samples), latents, tuple(s.caption for s in samples))
+            )
+        return batches
 
-    def names(self, step: int) -> list[str]:
+    def sample_ids(self, step: int) -> list[str]:
         """The ids of all samples of a step, over all ranks."""
-        bucket, places = self.order.at(step)
-        return [self.shards.read(bucket, place).id for place in places]
+        bucket, indices = self.order.batch(step)
+        return [self.shards.read(bucket, index).id for index in indices]
 
     def close(self) -> None:
-        """Stop reading ahead."""
+        """Stop prefetching."""
         self._pool.shutdown(cancel_futures=True)
-        self._ahead = None
+        self._prefetched = None

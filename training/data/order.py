@@ -1,103 +1,111 @@
-"""The order of samples: a pure function of (seed, step), so that one integer is the loader's whole state.
+"""The order of samples is a pure function of (seed, step), so the step is the whole state of the loader.
 
-Each bucket has an endless stream: its samples, epoch after epoch, each epoch shuffled anew; batch k takes
-the samples k * batch and on. In an epoch the shards are permuted, laid end to end, and shuffled inside
-windows, so that reading stays near one place. In round r the buckets give, in shuffled order, the batches
-that an r-th pass over all samples completes: so buckets take turns by size, and every sample is seen as
-often as any other, but for one batch. How many ranks share a batch plays no part.
+Each bucket has an endless stream: its samples, epoch after epoch, each epoch shuffled again. Batch k takes
+the samples from k * batch_size on. In an epoch the shards are permuted, concatenated, and shuffled inside
+windows, so that reads stay close together. Round r contains, in shuffled order, the batches that an r-th pass
+over all samples completes. So the buckets alternate by size, and every sample is read as often as any other,
+except for one batch. The order does not depend on the number of ranks.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-Hashes = np.ndarray  # uint64
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
+Hashes: TypeAlias = npt.NDArray[np.uint64]
+Indices: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 
 
-class Place(NamedTuple):
-    """Where a sample lies: the shard of its bucket, and its number in that shard."""
+class SampleIndex(NamedTuple):
+    """The position of a sample: the number of its shard in the bucket, and its number in that shard."""
 
     shard: int
     sample: int
 
 
 @dataclass(frozen=True)
-class Order:
-    """The order of one data set.
+class SampleOrder:
+    """The order of the samples of one data set.
 
     Attributes:
-        counts: per bucket, the number of samples of each of its shards.
-        batch: samples per step, over all ranks.
-        seed: of the shuffling.
-        window: samples that are shuffled among each other.
+        counts: Per bucket, the number of samples of each of its shards.
+        batch_size: Samples per step, over all ranks.
+        seed: Seed of the shuffling.
+        window: Number of consecutive samples that are shuffled together.
     """
 
     counts: tuple[tuple[int, ...], ...]
-    batch: int
+    batch_size: int
     seed: int = 0
     window: int = 4096
 
     def __post_init__(self) -> None:
         if not self.counts or any(sum(shards) < 1 for shards in self.counts):
-            raise ValueError("a data set has at least one bucket, and a bucket at least one sample")
-        if self.batch < 1 or self.window < 1:
-            raise ValueError(f"batch is {self.batch} and window {self.window}; both are at least 1")
+            raise ValueError("a data set needs at least one bucket, and each bucket at least one sample")
+        if self.batch_size < 1 or self.window < 1:
+            raise ValueError(
+                f"batch_size is {self.batch_size} and window {self.window}; both must be at least 1"
+            )
 
     @cached_property
     def totals(self) -> tuple[int, ...]:
         """Samples per bucket."""
         return tuple(sum(shards) for shards in self.counts)
 
-    def before(self, round_: int) -> int:
-        """How many steps are taken before a round."""
-        return sum(round_ * total // self.batch for total in self.totals)
+    def first_step(self, round_: int) -> int:
+        """The first step of a round, which is the number of steps before it."""
+        return sum(round_ * total // self.batch_size for total in self.totals)
 
-    def at(self, step: int) -> tuple[int, list[Place]]:
-        """The bucket of a step, and the places of its `batch` samples."""
+    def batch(self, step: int) -> tuple[int, list[SampleIndex]]:
+        """The bucket of a step, and the indices of its `batch_size` samples."""
         round_ = self._round(step)
         buckets, numbers = _schedule(self, round_)
-        turn = step - self.before(round_)
-        bucket, first = int(buckets[turn]), int(numbers[turn]) * self.batch
-        return bucket, [self._place(bucket, position) for position in range(first, first + self.batch)]
+        step_of_round = step - self.first_step(round_)
+        bucket, first = int(buckets[step_of_round]), int(numbers[step_of_round]) * self.batch_size
+        positions = range(first, first + self.batch_size)
+        return bucket, [self._sample_index(bucket, position) for position in positions]
 
     def _round(self, step: int) -> int:
-        """The round that a step belongs to: the last one that begins at or before it."""
+        """The round of a step: the last one that begins at or before it."""
         low, high = 0, 1
-        while self.before(high) <= step:
+        while self.first_step(high) <= step:
             low, high = high, 2 * high
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.before(middle) <= step else (low, middle)
+            low, high = (middle, high) if self.first_step(middle) <= step else (low, middle)
         return low
 
-    def _place(self, bucket: int, streamed: int) -> Place:
-        epoch, position = divmod(streamed, self.totals[bucket])
-        shards, ends = _shards(self, epoch, bucket)
+    def _sample_index(self, bucket: int, stream_position: int) -> SampleIndex:
+        epoch, position = divmod(stream_position, self.totals[bucket])
+        shards, ends = _shuffle_shards(self, epoch, bucket)
         window = position // self.window
-        shuffled = int(_window(self, epoch, bucket, window)[position - window * self.window])
+        shuffled = int(_shuffle_window(self, epoch, bucket, window)[position - window * self.window])
         nth = int(np.searchsorted(ends, shuffled, side="right"))
         start = int(ends[nth - 1]) if nth else 0
-        return Place(int(shards[nth]), shuffled - start)
+        return SampleIndex(int(shards[nth]), shuffled - start)
 
 
-def share(places: Sequence[Place], rank: int, ranks: int) -> Sequence[Place]:
-    """The slice of a batch that falls to a rank.
+def slice_of_batch(indices: Sequence[SampleIndex], number: int, slices: int) -> Sequence[SampleIndex]:
+    """Slice `number` of a batch that is cut into `slices` slices of equal length.
 
     Raises:
-        ValueError: the batch cannot be shared equally.
+        ValueError: The batch cannot be divided equally.
     """
-    if len(places) % ranks:
-        raise ValueError(f"a batch of {len(places)} samples cannot be shared equally by {ranks} ranks")
-    each = len(places) // ranks
-    return places[rank * each : (rank + 1) * each]
+    if len(indices) % slices:
+        raise ValueError(f"a batch of {len(indices)} samples cannot be divided equally into {slices} slices")
+    length = len(indices) // slices
+    return indices[number * length : (number + 1) * length]
 
 
-def hashes(count: int, *words: int) -> Hashes:
-    """`count` well mixed 64-bit words, the same on every machine. Source: splitmix64, Steele et al. 2014."""
+def hash_words(count: int, *words: int) -> Hashes:
+    """`count` well mixed 64-bit hashes of the words, the same on every machine.
+
+    Source: splitmix64, Steele et al. 2014.
+    """
     mask = (1 << 64) - 1
     state = 0
     for word in words:
@@ -116,25 +124,26 @@ def _mix(z: Hashes) -> Hashes:
 
 
 @lru_cache(maxsize=4)
-def _schedule(order: Order, round_: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each step of a round its bucket, and the number of its batch in that bucket's stream."""
-    spans = [np.arange(round_ * n // order.batch, (round_ + 1) * n // order.batch) for n in order.totals]
-    buckets = np.repeat(np.arange(len(spans)), [len(span) for span in spans])
-    shuffled = np.argsort(hashes(len(buckets), order.seed, round_, 1), kind="stable")
-    return buckets[shuffled], np.concatenate(spans)[shuffled]
+def _schedule(order: SampleOrder, round_: int) -> tuple[Indices, Indices]:
+    """For each step of a round: its bucket, and the number of its batch in the stream of that bucket."""
+    size = order.batch_size
+    numbers = [np.arange(round_ * n // size, (round_ + 1) * n // size) for n in order.totals]
+    buckets = np.repeat(np.arange(len(numbers)), [len(each) for each in numbers])
+    shuffled = np.argsort(hash_words(len(buckets), order.seed, round_, 1), kind="stable")
+    return buckets[shuffled], np.concatenate(numbers)[shuffled]
 
 
 @lru_cache(maxsize=64)
-def _shards(order: Order, epoch: int, bucket: int) -> tuple[np.ndarray, np.ndarray]:
-    """A bucket's shards in the order of an epoch, and the position behind each one's last sample."""
+def _shuffle_shards(order: SampleOrder, epoch: int, bucket: int) -> tuple[Indices, Indices]:
+    """The shards of a bucket in the order of an epoch, and the end position of each."""
     counts = np.array(order.counts[bucket])
-    shuffled = np.argsort(hashes(len(counts), order.seed, epoch, 2, bucket), kind="stable")
+    shuffled = np.argsort(hash_words(len(counts), order.seed, epoch, 2, bucket), kind="stable")
     return shuffled, np.cumsum(counts[shuffled])
 
 
 @lru_cache(maxsize=16)
-def _window(order: Order, epoch: int, bucket: int, window: int) -> np.ndarray:
+def _shuffle_window(order: SampleOrder, epoch: int, bucket: int, window: int) -> Indices:
     """The shuffled positions of a window."""
     start = window * order.window
     count = min(order.window, order.totals[bucket] - start)
-    return start + np.argsort(hashes(count, order.seed, epoch, 3, bucket, window), kind="stable")
+    return start + np.argsort(hash_words(count, order.seed, epoch, 3, bucket, window), kind="stable")

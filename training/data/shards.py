@@ -1,10 +1,10 @@
-"""Shards of latents: tars with an index beside them, read by offset, and refused where they do not fit.
+"""Shards of latents: tars with an index, read by offset, and refused if they do not match each other.
 
-A sample is `ID.safetensors` (one tensor, "latents" [c t h w], unit variance), `ID.json` (how it was made) and
-`ID.txt` (its caption), which follow each other in the tar. The index is a Parquet file (key, member, offset,
-size), whose schema carries under "clipmill.latents" a JSON object that holds for the whole shard: format,
-tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples. So the footers alone tell
-whether shards fit together, and how many samples of which shape there are.
+A sample is `ID.safetensors` (one tensor, "latents" [c t h w], unit variance), `ID.json` (its provenance) and
+`ID.txt` (its caption), consecutive in the tar. The index is a Parquet file (key, member, offset, size). Its
+schema has under "clipmill.latents" a JSON object that holds for the whole shard: format, tokenizer,
+tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples. So the footers alone show whether
+shards match, and how many samples of which shape there are.
 """
 
 import io
@@ -21,16 +21,16 @@ import torch
 from safetensors.torch import load
 
 from manifests.stores import open_store
-from training.data.order import Place
-from training.errors import LatentsDoNotFit
+from training.data.order import SampleIndex
+from training.errors import LatentMismatchError
 
 FORMAT = 1
-KEY = b"clipmill.latents"
-OPEN_INDEXES = 64  # kept in memory per reader
+METADATA_KEY = b"clipmill.latents"
+MAX_CACHED_INDEXES = 64  # per reader
 
 
-class Made(NamedTuple):
-    """How latents were made; equal for all that one model sees."""
+class LatentSpec(NamedTuple):
+    """How latents were made. It is equal for all latents of one model."""
 
     tokenizer: str
     digest: str
@@ -40,7 +40,7 @@ class Made(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One clip: its id, its latents [c t h w] as they were stored, and what it shows."""
+    """One clip: its id, its latents [c t h w] as stored, and its caption."""
 
     id: str
     latents: torch.Tensor
@@ -49,83 +49,88 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar and its index, as the index's footer describes them."""
+    """One tar and its index, as the footer of the index describes them."""
 
     tar: str
     index: str
-    made: Made
+    spec: LatentSpec
     fps: float
     shape: tuple[int, int, int, int]
     samples: int
 
 
 class LatentShards:
-    """The samples of many shards, in buckets of one shape each.
+    """The samples of many shards, in one bucket per shape.
 
     Args:
-        pairs: paths or URLs of (tar, index); their order plays no part.
-        frames: latent frames to crop longer clips to, from the start: only a prefix of causal latents is
-            what the tokenizer would have made of a shorter clip. 0 crops none.
-        made: how the model's latents were made, if it was trained on some before.
+        pairs: Paths or URLs of (tar, index). Their order has no effect.
+        max_frames: Latent frames that longer clips are cropped to, from the start: only a prefix of causal
+            latents equals the latents of a shorter clip. 0 crops none.
+        spec: How the latents of the model were made, if the model is already trained.
+
+    Raises:
+        LatentMismatchError: There are no shards, or they do not match each other or `spec`.
     """
 
     def __init__(
-        self, pairs: Iterable[tuple[str, str]], *, frames: int = 0, made: Made | None = None
+        self, pairs: Iterable[tuple[str, str]], *, max_frames: int = 0, spec: LatentSpec | None = None
     ) -> None:
-        chosen = sorted({(tar, index) for tar, index in pairs})
-        if not chosen:
-            raise LatentsDoNotFit("there are no latents to train on", remedy="name a folder of shards")
+        unique = sorted({(tar, index) for tar, index in pairs})
+        if not unique:
+            raise LatentMismatchError(
+                "there are no latents to train on", remedy="name a folder that contains shards"
+            )
         with ThreadPoolExecutor(16) as pool:
-            shards = list(pool.map(_describe, chosen))
-        self.made = made or shards[0].made
+            shards = list(pool.map(_read_footer, unique))
+        self.spec = spec or shards[0].spec
         for shard in shards:
-            _check(shard, self.made, "the model" if made else shards[0].tar)
-        self._frames = frames
-        grouped: dict[tuple[int, int, int, int], list[Shard]] = {}
+            _check(shard, self.spec, "the model" if spec else shards[0].tar)
+        self._max_frames = max_frames
+        buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             if shard.samples:
-                grouped.setdefault(self._cropped(shard.shape), []).append(shard)
-        self.shapes = tuple(sorted(grouped))
-        self.buckets = tuple(tuple(grouped[shape]) for shape in self.shapes)
+                buckets.setdefault(self._crop_shape(shard.shape), []).append(shard)
+        self.shapes = tuple(sorted(buckets))
+        self.buckets = tuple(tuple(buckets[shape]) for shape in self.shapes)
         self._indexes: OrderedDict[str, list[_Span]] = OrderedDict()
 
     @property
     def counts(self) -> tuple[tuple[int, ...], ...]:
-        """Samples of each shard, per bucket: what `Order` wants to know."""
+        """Samples of each shard, per bucket, for `SampleOrder`."""
         return tuple(tuple(s.samples for s in bucket) for bucket in self.buckets)
 
     @property
     def fps(self) -> float:
-        """Frames per second of the most shards' clips, before the tokenizer."""
+        """The frame rate of the clips before the tokenizer that most shards have, in frames per second."""
         rates = [s.fps for bucket in self.buckets for s in bucket]
         return max(sorted(set(rates)), key=rates.count)
 
-    def read(self, bucket: int, place: Place) -> Sample:
-        """One sample, cropped in time if that was asked for.
+    def read(self, bucket: int, index: SampleIndex) -> Sample:
+        """Read one sample, cropped in time to `max_frames`.
 
         Raises:
-            LatentsDoNotFit: the sample is not what its shard's index says.
+            LatentMismatchError: The sample does not match the index of its shard.
         """
-        shard = self.buckets[bucket][place.shard]
+        shard = self.buckets[bucket][index.shard]
         spans = self._spans(shard)
         if len(spans) != shard.samples:
-            raise LatentsDoNotFit(
-                f"an index has {len(spans)} samples, not {shard.samples}", where=shard.index
+            raise LatentMismatchError(
+                f"the index has {len(spans)} samples, not {shard.samples}", where=shard.index
             )
-        span = spans[place.sample]
+        span = spans[index.sample]
         data = _fetch(shard.tar, span.start, span.stop - span.start)
-        parts = {suffix: data[a - span.start : b - span.start] for suffix, a, b in span.members}
-        sample = _decode(span.key, parts, shard)
-        return sample._replace(latents=sample.latents[:, : self._cropped(shard.shape)[1]])
+        members = {suffix: data[a - span.start : b - span.start] for suffix, a, b in span.members}
+        sample = _decode(span.key, members, shard)
+        return sample._replace(latents=sample.latents[:, : self._crop_shape(shard.shape)[1]])
 
-    def _cropped(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
-        return c, min(t, self._frames or t), h, w
+        return c, min(t, self._max_frames or t), h, w
 
     def _spans(self, shard: Shard) -> "list[_Span]":
         if shard.index not in self._indexes:
             self._indexes[shard.index] = _read_spans(shard.index)
-            if len(self._indexes) > OPEN_INDEXES:
+            if len(self._indexes) > MAX_CACHED_INDEXES:
                 self._indexes.popitem(last=False)
         self._indexes.move_to_end(shard.index)
         return self._indexes[shard.index]
@@ -135,11 +140,18 @@ class _Span(NamedTuple):
     key: str
     start: int
     stop: int
-    members: tuple[tuple[str, int, int], ...]  # suffix, first byte, byte behind the last
+    members: tuple[tuple[str, int, int], ...]  # suffix, first byte, byte after the last
 
 
 def find_shards(where: str) -> list[tuple[str, str]]:
-    """Every tar under a folder or URL, or those that a text file lists, with the index beside each."""
+    """Find shards: every tar in a folder or URL, or those that a text file lists.
+
+    Returns:
+        (tar, index) of each shard, sorted.
+
+    Raises:
+        LatentMismatchError: There are none.
+    """
     if where.endswith(".txt"):
         folder = where.rpartition("/")[0] or "."
         lines = _fetch(where).decode().split()
@@ -148,7 +160,9 @@ def find_shards(where: str) -> list[tuple[str, str]]:
         store = open_store(where)
         tars = [f"{store.url}/{name}" for name in store.walk() if name.endswith(".tar")]
     if not tars:
-        raise LatentsDoNotFit("no shards are here", where=where, remedy="name a folder that holds .tar files")
+        raise LatentMismatchError(
+            "there are no shards here", where=where, remedy="name a folder that contains .tar files"
+        )
     return sorted((tar, tar.removesuffix(".tar") + ".parquet") for tar in tars)
 
 
@@ -157,31 +171,35 @@ def _fetch(url: str, start: int = 0, size: int | None = None) -> bytes:
     return open_store(folder or ".").read(name, start, size)
 
 
-def _describe(pair: tuple[str, str]) -> Shard:
+def _read_footer(pair: tuple[str, str]) -> Shard:
     tar, index = pair
     footer = pq.read_metadata(io.BytesIO(_fetch(index))).metadata or {}
-    if KEY not in footer:
-        raise LatentsDoNotFit(
-            "an index does not say how its latents were made",
+    if METADATA_KEY not in footer:
+        raise LatentMismatchError(
+            "the index does not say how its latents were made",
             where=index,
             remedy="pack the latents with PackLatents of this version",
         )
-    said: dict[str, Any] = json.loads(footer[KEY])
-    if said["format"] != FORMAT:
-        raise LatentsDoNotFit(f"shards of format {said['format']} cannot be read, only {FORMAT}", where=index)
-    shape = tuple(said["shape"])
-    made = Made(said["tokenizer"], said["tokenizer_digest"], tuple(said["stride"]), shape[0], said["dtype"])
-    return Shard(tar, index, made, float(said["fps"]), shape, int(said["samples"]))
+    metadata: dict[str, Any] = json.loads(footer[METADATA_KEY])
+    if metadata["format"] != FORMAT:
+        raise LatentMismatchError(
+            f"the shard has format {metadata['format']}; this version reads format {FORMAT}", where=index
+        )
+    shape, stride = tuple(metadata["shape"]), tuple(metadata["stride"])
+    spec = LatentSpec(
+        metadata["tokenizer"], metadata["tokenizer_digest"], stride, shape[0], metadata["dtype"]
+    )
+    return Shard(tar, index, spec, float(metadata["fps"]), shape, int(metadata["samples"]))
 
 
-def _check(shard: Shard, made: Made, other: str) -> None:
-    """Refuse a shard whose latents were made in another way."""
-    for field, is_, should in zip(Made._fields, shard.made, made, strict=True):
-        if is_ != should:
-            raise LatentsDoNotFit(
-                f"latents do not fit together: {field} is {is_}, but {should} in {other}",
+def _check(shard: Shard, expected: LatentSpec, source: str) -> None:
+    """Refuse a shard whose latents were made differently from those of `source`."""
+    for field, value, expected_value in zip(LatentSpec._fields, shard.spec, expected, strict=True):
+        if value != expected_value:
+            raise LatentMismatchError(
+                f"the latents do not match: {field} is {value}, but {expected_value} in {source}",
                 where=shard.tar,
-                remedy="encode all clips with one tokenizer, or train on one set at a time",
+                remedy="encode all clips with one tokenizer, or train on one set of latents at a time",
             )
 
 
@@ -198,18 +216,21 @@ def _read_spans(index: str) -> list[_Span]:
     ]
 
 
-def _decode(key: str, parts: dict[str, bytes], shard: Shard) -> Sample:
-    """A sample from its members, checked against what its shard says."""
+def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
+    """A sample from its members, checked against the footer of its shard."""
     where = f"{shard.tar}: {key}"
-    if missing := {".safetensors", ".json", ".txt"} - set(parts):
-        raise LatentsDoNotFit(f"a sample has no {', no '.join(sorted(missing))}", where=where)
-    said = json.loads(parts[".json"])
-    if said.get("tokenizer_digest") != shard.made.digest:
-        raise LatentsDoNotFit("a sample was made with another tokenizer than its shard says", where=where)
-    latents = load(parts[".safetensors"])["latents"]
-    if tuple(latents.shape) != shard.shape or str(latents.dtype) != f"torch.{shard.made.dtype}":
-        raise LatentsDoNotFit(
-            f"a sample is {latents.dtype} {tuple(latents.shape)}, its shard {shard.made.dtype} {shard.shape}",
+    if missing := {".safetensors", ".json", ".txt"} - set(members):
+        raise LatentMismatchError(f"the sample has no {', no '.join(sorted(missing))}", where=where)
+    metadata = json.loads(members[".json"])
+    if metadata.get("tokenizer_digest") != shard.spec.digest:
+        raise LatentMismatchError(
+            "the sample was encoded with another tokenizer than its index says", where=where
+        )
+    latents = load(members[".safetensors"])["latents"]
+    if tuple(latents.shape) != shard.shape or str(latents.dtype) != f"torch.{shard.spec.dtype}":
+        raise LatentMismatchError(
+            f"the sample is {latents.dtype} {tuple(latents.shape)}, but its index says"
+            f" {shard.spec.dtype} {shard.shape}",
             where=where,
         )
-    return Sample(key, latents, parts[".txt"].decode())
+    return Sample(key, latents, members[".txt"].decode())

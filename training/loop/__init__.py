@@ -1,1 +1,1 @@
-"""The loop: batches in, steps out; its rates, its averages, its checkpoints."""
+"""The training loop, with learning-rate schedules, EMA and checkpoints."""

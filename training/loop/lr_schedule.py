@@ -1,31 +1,43 @@
-"""Learning rates as functions of the step: a linear warm-up, then constant or a cosine down to a floor."""
+"""Learning-rate schedules: a linear warmup, then a constant rate or a cosine decay."""
 
 import math
 from collections.abc import Callable
 
 
-def rates(
-    peak: float, *, warmup: int = 0, shape: str = "constant", until: int = 0, floor_share: float = 0.1
+def lr_schedule(
+    peak_lr: float,
+    *,
+    warmup_steps: int = 0,
+    decay: str = "constant",
+    total_steps: int = 0,
+    min_lr_share: float = 0.1,
 ) -> Callable[[int], float]:
-    """The rate at step 0, 1, …; reaches `peak` at step `warmup`.
+    """The learning rate as a function of the step 0, 1, …; it reaches `peak_lr` at step `warmup_steps`.
 
     Args:
-        shape: "constant", or "cosine", which falls to `floor_share` of the peak at step `until`.
+        peak_lr: The highest learning rate.
+        warmup_steps: Steps of the linear warmup.
+        decay: "constant", or "cosine", which ends at `min_lr_share` of the peak at step `total_steps`.
+        total_steps: The step at which the cosine ends.
+        min_lr_share: The learning rate at the end of the cosine, as a share of the peak.
 
     Raises:
-        ValueError: another shape, or a cosine that ends before the warm-up does.
+        ValueError: `decay` is another word, or the cosine ends before the warmup does.
     """
-    if shape not in ("constant", "cosine"):
-        raise ValueError(f"a rate is constant or cosine, not {shape!r}")
-    if shape == "cosine" and until <= warmup:
-        raise ValueError(f"a cosine from step {warmup} to step {until} has no length")
+    if decay not in ("constant", "cosine"):
+        raise ValueError(f"the learning-rate schedule is constant or cosine, not {decay!r}")
+    if decay == "cosine" and total_steps <= warmup_steps:
+        raise ValueError(
+            f"the cosine starts at step {warmup_steps}, after the warmup, and ends at step {total_steps};"
+            " train more steps or shorten the warmup"
+        )
 
-    def rate(step: int) -> float:
-        if step < warmup:
-            return peak * (step + 1) / (warmup + 1)
-        if shape == "constant":
-            return peak
-        way = min(1.0, (step - warmup) / (until - warmup))
-        return peak * (floor_share + (1 - floor_share) * (1 + math.cos(math.pi * way)) / 2)
+    def lr(step: int) -> float:
+        if step < warmup_steps:
+            return peak_lr * (step + 1) / (warmup_steps + 1)
+        if decay == "constant":
+            return peak_lr
+        progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+        return peak_lr * (min_lr_share + (1 - min_lr_share) * (1 + math.cos(math.pi * progress)) / 2)
 
-    return rate
+    return lr

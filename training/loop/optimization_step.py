@@ -1,4 +1,4 @@
-"""A turn: one objective and the optimizer that makes it small."""
+"""An optimization step: one objective, and the optimizer that minimizes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from training.objective import Batch, Objective
 
 @dataclass(frozen=True)
 class OptimizationStep(Generic[Batch]):
-    """Diffusion has one turn; an adversarial tokenizer has two.
+    """Diffusion has one per training step; an adversarial tokenizer has two.
 
     Attributes:
-        objective: what is to become small.
-        optimizer: over the parameters that this turn may change.
-        rate: learning rate at a step.
-        every: the turn is taken at steps that this divides.
-        clip: largest norm of the gradient; longer ones are shortened. 0 clips none.
+        objective: The loss to minimize.
+        optimizer: Over the parameters that this optimization step changes.
+        lr: Learning rate as a function of the training step.
+        interval: The optimization step runs at training steps that are multiples of this.
+        max_grad_norm: Gradients with a larger norm are clipped to it. 0 clips none.
     """
 
     objective: Objective[Batch]
     optimizer: Optimizer
-    rate: Callable[[int], float]
-    every: int = 1
-    clip: float = 1.0
+    lr: Callable[[int], float]
+    interval: int = 1
+    max_grad_norm: float = 1.0

@@ -1,4 +1,4 @@
-"""The loop: batches in, steps out. Nothing here knows what is trained, or on how many ranks."""
+"""The training loop, independent of what is trained and of the number of ranks."""
 
 import math
 import time
@@ -16,131 +16,143 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.tensor import DTensor
 
-from training.callback import Callback, Report
-from training.errors import Diverged
-from training.loop.checkpoint import Checkpoints
+from training.callback import Callback, StepReport
+from training.errors import DivergenceError
+from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.optimization_step import OptimizationStep
 
 Batch = TypeVar("Batch")
-Given = TypeVar("Given", covariant=True)
+SourceBatch = TypeVar("SourceBatch", covariant=True)
 
 
-class BatchSource(Protocol[Given]):
-    """Where batches come from: a pure function of the step."""
+class BatchSource(Protocol[SourceBatch]):
+    """A source of batches, which are a pure function of the step."""
 
-    waited_s: float
+    waited_s: float  # seconds spent waiting for data so far
 
-    def at(self, step: int) -> Sequence[Given]:
-        """This rank's slices of the step's batch, worked on one after another."""
+    def microbatches(self, step: int) -> Sequence[SourceBatch]:
+        """The microbatches of this rank at a step. Their gradients are accumulated."""
         ...
 
-    def names(self, step: int) -> Sequence[str]:
-        """What is in the step's batch, over all ranks: for errors."""
+    def sample_ids(self, step: int) -> Sequence[str]:
+        """The ids of the samples of a step, over all ranks, for error messages."""
         ...
 
 
 @dataclass
 class Trainer(Generic[Batch]):
-    """Takes steps, and remembers them in checkpoints. The same on every rank.
+    """Trains a model and saves checkpoints. Every rank has the same trainer.
 
     Attributes:
-        model: every parameter that any turn changes; sharded already, if it is to be.
-        turns: taken one after another on each step's batch.
-        supply: the batches.
-        mean: the mean of a tensor over all ranks.
-        cost: what a slice costs: its "samples", "tokens" and "flops", over all ranks.
-        average: of the model's weights, kept as the training goes on.
-        checkpoints: where the state is kept; None keeps none.
-        save_every: steps between checkpoints; the last step is always kept.
-        callbacks: told after each step; empty on all ranks but the first.
-        step: steps taken so far.
+        model: Contains every parameter that an optimization step changes. If it is to be sharded, it must be
+            sharded already.
+        optimization_steps: Run one after another on the batch of each training step.
+        batches: The source of the batches.
+        reduce_mean: The mean of a tensor over all ranks.
+        count_work: The "samples", "tokens" and "flops" of a microbatch, over all ranks.
+        ema: EMA of the weights of the model, updated after each step.
+        checkpoints: Where the state is saved; None saves none.
+        checkpoint_interval: Steps between checkpoints. The last step is always saved.
+        callbacks: Called after each step. Empty on all ranks except rank 0.
+        step: Steps taken so far.
     """
 
     model: nn.Module
-    turns: Sequence[OptimizationStep[Batch]]
-    supply: BatchSource[Batch]
-    mean: Callable[[Tensor], Tensor]
-    cost: Callable[[Batch], Mapping[str, float]]
-    average: EMA
-    checkpoints: Checkpoints | None = None
-    save_every: int = 1000
+    optimization_steps: Sequence[OptimizationStep[Batch]]
+    batches: BatchSource[Batch]
+    reduce_mean: Callable[[Tensor], Tensor]
+    count_work: Callable[[Batch], Mapping[str, float]]
+    ema: EMA
+    checkpoints: CheckpointManager | None = None
+    checkpoint_interval: int = 1000
     callbacks: Sequence[Callback] = field(default_factory=list)
     step: int = 0
 
-    def fit(self, until: int) -> None:
-        """Train up to step `until`; nothing to do if it is there already.
+    def fit(self, total_steps: int) -> None:
+        """Train until `total_steps` steps are taken; do nothing if they are.
 
         Raises:
-            Diverged: a loss or a gradient is not finite; the last checkpoint stands.
+            DivergenceError: A loss or a gradient is not finite. The last checkpoint remains.
         """
-        while self.step < until:
-            started, waited = time.perf_counter(), self.supply.waited_s
-            slices = self.supply.at(self.step)
-            values: dict[str, float] = {}
-            for turn in self.turns:
-                if self.step % turn.every == 0:
-                    values |= self._take(turn, slices)
+        while self.step < total_steps:
+            started, waited = time.perf_counter(), self.batches.waited_s
+            microbatches = self.batches.microbatches(self.step)
+            metrics: dict[str, float] = {}
+            for optimization_step in self.optimization_steps:
+                if self.step % optimization_step.interval == 0:
+                    metrics |= self._optimize(optimization_step, microbatches)
             self.step += 1
-            self.average.after_step(self.step)
-            for part in slices:
-                for name, count in self.cost(part).items():
-                    values[name] = values.get(name, 0.0) + count
-            values["step_s"] = time.perf_counter() - started
-            values["wait_s"] = self.supply.waited_s - waited
-            for watcher in self.callbacks:
-                watcher.after_step(Report(self.step, until, values))
-            if self.checkpoints and (self.step % self.save_every == 0 or self.step == until):
+            self.ema.update(self.step)
+            for microbatch in microbatches:
+                for name, count in self.count_work(microbatch).items():
+                    metrics[name] = metrics.get(name, 0.0) + count
+            metrics["step_s"] = time.perf_counter() - started
+            metrics["data_wait_s"] = self.batches.waited_s - waited
+            for callback in self.callbacks:
+                callback.on_step_end(StepReport(self.step, total_steps, metrics))
+            is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
+            if self.checkpoints and is_due:
                 self.checkpoints.save(self.step, self.state())
 
     def state(self) -> dict[str, Any]:
-        """All that decides the steps to come, by parameter names, so that it fits any layout of ranks."""
+        """All that determines the following steps, by parameter names, so it fits any number of ranks."""
         return {
             "model": get_model_state_dict(self.model),
-            "optimizers": [get_optimizer_state_dict(self.model, turn.optimizer) for turn in self.turns],
-            "average": self.average.state_dict(),
+            "optimizers": [
+                get_optimizer_state_dict(self.model, each.optimizer) for each in self.optimization_steps
+            ],
+            "ema": self.ema.state_dict(),
         }
 
     def resume(self) -> None:
-        """Go on from the latest checkpoint, if there is one."""
-        if self.checkpoints is None or (step := self.checkpoints.latest()) is None:
+        """Load the latest checkpoint, if there is one."""
+        if self.checkpoints is None or (step := self.checkpoints.latest_step()) is None:
             return
         state = self.state()
         self.checkpoints.load(step, state)
         set_model_state_dict(self.model, state["model"])
-        for turn, held in zip(self.turns, state["optimizers"], strict=True):
-            set_optimizer_state_dict(self.model, turn.optimizer, held)
-        self.average.load_state_dict(state["average"])
+        for each, optimizer_state in zip(self.optimization_steps, state["optimizers"], strict=True):
+            set_optimizer_state_dict(self.model, each.optimizer, optimizer_state)
+        self.ema.load_state_dict(state["ema"])
         self.step = step
 
-    def _take(self, turn: OptimizationStep[Batch], slices: Sequence[Batch]) -> dict[str, float]:
-        rate = turn.rate(self.step)
-        for group in turn.optimizer.param_groups:
-            group["lr"] = rate
-        turn.optimizer.zero_grad(set_to_none=True)
-        seen: dict[str, list[Tensor]] = {}
-        for part in slices:
-            loss = turn.objective(part, self.step)
-            (loss.total / len(slices)).backward()  # type: ignore[no-untyped-call]
+    def _optimize(
+        self, optimization_step: OptimizationStep[Batch], microbatches: Sequence[Batch]
+    ) -> dict[str, float]:
+        """Accumulate the gradients of the microbatches, clip them, and update the parameters."""
+        lr = optimization_step.lr(self.step)
+        for group in optimization_step.optimizer.param_groups:
+            group["lr"] = lr
+        optimization_step.optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, list[Tensor]] = {}
+        for microbatch in microbatches:
+            loss = optimization_step.objective(microbatch, self.step)
+            (loss.total / len(microbatches)).backward()  # type: ignore[no-untyped-call]
             for name, value in {"loss": loss.total, **loss.parts}.items():
-                seen.setdefault(name, []).append(value.detach().float())
-        means = self.mean(torch.stack([torch.stack(each).mean() for each in seen.values()]))
-        values = dict(zip(seen, means.tolist(), strict=True))
-        norm = self._shortened(turn)
-        if not math.isfinite(values["loss"]) or not math.isfinite(norm):
-            raise Diverged(
-                f"at step {self.step} the loss is {values['loss']:g} and the gradient's norm {norm:g}",
-                where=f"clips {', '.join(self.supply.names(self.step))}",
-                remedy="lower the rate, lengthen the warm-up, or look at these clips; run again to go on",
+                losses.setdefault(name, []).append(value.detach().float())
+        means = self.reduce_mean(torch.stack([torch.stack(each).mean() for each in losses.values()]))
+        metrics = dict(zip(losses, means.tolist(), strict=True))
+        grad_norm = clip_gradients(optimization_step.optimizer, optimization_step.max_grad_norm)
+        if not math.isfinite(metrics["loss"]) or not math.isfinite(grad_norm):
+            raise DivergenceError(
+                f"at step {self.step} the loss is {metrics['loss']:g} and the gradient norm {grad_norm:g}",
+                where=f"clips {', '.join(self.batches.sample_ids(self.step))}",
+                remedy="lower lr, raise warmup_steps, or check these clips; run again to resume",
             )
-        turn.optimizer.step()
-        return values | {"grad_norm": norm, "rate": rate}
+        optimization_step.optimizer.step()
+        return metrics | {"grad_norm": grad_norm, "lr": lr}
 
-    def _shortened(self, turn: OptimizationStep[Batch]) -> float:
-        """The norm of the whole gradient, which is then shortened if it is longer than the turn wants."""
-        held = [p for group in turn.optimizer.param_groups for p in group["params"] if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm([p.grad for p in held])
-        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
-        if turn.clip:
-            torch.nn.utils.clip_grads_with_norm_(held, turn.clip, norm)
-        return float(norm)
+
+def clip_gradients(optimizer: torch.optim.Optimizer, max_norm: float) -> float:
+    """Clip the gradients of the parameters of `optimizer` in place; 0 clips none.
+
+    Returns:
+        The norm of the whole gradient over all ranks, before clipping.
+    """
+    parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters])
+    norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    if max_norm:
+        torch.nn.utils.clip_grads_with_norm_(parameters, max_norm, norm)
+    return float(norm)

@@ -1,1 +1,1 @@
-"""Metrics of pictures against the pictures they should be."""
+"""Metrics that compare images with their reference."""

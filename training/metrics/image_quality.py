@@ -1,51 +1,52 @@
-"""PSNR and SSIM: how near pictures are to those that they should be."""
+"""PSNR and SSIM of videos against a reference."""
 
 import torch
 from torch import Tensor
 
 from training.tensors import Video
 
-WINDOW, SIGMA = 11, 1.5  # of SSIM's Gaussian
+WINDOW, SIGMA = 11, 1.5  # side and standard deviation of SSIM's Gaussian window, in px
 
 
-def psnr(guess: Video, truth: Video) -> Tensor:
-    """Peak signal to noise ratio in dB, [b]: over all values of a video; values lie in -1..1.
+def psnr(video: Video, reference: Video) -> Tensor:
+    """Peak signal-to-noise ratio in dB, [b], over all values of a video; values are in -1..1.
 
-    Equal videos give infinity. The guess is clamped to -1..1, as it is when it becomes a picture.
+    Equal videos give infinity. `video` is clamped to -1..1, as when it is converted to images.
     """
-    error = (guess.clamp(-1, 1) - truth).square().flatten(1).mean(1)
+    error = (video.clamp(-1, 1) - reference).square().flatten(1).mean(1)
     return 10 * torch.log10(4 / error)
 
 
-def ssim(guess: Video, truth: Video) -> Tensor:
-    """Structural similarity, [b]: mean over frames, colours and all places where the window fits.
+def ssim(video: Video, reference: Video) -> Tensor:
+    """Structural similarity, [b]: mean over frames, colors and all positions where the window fits.
 
-    An 11 x 11 Gaussian window of deviation 1.5 px, K 0.01 and 0.03, population variances.
-    Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, Eq. 13.
+    The window is an 11 x 11 Gaussian with a standard deviation of 1.5 px; K is 0.01 and 0.03; variances are
+    those of the population. Source: Wang et al. 2004, doi:10.1109/TIP.2003.819861, Eq. 13.
 
     Raises:
-        ValueError: the pictures are smaller than the window.
+        ValueError: The frames are smaller than the window.
     """
-    if min(truth.shape[-2:]) < WINDOW:
-        raise ValueError(f"pictures of {tuple(truth.shape[-2:])} are smaller than SSIM's window of {WINDOW}")
-    x, y = (_pictures(v) for v in (guess, truth))
-    mean_x, mean_y = _blurred(x), _blurred(y)
-    var_x, var_y = _blurred(x * x) - mean_x**2, _blurred(y * y) - mean_y**2
-    shared = _blurred(x * y) - mean_x * mean_y
+    if min(reference.shape[-2:]) < WINDOW:
+        size = tuple(reference.shape[-2:])
+        raise ValueError(f"frames of {size} px are smaller than SSIM's window of {WINDOW} px")
+    x, y = (_to_images(v) for v in (video, reference))
+    mean_x, mean_y = _blur(x), _blur(y)
+    var_x, var_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
     c1, c2 = 0.01**2, 0.03**2
-    like = (2 * mean_x * mean_y + c1) * (2 * shared + c2)
-    like = like / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
-    return like.reshape(len(truth), -1).mean(1)
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    similarity = similarity / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return similarity.reshape(len(reference), -1).mean(1)
 
 
-def _pictures(video: Video) -> Tensor:
+def _to_images(video: Video) -> Tensor:
     """[b*t*3 1 h w] in 0..1."""
     return ((video.clamp(-1, 1) + 1) / 2).transpose(1, 2).flatten(0, 2)[:, None]
 
 
-def _blurred(x: Tensor) -> Tensor:
-    """[n 1 h w] under the window, without borders."""
-    at = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
-    kernel = torch.softmax(-(at**2) / (2 * SIGMA**2), 0)
+def _blur(x: Tensor) -> Tensor:
+    """Weighted means of [n 1 h w] at all positions where the window fits."""
+    offsets = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
+    kernel = torch.softmax(-(offsets**2) / (2 * SIGMA**2), 0)
     x = torch.nn.functional.conv2d(x, kernel.reshape(1, 1, -1, 1))
     return torch.nn.functional.conv2d(x, kernel.reshape(1, 1, 1, -1))

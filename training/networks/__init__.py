@@ -1,1 +1,1 @@
-"""Networks that denoisers are made of: written for one device, parallelised from outside."""
+"""Networks of denoisers, written for one device; `training.parallel` distributes them."""

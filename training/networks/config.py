@@ -1,39 +1,43 @@
-"""The shape of a video transformer, and some shapes by name."""
+"""The configuration of a video transformer, and predefined sizes."""
 
 from dataclasses import dataclass
 
-PATCH = (1, 2, 2)  # latents per token along t, h, w
+PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
 
 
 @dataclass(frozen=True)
-class Config:
-    """The shape of a network.
+class VideoDiTConfig:
+    """The shape of a network. Names are those of diffusers' CosmosTransformer3DModel where it has them.
 
     Attributes:
-        heads, head_dim: of attention; their product is the width of a token.
-        blocks: transformer blocks.
-        channels: of the latents.
-        told: width of what captions are read into.
-        low_rank: inner width of each adaptive norm's map.
-        stretch: of the rotary wavelengths along t, h, w; more suits larger latents.
-        time_scale: multiplies the level before its sinusoids; 1 is Cosmos-Predict2.5's.
+        num_attention_heads: Heads of attention.
+        attention_head_dim: Width of a head. Width of a token: num_attention_heads * attention_head_dim.
+        num_layers: Transformer blocks.
+        channels: Channels of the latents.
+        text_embed_dim: Width of the text embeddings.
+        adaln_lora_dim: Inner width of the low-rank map of each adaptive norm.
+        rope_scale: Scale of the rotary wavelengths along t, h, w. Larger latents need more.
+        timestep_scale: Factor of the timestep before its sinusoids; 1 is that of Cosmos-Predict2.5.
     """
 
-    heads: int = 4
-    head_dim: int = 32
-    blocks: int = 3
+    num_attention_heads: int = 4
+    attention_head_dim: int = 32
+    num_layers: int = 3
     channels: int = 16
-    told: int = 128
-    low_rank: int = 32
-    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    time_scale: float = 1000.0
+    text_embed_dim: int = 128
+    adaln_lora_dim: int = 32
+    rope_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    timestep_scale: float = 1000.0
 
     @property
     def width(self) -> int:
-        return self.heads * self.head_dim
+        """Width of a token."""
+        return self.num_attention_heads * self.attention_head_dim
 
 
-SIZES = {
-    "tiny": Config(),
-    "small": Config(heads=8, head_dim=48, blocks=12, told=384, low_rank=96),
+MODEL_CONFIGS = {
+    "tiny": VideoDiTConfig(),
+    "small": VideoDiTConfig(
+        num_attention_heads=8, attention_head_dim=48, num_layers=12, text_embed_dim=384, adaln_lora_dim=96
+    ),
 }

@@ -1,40 +1,40 @@
-"""Where a token is, turned into rotations of queries and keys: 3D rotary embedding.
+"""Rotary position embedding in 3D: the position of a token as rotations of queries and keys.
 
 Source: Su et al. 2021, arXiv:2104.09864, Eq. 34, one third of the pairs for each axis, with the wavelengths
-stretched per axis as in diffusers' Cosmos classes (base 10 000 * stretch ** (d / (d - 2))).
+scaled per axis as in diffusers' Cosmos classes (base 10 000 * scale ** (d / (d - 2))).
 """
 
 import torch
 from torch import Tensor
 
-Tables = tuple[Tensor, Tensor]  # cos, sin [n head_dim], float32
+RotaryTables = tuple[Tensor, Tensor]  # cos, sin [n head_dim], float32
 
 
-def positions(frames: int, height: int, width: int, first: int = 0) -> Tensor:
-    """(t, h, w) of each token, [n 3] int64, in the tokens' order; `first` is the first frame's number."""
-    axes = (torch.arange(first, first + frames), torch.arange(height), torch.arange(width))
+def token_positions(frames: int, height: int, width: int, first_frame: int = 0) -> Tensor:
+    """(t, h, w) of each token, [n 3] int64, in the order of the tokens."""
+    axes = (torch.arange(first_frame, first_frame + frames), torch.arange(height), torch.arange(width))
     return torch.cartesian_prod(*axes)
 
 
-def tables(places: Tensor, head_dim: int, stretch: tuple[float, float, float]) -> Tables:
-    """The rotations of tokens at `places` [n 3].
+def rotary_tables(positions: Tensor, head_dim: int, scale: tuple[float, float, float]) -> RotaryTables:
+    """The rotations of tokens at `positions` [n 3].
 
     Args:
-        head_dim: even, at least 18: height and width get head_dim // 6 pairs each, time the rest.
-        stretch: per axis t, h, w.
+        head_dim: Even, at least 18. Height and width get head_dim // 6 pairs each, time the rest.
+        scale: Scale of the wavelengths along t, h, w.
     """
-    side = head_dim // 6 * 2
+    spatial_dim = head_dim // 6 * 2
     angles = []
-    for axis, size in enumerate((head_dim - 2 * side, side, side)):
-        base = 10000.0 * stretch[axis] ** (size / (size - 2))
-        rates = base ** -(torch.arange(0, size, 2, device=places.device, dtype=torch.float32) / size)
-        angles.append(places[:, axis, None].float() * rates)
-    whole = torch.cat(angles * 2, 1)
-    return whole.cos(), whole.sin()
+    for axis, dim in enumerate((head_dim - 2 * spatial_dim, spatial_dim, spatial_dim)):
+        base = 10000.0 * scale[axis] ** (dim / (dim - 2))
+        frequencies = base ** -(torch.arange(0, dim, 2, device=positions.device, dtype=torch.float32) / dim)
+        angles.append(positions[:, axis, None].float() * frequencies)
+    pairs = torch.cat(angles * 2, 1)
+    return pairs.cos(), pairs.sin()
 
 
-def rotate(x: Tensor, turns: Tables) -> Tensor:
-    """x [b heads n d]; the pairs are (i, i + d/2). In float32, given back in the dtype of x."""
-    cos, sin = (table.float() for table in turns)
+def apply_rotary(x: Tensor, tables: RotaryTables) -> Tensor:
+    """Rotate x [b heads n d] in the pairs (i, i + d/2), in float32; the result has the dtype of x."""
+    cos, sin = (table.float() for table in tables)
     low, high = x.float().chunk(2, -1)
     return (x.float() * cos + torch.cat([-high, low], -1) * sin).to(x.dtype)

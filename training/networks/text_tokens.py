@@ -1,4 +1,4 @@
-"""Captions as bags of hashed words: the smallest text encoder that tells captions apart, without weights."""
+"""Text tokens: hashed words of captions, a text encoder without weights."""
 
 import hashlib
 import re
@@ -6,23 +6,27 @@ from collections.abc import Sequence
 
 import torch
 
-from training.tensors import Words
+from training.tensors import TextTokens
 
-WORDS = 4096  # entries of the table; 0 stands for no word
-LENGTH = 32  # words kept per caption
+VOCAB_SIZE = 4096  # entries of the embedding table; 0 is padding
+MAX_TOKENS = 32  # words kept per caption
 
 
-def read_words(captions: Sequence[str], device: torch.device | str = "cpu") -> Words:
-    """Numbers 1..WORDS-1 of the first LENGTH words of each caption, then zeros; [b LENGTH], int64.
+def tokenize_captions(captions: Sequence[str], device: torch.device | str = "cpu") -> TextTokens:
+    """Token ids 1..VOCAB_SIZE-1 of the first MAX_TOKENS words of each caption, padded with zeros.
 
-    Two words may share a number. An empty caption is all zeros: nothing is told.
+    Two words may have the same id. An empty caption is all zeros.
+
+    Returns:
+        [b MAX_TOKENS], int64.
     """
-    rows = torch.zeros(len(captions), LENGTH, dtype=torch.int64)
+    rows = torch.zeros(len(captions), MAX_TOKENS, dtype=torch.int64)
     for row, caption in zip(rows, captions, strict=True):
-        numbers = [_number(word) for word in re.findall(r"\w+", caption.lower())[:LENGTH]]
-        row[: len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+        ids = [_token_id(word) for word in re.findall(r"\w+", caption.lower())[:MAX_TOKENS]]
+        row[: len(ids)] = torch.tensor(ids, dtype=torch.int64)
     return rows.to(device)
 
 
-def _number(word: str) -> int:
-    return 1 + int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "little") % (WORDS - 1)
+def _token_id(word: str) -> int:
+    digest = hashlib.sha256(word.encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "little") % (VOCAB_SIZE - 1)

@@ -1,6 +1,6 @@
-"""A diffusion transformer over video latents: full attention over time and space, told time and a caption.
+"""A diffusion transformer for video latents: full attention over space and time, timestep and text inputs.
 
-The parts and the names of their parameters are those of diffusers' CosmosTransformer3DModel, without its
+The modules and the names of their parameters are those of diffusers' CosmosTransformer3DModel, without its
 padding mask, learned positions and image context.
 """
 
@@ -10,15 +10,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from training.networks import rotary
 from training.networks.block import AdaptiveNorm, Attend, Block, attention
-from training.networks.config import PATCH, SIZES, Config
-from training.networks.embed import PatchEmbed, TimeEmbed, unpatched
-from training.networks.text_tokens import LENGTH, WORDS
-from training.tensors import Latents, Level, Words
+from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
+from training.networks.embed import PatchEmbed, TimestepEmbed, unpatchify
+from training.networks.rotary import RotaryTables, rotary_tables, token_positions
+from training.networks.text_tokens import MAX_TOKENS, VOCAB_SIZE
+from training.tensors import Latents, TextTokens, Timestep
 
 
-def _whole(x: Tensor, axis: int) -> Tensor:
+def _identity(x: Tensor, axis: int) -> Tensor:
     return x
 
 
@@ -26,31 +26,31 @@ class VideoDiT(nn.Module):
     """Predicts the velocity of noisy latents.
 
     Attributes:
-        attend: self-attention of every block; replaceable, as are `split` and `join`, to run one clip over
-            many ranks. See training/README.md.
+        attend: Self-attention of every block. It can be replaced, as can `split` and `join`, to run one clip
+            on several ranks. See training/README.md.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: VideoDiTConfig) -> None:
         super().__init__()
         self.config = config
         width = config.width
         self.attend: Attend = attention
-        self.split: Callable[[Tensor, int], Tensor] = _whole
-        self.join: Callable[[Tensor, int], Tensor] = _whole
-        self.patch_embed = PatchEmbed(config.channels * math.prod(PATCH), width)
-        self.time_embed = TimeEmbed(width)
-        self.words_embed = nn.Embedding(WORDS, config.told)
-        self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.norm_out = AdaptiveNorm(width, config.low_rank, parts=2)
-        self.proj_out = nn.Linear(width, config.channels * math.prod(PATCH), bias=False)
+        self.split: Callable[[Tensor, int], Tensor] = _identity
+        self.join: Callable[[Tensor, int], Tensor] = _identity
+        self.patch_embed = PatchEmbed(config.channels * math.prod(PATCH_SIZE), width)
+        self.time_embed = TimestepEmbed(width)
+        self.words_embed = nn.Embedding(VOCAB_SIZE, config.text_embed_dim)
+        self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.norm_out = AdaptiveNorm(width, config.adaln_lora_dim, outputs=2)
+        self.proj_out = nn.Linear(width, config.channels * math.prod(PATCH_SIZE), bias=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw all weights anew; the network then predicts zero."""
+        """Initialize all weights; the network then predicts zero."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                deviation = module.in_features**-0.5
-                nn.init.trunc_normal_(module.weight, std=deviation, a=-3 * deviation, b=3 * deviation)
+                std = module.in_features**-0.5
+                nn.init.trunc_normal_(module.weight, std=std, a=-3 * std, b=3 * std)
             elif isinstance(module, nn.RMSNorm):
                 nn.init.ones_(module.weight)
             elif isinstance(module, nn.Embedding):
@@ -61,55 +61,62 @@ class VideoDiT(nn.Module):
         nn.init.normal_(self.time_embed.t_embedder.linear_2.weight, std=0.02)
         nn.init.zeros_(self.proj_out.weight)
 
-    def forward(self, noisy: Latents, t: Level, given: Words) -> Latents:
-        """noisy [b c t h w], t [b], given [b n] of word numbers; gives noise - clean, [b c t h w].
+    def forward(self, noisy: Latents, t: Timestep, text_tokens: TextTokens) -> Latents:
+        """Predict the velocity (noise - clean), [b c t h w].
+
+        Args:
+            noisy: Noisy latents, [b c t h w].
+            t: Timesteps, [b].
+            text_tokens: Token ids of the captions, [b n].
 
         Raises:
-            ValueError: height or width is odd, or the channels are not the config's.
+            ValueError: Height or width is odd, or the channels are not those of the config.
         """
         grid = self.grid(tuple(noisy.shape))
         dtype = self.patch_embed.proj.weight.dtype
         x = self.split(self.patch_embed(noisy.to(dtype)), 1)  # [b n d]
-        cos, sin = self.positions(grid, noisy.device)
-        turns = self.split(cos, 0), self.split(sin, 0)
-        level, offset = self.time_embed(t.float() * self.config.time_scale, dtype)
-        told = self.words_embed(given)
+        cos, sin = self.rotary_tables(grid, noisy.device)
+        rotary = self.split(cos, 0), self.split(sin, 0)
+        timestep_embed, timestep_offset = self.time_embed(t.float() * self.config.timestep_scale, dtype)
+        text_embeds = self.words_embed(text_tokens)
         for block in self.transformer_blocks:
-            x = block(x, level, offset, told, turns, self.attend)
-        x, _ = self.norm_out(x, level, offset)
-        return unpatched(self.join(self.proj_out(x), 1), grid)
+            x = block(x, timestep_embed, timestep_offset, text_embeds, rotary, self.attend)
+        x, _ = self.norm_out(x, timestep_embed, timestep_offset)
+        return unpatchify(self.join(self.proj_out(x), 1), grid)
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens along t, h, w of latents [b c t h w]."""
         _, c, t, h, w = shape
-        if c != self.config.channels or h % PATCH[1] or w % PATCH[2]:
+        if c != self.config.channels or h % PATCH_SIZE[1] or w % PATCH_SIZE[2]:
             raise ValueError(
-                f"latents {shape} are not [b {self.config.channels} t h w] with h, w multiples of {PATCH[1:]}"
+                f"latents {shape} are not [b {self.config.channels} t h w] with h, w multiples of"
+                f" {PATCH_SIZE[1:]}"
             )
-        return t, h // PATCH[1], w // PATCH[2]
+        return t, h // PATCH_SIZE[1], w // PATCH_SIZE[2]
 
-    def positions(self, grid: tuple[int, int, int], device: torch.device) -> rotary.Tables:
+    def rotary_tables(self, grid: tuple[int, int, int], device: torch.device) -> RotaryTables:
         """The rotations of all tokens of a clip, in their order t, h, w: cos, sin [n head_dim]."""
-        return rotary.tables(rotary.positions(*grid).to(device), self.config.head_dim, self.config.stretch)
+        positions = token_positions(*grid).to(device)
+        return rotary_tables(positions, self.config.attention_head_dim, self.config.rope_scale)
 
-    def flops(self, shape: tuple[int, ...], words: int = LENGTH) -> float:
-        """Of one forward pass over latents [b c t h w]: two per multiplication in matrix products."""
+    def flops(self, shape: tuple[int, ...], text_tokens: int = MAX_TOKENS) -> float:
+        """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
         tokens = math.prod(self.grid(shape))
-        times = {"token": tokens, "word": words, "clip": 1}
-        dense = sum(
-            module.weight.numel() * times[_read_per(name)]
+        counts = {"token": tokens, "text_token": text_tokens, "clip": 1}
+        linear = sum(
+            module.weight.numel() * counts[_input_of(name)]
             for name, module in self.named_modules()
             if isinstance(module, nn.Linear)
         )
-        attended = 2 * self.config.blocks * tokens * (tokens + words) * self.config.width
-        return 2.0 * shape[0] * (dense + attended)
+        attended = 2 * self.config.num_layers * tokens * (tokens + text_tokens) * self.config.width
+        return 2.0 * shape[0] * (linear + attended)
 
 
-def _read_per(layer: str) -> str:
-    """What a linear layer of this name is applied to each of."""
+def _input_of(layer: str) -> str:
+    """What the linear layer of this name is applied to: each token, text_token or clip."""
     if layer.endswith(("attn2.to_k", "attn2.to_v")):
-        return "word"
+        return "text_token"
     return "clip" if layer.startswith("time_embed") or ".linear_" in layer else "token"
 
 
-__all__ = ["SIZES", "Config", "VideoDiT"]
+__all__ = ["MODEL_CONFIGS", "VideoDiT", "VideoDiTConfig"]

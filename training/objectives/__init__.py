@@ -1,1 +1,1 @@
-"""What models are trained to make small."""
+"""Objectives: the losses that models are trained with."""

@@ -1,4 +1,4 @@
-"""Reconstruction: a tokenizer gives back what it was given."""
+"""The reconstruction objective: a tokenizer decodes the video that it encoded."""
 
 from dataclasses import dataclass
 
@@ -10,29 +10,30 @@ from training.tensors import Video
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """Mean absolute error of values, and of the differences between neighbours in time, height and width.
+    """Mean absolute error of values, and of differences between neighbors in time, height and width.
 
-    Differences make edges sharp, and those across the borders of patches make the borders vanish. The parts
-    of its loss: "values", "differences" and "mse" (mean squared error of values in -1..1).
+    Differences make edges sharp. Differences across the borders of patches make the borders invisible.
+    `Loss.parts` has "values", "differences" and "mse", the mean squared error of values in -1..1.
 
     Attributes:
-        tokenizer: called with a video, gives (video, latents).
-        differences: weight of the differences.
+        tokenizer: Called with a video; returns (reconstructed video, latents).
+        difference_weight: Weight of the differences.
     """
 
     tokenizer: nn.Module
-    differences: float = 0.5
+    difference_weight: float = 0.5
 
     def __call__(self, batch: Video, step: int) -> Loss:
-        guess, _ = self.tokenizer(batch)
-        error = guess.float() - batch
+        reconstruction, _ = self.tokenizer(batch)
+        error = reconstruction.float() - batch
         values = error.abs().mean()
-        between = _between(error)
-        parts = {"values": values, "differences": between, "mse": error.square().mean()}
-        return Loss(values + self.differences * between, {k: v.detach() for k, v in parts.items()})
+        differences = _neighbor_differences(error)
+        parts = {"values": values, "differences": differences, "mse": error.square().mean()}
+        total = values + self.difference_weight * differences
+        return Loss(total, {name: value.detach() for name, value in parts.items()})
 
 
-def _between(error: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, over the axes that have any."""
-    along = [error.diff(dim=axis).abs().mean() for axis in (2, 3, 4) if error.shape[axis] > 1]
-    return sum(along, error.new_zeros(())) / max(1, len(along))
+def _neighbor_differences(error: Tensor) -> Tensor:
+    """Mean absolute difference between neighbors, over the axes longer than 1."""
+    per_axis = [error.diff(dim=axis).abs().mean() for axis in (2, 3, 4) if error.shape[axis] > 1]
+    return sum(per_axis, error.new_zeros(())) / max(1, len(per_axis))

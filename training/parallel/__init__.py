@@ -1,1 +1,1 @@
-"""Parallelism, applied to single-device networks from outside: process groups, sharding, context."""
+"""Parallelism, applied to single-device networks: process groups, FSDP2, context parallelism."""

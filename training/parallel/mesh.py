@@ -1,8 +1,8 @@
-"""The one owner of how ranks are arranged: replicate x shard x context.
+"""The arrangement of ranks: dp_replicate x dp_shard x context_parallel.
 
-Rank = (replicate * shards + shard) * contexts + context, so that ranks that share a clip are neighbours.
-Data is split over replicate x shard; parameters are sharded over shard x context, since context ranks hold
-equal copies.
+Rank = (replica * dp_shard + shard) * context_parallel + context rank, so ranks that share a clip are
+neighbors. Data is divided over dp_replicate x dp_shard. Parameters are sharded over dp_shard x
+context_parallel, because context ranks have equal copies.
 """
 
 import os
@@ -21,70 +21,78 @@ TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How many ranks along each axis.
+class ParallelDims:
+    """Number of ranks along each axis.
 
     Attributes:
-        replicate: copies of the whole model.
-        shard: ranks that share one copy's parameters and read different data; 0 takes what is left over.
-        context: ranks that share the tokens of one clip.
+        dp_replicate: Copies of the whole model.
+        dp_shard: Ranks that shard the parameters of one copy and read different data. 0 takes all ranks that
+            the other axes leave.
+        context_parallel: Ranks that share the tokens of one clip.
     """
 
-    replicate: int = 1
-    shard: int = 0
-    context: int = 1
+    dp_replicate: int = 1
+    dp_shard: int = 0
+    context_parallel: int = 1
 
-    def over(self, world: int) -> "Layout":
-        """This layout on `world` ranks, with `shard` known.
+    def resolve(self, world_size: int) -> "ParallelDims":
+        """These dimensions for `world_size` ranks, with `dp_shard` known.
 
         Raises:
-            LayoutError: the axes do not multiply to `world`.
+            LayoutError: The product of the axes is not `world_size`.
         """
-        if self.replicate < 1 or self.shard < 0 or self.context < 1:
-            raise LayoutError(f"{self} has an axis without ranks")
-        others = self.replicate * self.context
-        shard = self.shard or world // others
-        if shard * others != world:
-            asked = f"replicate {self.replicate} x shard {self.shard or '?'} x context {self.context}"
+        if self.dp_replicate < 1 or self.dp_shard < 0 or self.context_parallel < 1:
             raise LayoutError(
-                f"{asked} does not make {world} ranks",
-                remedy=f"start a multiple of {others * (self.shard or 1)} ranks, or change the axes",
+                f"{self} has an axis without ranks",
+                remedy="set dp_replicate and context_parallel to 1 or more",
             )
-        return replace(self, shard=shard)
+        others = self.dp_replicate * self.context_parallel
+        dp_shard = self.dp_shard or world_size // others
+        if dp_shard * others != world_size:
+            dims = (
+                f"dp_replicate {self.dp_replicate} x dp_shard {self.dp_shard or '?'} x "
+                f"context_parallel {self.context_parallel}"
+            )
+            raise LayoutError(
+                f"{dims} does not make {world_size} ranks",
+                remedy=f"start a multiple of {others * (self.dp_shard or 1)} ranks, or change the axes",
+            )
+        return replace(self, dp_shard=dp_shard)
 
 
 class Mesh:
-    """The ranks of this run, arranged. Made once, inside `process_group`, on every rank."""
+    """The ranks of this run. Create it once, inside `process_group`, on every rank."""
 
-    def __init__(self, layout: Layout) -> None:
-        self.rank, self.world = dist.get_rank(), dist.get_world_size()
-        self.layout = layout.over(self.world)
-        self.device = this_device()
-        replicate, shard, context = self.layout.replicate, self.layout.shard, self.layout.context
-        self.data_ranks = replicate * shard
-        self.data_rank, self.context_rank = divmod(self.rank, context)
+    def __init__(self, dims: ParallelDims) -> None:
+        self.rank, self.world_size = dist.get_rank(), dist.get_world_size()
+        self.dims = dims.resolve(self.world_size)
+        self.device = local_device()
+        replicate, contexts = self.dims.dp_replicate, self.dims.context_parallel
+        self.num_data_ranks = replicate * self.dims.dp_shard
+        self.data_rank, self.context_rank = divmod(self.rank, contexts)
         kind = self.device.type
-        self._state = init_device_mesh(kind, (replicate, shard * context), mesh_dim_names=("copy", "state"))
-        self._clip = init_device_mesh(kind, (self.data_ranks, context), mesh_dim_names=("data", "context"))
+        shape = (replicate, self.dims.dp_shard * contexts)
+        self._parameters = init_device_mesh(kind, shape, mesh_dim_names=("dp_replicate", "dp_shard_cp"))
+        self._clips = init_device_mesh(kind, (self.num_data_ranks, contexts), mesh_dim_names=("dp", "cp"))
 
     @property
-    def sharding(self) -> DeviceMesh:
-        """What parameters are laid out over: [shard x context], or [replicate, shard x context]."""
-        return self._state if self.layout.replicate > 1 else self._state["state"]
+    def fsdp_mesh(self) -> DeviceMesh:
+        """The mesh that parameters are sharded over: [dp_shard x cp], or [dp_replicate, dp_shard x cp]."""
+        return self._parameters if self.dims.dp_replicate > 1 else self._parameters["dp_shard_cp"]
 
     @property
     def context_group(self) -> dist.ProcessGroup:
-        """The ranks that share this rank's clips."""
-        return self._clip.get_group("context")
+        """The ranks that share the clips of this rank."""
+        return self._clips.get_group("cp")
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all ranks."""
         total = values.detach().clone()
         dist.all_reduce(total)
-        return total / self.world
+        return total / self.world_size
 
 
-def this_device() -> torch.device:
+def local_device() -> torch.device:
     """The GPU of this rank if there is one, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -93,14 +101,14 @@ def this_device() -> torch.device:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """The group of ranks that torchrun's variables describe; without them a group of one.
+    """The process group that torchrun's environment variables describe; without them a group of one rank.
 
-    A group that stands already is used, and left standing.
+    An existing process group is used, and not destroyed.
     """
     if dist.is_initialized():
         yield
         return
-    device = this_device()
+    device = local_device()
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

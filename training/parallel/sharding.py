@@ -1,4 +1,4 @@
-"""Sharding a network over the mesh with FSDP2: fp32 masters, a lower precision where the work is done.
+"""FSDP2 over the mesh, with fp32 master weights and mixed precision, and activation checkpointing.
 
 Source: Zhao et al. 2023, arXiv:2304.11277, and torch.distributed.fsdp.fully_shard.
 """
@@ -16,40 +16,40 @@ from training.parallel.mesh import Mesh
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
-def shard(network: nn.Module, blocks: Sequence[nn.Module], mesh: Mesh, precision: str) -> None:
-    """Shard a network in place, block by block; what lies outside the blocks is one more unit.
+def apply_fsdp(network: nn.Module, blocks: Sequence[nn.Module], mesh: Mesh, precision: str) -> None:
+    """Shard a network in place, block by block; everything outside the blocks is one more unit.
 
-    Parameters and the sum of gradients stay fp32; where they are used, parameters are cast to `precision`.
-    Inputs are not: the network casts them itself where it must, so that times and positions stay exact.
+    Parameters and reduced gradients stay fp32. Parameters are cast to `precision` for computation. Inputs
+    are not cast: the network does so itself where needed, so timesteps and positions stay exact.
 
     Args:
-        blocks: submodules that follow each other in the forward pass.
+        blocks: Submodules that follow each other in the forward pass.
         precision: "fp32" or "bf16".
     """
     policy = MixedPrecisionPolicy(PRECISIONS[precision], torch.float32, cast_forward_inputs=False)
     for number, block in enumerate(blocks):
-        last = number == len(blocks) - 1  # it is needed again at once, so it stays gathered
-        fully_shard(block, mesh=mesh.sharding, mp_policy=policy, reshard_after_forward=not last)
-    network.register_forward_hook(_own)
-    fully_shard(network, mesh=mesh.sharding, mp_policy=policy, reshard_after_forward=False)
+        is_last = number == len(blocks) - 1  # the backward pass needs it first, so it stays gathered
+        fully_shard(block, mesh=mesh.fsdp_mesh, mp_policy=policy, reshard_after_forward=not is_last)
+    network.register_forward_hook(_clone_output)
+    fully_shard(network, mesh=mesh.fsdp_mesh, mp_policy=policy, reshard_after_forward=False)
 
 
-def _own(network: nn.Module, given: object, out: torch.Tensor) -> torch.Tensor:
-    """A tensor that is no view of another: FSDP2 hangs its backward hooks on what a network returns."""
+def _clone_output(network: nn.Module, args: object, out: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that is not a view: FSDP2 attaches its backward hooks to the output of a network."""
     return out.clone()
 
 
-def recompute(blocks: Sequence[nn.Module]) -> None:
-    """Keep only what enters each block, and compute the rest again in the backward pass.
+def apply_activation_checkpointing(blocks: Sequence[nn.Module]) -> None:
+    """Store only the input of each block, and compute its activations again in the backward pass.
 
-    Source: Chen et al. 2016, arXiv:1604.06174. To be called before `shard`.
+    Call it before `apply_fsdp`. Source: Chen et al. 2016, arXiv:1604.06174.
     """
     for block in blocks:
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
-def chosen_precision(asked: str, device: torch.device) -> str:
-    """ "auto" is bf16 on a GPU, and fp32 on a CPU, where bf16 is slow."""
-    if asked != "auto":
-        return asked
+def resolve_precision(precision: str, device: torch.device) -> str:
+    """Replace "auto" by bf16 on a GPU, and by fp32 on a CPU, where bf16 is slow."""
+    if precision != "auto":
+        return precision
     return "bf16" if device.type == "cuda" else "fp32"

@@ -1,1 +1,1 @@
-"""Recipes: functions whose keyword arguments are the knobs of a training."""
+"""Recipes: complete trainings, sampling, evaluation and export, built from the other packages."""

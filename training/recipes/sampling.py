@@ -1,87 +1,102 @@
-"""Videos from a trained model: noise, the sampler's way down to latents, and the tokenizer's decoder."""
+"""Sampling: videos from a trained model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from training.denoiser import ClassifierFreeGuidance, VelocityDenoiser
-from training.errors import BadCheckpoint, TrainingError
+from training.errors import CheckpointError, TrainingError
 from training.model import ModelInfo, load_model
-from training.networks.text_tokens import read_words
+from training.networks.text_tokens import tokenize_captions
 from training.noise import normal
 from training.path import RectifiedFlow
-from training.sampler import heun, times
-from training.tokenizer import Stride, Tokenizer, latent_frames
+from training.sampler import sample_heun, timestep_grid
+from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
-    """What is to be sampled; 0 stands for the size most seen in training.
+class SamplingRequest:
+    """What to sample. Names are those of diffusers' pipelines.
 
     Attributes:
-        captions: one video each; "" tells nothing.
-        frames, height, width: of the videos, in frames and pixels.
-        steps: of the sampler, two guesses each.
-        guidance: how far to lean towards the caption; 1 does not.
-        shift: how long to stay near the noise; as in training.
-        seed: the same seed, caption and size give the same video.
-        tokenizer: another name or path of the tokenizer that the model was trained with; "" is its own.
-        threads: of the CPU.
+        prompt: Text of each video; "" samples without text. One video is sampled per entry.
+        num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
+        height: Height in px. 0 is the most frequent height in training.
+        width: Width in px. 0 is the most frequent width in training.
+        num_inference_steps: Steps of the sampler, with two predictions each.
+        guidance_scale: Scale of classifier-free guidance; 1 is none.
+        flow_shift: Shift of the timesteps towards noise, as in training; 1 is none.
+        seed: Equal seeds, prompts and sizes give equal videos.
+        tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
+        num_threads: CPU threads.
     """
 
-    captions: Sequence[str]
-    frames: int = 0
+    prompt: Sequence[str]
+    num_frames: int = 0
     height: int = 0
     width: int = 0
-    steps: int = 20
-    guidance: float = 2.0
-    shift: float = 1.0
+    num_inference_steps: int = 20
+    guidance_scale: float = 2.0
+    flow_shift: float = 1.0
     seed: int = 0
     tokenizer: str = ""
-    threads: int = 2
+    num_threads: int = 2
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """Videos, uint8 RGB [b t h w 3], and their rate."""
+class SampledVideos:
+    """Sampled videos.
 
-    videos: np.ndarray
+    Attributes:
+        videos: RGB, uint8 [b t h w 3].
+        fps: Frames per second.
+    """
+
+    videos: npt.NDArray[np.uint8]
     fps: float
 
 
-def sample(model: Path, wish: Wish, device: torch.device | str = "cpu") -> Sampled:
-    """One video per caption.
+def sample(model: Path, request: SamplingRequest, device: torch.device | str = "cpu") -> SampledVideos:
+    """Sample one video per entry of `request.prompt`.
+
+    Args:
+        model: Folder or file of the model.
 
     Raises:
-        BadCheckpoint: there is no model, or the tokenizer is not the one that it was trained with.
-        TrainingError: the size does not fit the model.
+        CheckpointError: There is no model, or the tokenizer is not the one that it was trained with.
+        TrainingError: The size does not fit the model.
     """
-    network, told = load_model(model)
-    tokenizer = _tokenizer(wish.tokenizer, told)
-    shape = _shape(wish, told, tokenizer.stride)
-    drawn = [normal(wish.seed, f"{n}", 0, shape, "sample") for n, _ in enumerate(wish.captions)]
+    network, info = load_model(model)
+    tokenizer = _load_tokenizer(request.tokenizer, info)
+    shape = _latent_shape(request, info, tokenizer.stride)
+    noise = [normal(request.seed, f"{n}", 0, shape, "sample") for n, _ in enumerate(request.prompt)]
     denoiser: VelocityDenoiser[torch.Tensor] = VelocityDenoiser(network.to(device))
-    given = read_words(wish.captions, device)
-    guided = ClassifierFreeGuidance(denoiser, denoiser, wish.guidance, weak_given=torch.zeros_like(given))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(wish.threads)
+    text_tokens = tokenize_captions(request.prompt, device)
+    guided = ClassifierFreeGuidance(
+        denoiser, denoiser, request.guidance_scale, weak_conditioning=torch.zeros_like(text_tokens)
+    )
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(request.num_threads)
     try:
         with torch.inference_mode():
-            grid = times(wish.steps, wish.shift)
-            latents = heun(guided, RectifiedFlow(), torch.stack(drawn).to(device), given, grid)
+            timesteps = timestep_grid(request.num_inference_steps, request.flow_shift)
+            latents = sample_heun(
+                guided, RectifiedFlow(), torch.stack(noise).to(device), text_tokens, timesteps
+            )
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
     finally:
-        torch.set_num_threads(threads)
-    pictures = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
-    return Sampled(pictures.contiguous().numpy(), told.fps)
+        torch.set_num_threads(num_threads)
+    frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
+    return SampledVideos(frames.contiguous().numpy(), info.fps)
 
 
-def write_video(pictures: np.ndarray, fps: float, file: Path) -> None:
-    """Write uint8 RGB [t h w 3] as an H.264 mp4.
+def write_video(frames: npt.NDArray[np.uint8], fps: float, file: Path) -> None:
+    """Write frames, uint8 RGB [t h w 3], as an H.264 mp4.
 
     Raises:
         TrainingError: PyAV is not installed.
@@ -94,38 +109,42 @@ def write_video(pictures: np.ndarray, fps: float, file: Path) -> None:
 
     with av.open(str(file), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
-        stream.height, stream.width, stream.pix_fmt = *pictures.shape[1:3], "yuv420p"
-        stream.codec_context.thread_count = 1  # with more, or with its tree, x264's bytes differ between runs
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        stream.codec_context.thread_count = 1  # with more threads or mbtree, the bytes differ between runs
         stream.options = {"crf": "18", "x264-params": "mbtree=0"}
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
 
 
-def _tokenizer(asked: str, told: ModelInfo) -> Tokenizer:
+def _load_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:
     """The tokenizer that the model was trained with."""
-    tokenizer = load_tokenizer(asked or told.latents["tokenizer"])
-    if tokenizer.digest != told.latents["digest"]:
-        raise BadCheckpoint(
+    name_or_path = name_or_path or info.latents["tokenizer"]
+    tokenizer = load_tokenizer(name_or_path)
+    if tokenizer.digest != info.latents["digest"]:
+        raise CheckpointError(
             "the tokenizer is not the one that made the latents that the model was trained on",
-            where=f"{asked or told.latents['tokenizer']} has digest {tokenizer.digest[:12]}",
-            remedy=f"give the path of the one with digest {told.latents['digest'][:12]}",
+            where=f"{name_or_path} has digest {tokenizer.digest[:12]}",
+            remedy=f"give the path of the tokenizer with digest {info.latents['digest'][:12]}",
         )
     return tokenizer
 
 
-def _shape(wish: Wish, told: ModelInfo, stride: Stride) -> tuple[int, int, int, int]:
-    """Of the latents [c t h w].
+def _latent_shape(request: SamplingRequest, info: ModelInfo, stride: Stride) -> tuple[int, int, int, int]:
+    """Shape of the latents, [c t h w].
 
     Raises:
-        TrainingError: a side is no multiple of a token's, or the frames are not 1 + k * stride.
+        TrainingError: A side is not a multiple of the size of a token, or the frames are not 1 + k * stride.
     """
-    channels, t, h, w = told.shapes[0]
+    channels, t, h, w = info.latent_shapes[0]
     try:
-        t = latent_frames(wish.frames, stride.time) if wish.frames else t
+        t = count_latent_frames(request.num_frames, stride.time) if request.num_frames else t
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    for side, pixels, unit in (("height", wish.height, stride.height), ("width", wish.width, stride.width)):
-        if pixels % (2 * unit):
-            raise TrainingError(f"a {side} of {pixels} pixels is no multiple of {2 * unit}")
-    return channels, t, wish.height // stride.height or h, wish.width // stride.width or w
+    sides = (("height", request.height, stride.height), ("width", request.width, stride.width))
+    for name, pixels, pixels_per_latent in sides:
+        if pixels % (2 * pixels_per_latent):
+            raise TrainingError(
+                f"{name} is {pixels} px, which is not a multiple of {2 * pixels_per_latent} px"
+            )
+    return channels, t, request.height // stride.height or h, request.width // stride.width or w

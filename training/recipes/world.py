@@ -1,12 +1,12 @@
-"""Rectified flow on a video diffusion transformer: from shards of latents to a model file.
+"""Trains a video diffusion transformer with rectified flow: from shards of latents to a model file.
 
-The same entry serves one process, torchrun, and a launch from a DAG: `run` is called on every rank.
+`train` is called on every rank: in one process, by torchrun, or by a `Launch` stage of a DAG.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,157 +15,120 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 
-from training.callbacks.loss_curve import LossCurve, read_curve
+from training.callbacks.loss_curve import LossCurve, read_loss_curve
 from training.callbacks.progress import Progress
-from training.data.batches import Batches, Clips
-from training.data.order import Order
+from training.data.batches import BatchLoader, LatentBatch
+from training.data.order import SampleOrder
 from training.data.shards import LatentShards
 from training.denoiser import VelocityDenoiser
 from training.errors import LayoutError, TrainingError
-from training.loop.checkpoint import Checkpoints
+from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
-from training.loop.lr_schedule import rates
+from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
-from training.model import NAME, ModelInfo, save_model
-from training.networks.text_tokens import read_words
-from training.networks.video_dit import SIZES, VideoDiT
+from training.model import MODEL_FILE, ModelInfo, save_model
+from training.networks.text_tokens import tokenize_captions
+from training.networks.video_dit import MODEL_CONFIGS, VideoDiT
 from training.objectives.denoising import Denoising, TimestepSampler
-from training.parallel.context import share_context
-from training.parallel.mesh import Layout, Mesh, process_group
-from training.parallel.sharding import chosen_precision, recompute, shard
+from training.parallel.context import apply_context_parallel
+from training.parallel.mesh import Mesh, ParallelDims, process_group
+from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp, resolve_precision
 from training.path import RectifiedFlow
+from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 
-PEAKS = {
+PEAK_FLOPS = {
     "B200": 2250e12,
     "H200": 989e12,
     "H100": 989e12,
     "A100": 312e12,
-}  # dense bf16, per second, as published
-
-
-@dataclass(frozen=True, kw_only=True)
-class Knobs:
-    """All that may be turned.
-
-    Attributes:
-        data: (tar, index) of each shard.
-        steps: to take in all.
-        size: of the network, a name of `video_dit.SIZES`.
-        batch: clips per step, over all ranks.
-        rate, warmup, shape: peak learning rate, steps to reach it, and "constant" or "cosine" after it.
-        decay: weight decay.
-        shift: how far times lean towards the noise; more suits larger latents.
-        seed: of weights, order, times and noise.
-        latent_frames: longer clips are cropped to these; 0 crops none.
-        average_share: width of the weights' average as a share of the steps.
-        accumulate: slices that a rank's share of the batch is worked on in.
-        replicate, context: copies of the model, and ranks that share a clip; the rest shards.
-        precision: "fp32", "bf16", or "auto": bf16 on a GPU.
-        recompute: trade time for memory in the backward pass.
-        save_every: steps between checkpoints.
-        threads: of the CPU, per rank.
-        quiet: no lines on the screen.
-    """
-
-    data: Sequence[tuple[str, str]]
-    steps: int = 200
-    size: str = "tiny"
-    batch: int = 8
-    rate: float = 1e-3
-    warmup: int = 20
-    shape: str = "constant"
-    decay: float = 0.01
-    shift: float = 1.0
-    seed: int = 0
-    latent_frames: int = 0
-    average_share: float = 0.1
-    accumulate: int = 1
-    replicate: int = 1
-    context: int = 1
-    precision: str = "auto"
-    recompute: bool = False
-    save_every: int = 100
-    threads: int = 2
-    quiet: bool = False
-
-
-# Knobs that say where and how, not what: a training may go on with others.
-FREE = {"data", "accumulate", "replicate", "context", "recompute", "save_every", "threads", "quiet"}
+}  # dense bf16 FLOP/s per device, as published
 
 
 @dataclass(frozen=True)
-class Summary:
-    """What a training left behind. Losses are means over the first and the last tenth of the steps."""
+class TrainingResult:
+    """The files and the summary of a training.
+
+    Attributes:
+        model: The model file.
+        loss_curve: JSON lines, one per step.
+        steps: Steps taken.
+        loss_first: Mean loss of the first tenth of the steps.
+        loss_last: Mean loss of the last tenth of the steps.
+        parameters: Number of trained parameters.
+    """
 
     model: Path
-    curve: Path
+    loss_curve: Path
     steps: int
     loss_first: float
     loss_last: float
     parameters: int
 
 
-def run(arguments: Mapping[str, Any], work: Path) -> Summary:
-    """Train up to the step that was asked for, from where `work` stands, and write the model there.
+def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
+    """Train until `steps` steps are taken, resuming from the latest checkpoint in `work`, and save the model.
 
     Args:
-        arguments: fields of `Knobs`.
-        work: a folder that all ranks share.
+        settings: Fields of `TrainingConfig`.
+        work: Folder that all ranks share.
 
     Raises:
-        TrainingError: the knobs, the data or the ranks do not fit.
+        TrainingError: The settings, the data or the ranks do not fit together.
     """
-    knobs = Knobs(**arguments)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(knobs.threads)
+    config = TrainingConfig(**settings)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(config.num_threads)
     try:
         with process_group():
-            return _run(knobs, work)
+            return _train(config, work)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(num_threads)
 
 
-def _run(knobs: Knobs, work: Path) -> Summary:
-    mesh = Mesh(Layout(replicate=knobs.replicate, context=knobs.context))
-    shards = LatentShards(knobs.data, frames=knobs.latent_frames)
-    order = Order(shards.counts, knobs.batch, knobs.seed)
-    _check(knobs, mesh, shards)
-    precision = chosen_precision(knobs.precision, mesh.device)
-    network = build(knobs, shards.made.channels).to(mesh.device)
-    told = _told(knobs, shards, network)
+def _train(config: TrainingConfig, work: Path) -> TrainingResult:
+    mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
+    shards = LatentShards(config.data, max_frames=config.max_latent_frames)
+    order = SampleOrder(shards.counts, config.batch_size, config.seed)
+    _validate(config, mesh, shards)
+    precision = resolve_precision(config.precision, mesh.device)
+    network = build_network(config, shards.spec.channels).to(mesh.device)
+    info = _model_info(config, shards, network)
     parameters = sum(p.numel() for p in network.parameters())
-    parallelise(network, mesh, knobs, precision)
-    supply = Batches(shards, order, mesh.data_rank, mesh.data_ranks, knobs.accumulate, mesh.device)
+    parallelize(network, mesh, config, precision)
+    batches = BatchLoader(
+        shards, order, mesh.data_rank, mesh.num_data_ranks, config.grad_accum_steps, mesh.device
+    )
+    checkpoint_config = info.to_json() | {"data": _data_digest(shards)}
     trainer = Trainer(
         model=network,
-        turns=[_turn(knobs, network, mesh)],
-        supply=supply,
-        mean=mesh.mean,
-        cost=lambda clips: _cost(network, clips, mesh.data_ranks),
-        average=EMA(network, knobs.average_share),
-        checkpoints=Checkpoints(work / "checkpoints", told.to_json() | {"data": _digest(shards)}),
-        save_every=knobs.save_every,
+        optimization_steps=[_optimization_step(config, network, mesh)],
+        batches=batches,
+        reduce_mean=mesh.mean,
+        count_work=lambda batch: _count_work(network, batch, mesh.num_data_ranks),
+        ema=EMA(network, config.ema_sigma_rel),
+        checkpoints=CheckpointManager(work / "checkpoints", checkpoint_config),
+        checkpoint_interval=config.checkpoint_interval,
     )
     trainer.resume()
     curve = work / "curve.jsonl"
     if mesh.rank == 0:
-        peak = peak_flops(mesh.device) * mesh.world if precision == "bf16" else 0.0
-        shown = [] if knobs.quiet else [Progress(peak_flops=peak)]
-        trainer.callbacks = [LossCurve(curve, trainer.step, peak), *shown]
+        peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
+        progress = [] if config.quiet else [Progress(peak_flops=peak)]
+        trainer.callbacks = [LossCurve(curve, trainer.step, peak), *progress]
     try:
-        trainer.fit(knobs.steps)
+        trainer.fit(config.steps)
     finally:
-        supply.close()
-    weights = {name: _whole(p) for name, p in trainer.average.weights.items()}
+        batches.close()
+    weights = {name: _full_tensor(p) for name, p in trainer.ema.weights.items()}
     if mesh.rank == 0:
-        taken = {**told.trained, "steps": trainer.step}
-        save_model(work / NAME, weights, replace(told, trained=taken))
-    losses = [line["loss"] for line in read_curve(curve)]
+        training = {**info.training, "steps": trainer.step}
+        save_model(work / MODEL_FILE, weights, replace(info, training=training))
+    losses = [line["loss"] for line in read_loss_curve(curve)]
     tenth = max(1, math.ceil(len(losses) / 10))
-    return Summary(
-        model=work / NAME,
-        curve=curve,
+    return TrainingResult(
+        model=work / MODEL_FILE,
+        loss_curve=curve,
         steps=trainer.step,
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
@@ -173,106 +136,115 @@ def _run(knobs: Knobs, work: Path) -> Summary:
     )
 
 
-def build(knobs: Knobs, channels: int) -> VideoDiT:
-    """The network with fresh weights, which depend on the seed alone.
+def build_network(config: TrainingConfig, channels: int) -> VideoDiT:
+    """Build the network with new weights, which depend only on the seed.
 
     Raises:
-        TrainingError: there is no such size.
+        TrainingError: There is no model of this name.
     """
-    if knobs.size not in SIZES:
-        raise TrainingError(f"there is no size {knobs.size!r}", remedy=f"choose of {', '.join(SIZES)}")
+    if config.model not in MODEL_CONFIGS:
+        raise TrainingError(
+            f"there is no model {config.model!r}", remedy=f"choose one of {', '.join(MODEL_CONFIGS)}"
+        )
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(knobs.seed)
-        return VideoDiT(replace(SIZES[knobs.size], channels=channels))
+        torch.manual_seed(config.seed)
+        return VideoDiT(replace(MODEL_CONFIGS[config.model], channels=channels))
 
 
-def parallelise(network: VideoDiT, mesh: Mesh, knobs: Knobs, precision: str) -> None:
-    """Lay the network over the mesh, in place."""
+def parallelize(network: VideoDiT, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
+    """Distribute the network over the mesh, in place."""
     blocks: list[nn.Module] = list(network.transformer_blocks)
-    if mesh.layout.context > 1:
-        share_context(network, mesh.context_group)
-    if knobs.recompute:
-        recompute(blocks)
-    shard(network, blocks, mesh, precision)
+    if mesh.dims.context_parallel > 1:
+        apply_context_parallel(network, mesh.context_group)
+    if config.activation_checkpointing:
+        apply_activation_checkpointing(blocks)
+    apply_fsdp(network, blocks, mesh, precision)
 
 
 def peak_flops(device: torch.device) -> float:
-    """What one device can do in bf16 per second; 0 where it is not known."""
+    """Peak bf16 FLOP/s of one device; 0 if unknown."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
-    return next((peak for known, peak in PEAKS.items() if known in name), 0.0)
+    return next((peak for known, peak in PEAK_FLOPS.items() if known in name), 0.0)
 
 
-def _check(knobs: Knobs, mesh: Mesh, shards: LatentShards) -> None:
-    """Refuse what cannot be, before anything is built."""
-    if knobs.steps < 1 or knobs.save_every < 1 or knobs.accumulate < 1:
-        raise TrainingError("steps, save_every and accumulate are at least 1")
-    parts = mesh.data_ranks * knobs.accumulate
-    if knobs.batch % parts:
+def _validate(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> None:
+    """Raise an error for impossible settings before anything is built."""
+    if config.steps < 1 or config.checkpoint_interval < 1 or config.grad_accum_steps < 1:
+        raise TrainingError("steps, checkpoint_interval and grad_accum_steps must be at least 1")
+    slices = mesh.num_data_ranks * config.grad_accum_steps
+    if config.batch_size % slices:
         raise LayoutError(
-            f"a batch of {knobs.batch} clips cannot be shared equally by {mesh.data_ranks} ranks"
-            + (f" in {knobs.accumulate} slices" if knobs.accumulate > 1 else ""),
-            remedy=f"choose a batch that {parts} divides",
+            f"a batch of {config.batch_size} clips cannot be divided equally"
+            + f" among {mesh.num_data_ranks} ranks"
+            + (f" in {config.grad_accum_steps} microbatches" if config.grad_accum_steps > 1 else ""),
+            remedy=f"choose a batch_size that is a multiple of {slices}",
         )
+    contexts = mesh.dims.context_parallel
     for _, t, h, w in shards.shapes:
         if h % 2 or w % 2:
-            raise LayoutError(f"latents of {h} x {w} cannot be cut into patches of 2 x 2")
-        if (tokens := t * h * w // 4) % mesh.layout.context:
+            raise LayoutError(f"latents of {h} x {w} cannot be divided into patches of 2 x 2")
+        if (tokens := t * h * w // 4) % contexts:
             raise LayoutError(
-                f"{tokens} tokens of a clip cannot be shared equally by {mesh.layout.context} ranks",
-                remedy="choose latent_frames so that they can, or another context",
+                f"{tokens} tokens of a clip cannot be divided equally among {contexts} context ranks",
+                remedy="choose another max_latent_frames or context_parallel",
             )
-    if knobs.size in SIZES and SIZES[knobs.size].heads % mesh.layout.context:
-        raise LayoutError(f"{SIZES[knobs.size].heads} heads cannot be shared by {mesh.layout.context} ranks")
+    heads = MODEL_CONFIGS[config.model].num_attention_heads if config.model in MODEL_CONFIGS else 0
+    if heads % contexts:
+        raise LayoutError(f"{heads} attention heads cannot be divided among {contexts} context ranks")
 
 
-def _turn(knobs: Knobs, network: VideoDiT, mesh: Mesh) -> OptimizationStep[Clips]:
-    denoising = Denoising(
+def _optimization_step(
+    config: TrainingConfig, network: VideoDiT, mesh: Mesh
+) -> OptimizationStep[LatentBatch]:
+    objective = Denoising(
         VelocityDenoiser(network),
         RectifiedFlow(),
-        read_words,
-        TimestepSampler(shift=knobs.shift),
-        seed=knobs.seed,
+        tokenize_captions,
+        TimestepSampler(shift=config.flow_shift),
+        seed=config.seed,
     )
     optimizer = torch.optim.AdamW(
         network.parameters(),
-        lr=knobs.rate,
+        lr=config.lr,
         betas=(0.9, 0.99),
-        weight_decay=knobs.decay,
+        weight_decay=config.weight_decay,
         fused=mesh.device.type == "cuda",
     )
-    rate = rates(knobs.rate, warmup=knobs.warmup, shape=knobs.shape, until=knobs.steps)
-    return OptimizationStep(denoising, optimizer, rate)
+    lr = lr_schedule(
+        config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
+    )
+    return OptimizationStep(objective, optimizer, lr)
 
 
-def _told(knobs: Knobs, shards: LatentShards, network: VideoDiT) -> ModelInfo:
+def _model_info(config: TrainingConfig, shards: LatentShards, network: VideoDiT) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
-    free = FREE | ({"steps"} if knobs.shape == "constant" else set())
+    excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())
     return ModelInfo(
         network=network.config,
-        latents=shards.made._asdict(),
+        latents=shards.spec._asdict(),
         fps=shards.fps,
-        shapes=[shape for _, shape in by_count],
-        trained={name: value for name, value in asdict(knobs).items() if name not in free},
+        latent_shapes=[shape for _, shape in by_count],
+        training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
 
 
-def _cost(network: VideoDiT, clips: Clips, data_ranks: int) -> dict[str, float]:
-    """Of one slice on all ranks: a backward pass is twice a forward pass."""
-    shape = tuple(clips.latents.shape)
+def _count_work(network: VideoDiT, batch: LatentBatch, num_data_ranks: int) -> dict[str, float]:
+    """The work of one microbatch on all ranks. A backward pass costs two forward passes."""
+    shape = tuple(batch.latents.shape)
     tokens = math.prod(network.grid(shape)) * shape[0]
     counts = {"samples": shape[0], "tokens": tokens, "flops": 3 * network.flops(shape)}
-    return {name: float(count * data_ranks) for name, count in counts.items()}
+    return {name: float(count * num_data_ranks) for name, count in counts.items()}
 
 
-def _digest(shards: LatentShards) -> str:
-    """Names what is trained on, wherever it lies."""
-    held = [
-        (shard.tar.rsplit("/", 2)[1:], shard.made, shard.shape, shard.samples)
+def _data_digest(shards: LatentShards) -> str:
+    """Identifies the training data, independent of its location."""
+    contents = [
+        (shard.tar.rsplit("/", 2)[1:], shard.spec, shard.shape, shard.samples)
         for bucket in shards.buckets
         for shard in bucket
     ]
-    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
-def _whole(weight: torch.Tensor) -> torch.Tensor:
+def _full_tensor(weight: torch.Tensor) -> torch.Tensor:
     return weight.full_tensor() if isinstance(weight, DTensor) else weight

@@ -1,4 +1,4 @@
-"""Tokenizers: `load_tokenizer("small")`, or a path to weights of one's own."""
+"""Tokenizers: load a bundled one by name (`load_tokenizer("small")`), or your own by path."""
 
 from typing import TYPE_CHECKING
 
@@ -7,33 +7,34 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(name_or_path: str) -> "Tokenizer":
-    """The bundled tokenizer of that name ("small"), or the one whose safetensors file or folder this is.
+    """Load the bundled tokenizer of this name ("small"), or the one in this safetensors file or folder.
 
     Raises:
-        BadCheckpoint: there is no such file, it is not a tokenizer, or its keys are not the architecture's.
+        CheckpointError: There is no such file, it is not a tokenizer, or its keys are not those of the
+            architecture.
     """
-    from training.tokenizers.weights import load
+    from training.tokenizers.weights import load_weights
 
-    return load(name_or_path)
+    return load_weights(name_or_path)
 
 
 def tokenizer_digest(name_or_path: str) -> str:
-    """What `load_tokenizer(name_or_path).digest` would be, without building it or importing torch.
+    """The digest of a tokenizer, without building it or importing torch.
 
     Raises:
-        BadCheckpoint: there is no such file.
+        CheckpointError: There is no such file.
     """
-    from training.tokenizers.weights import digest
+    from training.tokenizers.weights import file_digest
 
-    return digest(name_or_path)
+    return file_digest(name_or_path)
 
 
 def tokenizer_stride(name_or_path: str) -> tuple[int, int, int]:
-    """Pixels per latent along time, height and width, without building it or importing torch.
+    """Frames and pixels per latent along time, height and width, without building it or importing torch.
 
     Raises:
-        BadCheckpoint: there is no such file, or it is not a tokenizer.
+        CheckpointError: There is no such file, or it is not a tokenizer.
     """
-    from training.tokenizers.weights import stride
+    from training.tokenizers.weights import read_stride
 
-    return stride(name_or_path)
+    return read_stride(name_or_path)

@@ -1,7 +1,8 @@
-"""The causal tokenizer: a linear map of patches to latents and back, and a convolutional network beside each.
+"""The causal tokenizer: a linear map of patches to latents and back, plus a convolutional network for each.
 
-All of it is done by 2D convolutions over single frames of the latents' grid; time enters where a frame is
-joined with the two before it. So no frame's latents depend on a later one, nor on how many there are.
+All layers are 2D convolutions of single frames on the grid of the latents. Time enters where a frame is
+concatenated with the two frames before it. So the latents of a frame do not depend on later frames, or on
+their number.
 """
 
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ class Architecture:
     """The shape of a causal tokenizer.
 
     Attributes:
-        stride: pixels per latent along time, height, width.
-        channels: of the latents.
-        width: channels inside both networks.
-        encoder_blocks, decoder_blocks: residual blocks in each.
+        stride: Frames and pixels per latent along time, height, width.
+        channels: Channels of the latents.
+        width: Channels inside both networks.
+        encoder_blocks: Residual blocks of the encoder.
+        decoder_blocks: Residual blocks of the decoder.
     """
 
     stride: tuple[int, int, int] = (4, 8, 8)
@@ -33,9 +35,9 @@ class Architecture:
 
 
 class CausalTokenizer(nn.Module):
-    """Keeps the promise of `training.tokenizer.Tokenizer`, for continuous latents.
+    """Implements `training.tokenizer.Tokenizer` with continuous latents.
 
-    `latent_mean` and `latent_std` [c] shift and scale the raw latents; they belong to the weights.
+    `latent_mean` and `latent_std` [c] normalize the latents. They are stored with the weights.
     """
 
     latent_mean: Tensor
@@ -45,31 +47,36 @@ class CausalTokenizer(nn.Module):
         super().__init__()
         self.architecture, self.digest = architecture, digest
         self.stride, self.channels = Stride(*architecture.stride), architecture.channels
-        values, width = 3 * self.stride.time * self.stride.height * self.stride.width, architecture.width
-        self.encoder = Beside(values, width, architecture.encoder_blocks, self.channels)
-        self.decoder = Beside(self.channels, width, architecture.decoder_blocks, values)
+        patch_values = 3 * self.stride.time * self.stride.height * self.stride.width
+        width, channels = architecture.width, self.channels
+        self.encoder = LinearWithResidual(patch_values, width, architecture.encoder_blocks, channels)
+        self.decoder = LinearWithResidual(channels, width, architecture.decoder_blocks, patch_values)
         self.register_buffer("latent_mean", torch.zeros(self.channels))
         self.register_buffer("latent_std", torch.ones(self.channels))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
 
     def encode(self, video: Video) -> Latents:
         """See `Tokenizer.encode`."""
-        raw = self.encoder(to_patches(video, self.stride))  # [b t c h w]
-        return ((raw - _wide(self.latent_mean)) / _wide(self.latent_std)).transpose(1, 2)
+        latents = self.encoder(to_patches(video, self.stride))  # [b t c h w]
+        normalized: Tensor = (latents - _expand(self.latent_mean)) / _expand(self.latent_std)
+        return normalized.transpose(1, 2)
 
     def decode(self, latents: Latents) -> Video:
         """See `Tokenizer.decode`."""
-        raw = latents.transpose(1, 2) * _wide(self.latent_std) + _wide(self.latent_mean)
-        return from_patches(self.decoder(raw), self.stride)
+        unnormalized = latents.transpose(1, 2) * _expand(self.latent_std) + _expand(self.latent_mean)
+        return from_patches(self.decoder(unnormalized), self.stride)
 
     def forward(self, video: Video) -> tuple[Video, Latents]:
-        """What comes back, and the latents between; for training."""
+        """The reconstructed video and the latents, for training."""
         latents = self.encode(video)
         return self.decode(latents), latents
 
 
-class Beside(nn.Module):
-    """A linear map of each position, plus what a causal network adds: [b t c_in h w] to [b t c_out h w]."""
+class LinearWithResidual(nn.Module):
+    """A linear map of each position, plus the output of a causal network.
+
+    [b t c_in h w] to [b t c_out h w].
+    """
 
     def __init__(self, channels_in: int, width: int, blocks: int, channels_out: int) -> None:
         super().__init__()
@@ -81,17 +88,17 @@ class Beside(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        clips, frames = x.shape[:2]
+        clips, frames, _, h, w = x.shape
         x = x.flatten(0, 1)
         y = self.into(x)
         for block in self.blocks:
             y = block(y, frames)
-        y = self.linear(x) + self.out(self.norm(y))
-        return y.unflatten(0, (clips, frames))
+        out: Tensor = self.linear(x) + self.out(self.norm(y))
+        return out.reshape(clips, frames, -1, h, w)
 
 
 class Block(nn.Module):
-    """Residual: norm, 3 x 3 over the frame, SiLU, then the frame with the two before it."""
+    """Residual block: norm, 3 x 3 convolution, SiLU, then a 1 x 1 convolution with the two frames before."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -102,45 +109,47 @@ class Block(nn.Module):
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """x [b*t c h w]."""
         y = nn.functional.silu(self.space(self.norm(x)))
-        return x + self.time(with_past(y, frames))
+        out: Tensor = x + self.time(stack_past_frames(y, frames))
+        return out
 
 
 class FrameConv(nn.Conv2d):
     """A convolution of single frames [n c h w].
 
-    In use, not in training, frames go one by one: libraries choose their order of sums by the whole shape, so
-    a frame would not keep its bits whatever lies beside it.
+    In eval mode it processes frames one by one. Libraries choose the order of sums by the whole shape, so
+    otherwise the bits of a frame would depend on the number of frames.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         if self.training:
             return super().forward(x)
-        return torch.cat([super(FrameConv, self).forward(frame) for frame in x.split(1)])
+        return torch.cat([super(FrameConv, self).forward(frame) for frame in torch.split(x, 1)])
 
 
 class FrameNorm(nn.Module):
-    """Root mean square over the channels of a position; knows nothing of other frames or sizes."""
+    """RMS norm over the channels of a position, independent of other frames and sizes."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        size = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt()
-        return x * size.to(x.dtype) * self.scale.to(x.dtype)[:, None, None]
+        inverse_rms = x.float().square().mean(1, keepdim=True).add(1e-6).rsqrt()
+        return x * inverse_rms.to(x.dtype) * self.scale.to(x.dtype)[:, None, None]
 
 
-def with_past(x: Tensor, frames: int) -> Tensor:
-    """[b*t c h w] to [b*t 3c h w]: each frame behind the two before it; zeros stand before the first.
+def stack_past_frames(x: Tensor, frames: int) -> Tensor:
+    """[b*t c h w] to [b*t 3c h w]: the two frames before each frame, then the frame itself.
 
-    The zeros tell the network where a video starts, which is where a patch holds one frame repeated.
+    Zeros precede the first frame. They let the network recognize the start of a video, where a patch contains
+    one frame repeated.
     """
-    x = x.unflatten(0, (-1, frames))
-    before = x.new_zeros(x.shape[0], 2, *x.shape[2:])
-    padded = torch.cat([before, x], 1)
+    x = x.reshape(-1, frames, *x.shape[1:])
+    zeros = x.new_zeros(x.shape[0], 2, *x.shape[2:])
+    padded = torch.cat([zeros, x], 1)
     return torch.cat([padded[:, :-2], padded[:, 1:-1], x], 2).flatten(0, 1)
 
 
-def _wide(per_channel: Tensor) -> Tensor:
+def _expand(per_channel: Tensor) -> Tensor:
     return per_channel[:, None, None]

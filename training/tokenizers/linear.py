@@ -1,7 +1,8 @@
-"""Linear tokenizers: what must be beaten, and where training starts.
+"""Linear tokenizers: the baselines of a trained tokenizer, and its initialization.
 
-Each keeps 16 numbers of a patch: those of the greatest variance in an orthonormal Haar wavelet packet over
-grey and two colour differences, or the principal components, than which no linear map has a smaller error.
+Each keeps 16 coefficients of a patch: those of largest variance in an orthonormal Haar wavelet packet over
+gray and two color differences, or the principal components. No linear map has a smaller error than the
+latter.
 """
 
 import math
@@ -14,50 +15,57 @@ from training.tokenizer import Stride
 from training.tokenizers.patches import from_patches, to_patches
 
 
-class Linear:
-    """Patches projected on orthonormal vectors `basis` [k p] around a `mean` [p]."""
+class LinearTokenizer:
+    """Projects patches on orthonormal vectors.
 
-    def __init__(self, basis: Tensor, mean: Tensor, deviations: Tensor, stride: Stride) -> None:
-        self.basis, self.mean, self.deviations, self.stride = basis, mean, deviations, stride
+    Args:
+        basis: The vectors, [k p].
+        mean: Mean of the patches, [p].
+        std: Standard deviation of each coefficient, [k].
+        stride: Frames and pixels per patch.
+    """
 
-    def there_and_back(self, video: Video) -> Video:
-        patches = to_patches(video, self.stride)
-        centred = patches - self.mean[:, None, None]
-        kept = torch.einsum("kp,btphw->btkhw", self.basis, centred)
-        back = torch.einsum("kp,btkhw->btphw", self.basis, kept) + self.mean[:, None, None]
-        return from_patches(back, self.stride)
+    def __init__(self, basis: Tensor, mean: Tensor, std: Tensor, stride: Stride) -> None:
+        self.basis, self.mean, self.std, self.stride = basis, mean, std, stride
+
+    def reconstruct(self, video: Video) -> Video:
+        """Encode and decode a video."""
+        centered = to_patches(video, self.stride) - self.mean[:, None, None]
+        coefficients = torch.einsum("kp,btphw->btkhw", self.basis, centered)
+        patches = torch.einsum("kp,btkhw->btphw", self.basis, coefficients) + self.mean[:, None, None]
+        return from_patches(patches, self.stride)
 
 
-def principal(covariance: Tensor, mean: Tensor, channels: int, stride: Stride) -> Linear:
+def principal(covariance: Tensor, mean: Tensor, channels: int, stride: Stride) -> LinearTokenizer:
     """The principal components of patches with this covariance [p p] and mean [p]."""
     variances, vectors = torch.linalg.eigh(covariance.double())
-    kept = vectors[:, -channels:].T.flip(0)
-    deviations = variances[-channels:].flip(0).clamp(min=0).sqrt()
-    return Linear(kept.float(), mean.float(), deviations.float(), stride)
+    basis = vectors[:, -channels:].T.flip(0)
+    std = variances[-channels:].flip(0).clamp(min=0).sqrt()
+    return LinearTokenizer(basis.float(), mean.float(), std.float(), stride)
 
 
-def truncated_haar(covariance: Tensor, mean: Tensor, channels: int, stride: Stride) -> Linear:
-    """The coefficients of the Haar packet that vary most, for patches with this covariance and mean."""
-    colours = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
-    whole = colours / colours.norm(dim=1, keepdim=True)
+def truncated_haar(covariance: Tensor, mean: Tensor, channels: int, stride: Stride) -> LinearTokenizer:
+    """The Haar coefficients of largest variance, for patches with this covariance [p p] and mean [p]."""
+    colors = torch.tensor([[1, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
+    basis = colors / colors.norm(dim=1, keepdim=True)
     for size in stride:
-        whole = torch.kron(whole, haar(size))
-    variances = torch.einsum("kp,pq,kq->k", whole, covariance.double(), whole)
+        basis = torch.kron(basis, haar_basis(size))
+    variances = torch.einsum("kp,pq,kq->k", basis, covariance.double(), basis)
     order = variances.argsort(descending=True)[:channels]
-    return Linear(whole[order].float(), mean.float(), variances[order].sqrt().float(), stride)
+    return LinearTokenizer(basis[order].float(), mean.float(), variances[order].sqrt().float(), stride)
 
 
-def haar(size: int) -> Tensor:
-    """The orthonormal Haar packet of a power of two, [size size], float64: all bands split to the end."""
+def haar_basis(size: int) -> Tensor:
+    """The orthonormal Haar wavelet packet of a power of two, [size size], float64; all bands are split."""
     pair = torch.tensor([[1, 1], [1, -1]], dtype=torch.float64) / math.sqrt(2)
-    whole = torch.ones(1, 1, dtype=torch.float64)
-    while len(whole) < size:
-        whole = torch.kron(pair, whole)
-    return whole
+    basis = torch.ones(1, 1, dtype=torch.float64)
+    while len(basis) < size:
+        basis = torch.kron(pair, basis)
+    return basis
 
 
-def moments(videos: list[Video], stride: Stride) -> tuple[Tensor, Tensor]:
-    """Covariance [p p] and mean [p] of all patches of some videos, float64."""
+def patch_moments(videos: list[Video], stride: Stride) -> tuple[Tensor, Tensor]:
+    """Covariance [p p] and mean [p] of all patches of the videos, float64."""
     count, total, products = 0, torch.zeros((), dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for video in videos:
         rows = to_patches(video, stride).movedim(2, -1).flatten(0, -2).double()  # [n p]

@@ -1,37 +1,36 @@
-"""Video as patches, one per latent, and back: all that a tokenizer does happens on this grid.
+"""Video to patches, one per latent, and back.
 
 The first frame is repeated, so that it fills a patch alone: an image is a video of one frame, and patch k
-holds the frames 1 + (k - 1) s … k s. No wavelet is needed before a linear layer, which absorbs it.
+contains the frames 1 + (k - 1) s … k s, where s is the temporal stride. A linear layer follows, so no wavelet
+transform is needed: the layer absorbs it.
 """
 
 import torch
 from torch import Tensor
 
 from training.tensors import Video
-from training.tokenizer import Stride, latent_frames
+from training.tokenizer import Stride, count_latent_frames
 
 
 def to_patches(video: Video, stride: Stride) -> Tensor:
     """[b 3 t h w] to [b t' p h' w'], p = 3 * time * height * width values, in that order.
 
     Raises:
-        ValueError: frames, height or width do not fit the stride.
+        ValueError: Frames, height or width do not fit the stride.
     """
     b, c, t, h, w = video.shape
     if c != 3 or h % stride.height or w % stride.width or not h or not w:
-        raise ValueError(
-            f"video {tuple(video.shape)} is not [b 3 t h w] with sides in multiples of {stride[1:]}"
-        )
-    frames = latent_frames(t, stride.time)
-    whole = torch.cat([video[:, :, :1].expand(-1, -1, stride.time - 1, -1, -1), video], 2)
-    split = whole.reshape(
+        raise ValueError(f"video {tuple(video.shape)} is not [b 3 t h w] with h, w multiples of {stride[1:]}")
+    frames = count_latent_frames(t, stride.time)
+    padded = torch.cat([video[:, :, :1].expand(-1, -1, stride.time - 1, -1, -1), video], 2)
+    blocks = padded.reshape(
         b, 3, frames, stride.time, h // stride.height, stride.height, w // stride.width, stride.width
     )
-    return split.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).movedim(-1, 2)
+    return blocks.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).movedim(-1, 2)
 
 
 def from_patches(patches: Tensor, stride: Stride) -> Video:
     """[b t' p h' w'] to [b 3 t h w]; of the first patch only the last frame is kept."""
     b, t, _, h, w = patches.shape
-    split = patches.reshape(b, t, 3, *stride, h, w).permute(0, 2, 1, 3, 6, 4, 7, 5)
-    return split.reshape(b, 3, t * stride.time, h * stride.height, w * stride.width)[:, :, stride.time - 1 :]
+    blocks = patches.reshape(b, t, 3, *stride, h, w).permute(0, 2, 1, 3, 6, 4, 7, 5)
+    return blocks.reshape(b, 3, t * stride.time, h * stride.height, w * stride.width)[:, :, stride.time - 1 :]

@@ -1,9 +1,9 @@
-"""Trains a causal tokenizer; the bundled one was made so, see training/LOG.md.
+"""Trains a causal tokenizer; training/LOG.md describes the training of the bundled one.
 
     python -m training.tokenizers.train FRAMES --held-out FRAMES --out FILE [--steps 3000]
 
-FRAMES is a folder of arrays as `training.tokenizers.frames` writes them. Training starts from the principal
-components of the patches; held-out PSNR and SSIM are printed beside those of the linear tokenizers.
+FRAMES is a folder of arrays that `training.tokenizers.frames` wrote. Training starts from the principal
+components of the patches. The command prints held-out PSNR and SSIM, next to those of the linear tokenizers.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,130 +23,143 @@ from training.metrics.image_quality import psnr, ssim
 from training.objectives.reconstruction import Reconstruction
 from training.tensors import Video
 from training.tokenizers.causal import Architecture, CausalTokenizer
-from training.tokenizers.crops import Crops, held_out
-from training.tokenizers.linear import Linear, moments, principal, truncated_haar
-from training.tokenizers.weights import load, save, told
+from training.tokenizers.crops import RandomCrops, held_out_clips
+from training.tokenizers.linear import LinearTokenizer, patch_moments, principal, truncated_haar
+from training.tokenizers.weights import load_weights, read_metadata, save_weights
 
-VIEWS = {  # how held-out films are looked at: short side in pixels, frames, source frames per frame
-    "small": {"short_side": 128, "frames": 33, "pace": 2},
-    "large": {"short_side": 256, "frames": 17, "pace": 1},
+VIEWS = {  # how held-out clips are scaled: short side in px, frames, source frames per frame
+    "small": {"short_side": 128, "frames": 33, "frame_step": 2},
+    "large": {"short_side": 256, "frames": 17, "frame_step": 1},
 }
+BASELINES = (truncated_haar, principal)
 
 
-def start(tokenizer: CausalTokenizer, linear: Linear) -> None:
-    """Make the linear halves the projection and its inverse; the latents are then of unit variance."""
+def init_from_linear(tokenizer: CausalTokenizer, linear: LinearTokenizer) -> None:
+    """Set the linear layers to the projection and its inverse, so that latents have unit variance."""
     with torch.no_grad():
-        into, back = tokenizer.encoder.linear, tokenizer.decoder.linear
-        into.weight.copy_(linear.basis[:, :, None, None])
-        into.bias.copy_(-linear.basis @ linear.mean)
-        back.weight.copy_(linear.basis.T[:, :, None, None])
-        back.bias.copy_(linear.mean)
-        tokenizer.encoder.out.bias.zero_()
-        tokenizer.decoder.out.bias.zero_()
-        tokenizer.latent_std.copy_(linear.deviations)
+        basis, mean = linear.basis, linear.mean
+        for layer, weight, bias in (
+            (tokenizer.encoder.linear, basis, -basis @ mean),
+            (tokenizer.decoder.linear, basis.T, mean),
+        ):
+            assert layer.bias is not None
+            layer.weight.copy_(weight[:, :, None, None])
+            layer.bias.copy_(bias)
+        for layer in (tokenizer.encoder.out, tokenizer.decoder.out):
+            assert layer.bias is not None
+            layer.bias.zero_()
+        tokenizer.latent_std.copy_(linear.std)
 
 
 @torch.no_grad()
-def settle(tokenizer: CausalTokenizer, videos: list[Video]) -> None:
-    """Measure the latents' mean and deviation anew. What is decoded stays what it was."""
+def update_latent_moments(tokenizer: CausalTokenizer, videos: list[Video]) -> None:
+    """Measure mean and standard deviation of the latents again. Decoded videos do not change."""
     latents = torch.cat([tokenizer.encode(v).transpose(0, 1).flatten(1) for v in videos], 1)  # [c n]
     tokenizer.latent_mean.add_(latents.mean(1) * tokenizer.latent_std)
     tokenizer.latent_std.mul_(latents.std(1))
 
 
 @torch.no_grad()
-def measured(there_and_back: Callable[[Video], Video], folder: Path) -> dict[str, dict[str, float]]:
-    """Mean PSNR (dB) and SSIM over the films of a folder, in each view."""
+def evaluate(reconstruct: Callable[[Video], Video], folder: Path) -> dict[str, dict[str, float]]:
+    """Mean PSNR (dB) and SSIM over the clips of a folder, in each view."""
     results: dict[str, dict[str, float]] = {}
-    for view, seen in VIEWS.items():
-        each = []
-        for _, video in held_out(folder, **seen):
-            back = there_and_back(video)
-            each.append((float(psnr(back, video)), float(ssim(back, video))))
-        dbs, likes = zip(*each, strict=True)
-        results[view] = {"psnr_db": round(sum(dbs) / len(dbs), 2), "ssim": round(sum(likes) / len(likes), 4)}
+    for name, view in VIEWS.items():
+        scores = []
+        for _, video in held_out_clips(folder, **view):
+            reconstruction = reconstruct(video)
+            scores.append((float(psnr(reconstruction, video)), float(ssim(reconstruction, video))))
+        psnrs, ssims = zip(*scores, strict=True)
+        results[name] = {
+            "psnr_db": round(sum(psnrs) / len(psnrs), 2),
+            "ssim": round(sum(ssims) / len(ssims), 4),
+        }
     return results
 
 
-def train(asked: argparse.Namespace) -> None:
-    """Take the steps; write the weights averaged over them every `save_every` steps and at the end."""
-    torch.manual_seed(asked.seed)
+def train(args: argparse.Namespace) -> None:
+    """Train; write the EMA weights every `checkpoint_interval` steps and at the end."""
+    torch.manual_seed(args.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    crops = Crops(asked.frames_folder, size=asked.size, frames=asked.frames, seed=asked.seed)
-    sample = [crops.batch(asked.steps + k, 4) for k in range(asked.sample)]
-    tokenizer = load(str(asked.start)) if asked.start else CausalTokenizer(Architecture(width=asked.width))
-    covariance, mean = moments(sample, tokenizer.stride)
-    linears = {make.__name__: make(covariance, mean, tokenizer.channels, tokenizer.stride) for make in LINEAR}
-    if not asked.start:
-        start(tokenizer, linears["principal"])
+    crops = RandomCrops(args.frames_folder, size=args.size, frames=args.frames, seed=args.seed)
+    sample = [crops.batch(args.steps + k, 4) for k in range(args.sample)]
+    tokenizer = (
+        load_weights(str(args.start)) if args.start else CausalTokenizer(Architecture(width=args.width))
+    )
+    moments = patch_moments(sample, tokenizer.stride)
+    baselines = {fit.__name__: fit(*moments, tokenizer.channels, tokenizer.stride) for fit in BASELINES}
+    if not args.start:
+        init_from_linear(tokenizer, baselines["principal"])
     tokenizer.to(device).train().requires_grad_(True)
-    results = {name: measured(linear.there_and_back, asked.held_out) for name, linear in linears.items()}
+    results = {name: evaluate(linear.reconstruct, args.held_out) for name, linear in baselines.items()}
     print(json.dumps(results), flush=True)
     optimizer = torch.optim.AdamW(tokenizer.parameters(), betas=(0.9, 0.99), weight_decay=0.0)
-    average = EMA(tokenizer, 0.05)
+    ema = EMA(tokenizer, 0.05)
     objective = Reconstruction(tokenizer)
-    began = time.perf_counter()
-    for step, batch in _ahead(crops, asked.steps, asked.batch):
+    started = time.perf_counter()
+    for step, batch in _prefetch(crops, args.steps, args.batch_size):
         for group in optimizer.param_groups:
-            group["lr"] = asked.rate * _rate(step, asked.steps)
+            group["lr"] = args.lr * _lr_factor(step, args.steps)
         with torch.autocast(device.type, torch.bfloat16):
             loss = objective(batch.to(device), step)
         optimizer.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        grad_norm = torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
         optimizer.step()
-        average.after_step(step + 1)
+        ema.update(step + 1)
         if step % 50 == 0:
             db = 10 * math.log10(4 / float(loss.parts["mse"]))
-            line = {"step": step, "loss": float(loss.total.detach()), "psnr_db": db, "norm": float(norm)}
-            print(json.dumps(line | {"s": round(time.perf_counter() - began, 1)}), flush=True)
-        if (step + 1) % asked.save_every == 0 or step + 1 == asked.steps:
-            done = _averaged(tokenizer, average)
-            settle(done, sample)
-            results["trained"] = measured(lambda v, done=done: done.decode(done.encode(v)), asked.held_out)
-            took = time.perf_counter() - began
-            save(done, asked.out, _record(asked, step + 1, results, took, device))
-            print(json.dumps({"step": step + 1, **results["trained"], "s": round(took, 1)}), flush=True)
+            line = {"step": step, "loss": float(loss.total.detach()), "psnr_db": db}
+            line |= {"grad_norm": float(grad_norm), "elapsed_s": round(time.perf_counter() - started, 1)}
+            print(json.dumps(line), flush=True)
+        if (step + 1) % args.checkpoint_interval == 0 or step + 1 == args.steps:
+            averaged = _ema_tokenizer(tokenizer, ema)
+            update_latent_moments(averaged, sample)
+            results["trained"] = evaluate(partial(_reconstruct, averaged), args.held_out)
+            elapsed_s = time.perf_counter() - started
+            save_weights(averaged, args.out, _record(args, step + 1, results, elapsed_s, device))
+            summary = {"step": step + 1, **results["trained"], "elapsed_s": round(elapsed_s, 1)}
+            print(json.dumps(summary), flush=True)
 
 
-LINEAR = (truncated_haar, principal)
+def _reconstruct(tokenizer: CausalTokenizer, video: Video) -> Video:
+    return tokenizer.decode(tokenizer.encode(video))
 
 
-def _averaged(tokenizer: CausalTokenizer, average: EMA) -> CausalTokenizer:
-    done = CausalTokenizer(tokenizer.architecture)
-    done.load_state_dict({k: v.cpu() for k, v in (tokenizer.state_dict() | average.weights).items()})
-    return done.eval()
+def _ema_tokenizer(tokenizer: CausalTokenizer, ema: EMA) -> CausalTokenizer:
+    averaged = CausalTokenizer(tokenizer.architecture)
+    averaged.load_state_dict({k: v.cpu() for k, v in (tokenizer.state_dict() | ema.weights).items()})
+    return averaged.eval()
 
 
-def _ahead(crops: Crops, steps: int, count: int) -> Iterator[tuple[int, Video]]:
-    """(step, batch), the next batch being cut in a thread meanwhile."""
+def _prefetch(crops: RandomCrops, steps: int, batch_size: int) -> Iterator[tuple[int, Video]]:
+    """(step, batch); a thread prepares the next batch."""
     with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(crops.batch, 0, count)
+        pending = pool.submit(crops.batch, 0, batch_size)
         for step in range(steps):
-            batch = coming.result()
-            coming = pool.submit(crops.batch, step + 1, count)
+            batch = pending.result()
+            pending = pool.submit(crops.batch, step + 1, batch_size)
             yield step, batch
 
 
-def _rate(step: int, steps: int, warm: int = 100) -> float:
-    """Rises over the first steps, then falls along a cosine to nothing."""
-    return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * step / steps))
+def _lr_factor(step: int, steps: int, warmup_steps: int = 100) -> float:
+    """A linear warmup, then a cosine decay to zero."""
+    return min(1.0, (step + 1) / warmup_steps) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def _record(
-    asked: argparse.Namespace, steps: int, results: dict[str, Any], took_s: float, device: torch.device
+    args: argparse.Namespace, steps: int, results: dict[str, Any], elapsed_s: float, device: torch.device
 ) -> dict[str, Any]:
-    """What the file tells of how it was made."""
-    before = told(asked.start.read_bytes(), asked.start)["trained"] if asked.start else None
-    names = sorted({path.name.rsplit(".", 2)[0] for path in asked.frames_folder.glob("*.npy")})
-    held = sorted({path.name.rsplit(".", 2)[0] for path in asked.held_out.glob("*.npy")})
-    settings = {k: v for k, v in vars(asked).items() if isinstance(v, int | float)}
+    """How the tokenizer was trained, for the metadata of its file."""
+    before = read_metadata(args.start.read_bytes(), args.start)["trained"] if args.start else None
+    names = sorted({path.name.rsplit(".", 2)[0] for path in args.frames_folder.glob("*.npy")})
+    held_out = sorted({path.name.rsplit(".", 2)[0] for path in args.held_out.glob("*.npy")})
+    settings = {k: v for k, v in vars(args).items() if isinstance(v, int | float)}
     return {
         "data": names,
-        "held_out": held,
+        "held_out": held_out,
         "settings": settings | {"steps_done": steps},
         "results": results,
-        "took_s": round(took_s),
+        "took_s": round(elapsed_s),
         "device": device.type,
         "torch": torch.__version__,
         "before": before,
@@ -153,22 +167,24 @@ def _record(
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("frames_folder", type=Path)
-    parser.add_argument("--held-out", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="weights to go on from, in place of principal components")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=128, help="of a crop, pixels (%(default)s)")
-    parser.add_argument("--frames", type=int, default=17, help="of a crop (%(default)s)")
-    parser.add_argument("--width", type=int, default=128, help="channels of the networks (%(default)s)")
-    parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate (%(default)s)")
-    parser.add_argument("--sample", type=int, default=60, help="batches of 4 that moments are taken of")
-    parser.add_argument("--save-every", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
+    add = parser.add_argument
+    add("frames_folder", type=Path, help="frames to train on")
+    add("--held-out", type=Path, required=True, help="frames to evaluate on")
+    add("--out", type=Path, required=True, help="safetensors file to write")
+    add("--start", type=Path, help="weights to start from, in place of principal components")
+    add("--steps", type=int, default=3000, help="training steps (%(default)s)")
+    add("--batch-size", type=int, default=8, help="crops per step (%(default)s)")
+    add("--size", type=int, default=128, help="side of a crop in px (%(default)s)")
+    add("--frames", type=int, default=17, help="frames of a crop (%(default)s)")
+    add("--width", type=int, default=128, help="channels of the networks (%(default)s)")
+    add("--lr", type=float, default=1e-3, help="peak learning rate (%(default)s)")
+    add("--sample", type=int, default=60, help="batches of 4 crops to measure moments on (%(default)s)")
+    add("--checkpoint-interval", type=int, default=500, help="steps between files (%(default)s)")
+    add("--seed", type=int, default=0, help="seed of weights and crops (%(default)s)")
     train(parser.parse_args())
 
 

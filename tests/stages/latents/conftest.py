@@ -1,4 +1,4 @@
-"""A small tokenizer with random weights, and clips to encode."""
+"""Fixtures: a small tokenizer with random weights, and clips to encode."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,29 +17,29 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     import torch
 
     from training.tokenizers.causal import Architecture, CausalTokenizer
-    from training.tokenizers.weights import save
+    from training.tokenizers.weights import save_weights
 
     torch.manual_seed(0)
     architecture = Architecture(channels=6, width=8, encoder_blocks=1, decoder_blocks=1)
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.safetensors"
-    save(CausalTokenizer(architecture), path, {})
+    save_weights(CausalTokenizer(architecture), path, {})
     return str(path)
 
 
 @pytest.fixture
 def make_clip(tmp_path: Path) -> MakeClip:
     """make_clip(frames, fps, width, height) -> an mp4 in which a bright bar moves."""
-    from stages.media.encode import write_mp4
+    from stages.media.encoding.arrays import write_mp4
 
     def make(frames: int = 24, fps: int = 24, width: int = 120, height: int = 68, seed: int = 0) -> Artifact:
         path = tmp_path / f"{frames}-{fps}-{width}-{height}-{seed}.mp4"
         noise = np.random.default_rng(seed).integers(0, 120, (height, width, 3), np.uint8)
-        pictures = []
+        images = []
         for number in range(frames):
-            picture = noise.copy()
-            picture[:, (4 * number) % width : (4 * number) % width + 12] += 120
-            pictures.append(picture)
-        write_mp4(path, pictures, fps, preset="ultrafast")
+            image = noise.copy()
+            image[:, (4 * number) % width : (4 * number) % width + 12] += 120
+            images.append(image)
+        write_mp4(path, images, fps, preset="ultrafast")
         return Artifact.of_file(path)
 
     return make

@@ -1,4 +1,4 @@
-"""Latents of a real clip: the right frames, the right size, the same bytes each time."""
+"""Latents of a real clip have the right frames and size, and the same bytes every time."""
 
 import json
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from safetensors import safe_open
 
 from manifests import Artifact
 from pipeline import Reject
-from stages.latents.encode_latents import CutClip, EncodedClip, EncodeLatents, _shown
-from stages.media.decode import open_video
+from stages.latents.encode_latents import CutClip, EncodedClip, EncodeLatents, _displayed_frames
+from stages.media.decoding.video import open_video
 
 MakeClip = Callable[..., Artifact]
 
@@ -23,10 +23,10 @@ def encode(stage: EncodeLatents, *clips: Artifact) -> list[EncodedClip | Reject]
 
 @pytest.fixture
 def stage(tokenizer: str) -> EncodeLatents:
-    return EncodeLatents(tokenizer=tokenizer, short_side_px=64, fps=12.0, frames=17)
+    return EncodeLatents(tokenizer=tokenizer, short_side_px=64, fps=12.0, max_frames=17)
 
 
-def test_latents_have_the_shape_and_the_provenance(
+def test_latents_have_their_shape_and_provenance(
     stage: EncodeLatents, make_clip: MakeClip, tmp_path: Path
 ) -> None:
     (row,) = encode(stage, make_clip(frames=24, fps=24))
@@ -35,10 +35,10 @@ def test_latents_have_the_shape_and_the_provenance(
     assert (row.latent_channels, row.latent_frames, row.latent_height, row.latent_width) == (6, 3, 8, 14)
     (tmp_path / "l.safetensors").write_bytes(row.latents.read())
     with safe_open(tmp_path / "l.safetensors", "np") as file:
-        latents, told = file.get_tensor("latents"), json.loads(file.metadata()["clipmill"])
+        latents, metadata = file.get_tensor("latents"), json.loads(file.metadata()["clipmill"])
     assert latents.shape == (6, 3, 8, 14)
     assert latents.dtype == np.float16
-    assert told == {
+    assert metadata == {
         "tokenizer": "tokenizer.safetensors",
         "tokenizer_digest": stage.digest(),
         "stride": [4, 8, 8],
@@ -65,24 +65,28 @@ def test_the_same_clip_gives_the_same_bytes_in_any_batch(
     assert torch.get_num_threads() == 2
 
 
-def test_the_tokenizer_decides_the_key(stage: EncodeLatents) -> None:
+def test_the_tokenizer_determines_the_key(stage: EncodeLatents) -> None:
     assert len(stage.digest()) == 64
     stage.open()
 
 
 @pytest.mark.parametrize(
-    ("frames", "fps", "wanted"),
+    ("frames", "fps", "expected"),
     [
         (24, 24, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22]),
         (5, 6, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]),
         (5, 10, [0, 0, 1, 2, 3, 4]),
     ],
 )
-def test_frames_are_those_on_show(make_clip: MakeClip, frames: int, fps: int, wanted: list[int]) -> None:
+def test_frames_are_those_displayed_at_each_time(
+    make_clip: MakeClip, frames: int, fps: int, expected: list[int]
+) -> None:
     with make_clip(frames, fps).local() as path, open_video(str(path)) as video:
         step = 1 / (Fraction(fps) * video.time_base)
-        shown = [int(f.pts / step) for f, times in _shown(video, Fraction(12), 99) for _ in range(times)]
-    assert shown == wanted
+        displayed = [
+            int(f.pts / step) for f, times in _displayed_frames(video, Fraction(12), 99) for _ in range(times)
+        ]
+    assert displayed == expected
 
 
 def test_portrait_clips_stay_upright(stage: EncodeLatents, make_clip: MakeClip) -> None:
@@ -91,7 +95,7 @@ def test_portrait_clips_stay_upright(stage: EncodeLatents, make_clip: MakeClip) 
     assert (row.latent_height, row.latent_width) == (16, 8)
 
 
-def test_long_clips_are_cut_and_short_ones_rejected(stage: EncodeLatents, make_clip: MakeClip) -> None:
+def test_long_clips_are_truncated_and_short_ones_rejected(stage: EncodeLatents, make_clip: MakeClip) -> None:
     long, short = encode(stage, make_clip(frames=90), make_clip(frames=8))
     assert isinstance(long, EncodedClip)
     assert long.latent_frames == 5
@@ -99,7 +103,7 @@ def test_long_clips_are_cut_and_short_ones_rejected(stage: EncodeLatents, make_c
     assert str(short) == "the clip is shorter than 5 frames at 12 frames per second"
 
 
-def test_what_is_no_video_is_rejected(stage: EncodeLatents, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_video_is_rejected(stage: EncodeLatents, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("not a video at all")
     (row,) = encode(stage, Artifact.of_file(tmp_path / "text.mp4"))
     assert isinstance(row, Reject)

@@ -1,4 +1,4 @@
-"""Shards of latents hold each clip once, have the same bytes each time, and are read by the trainer."""
+"""Shards of latents contain each clip once, have the same bytes every time, and the trainer reads them."""
 
 import json
 from collections import defaultdict
@@ -6,20 +6,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors.torch import save as to_safetensors
 
 from manifests import Artifact
 from manifests.stores import open_store
 from stages.latents.pack_latents import EncodedClip, PackedLatents, PackLatents
-from training.data.order import Place
+from training.data.order import SampleIndex
 from training.data.shards import LatentShards
 
-TOLD = {"tokenizer": "small", "tokenizer_digest": "d1", "stride": [4, 8, 8], "dtype": "float16", "fps": 12.0}
+METADATA = {
+    "tokenizer": "small",
+    "tokenizer_digest": "d1",
+    "stride": [4, 8, 8],
+    "dtype": "float16",
+    "fps": 12.0,
+}
 
 
-def clip(number: int, shape: tuple[int, int, int, int] = (6, 3, 4, 6), **told: object) -> EncodedClip:
+def clip(number: int, shape: tuple[int, int, int, int] = (6, 3, 4, 6), **changes: object) -> EncodedClip:
     latents = torch.full(shape, number / 8, dtype=torch.float16)
-    data = save({"latents": latents}, metadata={"clipmill": json.dumps(TOLD | told)})
+    data = to_safetensors({"latents": latents}, metadata={"clipmill": json.dumps(METADATA | changes)})
     return EncodedClip(
         id=f"{number:016x}",
         latents=Artifact.of(data, ".safetensors"),
@@ -38,7 +44,7 @@ CLIPS = [clip(n) for n in range(12)] + [clip(n, (6, 2, 6, 4)) for n in range(12,
 
 
 def pack(rows: list[EncodedClip], parts: int, **settings: int) -> dict[str, PackedLatents]:
-    """What the engine does: tally parts, add up, assign, settle the rows of each group sorted by id."""
+    """Do as the engine does: tally parts, add up, assign, settle the rows of each group sorted by id."""
     stage = PackLatents(**settings)
     totals: dict[str, int] = defaultdict(int)
     for part in range(parts):
@@ -49,23 +55,23 @@ def pack(rows: list[EncodedClip], parts: int, **settings: int) -> dict[str, Pack
     for row, group in zip(rows, stage.assign(rows, fitted), strict=True):
         groups[group].append(row)
     packed: dict[str, PackedLatents] = {}
-    for group, mine in groups.items():
-        mine.sort(key=lambda row: row.id)
-        packed |= zip((row.id for row in mine), stage.settle(group, mine, fitted), strict=True)
+    for group, members in groups.items():
+        members.sort(key=lambda row: row.id)
+        packed |= zip((row.id for row in members), stage.settle(group, members, fitted), strict=True)
     return packed
 
 
-def stored(packed: dict[str, PackedLatents], root: Path) -> list[tuple[str, str]]:
+def save(packed: dict[str, PackedLatents], root: Path) -> list[tuple[str, str]]:
     store = open_store(str(root))
     pairs = {}
     for row in packed.values():
         if row.latents_shard.path not in pairs:
-            kept = [a.stored(store, "pack") for a in (row.latents_shard, row.latents_index)]
-            pairs[row.latents_shard.path] = tuple(f"{store.url}/{a.path}" for a in kept)
+            saved = [a.save(store, "pack") for a in (row.latents_shard, row.latents_index)]
+            pairs[row.latents_shard.path] = tuple(f"{store.url}/{a.path}" for a in saved)
     return list(pairs.values())
 
 
-def test_the_trainer_reads_what_was_packed(tmp_path: Path) -> None:
+def test_the_trainer_reads_packed_latents(tmp_path: Path) -> None:
     packed = pack(CLIPS, 2, shard_bytes=4 * CLIPS[0].latents.size_bytes)
     assert {row.latents_shard.path for row in packed.values()} == {
         "latents/6x3x4x6/000000.tar",
@@ -73,17 +79,17 @@ def test_the_trainer_reads_what_was_packed(tmp_path: Path) -> None:
         "latents/6x3x4x6/000002.tar",
         "latents/6x2x6x4/000000.tar",
     }
-    shards = LatentShards(stored(packed, tmp_path))
+    shards = LatentShards(save(packed, tmp_path))
     assert shards.shapes == ((6, 2, 6, 4), (6, 3, 4, 6))
     assert shards.fps == 12
-    read = [
-        shards.read(bucket, Place(shard, n))
+    samples = [
+        shards.read(bucket, SampleIndex(shard, n))
         for bucket, counts in enumerate(shards.counts)
         for shard, count in enumerate(counts)
         for n in range(count)
     ]
-    assert sorted(s.id for s in read) == [c.id for c in CLIPS]
-    for sample in read:
+    assert sorted(s.id for s in samples) == [c.id for c in CLIPS]
+    for sample in samples:
         number = int(sample.id, 16)
         assert sample.caption == f"number {number}"
         assert (sample.latents == number / 8).all()
@@ -92,11 +98,11 @@ def test_the_trainer_reads_what_was_packed(tmp_path: Path) -> None:
 def test_equal_clips_give_equal_bytes(tmp_path: Path) -> None:
     first, second = pack(CLIPS, 1), pack(CLIPS[::-1], 3)
     assert first == second
-    one, two = stored(first, tmp_path / "1"), stored(second, tmp_path / "2")
+    one, two = save(first, tmp_path / "1"), save(second, tmp_path / "2")
     for file, other in zip(sorted(sum(one, ())), sorted(sum(two, ())), strict=True):
         assert Path(file).read_bytes() == Path(other).read_bytes()
 
 
-def test_clips_that_were_encoded_differently_do_not_share_a_shard() -> None:
+def test_clips_that_were_encoded_differently_are_refused() -> None:
     with pytest.raises(ValueError, match="encoded differently"):
         pack([clip(1), clip(2, tokenizer_digest="d2")], 1)

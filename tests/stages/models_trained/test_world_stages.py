@@ -1,4 +1,4 @@
-"""From packed latents to a model and a video, as the stages do it, on real files."""
+"""The stages train a model on packed latents and sample a video, on real files."""
 
 import json
 from io import BytesIO
@@ -13,44 +13,44 @@ from manifests.stores import open_store
 from stages.latents.encode_latents import CutClip, EncodedClip, EncodeLatents
 from stages.latents.pack_latents import EncodedClip as Encoded
 from stages.latents.pack_latents import PackLatents
-from stages.media.encode import write_mp4
+from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
-from training.errors import BadCheckpoint
+from training.errors import CheckpointError
 
-STAGE = TrainWorld(steps=4, batch=2, warmup=1, rate=2e-3, save_every=2, threads=1)
+STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
 
-def film(number: int) -> Artifact:
-    """A second in which a square of its own colour moves."""
-    pictures = []
+def make_clip(number: int) -> Artifact:
+    """One second in which a square of its own color moves."""
+    images = []
     for frame in range(12):
-        picture = np.full((64, 96, 3), 40, np.uint8)
-        picture[20:40, 4 * frame : 4 * frame + 20] = (60 * number, 255 - 60 * number, 128)
-        pictures.append(picture)
+        image = np.full((64, 96, 3), 40, np.uint8)
+        image[20:40, 4 * frame : 4 * frame + 20] = (60 * number, 255 - 60 * number, 128)
+        images.append(image)
     target = BytesIO()
-    write_mp4(target, pictures, 12, preset="ultrafast")
+    write_mp4(target, images, 12, preset="ultrafast")
     return Artifact.of(target.getvalue(), ".mp4")
 
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> list[PackedLatents]:
-    """Rows as the engine would hand them on: one per clip, pointing to stored shards."""
+    """Rows as the engine passes them on: one per clip, with the artifacts of stored shards."""
     store = open_store(str(tmp_path_factory.mktemp("store")))
-    encode, pack = EncodeLatents(short_side_px=64, frames=9), PackLatents()
+    encode, pack = EncodeLatents(short_side_px=64, max_frames=9), PackLatents()
     rows = []
     for number in range(4):
-        clip = film(number).stored(store, "cut")
+        clip = make_clip(number).save(store, "cut")
         (row,) = encode.annotate([CutClip(id=f"c{number}", clip=clip)])
         assert isinstance(row, EncodedClip)
         added = {name: getattr(row, name) for name in row.names() if name != "tokenizer"}
-        words = {"caption": f"square {number}", "source": "film.mp4", "start_s": 0.0, "end_s": 1.0}
-        rows.append(Encoded(id=f"c{number}", **added, **words))
+        columns = {"caption": f"square {number}", "source": "film.mp4", "start_s": 0.0, "end_s": 1.0}
+        rows.append(Encoded(id=f"c{number}", **added, **columns))
     fitted = pack.fit([], pack.tally(rows))
     (group,) = set(pack.assign(rows, fitted))
     (shard,) = set(pack.settle(group, rows, fitted))
-    kept = [a.stored(store, "pack") for a in (shard.latents_shard, shard.latents_index)]
-    return [PackedLatents(latents_shard=kept[0], latents_index=kept[1]) for _ in rows]
+    saved = [a.save(store, "pack") for a in (shard.latents_shard, shard.latents_index)]
+    return [PackedLatents(latents_shard=saved[0], latents_index=saved[1]) for _ in rows]
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,14 @@ def trained(
 ) -> tuple[TrainedWorld, Artifact]:
     """The row, and its model in a store."""
     row = STAGE.run(iter(packed), tmp_path_factory.mktemp("work"))
-    return row, row.model.stored(open_store(str(tmp_path_factory.mktemp("models"))), "train")
+    return row, row.model.save(open_store(str(tmp_path_factory.mktemp("models"))), "train")
 
 
 def test_a_model_is_trained(trained: tuple[TrainedWorld, Artifact]) -> None:
     row, model = trained
     lines = [json.loads(line) for line in row.curve.read().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4]
-    assert set(lines[0]) == {"step", "loss", "error", "grad_norm", "rate"}  # nothing that a clock says
+    assert set(lines[0]) == {"step", "loss", "clean_mse", "grad_norm", "lr"}  # no measured times
     assert (row.steps, row.loss_first, row.loss_last) == (4, lines[0]["loss"], lines[-1]["loss"])
     assert row.parameters > 1e6
     assert model.read()
@@ -75,21 +75,21 @@ def test_a_model_is_trained(trained: tuple[TrainedWorld, Artifact]) -> None:
 def test_the_same_rows_give_the_same_model(
     packed: list[PackedLatents], trained: tuple[TrainedWorld, Artifact], tmp_path: Path
 ) -> None:
-    (tmp_path / "curve.jsonl").write_text('{"step": 1, "loss": 9.0}\n{"st')  # left by a run that was killed
+    (tmp_path / "curve.jsonl").write_text('{"step": 1, "loss": 9.0}\n{"st')  # left by a killed run
     again = STAGE.run(iter(packed[::-1]), tmp_path)
     assert again == trained[0]
 
 
-def test_other_ranks_leave_the_files_to_the_first(
+def test_other_ranks_return_no_files(
     packed: list[PackedLatents], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RANK", "1")  # of a world of 1: only what is done with the answer differs
+    monkeypatch.setenv("RANK", "1")  # with one rank: only the returned row differs
     row = STAGE.run(iter(packed), tmp_path)
     assert row.model.file is None
 
 
-def test_a_sampled_video_has_the_size_of_the_training(trained: tuple[TrainedWorld, Artifact]) -> None:
-    stage = SampleVideo(captions=("square 1", "square 2"), steps=2)
+def test_a_sampled_video_has_the_size_of_the_training_videos(trained: tuple[TrainedWorld, Artifact]) -> None:
+    stage = SampleVideo(prompt=("square 1", "square 2"), num_inference_steps=2)
     first, second = (
         next(iter(SampleVideo(**settings).annotate([TrainedModel(id="m", model=trained[1])])))
         for settings in (stage.settings(), stage.settings())
@@ -100,12 +100,14 @@ def test_a_sampled_video_has_the_size_of_the_training(trained: tuple[TrainedWorl
     assert len(frames) == first.video_frames == 2 * 9
     assert frames[0].shape == (64, 96, 3)
     assert (first.video_width_px, first.video_height_px, first.video_fps) == (96, 64, 12.0)
-    other = next(iter(SampleVideo(seed=1, steps=2).annotate([TrainedModel(id="m", model=trained[1])])))
+    other = next(
+        iter(SampleVideo(seed=1, num_inference_steps=2).annotate([TrainedModel(id="m", model=trained[1])]))
+    )
     assert other.video != first.video
 
 
 def test_a_video_of_another_size(trained: tuple[TrainedWorld, Artifact]) -> None:
-    stage = SampleVideo(frames=5, height=48, width=64, steps=1, guidance=1.0)
+    stage = SampleVideo(num_frames=5, height=48, width=64, num_inference_steps=1, guidance_scale=1.0)
     row = next(iter(stage.annotate([TrainedModel(id="m", model=trained[1])])))
     assert (row.video_frames, row.video_height_px, row.video_width_px) == (5, 48, 64)
 
@@ -114,10 +116,10 @@ def test_another_tokenizer_is_refused(trained: tuple[TrainedWorld, Artifact], tm
     import torch
 
     from training.tokenizers.causal import Architecture, CausalTokenizer
-    from training.tokenizers.weights import save
+    from training.tokenizers.weights import save_weights
 
     torch.manual_seed(0)
-    save(CausalTokenizer(Architecture(width=8)), tmp_path / "tokenizer.safetensors", {})
-    stage = SampleVideo(tokenizer=str(tmp_path), steps=1)
-    with pytest.raises(BadCheckpoint, match="not the one that made the latents"):
+    save_weights(CausalTokenizer(Architecture(width=8)), tmp_path / "tokenizer.safetensors", {})
+    stage = SampleVideo(tokenizer=str(tmp_path), num_inference_steps=1)
+    with pytest.raises(CheckpointError, match="not the one that made the latents"):
         next(iter(stage.annotate([TrainedModel(id="m", model=trained[1])])))

@@ -1,4 +1,4 @@
-"""The order of samples is a pure function of (seed, step); ranks only cut it into slices."""
+"""The order of samples is a pure function of (seed, step), and ranks only divide the batches."""
 
 from collections import Counter
 
@@ -6,52 +6,52 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.data.order import Order, Place, hashes, share
+from training.data.order import SampleIndex, SampleOrder, hash_words, slice_of_batch
 
 COUNTS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=4).filter(sum), min_size=1, max_size=3)
 
 
 @settings(max_examples=60, deadline=None)
 @given(COUNTS, st.integers(1, 7), st.integers(0, 2**63), st.integers(1, 8))
-def test_every_sample_is_seen_as_often_as_any_other(
-    counts: list[list[int]], batch: int, seed: int, window: int
+def test_every_sample_is_read_equally_often(
+    counts: list[list[int]], batch_size: int, seed: int, window: int
 ) -> None:
-    order = Order(tuple(map(tuple, counts)), batch, seed, window)
-    seen: Counter[tuple[int, Place]] = Counter()
-    for step in range(order.before(6)):
-        bucket, places = order.at(step)
-        assert len(places) == batch
-        seen.update((bucket, place) for place in places)
+    order = SampleOrder(tuple(map(tuple, counts)), batch_size, seed, window)
+    reads: Counter[tuple[int, SampleIndex]] = Counter()
+    for step in range(order.first_step(6)):
+        bucket, indices = order.batch(step)
+        assert len(indices) == batch_size
+        reads.update((bucket, index) for index in indices)
     for bucket, shards in enumerate(counts):
         total = sum(shards)
-        times = [seen[bucket, Place(s, n)] for s, many in enumerate(shards) for n in range(many)]
-        given_ = 6 * total // batch * batch
-        assert sum(times) == given_ > 6 * total - batch
-        assert {given_ // total, -(-given_ // total)} >= set(times)
+        times = [reads[bucket, SampleIndex(s, n)] for s, count in enumerate(shards) for n in range(count)]
+        total_reads = 6 * total // batch_size * batch_size
+        assert sum(times) == total_reads > 6 * total - batch_size
+        assert {total_reads // total, -(-total_reads // total)} >= set(times)
 
 
 def test_epochs_and_seeds_differ() -> None:
-    order = Order(((50, 50),), 10, seed=1)
-    epochs = [[p for s in range(e * 10, e * 10 + 10) for p in order.at(s)[1]] for e in (0, 1)]
+    order = SampleOrder(((50, 50),), 10, seed=1)
+    epochs = [[p for s in range(e * 10, e * 10 + 10) for p in order.batch(s)[1]] for e in (0, 1)]
     assert epochs[0] != epochs[1]
     assert sorted(epochs[0]) == sorted(epochs[1])
-    assert Order(((50, 50),), 10, seed=2).at(0) != order.at(0)
+    assert SampleOrder(((50, 50),), 10, seed=2).batch(0) != order.batch(0)
 
 
-def test_the_order_is_pinned() -> None:
-    """A change here would make every unfinished training go on with other samples."""
-    assert [int(h) for h in hashes(2, 7, 3)] == [16693346848406779205, 6324683520024795016]
-    order = Order(((4, 3), (2,)), 3, seed=5, window=4)
-    assert [order.at(s)[0] for s in range(6)] == [0, 0, 0, 0, 1, 0]
-    assert order.at(2)[1] == [Place(0, 3), Place(0, 0), Place(1, 0)]
+def test_the_order_does_not_change_between_releases() -> None:
+    """A change here would make every unfinished training resume with other samples."""
+    assert [int(h) for h in hash_words(2, 7, 3)] == [16693346848406779205, 6324683520024795016]
+    order = SampleOrder(((4, 3), (2,)), 3, seed=5, window=4)
+    assert [order.batch(s)[0] for s in range(6)] == [0, 0, 0, 0, 1, 0]
+    assert order.batch(2)[1] == [SampleIndex(0, 3), SampleIndex(0, 0), SampleIndex(1, 0)]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 6])
-def test_ranks_cut_one_batch(ranks: int) -> None:
-    _, places = Order(((20,),), 12).at(3)
-    assert [p for r in range(ranks) for p in share(places, r, ranks)] == places
+def test_ranks_divide_one_batch(ranks: int) -> None:
+    _, indices = SampleOrder(((20,),), 12).batch(3)
+    assert [p for r in range(ranks) for p in slice_of_batch(indices, r, ranks)] == indices
 
 
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    with pytest.raises(ValueError, match="12 samples cannot be shared equally by 5"):
-        share(Order(((20,),), 12).at(0)[1], 0, 5)
+def test_a_batch_that_cannot_be_divided_is_refused() -> None:
+    with pytest.raises(ValueError, match="12 samples cannot be divided equally into 5"):
+        slice_of_batch(SampleOrder(((20,),), 12).batch(0)[1], 0, 5)

@@ -1,6 +1,6 @@
-"""Run on each of some ranks: train toys, each from its folder's last checkpoint, and print what they said.
+"""Runs on each rank: trains small models, each from the latest checkpoint in its folder; prints losses.
 
-toy_ranks.py FOLDER:UNTIL:REPLICATE:PARTS:POISONED …
+toy_ranks.py FOLDER:TOTAL_STEPS:DP_REPLICATE:GRAD_ACCUM_STEPS:NAN_STEP …
 """
 
 import json
@@ -11,15 +11,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from training.callback import Report
-from training.errors import Diverged
-from training.loop.checkpoint import Checkpoints
+from training.callback import StepReport
+from training.errors import DivergenceError
+from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
 from training.objective import Loss
-from training.parallel.mesh import Layout, Mesh, process_group
-from training.parallel.sharding import recompute, shard
+from training.parallel.mesh import Mesh, ParallelDims, process_group
+from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp
 
 
 class Toy(nn.Module):
@@ -38,69 +38,72 @@ class Toy(nn.Module):
 
 
 @dataclass
-class BatchSource:
-    rank: int
-    ranks: int
-    parts: int
-    poisoned: int
+class ToyBatches:
+    data_rank: int
+    num_data_ranks: int
+    grad_accum_steps: int
+    nan_step: int
     waited_s: float = 0.0
 
-    def at(self, step: int) -> list[torch.Tensor]:
+    def microbatches(self, step: int) -> list[torch.Tensor]:
         whole = torch.randn(8, 5, generator=torch.Generator().manual_seed(step))
-        if step == self.poisoned:
+        if step == self.nan_step:
             whole[3] = float("nan")
-        return [*whole.chunk(self.parts * self.ranks)[self.rank :: self.ranks]]
+        slices = whole.chunk(self.grad_accum_steps * self.num_data_ranks)
+        return [*slices[self.data_rank :: self.num_data_ranks]]
 
-    def names(self, step: int) -> list[str]:
+    def sample_ids(self, step: int) -> list[str]:
         return [f"sample-{step}-{n}" for n in range(8)]
 
 
 @dataclass
-class Printed:
+class LossRecorder:
     losses: list[float]
 
-    def after_step(self, report: Report) -> None:
-        self.losses.append(report.values["loss"])
+    def on_step_end(self, report: StepReport) -> None:
+        self.losses.append(report.metrics["loss"])
 
 
-def train(folder: Path, until: int, replicate: int, parts: int, poisoned: int) -> dict[str, object]:
+def train(
+    folder: Path, total_steps: int, dp_replicate: int, grad_accum_steps: int, nan_step: int
+) -> dict[str, object]:
     torch.manual_seed(0)
-    toy, losses = Toy(), Printed([])
-    mesh = Mesh(Layout(replicate=replicate))
-    recompute(list(toy.blocks))
-    shard(toy, list(toy.blocks), mesh, "fp32")
+    toy, recorder = Toy(), LossRecorder([])
+    mesh = Mesh(ParallelDims(dp_replicate=dp_replicate))
+    apply_activation_checkpointing(list(toy.blocks))
+    apply_fsdp(toy, list(toy.blocks), mesh, "fp32")
 
     def objective(x: torch.Tensor, step: int) -> Loss:
         return Loss((toy(x) - x.roll(1, 1)).square().mean(), {"size": x.square().mean()})
 
     trainer = Trainer(
         model=toy,
-        turns=[
+        optimization_steps=[
             OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), lambda step: 1e-2 / (step + 1))
         ],
-        supply=BatchSource(mesh.data_rank, mesh.data_ranks, parts, poisoned),
-        mean=mesh.mean,
-        cost=lambda x: {"samples": float(len(x) * mesh.data_ranks)},
-        average=EMA(toy),
-        checkpoints=Checkpoints(folder, {"toy": 1}),
-        save_every=3,
-        callbacks=[losses],
+        batches=ToyBatches(mesh.data_rank, mesh.num_data_ranks, grad_accum_steps, nan_step),
+        reduce_mean=mesh.mean,
+        count_work=lambda x: {"samples": float(len(x) * mesh.num_data_ranks)},
+        ema=EMA(toy),
+        checkpoints=CheckpointManager(folder, {"toy": 1}),
+        checkpoint_interval=3,
+        callbacks=[recorder],
     )
     trainer.resume()
     try:
-        trainer.fit(until)
-    except Diverged as error:
+        trainer.fit(total_steps)
+    except DivergenceError as error:
         return {"error": str(error)}
     weights = {name: p.full_tensor().detach() for name, p in toy.named_parameters()}
-    mean = {name: p.full_tensor() for name, p in trainer.average.weights.items()}
+    averaged = {name: p.full_tensor() for name, p in trainer.ema.weights.items()}
     if mesh.rank == 0:
-        torch.save([weights, mean], folder / "weights.pt")
-    return {"losses": losses.losses}
+        torch.save([weights, averaged], folder / "weights.pt")
+    return {"losses": recorder.losses}
 
 
 with process_group():
-    said = []
+    results = []
     for scenario in sys.argv[1:]:
         folder, *numbers = scenario.split(":")
-        said.append(train(Path(folder), *map(int, numbers)))
-    print(json.dumps(said))
+        results.append(train(Path(folder), *map(int, numbers)))
+    print(json.dumps(results))

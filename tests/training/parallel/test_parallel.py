@@ -1,4 +1,4 @@
-"""Layouts are checked before anything is built; attention over shared tokens equals attention over all."""
+"""Parallel dimensions are validated, and context-parallel attention equals plain attention."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,27 +6,37 @@ from pathlib import Path
 import pytest
 
 from training.errors import LayoutError
-from training.parallel.mesh import Layout
+from training.parallel.mesh import ParallelDims
 
 OnRanks = Callable[..., str]
 
 
 @pytest.mark.parametrize(
-    ("layout", "world", "shard"),
-    [(Layout(), 1, 1), (Layout(), 6, 6), (Layout(replicate=2), 4, 2), (Layout(context=2, shard=3), 6, 3)],
+    ("dims", "world_size", "dp_shard"),
+    [
+        (ParallelDims(), 1, 1),
+        (ParallelDims(), 6, 6),
+        (ParallelDims(dp_replicate=2), 4, 2),
+        (ParallelDims(context_parallel=2, dp_shard=3), 6, 3),
+    ],
 )
-def test_shards_take_what_is_left(layout: Layout, world: int, shard: int) -> None:
-    assert layout.over(world).shard == shard
+def test_dp_shard_takes_the_remaining_ranks(dims: ParallelDims, world_size: int, dp_shard: int) -> None:
+    assert dims.resolve(world_size).dp_shard == dp_shard
 
 
 @pytest.mark.parametrize(
-    ("layout", "world"),
-    [(Layout(context=2), 1), (Layout(shard=2), 3), (Layout(replicate=0), 2), (Layout(replicate=3), 4)],
+    ("dims", "world_size"),
+    [
+        (ParallelDims(context_parallel=2), 1),
+        (ParallelDims(dp_shard=2), 3),
+        (ParallelDims(dp_replicate=0), 2),
+        (ParallelDims(dp_replicate=3), 4),
+    ],
 )
-def test_a_layout_that_does_not_make_the_ranks_is_refused(layout: Layout, world: int) -> None:
+def test_dims_that_do_not_multiply_to_the_ranks_are_refused(dims: ParallelDims, world_size: int) -> None:
     with pytest.raises(LayoutError):
-        layout.over(world)
+        dims.resolve(world_size)
 
 
-def test_attention_over_shared_tokens_equals_attention_over_all(on_ranks: OnRanks) -> None:
+def test_context_parallel_attention_equals_plain_attention(on_ranks: OnRanks) -> None:
     on_ranks(2, Path(__file__).with_name("context_ranks.py"), "2")

@@ -1,4 +1,4 @@
-"""One rank of a program: what a child process runs, with what torchrun would have told it."""
+"""Runs one rank of a script in a child process, with the environment variables of torchrun."""
 
 import os
 import runpy
@@ -8,8 +8,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 
-def start(env: dict[str, str], script: str, arguments: list[str], out: str) -> None:
-    """Run a script as `__main__`; what it prints goes to the file `out`."""
+def run_script(env: dict[str, str], script: str, arguments: list[str], out: str) -> None:
+    """Run a script as `__main__`, and write its output to the file `out`."""
     import torch
 
     os.environ.update(env)

@@ -1,17 +1,17 @@
-"""Run on each of some ranks: trainings told as JSON {work, …knobs}; prints losses and gradients' norms."""
+"""Runs on each rank: trainings given as JSON {work, …settings}; prints losses and gradient norms."""
 
 import json
 import sys
 from pathlib import Path
 
-from training.callbacks.loss_curve import read_curve
+from training.callbacks.loss_curve import read_loss_curve
 from training.parallel.mesh import process_group
-from training.recipes.world import run
+from training.recipes.world import train
 
 with process_group():
-    said = []
+    results = []
     for text in sys.argv[1:]:
-        told = json.loads(text)
-        summary = run(told, Path(told.pop("work")))
-        said.append([(line["loss"], line["grad_norm"]) for line in read_curve(summary.curve)])
-    print(json.dumps(said))
+        settings = json.loads(text)
+        result = train(settings, Path(settings.pop("work")))
+        results.append([(line["loss"], line["grad_norm"]) for line in read_loss_curve(result.loss_curve)])
+    print(json.dumps(results))

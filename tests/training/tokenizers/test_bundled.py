@@ -1,4 +1,4 @@
-"""The bundled tokenizer is better than any 16 wavelets, and its latents are fit for diffusion."""
+"""The bundled tokenizer is better than 16 wavelet coefficients, and its latents suit diffusion."""
 
 import math
 
@@ -8,22 +8,22 @@ from torch import Tensor
 
 from training.metrics.image_quality import psnr, ssim
 from training.tokenizers import load_tokenizer
-from training.tokenizers.linear import moments, truncated_haar
+from training.tokenizers.linear import patch_moments, truncated_haar
 
 
 @pytest.fixture(scope="module")
 def clip() -> Tensor:
-    """A textured ground that pans under a turning bar and a moving disc, [1 3 17 96 128]."""
+    """A panning texture with a rotating bar and a moving disc, [1 3 17 96 128]."""
     rng = torch.Generator().manual_seed(9)
-    wide = torch.zeros(3, 112, 176)
+    texture = torch.zeros(3, 112, 176)
     for size, weight in ((3, 0.5), (6, 0.35), (12, 0.2), (24, 0.12), (48, 0.08)):
         noise = torch.randn(1, 4, size, size * 176 // 112, generator=rng)
-        grown = torch.nn.functional.interpolate(noise, (112, 176), mode="bicubic")[0]
-        wide += weight * (grown[:1] + 0.2 * grown[1:])  # grey, and a little colour
+        enlarged = torch.nn.functional.interpolate(noise, (112, 176), mode="bicubic")[0]
+        texture += weight * (enlarged[:1] + 0.2 * enlarged[1:])  # gray, and a little color
     y, x = torch.meshgrid(torch.arange(96.0), torch.arange(128.0), indexing="ij")
     frames = []
     for k in range(17):
-        frame = wide[:, k // 2 : k // 2 + 96, 2 * k : 2 * k + 128].clone()
+        frame = texture[:, k // 2 : k // 2 + 96, 2 * k : 2 * k + 128].clone()
         angle = 0.1 * k
         along = (x - 40) * math.cos(angle) + (y - 50) * math.sin(angle)
         frame[:, (along.abs() < 5) & ((x - 40) ** 2 + (y - 50) ** 2 < 900)] = 0.8
@@ -32,14 +32,14 @@ def clip() -> Tensor:
     return torch.stack(frames, 1)[None]
 
 
-def test_there_and_back_is_nearer_than_by_the_wavelets_that_suit_this_very_clip(clip: Tensor) -> None:
+def test_reconstruction_is_better_than_with_the_wavelets_fitted_to_this_clip(clip: Tensor) -> None:
     tokenizer = load_tokenizer("small")
-    wavelets = truncated_haar(*moments([clip], tokenizer.stride), tokenizer.channels, tokenizer.stride)
-    by_wavelets = wavelets.there_and_back(clip)
+    wavelets = truncated_haar(*patch_moments([clip], tokenizer.stride), tokenizer.channels, tokenizer.stride)
+    baseline = wavelets.reconstruct(clip)
     with torch.inference_mode():
         ours = tokenizer.decode(tokenizer.encode(clip))
-    assert float(psnr(ours, clip)) > float(psnr(by_wavelets, clip)) + 0.5
-    assert float(ssim(ours, clip)) > float(ssim(by_wavelets, clip))
+    assert float(psnr(ours, clip)) > float(psnr(baseline, clip)) + 0.5
+    assert float(ssim(ours, clip)) > float(ssim(baseline, clip))
 
 
 def test_latents_are_of_about_unit_variance(clip: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What a causal tokenizer promises: shapes, and latents that know nothing of what follows or lies beside."""
+"""The contract of a causal tokenizer: shapes, and latents independent of later frames and of the batch."""
 
 from collections.abc import Iterator
 
@@ -20,16 +20,16 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture(params=["drawn", "small"])
+@pytest.fixture(params=["random", "small"])
 def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    """One with weights drawn large, so that every path through it counts; and the bundled one."""
+    """A tokenizer with large random weights, so that every layer has an effect; and the bundled one."""
     if request.param == "small":
         return load_tokenizer("small")
     torch.manual_seed(0)
-    made = CausalTokenizer(Architecture(width=32, encoder_blocks=2, decoder_blocks=2)).eval()
-    for weight in made.parameters():
+    tokenizer = CausalTokenizer(Architecture(width=32, encoder_blocks=2, decoder_blocks=2)).eval()
+    for weight in tokenizer.parameters():
         torch.nn.init.normal_(weight, std=0.1)
-    return made
+    return tokenizer
 
 
 def _video(frames: int, height: int = 32, width: int = 48, clips: int = 1) -> Tensor:
@@ -46,7 +46,7 @@ def test_shapes(tokenizer: Tokenizer, frames: int, latent: int) -> None:
     assert tokenizer.decode(latents).shape == (2, 3, frames, 32, 48)
 
 
-def test_latents_keep_their_bits_whatever_follows(tokenizer: Tokenizer) -> None:
+def test_latents_do_not_depend_on_later_frames(tokenizer: Tokenizer) -> None:
     video = _video(17)
     changed = torch.cat([video[:, :, :9], -video[:, :, 9:]], 2)
     whole, other = tokenizer.encode(video), tokenizer.encode(changed)
@@ -57,9 +57,9 @@ def test_latents_keep_their_bits_whatever_follows(tokenizer: Tokenizer) -> None:
 @pytest.mark.parametrize("frames", [1, 5, 13])
 def test_a_prefix_has_the_latents_and_the_frames_of_the_whole(tokenizer: Tokenizer, frames: int) -> None:
     video = _video(17)
-    whole, part = tokenizer.encode(video), tokenizer.encode(video[:, :, :frames])
-    assert torch.equal(part, whole[:, :, : part.shape[2]])
-    assert torch.equal(tokenizer.decode(part), tokenizer.decode(whole)[:, :, :frames])
+    whole, prefix = tokenizer.encode(video), tokenizer.encode(video[:, :, :frames])
+    assert torch.equal(prefix, whole[:, :, : prefix.shape[2]])
+    assert torch.equal(tokenizer.decode(prefix), tokenizer.decode(whole)[:, :, :frames])
 
 
 def test_an_image_is_the_first_frame_of_a_video(tokenizer: Tokenizer) -> None:
@@ -73,16 +73,16 @@ def test_a_clip_has_the_same_latents_in_any_batch(tokenizer: Tokenizer) -> None:
     assert torch.equal(tokenizer.encode(video[1:2]), whole[1:2])
 
 
-def test_what_does_not_fit_the_stride_is_refused(tokenizer: Tokenizer) -> None:
+def test_a_video_that_does_not_fit_the_stride_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="8 frames are not 1 \\+ k \\* 4; keep the first 5"):
         tokenizer.encode(_video(8))
 
 
-def test_in_training_it_gives_what_it_gives_in_use() -> None:
+def test_train_and_eval_mode_give_equal_results() -> None:
     torch.manual_seed(0)
-    made = CausalTokenizer(Architecture(width=32, encoder_blocks=1, decoder_blocks=1))
+    tokenizer = CausalTokenizer(Architecture(width=32, encoder_blocks=1, decoder_blocks=1))
     video = _video(9, clips=2)
-    taught, latents = made.train()(video)
-    made.eval()
-    assert torch.allclose(made.encode(video), latents, atol=1e-5)
-    assert torch.allclose(made.decode(latents), taught, atol=1e-5)
+    reconstructed, latents = tokenizer.train()(video)
+    tokenizer.eval()
+    assert torch.allclose(tokenizer.encode(video), latents, atol=1e-5)
+    assert torch.allclose(tokenizer.decode(latents), reconstructed, atol=1e-5)

@@ -1,4 +1,4 @@
-"""A tokenizer is trained from videos by the two commands that made the bundled one."""
+"""The two commands that made the bundled tokenizer train a tokenizer from videos."""
 
 import json
 import runpy
@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from training.tokenizers import load_tokenizer
-from training.tokenizers.crops import Crops, held_out
-from training.tokenizers.weights import told
+from training.tokenizers.crops import RandomCrops, held_out_clips
+from training.tokenizers.weights import read_metadata
 
 
-def _film(path: Path, frames: int = 24) -> Path:
-    """A ramp that moves right, in H.264."""
+def _write_video(path: Path, frames: int = 24) -> Path:
+    """A brightness ramp that moves to the right, in H.264."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -24,10 +24,8 @@ def _film(path: Path, frames: int = 24) -> Path:
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         stream.time_base = Fraction(1, 12)
         for k in range(frames):
-            picture = np.broadcast_to(
-                (np.arange(64) * 3 + 2 * k).astype(np.uint8)[None, :, None], (48, 64, 3)
-            )
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            image = np.broadcast_to((np.arange(64) * 3 + 2 * k).astype(np.uint8)[None, :, None], (48, 64, 3))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -38,12 +36,16 @@ def _command(module: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -
     runpy.run_module(module, run_name="__main__")
 
 
-def test_from_a_film_to_a_tokenizer(
+def test_train_a_tokenizer_from_a_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film, frames, out = _film(tmp_path / "film.mp4"), tmp_path / "frames", tmp_path / "made.safetensors"
+    video_file, frames, out = (
+        _write_video(tmp_path / "film.mp4"),
+        tmp_path / "frames",
+        tmp_path / "first.safetensors",
+    )
     sizes = ("--short-side", 32, "--frames", 20)
-    _command("training.tokenizers.frames", frames, film, *sizes, monkeypatch=monkeypatch)
+    _command("training.tokenizers.frames", frames, video_file, *sizes, monkeypatch=monkeypatch)
     written = sorted(frames.iterdir())
     assert [path.name for path in written] == ["film.mp4.0.npy", "film.mp4.1.npy"]
     first, last = (np.load(path) for path in written)
@@ -52,46 +54,48 @@ def test_from_a_film_to_a_tokenizer(
     assert last[0].mean() > first[0].mean() + 20  # 14 frames later
     capsys.readouterr()
 
-    small = ("--steps", 3, "--batch", 1, "--size", 32, "--frames", 5, "--width", 16, "--sample", 2)
-    asked = (frames, "--held-out", frames, "--out", out, *small)
-    _command("training.tokenizers.train", *asked, monkeypatch=monkeypatch)
+    small = ("--steps", 3, "--batch-size", 1, "--size", 32, "--frames", 5, "--width", 16, "--sample", 2)
+    args = (frames, "--held-out", frames, "--out", out, *small)
+    _command("training.tokenizers.train", *args, monkeypatch=monkeypatch)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[0].keys() == {"truncated_haar", "principal"}
-    assert lines[-1]["small"]["psnr_db"] > 30  # it starts from the principal components of a simple film
+    assert lines[-1]["small"]["psnr_db"] > 30  # it starts from the principal components of a simple video
     assert lines[-1]["step"] == 3
-    made = load_tokenizer(str(out))
-    trained = told(out.read_bytes(), out)["trained"]
+    tokenizer = load_tokenizer(str(out))
+    trained = read_metadata(out.read_bytes(), out)["trained"]
     assert trained["data"] == ["film.mp4"]
     assert trained["settings"]["steps_done"] == 3
-    latents = made.encode(Crops(frames, size=32, frames=5).batch(0, 8))
+    latents = tokenizer.encode(RandomCrops(frames, size=32, frames=5).batch(0, 8))
     assert 0.2 < float(latents.std()) < 5
 
     again = tmp_path / "again.safetensors"
-    asked = (frames, "--held-out", frames, "--out", again, "--start", out, "--rate", 0, *small)
-    _command("training.tokenizers.train", *asked, monkeypatch=monkeypatch)
-    assert told(again.read_bytes(), again)["trained"]["before"] == trained
-    more = load_tokenizer(str(again))
-    video = Crops(frames, size=32, frames=5).batch(1, 2)
-    assert torch.allclose(more.decode(more.encode(video)), made.decode(made.encode(video)), atol=2e-2)
+    args = (frames, "--held-out", frames, "--out", again, "--start", out, "--lr", 0, *small)
+    _command("training.tokenizers.train", *args, monkeypatch=monkeypatch)
+    assert read_metadata(again.read_bytes(), again)["trained"]["before"] == trained
+    resumed = load_tokenizer(str(again))
+    video = RandomCrops(frames, size=32, frames=5).batch(1, 2)
+    assert torch.allclose(
+        resumed.decode(resumed.encode(video)), tokenizer.decode(tokenizer.encode(video)), atol=2e-2
+    )
 
 
-def test_crops_belong_to_their_step(tmp_path: Path) -> None:
+def test_crops_depend_only_on_seed_and_step(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "a.npy", rng.integers(0, 256, (20, 48, 64, 3), dtype=np.uint8))
     np.save(tmp_path / "short.npy", rng.integers(0, 256, (3, 48, 64, 3), dtype=np.uint8))
-    crops = Crops(tmp_path, size=32, frames=5, seed=1)
+    crops = RandomCrops(tmp_path, size=32, frames=5, seed=1)
     batch = crops.batch(7, 3)
     assert batch.shape == (3, 3, 5, 32, 32)
     assert -1 <= float(batch.min()) < -0.5 < 0.5 < float(batch.max()) <= 1
-    assert torch.equal(Crops(tmp_path, size=32, frames=5, seed=1).batch(7, 3), batch)
+    assert torch.equal(RandomCrops(tmp_path, size=32, frames=5, seed=1).batch(7, 3), batch)
     assert not torch.equal(crops.batch(8, 3), batch)
     with pytest.raises(FileNotFoundError, match="33 frames of 32 px"):
-        Crops(tmp_path, size=32, frames=33)
+        RandomCrops(tmp_path, size=32, frames=33)
 
 
-def test_held_out_films_are_seen_whole(tmp_path: Path) -> None:
+def test_held_out_clips_are_not_cropped(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.full((20, 50, 70, 3), 255, dtype=np.uint8))
-    name, video = next(held_out(tmp_path, short_side=25, frames=33, pace=2))
+    name, video = next(held_out_clips(tmp_path, short_side=25, frames=33, frame_step=2))
     assert name == "a.npy"
     assert video.shape == (1, 3, 9, 16, 32)
     assert torch.allclose(video, torch.ones(()), atol=1e-5)

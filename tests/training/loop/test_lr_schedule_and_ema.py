@@ -1,0 +1,47 @@
+"""Learning rates follow their schedule, and the EMA has the requested width."""
+
+import pytest
+import torch
+from torch import nn
+
+from training.loop.ema import EMA, sigma_rel_to_gamma
+from training.loop.lr_schedule import lr_schedule
+
+
+def test_warmup_then_constant() -> None:
+    lr = lr_schedule(1.0, warmup_steps=3)
+    assert [lr(s) for s in (0, 1, 2, 3, 99)] == [0.25, 0.5, 0.75, 1.0, 1.0]
+
+
+def test_a_cosine_ends_at_its_minimum() -> None:
+    lr = lr_schedule(2.0, warmup_steps=2, decay="cosine", total_steps=12, min_lr_share=0.1)
+    assert lr(2) == 2.0
+    assert lr(7) == pytest.approx(1.1)
+    assert lr(12) == lr(50) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"decay": "linear"}, {"decay": "cosine", "warmup_steps": 5, "total_steps": 5}]
+)
+def test_an_impossible_schedule_is_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        lr_schedule(1.0, **arguments)  # type: ignore[arg-type]
+
+
+def test_the_ema_weights_steps_by_a_power() -> None:
+    """Against the profile: after n steps, step i has the weight (i^(g+1) - (i-1)^(g+1)) / n^(g+1)."""
+    model = nn.Linear(1, 1, bias=False)
+    ema = EMA(model, 0.1)
+    power = sigma_rel_to_gamma(0.1) + 1
+    values = [0.3, -1.0, 2.0, 5.0, -4.0]
+    for step, value in enumerate(values, 1):
+        nn.init.constant_(model.weight, value)
+        ema.update(step)
+    shares = [(i**power - (i - 1) ** power) / len(values) ** power for i in range(1, len(values) + 1)]
+    expected = sum(share * value for share, value in zip(shares, values, strict=True))
+    torch.testing.assert_close(float(ema.weights["weight"]), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("sigma_rel", "gamma"), [(0.05, 16.97), (0.10, 6.94)])
+def test_gamma_equals_the_published_values(sigma_rel: float, gamma: float) -> None:
+    assert sigma_rel_to_gamma(sigma_rel) == pytest.approx(gamma, abs=0.005)

@@ -1,0 +1,66 @@
+"""The settings of a training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """All settings of a training.
+
+    Attributes:
+        data: (tar, index) of each shard.
+        steps: Optimizer steps in total.
+        model: Name of the network size, a key of `MODEL_CONFIGS`.
+        batch_size: Clips per step, over all ranks.
+        lr: Peak learning rate.
+        warmup_steps: Steps of the linear warmup.
+        lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
+        weight_decay: Weight decay of AdamW.
+        flow_shift: Shift of the timesteps towards noise; 1 is none. Larger latents need more.
+        seed: Seed of weights, order, timesteps and noise.
+        max_latent_frames: Latent frames that longer clips are cropped to; 0 crops none.
+        ema_sigma_rel: Width of the power function EMA of the weights as a share of the steps, 0 to 0.28.
+        grad_accum_steps: Microbatches per step and rank.
+        dp_replicate: Copies of the whole model. The other data-parallel ranks shard the parameters.
+        context_parallel: Ranks that share the tokens of one clip.
+        precision: fp32, bf16, or auto, which is bf16 on a GPU.
+        activation_checkpointing: Compute activations again in the backward pass: less memory, more time.
+        checkpoint_interval: Steps between checkpoints.
+        num_threads: CPU threads per rank.
+        quiet: Print no progress.
+    """
+
+    data: Sequence[tuple[str, str]]
+    steps: int = 200
+    model: str = "tiny"
+    batch_size: int = 8
+    lr: float = 1e-3
+    warmup_steps: int = 20
+    lr_schedule: str = "constant"
+    weight_decay: float = 0.01
+    flow_shift: float = 1.0
+    seed: int = 0
+    max_latent_frames: int = 0
+    ema_sigma_rel: float = 0.1
+    grad_accum_steps: int = 1
+    dp_replicate: int = 1
+    context_parallel: int = 1
+    precision: str = "auto"
+    activation_checkpointing: bool = False
+    checkpoint_interval: int = 100
+    num_threads: int = 2
+    quiet: bool = False
+
+
+# Settings of where and how to train, not of what. A training may resume with other values of these.
+EXECUTION_SETTINGS = {
+    "data",
+    "grad_accum_steps",
+    "dp_replicate",
+    "context_parallel",
+    "activation_checkpointing",
+    "checkpoint_interval",
+    "num_threads",
+    "quiet",
+}
