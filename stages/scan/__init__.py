@@ -1,1 +1,1 @@
-"""The scan: one decode of each video, which stores every per-frame signal and a strip of stills."""
+"""The scan: decodes each video once and stores signals of every frame and a strip of still images."""

@@ -1,4 +1,4 @@
-"""The promise of a meter: it looks at each frame once, in order, and says a few numbers about it."""
+"""The contract of a meter: it gets each frame of a video once, in order, and returns a few numbers for it."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -8,64 +8,75 @@ from typing import Protocol, cast
 import numpy as np
 
 from manifests import ClipmillError
-from stages.media.frame import Frame
-from stages.media.orientation import upright
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.orientation import rotate_upright
 
 
-class View:
-    """One frame as the meters see it. Pictures are made when first asked for, and shared."""
+class FrameView:
+    """One frame, in the forms that meters need. Each form is computed on first use and shared by all meters.
 
-    def __init__(self, frame: Frame, time_s: float, since_s: float, small: tuple[int, int]) -> None:
-        self.time_s = time_s  # since the first frame
-        self.since_s = since_s  # since the frame before; 0 at the first
-        self.still: np.ndarray | None = None  # uint8 BGR [h w 3], of frames that go into the strip
-        self._frame, self._small = frame, small
+    Attributes:
+        time_s: Seconds since the first frame.
+        since_previous_s: Seconds since the previous frame; 0 at the first frame.
+        still: The still of the frame, uint8 BGR [h w 3]; None if the frame is not in the strip.
+    """
+
+    def __init__(
+        self, frame: Frame, time_s: float, since_previous_s: float, small_size: tuple[int, int]
+    ) -> None:
+        """`small_size` is the width and height of `bgr` before it is turned upright."""
+        self.time_s = time_s
+        self.since_previous_s = since_previous_s
+        self.still: np.ndarray | None = None
+        self._frame, self._small_size = frame, small_size
 
     @cached_property
     def bgr(self) -> np.ndarray:
-        """uint8 [h w 3]: the frame as PySceneDetect makes it small, 256 px on its longer side."""
+        """The small frame, upright, uint8 [h w 3]: downscaled as in PySceneDetect, longer side 256 px."""
         import cv2
 
-        # Bilinear samples of the full-size picture, not an average: the same pixels give the same scores.
-        full, (width, height) = self.full, self._small
+        # Bilinear samples of the full-size frame, not an average: the same pixels give the same scores.
+        full, (width, height) = self.full_bgr, self._small_size
         if full.shape[:2] == (height, width):
-            return np.ascontiguousarray(upright(full, self._frame.turns))
+            return np.ascontiguousarray(rotate_upright(full, self._frame.orientation))
         small = cv2.resize(full, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(upright(small, self._frame.turns)) if self._frame.turns else small
+        if not self._frame.orientation:
+            return small
+        return np.ascontiguousarray(rotate_upright(small, self._frame.orientation))
 
     @cached_property
-    def full(self) -> np.ndarray:
-        """uint8 BGR [h w 3]: the frame as coded, not turned; memory of the decoder, for this frame only."""
-        return self._frame.borrowed("bgr24", how="BILINEAR")
+    def full_bgr(self) -> np.ndarray:
+        """The frame at the coded size, uint8 [h w 3], not upright; decoder memory, valid for this frame."""
+        return self._frame.pixels_view("bgr24", interpolation="BILINEAR")
 
     @property
     def luma(self) -> np.ndarray:
-        """uint8 [h w]: luma at the coded size, not turned; memory of the decoder, for this frame only."""
+        """Luma at the coded size, uint8 [h w], not upright; valid for this frame only (decoder memory)."""
         return self._frame.luma()
 
     @property
-    def coded(self) -> Frame:
-        """The frame as it came from the decoder: its type, its vectors, its turns."""
+    def frame(self) -> Frame:
+        """The decoded frame: its picture type, motion vectors and orientation."""
         return self._frame
 
     @property
-    def interlaced(self) -> bool:
-        """Whether the frame was coded as two fields, so that its odd lines may be of another time."""
+    def is_interlaced(self) -> bool:
+        """Whether the frame was coded as two fields: its odd lines may show another time."""
         return bool(self._frame.raw.interlaced_frame)
 
     @cached_property
     def hsv(self) -> np.ndarray:
-        """Hue (0 … 179), saturation and value of the small frame, uint8 [h w 3]."""
+        """Hue (0 to 179), saturation and value of the small frame, uint8 [h w 3]."""
         import cv2
 
-        made: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2HSV)
-        return made
+        hsv: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2HSV)
+        return hsv
 
     @cached_property
-    def half(self) -> np.ndarray:
-        """uint8 BGR [h w 3]: the small frame averaged to half its size, both sides multiples of 4.
+    def half_bgr(self) -> np.ndarray:
+        """The small frame averaged to half its size, uint8 [h w 3]; both sides are multiples of 4.
 
-        At most 7 lines of each side of the small frame are left out, evenly.
+        At most 7 lines of each side of the small frame are cropped, evenly.
         """
         import cv2
 
@@ -74,15 +85,15 @@ class View:
             return cv2.resize(self.bgr, (max(8, width // 8 * 4), max(8, height // 8 * 4)))
         top, left = height % 8 // 2, width % 8 // 2
         inner = self.bgr[top : top + height // 8 * 8, left : left + width // 8 * 8]
-        made: np.ndarray = cv2.resize(inner, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        return made
+        half: np.ndarray = cv2.resize(inner, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return half
 
     @cached_property
     def thumb(self) -> tuple[np.ndarray, np.ndarray]:
-        """The frame in cells: luma uint8 [h w], about 32 long; Cr and Cb [h2 w2 2], half as many."""
+        """The thumbnail: luma uint8 [h w], longer side about 32; Cr and Cb uint8 [h2 w2 2], half as long."""
         import cv2
 
-        cells = self.half
+        cells = self.half_bgr
         for _ in range(2):
             cells = cv2.resize(cells, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         height, width = (max(2, side // 2 * 2) for side in cells.shape[:2])
@@ -93,42 +104,42 @@ class View:
 
     @cached_property
     def gray(self) -> np.ndarray:
-        """Luma 0 … 255, uint8 [h w]."""
+        """Luma of the small frame, 0 to 255, uint8 [h w]."""
         import cv2
 
-        made: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2GRAY)
-        return made
+        gray: np.ndarray = cv2.cvtColor(self.bgr, cv2.COLOR_BGR2GRAY)
+        return gray
 
     @cached_property
     def still_gray(self) -> np.ndarray | None:
-        """Luma of the still 0 … 255, uint8 [h w]; None between stills."""
+        """Luma of the still, 0 to 255, uint8 [h w]; None if the frame is not in the strip."""
         import cv2
 
         return None if self.still is None else cv2.cvtColor(self.still, cv2.COLOR_BGR2GRAY)
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the small frames: PySceneDetect's, 256 px on the longer side, never more."""
+    """Return width and height of the small frame: longer side at most 256 px, as in PySceneDetect."""
     factor = max(1.0, max(width, height) / 256)
     return max(1, round(width / factor)), max(1, round(height / factor))
 
 
 class Meter(Protocol):
-    """One object per video. It may remember earlier frames, in bounded memory."""
+    """Measures the frames of one video. It may remember earlier frames, in bounded memory."""
 
     @property
     def columns(self) -> Mapping[str, str]:
-        """The names of its signals, each with "what it means [unit]"."""
+        """The names of its signals, each with "meaning [unit]"."""
 
-    def update(self, view: View) -> Sequence[float]:
-        """The values for this frame, in the order of `columns`; NaN where there is nothing to say."""
+    def update(self, view: FrameView) -> Sequence[float]:
+        """Return the values for this frame, in the order of `columns`; NaN where there is no value."""
 
 
-def meter_named(name: str) -> Meter:
-    """A fresh meter: "motion" is class Motion of stages/scan/meters/motion.py, "room.door:Class" any other.
+def load_meter(name: str) -> Meter:
+    """Create a meter: "motion" is class Motion of stages/scan/meters/motion.py; "module:Class" is any other.
 
     Raises:
-        ClipmillError: there is no such meter.
+        ClipmillError: No meter has this name.
     """
     module, _, kind = name.partition(":")
     if not kind:

@@ -1,4 +1,4 @@
-"""Decodes each video once, and keeps every per-frame signal and a strip of stills."""
+"""Decodes each video once; stores signals of every frame and a strip of still images."""
 
 import shutil
 import tempfile
@@ -11,175 +11,207 @@ import numpy as np
 
 from manifests import Artifact, Row, column
 from pipeline import Chunked, Needs
-from stages.media.decode import Video, open_video
-from stages.media.errors import Unreadable, Untimed
-from stages.media.frame import Frame
-from stages.media.orientation import upright
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.orientation import rotate_upright
+from stages.media.decoding.video import Video, open_video
+from stages.media.errors import NotSeekable, UnreadableFile
 from stages.media.signals import SignalsWriter
-from stages.media.strip import jpeg_of
-from stages.scan.meter import Meter, View, meter_named
-from stages.scan.spans import REACHES_S, WHOLE, Cold, Seen, Span, Watch, agree, spans_of
+from stages.media.strip import encode_jpeg
+from stages.scan.meter import FrameView, Meter, load_meter
+from stages.scan.spans import (
+    LEAD_INS_S,
+    WHOLE_VIDEO,
+    InsufficientWarmUp,
+    Span,
+    SpanScan,
+    SpanScanner,
+    plan_spans,
+    spans_match,
+)  # fmt: skip
 
 METERS = (
-    "content", "light", "sharpness", "noise", "blocks", "colour", "motion", "repeats", "borders",
+    "content", "light", "sharpness", "noise", "blocks", "color", "motion", "repeats", "borders",
     "interlaced",
 )  # fmt: skip
 
 
-class Listed(Row):
+class ListedVideo(Row):
     uri: str
 
 
-class Scanned(Row):
-    scanned_frames: int = column("decoded frames of the whole video")
-    scanned_s: float = column("from the first frame to the end of the last", unit="s")
-    scanned_end_pts: int = column("first tick after the last frame")
-    variable_rate: bool = column("the time between frames varies by more than a tick or 1 %")
-    signals: Artifact = column("Parquet, one row per frame: pts, time_s, the meters' columns, a thumb")
-    strip: Artifact = column("stills, as JPEGs one after the other")
+class ScannedVideo(Row):
+    scanned_frames: int = column("number of decoded frames of the whole video", unit="frames")
+    scanned_s: float = column("duration from the first frame to the end of the last frame", unit="s")
+    scanned_end_pts: int = column("end of the last frame, in the video's time base", unit="ticks")
+    variable_rate: bool = column("whether the time between frames varies by more than one tick or 1 %")
+    signals: Artifact = column(
+        "Parquet file, one row per frame: pts, time_s, the meters' columns, a thumbnail"
+    )
+    strip: Artifact = column("still images, as concatenated JPEGs")
     strip_times_s: tuple[float, ...] = column("time of each still since the first frame", unit="s")
-    strip_offsets: tuple[int, ...] = column("first byte of each still in the strip", unit="bytes")
+    strip_offsets: tuple[int, ...] = column(
+        "position of the first byte of each still in the strip", unit="bytes"
+    )
 
 
-class ScanVideo(Chunked[Listed, Span, Seen, Scanned]):
-    """One pass over a video, in memory that does not grow with its length; a long one is shared out in spans.
+class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
+    """Decodes a video once and stores signals of every frame and a strip of still images.
 
-    Stills are the first frames at or after each 1 / `stills_per_s`, upright, with square pixels,
-    `still_px` on the longer side and never enlarged. A video that does not decode to its end, or
-    ends well before its header says, is rejected: half a film has other shots than the film.
+    Memory does not grow with the length of the video. A long video is scanned in spans by several workers.
+    Stills are the first frames at or after each 1 / `stills_per_s`, upright, with square pixels and never
+    enlarged. A video that does not decode to its end, or that ends well before its header says, is rejected:
+    a truncated video has other shots than the complete one.
+
+    Attributes:
+        meters: Names of the meters that measure each frame: files of stages/scan/meters, or `module:Class`.
+            More meters store more signals and cost more time per frame.
+        stills_per_s: Stills per second of video. Higher values make the strip larger.
+        still_px: Longer side of a still in pixels. Higher values make the strip larger.
+        jpeg_quality: JPEG quality of the stills, 1 to 100. Higher values make the strip larger.
+        threads: Decoder threads. The result does not depend on it.
+        span_s: Length in seconds of the spans of a long video, each scanned by one worker; 0 scans the video
+            as a whole. The result does not depend on it.
     """
 
-    version = 2
+    version = 3
     needs = Needs(memory_gb=1)
-    place = frozenset({"threads", "span_s"})
+    execution_settings = frozenset({"threads", "span_s"})
 
     meters: tuple[str, ...] = METERS
     stills_per_s: float = 2.0
     still_px: int = 448
-    still_quality: int = 85  # of JPEG, 1 … 100
-    threads: int = 1  # of the decoder; the result is the same for any number
-    span_s: float = 600.0  # of a long video that one worker takes; the result is the same for any; 0: all
+    jpeg_quality: int = 85
+    threads: int = 1
+    span_s: float = 600.0
 
-    def split(self, row: Listed) -> Sequence[Span]:
+    def split(self, row: ListedVideo) -> Sequence[Span]:
         with open_video(row.uri, self.threads) as video:
-            return spans_of(video, self.span_s)
+            return plan_spans(video, self.span_s)
 
-    def work(self, row: Listed, piece: Span) -> Seen:
+    def work(self, row: ListedVideo, piece: Span) -> SpanScan:
         import cv2
 
         cv2.setNumThreads(1)
-        for reach_s in (0.0,) if piece.start_pts is None else REACHES_S:
+        for lead_in_s in (0.0,) if piece.start_pts is None else LEAD_INS_S:
             try:
-                return self._see(row.uri, piece, reach_s)
-            except Cold:
+                return self._scan(row.uri, piece, lead_in_s)
+            except InsufficientWarmUp:
                 continue
-            except Untimed:
+            except NotSeekable:
                 break
-        return Seen()
+        return SpanScan()
 
-    def join(self, row: Listed, results: Sequence[Seen]) -> Scanned:
+    def join(self, row: ListedVideo, results: Sequence[SpanScan]) -> ScannedVideo:
         if len(results) == 1:
-            return _scanned(results[0])
-        if not agree(results):
-            return _scanned(self.work(row, WHOLE))
+            return _columns(results[0])
+        if not spans_match(results):
+            return _columns(self.work(row, WHOLE_VIDEO))
         with open_video(row.uri) as video:
-            video.check_whole(
-                (sum(seen.packets for seen in results), max(seen.reached_s for seen in results))
+            video.check_complete(
+                (sum(span.packets for span in results), max(span.read_end_s for span in results))
             )
         with ExitStack() as drafts:
-            scanned = _scanned(self._put_together(results, *_drafts(drafts)))
-            drafts.pop_all()  # the engine moves the files into the store
+            scanned = _columns(self._concatenate(results, *_draft_files(drafts)))
+            drafts.pop_all()  # keep the files: the engine moves them into the store
             return scanned
 
-    def _see(self, uri: str, span: Span, reach_s: float) -> Seen:
-        meters = [meter_named(name) for name in self.meters]
-        vectors = any(getattr(meter, "reads_vectors", False) for meter in meters)
-        with ExitStack() as drafts, open_video(uri, self.threads, vectors=vectors) as video:
-            table, stills = _drafts(drafts)
-            watch = Watch(video, span, self.stills_per_s)
+    def _scan(self, uri: str, span: Span, lead_in_s: float) -> SpanScan:
+        """Scan a span, decoding from a key frame at least `lead_in_s` before it.
+
+        Raises:
+            InsufficientWarmUp: The lead-in is too short.
+            NotSeekable: The span cannot be found by time.
+            UnreadableFile: The whole video does not decode, or is truncated.
+        """
+        meters = [load_meter(name) for name in self.meters]
+        vectors = any(getattr(meter, "needs_motion_vectors", False) for meter in meters)
+        with ExitStack() as drafts, open_video(uri, self.threads, motion_vectors=vectors) as video:
+            table, stills = _draft_files(drafts)
+            scanner = SpanScanner(video, span, self.stills_per_s)
             with SignalsWriter(table, _meanings(meters)) as writer, stills.open("wb") as strip:
                 try:
-                    for frame, view, within, due in watch.frames_from(reach_s):
-                        if due:
+                    for frame, view, is_in_span, is_still in scanner.frames(lead_in_s):
+                        if is_still:
                             view.still = self._still(view, frame, video)
                         values = [v for meter in meters for v in meter.update(view)]
-                        if not within:
+                        if not is_in_span:
                             continue
                         if view.still is not None:
-                            watch.strip_times_s.append(view.time_s)
-                            watch.strip_offsets.append(strip.tell())
-                            strip.write(jpeg_of(view.still, self.still_quality))
+                            scanner.strip_times_s.append(view.time_s)
+                            scanner.strip_offsets.append(strip.tell())
+                            strip.write(encode_jpeg(view.still, self.jpeg_quality))
                         writer.append(frame.pts, view.time_s, values, view.thumb)
-                except Untimed:
+                except NotSeekable:
                     raise
-                except Unreadable as reason:
+                except UnreadableFile as reason:
                     if span.start_pts is None:
                         raise
-                    return watch.seen(str(reason))  # whether one pass would say so, `join` sees
+                    return scanner.result(str(reason))  # `join` decides whether one pass would fail too
             if span.is_whole:
-                if not watch.frames:
-                    raise Unreadable("the video stream holds no frames")
-                video.check_whole()
-            seen = watch.seen()
-            if seen.frames:
-                seen = replace(seen, signals=Artifact.of_file(table), strip=Artifact.of_file(stills))
-                drafts.pop_all()  # the engine moves the files into the store
-            return seen
+                if not scanner.frame_count:
+                    raise UnreadableFile("the video stream holds no frames")
+                video.check_complete()
+            result = scanner.result()
+            if result.frames:
+                result = replace(result, signals=Artifact.of_file(table), strip=Artifact.of_file(stills))
+                drafts.pop_all()  # keep the files: the engine moves them into the store
+            return result
 
-    def _put_together(self, spans: Sequence[Seen], table: Path, stills: Path) -> Seen:
-        """All spans as one, with files that are the same, byte for byte, as those of one pass."""
-        held = [seen for seen in spans if seen.frames]
+    def _concatenate(self, spans: Sequence[SpanScan], table: Path, stills: Path) -> SpanScan:
+        """Join the spans into one, whose files are equal, byte for byte, to those of a single pass."""
+        spans = [span for span in spans if span.frames]
         offsets: list[int] = []
         with (
-            SignalsWriter(table, _meanings([meter_named(name) for name in self.meters])) as writer,
+            SignalsWriter(table, _meanings([load_meter(name) for name in self.meters])) as writer,
             stills.open("wb") as strip,
         ):
-            for seen in held:
-                assert seen.signals is not None
-                assert seen.strip is not None
-                with seen.signals.local() as path:
+            for span in spans:
+                assert span.signals is not None
+                assert span.strip is not None
+                with span.signals.local() as path:
                     writer.copy(path)
-                offsets += [strip.tell() + offset for offset in seen.strip_offsets]
-                with seen.strip.local() as path, path.open("rb") as part:
+                offsets += [strip.tell() + offset for offset in span.strip_offsets]
+                with span.strip.local() as path, path.open("rb") as part:
                     shutil.copyfileobj(part, strip)
-        gaps = [seen for seen in held if seen.longest]
+        with_gaps = [span for span in spans if span.max_gap]
         return replace(
-            held[-1],
-            frames=sum(seen.frames for seen in held),
-            shortest=min((seen.shortest for seen in gaps), default=0),
-            longest=max((seen.longest for seen in gaps), default=0),
+            spans[-1],
+            frames=sum(span.frames for span in spans),
+            min_gap=min((span.min_gap for span in with_gaps), default=0),
+            max_gap=max((span.max_gap for span in with_gaps), default=0),
             signals=Artifact.of_file(table),
             strip=Artifact.of_file(stills),
-            strip_times_s=tuple(time_s for seen in held for time_s in seen.strip_times_s),
+            strip_times_s=tuple(time_s for span in spans for time_s in span.strip_times_s),
             strip_offsets=tuple(offsets),
         )
 
-    def _still(self, view: View, frame: Frame, video: Video) -> np.ndarray:
-        """uint8 BGR [h w 3], upright, square pixels."""
+    def _still(self, view: FrameView, frame: Frame, video: Video) -> np.ndarray:
+        """Return the still of a frame: uint8 BGR [h w 3], upright, with square pixels."""
         import cv2
 
-        width, height = video.shown_size(0)
+        width, height = video.display_size(0)
         scale = min(1.0, self.still_px / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        full = view.full[::2] if view.interlaced else view.full  # one field: the other is of another time
+        full = view.full_bgr[::2] if view.is_interlaced else view.full_bgr  # one field: both differ in time
         while full.shape[1] >= 2 * size[0] and full.shape[0] >= 2 * size[1]:  # averages, then bilinear
             full = cv2.resize(full, (full.shape[1] // 2, full.shape[0] // 2), interpolation=cv2.INTER_AREA)
         small = full if full.shape[1::-1] == size else cv2.resize(full, size, interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(upright(small, frame.turns))
+        return np.ascontiguousarray(rotate_upright(small, frame.orientation))
 
 
-def _scanned(whole: Seen) -> Scanned:
-    assert whole.signals is not None
-    assert whole.strip is not None
-    return Scanned(
-        scanned_frames=whole.frames,
-        scanned_s=whole.end_s,
-        scanned_end_pts=whole.end_pts,
-        variable_rate=whole.longest > max(whole.shortest + 1, whole.shortest * 1.01),
-        signals=whole.signals,
-        strip=whole.strip,
-        strip_times_s=whole.strip_times_s,
-        strip_offsets=whole.strip_offsets,
+def _columns(scan: SpanScan) -> ScannedVideo:
+    """Return the columns of a video from the scan of all of it."""
+    assert scan.signals is not None
+    assert scan.strip is not None
+    return ScannedVideo(
+        scanned_frames=scan.frames,
+        scanned_s=scan.end_s,
+        scanned_end_pts=scan.end_pts,
+        variable_rate=scan.max_gap > max(scan.min_gap + 1, scan.min_gap * 1.01),
+        signals=scan.signals,
+        strip=scan.strip,
+        strip_times_s=scan.strip_times_s,
+        strip_offsets=scan.strip_offsets,
     )
 
 
@@ -187,12 +219,12 @@ def _meanings(meters: Sequence[Meter]) -> dict[str, str]:
     return {name: meaning for meter in meters for name, meaning in meter.columns.items()}
 
 
-def _drafts(stack: ExitStack) -> tuple[Path, Path]:
-    """Temporary files for signals and strip, deleted unless the stack lets go of them."""
-    return _draft(stack, ".parquet"), _draft(stack, ".jpegs")
+def _draft_files(stack: ExitStack) -> tuple[Path, Path]:
+    """Create temporary files for signals and strip; the stack deletes them when it closes."""
+    return _draft_file(stack, ".parquet"), _draft_file(stack, ".jpegs")
 
 
-def _draft(stack: ExitStack, suffix: str) -> Path:
+def _draft_file(stack: ExitStack, suffix: str) -> Path:
     with tempfile.NamedTemporaryFile(prefix="clipmill-", suffix=suffix, delete=False) as file:
         path = Path(file.name)
     stack.callback(path.unlink, missing_ok=True)

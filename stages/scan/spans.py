@@ -1,8 +1,8 @@
-"""Spans: how a long video is shared out, and whether what is seen of the spans is what one pass would see.
+"""Spans of a long video, which several workers scan, and the check that they equal a scan in one pass.
 
-A span is read from a key frame well before it, so that the decoder and the meters are warm when it begins.
-That this was enough is not believed but looked at: the last picture before a span is to be, byte for byte,
-the last one of the span before. Where it is not, the video is scanned in one piece.
+A span is decoded from a key frame well before it, so that the decoder and the meters are warm when it begins.
+This is verified: the last frame before a span must be, byte for byte, the last frame of the previous span.
+Otherwise the video is scanned as a whole.
 """
 
 import hashlib
@@ -11,193 +11,210 @@ from dataclasses import replace
 from math import floor
 
 from manifests import Artifact, Row, column
-from stages.media.bounds import LONGEST_S
-from stages.media.decode import Video
-from stages.media.errors import Unreadable, Untimed
-from stages.media.frame import Frame
-from stages.media.timecode import seconds_of, ticks_of
-from stages.scan.meter import View, small_size
+from stages.media.decoding.frame import Frame
+from stages.media.decoding.limits import MAX_DURATION_S
+from stages.media.decoding.video import Video
+from stages.media.errors import NotSeekable, UnreadableFile
+from stages.media.timecode import seconds_to_ticks, ticks_to_seconds
+from stages.scan.meter import FrameView, small_size
 
-WARM_S = 2.0  # from the first frame decoded to the last before a span; meters remember no longer
-REACHES_S = (WARM_S, 8.0, 32.0, 128.0)  # how far before a span a key frame is looked for, until it is warm
-FAR_S = 120.0  # a key frame that lies farther back than was asked for costs more than sharing saves
+WARM_UP_S = 2.0  # from the first decoded frame to the last before a span; meters remember no longer
+LEAD_INS_S = (WARM_UP_S, 8.0, 32.0, 128.0)  # how far before a span a key frame is searched, until it is warm
+MAX_DETOUR_S = 120.0  # a key frame this much before the searched one costs more than parallel scans save
 
 
 class Span(Row):
-    first_pts: int | None = column("of the first frame of the video; missing where the span is all of it")
-    turns: int = column("quarter turns counterclockwise that put the first frame upright")
-    start_pts: int | None = column("first tick of the span; missing in the first one")
-    end_pts: int | None = column("tick after the span; missing in the last one")
+    first_pts: int | None = column(
+        "first frame of the video; missing if the span is the whole video", unit="ticks"
+    )
+    orientation: int = column("orientation of the first frame, as in `Frame.orientation`")
+    start_pts: int | None = column("first tick of the span; missing in the first span", unit="ticks")
+    end_pts: int | None = column("tick after the span; missing in the last span", unit="ticks")
 
     @property
     def is_whole(self) -> bool:
         return self.first_pts is None
 
 
-WHOLE = Span(first_pts=None, turns=0, start_pts=None, end_pts=None)
+WHOLE_VIDEO = Span(first_pts=None, orientation=0, start_pts=None, end_pts=None)
 
 
-class Seen(Row):
-    before: str = column("pts and digest of the frame before the span", default="")
-    after: str = column(
-        "pts and digest of the last frame before its end; empty: the span was not found", default=""
+class SpanScan(Row):
+    previous_frame: str = column("pts and digest of the last frame before the span", default="")
+    last_frame: str = column(
+        "pts and digest of the last frame of the span; empty if the span was not found", default=""
     )
-    refusal: str = column("why decoding failed, if it did", default="")
-    frames: int = column("frames of the span", default=0)
-    end_pts: int = column("tick after the last frame", default=0)
-    end_s: float = column("from the video's first frame to that tick", unit="s", default=0.0)
-    shortest: int = column(
-        "least time from one frame to the next, in ticks; 0 where there are no two", default=0
+    error: str = column("why decoding failed; empty if it did not", default="")
+    frames: int = column("number of frames of the span", unit="frames", default=0)
+    end_pts: int = column("end of the last frame", unit="ticks", default=0)
+    end_s: float = column("end of the last frame since the video's first frame", unit="s", default=0.0)
+    min_gap: int = column(
+        "shortest time between consecutive frames; 0 if there are no two frames", unit="ticks", default=0
     )
-    longest: int = column("most time from one frame to the next, in ticks", default=0)
-    packets: int = column("packets of the stream that belong to the span", default=0)
-    reached_s: float = column("where the last packet that was read ends", unit="s", default=0.0)
+    max_gap: int = column("longest time between consecutive frames", unit="ticks", default=0)
+    packets: int = column("packets of the video stream that belong to the span", default=0)
+    read_end_s: float = column("end of the last packet that was read", unit="s", default=0.0)
     signals: Artifact | None = column("one row per frame of the span", default=None)
     strip: Artifact | None = column("stills of the span", default=None)
     strip_times_s: tuple[float, ...] = column(
         "time of each still since the video's first frame", unit="s", default=()
     )
     strip_offsets: tuple[int, ...] = column(
-        "first byte of each still in this strip", unit="bytes", default=()
+        "position of the first byte of each still in this strip", unit="bytes", default=()
     )
 
 
-def spans_of(video: Video, span_s: float) -> list[Span]:
-    """The spans of a video, of `span_s` each, but for the last one: half of it to one and a half.
+def plan_spans(video: Video, span_s: float) -> list[Span]:
+    """Split a video into spans of `span_s` seconds; the last one has half to one and a half of that.
 
-    A video without a length in its header, or with an absurd one, is one span, and so is one whose times
-    are not to be trusted.
+    A video without a length in its header, with an absurd length, or with unreliable frame times is one span.
 
     Raises:
-        Unreadable: the first frame does not decode.
+        UnreadableFile: The first frame does not decode.
     """
     ticks = video.stream.duration
-    length_s = seconds_of(ticks, video.time_base) if ticks else (video.container.duration or 0) / 1e6
+    length_s = ticks_to_seconds(ticks, video.time_base) if ticks else (video.container.duration or 0) / 1e6
     count = round(length_s / span_s) if span_s > 0 else 1
-    if count < 2 or length_s > LONGEST_S:
-        return [WHOLE]
+    if count < 2 or length_s > MAX_DURATION_S:
+        return [WHOLE_VIDEO]
     try:
-        first = next(video.span(None, None, None), None)
-    except Untimed:
+        first = next(video.frames_from_key_frame(None, None, None), None)
+    except NotSeekable:
         first = None
     if first is None:
-        return [WHOLE]
-    seams = [first.pts + ticks_of(k * span_s, video.time_base) for k in range(1, count)]
+        return [WHOLE_VIDEO]
+    seams = [first.pts + seconds_to_ticks(k * span_s, video.time_base) for k in range(1, count)]
     ends = zip([None, *seams], [*seams, None], strict=True)
-    return [Span(first_pts=first.pts, turns=first.turns, start_pts=a, end_pts=b) for a, b in ends]
+    return [Span(first_pts=first.pts, orientation=first.orientation, start_pts=a, end_pts=b) for a, b in ends]
 
 
-def agree(spans: Sequence[Seen]) -> bool:
-    """Whether each span goes on where the one before ended, without a hole, an overlap or another picture.
+def spans_match(spans: Sequence[SpanScan]) -> bool:
+    """Return whether each span starts at the very frame where the previous one ended.
+
+    False if there is a hole, an overlap or a frame with other pixels at a seam.
 
     Raises:
-        Unreadable: as one pass would have, at the same place.
+        UnreadableFile: Decoding fails, at the same place as in one pass.
     """
     end = ""
-    for seen in spans:
-        if seen.before != end:
+    for span in spans:
+        if span.previous_frame != end:
             return False
-        if seen.refusal:
-            raise Unreadable(seen.refusal)
-        if not seen.after:
+        if span.error:
+            raise UnreadableFile(span.error)
+        if not span.last_frame:
             return False
-        end = seen.after
+        end = span.last_frame
     return True
 
 
-class Watch:
-    """What has been seen of a span so far."""
+class SpanScanner:
+    """Decodes one span and collects its times and counts.
+
+    Attributes:
+        frame_count: Number of frames of the span so far.
+        strip_times_s, strip_offsets: Stills of the span so far; the caller appends to them.
+    """
 
     def __init__(self, video: Video, span: Span, stills_per_s: float) -> None:
-        self.video, self.span, self.stills_per_s = video, span, stills_per_s
-        self.small = small_size(video.coded_width_px, video.coded_height_px)
-        self.first_pts, self.turns = span.first_pts, span.turns
-        self.before, self.frames, self.end_pts, self.shortest, self.longest = "", 0, 0, 0, 0
+        self.frame_count = 0
         self.strip_times_s: list[float] = []
         self.strip_offsets: list[int] = []
+        self._video, self._span, self._stills_per_s = video, span, stills_per_s
+        self._small_size = small_size(video.coded_width_px, video.coded_height_px)
+        self._first_pts, self._orientation = span.first_pts, span.orientation
+        self._previous_frame, self._end_pts, self._min_gap, self._max_gap = "", 0, 0, 0
         self._last: Frame | None = None
 
-    def frames_from(self, reach_s: float) -> Iterator[tuple[Frame, View, bool, bool]]:
-        """The frames from about `reach_s` before the span on: as coded, and as the meters see them.
+    def frames(self, lead_in_s: float) -> Iterator[tuple[Frame, FrameView, bool, bool]]:
+        """Yield the frames from about `lead_in_s` before the span on: as decoded, and as a view for meters.
 
-        With each, whether it belongs to the span, and whether a still is due: at the first frame at or
-        after each 1 / `stills_per_s`.
+        With each frame: whether it belongs to the span, and whether it is a still, which is the first frame
+        at or after each 1 / `stills_per_s`.
 
         Raises:
-            Cold: the span has begun, and the meters have not seen enough before it.
-            Untimed: the span is not found by time.
-            Unreadable: decoding fails.
+            InsufficientWarmUp: The span begins before the meters have seen enough frames.
+            NotSeekable: The span cannot be found by time.
+            UnreadableFile: Decoding fails.
         """
-        base, entry = self.video.time_base, None
-        for found in self._decoded(reach_s):
-            entry = found.pts if entry is None else entry
-            if self.first_pts is None:
-                self.first_pts, self.turns = found.pts, found.turns
-            frame = (
-                found if found.turns == self.turns else replace(found, turns=self.turns)
-            )  # as the first is
-            before, self._last = self._last, frame
-            time_s, gap = seconds_of(frame.pts - self.first_pts, base), 0
-            due = before is None
-            if before is not None:
-                gap = frame.pts - before.pts
-                before_s = seconds_of(before.pts - self.first_pts, base)
-                due = floor(time_s * self.stills_per_s) > floor(before_s * self.stills_per_s)
-            within = self.span.start_pts is None or frame.pts >= self.span.start_pts
-            if within:
-                if not self.frames:
-                    self._begin(before, entry)
-                self.frames, self.end_pts = self.frames + 1, frame.pts + frame.duration
+        base, entry = self._video.time_base, None
+        for decoded in self._decode(lead_in_s):
+            entry = decoded.pts if entry is None else entry
+            if self._first_pts is None:
+                self._first_pts, self._orientation = decoded.pts, decoded.orientation
+            frame = decoded
+            if frame.orientation != self._orientation:  # all frames are oriented like the first one
+                frame = replace(decoded, orientation=self._orientation)
+            previous, self._last = self._last, frame
+            time_s, gap = ticks_to_seconds(frame.pts - self._first_pts, base), 0
+            is_still = previous is None
+            if previous is not None:
+                gap = frame.pts - previous.pts
+                previous_s = ticks_to_seconds(previous.pts - self._first_pts, base)
+                is_still = floor(time_s * self._stills_per_s) > floor(previous_s * self._stills_per_s)
+            is_in_span = self._span.start_pts is None or frame.pts >= self._span.start_pts
+            if is_in_span:
+                if not self.frame_count:
+                    self._start_span(previous, entry)
+                self.frame_count, self._end_pts = self.frame_count + 1, frame.pts + frame.duration
                 if gap:
-                    self.shortest, self.longest = min(self.shortest or gap, gap), max(self.longest, gap)
-            yield frame, View(frame, time_s, seconds_of(gap, base), self.small), within, due
+                    self._min_gap, self._max_gap = min(self._min_gap or gap, gap), max(self._max_gap, gap)
+            yield (
+                frame,
+                FrameView(frame, time_s, ticks_to_seconds(gap, base), self._small_size),
+                is_in_span,
+                is_still,
+            )
 
-    def _decoded(self, reach_s: float) -> Iterator[Frame]:
-        span, base = self.span, self.video.time_base
+    def _decode(self, lead_in_s: float) -> Iterator[Frame]:
+        span, base = self._span, self._video.time_base
         if span.is_whole:
-            yield from self.video.frames()
+            yield from self._video.frames()
         elif span.start_pts is None:
-            yield from self.video.span(None, None, span.end_pts)
+            yield from self._video.frames_from_key_frame(None, None, span.end_pts)
         else:
-            wanted = span.start_pts - ticks_of(reach_s, base)
-            for number, frame in enumerate(self.video.span(wanted, span.start_pts, span.end_pts)):
-                if number == 0 and wanted - frame.pts > ticks_of(FAR_S, base):
-                    raise Untimed("its key frames are too far apart")
+            entry = span.start_pts - seconds_to_ticks(lead_in_s, base)
+            frames = self._video.frames_from_key_frame(entry, span.start_pts, span.end_pts)
+            for number, frame in enumerate(frames):
+                if number == 0 and entry - frame.pts > seconds_to_ticks(MAX_DETOUR_S, base):
+                    raise NotSeekable("its key frames are too far apart")
                 yield frame
 
-    def _begin(self, before: Frame | None, entry: int) -> None:
-        """Before the first frame of the span: is there enough before it?"""
-        if self.span.start_pts is None:
+    def _start_span(self, previous: Frame | None, entry: int) -> None:
+        """Check, before the first frame of the span, that enough frames were decoded before it."""
+        if self._span.start_pts is None:
             return
-        if before is None or (
-            entry != self.first_pts and seconds_of(before.pts - entry, self.video.time_base) < WARM_S
-        ):
-            raise Cold
-        self.before = _mark(before)
+        base = self._video.time_base
+        is_cold = entry != self._first_pts
+        if previous is None or (is_cold and ticks_to_seconds(previous.pts - entry, base) < WARM_UP_S):
+            raise InsufficientWarmUp
+        self._previous_frame = _frame_digest(previous)
 
-    def seen(self, refusal: str = "") -> Seen:
-        """All of it, but for the files."""
-        after = "" if self.span.is_whole or self._last is None else _mark(self._last)
-        packets, reached_s = self.video.reached
-        return Seen(
-            before=self.before if self.frames or self.span.start_pts is None else after,
-            after=after,
-            refusal=refusal,
-            frames=self.frames,
-            end_pts=self.end_pts,
-            end_s=seconds_of(self.end_pts - (self.first_pts or 0), self.video.time_base),
-            shortest=self.shortest,
-            longest=self.longest,
+    def result(self, error: str = "") -> SpanScan:
+        """Return the scan of the span so far, without its files."""
+        last_frame = "" if self._span.is_whole or self._last is None else _frame_digest(self._last)
+        packets, read_end_s = self._video.read_progress
+        return SpanScan(
+            previous_frame=(
+                self._previous_frame if self.frame_count or self._span.start_pts is None else last_frame
+            ),
+            last_frame=last_frame,
+            error=error,
+            frames=self.frame_count,
+            end_pts=self._end_pts,
+            end_s=ticks_to_seconds(self._end_pts - (self._first_pts or 0), self._video.time_base),
+            min_gap=self._min_gap,
+            max_gap=self._max_gap,
             packets=packets,
-            reached_s=reached_s,
+            read_end_s=read_end_s,
             strip_times_s=tuple(self.strip_times_s),
             strip_offsets=tuple(self.strip_offsets),
         )
 
 
-class Cold(Exception):
-    """A span has begun before the meters had seen enough."""
+class InsufficientWarmUp(Exception):
+    """A span begins before the meters have seen enough frames."""
 
 
-def _mark(frame: Frame) -> str:
-    return f"{frame.pts} {hashlib.sha256(frame.pixels()).hexdigest()}"
+def _frame_digest(frame: Frame) -> str:
+    return f"{frame.pts} {hashlib.sha256(frame.pixels().data).hexdigest()}"

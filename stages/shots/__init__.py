@@ -1,1 +1,1 @@
-"""Shots: where one ends and the next begins, found from the signals that the scan stored."""
+"""Shots: finds where one shot ends and the next begins, from the signals that the scan stored."""

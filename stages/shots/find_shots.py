@@ -9,14 +9,14 @@ import numpy as np
 from manifests import Artifact, Row
 from pipeline import Expand
 from stages.media.signals import read_signals
-from stages.shots.boundary import Boundary, taken
-from stages.shots.shot import Film, Shot, shots_between
+from stages.shots.boundary import Boundary, select_boundaries
+from stages.shots.shot import FrameTimes, Shot, split_video
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Scored(Row):
+class ScoredVideo(Row):
     signals: Artifact
     scanned_frames: int
     scanned_end_pts: int
@@ -31,45 +31,51 @@ class Scored(Row):
     boundary_scores: tuple[float, ...]
 
 
-class FindShots(Expand[Scored, Shot]):
-    """The places that `ScoreBoundaries` scored high enough bound the shots.
+class FindShots(Expand[ScoredVideo, Shot]):
+    """Splits a video at the boundaries that `ScoreBoundaries` scored high enough.
 
-    Cuts bound them; the frames of dissolves, fades and wipes belong to none, and are rows of their own,
-    whose `kind` says so: the recipe drops them. In this order: boundaries by their scores, the higher
-    first, so that a cut within a transition counts as the one that scores more; transitions
-    set apart; shots longer than `max_duration_s` split into the fewest pieces of equal length. The rows cover
-    the video without holes; a video without a boundary is one shot. What is too short is for the
-    recipe to drop. A clip's id, and all that is `by_id`, depend on its span alone, so that under other
-    settings a clip that is found again is not worked on again.
+    Boundaries are selected by their score, the highest first: a cut within a transition counts if it scores
+    higher. The frames of dissolves, fades and wipes belong to no shot. They are rows of their own, whose
+    `kind` says so, and the recipe drops them. The rows cover the video without holes; a video without a
+    boundary is one shot. The recipe drops clips that are too short. A clip's id, and all columns that are
+    `by_id`, depend only on its span, so other settings do not recompute a clip that is found again.
+
+    Attributes:
+        min_cut_score: Minimum score of a cut, 0.05 to 1. Higher values find fewer cuts.
+        min_transition_score: Minimum score of a dissolve, fade or wipe, 0.05 to 1. Higher values find fewer
+            transitions.
+        max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into the fewest pieces
+            of equal length; 0 does not split. Higher values make fewer and longer clips.
     """
 
+    version = 2
     from_store = True
 
-    min_cut_score: float = 0.5  # score that a cut must reach, 0.05 … 1
-    min_transition_score: float = 0.5  # score that a dissolve, fade or wipe must reach
-    max_duration_s: float = 60.0  # 0 leaves long shots whole
+    min_cut_score: float = 0.5
+    min_transition_score: float = 0.5
+    max_duration_s: float = 60.0
 
-    def expand(self, row: Scored) -> Iterator[Shot]:
-        places = zip(
+    def expand(self, row: ScoredVideo) -> Iterator[Shot]:
+        columns = zip(
             row.boundary_starts, row.boundary_ends, row.boundary_kinds, row.boundary_scores, strict=True
         )
-        boundaries = taken(
-            (Boundary(*place) for place in places), self.min_cut_score, self.min_transition_score
-        )
-        edges = {
+        candidates = (Boundary(*values) for values in columns)
+        boundaries = select_boundaries(candidates, self.min_cut_score, self.min_transition_score)
+        known_pts = {
             0: row.first_pts,
             row.scanned_frames: row.scanned_end_pts,
             **dict(zip(row.boundary_starts, row.boundary_start_pts, strict=True)),
             **dict(zip(row.boundary_ends, row.boundary_end_pts, strict=True)),
         }
 
-        def pts() -> np.ndarray:
+        def read_pts() -> np.ndarray:
             return np.append(read_signals(row.signals, ["pts"])["pts"], row.scanned_end_pts)
 
-        base = Fraction(row.time_base_num, row.time_base_den)
-        yield from shots_between(Film(row.scanned_frames, base, pts, edges), boundaries, self.max_duration_s)
+        time_base = Fraction(row.time_base_num, row.time_base_den)
+        times = FrameTimes(row.scanned_frames, time_base, read_pts, known_pts)
+        yield from split_video(times, boundaries, self.max_duration_s)
 
     def expand_many(self, rows: "pa.Table") -> "pa.Table":
-        from stages.shots.shots_of_many import shots_of_many
+        from stages.shots.shots_vectorized import find_shots
 
-        return shots_of_many(rows, self.min_cut_score, self.min_transition_score, self.max_duration_s)
+        return find_shots(rows, self.min_cut_score, self.min_transition_score, self.max_duration_s)

@@ -1,7 +1,7 @@
-"""A small temporal convolution network: from the measures of `evidence.py` to the chance of a boundary.
+"""A small temporal convolution network: from the features of `features.py` to boundary probabilities.
 
-Bai et al. 2018 (arXiv 1803.01271) in its form: convolutions over time with growing dilation and a
-shortcut around each. It is so small that plain array code runs it, without a framework.
+The form follows Bai et al. 2018 (arXiv 1803.01271): convolutions over time with growing dilation, each with a
+residual connection. The network is so small that numpy runs it, without a framework.
 """
 
 from dataclasses import dataclass
@@ -9,60 +9,78 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
 
 KINDS = ("dissolve", "fade", "wipe")
 WEIGHTS = Path(__file__).with_name("boundaries.safetensors")
 
 
 @dataclass(frozen=True)
-class Network:
-    """What `learning/` taught it; the arrays by name as in the file."""
+class BoundaryNetwork:
+    """The network that `training/` trains.
 
-    weights: dict[str, np.ndarray]
+    Attributes:
+        weights: Arrays by their names in the file; "mean" and "spread" normalize the features.
+        dilations: Dilation of each convolution, in frames.
+        features: Names of the features, in order.
+    """
+
+    weights: dict[str, Floats]
     dilations: tuple[int, ...]
-    measures: tuple[str, ...]
+    features: tuple[str, ...]
 
     @property
-    def reach(self) -> int:
-        """Frames on either side that an answer depends on, beside those that the measures look at."""
+    def context_frames(self) -> int:
+        """Frames before and after a frame that its output depends on, beyond those of the features."""
         return sum(self.dilations)
 
-    def __call__(self, measures: np.ndarray) -> np.ndarray:
-        """From float32 [n measures] to float32 [n 5]: the chance that a cut stands at the frame, the
-        chance that the frame is a mixture of two shots, and the shares of `KINDS` if it is."""
+    def __call__(self, features: Floats) -> Floats:
+        """Compute the probabilities of all frames.
+
+        Args:
+            features: float32 [n features].
+
+        Returns:
+            float32 [n 5]: the probability of a cut at the frame, the probability that the frame is part of a
+            transition, and the probabilities of `KINDS` given a transition.
+        """
         w = self.weights
-        hidden = _gelu((measures - w["mean"]) / w["spread"] @ w["in.weight"].T + w["in.bias"])
+        hidden = _gelu((features - w["mean"]) / w["spread"] @ w["in.weight"].T + w["in.bias"])
         for block, dilation in enumerate(self.dilations):
-            heard = _heard(hidden, w[f"{block}.weight"], dilation) + w[f"{block}.bias"]
-            hidden = hidden + _gelu(heard) @ w[f"{block}.mix.weight"].T + w[f"{block}.mix.bias"]
-        said = hidden @ w["out.weight"].T + w["out.bias"]
-        kinds = np.exp(said[:, 2:] - said[:, 2:].max(1, keepdims=True))
-        chances = 1 / (1 + np.exp(-np.clip(said[:, :2], -30, 30)))
-        made: np.ndarray = np.concatenate([chances, kinds / kinds.sum(1, keepdims=True)], 1)
-        return made
+            convolved = _convolve(hidden, w[f"{block}.weight"], dilation) + w[f"{block}.bias"]
+            hidden = hidden + _gelu(convolved) @ w[f"{block}.mix.weight"].T + w[f"{block}.mix.bias"]
+        logits = hidden @ w["out.weight"].T + w["out.bias"]
+        kinds = np.exp(logits[:, 2:] - logits[:, 2:].max(1, keepdims=True))
+        probabilities = 1 / (1 + np.exp(-np.clip(logits[:, :2], -30, 30)))
+        result: Floats = np.concatenate([probabilities, kinds / kinds.sum(1, keepdims=True)], 1)
+        return result
 
 
-def _heard(hidden: np.ndarray, weight: np.ndarray, dilation: int) -> np.ndarray:
-    """A convolution over time of width 3, zeros beyond the ends; weight [out in 3]."""
-    nothing = np.zeros((dilation, hidden.shape[1]), np.float32)
-    padded = np.concatenate([nothing, hidden, nothing])
+def _convolve(hidden: Floats, weight: Floats, dilation: int) -> Floats:
+    """Convolve over time with width 3 and zero padding: [n in] and a weight [out in 3] to [n out]."""
+    zeros = np.zeros((dilation, hidden.shape[1]), np.float32)
+    padded = np.concatenate([zeros, hidden, zeros])
     rows = len(hidden)
-    parts = (padded[k * dilation : k * dilation + rows] @ weight[..., k].T for k in range(3))
-    return np.add.reduce(list(parts))
+    taps = (padded[k * dilation : k * dilation + rows] @ weight[..., k].T for k in range(3))
+    total: Floats = np.add.reduce(list(taps))
+    return total
 
 
-def _gelu(x: np.ndarray) -> np.ndarray:
-    """Hendrycks & Gimpel 2016, in its tanh form."""
-    made: np.ndarray = 0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3)))
-    return made
+def _gelu(x: npt.NDArray[np.floating]) -> Floats:
+    """Hendrycks & Gimpel 2016 (arXiv 1606.08415), tanh approximation."""
+    activated: Floats = 0.5 * x * (1 + np.tanh(0.7978845608 * (x + 0.044715 * x**3)))
+    return activated
 
 
 @cache
-def bundled() -> Network:
-    """The network that comes with Clipmill."""
+def load_network() -> BoundaryNetwork:
+    """Load the network that is part of Clipmill."""
     from safetensors import safe_open
 
     with safe_open(str(WEIGHTS), "np") as file:
-        told = file.metadata()
+        metadata = file.metadata()
         weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-    return Network(weights, tuple(map(int, told["dilations"].split())), tuple(told["measures"].split(",")))
+    dilations = tuple(map(int, metadata["dilations"].split()))
+    return BoundaryNetwork(weights, dilations, tuple(metadata["measures"].split(",")))

@@ -1,84 +1,95 @@
-"""PySceneDetect's detectors (version 0.7), over arrays of stored signals instead of frames.
+"""PySceneDetect's detectors (version 0.7), on arrays of stored signals instead of frames.
 
-Each takes signals of all frames and gives the first frame of every new shot, as the detector of the same
-name does at the same settings. `numbers` are the frames' numbers at the average rate: their index, where
-the rate is constant; `apart` is the least length of a scene in such numbers.
+Each function takes the signals of all frames [n] and returns the first frame of every new shot, as the
+detector of the same name does with the same parameters. `numbers` [n] are the frame numbers at the average
+frame rate: the frame index, if the rate is constant. `min_scene_len` is in the same unit.
 """
 
 import numpy as np
 
 
 def content_score(deltas: np.ndarray, weights: tuple[float, ...]) -> np.ndarray:
-    """The weighted mean of the content components [frames components], by the sum of the weights' sizes."""
-    scaled: np.ndarray = deltas @ np.asarray(weights) / sum(abs(w) for w in weights)
-    return scaled
+    """Return the weighted sum of the components [n components] over the sum of the absolute weights, [n]."""
+    score: np.ndarray = deltas @ np.asarray(weights) / sum(abs(w) for w in weights)
+    return score
 
 
-def adaptive_ratio(score: np.ndarray, window: int, floor: float) -> np.ndarray:
-    """Each frame's score over the mean of the `window` frames on both sides, at most 255; 0 near the ends.
+def adaptive_ratio(score: np.ndarray, window_width: int, min_content_val: float) -> np.ndarray:
+    """Return each score over the mean of the `window_width` frames on both sides, at most 255; 0 at the ends.
 
-    Where that mean is zero the ratio is 255 for a score of at least `floor`, and 0 below it.
+    If that mean is zero, the ratio is 255 for a score of at least `min_content_val`, and 0 below it.
     """
     ratio = np.zeros_like(score)
-    if len(score) > 2 * window:
-        sums = np.convolve(score, np.ones(2 * window + 1), "valid")
-        inner = score[window : len(score) - window]
-        around = (sums - inner) / (2 * window)
-        silent = np.abs(around) < 1e-5
-        found = np.minimum(inner / np.where(silent, 1, around), 255)
-        ratio[window : len(score) - window] = np.where(silent, np.where(inner >= floor, 255, 0), found)
+    if len(score) > 2 * window_width:
+        sums = np.convolve(score, np.ones(2 * window_width + 1), "valid")
+        inner = score[window_width : len(score) - window_width]
+        around = (sums - inner) / (2 * window_width)
+        is_zero = np.abs(around) < 1e-5
+        clipped = np.minimum(inner / np.where(is_zero, 1, around), 255)
+        high = np.where(inner >= min_content_val, 255, 0)
+        ratio[window_width : len(score) - window_width] = np.where(is_zero, high, clipped)
     return ratio
 
 
-def adaptive(
-    score: np.ndarray, numbers: np.ndarray, apart: int, *, threshold: float, floor: float, window: int
+def detect_adaptive(
+    score: np.ndarray,
+    numbers: np.ndarray,
+    min_scene_len: int,
+    *,
+    threshold: float,
+    min_content_val: float,
+    window_width: int,
 ) -> list[int]:
-    """Where the content score reaches `floor`, and `threshold` times that of the `window` frames around."""
-    met = (adaptive_ratio(score, window, floor) >= threshold) & (score >= floor)
-    return spaced(met, numbers, apart)
+    """Find content scores of at least `min_content_val` and of `threshold` times the frames around them."""
+    high = adaptive_ratio(score, window_width, min_content_val) >= threshold
+    return detect_where(high & (score >= min_content_val), numbers, min_scene_len)
 
 
-def content(score: np.ndarray, numbers: np.ndarray, apart: int, *, threshold: float) -> list[int]:
-    """Where the content score reaches `threshold`; of cuts too close to each other the last counts."""
+def detect_content(
+    score: np.ndarray, numbers: np.ndarray, min_scene_len: int, *, threshold: float
+) -> list[int]:
+    """Find content scores of at least `threshold`; of cuts too close to each other, the last one counts."""
     cuts: list[int] = []
-    above = last = merging = -1  # frames: last above the threshold; where merging began
+    above = last = merge_start = -1  # frames: last one above the threshold; where merging began
     for frame in range(len(score)):
         over = bool(score[frame] >= threshold)
         last = frame if above < 0 else above
-        far = apart <= 0 or numbers[frame] - numbers[last] >= apart
+        is_far = min_scene_len <= 0 or numbers[frame] - numbers[last] >= min_scene_len
         above = frame if over or above < 0 else above
-        if merging >= 0:
-            if far and not over and numbers[above] - numbers[merging] >= apart:
-                merging = -1
+        if merge_start >= 0:
+            if is_far and not over and numbers[above] - numbers[merge_start] >= min_scene_len:
+                merge_start = -1
                 cuts.append(above)
-        elif over and far:
+        elif over and is_far:
             cuts.append(frame)
         elif over and cuts:
-            merging = frame
+            merge_start = frame
     return cuts
 
 
-def spaced(met: np.ndarray, numbers: np.ndarray, apart: int) -> list[int]:
-    """The frames that meet a condition, without those too close to the one before, or to the start."""
+def detect_where(condition: np.ndarray, numbers: np.ndarray, min_scene_len: int) -> list[int]:
+    """Find frames that meet a condition; skip those too close to the previous one or to the start."""
     cuts: list[int] = []
     last = 0
-    for frame in np.flatnonzero(met):
-        if numbers[frame] - last >= apart:
+    for frame in np.flatnonzero(condition):
+        if numbers[frame] - last >= min_scene_len:
             cuts.append(int(frame))
             last = int(numbers[frame])
     return cuts
 
 
-def fades(level: np.ndarray, numbers: np.ndarray, apart: int, *, threshold: float) -> list[int]:
-    """In the middle of each stretch whose mean level is below `threshold`."""
-    dark = level < int(threshold)
+def detect_threshold(
+    average_rgb: np.ndarray, numbers: np.ndarray, min_scene_len: int, *, threshold: float
+) -> list[int]:
+    """Find the middle of each stretch whose average RGB value is below `threshold`."""
+    dark = average_rgb < int(threshold)
     cuts: list[int] = []
-    gone, last = 0, 0
-    for frame in range(1, len(level)):
+    dark_start, last = 0, 0
+    for frame in range(1, len(average_rgb)):
         if dark[frame] and not dark[frame - 1]:
-            gone = frame
-        elif dark[frame - 1] and not dark[frame] and numbers[frame] - last >= apart:
-            middle = int(numbers[gone]) + round(int(numbers[frame] - numbers[gone]) / 2)
+            dark_start = frame
+        elif dark[frame - 1] and not dark[frame] and numbers[frame] - last >= min_scene_len:
+            middle = int(numbers[dark_start]) + round(int(numbers[frame] - numbers[dark_start]) / 2)
             cuts.append(int(np.searchsorted(numbers, middle)))
             last = int(numbers[frame])
     return cuts

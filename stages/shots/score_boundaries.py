@@ -1,4 +1,4 @@
-"""Scores every place of a video where one shot may end and the next begin, from what the scan stored."""
+"""Scores every place of a video where one shot may end and the next begin, from the stored signals."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -8,87 +8,91 @@ import numpy as np
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate
-from stages.media.signals import read_signals, read_thumbs
-from stages.shots.boundary import Boundary, candidates, known
-from stages.shots.evidence import COMPONENTS, REACH, evidence
-from stages.shots.network import WEIGHTS, bundled
-from stages.shots.transnet import TransNet, places_of, weights
+from stages.media.signals import read_signals, read_thumbnails
+from stages.shots.boundary import Boundary, check_detector, find_candidates
+from stages.shots.features import CHANGE_SIGNALS, CONTEXT_FRAMES, compute_features
+from stages.shots.network import WEIGHTS, load_network
+from stages.shots.transnet import TransNet, predicted_boundaries, weights_file
 
 DETECTORS = ("fast", "exact", "transnet")
-CHUNK = 4096  # frames scored at once: what is held in memory
-SURE = 0.15  # a score this near to 0 or 1 needs no second opinion
-NEAR = 3  # frames off a place within which TransNetV2 may find it
+CHUNK = 4096  # frames scored at a time; limits the memory
+CONFIDENT = 0.15  # a score this close to 0 or 1 is not scored again by TransNetV2
+TOLERANCE = 3  # frames around a candidate within which TransNetV2 may find it
 
 
-class Scanned(Row):
+class ScannedVideo(Row):
     signals: Artifact
     scanned_frames: int
     scanned_end_pts: int
 
 
-class Scored(Row):
-    first_pts: int = column("pts of the first frame")
+class BoundaryScores(Row):
+    first_pts: int = column("pts of the first frame, in the video's time base", unit="ticks")
     boundary_starts: tuple[int, ...] = column(
-        "of each place where a shot may end, in order: the first frame of the new shot, or of the transition"
+        "per candidate, in order of time: first frame of the new shot, or of the transition"
     )
-    boundary_ends: tuple[int, ...] = column("frame after the transition; as boundary_starts, for a cut")
-    boundary_start_pts: tuple[int, ...] = column("pts of boundary_starts")
-    boundary_end_pts: tuple[int, ...] = column("pts of boundary_ends")
+    boundary_ends: tuple[int, ...] = column("frame after the transition; equal to boundary_starts for a cut")
+    boundary_start_pts: tuple[int, ...] = column("pts of boundary_starts", unit="ticks")
+    boundary_end_pts: tuple[int, ...] = column("pts of boundary_ends", unit="ticks")
     boundary_kinds: tuple[str, ...] = column("cut, dissolve, fade or wipe")
-    boundary_scores: tuple[float, ...] = column("how sure the detector is, from 0.05 up", unit="0..1")
+    boundary_scores: tuple[float, ...] = column("score of the detector, at least 0.05", unit="0..1")
 
 
-class ScoreBoundaries(Annotate[Scanned, Scored]):
-    """Nothing is decided here: all places down to a score of 0.05 are kept, so that `FindShots` replays any
-    threshold without reading a signal.
+class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
+    """Scores candidates of shot boundaries.
 
-    "fast" asks a small network about measures over the stored thumbs (`evidence.py`). "exact" asks
-    TransNetV2 too (Souček & Lokoč 2020, arXiv 2008.04838), but only around the places of which the
-    first is not sure, and takes the mean of both. "transnet" asks TransNetV2 alone, everywhere.
+    All candidates with a score of at least 0.05 are stored, so `FindShots` can apply any threshold without
+    reading a signal.
+
+    Attributes:
+        detector: "fast" runs a small network on features of the stored thumbnails (`features.py`). "exact"
+            also runs TransNetV2 (Souček & Lokoč 2020, arXiv 2008.04838) near the candidates with an unsure
+            score, and takes the mean of both scores. "transnet" runs TransNetV2 alone, on all frames.
+        threads: CPU threads of TransNetV2. Higher values are faster.
     """
 
-    place = frozenset({"threads"})
+    execution_settings = frozenset({"threads"})
 
-    detector: str = "fast"  # exact, transnet
-    threads: int = 1  # of TransNetV2
+    detector: str = "fast"
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        known(self.detector, DETECTORS)
+        check_detector(self.detector, DETECTORS)
 
     def digest(self) -> str:
         files = [WEIGHTS] if self.detector != "transnet" else []
-        files += [weights()] if self.detector != "fast" else []
+        files += [weights_file()] if self.detector != "fast" else []
         return " ".join(sha256(file.read_bytes()).hexdigest() for file in files)
 
-    def annotate(self, rows: Sequence[Scanned]) -> Iterator[Scored]:
+    def annotate(self, rows: Sequence[ScannedVideo]) -> Iterator[BoundaryScores]:
         for row in rows:
-            found = self._places(row)
+            candidates = self._candidates(row)
             pts = np.append(read_signals(row.signals, ["pts"])["pts"], row.scanned_end_pts)
-            yield Scored(
+            yield BoundaryScores(
                 first_pts=int(pts[0]),
-                boundary_starts=tuple(place.start for place in found),
-                boundary_ends=tuple(place.end for place in found),
-                boundary_start_pts=tuple(int(pts[place.start]) for place in found),
-                boundary_end_pts=tuple(int(pts[place.end]) for place in found),
-                boundary_kinds=tuple(place.kind for place in found),
-                boundary_scores=tuple(place.score for place in found),
+                boundary_starts=tuple(place.start for place in candidates),
+                boundary_ends=tuple(place.end for place in candidates),
+                boundary_start_pts=tuple(int(pts[place.start]) for place in candidates),
+                boundary_end_pts=tuple(int(pts[place.end]) for place in candidates),
+                boundary_kinds=tuple(place.kind for place in candidates),
+                boundary_scores=tuple(place.score for place in candidates),
             )
 
-    def _places(self, row: Scanned) -> list[Boundary]:
+    def _candidates(self, row: ScannedVideo) -> list[Boundary]:
         if self.detector == "transnet":
-            return places_of(self._transnet.everywhere(row.signals, row.scanned_frames))
-        found = candidates(np.concatenate(list(_chances(row))))
-        return list(self._second(row, found)) if self.detector == "exact" else found
+            return predicted_boundaries(self._transnet.predict(row.signals, row.scanned_frames))
+        candidates = find_candidates(np.concatenate(list(_probabilities(row))))
+        return list(self._rescored(row, candidates)) if self.detector == "exact" else candidates
 
-    def _second(self, row: Scanned, found: Iterable[Boundary]) -> Iterator[Boundary]:
-        """The places, with the mean of both scores where the first is unsure."""
-        found = list(found)
-        unsure = [place for place in found if SURE <= place.score <= 1 - SURE]
-        spans = [(place.start - NEAR, place.end + NEAR) for place in unsure]
-        other = self._transnet.around(row.signals, row.scanned_frames, spans)
-        for place in found:
+    def _rescored(self, row: ScannedVideo, candidates: Iterable[Boundary]) -> Iterator[Boundary]:
+        """Yield the candidates; an unsure score becomes the mean of it and TransNetV2's score."""
+        candidates = list(candidates)
+        unsure = [place for place in candidates if CONFIDENT <= place.score <= 1 - CONFIDENT]
+        spans = [(place.start - TOLERANCE, place.end + TOLERANCE) for place in unsure]
+        other = self._transnet.predict_spans(row.signals, row.scanned_frames, spans)
+        for place in candidates:
             if place in unsure:
-                near = other[max(0, place.start - NEAR) : place.end + NEAR]
+                near = other[max(0, place.start - TOLERANCE) : place.end + TOLERANCE]
                 place = place._replace(score=round((place.score + float(near.max())) / 2, 3))
             yield place
 
@@ -97,14 +101,14 @@ class ScoreBoundaries(Annotate[Scanned, Scored]):
         return TransNet(self.threads)
 
 
-def _chances(row: Scanned) -> Iterator[np.ndarray]:
-    """The network's answers, in chunks of frames that see as far to both sides as the whole would."""
-    network = bundled()
-    beyond = REACH + network.reach
+def _probabilities(row: ScannedVideo) -> Iterator[np.ndarray]:
+    """Yield the network's outputs [n 5] in chunks; each chunk is computed with its full context of frames."""
+    network = load_network()
+    context = CONTEXT_FRAMES + network.context_frames
     for start in range(0, row.scanned_frames, CHUNK):
         end = min(start + CHUNK, row.scanned_frames)
-        first, last = max(0, start - beyond), min(row.scanned_frames, end + beyond)
-        stored = read_signals(row.signals, COMPONENTS, first, last)
-        change = np.stack([stored[name] for name in COMPONENTS], 1)
-        measures, _ = evidence(*read_thumbs(row.signals, first, last), change)
-        yield network(measures)[start - first : end - first]
+        first, last = max(0, start - context), min(row.scanned_frames, end + context)
+        signals = read_signals(row.signals, CHANGE_SIGNALS, first, last)
+        change = np.stack([signals[name] for name in CHANGE_SIGNALS], 1)
+        features, _ = compute_features(*read_thumbnails(row.signals, first, last), change)
+        yield network(features)[start - first : end - first]

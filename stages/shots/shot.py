@@ -1,4 +1,4 @@
-"""A shot, or a piece of one, as a row: its exact span, and how long shots fall into even pieces."""
+"""A shot, or a piece of a long shot, as a row; and the split of a video at its boundaries."""
 
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -7,85 +7,99 @@ from itertools import pairwise
 import numpy as np
 
 from manifests import Row, column
-from stages.media.timecode import seconds_of
+from stages.media.timecode import ticks_to_seconds
 from stages.shots.boundary import Boundary
 
 
 class Shot(Row):
-    start_pts: int = column("pts of the first frame, in ticks of the video's time base", key=True)
-    end_pts: int = column("first tick after the last frame", key=True)
+    start_pts: int = column("first frame, in the video's time base", unit="ticks", key=True)
+    end_pts: int = column("first tick after the last frame", unit="ticks", key=True)
     start_frame: int = column("index of the first frame in the video", by_id=True)
-    end_frame: int = column("index after the last frame", by_id=True)
-    frames: int = column("frames of the clip", by_id=True)
-    start_s: float = column("start, from the first frame of the video", unit="s", by_id=True)
-    end_s: float = column("end, from the first frame of the video", unit="s", by_id=True)
-    duration_s: float = column("length of the clip", unit="s", by_id=True)
-    kind: str = column("shot; or dissolve, fade, wipe: the frames between two shots, which belong to neither")
-    shot: int = column("number of its shot in the video, from 0; of the shot before, for what lies between")
-    piece: int = column("number of the piece in its shot, from 0")
-    pieces: int = column("pieces that the shot was split into")
+    end_frame: int = column("index after the last frame in the video", by_id=True)
+    frames: int = column("number of frames of the clip", unit="frames", by_id=True)
+    start_s: float = column("start since the first frame of the video", unit="s", by_id=True)
+    end_s: float = column("end since the first frame of the video", unit="s", by_id=True)
+    duration_s: float = column("duration of the clip", unit="s", by_id=True)
+    kind: str = column("shot; or dissolve, fade or wipe, for the frames between two shots")
+    shot: int = column("index of the shot in the video; for a transition, of the shot before it")
+    piece: int = column("index of the piece in its shot")
+    pieces: int = column("number of pieces that the shot was split into")
 
 
-class Film:
-    """The times of a video's frames, of which the detectors know only the numbers."""
+class FrameTimes:
+    """The pts of a video's frames, which are read only when they are needed."""
 
     def __init__(
-        self, frames: int, base: Fraction, pts: Callable[[], np.ndarray], edges: dict[int, int]
+        self,
+        frames: int,
+        time_base: Fraction,
+        read_pts: Callable[[], np.ndarray],
+        known_pts: dict[int, int],
     ) -> None:
-        """`pts` gives the times of all frames and of the end; asked only where `edges` does not know one."""
-        self.frames, self.base, self._pts, self._edges = frames, base, pts, edges
+        """
+        Args:
+            frames: Number of frames of the video.
+            time_base: Length of a tick in seconds.
+            read_pts: Returns the pts of all frames and of the video's end, int64 [frames + 1].
+            known_pts: The pts of some frames; `read_pts` is called only for the others.
+        """
+        self.frames, self.time_base, self._read_pts, self._known_pts = frames, time_base, read_pts, known_pts
 
-    def tick(self, frame: int) -> int:
-        """The pts of a frame; of the end, for the number of frames."""
-        return self._edges[frame] if frame in self._edges else int(self._pts()[frame])
+    def pts(self, frame: int) -> int:
+        """Return the pts of a frame; of the video's end if `frame` is the number of frames."""
+        return self._known_pts[frame] if frame in self._known_pts else int(self._read_pts()[frame])
 
-    def even(self, start: int, end: int, max_duration_s: float) -> list[int]:
-        """Frames at which the fewest pieces of equal length begin that are not longer; and the end."""
-        first, last = self.tick(start), self.tick(end)
+    def split_evenly(self, start: int, end: int, max_duration_s: float) -> list[int]:
+        """Split a span into the fewest pieces of equal length not longer than `max_duration_s`.
+
+        Returns:
+            The first frame of each piece, and `end`. With a `max_duration_s` of 0 there is one piece.
+        """
+        first, last = self.pts(start), self.pts(end)
         count = 1
         if max_duration_s:
-            most, per = float(
-                max_duration_s
-            ).as_integer_ratio()  # whole numbers: exact, and quicker than fractions
-            count = max(1, -((first - last) * self.base.numerator * per // (self.base.denominator * most)))
+            # Integers are exact, and faster than fractions.
+            numerator, denominator = float(max_duration_s).as_integer_ratio()
+            ticks, base = last - first, self.time_base
+            count = max(1, -(-ticks * base.numerator * denominator // (base.denominator * numerator)))
         if count == 1:
             return [start, end]
-        wanted = [first + (last - first) * k // count for k in range(1, count)]
-        inner = start + np.searchsorted(self._pts()[start : end + 1], wanted)
+        times = [first + (last - first) * k // count for k in range(1, count)]
+        inner = start + np.searchsorted(self._read_pts()[start : end + 1], times)
         return sorted({start, *(int(f) for f in inner if start < f < end), end})
 
 
-def shots_between(film: Film, boundaries: Sequence[Boundary], max_duration_s: float) -> Iterator[Shot]:
-    """The video, without holes, as shots and what lies between them.
+def split_video(times: FrameTimes, boundaries: Sequence[Boundary], max_duration_s: float) -> Iterator[Shot]:
+    """Split a video at its boundaries into shots and transitions, without holes.
 
-    In this order: the frames of transitions are set apart; what is left between two boundaries is a
-    shot; a shot longer than `max_duration_s` is split evenly (0 leaves it whole). None is dropped here.
+    The frames of transitions are rows of their own. A shot longer than `max_duration_s` is split into even
+    pieces; 0 keeps it whole. No shot is dropped here.
     """
-    number, at = 0, 0
-    for boundary in [*boundaries, Boundary(film.frames, film.frames, "end", 1.0)]:
-        if boundary.start > at:
-            starts = film.even(at, boundary.start, max_duration_s)
-            for piece, (first, last) in enumerate(pairwise(starts)):
-                yield _row(film, first, last, "shot", number, piece, len(starts) - 1)
-            number += 1
+    index, start = 0, 0
+    for boundary in [*boundaries, Boundary(times.frames, times.frames, "end", 1.0)]:
+        if boundary.start > start:
+            edges = times.split_evenly(start, boundary.start, max_duration_s)
+            for piece, (first, last) in enumerate(pairwise(edges)):
+                yield _shot(times, first, last, "shot", index, piece, len(edges) - 1)
+            index += 1
         if boundary.end > boundary.start:
-            yield _row(film, boundary.start, boundary.end, boundary.kind, max(0, number - 1), 0, 1)
-        at = boundary.end
+            yield _shot(times, boundary.start, boundary.end, boundary.kind, max(0, index - 1), 0, 1)
+        start = boundary.end
 
 
-def _row(film: Film, start: int, end: int, kind: str, shot: int, piece: int, pieces: int) -> Shot:
-    origin, start_pts, end_pts = film.tick(0), film.tick(start), film.tick(end)
+def _shot(times: FrameTimes, start: int, end: int, kind: str, index: int, piece: int, pieces: int) -> Shot:
+    origin, start_pts, end_pts = times.pts(0), times.pts(start), times.pts(end)
     return Shot(
         start_pts=start_pts,
         end_pts=end_pts,
         start_frame=start,
         end_frame=end,
         frames=end - start,
-        start_s=seconds_of(start_pts - origin, film.base),
-        end_s=seconds_of(end_pts - origin, film.base),
-        duration_s=seconds_of(end_pts - start_pts, film.base),
+        start_s=ticks_to_seconds(start_pts - origin, times.time_base),
+        end_s=ticks_to_seconds(end_pts - origin, times.time_base),
+        duration_s=ticks_to_seconds(end_pts - start_pts, times.time_base),
         kind=kind,
-        shot=shot,
+        shot=index,
         piece=piece,
         pieces=pieces,
     )

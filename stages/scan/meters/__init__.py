@@ -1,1 +1,1 @@
-"""The meters: one file each, keeping the promise of `stages/scan/meter.py`."""
+"""The meters: one file each, with one class that implements the contract in `stages/scan/meter.py`."""

@@ -1,33 +1,38 @@
-"""Borders: the even black bars that letterboxing and pillarboxing leave around the picture."""
+"""Borders: the black bars that letterboxing and pillarboxing leave around the content."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from stages.scan.meter import View
+from stages.scan.meter import FrameView
 
-BLACK = 20  # no pixel of a bar is brighter than this luma of 255
+BLACK = 20  # maximum luma of a pixel of a black bar, of 255
 
 
 class Borders:
-    """Of the frames of the strip, NaN between."""
+    """Widths of the black bars on the four sides; NaN between stills."""
 
     columns = {
-        "border_top": "share of the height that is black from the top on, 1 where all is black [0..1]",
-        "border_bottom": "share of the height that is black from the bottom on [0..1]",
-        "border_left": "share of the width that is black from the left on [0..1]",
-        "border_right": "share of the width that is black from the right on [0..1]",
+        "border_top": "black share of the height, from the top; 1 if the whole frame is black [0..1]",
+        "border_bottom": "black share of the height, from the bottom [0..1]",
+        "border_left": "black share of the width, from the left [0..1]",
+        "border_right": "black share of the width, from the right [0..1]",
     }
 
-    def update(self, view: View) -> Sequence[float]:
+    def update(self, view: FrameView) -> Sequence[float]:
         if view.still is None:
             return (math.nan,) * 4
         rows, columns = view.gray.max(axis=1) > BLACK, view.gray.max(axis=0) > BLACK
-        return [_until(rows), _until(rows[::-1]), _until(columns), _until(columns[::-1])]
+        return [
+            _black_share(rows),
+            _black_share(rows[::-1]),
+            _black_share(columns),
+            _black_share(columns[::-1]),
+        ]
 
 
-def _until(lit: np.ndarray) -> float:
-    """The share of the lines before the first lit one."""
+def _black_share(lit: np.ndarray) -> float:
+    """Return the share of the lines before the first lit line."""
     first = int(lit.argmax())
     return first / lit.size if lit[first] else 1.0

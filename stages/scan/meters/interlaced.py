@@ -1,14 +1,14 @@
-"""Interlaced: whether a frame was coded as two fields, each of every other line and of a time of its own."""
+"""Interlacing: whether a frame was coded as two fields, each with every other line and its own time."""
 
 from collections.abc import Sequence
 
-from stages.scan.meter import View
+from stages.scan.meter import FrameView
 
 
 class Interlaced:
-    """What the file says: film that was sent as fields is told as interlaced, though it does not comb."""
+    """The flag in the file. Film that was broadcast as fields has it too, although its frames do not comb."""
 
-    columns = {"interlaced": "1 where the frame was coded as two fields, else 0 [0..1]"}
+    columns = {"interlaced": "1 if the frame was coded as two fields, else 0 [0..1]"}
 
-    def update(self, view: View) -> Sequence[float]:
-        return (float(view.interlaced),)
+    def update(self, view: FrameView) -> Sequence[float]:
+        return (float(view.is_interlaced),)

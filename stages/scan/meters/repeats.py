@@ -1,28 +1,30 @@
-"""Repeats: how little a frame differs from the one before, to find frozen stretches and doubled frames."""
+"""Frame differences, from which frozen stretches and repeated frames are found."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from stages.scan.meter import View
+from stages.scan.meter import FrameView
 
 
 class Repeats:
+    """Largest and mean difference of luma to the previous frame; 255 at the first frame."""
+
     columns = {
-        "change_max": "largest difference of luma of any pixel to the frame before [0..255]",
-        "change_mean": "mean absolute difference of luma to the frame before [0..255]",
+        "change_max": "largest luma difference of any pixel to the previous frame [0..255]",
+        "change_mean": "mean absolute luma difference to the previous frame [0..255]",
     }
 
     def __init__(self) -> None:
-        self._before: np.ndarray | None = None
+        self._previous: np.ndarray | None = None
 
-    def update(self, view: View) -> Sequence[float]:
+    def update(self, view: FrameView) -> Sequence[float]:
         import cv2
 
-        before, self._before = self._before, view.gray
-        if before is None:
+        previous, self._previous = self._previous, view.gray
+        if previous is None:
             return (255.0, 255.0)
         return (
-            cv2.norm(view.gray, before, cv2.NORM_INF),
-            cv2.norm(view.gray, before, cv2.NORM_L1) / before.size,
+            cv2.norm(view.gray, previous, cv2.NORM_INF),
+            cv2.norm(view.gray, previous, cv2.NORM_L1) / previous.size,
         )

@@ -1,4 +1,4 @@
-"""The network in arrays says what the one that learned says; the bundled one fits the measures."""
+"""The numpy network equals the trained torch network; the bundled weights fit the features."""
 
 from pathlib import Path
 
@@ -7,41 +7,41 @@ import pytest
 from safetensors.torch import save_file
 
 from stages.shots import network
-from stages.shots.evidence import evidence
-from stages.shots.learning import teach
+from stages.shots.features import compute_features
+from stages.shots.training import train
 
 
-def test_arrays_and_torch_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numpy_and_torch_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     torch.manual_seed(0)
-    learner = teach._build(7, 6).eval()
-    measures = torch.randn(1, 90, 7)
-    weights = {**learner.state_dict(), "mean": torch.zeros(7), "spread": torch.ones(7)}
-    told = {"dilations": " ".join(map(str, teach.DILATIONS)), "measures": "a,b,c,d,e,f,g"}
-    save_file({name: value.contiguous() for name, value in weights.items()}, tmp_path / "w", told)
+    trainable = train._build(7, 6).eval()
+    features = torch.randn(1, 90, 7)
+    weights = {**trainable.state_dict(), "mean": torch.zeros(7), "spread": torch.ones(7)}
+    metadata = {"dilations": " ".join(map(str, train.DILATIONS)), "measures": "a,b,c,d,e,f,g"}
+    save_file({name: value.contiguous() for name, value in weights.items()}, tmp_path / "w", metadata)
     monkeypatch.setattr(network, "WEIGHTS", tmp_path / "w")
-    network.bundled.cache_clear()
+    network.load_network.cache_clear()
     try:
-        ours = network.bundled()(measures[0].numpy())
+        actual = network.load_network()(features[0].numpy())
     finally:
-        network.bundled.cache_clear()
+        network.load_network.cache_clear()
     with torch.inference_mode():
-        said = learner(measures)[0]
-    theirs = torch.cat([torch.sigmoid(said[:, :2]), torch.softmax(said[:, 2:], 1)], 1)
-    assert ours == pytest.approx(theirs.numpy(), abs=1e-5)
+        logits = trainable(features)[0]
+    expected = torch.cat([torch.sigmoid(logits[:, :2]), torch.softmax(logits[:, 2:], 1)], 1)
+    assert actual == pytest.approx(expected.numpy(), abs=1e-5)
 
 
-def test_the_bundled_network_was_taught_these_measures() -> None:
-    thumbs = np.zeros((3, 18, 32), np.uint8), np.zeros((3, 9, 16, 2), np.uint8)
-    _, names = evidence(*thumbs, np.zeros((3, 4), np.float32))
-    assert network.bundled().measures == tuple(names)
+def test_the_bundled_network_was_trained_on_these_features() -> None:
+    thumbnails = np.zeros((3, 18, 32), np.uint8), np.zeros((3, 9, 16, 2), np.uint8)
+    _, names = compute_features(*thumbnails, np.zeros((3, 4), np.float32))
+    assert network.load_network().features == tuple(names)
 
 
-def test_it_hears_no_farther_than_it_says() -> None:
-    bundled = network.bundled()
-    measures = np.random.default_rng(0).normal(size=(200, len(bundled.measures))).astype(np.float32)
-    whole = bundled(measures)
-    measures[:50] = 0
-    changed = np.flatnonzero(np.abs(bundled(measures) - whole).max(1) > 1e-6)
-    assert changed.max() < 50 + bundled.reach
+def test_the_output_depends_only_on_the_context_frames() -> None:
+    bundled = network.load_network()
+    features = np.random.default_rng(0).normal(size=(200, len(bundled.features))).astype(np.float32)
+    whole = bundled(features)
+    features[:50] = 0
+    changed = np.flatnonzero(np.abs(bundled(features) - whole).max(1) > 1e-6)
+    assert changed.max() < 50 + bundled.context_frames

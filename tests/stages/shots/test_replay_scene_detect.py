@@ -1,4 +1,4 @@
-"""Replayed from the store, PySceneDetect's detectors cut where they cut when they are run themselves."""
+"""Replayed detectors cut where PySceneDetect itself cuts."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ import pytest
 
 from manifests import Artifact, ClipmillError
 from stages.ingest.probe_video import Header, ProbeVideo, Video
-from stages.scan.scan_video import Scanned as Scan
-from stages.shots.replay_scene_detect import ReplaySceneDetect, Scanned
+from stages.scan.scan_video import ScannedVideo as Scan
+from stages.shots.replay_scene_detect import ReplaySceneDetect, ScannedVideo
 from stages.shots.shot import Shot
 
 Draw = Callable[..., Iterator[np.ndarray]]
@@ -36,11 +36,11 @@ DETECTORS = {
 }
 
 
-def _scanned(path: Path, scan: Callable[..., Scan]) -> Scanned:
+def _scanned(path: Path, scan: Callable[..., Scan]) -> ScannedVideo:
     [header] = ProbeVideo().annotate([Video(uri=str(path))])
     assert isinstance(header, Header)
     scanned = scan(path, meters=("content", "light", "hash", "histogram"))
-    return Scanned(
+    return ScannedVideo(
         signals=scanned.signals,
         scanned_end_pts=scanned.scanned_end_pts,
         fps=header.fps,
@@ -49,41 +49,42 @@ def _scanned(path: Path, scan: Callable[..., Scan]) -> Scanned:
     )
 
 
-def _shots(row: Scanned, **settings: Any) -> list[Shot]:
+def _shots(row: ScannedVideo, **settings: Any) -> list[Shot]:
     return list(ReplaySceneDetect(**settings).expand(row))
 
 
-def _same_as_pyscenedetect(path: Path, row: Scanned, *names: str) -> list[list[float]]:
+def _cuts_checked_against_pyscenedetect(path: Path, row: ScannedVideo, *names: str) -> list[list[float]]:
     import scenedetect
 
-    found = []
+    cuts = []
     for name in names:
-        found.append([shot.start_s for shot in _shots(row, detector=name, max_duration_s=0.0)[1:]])
+        cuts.append([shot.start_s for shot in _shots(row, detector=name, max_duration_s=0.0)[1:]])
         manager = scenedetect.SceneManager()
         manager.add_detector(getattr(scenedetect, DETECTORS[name])())
-        manager.detect_scenes(scenedetect.open_video(str(path), backend="pyav"))  # OpenCV sees other colours
-        theirs = [start.seconds for start, _ in manager.get_scene_list()[1:]]
-        assert found[-1] == pytest.approx(theirs, abs=0.002), name
-    return found
+        video = scenedetect.open_video(str(path), backend="pyav")  # OpenCV decodes other colors
+        manager.detect_scenes(video)
+        expected = [start.seconds for start, _ in manager.get_scene_list()[1:]]
+        assert cuts[-1] == pytest.approx(expected, abs=0.002), name
+    return cuts
 
 
 @pytest.mark.parametrize("name", FILMS)
-def test_real_films_are_cut_where_pyscenedetect_cuts(
+def test_real_videos_are_cut_where_pyscenedetect_cuts(
     footage: Path, scan: Callable[..., Scan], name: str
 ) -> None:
-    _same_as_pyscenedetect(footage / name, _scanned(footage / name, scan), *DETECTORS)
+    _cuts_checked_against_pyscenedetect(footage / name, _scanned(footage / name, scan), *DETECTORS)
 
 
-def test_drawn_films_are_cut_where_they_change(
+def test_synthetic_videos_are_cut_where_they_change(
     film: Callable[..., Path], scan: Callable[..., Scan], moving: Draw
 ) -> None:
-    pictures = itertools.chain(
+    images = itertools.chain(
         *(moving(seed, n, size=(180, 320), step=(1, 0)) for seed, n in ((1, 30), (2, 40), (3, 25)))
     )
-    path = film(pictures, fps=Fraction(30000, 1001))
+    path = film(images, fps=Fraction(30000, 1001))
     row = _scanned(path, scan)
-    *most, _ = _same_as_pyscenedetect(path, row, "adaptive", "content", "hash", "histogram")
-    assert [len(cuts) for cuts in most] == [2, 2, 2]
+    *all_cuts, _ = _cuts_checked_against_pyscenedetect(path, row, "adaptive", "content", "hash", "histogram")
+    assert [len(cuts) for cuts in all_cuts] == [2, 2, 2]
     shots = _shots(row)
     assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 30), (30, 70), (70, 95)]
     assert [(s.start_pts, s.end_pts) for s in shots] == [(0, 30030), (30030, 70070), (70070, 95095)]
@@ -92,11 +93,11 @@ def test_drawn_films_are_cut_where_they_change(
 
 def _row(
     stored: Callable[..., Artifact], length: int, cuts: tuple[int, ...] = (), step_ms: int = 40
-) -> Scanned:
+) -> ScannedVideo:
     change = np.full(length, 0.5)
     change[list(cuts)] = 60
     signals = stored(np.arange(length) * step_ms / 1000, delta_hue=change, delta_sat=change, delta_lum=change)
-    return Scanned(
+    return ScannedVideo(
         signals=signals,
         scanned_end_pts=length * step_ms,
         fps=1000 / step_ms,
@@ -105,7 +106,7 @@ def _row(
     )
 
 
-def test_fades_are_cut_in_their_middle(
+def test_fades_are_cut_in_the_middle(
     film: Callable[..., Path], scan: Callable[..., Scan], moving: Draw
 ) -> None:
     bright = list(moving(1, 90, size=(180, 320), step=(1, 0)))
@@ -113,18 +114,18 @@ def test_fades_are_cut_in_their_middle(
         [np.ones(30), np.linspace(1, 0, 12), np.zeros(6), np.linspace(0, 1, 12), np.ones(30)]
     )
     path = film((p * share).astype(np.uint8) for p, share in zip(bright, light, strict=True))
-    [[cut]] = _same_as_pyscenedetect(path, _scanned(path, scan), "threshold")
+    [[cut]] = _cuts_checked_against_pyscenedetect(path, _scanned(path, scan), "threshold")
     assert cut == pytest.approx(45 / 24, abs=2 / 24)
 
 
-def test_an_unknown_detector_is_told_with_the_nearest() -> None:
-    with pytest.raises(ClipmillError, match="adaptiv") as told:
+def test_an_unknown_detector_suggests_the_nearest() -> None:
+    with pytest.raises(ClipmillError, match="adaptiv") as error:
         ReplaySceneDetect(detector="adaptiv")
-    assert "'adaptive'" in told.value.remedy
+    assert "'adaptive'" in error.value.remedy
 
 
-def test_settings_decide(stored: Callable[..., Artifact]) -> None:
+def test_settings_change_the_cuts(stored: Callable[..., Artifact]) -> None:
     row = _row(stored, 200, cuts=(50, 58, 120))
-    starts = {n: [s.start_frame for s in ReplaySceneDetect(min_shot_frames=n).expand(row)] for n in (15, 5)}
+    starts = {n: [s.start_frame for s in ReplaySceneDetect(min_scene_len=n).expand(row)] for n in (15, 5)}
     assert starts == {15: [0, 50, 120], 5: [0, 50, 58, 120]}
-    assert len(list(ReplaySceneDetect(min_content=61.0).expand(row))) == 1
+    assert len(list(ReplaySceneDetect(min_content_val=61.0).expand(row))) == 1

@@ -1,4 +1,4 @@
-"""Spans cover the video without holes, long shots fall into even pieces, transitions are set apart."""
+"""Spans cover the video without holes, long shots are split evenly, transitions are rows of their own."""
 
 import itertools
 from fractions import Fraction
@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from stages.shots.boundary import Boundary
-from stages.shots.shot import Film, Shot, shots_between
+from stages.shots.shot import FrameTimes, Shot, split_video
 
 
-def _film(frames: int, step_ms: int = 40) -> Film:
-    return Film(frames, Fraction(1, 1000), lambda: np.arange(frames + 1) * step_ms, {})
+def _times(frames: int, step_ms: int = 40) -> FrameTimes:
+    return FrameTimes(frames, Fraction(1, 1000), lambda: np.arange(frames + 1) * step_ms, {})
 
 
 def _shots(frames: int, *boundaries: Boundary, max_duration_s: float = 60.0, step_ms: int = 40) -> list[Shot]:
-    return list(shots_between(_film(frames, step_ms), boundaries, max_duration_s))
+    return list(split_video(_times(frames, step_ms), boundaries, max_duration_s))
 
 
 def test_long_shots_are_split_evenly_without_holes() -> None:
@@ -37,7 +37,7 @@ def test_the_frames_of_a_transition_belong_to_no_shot() -> None:
     ]
 
 
-def test_a_fade_at_either_end_leaves_one_shot() -> None:
+def test_fades_at_both_ends_leave_one_shot() -> None:
     shots = _shots(90, Boundary(0, 10, "fade", 0.9), Boundary(80, 90, "fade", 0.9))
     assert [(s.start_frame, s.end_frame, s.kind) for s in shots] == [
         (0, 10, "fade"),
@@ -52,20 +52,20 @@ def test_a_video_without_a_boundary_is_one_shot(length: int) -> None:
     assert (shot.start_frame, shot.end_frame, shot.pieces, shot.end_pts) == (0, length, 1, length * 40)
 
 
-def test_exactly_the_longest_length_stays_whole() -> None:
+def test_a_shot_of_exactly_the_maximum_duration_is_not_split() -> None:
     assert len(_shots(50, max_duration_s=2.0)) == 1
     assert len(_shots(50, max_duration_s=1.99)) == 2
 
 
-def test_few_frames_are_not_split_finer_than_frames() -> None:
+def test_pieces_have_at_least_one_frame() -> None:
     shots = _shots(3, max_duration_s=0.5, step_ms=1000)
     assert [(s.start_frame, s.end_frame) for s in shots] == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_the_times_of_all_frames_are_asked_only_for_long_shots() -> None:
-    def never() -> np.ndarray:
+def test_all_frame_times_are_read_only_for_long_shots() -> None:
+    def fail() -> np.ndarray:
         raise AssertionError("the signals were read")
 
-    film = Film(100, Fraction(1, 25), never, {0: 0, 40: 40, 60: 60, 100: 100})
-    shots = list(shots_between(film, [Boundary(40, 60, "wipe", 1.0)], 60.0))
+    times = FrameTimes(100, Fraction(1, 25), fail, {0: 0, 40: 40, 60: 60, 100: 100})
+    shots = list(split_video(times, [Boundary(40, 60, "wipe", 1.0)], 60.0))
     assert [s.frames for s in shots] == [40, 20, 40]

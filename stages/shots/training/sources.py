@@ -1,43 +1,44 @@
-"""Pictures that move without a cut: what the films to learn from are made of."""
+"""Sources: moving images without a cut, of which the synthetic training films are made."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-LONG, MOST = 400, 200  # px of the longer side; frames of one source
+LONG_SIDE, MAX_FRAMES = 400, 200  # px of the longer side; frames of one source
 
-Source = np.ndarray  # uint8 BGR [n h w 3]
+Source = npt.NDArray[np.uint8]  # BGR [n h w 3]
 
 
-def filmed(paths: list[Path]) -> Iterator[Source]:
-    """The middle frames of videos that hold one shot each; those that do not decode are passed over."""
+def filmed_sources(paths: list[Path]) -> Iterator[Source]:
+    """Yield the middle frames of single-shot videos; skip videos that do not decode or are too short."""
     import cv2
 
-    from stages.media.decode import open_video
-    from stages.media.errors import Unreadable
+    from stages.media.decoding.video import open_video
+    from stages.media.errors import UnreadableFile
 
     for path in paths:
         frames: list[np.ndarray] = []
         try:
             with open_video(str(path)) as video:
-                skipped = max(0, (video.stream.frames or 0) - MOST) // 2
+                skipped = max(0, (video.stream.frames or 0) - MAX_FRAMES) // 2
                 for number, frame in enumerate(video.frames()):
                     if number >= skipped:
-                        picture = frame.pixels("bgr24")
-                        scale = min(1.0, LONG / max(picture.shape[:2]))
-                        size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
-                        frames.append(cv2.resize(picture, size, interpolation=cv2.INTER_AREA))
-                    if len(frames) == MOST:
+                        image = frame.pixels("bgr24")
+                        scale = min(1.0, LONG_SIDE / max(image.shape[:2]))
+                        size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+                        frames.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+                    if len(frames) == MAX_FRAMES:
                         break
-        except Unreadable:
+        except UnreadableFile:
             continue
         if len(frames) >= 30:
             yield np.stack(frames)
 
 
-def painted(rng: np.random.Generator, count: int) -> Iterator[Source]:
-    """Worlds of the demo's painter, with a camera and things that move."""
+def rendered_sources(rng: np.random.Generator, count: int) -> Iterator[Source]:
+    """Yield rendered worlds of the demo, with camera motion and moving objects."""
     import cv2
 
     from stages.footage.camera import Camera
@@ -50,17 +51,18 @@ def painted(rng: np.random.Generator, count: int) -> Iterator[Source]:
         camera = str(rng.choice(list(cameras)))
         amount = cameras[camera] * float(rng.uniform(-1, 1))
         things = [cars, flock, walkers, balls, boats][rng.integers(5)](int(rng.integers(1000)))
-        light = str(rng.choice(["noon", "dusk", "dawn", "grey"]))
+        light = str(rng.choice(["noon", "dusk", "dawn", "gray"]))
         shot = Shot(f"learning {number}", world, 100, Camera(camera, amount), light, things)
-        planes = shot.draw((LONG, 224), np.arange(100) / 25, int(rng.integers(1 << 31)))
+        times_s = (np.arange(100) / 25).tolist()
+        planes = shot.draw((LONG_SIDE, 224), times_s, int(rng.integers(1 << 31)))
         yield np.stack([cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_I420) for frame in planes])
 
 
-def animated(rng: np.random.Generator, count: int) -> Iterator[Source]:
-    """Motion graphics: windows, pages and shapes that slide, grow and scroll over a ground."""
+def graphics_sources(rng: np.random.Generator, count: int) -> Iterator[Source]:
+    """Yield motion graphics: pages and shapes that slide, grow and scroll over a background."""
     for _ in range(count):
-        height, width = 225, LONG
-        ground = _page(rng, height * 3, width, lined=rng.random() < 0.5)
+        height, width = 225, LONG_SIDE
+        background = _page(rng, height * 3, width, lined=rng.random() < 0.5)
         sprites = [_Sprite(rng, width, height) for _ in range(int(rng.integers(2, 8)))]
         speed, at = (float(rng.uniform(0, 6)) if rng.random() < 0.4 else 0.0), 0.0
         frames = []
@@ -68,7 +70,7 @@ def animated(rng: np.random.Generator, count: int) -> Iterator[Source]:
             moving = number // 30 % 2 == 1
             at += speed if moving else 0
             first = int(abs((at + height * 2) % (height * 4) - height * 2))
-            frame = ground[first : first + height].copy()
+            frame = background[first : first + height].copy()
             for sprite in sprites:
                 sprite.paint(frame, number)
             frames.append(frame)
@@ -76,31 +78,32 @@ def animated(rng: np.random.Generator, count: int) -> Iterator[Source]:
 
 
 class _Sprite:
-    """A picture that moves from place to place and size to size, with an easing, and rests in between."""
+    """An image that moves between positions and sizes with easing, and rests in between."""
 
     def __init__(self, rng: np.random.Generator, width: int, height: int) -> None:
-        self.picture = _page(rng, 120, 160, lined=rng.random() < 0.6)
+        self.image = _page(rng, 120, 160, lined=rng.random() < 0.6)
         largest = 0.85 if rng.random() < 0.3 else 0.4
         places = rng.uniform((-0.4, -0.4, 0.08), (1.2, 1.2, largest), (6, 3))
         times = np.cumsum(rng.integers(6, 40, 6))
-        length = rng.integers(4, 24, 6)
-        self.places, self.times, self.length = places * (width, height, width), times, length
+        durations = rng.integers(4, 24, 6)
+        self.places, self.times, self.durations = places * (width, height, width), times, durations
 
     def paint(self, frame: np.ndarray, number: int) -> None:
+        """Paint the sprite at frame `number` onto a frame, uint8 BGR [h w 3], in place."""
         import cv2
 
         k = int(np.searchsorted(self.times, number, "right")) % len(self.times)
-        share = min(1.0, max(0.0, (number - self.times[k - 1]) / self.length[k])) if k else 1.0
+        share = min(1.0, max(0.0, (number - self.times[k - 1]) / self.durations[k])) if k else 1.0
         eased = share * share * (3 - 2 * share)
         x, y, wide = (1 - eased) * self.places[k - 1] + eased * self.places[k]
         high = wide * 0.75
         matrix = np.array([[wide / 160, 0, x - wide / 2], [0, high / 120, y - high / 2]])
         height, width = frame.shape[:2]
-        cv2.warpAffine(self.picture, matrix, (width, height), dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
+        cv2.warpAffine(self.image, matrix, (width, height), dst=frame, borderMode=cv2.BORDER_TRANSPARENT)
 
 
 def _page(rng: np.random.Generator, height: int, width: int, *, lined: bool) -> np.ndarray:
-    """A coloured page, with shapes, or with lines of writing."""
+    """Draw a colored page with shapes, and with lines of text if `lined`; uint8 BGR [h w 3]."""
     import cv2
 
     top, bottom = rng.integers(0, 256, (2, 3))
@@ -114,11 +117,11 @@ def _page(rng: np.random.Generator, height: int, width: int, *, lined: bool) -> 
             words = " ".join("x" * int(n) for n in rng.integers(2, 10, 6))
             cv2.putText(page, words, (int(rng.integers(4, 20)), y), cv2.FONT_HERSHEY_SIMPLEX, 0.35, ink, 1)
     for _ in range(int(rng.integers(2, 8))):
-        colour = tuple(int(v) for v in rng.integers(0, 256, 3))
+        color = tuple(int(v) for v in rng.integers(0, 256, 3))
         x, y = int(rng.integers(width)), int(rng.integers(height))
         size = int(rng.integers(6, max(7, width // 4)))
         if rng.random() < 0.5:
-            cv2.rectangle(page, (x, y), (x + size, y + size // 2), colour, -1)
+            cv2.rectangle(page, (x, y), (x + size, y + size // 2), color, -1)
         else:
-            cv2.circle(page, (x, y), size // 2, colour, -1)
+            cv2.circle(page, (x, y), size // 2, color, -1)
     return page
