@@ -9,7 +9,8 @@ inside the clusters of one k-means pass. Recall is the share of the pairs that t
 queries. All times are CPU seconds; set OMP_NUM_THREADS=1.
 
 FOOTAGE is a folder of clips of one shot each, of different scenes. Each clip is edited in all ways of
-`benchmarks/copying.py`. A copy is found if its similarity to its original is at least `duplicate_similarity`.
+`benchmarks/workloads/clip_edits.py`. A copy is found if its similarity to its original is at least
+`duplicate_similarity`.
 """
 
 import argparse
@@ -23,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.copying import EDITS, copy
 from benchmarks.printing import table, write_json
-from benchmarks.vectors import (
+from benchmarks.workloads.clip_edits import EDITS, copy
+from benchmarks.workloads.vectors import (
     ids_of,
     plan_search,
     plant_vectors,
@@ -171,9 +172,7 @@ def _print_vectors(result: dict[str, Any]) -> None:
 
 
 def _print_clips(result: dict[str, Any]) -> None:
-    print(
-        f"\n{result['clips']} real clips, found from a similarity of {result['duplicate_similarity']} on"
-    )
+    print(f"\n{result['clips']} real clips, found from a similarity of {result['duplicate_similarity']} on")
     lines = [[e, f"{s['recall']:.2f}", f"{s['lowest']:.3f}"] for e, s in result["edits"].items()]
     print(table(["edit", "recall", "lowest"], lines))
     print(

@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 
 from benchmarks.printing import table, write_json
-from benchmarks.timed_stages import Ticks, WorkFirst, WorkSecond, WorkThird
+from benchmarks.workloads.timed_stages import Ticks, WorkFirst, WorkSecond, WorkThird
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, write_part
 from pipeline import Dag

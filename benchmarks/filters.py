@@ -3,9 +3,9 @@
     python -m benchmarks.filters DIR [--strengths weak,medium] [--filters blur,noise] [--limit N] [--json OUT]
 
 DIR holds videos of one shot each, which count as good. Known defects are planted into each clip, one at a
-time; `benchmarks/planting.py` defines them and their units. All clips are encoded in the same way. Then the
-stages of the recipe scan and measure each clip as one shot. Rules and thresholds are the defaults of the
-recipe.
+time; `benchmarks/workloads/planting.py` defines them and their units. All clips are encoded in the same way.
+Then the stages of the recipe scan and measure each clip as one shot. Rules and thresholds are the defaults
+of the recipe.
 
 auc     probability that a clip with the defect has a worse value than a clip without; 0.5 is chance
 recall  share of the clips with the defect that the rule drops at its default threshold
@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.planting import DEFECTS, STRENGTHS, plant_defect
 from benchmarks.printing import table, write_json
+from benchmarks.workloads.planting import DEFECTS, STRENGTHS, plant_defect
 from manifests.predicate import evaluate, names_in
 from pipeline import Keep, Reject
 from stages.ingest.list_videos import ListVideos

@@ -3,9 +3,9 @@
     python -m benchmarks.text DIR [--strengths weak,medium] [--limit N] [--json OUT]
 
 DIR holds videos of one shot each, without overlays. Subtitles and a logo are planted into them, as
-`benchmarks/planting.py` defines. "alone" measures each clip by itself. "film" joins three clips, so a logo
-stays over three shots, and measures each shot. `MeasureOverlay` finds structure that rests; `MeasureText`
-also uses a text detector.
+`benchmarks/workloads/planting.py` defines. "alone" measures each clip by itself. "film" joins three clips, so
+a logo stays over three shots, and measures each shot. `MeasureOverlay` finds structure that rests;
+`MeasureText` also uses a text detector.
 
 auc     probability that a clip with the overlay has a larger share than a clip without; 0.5 is chance
 moving  the same, for clips in which at least 0.8 of the structure moves
@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from benchmarks.filters import auc
-from benchmarks.planting import DEFECTS, STRENGTHS, Images, read_clip
 from benchmarks.printing import table, write_json
+from benchmarks.workloads.planting import DEFECTS, STRENGTHS, Images, read_clip
 from stages.ingest.list_videos import ListVideos
 from stages.media.encoding.arrays import write_mp4
 from stages.media.uri import local_path

@@ -24,15 +24,17 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.printing import table, write_json
-from benchmarks.synthetic_clips import synthetic_clips
-from benchmarks.synthetic_shots import BOUNDARIES
+from benchmarks.workloads.synthetic_clips import synthetic_clips
+from benchmarks.workloads.synthetic_shots import BOUNDARIES
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, write_part
 from pipeline.engine.steps.finalize import begin_table, close_table
 from pipeline.engine.task import Task
 from pipeline.planning.plan import Step, build_plan
 
-RECIPE, SHOTS = (str(Path(__file__).with_name(name)) for name in ("synthetic_clips.py", "synthetic_shots.py"))
+RECIPE, SHOTS = (
+    str(Path(__file__).parent / "workloads" / name) for name in ("synthetic_clips.py", "synthetic_shots.py")
+)
 GOAL_S = 10.0  # for up to a million clips
 
 

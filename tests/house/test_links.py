@@ -1,4 +1,4 @@
-"""Links between documents: every relative link of a Markdown file leads to a file and, where named, to a heading."""
+"""Links between documents: every relative link of a Markdown file leads to a file and to a heading."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -51,7 +51,7 @@ def _broken(path: str, text: str, documents: Mapping[str, str], root: Path) -> I
         file, _, anchor = link.partition("#")
         target = normpath(PurePosixPath(path).parent / file) if file else path
         headings = _anchors(documents.get(target, ""))
-        if not (root / target).exists() and target not in documents or anchor and anchor not in headings:
+        if (not (root / target).exists() and target not in documents) or (anchor and anchor not in headings):
             yield link
 
 

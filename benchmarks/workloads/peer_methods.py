@@ -26,7 +26,7 @@ from stages.shards.cut_clip import ClipFile, CutClip, KeptClip
 from stages.shots.score_boundaries import ScoreBoundaries
 
 LENGTH_S, MIN_LENGTH_S = 10.0, 2.0  # of a clip; as in peer_nemo_curator.py
-START = "from benchmarks.peer_methods import METHODS\nMETHODS[{name!r}]()"  # before its first video
+START = "from benchmarks.workloads.peer_methods import METHODS\nMETHODS[{name!r}]()"  # before its first video
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.planting import CLEAN_CRF, DEFECTS, Images, read_clip
+from benchmarks.workloads.planting import CLEAN_CRF, DEFECTS, Images, read_clip
 from stages.media.encoding.arrays import write_mp4
 
 Edit = Callable[[Images, Fraction], tuple[Images, Fraction]]
