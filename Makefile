@@ -29,7 +29,7 @@ test-slow: $(STAMP)  ## run the tests that take longer
 	$(BIN)/pytest -m slow
 
 docs: $(STAMP)  ## build the documentation site in build/site
-	$(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
 
 demo: $(STAMP)  ## draw videos, run the whole DAG on a local Ray, train a model and sample a video
 	$(BIN)/clipmill demo demo/footage --run demo/store

@@ -141,8 +141,8 @@ def _stage_infos() -> "dict[str, list[StageInfo]]":
     from pipeline.recipes.catalog import describe_stages, list_stages
 
     infos: dict[str, list[StageInfo]] = {}
-    for entry in list_stages():
-        infos.setdefault(entry.subject, []).extend(describe_stages(entry.name))
+    for entry, info in zip(list_stages(), describe_stages(), strict=True):
+        infos.setdefault(entry.subject, []).append(info)
     return infos
 
 

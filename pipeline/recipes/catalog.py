@@ -97,16 +97,19 @@ def list_stages(packages: Iterable[str] = PACKAGES) -> list[StageEntry]:
     return sorted(found, key=lambda entry: (entry.subject, entry.name))
 
 
-def describe_stages(name: str, packages: tuple[str, ...] = PACKAGES) -> list[StageInfo]:
-    """Return the description of a stage, or of all stages that a .py file defines.
+def describe_stages(name: str = "", packages: tuple[str, ...] = PACKAGES) -> list[StageInfo]:
+    """Return the description of a stage, of all stages that a .py file defines, or of all stages.
 
     Args:
-        name: Class name, the same in snake case, full name, or the path of a .py file.
+        name: Class name, the same in snake case, full name, or the path of a .py file; empty for all stages.
         packages: Packages whose stages are searched.
 
     Raises:
         RecipeError: There is no such stage, or the file defines none or cannot be imported.
     """
+    if not name:
+        loaded, authors = load_stages(packages), _authors(packages)
+        return [_describe(loaded[entry.full_name], authors) for entry in list_stages(packages)]
     if name.endswith(".py"):
         found = _stages_of(import_recipe_module(Path(name)), name)
         authors = _authors(packages)
