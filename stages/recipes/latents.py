@@ -20,7 +20,7 @@ class Encoding:
     """How clips are encoded into latents. A recipe's argument of this type stands for all these knobs.
 
     Attributes:
-        tokenizer: Name of a bundled tokenizer, or the path of a tokenizer's folder.
+        tokenizer: Name of a bundled tokenizer, or the path of a tokenizer's file or folder.
         latent_px: Short side in px of the frames that are encoded. Higher keeps more detail and makes larger
             latents.
         latent_fps: Frame rate of the frames that are encoded, in frames per second. Higher covers a shorter
