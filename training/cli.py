@@ -11,11 +11,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from manifests import ClipmillError
+from manifests.messages import closest_name
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -27,7 +27,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
     train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
-    train.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="steps=200 model=tiny batch_size=8 …")
+    train.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="steps=200 model=tiny …; clipmill stages TrainWorld lists all")
     train.set_defaults(func=_train)
 
     sample = verbs.add_parser(
@@ -52,7 +52,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
     evaluate = verbs.add_parser(
         "evaluate",
-        help="denoising loss on held-out latents, by timestep",
+        help="compute the denoising loss of a model on held-out latents",
         epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
     )
     evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
@@ -63,7 +63,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
     export = verbs.add_parser(
         "export",
-        help="write a model file from the latest checkpoint of a training",
+        help="write a model file from the last checkpoint of a training",
         epilog="example:\n  clipmill export --from /data/training --out /data/model",
     )
     export.add_argument("--from", required=True, type=Path, dest="work", help="output folder of the training")
@@ -99,10 +99,10 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     for argument in arguments:
         name, equals, text = argument.partition("=")
         if not equals or name not in defaults or name == "data":
-            close = get_close_matches(name, defaults, 1)
+            close = closest_name(name, defaults)
             raise TrainingError(
                 f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
-                remedy=f"did you mean {close[0]}?" if close else f"the knobs are {', '.join(defaults)}",
+                remedy=f"did you mean {close}?" if close else f"the knobs are {', '.join(defaults)}",
             )
         values[name] = _parse_value(name, text, type(defaults[name]))
     return values
@@ -121,7 +121,7 @@ def _train(args: argparse.Namespace) -> int:
     from training.data.shards import find_shards
     from training.recipes.world import train
 
-    result = train({"data": find_shards(args.data), **parse_knobs(args.knobs)}, args.out)
+    result = train({**parse_knobs(args.knobs), "data": find_shards(args.data)}, args.out)
     if os.environ.get("RANK", "0") == "0":
         print(
             f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f} · "

@@ -27,9 +27,10 @@ class Information(Row):
 
 
 class MeasureInformation(Annotate[Clip, Information]):
-    """Measures the bits needed to give a cell's luma to within `luma_resolution`, if a related cell is known.
+    """Measures how much a clip shows: bits of detail in its frames, and of change between them.
 
-    With the difference d to the known cell, that is log2(1 + (d / luma_resolution)²) / 2, as in a Gaussian
+    The measure is the number of bits that give a cell's luma to within `luma_resolution`, if a related cell
+    is known. With the difference d to the known cell, that is log2(1 + (d / luma_resolution)²) / 2, as in a Gaussian
     channel (Shannon 1948). A blank frame holds no information, however it moves. A frozen frame adds none,
     however detailed it is. A clip that is not longer than `step_s` is rejected.
 

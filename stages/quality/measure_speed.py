@@ -27,9 +27,9 @@ class Speed(Row):
 
 
 class MeasureSpeed(Annotate[Clip, Speed]):
-    """Measures second differences over first differences of the thumbnail cells, `step_s` apart.
+    """Measures whether a clip looks sped up: how quickly the motion of its thumbnail cells changes.
 
-    The distance that things move cancels out. What remains is for how long they move alike. A clip that plays
+    The score is second differences over first differences of the cells, `step_s` apart. The distance that things move cancels out. What remains is for how long they move alike. A clip that plays
     faster than it was filmed, or has too few frames, shows less steady motion between two frames. Camera
     shake has the same effect.
 

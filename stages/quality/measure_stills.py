@@ -36,7 +36,7 @@ class Stills(Row):
 
 
 class MeasureStills(Annotate[Clip, Stills]):
-    """Takes medians over the stills of the clip.
+    """Measures noise, traces of coding and colorfulness, as medians over the stills of the clip.
 
     The codec's quantizer step describes the last encoding only. Block borders also show an earlier encoding,
     but only of an encoder that leaves blocks.

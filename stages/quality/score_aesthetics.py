@@ -21,7 +21,9 @@ class Aesthetics(Row):
 
 
 class ScoreAesthetics(Annotate[Clip, Aesthetics]):
-    """Scores each still of the strip with the head. A clip without a still is rejected.
+    """Scores the aesthetics of the stills with an open_clip model and a head such as LAION's.
+
+    A clip without a still is rejected.
 
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.

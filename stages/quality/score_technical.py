@@ -32,9 +32,10 @@ class Technical(Row):
 
 
 class ScoreTechnical(Annotate[Clip, Technical]):
-    """Takes, for each pair "better | worse", the softmax of the two scaled cosines; then the mean over pairs.
+    """Scores the technical quality of the stills with an open_clip model and opposite descriptions.
 
-    This is CLIP-IQA (Wang et al. 2023, "Exploring CLIP for assessing the look and feel of images", Eq. 2),
+    For each pair "better | worse", the score is the softmax of the two scaled cosines; then the mean over
+    pairs. This is CLIP-IQA (Wang et al. 2023, "Exploring CLIP for assessing the look and feel of images", Eq. 2),
     with the model's own positional embedding. It needs no head. A clip without a still is rejected.
 
     Attributes:

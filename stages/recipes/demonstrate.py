@@ -1,4 +1,4 @@
-"""clipmill demo: generate films with known truth; with --run, run the demo recipe on them and score it."""
+"""clipmill demo: generate films with ground truth; with --run, run the demo recipe on them and score it."""
 
 from argparse import Namespace
 from collections.abc import Iterator
@@ -44,12 +44,13 @@ def demonstrate(args: Namespace) -> int:
         from manifests.messages import closest_name, join_names
         from pipeline.errors import RecipeError
 
+        hint = closest_name(wrong[0], known)
         raise RecipeError(
-            f"there is no film {wrong[0]!r}; the films are {join_names(known, 20)}",
-            remedy=f"did you mean {closest_name(wrong[0], known)!r}?",
+            f"there is no film {wrong[0]!r}",
+            remedy=(f"did you mean {hint!r}? " if hint else "") + f"films: {join_names(known, 20)}",
         )
     films = draw(args.folder, seed=args.seed, films=args.films or None, processes=args.processes)
-    print(f"{len(films)} films and their truth are in {args.folder}")
+    print(f"{len(films)} films and their ground truth are in {args.folder}")
     return _run(args) if args.run else 0
 
 
@@ -77,7 +78,7 @@ def _run(args: Namespace) -> int:
     with progress_display() as observer:
         result = run_dag(dag, args.run, executor=executor, observer=observer, request=request)
     history = read_history(open_store(args.run), result.run)
-    print(f"\n{result.funnel.table()}\n\naccuracy against the truth in {args.folder}")
+    print(f"\n{result.funnel.table()}\n\naccuracy against the ground truth in {args.folder}")
     print(format_scores(score_run(history, args.folder)))
     print()
     for name, path in (("report", result.report), *_results(args.run, history)):

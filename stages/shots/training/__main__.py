@@ -1,7 +1,7 @@
 """python -m stages.shots.training VIDEO … : train the boundary network on films made of single-shot videos.
 
 The training films are also made of rendered worlds and motion graphics. The features of the films are kept in
-a folder and reused. DECISIONS.md lists the videos of the bundled weights.
+a folder and reused. stages/DECISIONS.md describes the films of the bundled weights.
 """
 
 import argparse
