@@ -30,9 +30,9 @@ class MeasureInformation(Annotate[Clip, Information]):
     """Measures how much a clip shows: bits of detail in its frames, and of change between them.
 
     The measure is the number of bits that give a cell's luma to within `luma_resolution`, if a related cell
-    is known. With the difference d to the known cell, that is log2(1 + (d / luma_resolution)²) / 2, as in a Gaussian
-    channel (Shannon 1948). A blank frame holds no information, however it moves. A frozen frame adds none,
-    however detailed it is. A clip that is not longer than `step_s` is rejected.
+    is known. With the difference d to the known cell, that is log2(1 + (d / luma_resolution)²) / 2, as in a
+    Gaussian channel (Shannon 1948). A blank frame holds no information, however it moves. A frozen frame adds
+    none, however detailed it is. A clip that is not longer than `step_s` is rejected.
 
     Attributes:
         step_s: Time in s between two frames that are compared.

@@ -29,9 +29,10 @@ class Speed(Row):
 class MeasureSpeed(Annotate[Clip, Speed]):
     """Measures whether a clip looks sped up: how quickly the motion of its thumbnail cells changes.
 
-    The score is second differences over first differences of the cells, `step_s` apart. The distance that things move cancels out. What remains is for how long they move alike. A clip that plays
-    faster than it was filmed, or has too few frames, shows less steady motion between two frames. Camera
-    shake has the same effect.
+    The score is second differences over first differences of the cells, `step_s` apart. The distance that
+    things move cancels out. What remains is for how long they move alike. A clip that plays faster than it
+    was filmed, or has too few frames, shows less steady motion between two frames. Camera shake has the same
+    effect.
 
     Frames that repeat the frame before are skipped, unless fewer than six others remain. Moments in which
     the whole frame gets lighter or darker by `max_light_change` or more are skipped as well, because one

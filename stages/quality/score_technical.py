@@ -35,8 +35,8 @@ class ScoreTechnical(Annotate[Clip, Technical]):
     """Scores the technical quality of the stills with an open_clip model and opposite descriptions.
 
     For each pair "better | worse", the score is the softmax of the two scaled cosines; then the mean over
-    pairs. This is CLIP-IQA (Wang et al. 2023, "Exploring CLIP for assessing the look and feel of images", Eq. 2),
-    with the model's own positional embedding. It needs no head. A clip without a still is rejected.
+    pairs. This is CLIP-IQA (Wang et al. 2023, "Exploring CLIP for assessing the look and feel of images", Eq.
+    2), with the model's own positional embedding. It needs no head. A clip without a still is rejected.
 
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
