@@ -5,11 +5,42 @@ from collections.abc import Iterable
 
 _WIDTH = 96  # characters of a line that are shown around the error
 _INDENT = " " * 10  # the width of "  where:  ", so that the mark is below the line
+# Old names of knobs, settings, columns and stages: OLD=NEW, or OLD=NEW,NEW if several names replaced it.
+_RENAMES = """
+cut=min_cut_score transition=min_transition_score min_s=min_duration_s max_s=max_duration_s
+darkest=min_highlight_luma brightest=max_overexposed_share flickering=max_flicker softest=min_sharpness
+noisiest=max_noise coarsest=max_quantizer_step stillest=max_still_share hastiest=max_speed_score
+frozen=max_frozen_share slides=max_slideshow_share borders=max_border_share overlays=max_overlay_share
+emptiest=min_information fewest_words=min_caption_words most_words=max_caption_words
+rambling=max_caption_repetition stock=max_caption_duplicates against=released_stores
+alike=duplicate_similarity,min_similarity,similar_ids threshold=duplicate_similarity floor=min_similarity
+size=model batch=batch_size rate=lr warmup=warmup_steps shape=lr_schedule decay=weight_decay shift=flow_shift
+ranks=num_ranks context=context_parallel replicate=dp_replicate accumulate=grad_accum_steps
+recompute=activation_checkpointing save_every=checkpoint_interval threads=num_threads
+average_share=ema_sigma_rel latent_frames=max_latent_frames frames=num_frames,max_frames
+sample_steps=num_inference_steps steps=num_inference_steps guidance=guidance_scale captions=prompt
+multiple_px=size_multiple_px stills=max_stills,stills_per_third towers=model pairs=prompt_pairs
+key_env=api_key_env options=extra_body at_once=max_concurrent_requests tries=max_attempts
+refine=refine_prompt picture_fps=sample_fps picture_px=image_px pictures=max_images whole=combine_windows
+window_least=min_window_frames window_fewest=min_clip_frames lengths=bucket_frames
+vectors=include_embeddings apart=separate_tars share=validation_share linked_from=duplicate_similarity
+MeasurePace=MeasureSpeed FindDuplicatesByLooks=FindDuplicatesByAesthetics
+light_reach=highlight_luma light_swing=light_range dark_share=underexposed_share
+bright_share=overexposed_share haste=speed_score coarseness=quantizer_step colourfulness=colorfulness
+sharpness_median=sharpness sharpness_lowest=sharpness_min mark_share=logo_share line_share=subtitle_share
+overlay_moved_share=moving_area_share true_fps=effective_fps picture_information=frame_information
+resting_text_share=ambiguous_text_share aesthetic_lowest=aesthetic_min technical_lowest=technical_min
+caption_repeated_share=caption_repetition caption_twins=caption_duplicates clip_way=clip_method
+twin=duplicate_of twin_similarity=duplicate_similarity shipped=released_ids
+"""
+_NEW_NAMES = {old: new.split(",") for old, _, new in (entry.partition("=") for entry in _RENAMES.split())}
 
 
 def closest_name(name: str, known: Iterable[str]) -> str:
-    """The known name that is most similar to `name`, or ""."""
-    return next(iter(difflib.get_close_matches(name, list(known), n=1)), "")
+    """The known name that replaced `name`, else the most similar one, or ""."""
+    names = list(known)
+    replaced = [new for new in _NEW_NAMES.get(name, ()) if new in names]
+    return next(iter(replaced or difflib.get_close_matches(name, names, n=1)), "")
 
 
 def join_names(names: Iterable[str], max_names: int = 12) -> str:

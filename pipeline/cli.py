@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str]) -> Namespace:
     parser = Parser(
         prog="clipmill",
-        description="Turns raw footage into curated shards, latents and a trained video model.",
+        description="Turn raw footage into curated shards, latents and a trained video model.",
         epilog="clipmill VERB --help prints the options of a verb and an example.",
     )
     parser.add_argument("--version", action="store_true", help="print the version")

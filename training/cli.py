@@ -27,7 +27,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
     train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
-    train.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="steps=200 model=tiny …; clipmill stages TrainWorld lists all")
+    train.add_argument(
+        "knobs",
+        nargs="*",
+        metavar="KNOB=VALUE",
+        help="steps=200 model=tiny …; clipmill stages TrainWorld lists all",
+    )
     train.set_defaults(func=_train)
 
     sample = verbs.add_parser(

@@ -94,7 +94,11 @@ def read_model_info(path: Path) -> ModelInfo:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
         metadata = json.loads(header["__metadata__"][METADATA_KEY])
     except FileNotFoundError:
-        raise CheckpointError("there is no model here", where=str(path)) from None
+        raise CheckpointError(
+            "there is no model here",
+            where=str(path),
+            remedy="name a model or the output folder of a training",
+        ) from None
     except (ValueError, KeyError, OverflowError, MemoryError) as error:
         raise CheckpointError("this file is not a model trained by Clipmill", where=str(file)) from error
     return ModelInfo.from_json(metadata)

@@ -1,4 +1,4 @@
-"""Search for a row of a store by its id, the first digits of its id, or the path of its source file."""
+"""Search for a row of a store by its id, the first characters of its id, or the path of its source file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def find_row(history: RunHistory, query: str, base: str = "") -> RowLocation:
 
     Args:
         history: The steps of a run.
-        query: An id, its first digits (at least 4), or the end of the path of a file.
+        query: An id, its first characters (at least 4), or the end of the path of a file.
         base: Name of the step whose rows are searched; by default all steps.
 
     Raises:
@@ -53,13 +53,13 @@ def find_row(history: RunHistory, query: str, base: str = "") -> RowLocation:
         raise PipelineError(
             f"{query!r} matches {len(matches)} rows",
             where=f"{shown}{more}",
-            remedy="give more digits of the id, or more of the path",
+            remedy="give more characters of the id, or more of the path",
         )
     searched = base or ", ".join(step.name for step in history if step.base == step.name)
     raise PipelineError(
         f"no row matches {query!r}",
         where=f"the rows made by {searched} in {history.store.url}",
-        remedy="give an id, its first digits, or the end of the path of a file; the report shows ids",
+        remedy="give an id, its first characters (at least 4), or the end of a file's path",
     )
 
 

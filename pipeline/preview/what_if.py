@@ -126,9 +126,9 @@ def _find_run(
             pairs = {k.name: (old, k.read(request.knobs.get(k.name, old))) for k, old in values.items()}
             return history, plan, {knob: pair for knob, pair in pairs.items() if pair[0] != pair[1]}
     raise PipelineError(
-        f"there is no finished run of {name} over the same source rows",
+        f"the store has no finished run of {name} with the current source rows",
         where=store.url,
-        remedy="run the recipe first: clipmill run; if its source lists other rows now, run it again",
+        remedy="run the recipe with clipmill run; run it again if the footage has changed",
     )
 
 

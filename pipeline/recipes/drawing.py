@@ -15,13 +15,15 @@ from pipeline.dag import Dag, Keep, Node
 from pipeline.stage import Compare, Expand, Launch, Source, Survey
 
 _MAX_WIDTH = 64  # characters of the text beside a step
+_MAX_NAMED = 2  # names after `also after`; more are counted
 
 
 def draw(dag: Dag) -> str:
     """Draw one line per step below the step that it follows, with a branch where several steps follow one.
 
-    A step with several inputs is drawn below the last of them and names the others after `also after`. A
-    double line marks a barrier: the step starts when its input is complete. `→` marks an output.
+    A step with several inputs is drawn below the last of them, and names or counts the others after
+    `also after`. A double line marks a barrier: the step starts when its input is complete. `→` marks an
+    output.
     """
     order = {name: position for position, name in enumerate(dag.nodes)}
     children: dict[str, list[str]] = {name: [] for name in ("", *dag.nodes)}
@@ -72,7 +74,8 @@ def _lines(
 
 def _describe(node: Node, parent: str) -> str:
     other_inputs = [name for name in node.inputs if name != parent]
-    others = f" · also after {', '.join(other_inputs)}" if other_inputs else ""
+    named = ", ".join(other_inputs) if len(other_inputs) <= _MAX_NAMED else f"{len(other_inputs)} other steps"
+    others = f" · also after {named}" if other_inputs else ""
     if isinstance(node.work, Keep):
         return _shorten(f"keep {node.work.where}") + others
     parts = [type(node.work).__name__]

@@ -206,9 +206,8 @@ def _load_yaml(file: Path, packages: tuple[str, ...]) -> Recipe:
 def _load_module(module: ModuleType, file: Path) -> Recipe:
     function = getattr(module, file.stem, None)
     if not callable(function):
-        known = [
-            n for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__
-        ]
+        functions = inspect.getmembers(module, inspect.isfunction)
+        known = [n for n, f in functions if f.__module__ == module.__name__ and n[0] != "_"]
         raise RecipeError(
             f"{file.name} has no function named {file.stem!r}",
             where=str(file),
@@ -296,5 +295,5 @@ def _missing_file(file: Path) -> RecipeError:
     return RecipeError(
         "the recipe file does not exist",
         where=str(file),
-        remedy=f"did you mean {file.parent / hint}?" if hint else "give the path of a .py or .yaml file",
+        remedy=f"did you mean {file.parent / hint}?" if hint else "`clipmill recipes` lists paths of recipes",
     )

@@ -10,11 +10,13 @@ from pipeline.recipes.request import add_store_argument, store_from_args
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "explain",
-        description="Prints what each step measured on a row, and which rule or error removed it.",
+        description="Print what each step measured on a row, and which rule or error removed it.",
         epilog="example:\n  clipmill explain films/harbor.mp4 store=/data/store",
     )
     parser.add_argument(
-        "row", metavar="ID", help="the id of a row, its first characters, or the end of a file's path"
+        "row",
+        metavar="ID",
+        help="the id of a row, its first characters (at least 4), or the end of a file's path",
     )
     add_store_argument(parser)
     parser.add_argument(

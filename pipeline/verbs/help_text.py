@@ -40,7 +40,9 @@ def definition_lines(pairs: Iterable[tuple[str, str]], width: int = WIDTH) -> It
         ]
         start = term
         if len(term) >= column:  # too long to have text beside it
-            yield f"  {term}"
+            yield from textwrap.wrap(
+                term, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False
+            )
             start = ""
         yield f"  {start:{column}}{lines[0]}".rstrip()
         yield from (" " * (column + 2) + line for line in lines[1:])

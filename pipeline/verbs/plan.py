@@ -44,7 +44,7 @@ def step_lines(steps: Sequence["StepForecast"]) -> Iterable[str]:
     """One line per step: what a run would do, and the resources it needs."""
     from pipeline.history.funnel import align_columns, describe_origin
 
-    head = ("step", "parts", "rows to do", "rows reused", "each needs", "")
+    head = ("step", "parts", "rows to do", "rows reused", "per worker", "")
     rows = [
         (a.step.name, _parts(a), _rows(a), _reused(a), _needs(a), _note(a, describe_origin(a.step.made_by())))
         for a in steps
@@ -61,7 +61,7 @@ def _rows(forecast: "StepForecast") -> str:
     if forecast.complete or not forecast.step.node.inputs:
         return "·" if forecast.complete else "to be listed"
     limit = "" if forecast.is_exact else "at most "
-    return "not known yet" if forecast.new is None else f"{limit}{forecast.new:,}"
+    return "unknown yet" if forecast.new is None else f"{limit}{forecast.new:,}"
 
 
 def _reused(forecast: "StepForecast") -> str:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "replay",
-        description="Runs one step on one row again, in this process, and compares the result with the "
+        description="Run one step on one row again, in this process, and compare the result with the "
         "stored one. The exit code is 1 if they differ.",
         epilog="example:\n  clipmill replay measure_motion --row 3f2a store=/data/store",
     )
     parser.add_argument("step", metavar="STEP", help="name of the step, as clipmill status prints it")
     parser.add_argument(
-        "--row", required=True, metavar="ID", help="the id of the row, or its first characters"
+        "--row", required=True, metavar="ID", help="the id of the row, or its first characters (at least 4)"
     )
     add_store_argument(parser)
     parser.add_argument(

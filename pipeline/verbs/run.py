@@ -20,7 +20,7 @@ STOPPED = 130  # the exit code after Ctrl-C
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "run",
-        description="Runs a recipe. Finished parts of an earlier run are not computed again. With a RECIPE, "
+        description="Run a recipe. Finished parts of an earlier run are not computed again. With a RECIPE, "
         "--help also prints its knobs.",
         epilog="example:\n  clipmill run stages/recipes/curate.py footage=films store=/data/store",
     )

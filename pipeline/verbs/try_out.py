@@ -16,7 +16,7 @@ _MAX_CHANGES = 12
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "try",
-        description="Compares other knob values with the newest finished run of the recipe, without writing "
+        description="Compare other knob values with the newest finished run of the recipe, without writing "
         "anything: which rows would be dropped or kept, by which rule, and which rows are nearest to a "
         "changed threshold. Knobs that are not named keep the values of that run. Rules and quick stages are "
         "computed in memory. Rows that first need an expensive stage are counted as unknown.",

@@ -10,7 +10,7 @@ from pipeline.recipes.request import add_recipe_arguments, parse_request
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "yaml",
-        description="Prints the DAG of a recipe as YAML, with the values of its knobs filled in. The output "
+        description="Print the DAG of a recipe as YAML, with the values of its knobs filled in. The output "
         "is a recipe as well.",
         epilog="example:\n  clipmill yaml stages/recipes/curate.py footage=films > films.yaml",
     )

@@ -41,8 +41,8 @@ class Curation:
         crf: Quality of the encoded clips, as the CRF of x264: 0 (lossless) to 51 (worst). Higher makes
             smaller files of lower quality.
         shard_mb: Size of a shard in MiB (2**20 bytes). Higher makes fewer and larger shards.
-        validation_share: Share of the videos in the validation split, 0 to 1, with all videos that share
-            similar clips with them. Higher trains on fewer clips; 0 makes no split.
+        validation_share: Share of the videos in the validation split, 0 to 1. Videos with similar clips are
+            in the same split. Higher trains on fewer clips; 0 makes no split.
     """
 
     videos_per_part: int = 16

@@ -106,6 +106,7 @@ RETIRED_PHRASES = {
 MEANT = {
     ("benchmarks/workloads/planting.py", "I have told you already."),  # a subtitle
     ("tests/house/test_vocabulary.py", ""),
+    ("manifests/messages.py", "twin=duplicate_of"),  # an old name, for the hint of an error
     ("stages/footage/films.py", 'Shot("twin"'),  # seeds the random generator of a film
 }
 _PHRASE = re.compile(rf"\b({'|'.join(RETIRED_PHRASES)})\b", re.IGNORECASE)

@@ -71,3 +71,11 @@ def test_mermaid_escapes_the_characters_of_a_rule() -> None:
     (line,) = [line for line in to_mermaid(dag).splitlines() if "step_odd{{" in line]
     label = line[line.index('"') + 1 : line.rindex('"')]
     assert not set(label.replace("<br>", "")) & set("\"'<>`]{}")
+
+
+def test_many_other_inputs_are_counted() -> None:
+    dag = Dag("toy")
+    numbers = dag.read(Numbers())
+    first, *others = (numbers.keep(f"n > {n}", because=f"above {n}") for n in range(4))
+    first.join(*others).keep("n > 9", because="last")
+    assert draw(dag).splitlines()[-1].endswith("keep n > 9 · also after 3 other steps")
