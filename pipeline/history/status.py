@@ -51,7 +51,7 @@ class Status:
         lines += [f"held   {_holder_text(self.holder)}", "", *align_columns([head, *rows]), ""]
         lines += [f"{left} of {len(self.lines)} steps are not finished" if left else "every step is finished"]
         shown = list(self.runs.items())[-_MAX_RUNS:]
-        lines += ["", f"the last {len(shown)} of {len(self.runs)} runs:"] if shown else []
+        lines += ["", f"runs (last {len(shown)} of {len(self.runs)}, newest last):"] if shown else []
         return "\n".join([*lines, *(f"  {run}  {state}" for run, state in shown)])
 
     def as_dict(self) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class TrainWorld(Launch[PackedLatents, TrainedWorld]):
         }
     )
 
+    def __post_init__(self) -> None:
+        from training.recipes.config import TrainingConfig
+
+        TrainingConfig(data=(), **self.settings())  # raises an error for an unknown choice before any work
+
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
         from training.recipes.world import train

@@ -34,6 +34,8 @@ from stages.shards.frame_times import CountedSpan, average_rate, frames_at_own_t
 if TYPE_CHECKING:
     import av
 
+MAX_CRF = 51  # of x264 at 8 bits, and of NVENC
+
 
 class KeptClip(Row):
     uri: str
@@ -106,6 +108,8 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         check_choice(self.encoder, VIDEO_ENCODERS, "encoder")
         check_choice(self.preset, PRESETS, "preset")
         check_choice(self.audio, AUDIO_CODECS, "audio")
+        if not 0 <= self.crf <= MAX_CRF:
+            raise ClipmillError(f"crf is {self.crf}", remedy=f"set crf to 0 to {MAX_CRF}")
         if self.threads < 1:  # 0 would mean one per core, and the bytes depend on the number
             raise ClipmillError(f"threads is {self.threads}", remedy="set threads to 1 or more")
 

@@ -3,6 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from training.errors import TrainingError
+from training.networks.config import MODEL_CONFIGS
+
+CHOICES = {
+    "model": tuple(MODEL_CONFIGS),
+    "lr_schedule": ("constant", "cosine"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -51,6 +60,13 @@ class TrainingConfig:
     checkpoint_interval: int = 100
     num_threads: int = 2
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise TrainingError(
+                    f"there is no {name} {value!r}", remedy=f"choose one of {', '.join(choices)}"
+                )
 
 
 # Settings of where and how to train, not of what. A training may resume with other values of these.

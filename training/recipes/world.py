@@ -137,15 +137,7 @@ def _train(config: TrainingConfig, work: Path) -> TrainingResult:
 
 
 def build_network(config: TrainingConfig, channels: int) -> VideoDiT:
-    """Build the network with new weights, which depend only on the seed.
-
-    Raises:
-        TrainingError: There is no model of this name.
-    """
-    if config.model not in MODEL_CONFIGS:
-        raise TrainingError(
-            f"there is no model {config.model!r}", remedy=f"choose one of {', '.join(MODEL_CONFIGS)}"
-        )
+    """Build the network with new weights, which depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return VideoDiT(replace(MODEL_CONFIGS[config.model], channels=channels))
@@ -188,7 +180,7 @@ def _validate(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> None:
                 f"{tokens} tokens of a clip cannot be divided equally among {contexts} context ranks",
                 remedy="choose another max_latent_frames or context_parallel",
             )
-    heads = MODEL_CONFIGS[config.model].num_attention_heads if config.model in MODEL_CONFIGS else 0
+    heads = MODEL_CONFIGS[config.model].num_attention_heads
     if heads % contexts:
         raise LayoutError(f"{heads} attention heads cannot be divided among {contexts} context ranks")
 

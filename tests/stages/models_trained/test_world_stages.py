@@ -16,7 +16,7 @@ from stages.latents.pack_latents import PackLatents
 from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
-from training.errors import CheckpointError
+from training.errors import CheckpointError, TrainingError
 
 STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
@@ -123,3 +123,12 @@ def test_another_tokenizer_is_refused(trained: tuple[TrainedWorld, Artifact], tm
     stage = SampleVideo(tokenizer=str(tmp_path), num_inference_steps=1)
     with pytest.raises(CheckpointError, match="not the one that made the latents"):
         next(iter(stage.annotate([TrainedModel(id="m", model=trained[1])])))
+
+
+@pytest.mark.parametrize(
+    ("setting", "known"), [("model", "tiny"), ("lr_schedule", "cosine"), ("precision", "bf16")]
+)
+def test_an_unknown_choice_is_an_error_before_any_work(setting: str, known: str) -> None:
+    with pytest.raises(TrainingError, match=f"no {setting} 'x'") as caught:
+        TrainWorld(**{setting: "x"})
+    assert known in caught.value.remedy

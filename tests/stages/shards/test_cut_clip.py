@@ -245,9 +245,10 @@ def test_an_unknown_value_is_an_error_that_lists_the_known_ones(settings: dict[s
         CutClip(**settings)
 
 
-def test_zero_threads_are_an_error() -> None:
-    with pytest.raises(ClipmillError, match="threads is 0"):
-        CutClip(threads=0)
+@pytest.mark.parametrize(("setting", "value"), [("threads", 0), ("crf", 52), ("crf", -1)])
+def test_a_number_out_of_range_is_an_error(setting: str, value: int) -> None:
+    with pytest.raises(ClipmillError, match=f"{setting} is {value}"):
+        CutClip(**{setting: value})
 
 
 def test_a_copy_with_another_length_than_the_scan_is_rejected(draw_film: DrawFilm, row_of: RowOf) -> None:
