@@ -35,9 +35,8 @@ def definition_lines(pairs: Iterable[tuple[str, str]], width: int = WIDTH) -> It
     rows = list(pairs)
     column = min(30, max((len(term) for term, _ in rows), default=0) + 2)
     for term, text in rows:
-        lines = [line for part in text.split("\n") for line in textwrap.wrap(part, width - column - 2)] or [
-            ""
-        ]
+        parts = (textwrap.wrap(p, width - column - 2, break_on_hyphens=False) for p in text.split("\n"))
+        lines = [line for part in parts for line in part] or [""]
         start = term
         if len(term) >= column:  # too long to have text beside it
             yield from textwrap.wrap(

@@ -49,12 +49,12 @@ class MeasureFrame(Annotate[Clip, Frames]):
     A clip without a still is rejected.
 
     Attributes:
-        max_repeat_change: Change of a pixel, in luma levels of 255, up to which it counts as equal.
+        max_repeat_change: Change of a pixel, in luma levels of 0 to 255, up to which it counts as equal.
         min_frozen_s: Length in s from which a stretch of repeated frames is frozen.
         min_slide_s: Length in s from which an image that rests can be a slide.
         max_transition_s: Length in s of a transition between two slides, at most.
-        min_slide_difference: Sum of the mean luma changes over a transition, in levels of 255, from which
-            the next image is another one.
+        min_slide_difference: Sum of the mean luma changes over a transition, in levels of 0 to 255, from
+            which the next image is another one.
         border_tolerance: Difference of two opposite borders, as a share of the image side, at most.
     """
 

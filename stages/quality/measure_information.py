@@ -36,8 +36,8 @@ class MeasureInformation(Annotate[Clip, Information]):
 
     Attributes:
         step_s: Time in s between two frames that are compared.
-        luma_resolution: Luma difference, in levels of 255, that counts as just visible. Higher values give
-            less information.
+        luma_resolution: Luma difference, in levels of 0 to 255, that counts as just visible. Higher values
+            give less information.
     """
 
     version = 2

@@ -36,27 +36,29 @@ class Clip(Row):
 
 
 class Motion(Row):
-    motion_mean: float = column("mean length of the optical flow, in longer sides of the image", unit="1/s")
+    motion_mean: float = column(
+        "mean length of the optical flow, in longer sides of the image per s", unit="1/s"
+    )
     motion_p95: float = column(
-        "95th percentile over time of a frame's mean flow, in longer sides", unit="1/s"
+        "95th percentile over time of a frame's mean flow, in longer sides per s", unit="1/s"
     )
     still_share: float = column("share of the time with a mean flow below `max_still_flow`", unit="0..1")
     object_motion: float = column(
-        "mean length of the flow that camera motion does not explain, in longer sides", unit="1/s"
+        "mean length of the flow that camera motion does not explain, in longer sides per s", unit="1/s"
     )
     camera: str = column(
         "camera motion: static, handheld, shake, abrupt, pan left or right, tilt up or down, zoom in or out, "
         "roll left or right"
     )
-    camera_pan: float = column("median camera speed to the right, in longer sides", unit="1/s")
-    camera_tilt: float = column("median camera speed upwards, in longer sides", unit="1/s")
+    camera_pan: float = column("median camera speed to the right, in longer sides per s", unit="1/s")
+    camera_tilt: float = column("median camera speed upwards, in longer sides per s", unit="1/s")
     camera_zoom: float = column("median growth rate of the image", unit="1/s")
     camera_roll: float = column("median clockwise rotation speed of the image", unit="deg/s")
     camera_shake: float = column(
         "root mean square distance of the view to its smoothed path, in longer sides", unit="1"
     )
     camera_drift: float = column(
-        "root mean square difference of the camera's speed to its median, in longer sides, without the "
+        "root mean square difference of the camera's speed to its median, in longer sides per s, without the "
         "fastest fifth",
         unit="1/s",
     )
@@ -66,7 +68,9 @@ class Motion(Row):
 
 
 class MeasureMotion(Annotate[Clip, Motion]):
-    """Measures motion from the flow measurements that lie completely in the clip, and from its frame shifts.
+    """Measures how much the image and the objects move, and names the motion of the camera.
+
+    The values come from the flow measurements that lie completely in the clip, and from its frame shifts.
 
     The camera label is the first of these that fits:
 
@@ -80,7 +84,8 @@ class MeasureMotion(Annotate[Clip, Motion]):
         handheld    irregular drift from `min_handheld_drift`, or half the jitter of shake
         static      everything else
 
-    Lengths are in longer sides of the image. A clip without a flow measurement is rejected.
+    Lengths are in longer sides of the image: 1 is the width of a landscape image. A clip without a flow
+    measurement is rejected.
 
     Attributes:
         max_still_flow: Mean flow, in longer sides per s, below which a moment counts as still.

@@ -20,14 +20,16 @@ class Clip(Row):
 
 class Stills(Row):
     noise: float = column(
-        "standard deviation of luma in the flattest fifth of the image, in levels of 255, as coded", unit="1"
+        "standard deviation of luma in the flattest fifth of the image, in levels of 0 to 255, as coded",
+        unit="1",
     )
     blockiness: float = column(
-        "luma step at the borders of the codec's blocks beyond the step elsewhere, in levels of 255", unit="1"
+        "luma step at the borders of the codec's blocks beyond the step elsewhere, in levels of 0 to 255",
+        unit="1",
     )
     quantizer_step: float = column(
-        "step to which the encoder rounded luma, in levels of 255: the larger of the codec's own value and "
-        "the estimate from blockiness",
+        "step to which the encoder rounded luma, in levels of 0 to 255: the larger of the codec's own value "
+        "and the estimate from blockiness",
         unit="1",
     )
     colorfulness: float = column(
@@ -45,7 +47,7 @@ class MeasureStills(Annotate[Clip, Stills]):
     fewer pixels than two blocks.
 
     Attributes:
-        step_per_blockiness: Quantizer step, in luma levels of 255, that a blockiness of 1 stands for.
+        step_per_blockiness: Quantizer step, in luma levels of 0 to 255, that a blockiness of 1 stands for.
     """
 
     version = 2

@@ -24,10 +24,10 @@ def find_repeated(
       still image.
 
     Args:
-        change_max: Change to the frame before, of the pixel that changes most, in levels of 255. The first
-            value is not used.
-        change_mean: Mean change of the pixels, in levels of 255.
-        max_change: Change of a pixel, in levels of 255, up to which it counts as equal.
+        change_max: Change to the frame before, of the pixel that changes most, in levels of 0 to 255. The
+            first value is not used.
+        change_mean: Mean change of the pixels, in levels of 0 to 255.
+        max_change: Change of a pixel, in levels of 0 to 255, up to which it counts as equal.
     """
     change = change_mean[1:].astype(float)
     neighbors = np.full(len(change), -1.0)
