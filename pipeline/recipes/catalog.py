@@ -1,6 +1,7 @@
 """Describes stages and recipes from their code, for `clipmill stages`, `clipmill recipes` and the docs."""
 
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -196,7 +197,7 @@ def _type_text(declared: object) -> str:
     text = declared.__name__ if isinstance(declared, type) and "[" not in str(declared) else str(declared)
     for prefix in ("typing.", "manifests.artifact.", "array."):
         text = text.replace(prefix, "")
-    return "Vector" if text == "array" else text
+    return re.sub(r"\barray\b", "Vector", text)
 
 
 def list_recipes(package: str = RECIPES) -> list[tuple[str, Path, str]]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from manifests import Row
+from manifests import Row, column
 
 
 class SampleMetadata(Row):
@@ -13,7 +13,7 @@ class SampleMetadata(Row):
     end_pts: int | None = None
     time_base_num: int | None = None
     time_base_den: int | None = None
-    license: str | None = None
+    license: str | None = column("license of the clip, from a step of your own", default=None)
     split: str = "train"
     caption_by: str | None = None
     caption_status: str | None = None
