@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from manifests.errors import Damaged
 from manifests.format import FORMAT, check_format
@@ -140,12 +139,6 @@ def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:
         }
         for f in schema
     )
-
-
-def schema_at(store: Store, name: str) -> pa.Schema:
-    """Read the schema of a part."""
-    with store.local(name) as path:
-        return pq.read_schema(path)
 
 
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,18 +65,6 @@ class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Ca
     `--retry-errors` captions it again. If the endpoint is unavailable, the step pauses.
 
     Attributes:
-        model: Name of the model at the endpoint; without an endpoint, a folder or OWNER/NAME on the hub.
-        revision: Branch or commit of a name on the hub.
-        endpoint: URL before "/chat/completions", such as http://host:8000/v1, or env:NAME, the environment
-            variable of the workers that holds it; empty: the model runs in the workers.
-        api_key_env: Environment variable of the workers that holds the API key; empty: no key.
-        max_tokens: Tokens of an answer, at most.
-        extra_body: More fields of the request to an endpoint, as a JSON object, such as
-            {"temperature": 0.2, "seed": 1}. The value null removes a field.
-        max_concurrent_requests: Windows that a worker sends to the model at the same time, at most.
-        timeout_s: Time limit of one attempt, in s.
-        max_attempts: Attempts of one request, at most, with exponential back-off between them.
-        patience_s: Time in s that a run with no other work waits for an unavailable endpoint.
         prompt: Name of a prompt in stages/captions/prompts, or a file.
         refine_prompt: A second prompt, such as "refine", which sees the same images and the first answer;
             empty: none.

@@ -9,9 +9,4 @@ class RatedClip(SearchedClip):
 
 
 class FindDuplicatesByAesthetics(FindDuplicates, Compare[RatedClip, DuplicateDecision]):
-    """Decides which clips are duplicates, like `FindDuplicates`, but by `aesthetic_mean` before length.
-
-    Attributes:
-        duplicate_similarity: Cosine similarity from which two clips are duplicates, 0 to 1. A higher value
-            keeps more clips. At least `SearchPairs.min_similarity`. The default is for the descriptor.
-    """
+    """Decides which clips are duplicates, like `FindDuplicates`, but by `aesthetic_mean` before length."""

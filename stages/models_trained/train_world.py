@@ -7,6 +7,7 @@ from pathlib import Path
 
 from manifests import Artifact, Row, column
 from pipeline import Launch, Needs
+from training.recipes.config import TrainingSettings
 
 
 class PackedLatents(Row):
@@ -23,53 +24,13 @@ class TrainedWorld(Row):
     parameters: int = column("number of trained parameters", unit="1")
 
 
-class TrainWorld(Launch[PackedLatents, TrainedWorld]):
+class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
     """Trains a diffusion transformer with rectified flow on packed latents.
 
-    The settings are those of `training.recipes.world.TrainingConfig`.
-
-    Attributes:
-        steps: Optimizer steps in total. Higher values train longer.
-        model: Name of the network size: tiny or small.
-        batch_size: Clips per step, over all ranks. Higher values need more memory and time per step.
-        lr: Peak learning rate. Higher values learn faster and can diverge.
-        warmup_steps: Steps of the linear warmup to the peak learning rate.
-        lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
-        weight_decay: Weight decay of AdamW.
-        flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
-        seed: Seed of the weights, the order of the clips, the timesteps and the noise.
-        max_latent_frames: Latent frames that longer clips are cropped to; 0 crops none.
-        ema_sigma_rel: Width of the power function EMA of the weights, as a share of the steps, between 0
-            and 0.28. Higher values average over more steps.
-        grad_accum_steps: Microbatches per step and rank. Higher values need less memory.
-        dp_replicate: Copies of the whole model. The other data-parallel ranks shard the parameters.
-        context_parallel: Ranks that share the tokens of one clip.
-        precision: Dtype of the forward and backward pass: fp32, bf16, or auto, which is bf16 on a GPU.
-        activation_checkpointing: Compute activations again in the backward pass: less memory, more time.
-        checkpoint_interval: Steps between checkpoints.
-        num_threads: CPU threads per rank. It determines the order of sums, and so the last bits.
+    The settings are those of `TrainingSettings`.
     """
 
     version = 2
-
-    steps: int = 200
-    model: str = "tiny"
-    batch_size: int = 8
-    lr: float = 1e-3
-    warmup_steps: int = 20
-    lr_schedule: str = "constant"
-    weight_decay: float = 0.01
-    flow_shift: float = 1.0
-    seed: int = 0
-    max_latent_frames: int = 0
-    ema_sigma_rel: float = 0.1
-    grad_accum_steps: int = 1
-    dp_replicate: int = 1
-    context_parallel: int = 1
-    precision: str = "auto"
-    activation_checkpointing: bool = False
-    checkpoint_interval: int = 100
-    num_threads: int = 2
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(
@@ -81,11 +42,6 @@ class TrainWorld(Launch[PackedLatents, TrainedWorld]):
             "checkpoint_interval",
         }
     )
-
-    def __post_init__(self) -> None:
-        from training.recipes.config import TrainingConfig
-
-        TrainingConfig(data=(), **self.settings())  # raises an error for an unknown choice before any work
 
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""

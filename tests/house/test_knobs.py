@@ -9,7 +9,9 @@ import pytest
 from manifests.errors import ClipmillError
 from pipeline import Dag, Keep
 from pipeline.dag import Node
-from pipeline.recipes.catalog import find_recipe, list_recipes
+from pipeline.recipes.catalog import PACKAGES, find_recipe, list_recipes
+from pipeline.recipes.descriptions import descriptions
+from pipeline.recipes.discovery import load_stages
 from pipeline.recipes.recipe import Knob, Recipe, build_dag
 
 RECIPES = [name for name, _, _ in list_recipes()]
@@ -130,3 +132,10 @@ def test_wrong_names_are_found(where: str, knob: str, fault: str) -> None:
     faults = wrong_names(toy)
     assert len(faults) == bool(fault)
     assert all(fault in found for found in faults)
+
+
+def test_a_setting_is_described_only_where_it_is_declared() -> None:
+    """A stage inherits the descriptions of inherited settings, so a copy of one would be a second source."""
+    stages = load_stages(PACKAGES).values()
+    copies = {s.__name__: descriptions(s.__doc__).keys() - vars(s).get("__annotations__", {}) for s in stages}
+    assert {name: sorted(entries) for name, entries in copies.items() if entries} == {}

@@ -145,7 +145,7 @@ def test_every_module_of_pipeline_is_in_a_layer(ours: Any) -> None:
         ("stages.scan.scan_video", "pipeline.stage.Annotate", False),
         ("stages.scan.scan_video", "stages.scan.meter", True),
         ("stages.scan.scan_video", "stages.shots.find_shots", False),
-        ("stages.scan.scan_video", "stages.media.decode", True),
+        ("stages.scan.scan_video", "stages.media.decoding.video", True),
         ("stages.scan.scan_video", "training.tokenizer", False),
         ("stages.latents.encode_latents", "training.tokenizer.Tokenizer", True),
         ("stages.latents.encode_latents", "training.loop", False),

@@ -14,33 +14,34 @@ CHOICES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """All settings of a training.
+class TrainingSettings:
+    """The settings of a training, for `python -m training train` and for the stage `TrainWorld`.
 
     Attributes:
-        data: (tar, index) of each shard.
-        steps: Optimizer steps in total.
-        model: Name of the network size, a key of `MODEL_CONFIGS`.
-        batch_size: Clips per step, over all ranks.
-        lr: Peak learning rate.
-        warmup_steps: Steps of the linear warmup.
+        steps: Optimizer steps in total. Higher values train longer.
+        model: Name of the network size: tiny or small.
+        batch_size: Clips per step, over all ranks. Higher values need more memory and time per step.
+        lr: Peak learning rate. Higher values learn faster and can diverge.
+        warmup_steps: Steps of the linear warmup to the peak learning rate.
         lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
         weight_decay: Weight decay of AdamW.
-        flow_shift: Shift of the timesteps towards noise; 1 is none. Larger latents need more.
-        seed: Seed of weights, order, timesteps and noise.
+        flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
+        seed: Seed of the weights, the order of the clips, the timesteps and the noise.
         max_latent_frames: Latent frames that longer clips are cropped to; 0 crops none.
-        ema_sigma_rel: Width of the power function EMA of the weights as a share of the steps, 0 to 0.28.
-        grad_accum_steps: Microbatches per step and rank.
+        ema_sigma_rel: Width of the power function EMA of the weights, as a share of the steps, between 0
+            and 0.28. Higher values average over more steps.
+        grad_accum_steps: Microbatches per step and rank. Higher values need less memory.
         dp_replicate: Copies of the whole model. The other data-parallel ranks shard the parameters.
         context_parallel: Ranks that share the tokens of one clip.
-        precision: fp32, bf16, or auto, which is bf16 on a GPU.
+        precision: Dtype of the forward and backward pass: fp32, bf16, or auto, which is bf16 on a GPU.
         activation_checkpointing: Compute activations again in the backward pass: less memory, more time.
         checkpoint_interval: Steps between checkpoints.
-        num_threads: CPU threads per rank.
-        quiet: Print no progress.
+        num_threads: CPU threads per rank. It determines the order of sums, and so the last bits.
+
+    Raises:
+        TrainingError: `model`, `lr_schedule` or `precision` is not one of its choices.
     """
 
-    data: Sequence[tuple[str, str]]
     steps: int = 200
     model: str = "tiny"
     batch_size: int = 8
@@ -59,7 +60,6 @@ class TrainingConfig:
     activation_checkpointing: bool = False
     checkpoint_interval: int = 100
     num_threads: int = 2
-    quiet: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -67,6 +67,19 @@ class TrainingConfig:
                 raise TrainingError(
                     f"there is no {name} {value!r}", remedy=f"choose one of {', '.join(choices)}"
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(TrainingSettings):
+    """One training: its settings, its data, and whether it prints progress.
+
+    Attributes:
+        data: (tar, index) of each shard.
+        quiet: Print no progress.
+    """
+
+    data: Sequence[tuple[str, str]]
+    quiet: bool = False
 
 
 # Settings of where and how to train, not of what. A training may resume with other values of these.
