@@ -62,7 +62,6 @@ def _run(args: Namespace) -> int:
     from pipeline.recipes.request import RunRequest
     from pipeline.run import run_dag
     from stages.recipes.accuracy import format_scores, score_run
-    from stages.recipes.demo import demo
 
     executor: Executor
     if args.inline:
@@ -73,10 +72,10 @@ def _run(args: Namespace) -> int:
         from pipeline.executors.on_ray import OnRay
 
         executor = OnRay(workers=args.workers)
-    dag, knobs = demo(footage=str(args.folder)), {"footage": str(args.folder)}
-    request = RunRequest("stages/recipes/demo.py", knobs, args.run, command=args.command_line)
+    recipe = str(Path(__file__).with_name("demo.py"))
+    request = RunRequest(recipe, {"footage": str(args.folder)}, args.run, command=args.command_line)
     with progress_display() as observer:
-        result = run_dag(dag, args.run, executor=executor, observer=observer, request=request)
+        result = run_dag(request.dag(), args.run, executor=executor, observer=observer, request=request)
     history = read_history(open_store(args.run), result.run)
     print(f"\n{result.funnel.table()}\n\naccuracy against the ground truth in {args.folder}")
     print(format_scores(score_run(history, args.folder)))
