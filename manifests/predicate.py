@@ -218,6 +218,8 @@ class _Builder:
         number = pa.float64() if as_float else pa.int64()
         kind = {"text": pa.string(), "bool": pa.bool_()}.get(term.kind, number)
         expression = term.as_float() if as_float else term.expression
+        if as_float and 0 in values:
+            values += [0.0, -0.0]  # they are equal, but not in the hash table of Arrow
         missing = expression.is_null(nan_is_null=True)
         return pc.if_else(missing, _UNKNOWN, expression.isin(pa.array(values, kind)))
 

@@ -79,6 +79,10 @@ def one(text: str, **values: Any) -> bool | None:
         ("frames in (-1, 7)", {"frames": -1}, True),
         ("motion_mean in (1, 2)", {"motion_mean": 2.0}, True),
         ("motion_mean not in (1, 2)", {"motion_mean": math.nan}, None),
+        ("motion_mean in (0, 2)", {"motion_mean": -0.0}, True),
+        ("motion_mean in (0, 2)", {"motion_mean": 0.0}, True),
+        ("motion_mean not in (-0.0, 2.5)", {"motion_mean": 0.0}, False),
+        ("frames in (-0.0, 2.5)", {"frames": 0}, True),
         ("has_text in (True,)", {"has_text": True}, True),
         ("has_text == (frames > 2)", {"has_text": True, "frames": 3}, True),
         ("codec < 'i'", {"codec": "h264"}, True),
@@ -103,7 +107,7 @@ CHAINED = st.builds(lambda x, y, z: f"{x} < {y} <= {z}", SUM, SUM, SUM)
 IS_NONE = st.builds(
     lambda x, w: f"{x} {w} None", st.sampled_from([*COLUMNS]), st.sampled_from(["is", "is not"])
 )
-MEMBERSHIP = st.builds(lambda x, w: f"{x} {w} (0, 0.5, -2)", NUMBER, st.sampled_from(["in", "not in"]))
+MEMBERSHIP = st.builds(lambda x, w: f"{x} {w} (0, 0.5, -2)", SUM, st.sampled_from(["in", "not in"]))
 PREDICATE = st.recursive(
     COMPARISON | CHAINED | IS_NONE | MEMBERSHIP | st.sampled_from(["p", "q", "True", "False"]),
     lambda inner: (
