@@ -1,8 +1,14 @@
-"""What stages that are called by hand leave behind lies with the tests' other files, which pytest clears."""
+"""Settings of all tests: temporary files are inside pytest's folder, and Hypothesis draws the same examples."""
 
 import tempfile
 
 import pytest
+from hypothesis import settings
+
+# A run of the suite gives the same result every time. `pytest --hypothesis-profile=random` draws new examples.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("random", derandomize=False)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session", autouse=True)
