@@ -1,6 +1,8 @@
 # Every target first creates the environment if it is missing.
 PYTHON ?= python3
 BIN := .venv/bin
+# Processes that run tests; each takes whole test files.
+TEST_WORKERS ?= 2
 STAMP := .venv/.complete
 
 .PHONY: setup check test test-slow docs demo clean
@@ -23,7 +25,7 @@ check: $(STAMP)  ## style, types, links and project rules
 	$(BIN)/pytest -q tests/house
 
 test: $(STAMP)  ## run the test suite
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(STAMP)  ## run the tests that take longer
 	$(BIN)/pytest -m slow

@@ -219,7 +219,7 @@ class _Builder:
         kind = {"text": pa.string(), "bool": pa.bool_()}.get(term.kind, number)
         expression = term.as_float() if as_float else term.expression
         if as_float and 0 in values:
-            values += [0.0, -0.0]  # they are equal, but not in the hash table of Arrow
+            values += [0.0, -0.0]  # equal numbers, but two keys of Arrow's hash table
         missing = expression.is_null(nan_is_null=True)
         return pc.if_else(missing, _UNKNOWN, expression.isin(pa.array(values, kind)))
 
@@ -278,12 +278,9 @@ class _Builder:
         return term.as_float()
 
     def _not_allowed(self, node: ast.expr, what: str = "", remedy: str = "") -> ManifestError:
-        return ManifestError(
-            what or "this is not allowed in a predicate",
-            where=self._position(node),
-            remedy=remedy
-            or "allowed are: and or not, < <= == != >= >, in, is None, + - * /, numbers, text, columns",
-        )
+        message = what or "this is not allowed in a predicate"
+        allowed = "allowed are: and or not, < <= == != >= >, in, is None, + - * /, numbers, text, columns"
+        return ManifestError(message, where=self._position(node), remedy=remedy or allowed)
 
     def _mismatch(self, node: ast.expr, what: str) -> SchemaMismatch:
         return SchemaMismatch(
