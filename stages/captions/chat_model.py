@@ -8,11 +8,19 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from stages.captions.chat_models.thoughts import remove_thoughts
+
 OK, TRUNCATED, REFUSED = "ok", "truncated", "refused"
 STATUSES = (OK, TRUNCATED, REFUSED)  # from best to worst
 
 _CONTROLS = {code: " " for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n"}
-_THINKING = re.compile(r"\A\s*<think>.*?(</think>|\Z)", re.DOTALL)
+_COMPLETE = frozenset(
+    {"stop", "eos", "eos_token", "end_turn", "stop_sequence", "stop_str", "complete", "completed"}
+)
+_FILTERED = re.compile(
+    r"content_?filter|safety|refusal|recitation|prohibited|blocklist|spii|guardrail|moderation"
+)
+_SENTENCE_END = re.compile(r"[.!?…。！？｡।॥۔؟።။៕][\W_]*\Z")
 _REFUSAL = re.compile(
     r"\W*(i['’]?m (very |really )?sorry\b|i am (very |really )?sorry\b|sorry, (but )?i\b"
     r"|i (can['’]?t|cannot|can not|am unable to|['’]m unable to|won['’]t) "
@@ -82,6 +90,7 @@ def make_response(
     finish_reason: str,
     refusal: str = "",
     *,
+    has_thoughts: bool = False,
     revision: str = "",
     prompt_tokens: int | None = None,
     output_tokens: int | None = None,
@@ -91,19 +100,28 @@ def make_response(
 
     Args:
         finish_reason: Why the text ended, as in the chat completions API: "stop", "length", "content_filter".
+            Only "stop" and its synonyms mean that the text is complete. Where the reason is empty, because
+            the endpoint gives none, a text that ends with a sentence is complete.
         refusal: The model's refusal, if the API gives it separately.
+        has_thoughts: Whether the API gives thoughts separately.
         revision, prompt_tokens, output_tokens, seconds: As in `ChatResponse`.
 
     Raises:
         NoResponse: the text is empty.
     """
-    clean = clean_text(_THINKING.sub("", text, count=1))
-    if refusal or finish_reason == "content_filter" or _REFUSAL.match(clean):
+    reason = finish_reason.lower()
+    clean = clean_text(remove_thoughts(text))
+    if refusal or _FILTERED.search(reason) or _REFUSAL.match(clean):
         return ChatResponse("", REFUSED, revision, prompt_tokens, output_tokens, seconds)
+    is_complete = reason in _COMPLETE or (not reason and bool(_SENTENCE_END.search(clean)))
     if not clean:
-        hint = ": it used all its tokens; raise max_tokens" if finish_reason == "length" else ""
-        raise NoResponse(f"the model returned no text{hint}")
-    status = TRUNCATED if finish_reason == "length" else OK
+        what = "only thoughts and no answer" if has_thoughts or text.strip(" \n\0") else "no text"
+        if is_complete or not reason:
+            hint = ": switch its thoughts off with extra_body" if what != "no text" else ""
+        else:
+            hint = f": it ended with {reason!r}; raise max_tokens"
+        raise NoResponse(f"the model returned {what}{hint}")
+    status = OK if is_complete else TRUNCATED
     return ChatResponse(clean, status, revision, prompt_tokens, output_tokens, seconds)
 
 

@@ -59,7 +59,7 @@ class CompareCaptions(Compare[CaptionText, CaptionDuplicates]):
         min_similarity: Share of common word trigrams, 0 to 1, from which two captions are duplicates.
     """
 
-    version = 2
+    version = 3
     needs = Needs(cpus=1, memory_gb=1)
 
     min_similarity: float = 0.8

@@ -82,7 +82,7 @@ def _from_source(row: HasSourceAndStrip, window: Window, count: int, longer_side
         for frame in video.frames(window.start_pts, window.end_pts):
             frames += 1
             if taken < count and frame.pts >= window.start_pts + taken * step:
-                width, height = video.display_size(frame.orientation)
+                width, height = frame.display_size
                 scale = min(Fraction(1), Fraction(longer_side, max(width, height)))
                 size = (max(1, round(width * scale)), max(1, round(height * scale)))
                 yield encode_jpeg(frame.pixels("bgr24", *size), _JPEG_QUALITY)

@@ -1,5 +1,6 @@
 """Measures the length of a caption and how much it repeats itself, as a model in a loop does."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 from manifests import Row, column
@@ -13,8 +14,8 @@ class CaptionText(Row):
 
 
 class CaptionMeasures(Row):
-    caption_words: int = column("number of words; in scripts without spaces, of characters")
-    caption_characters: int = column("number of characters, including spaces")
+    caption_words: int = column("number of words; in scripts without spaces, of letters with their marks")
+    caption_characters: int = column("number of characters of the composed form (NFC), including spaces")
     caption_repetition: float = column(
         "share of the word trigrams that occur earlier in the caption; 0 for fewer than four words",
         unit="0..1",
@@ -24,7 +25,7 @@ class CaptionMeasures(Row):
 class MeasureCaption(Annotate[CaptionText, CaptionMeasures]):
     """Measures the enhanced caption, or the caption if there is none. Case and punctuation do not count."""
 
-    version = 2
+    version = 3
     from_store = True
     needs = Needs(cpus=0.5, batch=64)
 
@@ -36,6 +37,6 @@ class MeasureCaption(Annotate[CaptionText, CaptionMeasures]):
             repetition = 1 - len(set(grams)) / len(grams) if grams else 0.0
             yield CaptionMeasures(
                 caption_words=len(words),
-                caption_characters=len(caption),
+                caption_characters=len(unicodedata.normalize("NFC", caption)),
                 caption_repetition=round(repetition, 6),
             )

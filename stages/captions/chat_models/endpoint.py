@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import Unavailable
-from stages.captions.chat_model import ChatRequest, ChatResponse, NoResponse, clean_text, make_response
+from stages.captions.chat_model import ChatRequest, ChatResponse, NoResponse, make_response
+from stages.captions.chat_models.completion import BadBody, find_error, parse_completion
 
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0  # between attempts
 _RETRY_S = 30.0  # until an unavailable endpoint is tried again
@@ -159,18 +161,37 @@ class Endpoint:
             raise _AttemptFailed(f"no answer within {timeout_s:g} s") from None
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             raise _AttemptFailed(f"the connection failed ({type(error).__name__})") from None
-        if status == 200:
-            return parse_response(data, time.monotonic() - start)
-        message = self._error_message(data)
-        if status in (429, 503) and "retry-after" in headers:
-            self._hold_requests(headers["retry-after"], status)
+        seconds = time.monotonic() - start
+        if status != 200:
+            if status in (429, 503) and "retry-after" in headers:
+                self._hold_requests(headers["retry-after"], status)
+            return self._handle_error(status, _error_words(data), seconds)
+        try:
+            return parse_completion(data, seconds)
+        except BadBody as error:
+            if not error.message:
+                raise _AttemptFailed(self._redact(str(error))) from None
+            return self._handle_error(error.status, error.message, seconds)
+
+    def _handle_error(self, status: int, words: str, seconds: float) -> ChatResponse:
+        """Return a refusal or raise the exception for an error response.
+
+        Args:
+            status: HTTP status, of the response or of the error in it; 0 if it is not known.
+            words: What the endpoint says about it.
+        """
+        code = f" (HTTP {status})" if status else ""
+        message = self._redact(words)
         if status in _CONFIGURATION_ERRORS:
-            raise _AttemptFailed(f"{_CONFIGURATION_ERRORS[status]} (HTTP {status})", is_final=True)
-        if status in (400, 413, 415, 422):
-            if any(word in message.lower() for word in _FILTER_WORDS):
-                return make_response("", "content_filter", seconds=time.monotonic() - start)
-            raise NoResponse(f"the endpoint rejects the request (HTTP {status}): {message}")
-        raise _AttemptFailed(f"HTTP {status}", is_rate_limit=status in (429, 503))
+            raise _AttemptFailed(f"{_CONFIGURATION_ERRORS[status]}{code}: {message}", is_final=True)
+        if status in (0, 400, 413, 415, 422):
+            if any(word in words.lower() for word in _FILTER_WORDS):
+                return make_response("", "content_filter", seconds=seconds)
+            if status:
+                raise NoResponse(f"the endpoint rejects the request{code}: {message}")
+        raise _AttemptFailed(
+            f"the endpoint reports an error{code}: {message}", is_rate_limit=status in (429, 503)
+        )
 
     async def _post(self, body: Mapping[str, Any]) -> tuple[int, Mapping[str, str], bytes]:
         async with self._client.stream("POST", self._url, json=body) as response:
@@ -188,12 +209,14 @@ class Endpoint:
             raise self._mark_unavailable(f"it asks to wait {wait_s:.0f} s (HTTP {status})", wait_s)
         self._resume_at = max(self._resume_at, time.monotonic() + wait_s)
 
-    def _error_message(self, data: bytes) -> str:
-        """Return the start of an error body as text, without the key and the address."""
-        text = " ".join(data[:4096].decode("utf-8", "replace").split())
-        for secret in (self._key, self._url, self._url.partition("://")[2].partition("/")[0]):
-            text = text.replace(secret, "***") if secret else text
-        return text[:200]
+    def _redact(self, text: str) -> str:
+        """Return the start of a text as one line, without the key and the address of the endpoint."""
+        parts = urlsplit(self._url)
+        query = [value for _, _, value in (part.partition("=") for part in parts.query.split("&"))]
+        secrets = [self._key, self._url, parts.netloc, parts.hostname or "", *query]
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            text = re.sub(re.escape(secret), "***", text, flags=re.IGNORECASE)
+        return " ".join(text.split())[:200]
 
 
 class _AttemptFailed(Exception):
@@ -207,6 +230,15 @@ class _AttemptFailed(Exception):
     def __init__(self, reason: str, *, is_rate_limit: bool = False, is_final: bool = False) -> None:
         super().__init__(reason)
         self.is_rate_limit, self.is_final = is_rate_limit, is_final
+
+
+def _error_words(data: bytes) -> str:
+    """Return what the body of an error response says: the message in its JSON, or its text."""
+    try:
+        error = find_error(json.loads(data))
+    except (ValueError, RecursionError):
+        error = None
+    return error[1] if error else data.decode("utf-8", "replace")
 
 
 def make_messages(request: ChatRequest) -> list[dict[str, Any]]:
@@ -225,53 +257,6 @@ def make_messages(request: ChatRequest) -> list[dict[str, Any]]:
         messages.append({"role": "user", "content": content})
         messages += [{"role": "assistant", "content": answer}] if answer else []
     return messages
-
-
-def parse_response(data: bytes, seconds: float) -> ChatResponse:
-    """Parse the body of a successful response.
-
-    Raises:
-        _AttemptFailed: the body is not a chat completion.
-        NoResponse: the model returned no text.
-    """
-    try:
-        body = json.loads(data)
-        choice = body["choices"][0]
-        message = choice["message"]
-        text, refusal = _text(message.get("content")), _text(message.get("refusal"))
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise _AttemptFailed("its response is not a chat completion") from None
-    usage = body.get("usage")
-    counts = usage if isinstance(usage, dict) else {}
-    return make_response(
-        text,
-        str(choice.get("finish_reason")),
-        refusal,
-        revision=_revision(body),
-        prompt_tokens=_token_count(counts.get("prompt_tokens")),
-        output_tokens=_token_count(counts.get("completion_tokens")),
-        seconds=seconds,
-    )
-
-
-def _text(content: Any) -> str:
-    """Return the text of a string, of a list of text parts, or of None."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    parts = [part["text"] for part in content if part["type"] == "text"]
-    if not all(isinstance(part, str) for part in parts):
-        raise TypeError
-    return "".join(parts)
-
-
-def _revision(body: Mapping[str, Any]) -> str:
-    """Return model and fingerprint, as the endpoint reports them."""
-    names = (body.get("model"), body.get("system_fingerprint"))
-    return " ".join(clean_text(name)[:200] for name in names if isinstance(name, str) and name)
-
-
-def _token_count(value: Any) -> int | None:
-    return value if type(value) is int and 0 <= value < 2**53 else None
 
 
 def parse_retry_after(value: str, now: datetime) -> float:

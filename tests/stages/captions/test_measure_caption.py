@@ -1,5 +1,7 @@
 """The length of a caption, and how much it repeats itself."""
 
+import unicodedata
+
 import pytest
 
 from stages.captions.measure_caption import CaptionMeasures, CaptionText, MeasureCaption
@@ -21,6 +23,8 @@ def measure(*captions: str) -> list[CaptionMeasures]:
         ("一只狗在草地上跑。", 8, 0.0),
         ("狗狗狗狗狗", 5, 2 / 3),
         ("A 🦮\x00 and שלום עולם", 4, 0.0),
+        ("एक छोटी लड़की बगीचे में एक काली गाय के पास खेल रही है", 13, 0.0),
+        ("สุนัขวิ่ง", 5, 0.0),
         ("word " * 20_000, 20_000, 1 - 1 / 19_998),
     ],
 )
@@ -53,3 +57,29 @@ def test_words_are_split() -> None:
         "5",
         "m",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("छोटा लड़का, छोटी लड़की", ["छोटा", "लड़का", "छोटी", "लड़की"]),
+        ("বাংলা தமிழ் తెలుగు", ["বাংলা", "தமிழ்", "తెలుగు"]),
+        ("שָׁלוֹם עולם صَباح", ["שָׁלוֹם", "עולם", "صَباح"]),
+        ("می\u200cخواهم بروم", ["میخواهم", "بروم"]),
+        ("น้ำตก", ["น้ำ", "ต", "ก"]),
+        ("iPhoneの写真・12枚", ["iphone", "の", "写", "真", "12", "枚"]),
+        ("한국어 문장입니다", ["한국어", "문장입니다"]),
+        ("col·lecció word\u00adbreak ❤\ufe0f", ["col·lecció", "wordbreak"]),
+    ],
+)
+def test_marks_belong_to_their_letter_in_every_script(text: str, words: list[str]) -> None:
+    expected = [unicodedata.normalize("NFC", word) for word in words]
+    assert split_words(text) == expected
+    assert split_words(unicodedata.normalize("NFD", text)) == expected
+
+
+def test_composed_and_decomposed_captions_have_equal_measures() -> None:
+    text = "Un café naïve à Đà Nẵng, encore un café naïve à Đà Nẵng"
+    composed, decomposed = measure(*(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))
+    assert composed == decomposed
+    assert composed.caption_words == 13

@@ -3,11 +3,10 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
+from chat_client import complete_all, in_turn, is_probe
 from chat_server import ChatServer, Reply, Request, closed_port, completion
 
 from pipeline import Unavailable
@@ -21,33 +20,6 @@ BROKEN = Reply(b"oops", status=500)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
-
-
-def complete_all(url: str, *requests: ChatRequest, key: str = "", **settings: Any) -> list[Any]:
-    """Send all requests concurrently; return the response or the error of each."""
-
-    async def run() -> list[Any]:
-        async with Endpoint(url, "toy", key, **{"max_attempts": 3, "timeout_s": 5.0, **settings}) as endpoint:
-            return await asyncio.gather(*map(endpoint.complete, requests), return_exceptions=True)
-
-    return asyncio.run(run())
-
-
-def is_probe(request: Request) -> bool:
-    """Return whether this is the request that probes the endpoint."""
-    return request.prompt == "Say yes."
-
-
-def in_turn(*replies: Reply) -> Callable[[Request], Reply]:
-    """Reply with these in order, then always with the last one. A probe succeeds."""
-    remaining = list(replies)
-
-    def reply(request: Request) -> Reply:
-        if is_probe(request):
-            return completion("Yes.")
-        return remaining.pop(0) if len(remaining) > 1 else remaining[0]
-
-    return reply
 
 
 @pytest.mark.parametrize(
@@ -225,7 +197,7 @@ def test_a_query_of_the_url_stays_after_the_path() -> None:
 
 
 def test_invalid_fields_of_a_response_are_ignored() -> None:
-    parts = [{"type": "text", "text": "a "}, {"type": "text", "text": "dog"}]
+    parts = [{"type": "text", "text": "a "}, {"type": "text", "text": "dog."}]
     body = {
         "model": 7,
         "system_fingerprint": "f\ud800p\x00",
@@ -234,7 +206,7 @@ def test_invalid_fields_of_a_response_are_ignored() -> None:
     }
     with ChatServer(in_turn(Reply(json.dumps(body).encode()))) as server:
         [response] = complete_all(server.url, REQUEST)
-    assert response.text == "a dog"
+    assert response.text == "a dog."
     assert response.status == "ok"
     assert response.revision == "f?p"
     assert response.prompt_tokens is None
