@@ -1,12 +1,14 @@
 """The metadata in a sample's json member: the origin of the clip and its measurements."""
 
-from typing import Any
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any, get_args, get_type_hints
 
 from manifests import Row, column
 
 
 class SampleMetadata(Row):
-    """Optional columns of the json member. A column that no step adds is left out."""
+    """Optional columns of the json member. A column without a value in any clip is left out."""
 
     parent: str | None = None
     start_pts: int | None = None
@@ -72,9 +74,34 @@ class SampleMetadata(Row):
 
 
 _JSON_NAMES = {"parent": "video"}  # columns with another name in the json
+_ALWAYS = frozenset({"license", "split"})  # columns that are in the json whether or not a clip has a value
+_NO_VALUE: dict[type, Any] = {str: "", float: float("nan"), int: -1, bool: False}
 
 
-def known_metadata(row: SampleMetadata) -> dict[str, Any]:
-    """The columns of `SampleMetadata` that have a value, by their name in the json."""
-    values = {name: getattr(row, name) for name in SampleMetadata.names()}
-    return {_JSON_NAMES.get(name, name): value for name, value in values.items() if value is not None}
+def columns_with_values(rows: Iterable[SampleMetadata]) -> set[str]:
+    """The columns of `SampleMetadata` that have a value in at least one row."""
+    return {name for row in rows for name in _column_types() if getattr(row, name) is not None}
+
+
+def typed_metadata(row: SampleMetadata, columns: Iterable[str]) -> dict[str, Any]:
+    """The columns, by their name in the json, each with a value of its type.
+
+    Loaders infer the type of a key from the first samples, so a missing value has the type of its column: ""
+    for text, NaN for a float and -1 for an integer.
+
+    Args:
+        columns: the columns that some clip of the data set has a value for. `license` and `split` are added.
+    """
+    types = _column_types()
+    return {
+        _JSON_NAMES.get(name, name): types[name](
+            _NO_VALUE[types[name]] if getattr(row, name) is None else getattr(row, name)
+        )
+        for name in sorted(_ALWAYS | set(columns))
+    }
+
+
+@lru_cache(maxsize=1)
+def _column_types() -> dict[str, type]:
+    hints = get_type_hints(SampleMetadata)
+    return {name: next(iter(get_args(hints[name])), hints[name]) for name in SampleMetadata.names()}

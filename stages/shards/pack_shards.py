@@ -10,6 +10,7 @@ import tempfile
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from manifests import Artifact, Row, Vector, column
@@ -17,11 +18,12 @@ from manifests.identity import shuffle_key
 from pipeline import Needs, Reject, Survey
 from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
 from stages.shards.bucket import BUCKET_FRAMES, exact_fps, frames_at_fps, length_name, shape_name
-from stages.shards.metadata import SampleMetadata, known_metadata
+from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
 from stages.shards.sample import clean_caption, embedding_bytes, metadata_bytes
 
 BINS = 4096  # bins of the order in which the clips of a bucket are assigned to shards
 _NO_BUCKET = "none"
+_COLUMN = "column "  # begins the name of a total that counts values of a column of the metadata
 TRAIN = "train"
 
 
@@ -95,28 +97,34 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
     include_embeddings: bool = False
     separate_tars: bool = False
 
-    version = 3
+    version = 4
     needs = Needs(cpus=0.5)
 
     def tally(self, rows: Sequence[CaptionedClip]) -> Mapping[str, int]:
-        """Bytes per bucket and bin."""
-        sizes: Counter[str] = Counter()
-        for row in rows:
-            if not self._reject_reason(row):
-                sizes[f"{self._bucket(row)}/{_bin(row):04d}"] += row.clip.size_bytes
-        return sizes
+        """Bytes per bucket and bin; and number of parts with a value, per column of the metadata."""
+        packed = [row for row in rows if not self._reject_reason(row)]
+        totals: Counter[str] = Counter(f"{_COLUMN}{name}" for name in columns_with_values(packed))
+        for row in packed:
+            totals[f"{self._bucket(row)}/{_bin(row):04d}"] += row.clip.size_bytes
+        return totals
 
     def fit(self, sample: Sequence[CaptionedClip], totals: Mapping[str, int]) -> bytes:
-        """For each bucket the first bin of each shard; for a very large one the number of shards."""
+        """The columns of the metadata; and for each bucket the first bin of each shard.
+
+        For a very large bucket, the number of shards stands for the first bins.
+        """
+        columns = sorted(name.removeprefix(_COLUMN) for name in totals if name.startswith(_COLUMN))
         bins: dict[str, list[int]] = {}
         for name, size in totals.items():
+            if name.startswith(_COLUMN):
+                continue
             bucket, _, number = name.rpartition("/")
             bins.setdefault(bucket, [0] * BINS)[int(number)] = size
         shards = {bucket: _first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
-        return json.dumps(shards, sort_keys=True).encode()
+        return json.dumps({"columns": columns, "shards": shards}, sort_keys=True).encode()
 
     def assign(self, rows: Sequence[CaptionedClip], fitted: bytes) -> Iterator[str]:
-        shards_of: dict[str, list[int] | int] = json.loads(fitted)
+        shards_of: dict[str, list[int] | int] = json.loads(fitted)["shards"]
         for row in rows:
             if self._reject_reason(row):
                 yield _NO_BUCKET
@@ -137,7 +145,8 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
             return
         bucket, number = group.rsplit("-", 1)
         ordered = sorted(rows, key=lambda row: (shuffle_key(row.id, "place"), row.id))
-        tars = self._write_tars(bucket, number, ordered)
+        contents = _CONTENTS | {"json": partial(_metadata, columns=json.loads(fitted)["columns"])}
+        tars = self._write_tars(bucket, number, ordered, contents)
         for row in rows:
             yield PackedSample(
                 bucket=_without_split(bucket),
@@ -175,7 +184,9 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
         bucket = f"{shape}_{length_name(self._frames(row), self.bucket_frames)}"
         return bucket if row.split == TRAIN else f"{row.split}.{bucket}"
 
-    def _write_tars(self, bucket: str, number: str, rows: Sequence[CaptionedClip]) -> dict[str, Artifact]:
+    def _write_tars(
+        self, bucket: str, number: str, rows: Sequence[CaptionedClip], contents: "_Contents"
+    ) -> dict[str, Artifact]:
         """The tars and their indexes, by column. One clip at a time is in memory."""
         extensions = EXTENSIONS if self.include_embeddings else EXTENSIONS[:-1]
         split = bucket.partition(".")[0] if "." in bucket else ""
@@ -184,7 +195,7 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
         try:
             for group in ((extension,) for extension in extensions) if self.separate_tars else (extensions,):
                 inner = f"{folder}/{group[0]}" if self.separate_tars else folder
-                tar, index = _write_tar(f"{inner}/{number}", rows, group)
+                tar, index = _write_tar(f"{inner}/{number}", rows, {e: contents[e] for e in group})
                 tars |= {SHARD_COLUMNS[group[0]]: tar, INDEX_COLUMNS[group[0]]: index}
         except BaseException:
             for artifact in tars.values():
@@ -194,14 +205,12 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
         return tars
 
 
-def _write_tar(
-    name: str, rows: Sequence[CaptionedClip], extensions: Sequence[str]
-) -> tuple[Artifact, Artifact]:
+def _write_tar(name: str, rows: Sequence[CaptionedClip], contents: "_Contents") -> tuple[Artifact, Artifact]:
     """A tar with these members of each row, and its index."""
     with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
         tar = Path(file.name)
     try:
-        members = ((f"{row.id}.{e}", _CONTENTS[e](row)) for row in rows for e in extensions)
+        members = ((f"{row.id}.{e}", content(row)) for row in rows for e, content in contents.items())
         written = write_tar(tar, members)
         note = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
         index = index_bytes(written, {"clipmill.clips": note})
@@ -214,30 +223,30 @@ def _write_tar(
         raise
 
 
-def _metadata(row: CaptionedClip) -> bytes:
+def _metadata(row: CaptionedClip, columns: Sequence[str]) -> bytes:
     metadata = {
         "id": row.id,
         "source": row.source,
-        "start_s": row.start_s,
-        "end_s": row.end_s,
+        "start_s": float(row.start_s),
+        "end_s": float(row.end_s),
         "caption": _caption(row),
         "width_px": row.clip_width_px,
         "height_px": row.clip_height_px,
         "frames": row.clip_frames,
-        "fps": row.clip_fps,
-        "duration_s": row.clip_duration_s,
+        "fps": float(row.clip_fps),
+        "duration_s": float(row.clip_duration_s),
         "audio": row.clip_audio,
     }
-    return metadata_bytes(known_metadata(row) | metadata)
+    return metadata_bytes(typed_metadata(row, columns) | metadata)
 
 
 def _caption(row: CaptionedClip) -> str:
     return clean_caption(row.enhanced_caption or row.caption)
 
 
+_Contents = Mapping[str, Callable[[CaptionedClip], bytes]]
 _CONTENTS: dict[str, Callable[[CaptionedClip], bytes]] = {
     "mp4": lambda row: row.clip.read(),
-    "json": _metadata,
     "txt": lambda row: _caption(row).encode(),
     "npy": lambda row: embedding_bytes(row.embedding or ()),
 }

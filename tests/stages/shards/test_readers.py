@@ -42,8 +42,12 @@ import json, sys, datasets
 rows = datasets.load_dataset("webdataset", data_files={"train": sys.argv[2:]}, split="train",
     streaming=True, cache_dir=sys.argv[1])
 rows = rows.cast_column("mp4", datasets.Value("binary"))
-print(json.dumps([[row["__key__"], row["json"]["caption"], row["txt"]] for row in rows]))
+print(json.dumps([[row["__key__"], row["json"]["caption"], row["txt"], row["json"]["license"],
+    row["json"]["noise"] > 0] for row in rows]))
 """
+
+
+LICENSED = (3, 17)  # numbers of the clips with a license and a measured noise
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +60,7 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[st
         CaptionedClip(
             id=f"clip{k:03d}", source=f"a b/{k}.mp4", start_s=0.0, end_s=0.4, caption=f"shows {k}",
             clip=video, clip_audio="", clip_width_px=64, clip_height_px=48, clip_frames=10, clip_fps=25.0,
-            clip_duration_s=0.4,
+            clip_duration_s=0.4, **({"license": "CC BY 4.0", "noise": 0.5} if k in LICENSED else {}),
         )
         for k in range(40)
     ]  # fmt: skip
@@ -108,3 +112,7 @@ def test_hugging_face_datasets_reads_them(shards: tuple[list[str], dict[str, str
     rows = json.loads(process.stdout.splitlines()[-1])
     assert {row[0]: row[1] for row in rows} == captions
     assert all(row[1] == row[2] for row in rows)
+    licensed = {f"clip{k:03d}" for k in LICENSED}
+    assert not licensed & {row[0] for row in rows[:5]}  # the first samples decide the types
+    assert {row[0] for row in rows if row[3] == "CC BY 4.0"} == licensed
+    assert {row[0] for row in rows if row[4]} == licensed
