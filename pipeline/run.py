@@ -34,6 +34,7 @@ class RunResult:
         store: URL of the store.
         funnel: Row counts of each step.
         rows: How many rows each step processed, reused, resumed and reprocessed.
+        notes: What the user must know about the inputs, for example how many files are left out.
         warnings: Messages for the user.
         exit_code: 0: done. 1: done, but rows were rejected and `strict` was set. 130: stopped.
         report: Path of the report, or "" if it could not be written.
@@ -46,6 +47,7 @@ class RunResult:
     warnings: tuple[str, ...]
     exit_code: int
     report: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def run_dag(
@@ -86,6 +88,8 @@ def run_dag(
         plan = build_plan(dag, store, run) if failed else plan
         history, record, stopwatch = history_of_plan(plan), Record(store, run), Stopwatch()
         record.begin(dag, history, request)
+        for note in history.notes:
+            record.log(f"note: {note}")
         for name, rows in failed.items():
             record.log(f"{name}: {rows} rows on which it failed are processed again")
         try:
@@ -127,6 +131,7 @@ def _done(
         warnings=warnings,
         exit_code=1 if strict and funnel.rejected else 0,
         report=report,
+        notes=history.notes,
     )
 
 
@@ -140,6 +145,7 @@ def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch) -> RunRe
         rows=stopwatch.work,
         warnings=("stopped; finished parts are kept",),
         exit_code=130,
+        notes=history.notes,
     )
 
 

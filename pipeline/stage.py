@@ -129,6 +129,13 @@ class Source(Stage[Out, Out]):
     def rows(self) -> Iterator[Out]:
         """Yield the rows in a deterministic order."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what the user must know about inputs that become no rows, such as files that are left out.
+
+        Called once, by the driver, after `digest`. `clipmill plan` and `run` print it, and a run records it.
+        """
+        return ()
+
 
 class Annotate(Stage[In, Out]):
     """Adds columns to each row."""

@@ -22,6 +22,11 @@ def code_of(error: BaseException) -> str:
     return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
 
 
+def is_library_error(error: BaseException) -> bool:
+    """Whether a library of an object store raised the error, for example because of the connection."""
+    return type(error).__module__.split(".")[0] in _LIBRARIES
+
+
 def readable_error(error: Exception, url: str, name: str) -> Exception:
     """The error for the user; `error` itself if it is a `ClipmillError`, a missing file, or unknown."""
     scheme, place = urlsplit(url).scheme, f"{url}/{name}".rstrip("/")
@@ -57,7 +62,7 @@ def readable_error(error: Exception, url: str, name: str) -> Exception:
             where=place,
             remedy="use a folder, s3:// or gs://",
         )
-    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _LIBRARIES:
+    if isinstance(error, OSError) or is_library_error(error):
         return ManifestError(
             f"the request to the store failed: {type(error).__name__}: {error}",
             where=place,

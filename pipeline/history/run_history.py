@@ -38,6 +38,7 @@ class StepHistory:
         made_by: Stage, version, settings and digest; for a rule, its predicate and reason.
         columns: Name, type, unit, meaning and nullable of each column that the step adds.
         needs: The resources of the step.
+        notes: What `Source.notes` returned, for example how many files are left out.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StepHistory:
     made_by: Mapping[str, Any] = field(default_factory=dict)
     columns: tuple[Mapping[str, Any], ...] = ()
     needs: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def is_barrier(self) -> bool:
@@ -108,6 +110,11 @@ class RunHistory:
         """The manifest of each step's table, read once; None if the table is not complete."""
         return {step.name: read_manifest(self.store, step.folder) for step in self}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The notes of all sources, each with the name of its step."""
+        return tuple(f"{step.name}: {note}" for step in self for note in step.notes)
+
     def row_counts(self, name: str) -> dict[int, RowCounts]:
         """The row counts of each existing part of a step, by part number."""
         manifest = self.manifests[name]
@@ -146,6 +153,7 @@ def history_of_plan(plan: Plan) -> RunHistory:
             made_by=step.made_by(),
             columns=columns_of(step.schema),
             needs=asdict(step.node.needs),
+            notes=step.notes(),
         )
         for step in plan
     }
@@ -187,7 +195,7 @@ def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
     try:
         plan = json.loads(text)
         steps = [
-            StepHistory(**{**s, "inputs": tuple(s["inputs"]), "columns": tuple(s["columns"])})
+            StepHistory(**{**s, **{n: tuple(s.get(n, ())) for n in ("inputs", "columns", "notes")}})
             for s in plan["steps"]
         ]
         outputs = {name: tuple(heads) for name, heads in plan["outputs"].items()}

@@ -11,7 +11,7 @@ ids of a source are derived from content, so its columns are determined by the i
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from manifests.identity import digest_of
@@ -28,10 +28,11 @@ SHORT = 10  # hex digits of a key in a folder name; the manifest holds the full 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a node, as hex digests."""
+    """The keys of a node, as hex digests, and the digest of its stage."""
 
     run: str
     content: str
+    digest: str = ""
 
     def folder(self, name: str) -> str:
         """Return the name of the node's folder, which contains both keys."""
@@ -58,7 +59,7 @@ def compute_keys(dag: Dag, retried: Collection[str] = ()) -> dict[str, Keys]:
             )
         keys = _keys_of_node(dag, node, found)
         while keys.run in retried:
-            keys = Keys(digest_of("again", keys.run), keys.content)
+            keys = replace(keys, run=digest_of("again", keys.run))
         found[name] = keys
     return found
 
@@ -110,14 +111,15 @@ def _keys_of_node(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
         name = f"{stage_class.__module__}:{stage_class.__qualname__}"
         content = digest_of("source", name, stage_class.version, _adds(node.work))
         settings = hashed_settings(node.work)
-        return Keys(digest_of(content, settings, node.work.digest(), node.rows_per_part), content)
+        digest = node.work.digest()
+        return Keys(digest_of(content, settings, digest, node.rows_per_part), content, digest)
     columns = {} if not node.inputs else _columns(dag, node, found)
     digest = node.work.digest() if isinstance(node.work, Stage) else ""
     provenance = made_by(node, digest)
     if isinstance(node.work, Survey | Compare | Launch):
         provenance = {**provenance, "rows": inputs}
     content = digest_of("node", provenance, columns, _adds(node.work))
-    return Keys(digest_of(content, inputs), content)
+    return Keys(digest_of(content, inputs), content, digest)
 
 
 def _columns(dag: Dag, node: Node, found: Mapping[str, Keys]) -> dict[str, str]:

@@ -79,7 +79,11 @@ class Step:
         return self.node.work
 
     def made_by(self) -> Mapping[str, Any]:
-        return made_by(self.node, self.stage.digest() if isinstance(self.node.work, Stage) else "")
+        return made_by(self.node, self.keys.digest)
+
+    def notes(self) -> tuple[str, ...]:
+        """What the user must know about the inputs of a source. See `Source.notes`."""
+        return self.node.work.notes() if isinstance(self.node.work, Source) else ()
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ def _header(history: RunHistory) -> Html:
         "state": " ".join(filter(None, [timings.get("state"), timings.get("error")])),
         "took": f"{timings.get('wall_s', 0):,.0f} s",
         "store": history.store.url,
+        "notes": "; ".join(history.notes),
         "code": request.get("commit", "")[:12],
         "versions": _assignments({"python": request.get("python", ""), **request.get("packages", {})}),
     }

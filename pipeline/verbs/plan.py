@@ -37,7 +37,8 @@ def plan(args: Namespace) -> None:
 def _table(steps: "list[StepForecast]", store: str) -> str:
     todo = [a for a in steps if not a.complete]
     last = f"{len(todo)} of {len(steps)} steps to do" if todo else "nothing to do: all tables are complete"
-    return "\n".join([*step_lines(steps), "", f"{last} in {store}"])
+    notes = [f"note: {a.step.name}: {note}" for a in steps for note in a.step.notes()]
+    return "\n".join([*step_lines(steps), "", *notes, f"{last} in {store}"])
 
 
 def step_lines(steps: Sequence["StepForecast"]) -> Iterable[str]:
@@ -96,4 +97,5 @@ def step_record(forecast: "StepForecast") -> dict[str, Any]:
         "barrier": forecast.step.is_barrier,
         "cpus": forecast.step.node.needs.cpus,
         "gpus": forecast.step.node.needs.gpus,
+        "notes": forecast.step.notes(),
     }

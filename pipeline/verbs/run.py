@@ -104,12 +104,19 @@ def _print_result(result: "RunResult", args: Namespace) -> None:
     if args.json:
         head = {"run": result.run, "store": result.store, "exit_code": result.exit_code}
         rows = {name: asdict(effort) for name, effort in result.rows.items()}
-        more = {"warnings": result.warnings, "report": result.report, **result.funnel.as_dict()}
+        more = {
+            "notes": result.notes,
+            "warnings": result.warnings,
+            "report": result.report,
+            **result.funnel.as_dict(),
+        }
         print(json.dumps({**head, "rows": rows, **more}, ensure_ascii=False))
     elif not args.quiet:
         print(f"\n{result.funnel.table()}\n\n{_work(result)}")
         print(f"run     {result.run}\nstore   {result.store}")
         print(f"report  {result.report or 'none'}")
+        for note in result.notes:
+            print(f"note    {note}")
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if result.exit_code == STOPPED:

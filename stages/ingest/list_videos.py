@@ -1,184 +1,185 @@
-"""Lists the videos below a folder or URL, with ids derived from their content."""
+"""Lists the videos of a folder, a URL or a list file, with ids derived from their content."""
 
 import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from itertools import islice
 
 from manifests import ClipmillError, Row, column
 from manifests.identity import digest_of, id_of
 from pipeline import Source
-from stages.media.fingerprint import open_for_sampling, sample_digest
-from stages.media.uri import escape_non_utf8, local_path, path_to_uri
+from stages.ingest.listed_entries import list_entries
+from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
+from stages.ingest.remote_listing import list_http, list_objects, parallel
+from stages.media.errors import UnreadableFile
+from stages.media.fingerprint import fingerprint
+from stages.media.list_file import is_list
+from stages.media.remote.http import public_url
+from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri
 
-STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
-SUFFIXES = (
-    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
-    ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv",
+EXTENSIONS = (
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".dvr-ms", ".f4v",
+    ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
+    ".mj2", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv",
+    ".mqv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod",
+    ".tp", ".trp", ".ts", ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
 )  # fmt: skip
+_EMPTY = hashlib.sha256().hexdigest()
 
 
 class Video(Row):
     id: str = column("digest of the size, samples of the content, and the ordinal among identical files")
-    uri: str = column("absolute path or URL of the file")
-    source: str = column("path relative to the root, with / as separator; bytes that are not UTF-8 as \\xff")
+    uri: str = column(
+        "absolute path or URL of the file; for a URL with a secret, its public part and the list"
+    )
+    source: str = column(
+        "path relative to the root, with / as separator; bytes that are not UTF-8 as \\xff; "
+        "in a list, the entry without its secrets"
+    )
     size_bytes: int = column("size of the file", unit="bytes")
     content_sha256: str = column("SHA-256 of 16 samples of the content; of the whole file up to 1 MiB")
-
-
-class ListedFile(NamedTuple):
-    """A file of the listing.
-
-    Attributes:
-        source: Path relative to the root.
-        uri: Absolute path or URL.
-        size_bytes: Size in bytes.
-        stamp: A value that changes when the file changes.
-    """
-
-    source: str
-    uri: str
-    size_bytes: int
-    stamp: str
+    list_error: str = column("why the file cannot be read; empty if it can. ProbeVideo rejects the row")
 
 
 class ListVideos(Source[Video]):
-    """Lists the video files below `root`, in order of `source`.
+    """Lists the videos of `root`: a folder, a file, a URL or a list.
+
+    A list is a text file with a path or URL per line, or a CSV, JSON lines or Parquet file with a column
+    `uri`. Its entries are listed in its order, all other videos in order of `source`. A file that `root` or a
+    list names is listed whatever its ending; folders are searched for the endings `extensions`. `clipmill
+    plan` and `run` show the number of files that are left out.
 
     An id is derived from the size and the SHA-256 of 16 samples of 64 KiB at even distances (the whole file
-    up to 1 MiB), so a file keeps its id when it is moved. Identical files differ by their ordinal in the
-    order of `source`. Files and folders whose names begin with a dot are skipped. Links are followed, also to
-    targets outside `root`. A broken link and an empty file are listed, and the next stage rejects them. A
-    `root` that is a file is listed alone. Stores below `root` are skipped.
+    up to 1 MiB), so a file keeps its id when it is moved. Identical files differ by their ordinal. Files and
+    folders whose names begin with a dot, and stores, are left out. Links are followed, also to targets
+    outside `root`. What cannot be read is listed with its reason in `list_error`, and rejected by ProbeVideo:
+    for example a broken link, a FIFO, a folder without permission, a missing or repeated entry of a list.
 
     Attributes:
-        root: Folder, file or URL of the footage.
-        limit: Maximum number of videos; 0 lists all.
-        suffixes: File name suffixes of videos, in lower case.
+        root: Folder, file or URL of the footage, or a list of paths and URLs.
+        limit: Maximum number of videos; 0 lists all. A higher value lists more.
+        extensions: Endings of the names of videos in folders, with or without the dot, in any case. More
+            endings list more files. Empty: every file.
     """
 
     execution_settings = frozenset({"root"})
-    version = 2
+    version = 3
 
     root: str
     limit: int = 0
-    suffixes: tuple[str, ...] = SUFFIXES
+    extensions: tuple[str, ...] = EXTENSIONS
+
+    def __post_init__(self) -> None:
+        if not self.root.strip():
+            raise ClipmillError(
+                "the footage is empty", remedy="give a folder, a file, a URL or a list as footage"
+            )
+        if self.limit < 0:
+            raise ClipmillError(f"limit is {self.limit}", remedy="set limit to 0 or more")
 
     def digest(self) -> str:
-        """Return the digest of the listing: names, sizes and modification times.
+        """Return the digest of the listing: names, sizes and modification times or ETags.
 
         Raises:
             ClipmillError: `root` does not exist or contains no video.
         """
-        return digest_of([(f.source, f.size_bytes, f.stamp) for f in self._files()])
+        vars(self)["_listed"] = listing = self._listing()
+        return digest_of([(f.source, f.size_bytes, f.stamp, f.problem) for f in listing.files])
+
+    def notes(self) -> tuple[str, ...]:
+        """See `Source.notes`: the files that are left out of the last digest."""
+        listing: Listing = vars(self).get("_listed") or self._listing()
+        return listing.notes()
 
     def rows(self) -> Iterator[Video]:
         copies: Counter[str] = Counter()
-        for file in self._files():
-            samples = _content_digest(file)
-            content = id_of("video", file.size_bytes, samples)
+        for file, (size_bytes, samples, problem) in _contents(self._listing().files):
+            content = id_of("unreadable", file.source) if problem else id_of("video", size_bytes, samples)
             ordinal = copies[content]
             copies[content] += 1
             yield Video(
                 id=id_of("video", content, ordinal) if ordinal else content,
                 uri=file.uri,
                 source=file.source,
-                size_bytes=file.size_bytes,
+                size_bytes=size_bytes,
                 content_sha256=samples,
+                list_error=problem,
             )
 
-    def _files(self) -> list[ListedFile]:
-        path = local_path(self.root)
-        found = (
-            _below_folder(os.path.abspath(os.path.expanduser(path)))
-            if path is not None
-            else self._below_url()
-        )
-        chosen = sorted(f for f in found if PurePosixPath(f.source).suffix.lower() in self.suffixes)
-        if not chosen:
-            raise ClipmillError(
-                f"no videos found among {len(found)} files",
-                where=escape_non_utf8(self.root),
-                remedy=f"choose a folder with files ending in {', '.join(self.suffixes)}",
-            )
-        return chosen[: self.limit or None]
-
-    def _below_url(self) -> list[ListedFile]:
-        import fsspec
-
+    def _listing(self) -> Listing:
+        listing = Listing(tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions))
         try:
-            filesystem, root = fsspec.core.url_to_fs(self.root)
-        except (
-            ValueError,
-            ImportError,
-        ) as error:  # an unknown protocol, or its package is not installed
+            self._list(listing)
+        except (FileNotFoundError, UnreadableFile) as error:
+            raise self._missing(getattr(error, "strerror", None) or str(error)) from error
+        except OSError as error:
             raise ClipmillError(
-                f"cannot open this type of URL: {error}",
-                where=self.root,
-                remedy="install the package that it names",
+                "the footage cannot be listed",
+                where=str(error),
+                remedy="check the URL, the connection, and the credentials in the environment",
             ) from error
-        listed: dict[str, Any] = filesystem.find(root, detail=True)
-        store_files = (name for name in listed if PurePosixPath(name).name == STORE_FILE)
-        stores = tuple(name.removesuffix(STORE_FILE) for name in store_files)
-        found = []
-        for name, info in listed.items():
-            source = name[len(root) :].strip("/") or PurePosixPath(name).name
-            if not any(part.startswith(".") for part in source.split("/")) and not name.startswith(stores):
-                stamp = str(info.get("ETag") or info.get("LastModified") or info.get("mtime") or "")
-                found.append(
-                    ListedFile(source, filesystem.unstrip_protocol(name), int(info["size"] or 0), stamp)
-                )
-        if not found:
-            raise _missing_root(self.root)
-        return found
+        if not listing.files:
+            raise ClipmillError(
+                f"no videos found among {listing.endings.total()} files",
+                where=escape_non_utf8(self.root),
+                remedy=f"videos end in {', '.join(listing.extensions)}; the knob `extensions` changes this",
+            )
+        if self.limit:
+            listing.beyond_limit = max(0, len(listing.files) - self.limit)
+            listing.files = listing.files[: self.limit]
+        return listing
+
+    def _list(self, listing: Listing) -> None:
+        path = local_path(self.root)
+        if path is None and has_secret(self.root):
+            raise ClipmillError(
+                "the URL of the footage has a query or a user, which may be a secret",
+                where=public_url(self.root),
+                remedy="write the URL into a text file, and give the file as footage: footage=urls.txt",
+            )
+        if path is not None:
+            path = os.path.abspath(os.path.expanduser(path))
+            if os.path.isdir(path):
+                list_folder(path, listing)
+                listing.files.sort()
+            elif is_list(path):
+                list_entries(path_to_uri(path), listing)
+            else:
+                listing.files.append(self._single_file(path))
+        elif is_list(public_url(self.root) if is_http(self.root) else self.root):
+            list_entries(self.root, listing)
+        else:
+            (list_http if is_http(self.root) else list_objects)(self.root, listing)
+            listing.files.sort()
+
+    def _single_file(self, path: str) -> ListedFile:
+        file = listed_file(path_to_uri(path), escape_non_utf8(os.path.basename(path)))
+        if file.problem:
+            raise self._missing(file.problem)
+        return file
+
+    def _missing(self, reason: str) -> ClipmillError:
+        return ClipmillError(
+            f"the footage does not exist or cannot be read: {reason}",
+            where=escape_non_utf8(self.root),
+            remedy="give an existing folder, file, URL or list",
+        )
 
 
-def _content_digest(file: ListedFile) -> str:
-    """Return the SHA-256 of the sampled content, or of empty content if the file cannot be read."""
+def _contents(files: list[ListedFile]) -> Iterator[tuple[ListedFile, tuple[int, str, str]]]:
+    """Yield each file with its size, the digest of its content, and the reason why it cannot be read."""
+    remaining = iter(files)
+    while some := list(islice(remaining, 64)):
+        yield from zip(some, parallel(_content, some), strict=True)
+
+
+def _content(file: ListedFile) -> tuple[int, str, str]:
+    if file.problem:
+        return 0, _EMPTY, file.problem
     try:
-        with open_for_sampling(file.uri) as opened:
-            return sample_digest(opened, file.size_bytes)
-    except (FileNotFoundError, PermissionError):
-        return hashlib.sha256().hexdigest()
-
-
-def _below_folder(root: str) -> list[ListedFile]:
-    if os.path.isfile(root):
-        return [_listed_file(root, os.path.basename(root))]
-    if not os.path.isdir(root):
-        raise _missing_root(root)
-    found, seen = [], {os.path.realpath(root)}
-    for current, folders, names in os.walk(root, followlinks=True):
-        if STORE_FILE in names:  # the files of a store are not footage
-            folders[:] = []
-            continue
-        subfolders = []
-        for folder in sorted(f for f in folders if not f.startswith(".")):
-            real = os.path.realpath(os.path.join(current, folder))
-            if real not in seen:  # a link can point to a parent folder
-                seen.add(real)
-                subfolders.append(folder)
-        folders[:] = subfolders
-        for name in names:
-            if not name.startswith("."):
-                path = os.path.join(current, name)
-                found.append(_listed_file(path, os.path.relpath(path, root).replace(os.sep, "/")))
-    return found
-
-
-def _listed_file(path: str, source: str) -> ListedFile:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return ListedFile(escape_non_utf8(source), path_to_uri(path), 0, "")
-    return ListedFile(escape_non_utf8(source), path_to_uri(path), status.st_size, str(status.st_mtime_ns))
-
-
-def _missing_root(root: str) -> ClipmillError:
-    return ClipmillError(
-        "the footage does not exist",
-        where=escape_non_utf8(root),
-        remedy="give an existing folder, file or URL",
-    )
+        return *fingerprint(file.uri), ""
+    except UnreadableFile as error:
+        return 0, _EMPTY, str(error)
+    except OSError as error:
+        return 0, _EMPTY, f"the file cannot be read: {error.strerror or error}"

@@ -13,6 +13,7 @@ from stages.media.timecode import ticks_to_seconds
 
 class Video(Row):
     uri: str
+    list_error: str = ""
 
 
 class Header(Row):
@@ -45,6 +46,8 @@ class ProbeVideo(Annotate[Video, Header]):
     def annotate(self, rows: Sequence[Video]) -> Iterator[Header | Reject]:
         for row in rows:
             try:
+                if row.list_error:
+                    raise Reject(row.list_error)
                 with open_video(row.uri) as video:
                     yield _header(video)
             except Reject as reject:

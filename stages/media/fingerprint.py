@@ -5,7 +5,8 @@ import os
 from functools import lru_cache
 from typing import Any
 
-from stages.media.uri import local_path, open_uri
+from stages.media.files import FileStatus, file_status, open_uri
+from stages.media.uri import local_path
 
 SAMPLES, SAMPLE_BYTES = 16, 1 << 16
 
@@ -27,34 +28,25 @@ def sample_digest(file: Any, size_bytes: int) -> str:
 def fingerprint(uri: str) -> tuple[int, str]:
     """Return the size in bytes and the `sample_digest` of the file at a path or URL.
 
-    Results for local files are cached in this process until the modification time, size or inode changes.
-    Remote files are read each time.
+    Results are cached in this process until size, stamp or inode change; see `file_status`. A remote file
+    whose server gives no stamp is read each time.
 
     Raises:
         FileNotFoundError: The file does not exist.
+        UnreadableFile: It is not a regular file.
+        RemoteReadError: The server fails or refuses access.
     """
-    path = local_path(uri)
-    if path is None:
-        return _read_fingerprint(uri)
-    status = os.stat(path)
-    return _cached_fingerprint(uri, (status.st_size, status.st_mtime_ns, status.st_ino))
+    status, path = file_status(uri), local_path(uri)
+    inode = os.stat(path).st_ino if path is not None else 0
+    return _cached_fingerprint(uri, status, inode) if status.stamp else _read_fingerprint(uri)
 
 
 @lru_cache(maxsize=256)
-def _cached_fingerprint(uri: str, stamp: tuple[int, int, int]) -> tuple[int, str]:
+def _cached_fingerprint(uri: str, status: FileStatus, inode: int) -> tuple[int, str]:
     return _read_fingerprint(uri)
 
 
 def _read_fingerprint(uri: str) -> tuple[int, str]:
-    with open_for_sampling(uri) as file:
+    with open_uri(uri, read_ahead=False) as file:
         size_bytes = file.seek(0, 2)
         return size_bytes, sample_digest(file, size_bytes)
-
-
-def open_for_sampling(uri: str) -> Any:
-    """Open a file like `open_uri`, but fetch only the requested bytes of a remote file."""
-    if local_path(uri) is not None:
-        return open_uri(uri)
-    import fsspec
-
-    return fsspec.open(uri, "rb", cache_type="none", block_size=SAMPLE_BYTES).open()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
 from stages.media.errors import UnreadableFile
-from stages.media.uri import local_path, open_uri
+from stages.media.files import check_regular, open_uri
+from stages.media.uri import local_path
 
 if TYPE_CHECKING:
     import av
@@ -33,23 +34,43 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
     path, remote_file = local_path(uri), None
     try:
         if path is not None:
-            if os.path.isfile(path) and os.path.getsize(path) == 0:
+            status = os.stat(path)
+            check_regular(status)
+            if status.st_size == 0:
                 raise UnreadableFile("the file is empty")
         else:
             remote_file = open_uri(uri)
-        source = remote_file or f"file:{path}"
         options = {"format_whitelist": _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+        source = f"file:{path}" if remote_file is None else remote_file
         return av.open(source, options=options, metadata_errors="replace"), remote_file
-    except FileNotFoundError as error:
-        raise UnreadableFile("the file does not exist") from error
-    except PermissionError as error:
-        raise UnreadableFile("the file cannot be read: permission denied") from error
-    except IsADirectoryError as error:
-        raise UnreadableFile("this is a folder, not a file") from error
-    except av.error.FFmpegError as error:
-        raise_machine_error(error)
-        with open_uri(uri) as file:
-            raise UnreadableFile(_open_failure(file.read(1 << 16))) from error
+    except BaseException as error:
+        head = b""
+        if isinstance(error, av.error.FFmpegError) and not isinstance(
+            error, FileNotFoundError | PermissionError
+        ):
+            raise_machine_error(error)
+            with remote_file or open_uri(uri) as file:
+                file.seek(0)
+                head = file.read(1 << 16)
+        elif remote_file is not None:
+            remote_file.close()
+        reject = _reject(error, head)
+        if reject is None:
+            raise
+        raise reject from error
+
+
+def _reject(error: BaseException, head: bytes) -> UnreadableFile | None:
+    """Return the reject for an error of opening a file with these first bytes; None if it is not at fault."""
+    import av
+
+    if isinstance(error, FileNotFoundError):
+        return UnreadableFile("the file does not exist")
+    if isinstance(error, PermissionError):
+        return UnreadableFile("the file cannot be read: permission denied")
+    if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG):
+        return UnreadableFile(f"the file cannot be opened: {error.strerror}")
+    return UnreadableFile(_open_failure(head)) if isinstance(error, av.error.FFmpegError) else None
 
 
 def raise_machine_error(error: Exception) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from manifests import ClipmillError
 from stages.ingest.list_videos import ListVideos
-from stages.media.uri import open_uri
+from stages.media.files import open_uri
 
 
 def _write(root: Path, files: dict[str | bytes, bytes]) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.media.uri import escape_non_utf8, local_path, open_uri, path_to_uri
+from stages.media.files import open_uri
+from stages.media.uri import escape_non_utf8, local_path, path_to_uri
 
 NAMES = [
     b"plain.mp4",

@@ -1,0 +1,107 @@
+"""Lists the videos that a list file names: paths and URLs of files and folders."""
+
+import os
+from typing import NamedTuple
+
+from manifests import ClipmillError
+from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
+from stages.ingest.remote_listing import list_http, list_objects, parallel
+from stages.media.errors import UnreadableFile
+from stages.media.files import read_list
+from stages.media.list_file import absolute_location, is_list
+from stages.media.remote.errors import RemoteReadError
+from stages.media.remote.http import public_url
+from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri, refer_to_list
+
+
+class _Location(NamedTuple):
+    """The location of an entry.
+
+    Attributes:
+        source: The entry as written, without secrets.
+        location: Absolute path or full URL; "" if the entry cannot be read.
+        uri: Its `uri` for tables.
+        problem: Why the entry cannot be read, or "".
+    """
+
+    source: str
+    location: str
+    uri: str
+    problem: str = ""
+
+
+def list_entries(list_uri: str, listing: Listing) -> None:
+    """Add the videos of a list in its order. An invalid, missing or repeated entry is added with its problem.
+
+    Raises:
+        FileNotFoundError: The list does not exist.
+        ClipmillError: The list is empty, or not in its format.
+    """
+    locations, lines = [], dict[str, int]()
+    for entry in read_list(list_uri):
+        found = _locate(entry.location, entry.problem, list_uri, entry.line)
+        first = lines.setdefault(found.location, entry.line) if found.location else entry.line
+        if first != entry.line:
+            found = found._replace(location="", problem=f"listed twice: line {first} has it already")
+        locations.append(found)
+    if not locations:
+        raise ClipmillError(
+            "the list names no footage",
+            where=list_uri,
+            remedy="write a path or a URL in each line of the file",
+        )
+    for part in parallel(lambda location: _listing_of(location, listing), locations):
+        listing.extend(part)
+
+
+def _locate(written: str, problem: str, list_uri: str, line: int) -> _Location:
+    place = f"line {line} of {list_uri}"
+    try:
+        location = absolute_location(written, list_uri) if written else ""
+    except ValueError as error:
+        location, problem = "", str(error)
+    path = local_path(location)
+    if not location:
+        source = public_url(escape_non_utf8(written)) if written else place
+        return _Location(source, "", place, problem)
+    if path is not None:
+        path = os.path.abspath(path)
+        return _Location(escape_non_utf8(written), path, path_to_uri(path))
+    public = public_url(location) if is_http(location) or has_secret(location) else location
+    try:
+        location.encode()
+    except UnicodeEncodeError:
+        return _Location(escape_non_utf8(public), "", place, "the URL is not UTF-8")
+    if has_secret(location) and not is_http(location):
+        return _Location(public, "", public, "the URL holds credentials: set them in the environment")
+    uri = refer_to_list(location, list_uri, line) if has_secret(location) else public
+    return _Location(public, location, uri)
+
+
+def _listing_of(found: _Location, parent: Listing) -> Listing:
+    """Return the file of an entry, or the files below its folder."""
+    listing = Listing(parent.extensions)
+    if not found.location:
+        listing.files.append(ListedFile(found.source, found.uri, problem=found.problem))
+        return listing
+    path = local_path(found.location)
+    try:
+        if path is not None and os.path.isdir(path):
+            list_folder(path, listing)
+            folder = found.source.rstrip("/")
+            listing.files = sorted(f._replace(source=f"{folder}/{f.source}") for f in listing.files)
+        elif is_list(found.source):
+            raise UnreadableFile("a list cannot name another list")
+        elif path is not None or (is_http(found.uri) and not found.uri.endswith("/")):
+            listing.files.append(listed_file(found.location, found.source)._replace(uri=found.uri))
+        else:
+            (list_http if is_http(found.uri) else list_objects)(found.location, listing)
+            listing.files = sorted(f._replace(source=f.uri) for f in listing.files)
+        reason = "" if listing.files else "the folder has no videos"
+    except (FileNotFoundError, RemoteReadError, UnreadableFile) as error:
+        reason = str(error)
+    except ClipmillError as error:
+        reason = error.what
+    if reason:
+        listing.files.append(ListedFile(found.source, found.uri, problem=reason))
+    return listing

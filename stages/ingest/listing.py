@@ -1,0 +1,154 @@
+"""The files of a footage folder, URL or list, and counts of what is left out."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+from stages.media.errors import UnreadableFile
+from stages.media.files import file_status
+from stages.media.uri import escape_non_utf8, path_to_uri
+
+STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
+_SHOWN_ENDINGS = 4
+
+
+class ListedFile(NamedTuple):
+    """A file of the listing.
+
+    Attributes:
+        source: Path relative to the root; in a list, the entry without its secrets.
+        uri: Absolute path or URL.
+        size_bytes: Size in bytes; None if the server does not say it.
+        stamp: A value that changes when the file changes.
+        problem: Why the file cannot be read, or "".
+    """
+
+    source: str
+    uri: str
+    size_bytes: int | None = 0
+    stamp: str = ""
+    problem: str = ""
+
+
+@dataclass
+class Listing:
+    """Files with the endings of videos, and counts of the other files.
+
+    Attributes:
+        extensions: Endings of videos, in lower case with their dot; empty for every file.
+        files: The listed files.
+        endings: Number of files that are left out, by ending.
+        hidden: Number of files and folders that are left out because their names begin with a dot.
+        stores: Paths of the stores that are left out.
+        beyond_limit: Number of videos that are left out by a limit.
+    """
+
+    extensions: Sequence[str]
+    files: list[ListedFile] = field(default_factory=list)
+    endings: Counter[str] = field(default_factory=Counter)
+    hidden: int = 0
+    stores: list[str] = field(default_factory=list)
+    beyond_limit: int = 0
+
+    def includes(self, name: str) -> bool:
+        """Return whether a file has the ending of a video. Otherwise, count it as left out."""
+        if self.is_video(name):
+            return True
+        self.endings[_ending(name)] += 1
+        return False
+
+    def is_video(self, name: str) -> bool:
+        """Return whether a file has the ending of a video."""
+        return not self.extensions or _ending(name) in self.extensions
+
+    def extend(self, other: "Listing") -> None:
+        """Add the files and counts of another listing."""
+        self.files += other.files
+        self.endings += other.endings
+        self.hidden += other.hidden
+        self.stores += other.stores
+
+    def notes(self) -> tuple[str, ...]:
+        """Return one sentence for each kind of files that are left out."""
+        found = []
+        if self.endings:
+            common = [
+                f"{ending or 'none'} {count:,}" for ending, count in self.endings.most_common(_SHOWN_ENDINGS)
+            ]
+            more = f" and {len(self.endings) - len(common)} more" if len(self.endings) > len(common) else ""
+            what = f"{_count(self.endings.total(), 'file')} left out because of the ending"
+            found.append(f"{what} ({', '.join(common)}{more}); `extensions` lists the endings of videos")
+        if self.hidden:
+            found.append(
+                f"{_count(self.hidden, 'hidden file or folder', 'hidden files and folders')} left out"
+            )
+        found += [f"the store {store} is left out" for store in self.stores]
+        if self.beyond_limit:
+            found.append(f"{_count(self.beyond_limit, 'video')} left out by the limit")
+        return tuple(found)
+
+
+def list_folder(root: str, listing: Listing) -> None:
+    """Add the files below a local folder. Links are followed once, also to targets outside it."""
+    seen = {os.path.realpath(root)}
+
+    def unreadable(error: OSError) -> None:
+        folder = os.fsdecode(error.filename or root)
+        source = _relative(folder, root) + "/"
+        reason = f"the folder cannot be read: {error.strerror}"
+        listing.files.append(ListedFile(source, path_to_uri(folder), problem=reason))
+
+    for current, folders, names in os.walk(root, followlinks=True, onerror=unreadable):
+        if STORE_FILE in names:  # the files of a store are not footage
+            listing.stores.append(escape_non_utf8(current))
+            folders[:] = []
+            continue
+        subfolders = []
+        for folder in sorted(f for f in folders if not _is_hidden(f, listing)):
+            real = os.path.realpath(os.path.join(current, folder))
+            if real not in seen:  # a link can point to a parent folder
+                seen.add(real)
+                subfolders.append(folder)
+        folders[:] = subfolders
+        for name in names:
+            if not _is_hidden(name, listing) and listing.includes(name):
+                path = os.path.join(current, name)
+                listing.files.append(listed_file(path_to_uri(path), _relative(path, root)))
+
+
+def listed_file(uri: str, source: str) -> ListedFile:
+    """Return a file with its size and stamp, or with the reason why it cannot be read."""
+    try:
+        size_bytes, stamp = file_status(uri)
+    except FileNotFoundError as error:
+        return ListedFile(source, uri, problem=_reason(error) or "the file does not exist")
+    except UnreadableFile as error:
+        return ListedFile(source, uri, problem=str(error))
+    except OSError as error:
+        return ListedFile(source, uri, problem=_reason(error) or f"the file cannot be read: {error.strerror}")
+    return ListedFile(source, uri, size_bytes, stamp)
+
+
+def _reason(error: OSError) -> str:
+    """Return the text of an error that was raised with a text of its own, else ""."""
+    return str(error) if error.errno is None else ""
+
+
+def _ending(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _is_hidden(name: str, listing: Listing) -> bool:
+    listing.hidden += name.startswith(".")
+    return name.startswith(".")
+
+
+def _relative(path: str, root: str) -> str:
+    return escape_non_utf8(os.path.relpath(path, root).replace(os.sep, "/"))
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -1,0 +1,1 @@
+"""Reads files of HTTP servers and object stores as seekable files."""
