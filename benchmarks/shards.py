@@ -69,8 +69,9 @@ def cut_with_ffmpeg(
     """The files of the spans, cut by one ffmpeg process per span. Non-square pixels are made square."""
     paths = []
     with open_video(rows[0].uri) as video:
-        width, height = video.display_size(0)
-        scale = ["-vf", f"scale={width}:{height}:flags=bicubic,setsar=1"] if video.sample_aspect != 1 else []
+        first = next(video.frames())
+        width, height = first.display_size
+        scale = ["-vf", f"scale={width}:{height}:flags=bicubic,setsar=1"] if first.sample_aspect != 1 else []
     for number, row in enumerate(rows):
         path = folder / f"{number}.mp4"
         command = [

@@ -126,13 +126,13 @@ def stills() -> Method:
     def run(film: Path) -> Measurement:
         images: list[bytes] = []
         with open_video(str(film)) as video:
-            wide, high = video.display_size(0)
-            scale = min(1.0, 448 / max(wide, high))
-            size = max(1, round(wide * scale)), max(1, round(high * scale))
             first = None
             for frame in video.frames():
                 first = frame.pts if first is None else first
                 if float((frame.pts - first) * video.time_base) * 2 >= len(images):
+                    wide, high = frame.display_size
+                    scale = min(1.0, 448 / max(wide, high))
+                    size = max(1, round(wide * scale)), max(1, round(high * scale))
                     image = frame.pixels("bgr24", *size)
                     images.append(bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]))
         return Measurement()

@@ -77,7 +77,7 @@ def read_clip(video: Path, every: int = 1) -> tuple[Images, Fraction]:
         frames = islice(opened.frames(), 0, None, every * skip)
         images: list[np.ndarray] = []
         for frame in islice(frames, int(MAX_DURATION_S * fps)):
-            width, height = opened.display_size(frame.orientation)
+            width, height = frame.display_size
             scale = min(1.0, MAX_HEIGHT_PX / height)
             size = (round(width * scale) // 2 * 2, round(height * scale) // 2 * 2)
             images.append(frame.pixels("rgb24", *size))

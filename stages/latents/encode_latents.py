@@ -101,7 +101,7 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
             fps = Fraction(self.fps).limit_denominator(1001)
             for frame, times in _displayed_frames(video, fps, self.max_frames):
                 if not frames:
-                    (width, height), crop = self._fit_size(*video.display_size(frame.orientation))
+                    (width, height), crop = self._fit_size(*frame.display_size)
                 x, y, crop_width, crop_height = crop
                 scaled = frame.pixels("rgb24", width, height)
                 frames += [scaled[y : y + crop_height, x : x + crop_width]] * times

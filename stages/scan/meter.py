@@ -22,13 +22,29 @@ class FrameView:
     """
 
     def __init__(
-        self, frame: Frame, time_s: float, since_previous_s: float, small_size: tuple[int, int]
+        self,
+        frame: Frame,
+        time_s: float,
+        since_previous_s: float,
+        small_size: tuple[int, int],
+        full_size: tuple[int, int] = (0, 0),
+        thumb_source_size: tuple[int, int] = (0, 0),
     ) -> None:
-        """`small_size` is the width and height of `bgr` before it is turned upright."""
+        """
+        Args:
+            frame: The decoded frame.
+            time_s: Seconds since the first frame.
+            since_previous_s: Seconds since the previous frame; 0 at the first frame.
+            small_size: Width and height of `bgr` before it is turned upright.
+            full_size: Width and height of `full_bgr` if it were upright; (0, 0) keeps the coded size.
+            thumb_source_size: Width and height of the upright image that `thumb` is made of; (0, 0) is the
+                size of `bgr`.
+        """
         self.time_s = time_s
         self.since_previous_s = since_previous_s
         self.still: np.ndarray | None = None
         self._frame, self._small_size = frame, small_size
+        self._full_size, self._thumb_source_size = full_size, thumb_source_size
 
     @cached_property
     def bgr(self) -> np.ndarray:
@@ -46,8 +62,12 @@ class FrameView:
 
     @cached_property
     def full_bgr(self) -> np.ndarray:
-        """The frame at the coded size, uint8 [h w 3], not upright; decoder memory, valid for this frame."""
-        return self._frame.pixels_view("bgr24", interpolation="BILINEAR")
+        """The frame, uint8 [h w 3], not upright, in decoder memory: valid for this frame only.
+
+        It has the coded size; HDR frames, which are tone-mapped, have at most 1024 px on the longer side.
+        """
+        width, height = self._full_size
+        return self._frame.pixels_view("bgr24", width=width, height=height, interpolation="BILINEAR")
 
     @property
     def luma(self) -> np.ndarray:
@@ -78,22 +98,19 @@ class FrameView:
 
         At most 7 lines of each side of the small frame are cropped, evenly.
         """
-        import cv2
-
-        height, width = self.bgr.shape[:2]
-        if min(height, width) < 16:
-            return cv2.resize(self.bgr, (max(8, width // 8 * 4), max(8, height // 8 * 4)))
-        top, left = height % 8 // 2, width % 8 // 2
-        inner = self.bgr[top : top + height // 8 * 8, left : left + width // 8 * 8]
-        half: np.ndarray = cv2.resize(inner, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        return half
+        return _half(self.bgr)
 
     @cached_property
     def thumb(self) -> tuple[np.ndarray, np.ndarray]:
-        """The thumbnail: luma uint8 [h w], longer side about 32; Cr and Cb uint8 [h2 w2 2], half as long."""
+        """The thumbnail: luma uint8 [h w], longer side about 32; Cr and Cb uint8 [h2 w2 2], half as long.
+
+        All thumbnails of a video have the same size: a frame of another shape is stretched.
+        """
         import cv2
 
-        cells = self.half_bgr
+        size = self._thumb_source_size
+        is_other = any(size) and size != self.bgr.shape[1::-1]
+        cells = _half(cv2.resize(self.bgr, size, interpolation=cv2.INTER_AREA)) if is_other else self.half_bgr
         for _ in range(2):
             cells = cv2.resize(cells, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         height, width = (max(2, side // 2 * 2) for side in cells.shape[:2])
@@ -116,6 +133,18 @@ class FrameView:
         import cv2
 
         return None if self.still is None else cv2.cvtColor(self.still, cv2.COLOR_BGR2GRAY)
+
+
+def _half(bgr: np.ndarray) -> np.ndarray:
+    import cv2
+
+    height, width = bgr.shape[:2]
+    if min(height, width) < 16:
+        return cv2.resize(bgr, (max(8, width // 8 * 4), max(8, height // 8 * 4)))
+    top, left = height % 8 // 2, width % 8 // 2
+    inner = bgr[top : top + height // 8 * 8, left : left + width // 8 * 8]
+    half: np.ndarray = cv2.resize(inner, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return half
 
 
 def small_size(width: int, height: int) -> tuple[int, int]:

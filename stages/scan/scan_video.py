@@ -13,7 +13,7 @@ from manifests import Artifact, Row, column
 from pipeline import Chunked, Needs
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.orientation import rotate_upright
-from stages.media.decoding.video import Video, open_video
+from stages.media.decoding.video import open_video
 from stages.media.errors import NotSeekable, UnreadableFile
 from stages.media.signals import SignalsWriter
 from stages.media.strip import encode_jpeg
@@ -47,6 +47,9 @@ class ScannedVideo(Row):
     signals: Artifact = column(
         "Parquet file, one row per frame: pts, time_s, the meters' columns, a thumbnail"
     )
+    format_changes: tuple[int, ...] = column(
+        "frames at which the size, the pixel aspect or the dynamic range of the picture changes"
+    )
     strip: Artifact = column("still images, as concatenated JPEGs")
     strip_times_s: tuple[float, ...] = column("time of each still since the first frame", unit="s")
     strip_offsets: tuple[int, ...] = column(
@@ -73,7 +76,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
             as a whole. The result does not depend on it.
     """
 
-    version = 3
+    version = 4
     needs = Needs(memory_gb=1)
     execution_settings = frozenset({"threads", "span_s"})
 
@@ -131,8 +134,10 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
             with SignalsWriter(table, _meanings(meters)) as writer, stills.open("wb") as strip:
                 try:
                     for frame, view, is_in_span, is_still in scanner.frames(lead_in_s):
+                        if scanner.has_new_format:  # sizes differ, and no meter compares across the change
+                            meters = [load_meter(name) for name in self.meters]
                         if is_still:
-                            view.still = self._still(view, frame, video)
+                            view.still = self._still(view, frame)
                         values = [v for meter in meters for v in meter.update(view)]
                         if not is_in_span:
                             continue
@@ -161,6 +166,8 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
         """Join the spans into one, whose files are equal, byte for byte, to those of a single pass."""
         spans = [span for span in spans if span.frames]
         offsets: list[int] = []
+        changes: list[int] = []
+        frames = 0
         with (
             SignalsWriter(table, _meanings([load_meter(name) for name in self.meters])) as writer,
             stills.open("wb") as strip,
@@ -171,25 +178,28 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
                 with span.signals.local() as path:
                     writer.copy(path)
                 offsets += [strip.tell() + offset for offset in span.strip_offsets]
+                changes += [frames + number for number in span.format_changes]
+                frames += span.frames
                 with span.strip.local() as path, path.open("rb") as part:
                     shutil.copyfileobj(part, strip)
         with_gaps = [span for span in spans if span.max_gap]
         return replace(
             spans[-1],
-            frames=sum(span.frames for span in spans),
+            frames=frames,
             min_gap=min((span.min_gap for span in with_gaps), default=0),
             max_gap=max((span.max_gap for span in with_gaps), default=0),
             signals=Artifact.of_file(table),
             strip=Artifact.of_file(stills),
             strip_times_s=tuple(time_s for span in spans for time_s in span.strip_times_s),
             strip_offsets=tuple(offsets),
+            format_changes=tuple(changes),
         )
 
-    def _still(self, view: FrameView, frame: Frame, video: Video) -> np.ndarray:
+    def _still(self, view: FrameView, frame: Frame) -> np.ndarray:
         """Return the still of a frame: uint8 BGR [h w 3], upright, with square pixels."""
         import cv2
 
-        width, height = video.display_size(0)
+        width, height = replace(frame, orientation=0).display_size
         scale = min(1.0, self.still_px / max(width, height))
         size = max(1, round(width * scale)), max(1, round(height * scale))
         full = view.full_bgr[::2] if view.is_interlaced else view.full_bgr  # one field: both differ in time
@@ -207,6 +217,7 @@ def _columns(scan: SpanScan) -> ScannedVideo:
         scanned_frames=scan.frames,
         scanned_s=scan.end_s,
         scanned_end_pts=scan.end_pts,
+        format_changes=scan.format_changes,
         variable_rate=scan.max_gap > max(scan.min_gap + 1, scan.min_gap * 1.01),
         signals=scan.signals,
         strip=scan.strip,

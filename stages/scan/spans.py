@@ -20,6 +20,7 @@ from stages.scan.meter import FrameView, small_size
 
 WARM_UP_S = 2.0  # from the first decoded frame to the last before a span; meters remember no longer
 LEAD_INS_S = (WARM_UP_S, 8.0, 32.0, 128.0)  # how far before a span a key frame is searched, until it is warm
+MAX_HDR_SIDE_PX = 1024  # HDR frames are scaled to this before they are tone-mapped, which is slow
 MAX_DETOUR_S = 120.0  # a key frame this much before the searched one costs more than parallel scans save
 
 
@@ -61,6 +62,9 @@ class SpanScan(Row):
     )
     strip_offsets: tuple[int, ...] = column(
         "position of the first byte of each still in this strip", unit="bytes", default=()
+    )
+    format_changes: tuple[int, ...] = column(
+        "frames of the span whose size, pixel aspect or dynamic range is new", default=()
     )
 
 
@@ -114,14 +118,17 @@ class SpanScanner:
     Attributes:
         frame_count: Number of frames of the span so far.
         strip_times_s, strip_offsets: Stills of the span so far; the caller appends to them.
+        has_new_format: Whether size, pixel aspect or dynamic range changed at the last frame.
+        format_changes: Indices of such frames in the span so far.
     """
 
     def __init__(self, video: Video, span: Span, stills_per_s: float) -> None:
         self.frame_count = 0
         self.strip_times_s: list[float] = []
         self.strip_offsets: list[int] = []
+        self.format_changes: list[int] = []
+        self.has_new_format = False
         self._video, self._span, self._stills_per_s = video, span, stills_per_s
-        self._small_size = small_size(video.coded_width_px, video.coded_height_px)
         self._first_pts, self._orientation = span.first_pts, span.orientation
         self._previous_frame, self._end_pts, self._min_gap, self._max_gap = "", 0, 0, 0
         self._last: Frame | None = None
@@ -130,7 +137,7 @@ class SpanScanner:
         """Yield the frames from about `lead_in_s` before the span on: as decoded, and as a view for meters.
 
         With each frame: whether it belongs to the span, and whether it is a still, which is the first frame
-        at or after each 1 / `stills_per_s`.
+        at or after each 1 / `stills_per_s`, or of another size, pixel aspect or dynamic range.
 
         Raises:
             InsufficientWarmUp: The span begins before the meters have seen enough frames.
@@ -152,16 +159,20 @@ class SpanScanner:
                 gap = frame.pts - previous.pts
                 previous_s = ticks_to_seconds(previous.pts - self._first_pts, base)
                 is_still = floor(time_s * self._stills_per_s) > floor(previous_s * self._stills_per_s)
+                self.has_new_format = frame.picture_format != previous.picture_format
+                is_still = is_still or self.has_new_format
             is_in_span = self._span.start_pts is None or frame.pts >= self._span.start_pts
             if is_in_span:
                 if not self.frame_count:
                     self._start_span(previous, entry)
                 self.frame_count, self._end_pts = self.frame_count + 1, frame.pts + frame.duration
+                if self.has_new_format:
+                    self.format_changes.append(self.frame_count - 1)
                 if gap:
                     self._min_gap, self._max_gap = min(self._min_gap or gap, gap), max(self._max_gap, gap)
             yield (
                 frame,
-                FrameView(frame, time_s, ticks_to_seconds(gap, base), self._small_size),
+                self._view(frame, time_s, ticks_to_seconds(gap, base)),
                 is_in_span,
                 is_still,
             )
@@ -179,6 +190,19 @@ class SpanScanner:
                 if number == 0 and entry - frame.pts > seconds_to_ticks(MAX_DETOUR_S, base):
                     raise NotSeekable("its key frames are too far apart")
                 yield frame
+
+    def _view(self, frame: Frame, time_s: float, since_previous_s: float) -> FrameView:
+        """Return the view of a frame, whose own size decides the size of the small frame."""
+        raw = frame.raw
+        full, thumb_source = (0, 0), small_size(*self._video.cropped_size)
+        scale = MAX_HDR_SIDE_PX / max(raw.width, raw.height)
+        if frame.picture_format.is_hdr and scale < 1 and not raw.interlaced_frame:
+            full = max(1, round(raw.width * scale)), max(1, round(raw.height * scale))
+        if frame.orientation % 2:
+            full, thumb_source = full[::-1], thumb_source[::-1]
+        return FrameView(
+            frame, time_s, since_previous_s, small_size(raw.width, raw.height), full, thumb_source
+        )
 
     def _start_span(self, previous: Frame | None, entry: int) -> None:
         """Check, before the first frame of the span, that enough frames were decoded before it."""
@@ -209,6 +233,7 @@ class SpanScanner:
             read_end_s=read_end_s,
             strip_times_s=tuple(self.strip_times_s),
             strip_offsets=tuple(self.strip_offsets),
+            format_changes=tuple(self.format_changes),
         )
 
 

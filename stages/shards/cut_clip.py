@@ -24,6 +24,7 @@ from stages.media.encoding.encoders import (
     VIDEO_ENCODERS,
     check_choice,
     encoder_settings,
+    hdr_encoder_settings,
 )
 from stages.media.encoding.mp4 import EncoderSettings, Mp4Info, read_mp4_info, write_frames
 from stages.media.encoding.remux import copy_span
@@ -34,7 +35,8 @@ from stages.shards.frame_times import CountedSpan, average_rate, frames_at_own_t
 if TYPE_CHECKING:
     import av
 
-MAX_CRF = 51  # of x264 at 8 bits, and of NVENC
+MAX_CRF = 51  # of x264 at 8 bits, of x265, and of NVENC
+CUT_HDR_MODES = ("tonemap", "keep")
 
 
 class KeptClip(Row):
@@ -49,9 +51,15 @@ class KeptClip(Row):
 
 
 class ClipFile(Row):
-    clip: Artifact = column("the clip as an mp4 file; if encoded: H.264, 8-bit 4:2:0")
+    clip: Artifact = column(
+        "the clip as an mp4 file; if encoded: H.264, 8-bit 4:2:0, or HEVC, 10-bit 4:2:0, for HDR that is kept"
+    )
     clip_method: str = column("encoded, or copied: with the packets of the source")
     clip_codec: str = column("video codec of the clip")
+    clip_bit_depth: int = column("bits per sample of the clip", unit="bits")
+    clip_color_transfer: str = column(
+        "transfer function of the clip, as in ffprobe: smpte2084 (PQ), arib-std-b67 (HLG), bt709 …"
+    )
     clip_audio: str = column("audio codec of the clip; empty if it has no audio")
     clip_width_px: int = column("width of the clip", unit="px")
     clip_height_px: int = column("height of the clip", unit="px")
@@ -67,7 +75,8 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     The same frames, settings and encoder build give the same bytes.
 
     Rejected: a source that is missing, that has changed since it was listed, or that gives another number of
-    frames than during the scan; with `audio`, a source whose audio cannot be decoded.
+    frames than during the scan; a span in which the size or the pixel aspect of the frames changes; with
+    `audio`, a source whose audio cannot be decoded.
 
     Attributes:
         crf: Constant quality of the encoder: 0 is lossless, 51 is the worst quality. A higher value makes
@@ -87,6 +96,8 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         audio_bits_per_s: Bit rate of encoded audio, in bits per second.
         copy_packets: Copy the video packets if no frame of the span depends on a frame outside it. Other
             spans are encoded.
+        hdr: What a clip of PQ or HLG becomes. tonemap: 8-bit H.264 in BT.709. keep: 10-bit HEVC with the
+            color tags of the source.
     """
 
     crf: int = 18
@@ -100,14 +111,16 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     audio: str = "none"
     audio_bits_per_s: int = 128_000
     copy_packets: bool = False
+    hdr: str = "tonemap"
 
-    version = 3
+    version = 4
     needs = Needs(cpus=1, memory_gb=1)
 
     def __post_init__(self) -> None:
         check_choice(self.encoder, VIDEO_ENCODERS, "encoder")
         check_choice(self.preset, PRESETS, "preset")
         check_choice(self.audio, AUDIO_CODECS, "audio")
+        check_choice(self.hdr, CUT_HDR_MODES, "hdr")
         if not 0 <= self.crf <= MAX_CRF:
             raise ClipmillError(f"crf is {self.crf}", remedy=f"set crf to 0 to {MAX_CRF}")
         if self.threads < 1:  # 0 would mean one per core, and the bytes depend on the number
@@ -116,6 +129,10 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     @cached_property
     def _encoder_settings(self) -> EncoderSettings:
         return encoder_settings(self.encoder, self.crf, self.preset, self.threads)
+
+    @cached_property
+    def _hdr_settings(self) -> EncoderSettings:
+        return hdr_encoder_settings(self.encoder, self.crf, self.preset, self.threads)
 
     def annotate(self, rows: Sequence[KeptClip]) -> Iterator[ClipFile | Reject]:
         for row in rows:
@@ -138,11 +155,13 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             span = CountedSpan(video.frames(row.start_pts, row.end_pts))
             if span.first is None:
                 raise Reject("the source no longer has frames in this span")
-            size = self._target_size(*video.display_size(span.first.orientation))
+            size = self._target_size(*span.first.display_size)
             base = video.time_base
             with self._open_audio(row, base) as audio:
+                is_hdr = span.first.picture_format.is_hdr
                 is_same_size = size == (video.coded_width_px, video.coded_height_px)
                 unchanged = is_same_size and not span.first.orientation and not self._resamples(row)
+                unchanged = unchanged and not (is_hdr and self.hdr == "tonemap")
                 may_copy = self.copy_packets and unchanged
                 if may_copy and copy_span(row.uri, path, row.start_pts, row.end_pts, audio):
                     info = read_mp4_info(path)
@@ -154,7 +173,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
                 rate = exact_fps(self.fps) if self.fps else rate
                 step = base if preserves_times else 1 / rate
                 frames = self._frames(span, row, size, step / base)
-                settings = self._encoder_settings
+                settings = self._hdr_settings if is_hdr and self.hdr == "keep" else self._encoder_settings
                 if preserves_times:
                     settings = _without_reordering(settings)
                 written = write_frames(path, frames, rate, step, settings, audio=audio)
@@ -174,13 +193,13 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     ) -> Iterator["av.VideoFrame"]:
         """The frames with their times, in units of `step` source ticks."""
         if self._preserves_times(row):
-            yield from frames_at_own_times(span, row.start_pts, row.end_pts, size)
+            yield from frames_at_own_times(span, row.start_pts, row.end_pts, size, self.hdr == "keep")
             return
         frames = nearest_frames(span, row.start_pts, row.end_pts, step) if self._resamples(row) else span
         last: Frame | None = None
         for number, frame in enumerate(frames):
             if frame is not last:  # a frame that is shown several times in a row is converted once
-                last, planes = frame, to_yuv420p(frame, *size)
+                last, planes = frame, to_yuv420p(frame, *size, self.hdr == "keep")
             planes.pts, planes.duration = number, 1
             yield planes
 
@@ -238,6 +257,8 @@ def _clip_file(path: Path, method: str, info: Mp4Info) -> ClipFile:
         clip=Artifact.of_file(path),
         clip_method=method,
         clip_codec=info.codec,
+        clip_bit_depth=info.bit_depth,
+        clip_color_transfer=info.color_transfer,
         clip_audio=info.audio,
         clip_width_px=info.width_px,
         clip_height_px=info.height_px,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from pipeline import Reject
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.planes import to_yuv420p
 from stages.media.decoding.video import Video
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
 
 
 class CountedSpan:
-    """The frames of a span, counted during iteration."""
+    """The first, the last and the number of frames of a span, updated during iteration.
+
+    Raises:
+        Reject: Size, pixel aspect or dynamic range change within the span.
+    """
 
     def __init__(self, frames: Iterator[Frame]) -> None:
         self._frames = frames
-        self.first = next(frames, None)
+        self.first = self.last = next(frames, None)
         self.count = 0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -25,7 +30,12 @@ class CountedSpan:
             self.count = 1
             yield self.first
         for frame in self._frames:
-            self.count += 1
+            if self.first is not None and frame.picture_format != self.first.picture_format:
+                raise Reject(
+                    f"the picture changes from {self.first.picture_format} to {frame.picture_format} at pts "
+                    f"{frame.pts}: cut the clip there"
+                )
+            self.count, self.last = self.count + 1, frame
             yield frame
 
 
@@ -38,7 +48,7 @@ def average_rate(video: Video, start_pts: int, end_pts: int, frames: int) -> Fra
 
 
 def frames_at_own_times(
-    span: Iterable[Frame], start_pts: int, end_pts: int, size: tuple[int, int]
+    span: Iterable[Frame], start_pts: int, end_pts: int, size: tuple[int, int], keep_hdr: bool = False
 ) -> Iterator["av.VideoFrame"]:
     """The frames at their own times, each shown until the next: durations in the source may be wrong."""
     last: tuple[int, av.VideoFrame] | None = None
@@ -47,7 +57,7 @@ def frames_at_own_times(
         if last is not None:
             last[1].duration = pts - last[0]
             yield last[1]
-        last = pts, to_yuv420p(frame, *size)
+        last = pts, to_yuv420p(frame, *size, keep_hdr)
         last[1].pts = pts
     if last is not None:
         last[1].duration = end_pts - start_pts - last[0]

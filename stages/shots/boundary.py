@@ -61,6 +61,16 @@ def select_boundaries(
     return selected
 
 
+def add_certain_cuts(candidates: Iterable[Boundary], frames: Iterable[int]) -> list[Boundary]:
+    """Return the candidates and a cut of score 1 at each of the frames, in order of time.
+
+    Candidates that touch such a cut are left out.
+    """
+    certain = [Boundary(frame, frame, "cut", 1.0) for frame in frames if frame]
+    others = [place for place in candidates if not any(_touch(place, cut) for cut in certain)]
+    return sorted([*others, *certain])
+
+
 def _touch(one: Boundary, other: Boundary) -> bool:
     return one.start <= other.end + MIN_DISTANCE and other.start <= one.end + MIN_DISTANCE
 

@@ -9,7 +9,7 @@ import numpy as np
 from manifests import Artifact, Row, column
 from pipeline import Annotate
 from stages.media.signals import read_signals, read_thumbnails
-from stages.shots.boundary import Boundary, check_detector, find_candidates
+from stages.shots.boundary import Boundary, add_certain_cuts, check_detector, find_candidates
 from stages.shots.features import CHANGE_SIGNALS, CONTEXT_FRAMES, compute_features
 from stages.shots.network import WEIGHTS, load_network
 from stages.shots.transnet import TransNet, predicted_boundaries, weights_file
@@ -24,6 +24,7 @@ class ScannedVideo(Row):
     signals: Artifact
     scanned_frames: int
     scanned_end_pts: int
+    format_changes: tuple[int, ...] = ()
 
 
 class BoundaryScores(Row):
@@ -42,7 +43,8 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
     """Scores candidates of shot boundaries.
 
     All candidates with a score of at least 0.05 are stored, so `FindShots` can apply any threshold without
-    reading a signal.
+    reading a signal. A change of the size, the pixel aspect or the dynamic range of the picture is a cut of
+    score 1.
 
     Attributes:
         detector: "fast" runs a small network on features of the stored thumbnails (`features.py`). "exact"
@@ -51,6 +53,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
         threads: CPU threads of TransNetV2. Higher values are faster.
     """
 
+    version = 2
     execution_settings = frozenset({"threads"})
 
     detector: str = "fast"
@@ -66,7 +69,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
 
     def annotate(self, rows: Sequence[ScannedVideo]) -> Iterator[BoundaryScores]:
         for row in rows:
-            candidates = self._candidates(row)
+            candidates = add_certain_cuts(self._candidates(row), row.format_changes)
             pts = np.append(read_signals(row.signals, ["pts"])["pts"], row.scanned_end_pts)
             yield BoundaryScores(
                 first_pts=int(pts[0]),

@@ -1,17 +1,40 @@
 """A decoded frame: its exact time, and its pixels in the layouts that meters and writers need."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from stages.media.decoding.color import differs_from_bt709, is_hdr, matrix_of, to_sdr
 from stages.media.decoding.orientation import rotate_upright
 from stages.media.decoding.side_data import get_side_data
 
 if TYPE_CHECKING:
     import av
     from av.video.reformatter import VideoReformatter
+
+
+class PictureFormat(NamedTuple):
+    """What all frames of a clip have in common; a player switches where it changes.
+
+    Attributes:
+        width_px: Width of the frame in pixels, after the crop of the container.
+        height_px: Height of the frame in pixels, after the crop of the container.
+        sample_aspect: Width of a pixel divided by its height.
+        is_hdr: Whether the transfer function is PQ or HLG.
+    """
+
+    width_px: int
+    height_px: int
+    sample_aspect: Fraction
+    is_hdr: bool
+
+    def __str__(self) -> str:
+        aspect = f", pixel aspect {self.sample_aspect}" if self.sample_aspect != 1 else ""
+        return f"{self.width_px} x {self.height_px} px{aspect}{', HDR' if self.is_hdr else ''}"
 
 
 @dataclass(frozen=True)
@@ -25,6 +48,7 @@ class Frame:
             first.
         raw: The frame of PyAV.
         scalers: Cache of scalers, shared by the frames of a video.
+        sample_aspect: Width of a pixel divided by its height.
     """
 
     pts: int
@@ -32,11 +56,25 @@ class Frame:
     orientation: int
     raw: "av.VideoFrame"
     scalers: "dict[object, VideoReformatter]" = field(default_factory=dict, repr=False, compare=False)
+    sample_aspect: Fraction = Fraction(1)
+
+    @property
+    def picture_format(self) -> PictureFormat:
+        """Size, pixel aspect and dynamic range."""
+        return PictureFormat(self.raw.width, self.raw.height, self.sample_aspect, is_hdr(self.raw))
+
+    @property
+    def display_size(self) -> tuple[int, int]:
+        """Width and height in pixels as displayed: after crop, sample aspect ratio and rotation."""
+        width, height = max(1, round(self.raw.width * self.sample_aspect)), self.raw.height
+        return (height, width) if self.orientation % 2 else (width, height)
 
     def pixels(
         self, layout: str = "rgb24", width: int = 0, height: int = 0, interpolation: str = "AREA"
     ) -> npt.NDArray[np.uint8]:
         """Return the upright image: uint8 [h w 3], or [h w] for the layout "gray".
+
+        HDR is tone-mapped, and colors of BT.2020 and P3 are converted to BT.709.
 
         Args:
             layout: "rgb24", "bgr24" or "gray".
@@ -51,19 +89,16 @@ class Frame:
         self, layout: str, width: int = 0, height: int = 0, interpolation: str = "AREA"
     ) -> npt.NDArray[np.uint8]:
         """Return the pixels as `pixels` does, but not turned upright, as a read-only view without a copy."""
-        from av.video.reformatter import VideoReformatter
-
         coded_width, coded_height = (height, width) if self.orientation % 2 else (width, height)
-        scaler = self.scalers.setdefault(
-            (layout, (coded_width, coded_height), interpolation), VideoReformatter()
-        )  # expensive to create
+        size = coded_width or self.raw.width, coded_height or self.raw.height
+        source = self.raw
+        if differs_from_bt709(source):
+            source = (
+                self._full_sdr if size == (source.width, source.height) else self._sdr(*size, interpolation)
+            )
+        scaler = self._scaler(layout, size, interpolation)
         scaled = scaler.reformat(
-            self.raw,
-            coded_width or None,
-            coded_height or None,
-            layout,
-            interpolation=interpolation,
-            threads=1,
+            source, *size, layout, src_colorspace=matrix_of(source), interpolation=interpolation, threads=1
         )
         depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
         strides = (plane.line_size, depth, 1)
@@ -73,15 +108,38 @@ class Frame:
         return image[..., 0] if depth == 1 else image
 
     def luma(self) -> npt.NDArray[np.uint8]:
-        """Return luma as coded, uint8 [h w], not turned; without a copy if samples have 8 bits."""
-        if not self.raw.format.name.startswith(("yuv4", "yuvj4", "nv12", "gray")) or any(
-            part.bits != 8 for part in self.raw.format.components
+        """Return luma as coded, uint8 [h w], not turned; without a copy if samples have 8 bits.
+
+        HDR is tone-mapped.
+        """
+        if (
+            not self.raw.format.name.startswith(("yuv4", "yuvj4", "nv12", "gray"))
+            or any(part.bits != 8 for part in self.raw.format.components)
+            or is_hdr(self.raw)
         ):
             return self.pixels_view("gray")
         plane = self.raw.planes[0]
         return np.ndarray(
             (plane.height, plane.width), np.uint8, memoryview(plane), strides=(plane.line_size, 1)
         )
+
+    @cached_property
+    def _full_sdr(self) -> "av.VideoFrame":
+        return self._sdr(self.raw.width, self.raw.height, "BICUBIC")
+
+    def _sdr(self, width: int, height: int, interpolation: str) -> "av.VideoFrame":
+        return to_sdr(
+            self.raw, width, height, self._scaler("sdr", (width, height), interpolation), interpolation
+        )
+
+    def _scaler(self, layout: str, size: tuple[int, int], interpolation: str) -> "VideoReformatter":
+        """Return the scaler of a conversion, which is expensive to create."""
+        from av.video.reformatter import VideoReformatter
+
+        key = self.raw.format.name, self.raw.width, self.raw.height, layout, size, interpolation
+        if key not in self.scalers:
+            self.scalers[key] = VideoReformatter()
+        return self.scalers[key]
 
     def motion_vectors(self) -> npt.NDArray[np.void] | None:
         """Return the motion vectors of the codec as a structured array of FFmpeg's AVMotionVector, or None.

@@ -28,10 +28,15 @@ def check_frame_size(stream: "av.VideoStream") -> None:
         raise UnreadableFile(
             f"its frames are too large: {width} x {height} px; the limit is {MAX_PIXELS} pixels"
         )
-    if aspect and aspect > 0 and not Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT:
+    if aspect and aspect > 0 and not is_sample_aspect(aspect):
         raise UnreadableFile(
             f"damaged: the header says that a pixel is {float(aspect):.3g} times as wide as high"
         )
+
+
+def is_sample_aspect(aspect: Fraction) -> bool:
+    """Return whether a pixel aspect ratio is within the limits."""
+    return Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT
 
 
 def max_frame_gap(time_base: Fraction) -> int:

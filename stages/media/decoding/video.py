@@ -10,10 +10,12 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from stages.media.decoding.container import main_video_stream, open_container, raise_machine_error
+from stages.media.decoding.crop import Cropper
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.limits import frame_gap_error, max_frame_gap
 from stages.media.decoding.orientation import is_mirrored, orientation_of
 from stages.media.decoding.quantizer import DECODER_OPTIONS
+from stages.media.decoding.sample_aspect import SampleAspect
 from stages.media.errors import NotSeekable, UnreadableFile
 from stages.media.timecode import format_time, ticks_to_seconds
 
@@ -30,8 +32,8 @@ class Video:
 
     Attributes:
         time_base: Length of one tick in seconds.
-        coded_width_px: Width of the coded frames in pixels.
-        coded_height_px: Height of the coded frames in pixels.
+        coded_width_px: Width of the coded frames in pixels, by the header.
+        coded_height_px: Height of the coded frames in pixels, by the header.
         container: The open container.
         stream: Its video stream.
     """
@@ -48,23 +50,17 @@ class Video:
         self.coded_width_px, self.coded_height_px = self.stream.width, self.stream.height
 
     @property
+    def cropped_size(self) -> tuple[int, int]:
+        """Width and height in pixels by the header, after the crop of the container."""
+        return self._cropper.crop.remaining(self.coded_width_px, self.coded_height_px)
+
+    @property
     def fps(self) -> Fraction:
         """The average frame rate in frames per second by the header; 25 if the header has none."""
         for rate in (self.stream.average_rate, self.stream.guessed_rate, self.stream.base_rate):
             if rate and 0 < rate <= 1000:
                 return Fraction(rate)
         return Fraction(25)
-
-    @property
-    def sample_aspect(self) -> Fraction:
-        """The width of a coded pixel divided by its height."""
-        aspect = self.stream.sample_aspect_ratio
-        return Fraction(aspect) if aspect and aspect > 0 else Fraction(1)
-
-    def display_size(self, orientation: int) -> tuple[int, int]:
-        """Return width and height in pixels as displayed: after sample aspect ratio and rotation."""
-        width, height = max(1, round(self.coded_width_px * self.sample_aspect)), self.coded_height_px
-        return (height, width) if orientation % 2 else (width, height)
 
     def frames(self, start_pts: int | None = None, end_pts: int | None = None) -> Iterator[Frame]:
         """Yield the frames with start_pts <= pts < end_pts, with strictly increasing pts.
@@ -156,6 +152,8 @@ class Video:
         except UnreadableFile:
             self.close()
             raise
+        self._cropper = Cropper(self.uri, self._file, self.container, self.stream)
+        self._sample_aspect = SampleAspect(self.stream, self._cropper.crop.sample_aspect)
         context = self.stream.codec_context
         context.thread_type = "FRAME" if self.threads > 1 else "NONE"
         context.thread_count = self.threads
@@ -198,7 +196,7 @@ class Video:
         self._is_at_start = False
         step = 1 / (self.fps * self.time_base)
         step_ticks, origin, last = max(1, round(step)), self.stream.start_time or 0, None
-        max_gap, mirrored = max_frame_gap(self.time_base), False
+        max_gap, mirrored, aspect = max_frame_gap(self.time_base), False, None
         without_times = self.container.format.name in _WITHOUT_TIMES
         try:
             for number, raw in enumerate(self._raw()):
@@ -212,7 +210,8 @@ class Video:
                     raise frame_gap_error(pts if last is None else last, pts + duration, self.time_base)
                 mirrored = is_mirrored(raw) if last is None else mirrored
                 last = pts
-                yield Frame(pts, duration, orientation_of(raw.rotation, mirrored), raw, self._scalers)
+                aspect = self._sample_aspect.of_frame(raw, aspect)
+                yield Frame(pts, duration, orientation_of(raw.rotation, mirrored), raw, self._scalers, aspect)
         except av.error.FFmpegError as error:
             raise_machine_error(error)
             done = (
@@ -229,7 +228,8 @@ class Video:
                 early = first is not None and packet.pts is not None and packet.pts < first
                 late = after is not None and packet.pts is not None and packet.pts >= after
                 self._packets += not early and not late
-                yield from packet.decode()  # type: ignore[misc]
+                for raw in packet.decode():
+                    yield self._cropper.apply(raw)  # type: ignore[arg-type]
             if packet.pts is not None:
                 end, number = packet.pts + (packet.duration or 0), packet.stream_index
                 if end > self._ends.get(number, 0):

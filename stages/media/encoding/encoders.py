@@ -44,6 +44,23 @@ def encoder_settings(encoder: str, crf: int, preset: str, threads: int) -> Encod
     return settings
 
 
+def hdr_encoder_settings(encoder: str, crf: int, preset: str, threads: int) -> EncoderSettings:
+    """Return the FFmpeg settings for 10-bit HEVC (Main 10), by x265 or NVENC.
+
+    Raises:
+        ClipmillError: This machine or this build of FFmpeg does not have the encoder.
+    """
+    if encoder == "x264":
+        lossless = ":lossless=1" if crf == 0 else ""
+        params = f"pools={threads}:frame-threads=1:log-level=error:info=0{lossless}"
+        options = {"crf": str(crf), "preset": preset, "x265-params": params, "a53cc": "0"}
+        return EncoderSettings("libx265", options, threads, pix_fmt="yuv420p10le", codec_tag="hvc1")
+    options = {"rc": "vbr", "cq": str(crf), "b": "0", "preset": PRESETS[preset], "profile": "main10"}
+    settings = EncoderSettings("hevc_nvenc", options, threads, pix_fmt="p010le", codec_tag="hvc1")
+    _check_available(settings)
+    return settings
+
+
 def _check_available(settings: EncoderSettings) -> None:
     """Encode one black frame, so that a missing encoder is reported before the first clip."""
     import av

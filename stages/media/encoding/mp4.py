@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from manifests import ClipmillError
+from stages.media.decoding.color import transfer_name
 
 if TYPE_CHECKING:
     import av
@@ -31,11 +32,15 @@ class EncoderSettings(NamedTuple):
         encoder: Name of the encoder in FFmpeg.
         options: Options of the encoder.
         threads: Number of encoder threads.
+        pix_fmt: Pixel format of the encoder input; "": the format of the first frame.
+        codec_tag: Code of the codec in the file; "": the muxer's choice.
     """
 
     encoder: str = "libx264"
     options: Mapping[str, str] = MappingProxyType({})
     threads: int = 1
+    pix_fmt: str = ""
+    codec_tag: str = ""
 
 
 class Mp4Info(NamedTuple):
@@ -47,6 +52,8 @@ class Mp4Info(NamedTuple):
         frames: Number of frames.
         duration_s: Duration in seconds.
         codec: Name of the video codec.
+        bit_depth: Bits per sample.
+        color_transfer: Transfer function, by its name in ffprobe.
         audio: Name of the audio codec, or "".
     """
 
@@ -55,6 +62,8 @@ class Mp4Info(NamedTuple):
     frames: int
     duration_s: Fraction
     codec: str
+    bit_depth: int
+    color_transfer: str
     audio: str
 
 
@@ -133,16 +142,18 @@ def _video_stream(
         stream = cast(av.VideoStream, container.add_stream(settings.encoder, rate=rate))
     except (av.error.FFmpegError, ValueError) as error:
         raise _unavailable(settings.encoder, "this build of FFmpeg does not have it") from error
-    stream.pix_fmt, stream.time_base = pix_fmt or first.format.name, time_base
+    stream.pix_fmt, stream.time_base = pix_fmt or settings.pix_fmt or first.format.name, time_base
     stream.width, stream.height = first.width, first.height
     context = stream.codec_context
     context.time_base = time_base
     context.flags |= av.codec.context.Flags.bitexact | av.codec.context.Flags.frame_duration
     context.thread_count = settings.threads
-    if first.format.name == stream.pix_fmt:  # copy the meaning of the colors
+    if first.format.name == stream.pix_fmt or settings.pix_fmt:  # copy the meaning of the colors
         context.color_range, context.colorspace = first.color_range, first.colorspace
         context.color_primaries, context.color_trc = first.color_primaries, first.color_trc
     stream.options = dict(settings.options)
+    if settings.codec_tag:
+        context.codec_tag = settings.codec_tag
     return stream
 
 
@@ -173,5 +184,14 @@ def read_mp4_info(path: Path | str) -> Mp4Info:
                 frames += 1
         audio_streams = container.streams.audio
         audio = audio_streams[0].codec_context.codec.canonical_name if audio_streams else ""
-        codec = stream.codec_context.codec.canonical_name
-        return Mp4Info(stream.width, stream.height, frames, (end - first) * base, codec, audio)
+        context = stream.codec_context
+        return Mp4Info(
+            width_px=stream.width,
+            height_px=stream.height,
+            frames=frames,
+            duration_s=(end - first) * base,
+            codec=context.codec.canonical_name,
+            bit_depth=context.format.components[0].bits,
+            color_transfer=transfer_name(context.color_trc),
+            audio=audio,
+        )

@@ -135,10 +135,10 @@ def _is_same(uri: str, path: Path, start_pts: int, end_pts: int) -> bool:
             if one is None or two is None:
                 return False
             offset = (one.pts - start_pts) * video.time_base - two.pts * copy.time_base
-            if abs(offset) > copy.time_base:
+            if abs(offset) > copy.time_base or one.picture_format != two.picture_format:
                 return False
             if not np.array_equal(
-                _samples(to_yuv420p(one, width, height)), _samples(to_yuv420p(two, width, height))
+                _samples(to_yuv420p(one, width, height, True)), _samples(to_yuv420p(two, width, height, True))
             ):
                 return False
     return True
@@ -146,8 +146,14 @@ def _is_same(uri: str, path: Path, start_pts: int, end_pts: int) -> bool:
 
 def _samples(frame: "av.VideoFrame") -> npt.NDArray[np.uint8]:
     """Return the samples of all planes, one after the other."""
+    bytes_per_sample = 2 if frame.format.components[0].bits > 8 else 1
     planes = [
-        np.ndarray((plane.height, plane.width), np.uint8, memoryview(plane), strides=(plane.line_size, 1))
+        np.ndarray(
+            (plane.height, plane.width * bytes_per_sample),
+            np.uint8,
+            memoryview(plane),
+            strides=(plane.line_size, 1),
+        )
         for plane in frame.planes
     ]
     return np.concatenate([plane.ravel() for plane in planes])

@@ -36,7 +36,7 @@ def planes(film: str, start: int | None = None, end: int | None = None) -> Itera
     """The planes of the frames of a span, as a player shows them: 8-bit 4:2:0, uint8 [3h/2 w]."""
     with open_video(film) as video:
         for frame in video.frames(start, end):
-            yield to_yuv420p(frame, *video.display_size(frame.orientation)).to_ndarray()
+            yield to_yuv420p(frame, *frame.display_size).to_ndarray()
 
 
 def digests(film: str, start: int | None = None, end: int | None = None) -> list[str]:
