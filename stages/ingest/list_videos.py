@@ -19,7 +19,7 @@ from stages.media.remote.http import public_url
 from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri
 
 EXTENSIONS = (
-    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".dvr-ms", ".f4v",
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v",
     ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
     ".mj2", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv",
     ".mqv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod",
@@ -60,7 +60,7 @@ class ListVideos(Source[Video]):
         root: Folder, file or URL of the footage, or a list of paths and URLs.
         limit: Maximum number of videos; 0 lists all. A higher value lists more.
         extensions: Endings of the names of videos in folders, with or without the dot, in any case. More
-            endings list more files. Empty: every file.
+            endings list more files. Empty: `EXTENSIONS`; "*": every file.
     """
 
     execution_settings = frozenset({"root"})
@@ -68,7 +68,7 @@ class ListVideos(Source[Video]):
 
     root: str
     limit: int = 0
-    extensions: tuple[str, ...] = EXTENSIONS
+    extensions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.root.strip():
@@ -108,7 +108,7 @@ class ListVideos(Source[Video]):
             )
 
     def _listing(self) -> Listing:
-        listing = Listing(tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions))
+        listing = Listing(() if "*" in self.extensions else self._endings())
         try:
             self._list(listing)
         except (FileNotFoundError, UnreadableFile) as error:
@@ -129,6 +129,9 @@ class ListVideos(Source[Video]):
             listing.beyond_limit = max(0, len(listing.files) - self.limit)
             listing.files = listing.files[: self.limit]
         return listing
+
+    def _endings(self) -> tuple[str, ...]:
+        return tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions) or EXTENSIONS
 
     def _list(self, listing: Listing) -> None:
         path = local_path(self.root)

@@ -7,18 +7,20 @@ Thresholds are knobs of the recipe, not settings of stages, so a changed thresho
 
 from dataclasses import dataclass
 
+from manifests import ClipmillError
 from pipeline import Dag, Rows
 from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
-from stages.duplicates.find_duplicates import FindDuplicates
+from stages.duplicates.find_duplicates import COPIES, SEMANTIC, FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
+from stages.media.encoding.encoders import check_choice
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
 from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
 from stages.scan.scan_video import ScanVideo
 from stages.shards.bucket import BUCKET_FRAMES, min_seconds
-from stages.shards.cut_clip import CutClip
+from stages.shards.cut_clip import CUT_HDR_MODES, CutClip
 from stages.shards.pack_shards import PackShards
 from stages.shards.split_clips import SplitClips
 from stages.shots.find_shots import FindShots
@@ -30,14 +32,26 @@ class Curation:
     """How shots are found, compared and packed. A recipe's argument of this type stands for all these knobs.
 
     Attributes:
+        extensions: Endings of the names of videos in folders, such as mp4,mkv. More endings list more files.
+            Empty: about 60 common ones; *: every file. A file that `footage` or a list names needs none.
         videos_per_part: Videos in one part, the unit of work and of resume. Higher writes fewer files; a
             stopped run repeats more work.
         detector: Detector of shot boundaries: fast, exact (fast, and TransNetV2 where fast is unsure) or
             transnet (TransNetV2 only). exact and transnet take longer.
         max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into equal clips.
             Higher makes fewer and longer clips.
-        duplicate_similarity: Cosine similarity, 0 to 1, from which two clips count as duplicates; the best
-            one is kept. Higher keeps more clips. Below 0.7, the search for similar clips runs again.
+        duplicates: Which clips count as duplicates, of which the best is kept: copies (the same frames, also
+            encoded again, resized, cropped, faster or trimmed), semantic (a similar scene, such as another
+            moment of a take) or off (none). semantic drops more than copies.
+        max_copy_similarity: Maximum copy similarity to a better clip, 0 to 1, no unit. Clips that reach it
+            are dropped if duplicates is copies. Higher keeps more clips.
+        max_semantic_similarity: Maximum cosine similarity to a better clip, 0 to 1, no unit. Clips that reach
+            it are dropped if duplicates is semantic. Higher keeps more clips. Below 0.7, the search for
+            similar clips runs again. With an embedding_model, try 0.9.
+        embedding_model: Name or folder of an open_clip model whose image vectors are compared. Empty: a
+            descriptor without weights. A larger model knows more kinds of scenes and takes longer.
+        hdr: What becomes of HDR videos (PQ or HLG): tonemap (8-bit clips in BT.709), keep (10-bit HEVC clips
+            with the color tags of the source) or drop. Stills and captions are of tone-mapped frames.
         crf: Quality of the encoded clips, as the CRF of x264: 0 (lossless) to 51 (worst). Higher makes
             smaller files of lower quality.
         shard_mb: Size of a shard in MiB (2**20 bytes). Higher makes fewer and larger shards.
@@ -45,16 +59,22 @@ class Curation:
             in the same split. Higher trains on fewer clips; 0 makes no split.
     """
 
+    extensions: tuple[str, ...] = ()
     videos_per_part: int = 16
     detector: str = "fast"
     max_duration_s: float = 60.0
-    duplicate_similarity: float = 0.75
+    duplicates: str = COPIES
+    max_copy_similarity: float = FindDuplicates.max_copy_similarity
+    max_semantic_similarity: float = FindDuplicates.max_semantic_similarity
+    embedding_model: str = ""
+    hdr: str = "tonemap"
     crf: int = 18
     shard_mb: int = 256
     validation_share: float = 0.0
 
 
 DEFAULT_CURATION = Curation()
+_REASONS = {COPIES: "copy of another clip", SEMANTIC: "same scene as another clip"}
 
 
 def curate(
@@ -68,14 +88,15 @@ def curate(
     """Turn raw footage into curated WebDataset shards of clips.
 
     Args:
-        footage: Folder or URL of the videos.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
         fps: Frame rate in frames per second at which a trainer reads the clips. It decides the buckets by
             number of frames. Higher puts a clip into a bucket of more frames.
         released_stores: Stores of earlier releases, separated by commas. Clips similar to a released clip are
             duplicates. Empty: clips are only compared with each other.
     """
     dag = Dag("curate")
-    videos = dag.read(ListVideos(root=footage), rows_per_part=curation.videos_per_part)
+    listed = ListVideos(root=footage, extensions=curation.extensions)
+    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
     dag.save(build_shards(videos, filters, captions, curation, fps, released_stores), "shards")
     return dag
 
@@ -93,7 +114,11 @@ def build_shards(
     The rule on the number of frames and `PackShards` use the same limit, so `PackShards` rejects no clip as
     too short.
     """
-    scanned = videos.annotate(ProbeVideo()).annotate(ScanVideo())
+    check_choice(curation.hdr, (*CUT_HDR_MODES, "drop"), "hdr")
+    is_dropped = curation.hdr == "drop"
+    probed = videos.annotate(ProbeVideo())
+    probed = probed.keep("not is_hdr", because="HDR") if is_dropped else probed
+    scanned = probed.annotate(ScanVideo())
     scored = scanned.annotate(ScoreBoundaries(detector=curation.detector))
     found = scored.expand(
         FindShots(
@@ -109,20 +134,34 @@ def build_shards(
     describe = (
         () if captions.caption_model else (DescribeClip(),)
     )  # a model captions only unique clips, below
-    embedded = filter_shots(shots, filters).annotate(*describe, EmbedClip())
-    searched = embedded.survey(
-        SearchPairs(
-            min_similarity=min(curation.duplicate_similarity, SearchPairs.min_similarity),
-            released_stores=released_stores,
-        )
-    )
-    compared = searched.survey(FindDuplicates(duplicate_similarity=curation.duplicate_similarity))
-    if curation.validation_share:
-        split = SplitClips(
-            validation_share=curation.validation_share, duplicate_similarity=curation.duplicate_similarity
-        )
-        compared = compared.survey(split)
-    unique = caption_clips(compared.keep("not duplicate", because="duplicate"), captions)
-    cut = unique.annotate(CutClip(crf=curation.crf))
+    embedded = filter_shots(shots, filters).annotate(*describe, EmbedClip(model=curation.embedding_model))
+    unique = caption_clips(_drop_duplicates(embedded, curation, released_stores), captions)
+    cut = unique.annotate(CutClip(crf=curation.crf, hdr=CutClip.hdr if is_dropped else curation.hdr))
     bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
     return cut.survey(PackShards(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames))
+
+
+def _drop_duplicates(clips: Rows, curation: Curation, released_stores: tuple[str, ...]) -> Rows:
+    """Add the search for similar clips, the split into training and validation clips, and the rule."""
+    if curation.duplicates not in (*_REASONS, "off"):
+        raise ClipmillError(
+            f"duplicates is {curation.duplicates!r}", remedy="set it to copies, semantic or off"
+        )
+    min_similarity = min(curation.max_semantic_similarity, SearchPairs.min_similarity)
+    rows = clips.survey(SearchPairs(min_similarity=min_similarity, released_stores=released_stores))
+    if curation.duplicates != "off":
+        rows = rows.survey(
+            FindDuplicates(
+                duplicates=curation.duplicates,
+                max_copy_similarity=curation.max_copy_similarity,
+                max_semantic_similarity=curation.max_semantic_similarity,
+            )
+        )
+    if curation.validation_share:
+        similarity = curation.max_semantic_similarity
+        rows = rows.survey(
+            SplitClips(validation_share=curation.validation_share, duplicate_similarity=similarity)
+        )
+    if curation.duplicates == "off":
+        return rows
+    return rows.keep("not duplicate", because=_REASONS[curation.duplicates])

@@ -57,10 +57,11 @@ def latents(
     """Turn raw footage into curated shards and latents of their clips.
 
     Args:
-        footage: Folder or URL of the videos.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
     """
     dag = Dag("latents")
-    videos = dag.read(ListVideos(root=footage), rows_per_part=curation.videos_per_part)
+    listed = ListVideos(root=footage, extensions=curation.extensions)
+    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     dag.save(shards, "shards")
     dag.save(encoded, "latents")

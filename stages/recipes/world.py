@@ -31,7 +31,7 @@ def world(
     """Turn raw footage into shards, latents, a trained video diffusion model and a sampled video.
 
     Args:
-        footage: Folder or URL of the videos.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
         model: Size of the diffusion transformer: tiny or small.
         steps: Training steps. Higher trains longer.
         batch_size: Clips per training step, over all ranks. Higher needs more memory and time per step.
@@ -44,7 +44,8 @@ def world(
         num_inference_steps: Steps of the sampler. Higher takes longer and samples more precisely.
     """
     dag = Dag("world")
-    videos = dag.read(ListVideos(root=footage), rows_per_part=curation.videos_per_part)
+    listed = ListVideos(root=footage, extensions=curation.extensions)
+    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     train = TrainWorld(
         steps=steps,
