@@ -1,7 +1,9 @@
 """Errors for users: each states what is wrong, where, and the remedy.
 
 ClipmillError               what · where · remedy, printed on one screen
+├── InvalidSetting          a setting or an argument has a value that is not allowed
 └── ManifestError           the tables and the store
+    ├── StoreUnusable       the store cannot be a folder: it is a file, or it cannot be created or written
     ├── UnknownColumn       a predicate or a view names a column that no step adds
     ├── SchemaMismatch      rows do not fit the declared columns, or two parts disagree
     ├── StoreFull           the disk or the quota of the store is full
@@ -11,8 +13,11 @@ ClipmillError               what · where · remedy, printed on one screen
 """
 
 import errno
+from typing import ClassVar
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_NOT_A_FOLDER = {errno.ENOTDIR, errno.EEXIST}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT}  # ENOENT: of its root
 
 
 class ClipmillError(Exception):
@@ -22,7 +27,12 @@ class ClipmillError(Exception):
         what: One sentence that states what is wrong.
         where: The file, node, column or line; empty if `what` states it.
         remedy: What the user can do; empty if `what` is enough.
+
+    Attributes:
+        exit_code: The exit code of a command that ends with this error: 1 failed, 2 wrong usage.
     """
+
+    exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
         super().__init__(what, where, remedy)
@@ -43,12 +53,24 @@ def _rebuild(kind: type[ClipmillError], what: str, where: str, remedy: str) -> C
     return kind(what, where=where, remedy=remedy)
 
 
+class InvalidSetting(ClipmillError):
+    """A setting or an argument has a value that is not allowed."""
+
+    exit_code = 2
+
+
 class ManifestError(ClipmillError):
     """An error of the tables or the store."""
 
 
+class StoreUnusable(ManifestError):
+    """The store cannot be a folder: it is a file, or it cannot be created or written."""
+
+
 class UnknownColumn(ManifestError):
     """A predicate or a view names a column that no step adds."""
+
+    exit_code = 2
 
 
 class SchemaMismatch(ManifestError):
@@ -80,3 +102,20 @@ def disk_full_error(error: OSError, where: str) -> Exception:
         where=where,
         remedy="free some disk space and run the same command again; all finished work is kept",
     )
+
+
+def unusable_store_error(error: OSError, where: str) -> Exception:
+    """Return why a file of a store cannot be written, or the error itself if the store is not at fault."""
+    if error.errno in _NOT_A_FOLDER:
+        return StoreUnusable(
+            "the store is not a folder: a part of its path is a file",
+            where=where,
+            remedy="choose another folder as the store",
+        )
+    if error.errno in _NOT_WRITABLE:
+        return StoreUnusable(
+            f"the store cannot be written: {error.strerror}",
+            where=where,
+            remedy="choose a folder that you may write, or change its permissions",
+        )
+    return disk_full_error(error, where)

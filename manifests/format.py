@@ -6,9 +6,10 @@ keys of JSON members, so a table of another version is never read or extended.
 
 import json
 
-from manifests.errors import Damaged, NewerFormat, OlderFormat
+from manifests.errors import Damaged, InvalidSetting, NewerFormat, OlderFormat
 from manifests.store import Store
 from manifests.stores import open_store
+from manifests.stores.folder import FolderStore
 
 FORMAT = 1.1
 STORE_FILE = "store.json"
@@ -18,11 +19,18 @@ def open_checked_store(url: str) -> Store:
     """Open the store at a path or URL, whether or not it exists yet. Writes nothing.
 
     Raises:
+        InvalidSetting: the path is a file.
         OlderFormat: an older clipmill wrote the store.
         NewerFormat: a newer clipmill wrote the store.
         Damaged: `store.json` is not a JSON object with a format.
     """
     store = open_store(url)
+    if isinstance(store, FolderStore):
+        existing = next(path for path in (store.root, *store.root.parents) if path.exists())
+        if not existing.is_dir():
+            raise InvalidSetting(
+                "the store is a file, but a store is a folder", where=str(existing), remedy="name a folder"
+            )
     if store.exists(STORE_FILE):
         check_store(store)
     return store

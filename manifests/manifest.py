@@ -7,7 +7,7 @@ paths.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -97,6 +97,18 @@ def read_manifest(store: Store, folder: str) -> Manifest | None:
         OlderFormat, NewerFormat: another version of clipmill wrote it.
     """
     return _read(store, folder, MANIFEST_FILE)
+
+
+def complete_manifest(store: Store, folder: str, existing: Collection[int]) -> Manifest | None:
+    """Read `manifest.json` of a folder; None while the table is not complete, or if a part is missing.
+
+    Args:
+        store: The store of the table.
+        folder: Folder of the table.
+        existing: Numbers of the parts that exist, as `parts_of` returns them.
+    """
+    manifest = read_manifest(store, folder)
+    return manifest if manifest and {part.number for part in manifest.parts} <= set(existing) else None
 
 
 def _read(store: Store, folder: str, name: str) -> Manifest | None:

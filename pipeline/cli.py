@@ -1,5 +1,6 @@
 """The command `clipmill`. It imports the code of a verb only when the verb is called."""
 
+import errno
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -46,6 +47,12 @@ VALIDATORS = {  # additional checks by `manifest check` of the tables that a sta
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
 }
 _BUG = "this is a bug in clipmill; add --debug to see the traceback, and report it"
+# Errors of the machine, not of clipmill: a file is missing or may not be written, or a disk is full.
+_ENVIRONMENT = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOENT, errno.ENOTDIR,
+    errno.EISDIR, errno.EEXIST, errno.EMFILE, errno.ENAMETOOLONG, errno.EIO,
+}  # fmt: skip
+_FIX = "check that the path is right and may be written, and that its disk has space"
 _PIPE_CLOSED, _STOPPED, _USAGE = 141, 130, 2
 
 
@@ -80,7 +87,7 @@ class Parser(ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 stopped."""
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in OLD_VERBS:
         old, new = arguments[0], OLD_VERBS[arguments[0]]
@@ -95,9 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_request.code if isinstance(exit_request.code, int) else _USAGE
     try:
         return int(args.func(args) or 0)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("stopped", file=sys.stderr)
-        return _STOPPED
+        return int(getattr(stop, "exit_code", _STOPPED))
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
@@ -156,15 +163,17 @@ def _print_version(_: Namespace) -> int:
 
 def _report_error(error: Exception) -> int:
     """Print what is wrong on one screen, and return the exit code."""
-    from manifests.errors import ClipmillError, UnknownColumn
+    from manifests.errors import ClipmillError
 
-    if not isinstance(error, ClipmillError):
-        print(f"error: {type(error).__name__}: {error}\n  remedy: {_BUG}", file=sys.stderr)
+    if isinstance(error, ClipmillError):
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        files = " and ".join(str(name) for name in (error.filename, error.filename2) if name)
+        print(f"error: {error.strerror}\n  where:  {files or 'a file'}\n  remedy: {_FIX}", file=sys.stderr)
         return 1
-    from pipeline.errors import PlanError, RecipeError
-
-    print(f"error: {error}", file=sys.stderr)
-    return _USAGE if isinstance(error, PlanError | RecipeError | UnknownColumn) else 1
+    print(f"error: {type(error).__name__}: {error}\n  remedy: {_BUG}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -20,9 +20,13 @@ class PipelineError(ClipmillError):
 class PlanError(PipelineError):
     """The DAG is invalid. Raised before anything runs."""
 
+    exit_code = 2
+
 
 class RecipeError(PipelineError):
     """A recipe, a knob or YAML text is invalid."""
+
+    exit_code = 2
 
 
 class StageFailed(PipelineError):

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
+
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
@@ -17,13 +19,13 @@ class Needs:
         retries: Number of retries for a row after any exception except `Reject`.
     """
 
-    cpus: float = 1.0
-    gpus: float = 0.0
-    memory_gb: float = 0.0
-    batch: int = 1
-    workers: int = 0
-    ranks: int = 1
-    retries: int = 1
+    cpus: NonNegativeFloat = 1.0
+    gpus: NonNegativeFloat = 0.0
+    memory_gb: NonNegativeFloat = 0.0
+    batch: PositiveInt = 1
+    workers: NonNegativeInt = 0
+    ranks: PositiveInt = 1
+    retries: NonNegativeInt = 1
 
     def __post_init__(self) -> None:
         if self.batch < 1:

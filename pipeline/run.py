@@ -21,6 +21,7 @@ from pipeline.recipes.redaction import redact_urls
 from pipeline.recipes.request import RunRequest
 from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
+from pipeline.stopping import exit_code_of
 
 _LOG_S = 30.0  # seconds between two progress lines in log.txt
 
@@ -36,7 +37,8 @@ class RunResult:
         rows: How many rows each step processed, reused, resumed and reprocessed.
         notes: What the user must know about the inputs, for example how many files are left out.
         warnings: Messages for the user.
-        exit_code: 0: done. 1: done, but rows were rejected and `strict` was set. 130: stopped.
+        exit_code: 0: done. 1: done, but rows were rejected and `strict` was set. Above 128: stopped by a
+            signal.
         report: Path of the report, or "" if it could not be written.
     """
 
@@ -95,8 +97,8 @@ def run_dag(
         try:
             executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer))
             funnel = funnel_of(history)
-        except KeyboardInterrupt:
-            return _stopped(history, record, stopwatch)
+        except KeyboardInterrupt as stop:
+            return _stopped(history, record, stopwatch, exit_code_of(stop))
         except Exception as error:
             _failed(history, record, stopwatch, error)
             raise
@@ -135,7 +137,7 @@ def _done(
     )
 
 
-def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch) -> RunResult:
+def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch, exit_code: int) -> RunResult:
     funnel = Funnel(funnel_lines(history))
     record.end(STOPPED, funnel, stopwatch.to_json())
     return RunResult(
@@ -144,7 +146,7 @@ def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch) -> RunRe
         funnel=funnel,
         rows=stopwatch.work,
         warnings=("stopped; finished parts are kept",),
-        exit_code=130,
+        exit_code=exit_code,
         notes=history.notes,
     )
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from manifests import ClipmillError
+from manifests import ClipmillError, Range
 from manifests.messages import closest_name
 
 
@@ -44,14 +44,22 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     sample.add_argument("--out", required=True, type=Path, help="mp4 to write")
     sample.add_argument("--prompt", default="", help="text of the video; by default none")
     for name, unit in (("num-frames", "frames, 1 + 4k"), ("height", "px"), ("width", "px")):
-        sample.add_argument(f"--{name}", type=int, default=0, help=f"{unit}; 0: as in training")
+        sample.add_argument(
+            f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
+        )
     sample.add_argument(
-        "--num-inference-steps", type=int, default=20, help="steps of the sampler (%(default)s)"
+        "--num-inference-steps",
+        type=Range(1).argument(),
+        default=20,
+        help="steps of the sampler (%(default)s)",
     )
     sample.add_argument(
-        "--guidance-scale", type=float, default=2.0, help="classifier-free guidance; 1: none (%(default)s)"
+        "--guidance-scale",
+        type=Range(0).argument(float),
+        default=2.0,
+        help="classifier-free guidance; 1: none (%(default)s)",
     )
-    sample.add_argument("--seed", type=int, default=0, help="seed of the noise (%(default)s)")
+    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
     sample.set_defaults(func=_sample)
 
@@ -62,7 +70,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
     evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    evaluate.add_argument("--max-clips", type=int, default=256, help="maximum number of clips (%(default)s)")
+    evaluate.add_argument(
+        "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
+    )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
 
@@ -87,16 +97,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(args.func(args))
     except ClipmillError as error:
         print(error, file=sys.stderr)
-        return 1
+        return error.exit_code
 
 
 def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     """Parse KNOB=VALUE arguments into values of the types that `TrainingConfig` declares.
 
     Raises:
-        TrainingError: An argument has another form, there is no such knob, or the value has another type.
+        SettingError: An argument has another form, there is no such knob, or the value has another type.
     """
-    from training.errors import TrainingError
+    from training.errors import SettingError
     from training.recipes.config import TrainingConfig
 
     defaults = asdict(TrainingConfig(data=()))
@@ -105,7 +115,7 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
         name, equals, text = argument.partition("=")
         if not equals or name not in defaults or name == "data":
             close = closest_name(name, defaults)
-            raise TrainingError(
+            raise SettingError(
                 f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
                 remedy=f"did you mean {close}?" if close else f"the knobs are {', '.join(defaults)}",
             )
@@ -114,12 +124,12 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse_value(name: str, text: str, kind: type) -> Any:
-    from training.errors import TrainingError
+    from training.errors import SettingError
 
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        raise TrainingError(f"{name} must be of type {kind.__name__}, not {text!r}") from None
+        raise SettingError(f"{name} must be of type {kind.__name__}, not {text!r}") from None
 
 
 def _train(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 ClipmillError
 └── TrainingError
+    ├── SettingError          a setting has a value that is not allowed
     ├── LatentMismatchError   shards do not match each other, or the model, in how the latents were made
     ├── LayoutError           ranks, batch or tokens cannot be divided as requested
     ├── DivergenceError       a loss or a gradient is not finite
@@ -15,12 +16,20 @@ class TrainingError(ClipmillError):
     """Base of every error raised by this package."""
 
 
+class SettingError(TrainingError):
+    """A setting has a value that is not allowed."""
+
+    exit_code = 2
+
+
 class LatentMismatchError(TrainingError):
     """Shards do not match each other, or the model, in how the latents were made."""
 
 
 class LayoutError(TrainingError):
     """Ranks, batch or tokens cannot be divided as requested."""
+
+    exit_code = 2
 
 
 class DivergenceError(TrainingError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from manifests.errors import ManifestError, disk_full_error
+from manifests.errors import ManifestError, unusable_store_error
 from manifests.store import Store
 
 
@@ -25,7 +25,7 @@ class FolderStore(Store):
         target = self._path(name)
         if target.exists():
             return False
-        with self._disk_full_errors(name):
+        with self._readable_errors(name):
             temporary = self._temporary(target)
             try:
                 with temporary.open("wb") as stream:
@@ -46,7 +46,7 @@ class FolderStore(Store):
         if target.exists():
             file.unlink()
             return False
-        with self._disk_full_errors(name):
+        with self._readable_errors(name):
             temporary = self._temporary(target)
             try:
                 shutil.move(file, temporary)
@@ -58,7 +58,7 @@ class FolderStore(Store):
 
     def replace(self, name: str, data: bytes) -> None:
         target = self._path(name)
-        with self._disk_full_errors(name):
+        with self._readable_errors(name):
             temporary = self._temporary(target)
             try:
                 temporary.write_bytes(data)
@@ -105,7 +105,7 @@ class FolderStore(Store):
 
     def scratch(self, name: str) -> Path:
         path = self._path(name).parent / f".{Path(name).name}"
-        with self._disk_full_errors(name):
+        with self._readable_errors(name):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -124,11 +124,13 @@ class FolderStore(Store):
         return target.with_name(f".{uuid.uuid4().hex}.tmp")
 
     @contextmanager
-    def _disk_full_errors(self, name: str) -> Iterator[None]:
+    def _readable_errors(self, name: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise disk_full_error(error, str(self.root / name)) from error
+            if isinstance(error, FileNotFoundError) and self.root.is_dir():
+                raise
+            raise unusable_store_error(error, str(self.root / name)) from error
 
 
 def _link(temporary: Path, target: Path, durable: bool = True) -> bool:

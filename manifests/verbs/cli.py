@@ -7,6 +7,8 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from manifests.column import Range
+
 if TYPE_CHECKING:
     from manifests.catalog import Table
     from manifests.verbs.validation import CheckResult
@@ -25,7 +27,7 @@ def add_verbs(verbs: Any) -> None:
     )
     show_parser.add_argument("place", metavar="STORE|TABLE", help=_PLACE)
     show_parser.add_argument(
-        "--rows", type=int, default=5, metavar="N", help="number of rows to print (default 5)"
+        "--rows", type=Range(0).argument(), default=5, metavar="N", help="number of rows to print (default 5)"
     )
     _add_common(show_parser, show)
     check_parser = subparsers.add_parser(

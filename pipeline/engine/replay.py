@@ -5,13 +5,14 @@ The store does not change: artifacts of the new result go to a temporary folder.
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.identity import child_id
+from manifests.manifest import columns_of
 from manifests.messages import closest_name, join_names
 from manifests.predicate import evaluate
 from manifests.row import Row
@@ -42,6 +43,7 @@ class ReplayResult:
         stored_records: Records in the store.
         stored_reason: Why the row was rejected or dropped in the run; "" otherwise.
         error: The exception that the stage raised now, for its traceback, or None.
+        units: The unit of each column that has one.
     """
 
     step: str
@@ -51,6 +53,7 @@ class ReplayResult:
     stored_records: Sequence[Mapping[str, Any]]
     stored_reason: str
     error: Exception | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_equal(self) -> bool:
@@ -86,7 +89,10 @@ def replay(history: RunHistory, dag: Dag, name: str, query: str) -> ReplayResult
     stored_records, stored_reason = _stored_result(plan, step, location)
     records = table_of(result.records, step.schema).to_pylist() if not result.kind else []
     error = result.error if isinstance(result, _FailedResult) else None
-    return ReplayResult(name, location.id, records, result.reason, stored_records, stored_reason, error)
+    units = {str(column["name"]): str(column["unit"]) for column in columns_of(step.schema)}
+    return ReplayResult(
+        name, location.id, records, result.reason, stored_records, stored_reason, error, units
+    )
 
 
 @dataclass

@@ -9,10 +9,10 @@ import heapq
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from manifests.manifest import read_manifest
+from manifests.manifest import complete_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
-from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
+from manifests.table import RowCounts, part_name, read_part, read_row_counts
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
 from pipeline.engine.task import Task, TaskResult, WorkCounts
@@ -75,11 +75,11 @@ class Schedule:
         return {n: len(tasks) for n, tasks in self._ready.items() if tasks and not self._is_paused(n)}
 
     def take(self, steps: Iterable[str] | None = None) -> Task | None:
-        """Take the next task of these steps (by default of all), furthest downstream first."""
+        """Take the next task of these steps (default: all): to close a table, else furthest downstream."""
         names = [n for n in (steps or self._ready) if self._ready[n] and not self._is_paused(n)]
         if not names:
             return None
-        best = max(names, key=lambda name: self.plan[name].depth)
+        best = max(names, key=lambda name: (self._ready[name][0][-1].phase == "close", self.plan[name].depth))
         *_, task = heapq.heappop(self._ready[best])
         self.steps[best].running += 1
         return task
@@ -176,17 +176,14 @@ class Schedule:
 
     def _find_existing_parts(self, step: Step) -> None:
         progress = self.steps[step.name]
-        manifest = read_manifest(self.plan.store, step.folder)
-        existing = parts_of(self.plan.store, step.folder)
-        if manifest is None and step.kind == "drops":
-            existing = [number for number in existing if rule.is_valid_part(self.plan, step, number)]
-        is_complete = manifest is not None and {part.number for part in manifest.parts} <= set(existing)
-        if manifest and is_complete:
+        existing = rule.existing_parts(self.plan, step)
+        manifest = complete_manifest(self.plan.store, step.folder, existing)
+        if manifest:
             progress.is_complete, progress.row_counts = True, manifest.row_counts
             progress.parts = len(manifest.parts)
         elif step.root != step.name:
             progress.parts = self.steps[step.root].parts
-        if is_complete or step.root != step.name:
+        if manifest or step.root != step.name:
             progress.done = set(existing)
             progress.done_before = len(existing)
 

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.table import part_name, read_part, read_row_counts
 from pipeline.history.find import RowLocation, read_row
+from pipeline.history.row_outcomes import RowOutcomes
 from pipeline.history.run_history import RunHistory, StepHistory
 
 KEPT, DROPPED, REJECTED, PENDING, LOST = "kept", "dropped", "rejected", "not done yet", "lost"
@@ -40,12 +42,14 @@ class RowHistory:
         events: What each step did with it, in order.
         parent: The history of the row from which it was made, or None.
         children: The ids of the rows that were made from it with their summaries, by the step that made them.
+        made: The outcomes of all rows that were made from it, directly or through other rows.
     """
 
     location: RowLocation
     events: tuple[RowEvent, ...]
     parent: "RowHistory | None" = None
     children: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    made: tuple[RowOutcomes, ...] = ()
 
     @property
     def summary(self) -> str:
@@ -54,22 +58,28 @@ class RowHistory:
             if event.outcome in (DROPPED, REJECTED, LOST):
                 return f"{event.outcome} by {event.step}: {event.reason}"
         pending = [event.step for event in self.events if event.outcome == PENDING]
-        return f"kept so far; {pending[0]} has not processed it yet" if pending else "kept to the end"
+        if pending:
+            return f"kept so far; {pending[0]} has not processed it yet"
+        is_empty = any(not outcomes.kept for outcomes in self.made)
+        kept = "kept, but nothing made from it is left" if is_empty else "kept to the end"
+        return "; ".join([kept, *map(_made_text, self.made)])
 
     def as_dict(self) -> dict[str, Any]:
         """The history as JSON values."""
         events = [asdict(event) for event in self.events]
         parent = self.parent and self.parent.as_dict()
         own = {**asdict(self.location), "summary": self.summary, "events": events}
-        return {**own, "children": dict(self.children), "parent": parent}
+        made = [asdict(outcomes) for outcomes in self.made]
+        return {**own, "children": dict(self.children), "made": made, "parent": parent}
 
 
 def row_history(history: RunHistory, location: RowLocation, *, relatives: bool = True) -> RowHistory:
     """The history of a row; with `relatives`, also that of its ancestors and summaries of its children."""
     events = tuple(_events(history, location))
     base = history[location.base]
+    made = tuple(_made(history, location.base, location.part, pa.array([location.id], pa.string())))
     if not relatives:
-        return RowHistory(location, events)
+        return RowHistory(location, events, made=made)
     parent = None
     if base.parents:
         row = read_row(history, base, location)
@@ -77,7 +87,7 @@ def row_history(history: RunHistory, location: RowLocation, *, relatives: bool =
         parent_location = RowLocation(base.parents, location.part, str(row["parent"]))
         has_grandparent = bool(history[base.parents].parents)
         parent = row_history(history, parent_location, relatives=has_grandparent)
-    return RowHistory(location, events, parent, dict(_children(history, location)))
+    return RowHistory(location, events, parent, dict(_children(history, location)), made)
 
 
 def _events(history: RunHistory, location: RowLocation) -> Iterator[RowEvent]:
@@ -146,6 +156,39 @@ def _children(
             children = [row_history(history, each, relatives=False) for each in locations]
             if children:
                 yield step.name, tuple((child.location.id, child.summary) for child in children)
+
+
+def _made(history: RunHistory, base: str, part: int, parents: pa.Array) -> Iterator[RowOutcomes]:
+    """The outcomes of all rows that were made from some rows, table by table."""
+    for step in history:
+        name = f"{step.folder}/{part_name(part)}"
+        if step.kind != "children" or step.parents != base or not history.store.exists(name):
+            continue
+        table = read_part(history.store, name, ["id", "parent"])
+        ids = table.filter(pc.is_in(table["parent"], value_set=parents))["id"].combine_chunks()
+        kept, removed = ids, {}
+        for later in history.steps_on(step.name):
+            if history.store.exists(f"{later.folder}/{part_name(part)}"):
+                counts = read_row_counts(history.store, f"{later.folder}/{part_name(part)}")
+                removed[later.name] = []
+                for found in history.removed_ids(later.name, part, counts):
+                    gone = pc.is_in(kept, value_set=pa.array(found, pa.string()))
+                    removed[later.name] += [pc.sum(gone).as_py() or 0]
+                    kept = kept.filter(pc.invert(gone))
+        dropped, rejected = ({n: c[i] for n, c in removed.items() if c[i]} for i in (0, 1))
+        yield RowOutcomes(step.name, len(ids), len(kept), dropped, rejected)
+        yield from _made(history, step.name, part, ids)
+
+
+def _made_text(made: RowOutcomes) -> str:
+    """The outcomes of the rows that a step made: "find_shots made 3 rows, 1 kept (2 dropped by frozen)"."""
+    if not made.rows:
+        return f"{made.base} made no row from it"
+    removed = [f"{n:,} dropped by {step}" for step, n in made.dropped.items()]
+    removed += [f"{n:,} rejected by {step}" for step, n in made.rejected.items()]
+    rows = "1 row" if made.rows == 1 else f"{made.rows:,} rows"
+    outcomes = f" ({', '.join(removed)})" if removed else ""
+    return f"{made.base} made {rows}, {made.kept:,} kept{outcomes}"
 
 
 def _child_ids(history: RunHistory, step: StepHistory, location: RowLocation) -> list[str]:

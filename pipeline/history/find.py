@@ -10,7 +10,7 @@ from manifests.table import part_name, parts_of, read_part
 from pipeline.errors import PipelineError
 from pipeline.history.run_history import RunHistory, StepHistory
 
-_MIN_DIGITS = 4  # of an id
+_MIN_SUFFIX = 4  # characters of the end of a path that is not a whole name
 _MAX_SHOWN = 8
 
 
@@ -34,16 +34,16 @@ def find_row(history: RunHistory, query: str, base: str = "") -> RowLocation:
 
     Args:
         history: The steps of a run.
-        query: An id, its first characters (at least 4), or the end of the path of a file.
+        query: An id, its first characters, or the end of the path of a file.
         base: Name of the step whose rows are searched; by default all steps.
 
     Raises:
         PipelineError: no row matches, or more than one.
     """
-    matches = list(_find_by_id(history, query, base)) if len(query) >= _MIN_DIGITS else []
+    matches = list(_find_by_id(history, query, base)) if query else []
     exact = [row for row in matches if row.id == query]
-    matches = exact or matches or list(_find_by_path(history, "/" + query.lstrip("/"), base))
-    if not matches and len(query) >= _MIN_DIGITS:
+    matches = exact or [*matches, *_find_by_path(history, "/" + query.lstrip("/"), base)]
+    if not matches and len(query) >= _MIN_SUFFIX:
         matches = list(_find_by_path(history, query, base))
     if len(matches) == 1:
         return matches[0]
@@ -59,7 +59,7 @@ def find_row(history: RunHistory, query: str, base: str = "") -> RowLocation:
     raise PipelineError(
         f"no row matches {query!r}",
         where=f"the rows made by {searched} in {history.store.url}",
-        remedy="give an id, its first characters (at least 4), or the end of a file's path",
+        remedy="give an id, its first characters, or the end of a file's path",
     )
 
 

@@ -30,6 +30,11 @@ def format_value(value: Any, unit: str = "") -> str:
     return text if unit in ("", "1") or unit == "0..1" else f"{text} {unit}"
 
 
+def format_column(name: str, value: Any, unit: str) -> str:
+    """Format a value of a column with its unit, unless the name of the column ends with the unit."""
+    return format_value(value, "" if name.endswith(f"_{unit}") else unit)
+
+
 def printable(text: str, max_characters: int = _MAX_CHARACTERS) -> str:
     """Escape characters that are not printable, and shorten the text to `max_characters`."""
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -58,6 +63,9 @@ def history_lines(row: RowHistory) -> Iterator[str]:
     for step, children in row.children.items():
         yield f"\nrows made from it by {step}"
         yield from (f"  {child}  {round_fractions(printable(summary))}" for child, summary in children)
+        count = next(outcomes.rows for outcomes in row.made if outcomes.base == step)
+        if count > len(children):
+            yield f"  and {count - len(children):,} more"
 
 
 def _event_lines(events: tuple[RowEvent, ...]) -> Iterator[str]:
@@ -65,4 +73,4 @@ def _event_lines(events: tuple[RowEvent, ...]) -> Iterator[str]:
         outcome = "" if event.outcome == "kept" else f"{event.outcome.upper()} "
         yield f"  {event.step}: {outcome}{round_fractions(printable(event.reason))}".rstrip(": ")
         for name, (value, unit) in event.values.items():
-            yield f"    {name} = {format_value(value, '' if name.endswith(f'_{unit}') else unit)}"
+            yield f"    {name} = {format_column(name, value, unit)}"

@@ -92,15 +92,16 @@ def hashed_settings(stage: Stage[Any, Any]) -> dict[str, Any]:
     """Return the settings that determine the result, as their declared types: 1 for a float becomes 1.0.
 
     Raises:
-        PlanError: A setting does not have its declared type.
+        PlanError: A setting does not have its declared type, or is out of its range.
     """
     types, found = setting_types(type(stage)), {}
     for name, value in stage.settings().items():
+        try:
+            converted = convert_value(value, types[name]) if is_plain(types[name]) else value
+        except ValueMismatch as mismatch:
+            raise PlanError(f"setting {name} of {type(stage).__name__}: {mismatch}") from None
         if name not in stage.execution_settings:
-            try:
-                found[name] = convert_value(value, types[name]) if is_plain(types[name]) else value
-            except ValueMismatch as mismatch:
-                raise PlanError(f"setting {name} of {type(stage).__name__}: {mismatch}") from None
+            found[name] = converted
     return found
 
 

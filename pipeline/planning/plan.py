@@ -3,7 +3,7 @@
 A plan is an immutable value that is sent to the workers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -122,8 +122,14 @@ class Plan:
         return {name: tuple(steps) for name, steps in found.items()}
 
 
-def build_plan(dag: Dag, store: Store, run: str = "") -> Plan:
+def build_plan(dag: Dag, store: Store, run: str = "", retried: Collection[str] = ()) -> Plan:
     """Return the plan of a DAG in a store.
+
+    Args:
+        dag: The DAG.
+        store: The store.
+        run: Name of the run.
+        retried: Run keys of tables to replace, besides those that the store names.
 
     Raises:
         PlanError: The DAG has no output, or its steps form a cycle.
@@ -133,7 +139,7 @@ def build_plan(dag: Dag, store: Store, run: str = "") -> Plan:
             f"the DAG {dag.name!r} saves nothing, so there is nothing to run",
             remedy='end the recipe with dag.save(rows, "name")',
         )
-    keys = compute_keys(dag, frozenset(store.names(RETRIES)))
+    keys = compute_keys(dag, {*store.names(RETRIES), *retried})
     steps: dict[str, Step] = {}
     for name in dag.nodes:
         if name in _required_steps(dag):

@@ -20,11 +20,16 @@ def retry_errors(plan: Plan) -> dict[str, int]:
     Rejected rows and rows that killed their workers do not cause a replacement, but a successor processes
     them again.
     """
-    found = {step.name: _errors(plan.store, step) for step in plan if step.kind in ("layer", "children")}
-    failed = {name: rows for name, rows in found.items() if rows}
+    failed = failed_rows(plan)
     for name in failed:
         plan.store.create(f"{RETRIES}/{plan[name].keys.run}", b"")
     return failed
+
+
+def failed_rows(plan: Plan) -> dict[str, int]:
+    """Count the rows on which stages failed, by step; steps without such rows are left out."""
+    found = {step.name: _errors(plan.store, step) for step in plan if step.kind in ("layer", "children")}
+    return {name: rows for name, rows in found.items() if rows}
 
 
 def _errors(store: Store, step: Step) -> int:

@@ -1,8 +1,7 @@
 """The decisions of a run for one part number, computed from existing tables without writing anything.
 
-Rules are decided in memory if the columns that they read are known, from the tables of this plan or from
-earlier tables with the same content key. Stages that read only the store can be run too. A row whose outcome
-is unknown is assumed to pass, and is marked.
+Rules are decided in memory if the columns that they read are known, from tables with the same content key.
+Stages that read only the store can be run too. A row with an unknown outcome is assumed to pass, and marked.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from pipeline.dag import Keep
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.expand_many import expand_table, rows_without_children
 from pipeline.engine.steps.reuse import reusable_rows
+from pipeline.engine.steps.rule import is_readable
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare, Stage, Survey, Unavailable
 
@@ -65,8 +65,7 @@ class RuleDecision:
     """The result of a rule that was decided in memory.
 
     Attributes:
-        ids: Ids of the rows that entered.
-        columns: The columns that the rule reads, a row for each id.
+        ids, columns: Ids of the rows that entered, and the columns that the rule reads, in the same order.
         verdict: True if the rule keeps the row, false if it drops it, null if a value is missing.
         is_unknown: Whether a value is not known yet, for each row.
     """
@@ -106,8 +105,9 @@ class PartDecisions:
     _without_children: dict[str, pa.Array] = field(default_factory=dict)
 
     def has_part(self, step: Step) -> bool:
-        """Whether the part of a step exists."""
-        return self.plan.store.exists(f"{step.folder}/{part_name(self.number)}")
+        """Whether the part of a step exists and need not be made again."""
+        name = f"{step.folder}/{part_name(self.number)}"
+        return self.plan.store.exists(name) if step.kind != "drops" else is_readable(self.plan.store, name)
 
     def inputs(self, step: Step) -> StepInput:
         """The rows that enter a step."""

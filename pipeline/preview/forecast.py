@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow.compute as pc
 
-from manifests.manifest import read_manifest
-from manifests.table import parts_of
+from manifests.manifest import complete_manifest
+from pipeline.engine.steps.rule import existing_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
 
@@ -53,8 +53,8 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
     decide = decide or (lambda _, number: PartDecisions(plan, number))
     steps: dict[str, StepForecast] = {}
     for step in plan:
-        existing = parts_of(plan.store, step.folder)
-        complete = read_manifest(plan.store, step.folder) is not None
+        existing = existing_parts(plan, step, remove=False)
+        complete = complete_manifest(plan.store, step.folder, existing) is not None
         root = steps.get(step.root)
         parts = root.parts if root else len(existing) if complete else 1 if step.kind == "model" else None
         steps[step.name] = StepForecast(step, complete, len(existing), parts)

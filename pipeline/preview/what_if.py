@@ -8,7 +8,6 @@ this process. If an expensive stage has to run first, the outcome of a row is un
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,15 +17,12 @@ from manifests.store import Store
 from manifests.table import RowCounts, part_name, read_part
 from pipeline.dag import Keep
 from pipeline.engine.steps import compare
-from pipeline.errors import PipelineError
-from pipeline.history.record import DONE, read_json
-from pipeline.history.run_history import RunHistory, read_history, run_names
-from pipeline.planning.plan import Plan, Step, build_plan
+from pipeline.history.run_history import RunHistory
+from pipeline.planning.plan import Plan, Step
 from pipeline.preview.borderline import Borderline, Outcome, PreviousOutcomes, borderline_of, shown_columns
+from pipeline.preview.compared_run import find_run
 from pipeline.preview.decisions import PartDecisions
 from pipeline.preview.forecast import StepForecast, forecast
-from pipeline.recipes.recipe import build_dag, load_recipe
-from pipeline.recipes.redaction import REDACTED
 from pipeline.recipes.request import RunRequest
 from pipeline.stage import Compare
 
@@ -91,45 +87,17 @@ def what_if(store: Store, request: RunRequest, run: str = "", max_examples: int 
     Args:
         store: The store of the run.
         request: The recipe and the changed knobs. Other knobs keep the values of the run.
-        run: Name of the run; by default the newest finished run of the recipe over the same source rows.
+        run: Name of the run; by default the newest finished run over the same source rows, if possible of the
+            same recipe.
         max_examples: Number of examples on each side of a threshold.
 
     Raises:
-        PipelineError: there is no finished run of the recipe whose source lists the same rows.
+        PipelineError: there is no finished run whose source lists the same rows.
     """
-    history, plan, knobs = _find_run(store, request, run)
+    history, plan, knobs = find_run(store, request, run)
     comparer = _PartComparer(plan, history, max_examples)
     steps = forecast(plan, comparer)
     return WhatIf(history.run, knobs, list(comparer.tables.values()), steps)
-
-
-def _find_run(
-    store: Store, request: RunRequest, run: str
-) -> tuple[RunHistory, Plan, dict[str, tuple[Any, Any]]]:
-    """The run to compare with, the plan with the changed knobs, and the knobs that differ."""
-    recipe = load_recipe(request.recipe)
-    name = Path(request.recipe).name
-    for candidate in [run] if run else reversed(run_names(store)):
-        recorded = read_json(store, candidate, "request.json")
-        is_done = read_json(store, candidate, "timings.json").get("state") == DONE
-        if not is_done or Path(str(recorded.get("recipe", ""))).name != name:
-            continue
-        names = recipe.knob_names()
-        old_knobs = {k: v for k, v in recorded["knobs"].items() if k in names and v != REDACTED}
-        plan = build_plan(build_dag(recipe, {**old_knobs, **request.knobs}), store, "try")
-        history = read_history(store, candidate)
-        sources = [step for step in plan if step.kind == "source"]
-        if all(s.name in history.steps and history[s.name].folder == s.folder for s in sources):
-            values = {
-                k: k.read(old_knobs[k.name]) if k.name in old_knobs else k.default for k in recipe.knobs
-            }
-            pairs = {k.name: (old, k.read(request.knobs.get(k.name, old))) for k, old in values.items()}
-            return history, plan, {knob: pair for knob, pair in pairs.items() if pair[0] != pair[1]}
-    raise PipelineError(
-        f"the store has no finished run of {name} with the current source rows",
-        where=store.url,
-        remedy="run the recipe with clipmill run; run it again if the footage has changed",
-    )
 
 
 class _PartComparer:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 from manifests.messages import closest_name, join_names
 from manifests.row import Row
@@ -23,6 +23,7 @@ from pipeline.recipes.discovery import (
 )
 from pipeline.recipes.importing import import_recipe_module
 from pipeline.recipes.recipe import Recipe, load_recipe
+from pipeline.recipes.values import with_range
 from pipeline.stage import Stage
 
 PACKAGES = ("stages",)  # the packages whose stages are listed
@@ -141,15 +142,15 @@ def _stages_of(module: ModuleType, file: str) -> list[StageClass]:
 
 
 def _describe(stage: StageClass, authors: dict[str, list[tuple[str, Any]]]) -> StageInfo:
-    docs = class_descriptions(stage)
+    docs, types = class_descriptions(stage), get_type_hints(stage)
     declared = {f.name: f.default for f in fields(stage)}  # type: ignore[arg-type]
     settings = tuple(
         Setting(
             name,
-            _type_text(value_type),
+            _type_text(types[name]),
             declared[name] is MISSING,
             None if declared[name] is MISSING else declared[name],
-            docs.get(name, ""),
+            with_range(docs.get(name, ""), value_type),
         )
         for name, value_type in setting_types(stage).items()
     )

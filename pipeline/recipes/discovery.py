@@ -75,7 +75,7 @@ def find_stage(name: str, packages: Sequence[str]) -> type[Stage[Any, Any]]:
 
 
 def setting_types(stage_class: type[Stage[Any, Any]]) -> Mapping[str, object]:
-    """Return the declared type of each setting, in the order of declaration."""
+    """Return the declared type of each setting with its range, in the order of declaration."""
     hints = _type_hints(stage_class)
     return {f.name: hints[f.name] for f in fields(stage_class)}  # type: ignore[arg-type]
 
@@ -88,7 +88,7 @@ def required_settings(stage_class: type[Stage[Any, Any]]) -> tuple[str, ...]:
 
 @cache
 def _type_hints(stage_class: type[Stage[Any, Any]]) -> dict[str, object]:
-    return get_type_hints(stage_class)
+    return get_type_hints(stage_class, include_extras=True)
 
 
 def _full_name(name: str, packages: Sequence[str]) -> str:

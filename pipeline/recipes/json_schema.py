@@ -93,7 +93,8 @@ def _step_schema(stage_class: type[Stage[Any, Any]], names: Sequence[str]) -> di
 
 
 def _needs_schema() -> dict[str, Any]:
-    return _object(_described(get_type_hints(Needs), descriptions(Needs.__doc__)))
+    types = get_type_hints(Needs, include_extras=True)
+    return _object(_described(types, descriptions(Needs.__doc__)))
 
 
 def _described(types: Mapping[str, object], docs: Mapping[str, str]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from pipeline.recipes.values import (
     parse_value,
     type_name,
     type_schema,
+    with_range,
 )
 from pipeline.recipes.yaml_text import PACKAGES, from_yaml, read_knobs
 
@@ -44,8 +45,7 @@ class Knob:
         value_type: The declared type.
         default: The default value. A knob without a default is required.
         doc: The line of the docstring, or the comment in YAML, that describes the knob. May be empty.
-        argument: The function argument whose dataclass has this knob as a field; empty if the knob is an
-            argument.
+        argument: The function argument whose dataclass has this knob as a field; empty for other knobs.
     """
 
     name: str
@@ -61,7 +61,8 @@ class Knob:
     @property
     def description(self) -> str:
         """The line that `--help` prints. Never empty: without `doc`, it names the type."""
-        return self.doc or f"No description; the value is {type_name(self.value_type)}."
+        missing = f"No description; the value is {type_name(self.value_type)}."
+        return with_range(self.doc, self.value_type) or missing
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the value, with its description and default."""
@@ -73,7 +74,7 @@ class Knob:
         """Convert command-line text or a Python value to the type of this knob.
 
         Raises:
-            ValueMismatch: The value has another type.
+            ValueMismatch: The value has another type, or is out of range.
         """
         if isinstance(value, str):
             return parse_value(value, self.value_type)
@@ -125,17 +126,17 @@ def build_dag(recipe: Recipe, knobs: Mapping[str, object]) -> Dag:
     """Build the DAG of a recipe from knob values: command-line text or Python values.
 
     Raises:
-        RecipeError: A knob is unknown, missing or has another type, or the recipe raised an exception.
+        RecipeError: A knob is unknown, missing or has a wrong value, or the recipe raised an exception.
         ClipmillError: The DAG is invalid. `where` names the line of the recipe.
     """
+    known = recipe.knob_names()
     for name in knobs:
-        if name not in recipe.knob_names():
-            hint = closest_name(name, recipe.knob_names())
+        if name not in known:
+            hint = closest_name(name, known)
             raise RecipeError(
                 f"recipe {recipe.name} has no knob {name!r}",
                 where=recipe.path,
-                remedy=(f"did you mean {hint!r}? " if hint else "")
-                + f"available knobs: {join_names(recipe.knob_names())}",
+                remedy=f"did you mean {hint!r}?" if hint else f"available knobs: {join_names(known)}",
             )
     missing = [knob for knob in recipe.knobs if knob.required and knob.name not in knobs]
     if missing:
@@ -214,7 +215,7 @@ def _load_module(module: ModuleType, file: Path) -> Recipe:
             remedy=f"give the function the name of its file; functions in the file: {join_names(known)}",
         )
     with located_errors(file):
-        hints = get_type_hints(function)
+        hints = get_type_hints(function, include_extras=True)
     doc = inspect.getdoc(function) or ""
     docs = descriptions(doc)
     knobs = tuple(
@@ -251,7 +252,7 @@ def _knobs_of(
         yield _knob(argument, hints, docs, file)
         return
     with located_errors(file):
-        field_hints = get_type_hints(group)
+        field_hints = get_type_hints(group, include_extras=True)
     field_docs = class_descriptions(group)
     for name, field in inspect.signature(group).parameters.items():
         default = field.default if argument.default is _MISSING else getattr(argument.default, name)

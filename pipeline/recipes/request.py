@@ -8,9 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from manifests.errors import ManifestError
+from manifests.errors import ClipmillError
 from pipeline.dag import Dag
-from pipeline.errors import RecipeError
+from pipeline.errors import PipelineError, RecipeError
 from pipeline.recipes.recipe import Recipe, build_dag, load_recipe, parse_knobs
 from pipeline.recipes.redaction import redact_argument, redact_knob, redact_urls
 
@@ -48,7 +48,9 @@ class RunRequest:
         """
         try:
             return build_dag(self.loaded_recipe, self.knobs)
-        except ManifestError as error:  # a predicate or a row type of the recipe is invalid
+        except PipelineError:
+            raise
+        except ClipmillError as error:  # a stage rejects a setting, or a predicate or a row type is invalid
             raise RecipeError(error.what, where=error.where, remedy=error.remedy) from error
 
     def to_record(self) -> dict[str, Any]:

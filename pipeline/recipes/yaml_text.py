@@ -181,7 +181,7 @@ def _stage(keys: Mapping[str, Item], step: Item, name: str, packages: Sequence[s
 def _needs(keys: Mapping[str, Item], defaults: Needs) -> Needs:
     if "needs" not in keys:
         return defaults
-    types = get_type_hints(Needs)
+    types = get_type_hints(Needs, include_extras=True)
     items = keys["needs"].mapping("needs", types)
     try:
         return replace(defaults, **{n: item.read(types[n], n) for n, item in items.items()})

@@ -16,7 +16,7 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument(
         "row",
         metavar="ID",
-        help="the id of a row, its first characters (at least 4), or the end of a file's path",
+        help="the id of a row, its first characters, or the end of a file's path",
     )
     add_store_argument(parser)
     parser.add_argument(

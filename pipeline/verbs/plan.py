@@ -18,6 +18,9 @@ def add_verbs(verbs: Any) -> None:
         epilog="example:\n  clipmill plan stages/recipes/curate.py footage=films store=/data/store",
     )
     add_recipe_arguments(parser)
+    parser.add_argument(
+        "--retry-errors", action="store_true", help="plan a run that processes the rows again that failed"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(func=plan)
 
@@ -25,13 +28,24 @@ def add_verbs(verbs: Any) -> None:
 def plan(args: Namespace) -> None:
     from manifests.format import open_checked_store
     from pipeline.planning.plan import build_plan
+    from pipeline.planning.retry_errors import failed_rows
     from pipeline.preview.forecast import forecast
 
     request = parse_request(args)
     dag = request.dag()
     store = open_checked_store(request.store)
-    steps = forecast(build_plan(dag, store, "plan"))
-    print(json.dumps([step_record(a) for a in steps], indent=1) if args.json else _table(steps, store.url))
+    planned = build_plan(dag, store, "plan")
+    failed = failed_rows(planned)
+    if args.retry_errors and failed:
+        planned = build_plan(dag, store, "plan", {planned[name].keys.run for name in failed})
+    steps = forecast(planned)
+    if args.json:
+        print(json.dumps([step_record(a) for a in steps], indent=1))
+        return
+    print(_table(steps, store.url))
+    if failed and not args.retry_errors:
+        counts = ", ".join(f"{name} {rows:,}" for name, rows in failed.items())
+        print(f"rows on which a stage failed: {counts}; a run with --retry-errors processes them again")
 
 
 def _table(steps: "list[StepForecast]", store: str) -> str:

@@ -19,7 +19,7 @@ def add_verbs(verbs: Any) -> None:
     )
     parser.add_argument("step", metavar="STEP", help="name of the step, as clipmill status prints it")
     parser.add_argument(
-        "--row", required=True, metavar="ID", help="the id of the row, or its first characters (at least 4)"
+        "--row", required=True, metavar="ID", help="the id of the row, or its first characters"
     )
     add_store_argument(parser)
     parser.add_argument(
@@ -52,7 +52,7 @@ def replay(args: Namespace) -> int:
 
 
 def _lines(found: "ReplayResult") -> list[str]:
-    from pipeline.history.formatting import format_value, printable
+    from pipeline.history.formatting import format_column, printable
 
     verdict = "equal to the stored result" if found.is_equal else "NOT EQUAL"
     lines = [f"{found.step} on {found.row}: {verdict}"]
@@ -67,9 +67,11 @@ def _lines(found: "ReplayResult") -> list[str]:
         lines += [f"  {now.get('id') or before.get('id')}"]
         for name in [n for n in {**now, **before} if n not in ("id", "parent")]:
             same = name in now and name in before and now[name] == before[name]
-            old = format_value(before[name]) if name in before else "nothing"
-            stored = "" if same else f"   stored: {old}"
-            lines += [f"    {name} = {format_value(now[name]) if name in now else 'nothing'}{stored}"]
+            new, old = (
+                format_column(name, record[name], found.units.get(name, "")) if name in record else "nothing"
+                for record in (now, before)
+            )
+            lines += [f"    {name} = {new}{'' if same else f'   stored: {old}'}"]
     return lines
 
 

@@ -1,20 +1,19 @@
 """clipmill run: run a recipe in a store."""
 
 import json
-import signal
 import sys
 from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from manifests.column import Range
 from pipeline.recipes.request import add_recipe_arguments, format_command, parse_request
 
 if TYPE_CHECKING:
-    from pipeline.engine.schedule import Schedule
-    from pipeline.executor import Executor, Observer
+    from pipeline.executor import Executor
     from pipeline.run import RunResult
 
-STOPPED = 130  # the exit code after Ctrl-C
+SIGNALED = 128  # higher exit codes: a signal stopped the run
 
 
 def add_verbs(verbs: Any) -> None:
@@ -30,7 +29,11 @@ def add_verbs(verbs: Any) -> None:
         "--ray-address", metavar="ADDR", help="address of a running Ray cluster; also as ray_address=ADDR"
     )
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="CPU cores that Ray may use; 0 (default) uses all"
+        "--workers",
+        type=Range(0).argument(),
+        default=0,
+        metavar="N",
+        help="CPU cores that Ray may use; 0 (default) uses all",
     )
     parser.add_argument("--force", action="store_true", help="run even if another run holds the store")
     parser.add_argument(
@@ -47,27 +50,26 @@ def add_verbs(verbs: Any) -> None:
 def run(args: Namespace) -> int:
     from pipeline.progress.display import progress_display
     from pipeline.run import run_dag
+    from pipeline.stopping import exit_code_of, stopped_by_signals
 
     request = parse_request(args, args.command_line)
     dag = request.dag()
-    before = signal.getsignal(signal.SIGTERM)
+    mode = "quiet" if args.quiet else "json" if args.json else ""
     try:
-        with progress_display("quiet" if args.quiet else "json" if args.json else "") as observer:
+        with progress_display(mode) as display, stopped_by_signals(display) as observer:
             result = run_dag(
                 dag,
                 request.store,
                 executor=_executor(args, request.ray_address),
-                observer=_Stoppable(observer),
+                observer=observer,
                 request=request,
                 force=args.force,
                 strict=args.strict,
                 retry_errors=args.retry_errors,
             )
-    except KeyboardInterrupt:  # before the run began, or a second time while it stopped
+    except KeyboardInterrupt as stop:  # before the run began, or a second time while it stopped
         print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)
-        return STOPPED
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        return exit_code_of(stop)
     _print_result(result, args)
     return result.exit_code
 
@@ -80,24 +82,6 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
     from pipeline.executors.on_ray import OnRay
 
     return OnRay(address=ray_address or None, workers=args.workers)
-
-
-class _Stoppable:
-    """An observer that makes SIGTERM stop the run like Ctrl-C.
-
-    Ray replaces the signal handler, so each call sets it again.
-    """
-
-    def __init__(self, inner: "Observer") -> None:
-        self.inner = inner
-        signal.signal(signal.SIGTERM, self.stop)
-
-    def observe(self, schedule: "Schedule") -> None:
-        signal.signal(signal.SIGTERM, self.stop)
-        self.inner.observe(schedule)
-
-    def stop(self, *_: object) -> None:
-        raise KeyboardInterrupt
 
 
 def _print_result(result: "RunResult", args: Namespace) -> None:
@@ -119,7 +103,7 @@ def _print_result(result: "RunResult", args: Namespace) -> None:
             print(f"note    {note}")
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if result.exit_code == STOPPED:
+    if result.exit_code > SIGNALED:
         print(f"continue with: {format_command(args.command_line)}", file=sys.stderr)
 
 

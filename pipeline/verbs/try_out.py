@@ -4,6 +4,7 @@ import json
 from argparse import Namespace
 from typing import TYPE_CHECKING, Any
 
+from manifests.column import Range
 from pipeline.recipes.request import add_recipe_arguments, parse_request
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ def add_verbs(verbs: Any) -> None:
         "try",
         description="Compare other knob values with the newest finished run of the recipe, without writing "
         "anything: which rows would be dropped or kept, by which rule, and which rows are nearest to a "
-        "changed threshold. Knobs that are not named keep the values of that run. Rules and quick stages are "
-        "computed in memory. Rows that first need an expensive stage are counted as unknown.",
+        "changed threshold. If the recipe was not run, it is compared with a run of a recipe with the same "
+        "DAG name, such as the one that a YAML recipe was printed from, or else with the newest run. Knobs "
+        "that are not named keep the values of that run. Rules and quick stages are computed in memory. Rows "
+        "that first need an expensive stage are counted as unknown.",
         epilog="example:\n  clipmill try stages/recipes/curate.py store=/data/store max_noise=2",
     )
     add_recipe_arguments(parser)
@@ -28,7 +31,7 @@ def add_verbs(verbs: Any) -> None:
     )
     parser.add_argument(
         "--examples",
-        type=int,
+        type=Range(0).argument(),
         default=3,
         metavar="N",
         help="rows to print on each side of a threshold (default 3)",
@@ -42,7 +45,7 @@ def try_out(args: Namespace) -> None:
     from pipeline.preview.what_if import what_if
 
     request = parse_request(args)
-    result = what_if(open_checked_store(request.store), request, args.run, max(0, args.examples))
+    result = what_if(open_checked_store(request.store), request, args.run, args.examples)
     print(
         json.dumps(_plain(result), indent=1, ensure_ascii=False) if args.json else "\n".join(_lines(result))
     )

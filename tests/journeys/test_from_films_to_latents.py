@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
+from format_examples import example
 
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
@@ -79,6 +81,25 @@ def test_bad_files_are_rejected_and_the_others_are_packed(
     assert main(["manifest", "check", str(store)]) == 0
 
 
+def test_the_examples_of_the_format_page_return_the_clips(store: Path) -> None:
+    clips = duckdb.sql(example("sql", 0, store)).fetchall()
+    assert [source for source, *_ in clips] == ["rotated.mp4", "variable_rate.mp4", "variable_rate.mp4"]
+    assert all(start < end and motion > 0 for _, start, end, motion in clips)
+    [(source, _, rule, value)] = duckdb.sql(example("sql", 1, store)).fetchall()
+    assert (source, rule, value.partition("=")[0]) == ("brief.mp4", "too short", "duration_s")
+    reasons = {reason for _, reason, _ in duckdb.sql(example("sql", 2, store)).fetchall()}
+    assert "the file is empty" in reasons
+    assert pandas_clips(store) == clips
+
+
+def pandas_clips(store: Path) -> list[tuple[Any, ...]]:
+    """The clips that the pandas example prints."""
+    names: dict[str, Any] = {}
+    exec(example("python", 0, store), names)
+    clips = names["clips"].sort_values(["source", "start_s"])
+    return list(clips[["source", "start_s", "end_s", "motion_mean"]].itertuples(index=False, name=None))
+
+
 @pytest.mark.filterwarnings("ignore:unclosed file", "ignore:Exception ignored in.*FileIO")
 def test_plain_webdataset_reads_the_shards(store: Path) -> None:
     import webdataset
@@ -117,6 +138,7 @@ def test_a_changed_threshold_decodes_nothing(
     assert rows["cut_clip"]["reused"] == rows["encode_latents"]["reused"] == 1
     funnel = {line["step"]: line for line in last(store, "funnel.json")["steps"]}
     assert funnel["pack_latents"]["passed"] == 1
+    assert len(pandas_clips(store)) == 1, "the example reads only the tables of the last run"
 
 
 def test_a_driver_killed_at_any_time_is_resumed_to_the_same_bytes(

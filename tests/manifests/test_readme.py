@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-import pytest
+import duckdb
+from format_examples import example
 from small_store import SmallStore
 
 from manifests import catalog
@@ -13,25 +14,10 @@ from manifests.stores import remote
 PAGE = (Path(catalog.__file__).parent / "README.md").read_text()
 
 
-def block(language: str, number: int = 0) -> str:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[number]
-
-
-def test_its_pandas_reads_what_a_rule_kept(small: SmallStore) -> None:
-    pytest.importorskip("pandas", reason="pandas is not installed, so its example is not run")
-    names: dict[str, object] = {}
-    exec(block("python").replace("STORE", str(small.store.root)), names)
-    kept = names["kept"]
-    assert list(kept["source"]) == ["a.mp4", "c.mp4", "d.mp4"]  # type: ignore[index]
-
-
-def test_its_queries_run_in_duckdb(small: SmallStore) -> None:
-    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed, so its queries are not run")
-    kept, why = (
-        duckdb.sql(block("sql", n).replace("STORE", str(small.store.root))).fetchall() for n in (0, 1)
-    )
-    assert kept == [("a.mp4", 0.5), ("c.mp4", 2.0), ("d.mp4", 0.45)]
-    assert why == [("reject", "cannot be decoded", 1), ("reject", "motion_mean missing", 1)]
+def test_its_query_of_rejects_runs_in_duckdb(small: SmallStore) -> None:
+    """tests/journeys runs the other examples, on a store of the curate recipe."""
+    reasons = duckdb.sql(example("sql", 2, small.store.root)).fetchall()
+    assert reasons == [("reject", "cannot be decoded", 1), ("reject", "motion_mean missing", 1)]
 
 
 def test_it_names_every_kind_of_table_and_every_file(small: SmallStore) -> None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, get_args, get_type_hints
 
-from training.errors import TrainingError
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range
+from training.errors import SettingError
 from training.networks.config import MODEL_CONFIGS
 
 CHOICES = {
@@ -39,32 +41,37 @@ class TrainingSettings:
         num_threads: CPU threads per rank. It determines the order of sums, and so the last bits.
 
     Raises:
-        TrainingError: `model`, `lr_schedule` or `precision` is not one of its choices.
+        SettingError: a number is out of its range, or `model`, `lr_schedule` or `precision` is not one of its
+            choices.
     """
 
-    steps: int = 200
+    steps: PositiveInt = 200
     model: str = "tiny"
-    batch_size: int = 8
-    lr: float = 1e-3
-    warmup_steps: int = 20
+    batch_size: PositiveInt = 8
+    lr: PositiveFloat = 1e-3
+    warmup_steps: NonNegativeInt = 20
     lr_schedule: str = "constant"
-    weight_decay: float = 0.01
-    flow_shift: float = 1.0
-    seed: int = 0
-    max_latent_frames: int = 0
-    ema_sigma_rel: float = 0.1
-    grad_accum_steps: int = 1
-    dp_replicate: int = 1
-    context_parallel: int = 1
+    weight_decay: NonNegativeFloat = 0.01
+    flow_shift: PositiveFloat = 1.0
+    seed: NonNegativeInt = 0
+    max_latent_frames: NonNegativeInt = 0
+    ema_sigma_rel: Annotated[float, Range(above=0, below=0.28)] = 0.1
+    grad_accum_steps: PositiveInt = 1
+    dp_replicate: PositiveInt = 1
+    context_parallel: PositiveInt = 1
     precision: str = "auto"
     activation_checkpointing: bool = False
-    checkpoint_interval: int = 100
-    num_threads: int = 2
+    checkpoint_interval: PositiveInt = 100
+    num_threads: PositiveInt = 2
 
     def __post_init__(self) -> None:
+        for name, declared in get_type_hints(type(self), include_extras=True).items():
+            for limits in get_args(declared)[1:]:
+                if isinstance(limits, Range) and not limits.contains(value := getattr(self, name)):
+                    raise SettingError(f"{name}: {value} is out of range; allowed: {limits}")
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) not in choices:
-                raise TrainingError(
+                raise SettingError(
                     f"there is no {name} {value!r}", remedy=f"choose one of {', '.join(choices)}"
                 )
 

@@ -4,8 +4,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.errors import Damaged
+from manifests.manifest import MANIFEST_FILE
 from manifests.predicate import evaluate_all, names_in
-from manifests.table import RowCounts, part_name, read_row_counts, write_part, write_rejects
+from manifests.store import Store
+from manifests.table import RowCounts, part_name, parts_of, read_row_counts, write_part, write_rejects
 from pipeline.dag import Keep
 from pipeline.engine.inputs import input_ids, read_columns
 from pipeline.engine.journal import RowResult
@@ -38,15 +40,32 @@ def part(plan: Plan, step: Step, task: Task) -> TaskResult:
     return TaskResult(row_counts=row_counts.pop(step.name), chained=tuple(row_counts.items()))
 
 
-def is_valid_part(plan: Plan, step: Step, number: int) -> bool:
-    """Whether a part of an open table can be read. A part that a power failure left incomplete is removed."""
-    name = f"{step.folder}/{part_name(number)}"
+def existing_parts(plan: Plan, step: Step, *, remove: bool = True) -> list[int]:
+    """The numbers of the parts of a step that exist and need not be made again.
+
+    A power failure can leave the part of a rule incomplete while its table is open. Such a part does not
+    count; with `remove`, it is deleted.
+    """
+    existing = parts_of(plan.store, step.folder)
+    if step.kind != "drops" or plan.store.exists(f"{step.folder}/{MANIFEST_FILE}"):
+        return existing
+    readable = []
+    for number in existing:
+        name = f"{step.folder}/{part_name(number)}"
+        if is_readable(plan.store, name):
+            readable.append(number)
+        elif remove:
+            plan.store.remove(name)
+    return readable
+
+
+def is_readable(store: Store, name: str) -> bool:
+    """Whether a part exists and is complete."""
     try:
-        read_row_counts(plan.store, name)
-    except Damaged:
-        plan.store.remove(name)
+        read_row_counts(store, name)
+        return True
+    except (Damaged, FileNotFoundError):
         return False
-    return True
 
 
 def _chain(plan: Plan, step: Step) -> list[Step]:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def _connect(address: str | None, workers: int) -> None:
         options["num_cpus"] = max(workers, os.cpu_count() or 1)
     for last in (bool(address), True):
         try:
-            with _python_path(paths):  # child processes inherit it; a runtime_env takes 1 s longer
+            with _python_path(paths), _own_process_groups():  # a runtime_env takes 1 s longer
                 ray.init(address=address or "local", **options)
             return
         except Exception as error:  # Ray raises a plain Exception if a node starts slowly
@@ -66,6 +67,23 @@ def _connect(address: str | None, workers: int) -> None:
                     where=one_line(str(error)),
                     remedy=_NO_CLUSTER if address else _NO_RAY,
                 ) from error
+
+
+@contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Start Ray's processes outside the process group of this one.
+
+    A signal to the group (`kill -TERM -- -PGID`, a closed terminal) then reaches only this process, which
+    stops the run and then Ray. If this process is killed, Linux kills the processes of Ray.
+    """
+    from ray._private import services
+
+    popen = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen
 
 
 @contextmanager

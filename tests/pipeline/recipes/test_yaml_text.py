@@ -188,7 +188,7 @@ def test_a_recipe_without_knobs_or_outputs_gives_a_dag() -> None:
         ("bad: 3", "3: bad", 14, "a key must be text", ""),
         ("wait_s: 1", "wait_s: .nan", 15, "setting wait_s of Square: nan is not a number", ""),
         ("{batch: 3", "{bacth: 3", 17, "no key 'bacth' in needs", "'batch'"),
-        ("{batch: 3", "{batch: 0", 17, "batch is 0", ""),
+        ("{batch: 3", "{batch: 0", 17, "batch: 0 is out of range", ""),
         ("{batch: 3", "{batch: [3]", 17, "batch: a list is not a whole number", ""),
         ("from: numbers", "from: nubmers", 11, "no step 'nubmers'", "'numbers'"),
         ("from: numbers", "form: numbers", 11, "no key 'form' in step squared", "'from'"),
