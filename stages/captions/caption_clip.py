@@ -7,7 +7,7 @@ response. Responses are never matched with windows afterwards.
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 
-from manifests import Artifact, ClipmillError, Row, column
+from manifests import Artifact, ClipmillError, PositiveFloat, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.captions.chat_model import STATUSES, ChatResponse
 from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
@@ -84,12 +84,12 @@ class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Ca
 
     prompt: str = "default"
     refine_prompt: str = ""
-    sample_fps: float = 2.0
-    image_px: int = 448
-    max_images: int = 64
-    window_frames: int = 256
-    min_window_frames: int = 128
-    min_clip_frames: int = 4
+    sample_fps: PositiveFloat = 2.0
+    image_px: PositiveInt = 448
+    max_images: PositiveInt = 64
+    window_frames: PositiveInt = 256
+    min_window_frames: PositiveInt = 128
+    min_clip_frames: PositiveInt = 4
     combine_windows: str = "joined"
 
     @cached_property

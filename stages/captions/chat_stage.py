@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
-from manifests import ClipmillError, Row
+from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveInt, Row
 from pipeline import Annotate, Unavailable
 from stages.captions.chat_model import REFUSED, ChatModel, ChatRequest, ChatResponse
 from stages.captions.chat_models.endpoint import Endpoint
@@ -54,12 +54,12 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
     revision: str = ""
     endpoint: str = ""
     api_key_env: str = "CLIPMILL_ENDPOINT_KEY"
-    max_tokens: int = 512
+    max_tokens: PositiveInt = 512
     extra_body: str = ""
-    max_concurrent_requests: int = 16
-    timeout_s: float = 180.0
-    max_attempts: int = 5
-    patience_s: float = 600.0
+    max_concurrent_requests: PositiveInt = 16
+    timeout_s: PositiveFloat = 180.0
+    max_attempts: PositiveInt = 5
+    patience_s: NonNegativeFloat = 600.0
 
     @cached_property
     def loaded_model(self) -> "ImageTextModel | None":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Row, column
+from manifests import Row, Share, column
 from manifests.identity import shuffle_key
 from pipeline import Compare, Needs
 from stages.captions.words import hash_trigrams
@@ -62,7 +62,7 @@ class CompareCaptions(Compare[CaptionText, CaptionDuplicates]):
     version = 3
     needs = Needs(cpus=1, memory_gb=1)
 
-    min_similarity: float = 0.8
+    min_similarity: Share = 0.8
 
     def fit(self, sample: "pa.Table", rows: int) -> bytes:
         """Choose the number of groups over which the values of a band are spread."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate, Needs
 from stages.captions.colors import name_colors
 from stages.media.strip import decode_still, read_strip
@@ -72,7 +72,7 @@ class DescribeClip(Annotate[MeasuredClip, Description]):
     version = 2
     needs = Needs(cpus=1, batch=8)
 
-    max_stills: int = 5
+    max_stills: PositiveInt = 5
 
     def annotate(self, rows: Sequence[MeasuredClip]) -> Iterator[Description]:
         for row in rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from manifests import Artifact, Row, Vector, column
+from manifests import Artifact, PositiveInt, Row, Vector, column
 from pipeline import Annotate, Needs, Reject
 from stages.duplicates.descriptor import KIND, PARTS, descriptor_of
 from stages.media.strip import Still, decode_still, read_strip
@@ -53,7 +53,7 @@ class EmbedClip(Annotate[ScannedClip, ClipEmbedding]):
     """
 
     model: str = ""
-    stills_per_third: int = 4
+    stills_per_third: PositiveInt = 4
 
     version = 3
     needs = Needs(cpus=1, memory_gb=2, batch=8)

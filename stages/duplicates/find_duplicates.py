@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from manifests import Row, column
+from manifests import Row, Share, column
 from pipeline import Compare, Needs
 from stages.duplicates.errors import CannotCompare
 from stages.duplicates.greedy import choose_duplicates
@@ -56,7 +56,7 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
             keeps more clips. At least `SearchPairs.min_similarity`. The default is for the descriptor.
     """
 
-    duplicate_similarity: float = 0.75
+    duplicate_similarity: Share = 0.75
 
     version = 2
     from_store = True

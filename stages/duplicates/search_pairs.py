@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from manifests import Row, Vector, column
+from manifests import PositiveInt, Row, Share, Vector, column
 from pipeline import Compare, Needs
 from stages.duplicates import group_tables as tables
 from stages.duplicates.cells import Cells, fit_cells, load_cells
@@ -61,9 +61,9 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
         group_rows: Clips per group, about. A higher value needs more memory and reads each part less often.
     """
 
-    min_similarity: float = 0.7
+    min_similarity: Share = 0.7
     released_stores: tuple[str, ...] = ()
-    group_rows: int = 1 << 17
+    group_rows: PositiveInt = 1 << 17
 
     version = 2
     execution_settings = frozenset({"released_stores"})  # the content of the stores is in the digest

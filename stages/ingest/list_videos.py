@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
-from manifests import ClipmillError, Row, column
+from manifests import ClipmillError, NonNegativeInt, Row, column
 from manifests.identity import digest_of, id_of
 from pipeline import Source
 from stages.ingest.listed_entries import list_entries
@@ -67,7 +67,7 @@ class ListVideos(Source[Video]):
     version = 3
 
     root: str
-    limit: int = 0
+    limit: NonNegativeInt = 0
     extensions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

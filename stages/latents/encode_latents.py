@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveFloat, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.video import Video, open_video
@@ -58,10 +58,10 @@ class EncodeLatents(Annotate[CutClip, EncodedClip]):
     version = 2
 
     tokenizer: str = "small"
-    short_side_px: int = 128
-    size_multiple_px: int = 16
-    fps: float = 12.0
-    max_frames: int = 33
+    short_side_px: PositiveInt = 128
+    size_multiple_px: PositiveInt = 16
+    fps: PositiveFloat = 12.0
+    max_frames: PositiveInt = 33
 
     needs = Needs(cpus=1, memory_gb=1)
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Needs, Survey
 from stages.media.tar import index_bytes, write_tar
 
@@ -53,7 +53,7 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
 
     version = 2
 
-    shard_bytes: int = 256 * 2**20
+    shard_bytes: PositiveInt = 256 * 2**20
 
     needs = Needs(cpus=0.5)
 

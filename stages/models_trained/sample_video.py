@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from io import BytesIO
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row, column
 from pipeline import Annotate, Needs
 from stages.media.encoding.arrays import write_mp4
 
@@ -42,12 +42,12 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     version = 2
 
     prompt: tuple[str, ...] = ("",)
-    num_frames: int = 0
-    height: int = 0
-    width: int = 0
-    num_inference_steps: int = 20
-    guidance_scale: float = 2.0
-    seed: int = 0
+    num_frames: NonNegativeInt = 0
+    height: NonNegativeInt = 0
+    width: NonNegativeInt = 0
+    num_inference_steps: PositiveInt = 20
+    guidance_scale: NonNegativeFloat = 2.0
+    seed: NonNegativeInt = 0
     tokenizer: str = ""
 
     needs = Needs(cpus=2, memory_gb=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from manifests import ClipmillError, Row, column
+from manifests import ClipmillError, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
 
@@ -43,7 +43,7 @@ class ClassifyVideo(Annotate[Clip, VideoType]):
 
     model: str
     types_file: str = ""
-    max_stills: int = 4
+    max_stills: PositiveInt = 4
 
     @cached_property
     def loaded_model(self) -> "OpenClipModel":

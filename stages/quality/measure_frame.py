@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, Row, Share, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 from stages.quality.measures.repeated_frames import find_repeated
@@ -61,12 +61,12 @@ class MeasureFrame(Annotate[Clip, Frames]):
     version = 3
     from_store = True
 
-    max_repeat_change: float = 6.0
-    min_frozen_s: float = 0.4
-    min_slide_s: float = 0.5
-    max_transition_s: float = 1.5
-    min_slide_difference: float = 2.0
-    border_tolerance: float = 0.02
+    max_repeat_change: NonNegativeFloat = 6.0
+    min_frozen_s: NonNegativeFloat = 0.4
+    min_slide_s: NonNegativeFloat = 0.5
+    max_transition_s: NonNegativeFloat = 1.5
+    min_slide_difference: NonNegativeFloat = 2.0
+    border_tolerance: Share = 0.02
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Frames | Reject]:
         for row in rows:

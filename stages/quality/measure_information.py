@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveFloat, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals, read_thumbnails
 
@@ -43,8 +43,8 @@ class MeasureInformation(Annotate[Clip, Information]):
     version = 2
     from_store = True
 
-    step_s: float = 0.5
-    luma_resolution: float = 2.0
+    step_s: PositiveFloat = 0.5
+    luma_resolution: PositiveFloat = 2.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Information | Reject]:
         for row in rows:

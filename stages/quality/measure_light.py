@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveFloat, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 
@@ -48,7 +48,7 @@ class MeasureLight(Annotate[Clip, Light]):
     version = 3
     from_store = True
 
-    smoothing_s: float = 0.5
+    smoothing_s: PositiveFloat = 0.5
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Light | Reject]:
         names = ("light_mean", "light_spread", "clipped_dark", "clipped_bright")

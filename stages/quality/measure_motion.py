@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 from stages.quality.measures.camera_path import CameraPath, measure_path
@@ -99,13 +99,13 @@ class MeasureMotion(Annotate[Clip, Motion]):
 
     version = 3
 
-    max_still_flow: float = 0.01
-    min_camera_speed: float = 0.02
+    max_still_flow: NonNegativeFloat = 0.01
+    min_camera_speed: NonNegativeFloat = 0.02
     min_shake: float = 0.0025
     min_shake_ratio: float = 0.8
-    min_handheld_drift: float = 0.008
-    min_abrupt_jump: float = 0.12
-    min_abrupt_ratio: float = 4.0
+    min_handheld_drift: NonNegativeFloat = 0.008
+    min_abrupt_jump: NonNegativeFloat = 0.12
+    min_abrupt_ratio: NonNegativeFloat = 4.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Motion | Reject]:
         for row in rows:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeInt, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.strip import Still, read_strip
 from stages.quality.measures.overlay_detection import (
@@ -71,8 +71,8 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
     from_store = True
     needs = Needs(batch=8)
 
-    max_stills: int = 32
-    max_other_stills: int = 8
+    max_stills: PositiveInt = 32
+    max_other_stills: NonNegativeInt = 8
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Overlay | Reject]:
         import cv2

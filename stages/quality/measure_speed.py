@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, PositiveFloat, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals, read_thumbnails
 from stages.quality.measures.repeated_frames import find_repeated
@@ -51,10 +51,10 @@ class MeasureSpeed(Annotate[Clip, Speed]):
     version = 3
     from_store = True
 
-    step_s: float = 1 / 30
-    noise_variance: float = 2.0
-    max_repeat_change: float = 6.0
-    max_light_change: float = 12.0
+    step_s: PositiveFloat = 1 / 30
+    noise_variance: NonNegativeFloat = 2.0
+    max_repeat_change: NonNegativeFloat = 6.0
+    max_light_change: NonNegativeFloat = 12.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Speed | Reject]:
         for row in rows:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, Row, column
 from pipeline import Annotate, Reject
 from stages.media.signals import read_signals
 
@@ -53,7 +53,7 @@ class MeasureStills(Annotate[Clip, Stills]):
     version = 2
     from_store = True
 
-    step_per_blockiness: float = 107.0
+    step_per_blockiness: NonNegativeFloat = 107.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Stills | Reject]:
         for row in rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.media.strip import Still, read_strip
 from stages.quality.measures.overlay_detection import (
@@ -76,8 +76,8 @@ class MeasureText(Annotate[Clip, Text]):
     version = 2
     needs = Needs(cpus=1, memory_gb=1, batch=8)
 
-    max_stills: int = 4
-    longer_side_px: int = 320
+    max_stills: PositiveInt = 4
+    longer_side_px: PositiveInt = 320
     weights: str = ""
 
     @cached_property

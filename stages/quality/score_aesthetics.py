@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from manifests import Row, column
+from manifests import PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
 
@@ -36,7 +36,7 @@ class ScoreAesthetics(Annotate[Clip, Aesthetics]):
 
     model: str
     head: str
-    max_stills: int = 4
+    max_stills: PositiveInt = 4
 
     @cached_property
     def loaded_model(self) -> "OpenClipModel":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Row, column
+from manifests import PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
 from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
 
@@ -49,7 +49,7 @@ class ScoreTechnical(Annotate[Clip, Technical]):
 
     model: str
     prompt_pairs: tuple[str, ...] = DEFAULT_PAIRS
-    max_stills: int = 4
+    max_stills: PositiveInt = 4
 
     @cached_property
     def loaded_model(self) -> "OpenClipModel":

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from manifests import NonNegativeFloat, NonNegativeInt, Share
 from pipeline import Keep, Rows
 from pipeline.errors import RecipeError
 from stages.captions.caption_clip import CaptionClip
@@ -39,14 +40,14 @@ class Captions:
 
     caption_model: str = ""
     caption_endpoint: str = ""
-    caption_gpus: float = 0.0
+    caption_gpus: NonNegativeFloat = 0.0
     caption_prompt: str = "default"
     caption_refine: str = ""
     caption_enhancer: str = ""
-    min_caption_words: int = 5
-    max_caption_words: int = 1000
-    max_caption_repetition: float = 0.25
-    max_caption_duplicates: int = 25
+    min_caption_words: NonNegativeInt = 5
+    max_caption_words: NonNegativeInt = 1000
+    max_caption_repetition: Share = 0.25
+    max_caption_duplicates: NonNegativeInt = 25
 
 
 DEFAULT_CAPTIONS = Captions()

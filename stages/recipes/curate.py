@@ -6,8 +6,9 @@ Thresholds are knobs of the recipe, not settings of stages, so a changed thresho
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from manifests import ClipmillError
+from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveInt, Range, Share
 from pipeline import Dag, Rows
 from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
@@ -60,17 +61,17 @@ class Curation:
     """
 
     extensions: tuple[str, ...] = ()
-    videos_per_part: int = 16
+    videos_per_part: PositiveInt = 16
     detector: str = "fast"
-    max_duration_s: float = 60.0
+    max_duration_s: NonNegativeFloat = 60.0
     duplicates: str = COPIES
-    max_copy_similarity: float = FindDuplicates.max_copy_similarity
-    max_semantic_similarity: float = FindDuplicates.max_semantic_similarity
+    max_copy_similarity: Share = FindDuplicates.max_copy_similarity
+    max_semantic_similarity: Share = FindDuplicates.max_semantic_similarity
     embedding_model: str = ""
     hdr: str = "tonemap"
-    crf: int = 18
-    shard_mb: int = 256
-    validation_share: float = 0.0
+    crf: Annotated[int, Range(0, 51)] = 18
+    shard_mb: PositiveInt = 256
+    validation_share: Share = 0.0
 
 
 DEFAULT_CURATION = Curation()
@@ -82,7 +83,7 @@ def curate(
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
     curation: Curation = DEFAULT_CURATION,
-    fps: float = 24.0,
+    fps: PositiveFloat = 24.0,
     released_stores: tuple[str, ...] = (),
 ) -> Dag:
     """Turn raw footage into curated WebDataset shards of clips.

@@ -3,6 +3,7 @@
 clipmill demo DIR --run STORE
 """
 
+from manifests import NonNegativeInt, PositiveInt
 from pipeline import Dag
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import Curation
@@ -15,8 +16,8 @@ def demo(
     footage: str,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    steps: int = 60,
-    seed: int = 0,
+    steps: PositiveInt = 60,
+    seed: NonNegativeInt = 0,
 ) -> Dag:
     """Run the world recipe with one video per part, small latents and a short training.
 

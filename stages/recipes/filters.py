@@ -1,7 +1,9 @@
 """The default measurements of a shot, the thresholds on them, and the rules that drop a shot."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from manifests import NonNegativeFloat, PositiveInt, Range, Share
 from pipeline import Keep, Rows
 from stages.quality.measure_frame import MeasureFrame
 from stages.quality.measure_information import MeasureInformation
@@ -70,23 +72,23 @@ class Filters:
             nothing happens in it.
     """
 
-    min_cut_score: float = 0.5
-    min_transition_score: float = 0.5
-    min_duration_s: float = 2.0
-    min_frames: int = 1
-    min_highlight_luma: float = 0.25
-    max_overexposed_share: float = 0.2
-    max_flicker: float = 0.06
-    min_sharpness: float = 0.33
-    max_noise: float = 1.8
-    max_quantizer_step: float = 32.0
-    max_still_share: float = 0.9
-    max_speed_score: float = 2.7
-    max_frozen_share: float = 0.3
-    max_slideshow_share: float = 0.5
-    max_border_share: float = 0.08
-    max_overlay_share: float = 0.006
-    min_information: float = 0.05
+    min_cut_score: Annotated[float, Range(0.05, 1)] = 0.5
+    min_transition_score: Annotated[float, Range(0.05, 1)] = 0.5
+    min_duration_s: NonNegativeFloat = 2.0
+    min_frames: PositiveInt = 1
+    min_highlight_luma: Share = 0.25
+    max_overexposed_share: Share = 0.2
+    max_flicker: NonNegativeFloat = 0.06
+    min_sharpness: NonNegativeFloat = 0.33
+    max_noise: NonNegativeFloat = 1.8
+    max_quantizer_step: NonNegativeFloat = 32.0
+    max_still_share: Share = 0.9
+    max_speed_score: Annotated[float, Range(0, 3)] = 2.7
+    max_frozen_share: Share = 0.3
+    max_slideshow_share: Share = 0.5
+    max_border_share: Share = 0.08
+    max_overlay_share: Share = 0.006
+    min_information: NonNegativeFloat = 0.05
 
 
 DEFAULT_FILTERS = Filters()

@@ -5,6 +5,7 @@ clipmill run stages/recipes/latents.py footage=DIR store=DIR
 
 from dataclasses import dataclass, replace
 
+from manifests import PositiveFloat, PositiveInt
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
@@ -30,9 +31,9 @@ class Encoding:
     """
 
     tokenizer: str = "small"
-    latent_px: int = 128
-    latent_fps: float = 12.0
-    latent_video_frames: int = 33
+    latent_px: PositiveInt = 128
+    latent_fps: PositiveFloat = 12.0
+    latent_video_frames: PositiveInt = 33
 
     def stage(self) -> EncodeLatents:
         """The stage with these settings."""
@@ -76,7 +77,7 @@ def build_latents(
     Clips that are too short for the tokenizer are dropped before they are measured.
 
     Raises:
-        RecipeError: latent_video_frames is below the minimum of the tokenizer.
+        RecipeError: latent_video_frames is below the minimum of the tokenizer, or does not fit its stride.
     """
     encode = encoding.stage()
     min_frames = encode.min_frames()
@@ -84,6 +85,14 @@ def build_latents(
         raise RecipeError(
             f"latent_video_frames is {encode.max_frames}; {encode.tokenizer!r} needs at least {min_frames}",
             remedy=f"set latent_video_frames to {min_frames} or more",
+        )
+    stride = min_frames - 1
+    if below := (encode.max_frames - 1) % stride:
+        lower = encode.max_frames - below
+        raise RecipeError(
+            f"latent_video_frames is {encode.max_frames}; it must be 1 + a multiple of {stride},"
+            f" the temporal stride of {encode.tokenizer!r}",
+            remedy=f"set latent_video_frames to {lower} or {lower + stride}",
         )
     filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
     shards = build_shards(videos, filters, captions, curation, encode.fps)

@@ -3,6 +3,7 @@
 clipmill run stages/recipes/world.py footage=DIR store=DIR
 """
 
+from manifests import NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline import Dag
 from stages.ingest.list_videos import ListVideos
 from stages.models_trained.sample_video import SampleVideo
@@ -20,13 +21,13 @@ def world(
     curation: Curation = DEFAULT_CURATION,
     encoding: Encoding = DEFAULT_ENCODING,
     model: str = "tiny",
-    steps: int = 200,
-    batch_size: int = 8,
-    lr: float = 1e-3,
-    num_ranks: int = 1,
-    context_parallel: int = 1,
-    seed: int = 0,
-    num_inference_steps: int = 20,
+    steps: PositiveInt = 200,
+    batch_size: PositiveInt = 8,
+    lr: PositiveFloat = 1e-3,
+    num_ranks: PositiveInt = 1,
+    context_parallel: PositiveInt = 1,
+    seed: NonNegativeInt = 0,
+    num_inference_steps: PositiveInt = 20,
 ) -> Dag:
     """Turn raw footage into shards, latents, a trained video diffusion model and a sampled video.
 

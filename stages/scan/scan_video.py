@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Range, Row, column
 from pipeline import Chunked, Needs
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.orientation import rotate_upright
@@ -81,11 +82,11 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
     execution_settings = frozenset({"threads", "span_s"})
 
     meters: tuple[str, ...] = METERS
-    stills_per_s: float = 2.0
-    still_px: int = 448
-    jpeg_quality: int = 85
-    threads: int = 1
-    span_s: float = 600.0
+    stills_per_s: PositiveFloat = 2.0
+    still_px: PositiveInt = 448
+    jpeg_quality: Annotated[int, Range(1, 100)] = 85
+    threads: PositiveInt = 1
+    span_s: NonNegativeFloat = 600.0
 
     def split(self, row: ListedVideo) -> Sequence[Span]:
         with open_video(row.uri, self.threads) as video:

@@ -10,9 +10,18 @@ from contextlib import nullcontext
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from manifests import Artifact, ClipmillError, Row, column
+from manifests import (
+    Artifact,
+    ClipmillError,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Range,
+    Row,
+    column,
+)
 from pipeline import Annotate, Needs, Reject
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.planes import to_yuv420p
@@ -100,16 +109,16 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             color tags of the source.
     """
 
-    crf: int = 18
+    crf: Annotated[int, Range(0, 51)] = 18
     preset: str = "veryfast"
     encoder: str = "x264"
-    threads: int = 1
-    max_short_side_px: int = 0
+    threads: PositiveInt = 1
+    max_short_side_px: NonNegativeInt = 0
     shrink_to_bucket: bool = False
-    fps: float = 0.0
+    fps: NonNegativeFloat = 0.0
     constant_frame_rate: bool = True
     audio: str = "none"
-    audio_bits_per_s: int = 128_000
+    audio_bits_per_s: PositiveInt = 128_000
     copy_packets: bool = False
     hdr: str = "tonemap"
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from manifests import Artifact, Row, Vector, column
+from manifests import Artifact, PositiveFloat, PositiveInt, Row, Vector, column
 from manifests.identity import shuffle_key
 from pipeline import Needs, Reject, Survey
 from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
@@ -91,9 +91,9 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
             the same keys in the same order.
     """
 
-    shard_bytes: int = 256 * 2**20
-    fps: float = 24.0
-    bucket_frames: tuple[int, ...] = (1, *BUCKET_FRAMES)
+    shard_bytes: PositiveInt = 256 * 2**20
+    fps: PositiveFloat = 24.0
+    bucket_frames: tuple[PositiveInt, ...] = (1, *BUCKET_FRAMES)
     include_embeddings: bool = False
     separate_tars: bool = False
 

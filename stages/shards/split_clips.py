@@ -7,7 +7,7 @@ linked videos are on the same side.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from manifests import Row, column
+from manifests import Row, Share, column
 from manifests.identity import shuffle_key
 from pipeline import Needs, Survey
 
@@ -40,8 +40,8 @@ class SplitClips(Survey[SearchedClip, ClipSplit]):
             higher value links fewer videos.
     """
 
-    validation_share: float = 0.01
-    duplicate_similarity: float = 0.75
+    validation_share: Share = 0.01
+    duplicate_similarity: Share = 0.75
 
     version = 2
     needs = Needs(cpus=0.5)

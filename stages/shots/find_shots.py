@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 
-from manifests import Artifact, Row
+from manifests import Artifact, NonNegativeFloat, Range, Row
 from pipeline import Expand
 from stages.media.signals import read_signals
 from stages.shots.boundary import Boundary, select_boundaries
@@ -51,9 +51,9 @@ class FindShots(Expand[ScoredVideo, Shot]):
     version = 2
     from_store = True
 
-    min_cut_score: float = 0.5
-    min_transition_score: float = 0.5
-    max_duration_s: float = 60.0
+    min_cut_score: Annotated[float, Range(0.05, 1)] = 0.5
+    min_transition_score: Annotated[float, Range(0.05, 1)] = 0.5
+    max_duration_s: NonNegativeFloat = 60.0
 
     def expand(self, row: ScoredVideo) -> Iterator[Shot]:
         columns = zip(

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from manifests import Artifact, Row
+from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row
 from pipeline import Expand
 from stages.media.signals import read_signals
 from stages.shots import scene_detectors
@@ -54,12 +54,12 @@ class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
     from_store = True
 
     detector: str = "adaptive"
-    threshold: float = 0.0
-    min_content_val: float = 15.0
-    window_width: int = 2
-    min_scene_len: int = 15
-    weights: tuple[float, ...] = (1.0, 1.0, 1.0)
-    max_duration_s: float = 60.0
+    threshold: NonNegativeFloat = 0.0
+    min_content_val: NonNegativeFloat = 15.0
+    window_width: PositiveInt = 2
+    min_scene_len: NonNegativeInt = 15
+    weights: tuple[NonNegativeFloat, ...] = (1.0, 1.0, 1.0)
+    max_duration_s: NonNegativeFloat = 60.0
 
     def __post_init__(self) -> None:
         check_detector(self.detector, SIGNALS)

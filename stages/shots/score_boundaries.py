@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate
 from stages.media.signals import read_signals, read_thumbnails
 from stages.shots.boundary import Boundary, add_certain_cuts, check_detector, find_candidates
@@ -57,7 +57,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
     execution_settings = frozenset({"threads"})
 
     detector: str = "fast"
-    threads: int = 1
+    threads: PositiveInt = 1
 
     def __post_init__(self) -> None:
         check_detector(self.detector, DETECTORS)

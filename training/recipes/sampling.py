@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from training.denoiser import ClassifierFreeGuidance, VelocityDenoiser
 from training.errors import CheckpointError, TrainingError
 from training.model import ModelInfo, load_model
@@ -37,15 +38,15 @@ class SamplingRequest:
     """
 
     prompt: Sequence[str]
-    num_frames: int = 0
-    height: int = 0
-    width: int = 0
-    num_inference_steps: int = 20
-    guidance_scale: float = 2.0
-    flow_shift: float = 1.0
-    seed: int = 0
+    num_frames: NonNegativeInt = 0
+    height: NonNegativeInt = 0
+    width: NonNegativeInt = 0
+    num_inference_steps: PositiveInt = 20
+    guidance_scale: NonNegativeFloat = 2.0
+    flow_shift: PositiveFloat = 1.0
+    seed: NonNegativeInt = 0
     tokenizer: str = ""
-    num_threads: int = 2
+    num_threads: PositiveInt = 2
 
 
 @dataclass(frozen=True)
