@@ -9,11 +9,12 @@ _INDENT = " " * 10  # the width of "  where:  ", so that the mark is below the l
 _RENAMES = """
 cut=min_cut_score transition=min_transition_score min_s=min_duration_s max_s=max_duration_s
 darkest=min_highlight_luma brightest=max_overexposed_share flickering=max_flicker softest=min_sharpness
-noisiest=max_noise coarsest=max_quantizer_step stillest=max_still_share hastiest=max_speed_score
+noisiest=max_noise coarsest=max_quantizer_step stillest=max_still_share
 frozen=max_frozen_share slides=max_slideshow_share borders=max_border_share overlays=max_overlay_share
 emptiest=min_information fewest_words=min_caption_words most_words=max_caption_words
 rambling=max_caption_repetition stock=max_caption_duplicates against=released_stores
-alike=duplicate_similarity,min_similarity,similar_ids threshold=duplicate_similarity floor=min_similarity
+alike=max_semantic_similarity,min_similarity,similar_ids threshold=max_semantic_similarity
+floor=min_similarity duplicate_similarity=max_semantic_similarity,max_copy_similarity
 size=model batch=batch_size rate=lr warmup=warmup_steps shape=lr_schedule decay=weight_decay shift=flow_shift
 ranks=num_ranks context=context_parallel replicate=dp_replicate accumulate=grad_accum_steps
 recompute=activation_checkpointing save_every=checkpoint_interval threads=num_threads

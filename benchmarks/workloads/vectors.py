@@ -42,6 +42,7 @@ class VectorRow(Row):
     id: str = column("derived from the number of the row")
     embedding: Vector = column("random, of unit length", unit="1")
     embedding_kind: str = column("always random")
+    frame_signature: bytes = column("always empty")
     stills_sha256: str = column("same as the id")
     width_px: int = column("width", unit="px")
     height_px: int = column("height", unit="px")
@@ -93,11 +94,18 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return unit
 
 
-def build_recipe(count: int, rows_per_part: int, min_similarity: float, duplicate_similarity: float) -> Dag:
+def build_recipe(
+    count: int, rows_per_part: int, min_similarity: float, max_semantic_similarity: float
+) -> Dag:
     dag = Dag("duplicates")
     rows = dag.read(RandomVectors(count=count), rows_per_part=rows_per_part)
     searched = rows.survey(SearchPairs(min_similarity=min_similarity))
-    dag.save(searched.survey(FindDuplicates(duplicate_similarity=duplicate_similarity)), "clips")
+    dag.save(
+        searched.survey(
+            FindDuplicates(duplicates="semantic", max_semantic_similarity=max_semantic_similarity)
+        ),
+        "clips",
+    )
     return dag
 
 
@@ -119,6 +127,7 @@ def write_vectors(plan: Plan, vectors: np.ndarray, rows_per_part: int) -> None:
             "id": pa.array(ids, pa.string()),
             "embedding": pa.ListArray.from_arrays(offsets, pa.array(part.ravel())),
             "embedding_kind": pa.repeat("random", count),
+            "frame_signature": pa.repeat(b"", count),
             "stills_sha256": pa.array(ids, pa.string()),
             "width_px": pa.repeat(640, count),
             "height_px": pa.repeat(360, count),
@@ -146,10 +155,10 @@ class PhaseClock:
 
 
 def plan_search(
-    folder: Path, count: int, rows_per_part: int, min_similarity: float, duplicate_similarity: float
+    folder: Path, count: int, rows_per_part: int, min_similarity: float, max_semantic_similarity: float
 ) -> Plan:
     return build_plan(
-        build_recipe(count, rows_per_part, min_similarity, duplicate_similarity), FolderStore(folder), "r"
+        build_recipe(count, rows_per_part, min_similarity, max_semantic_similarity), FolderStore(folder), "r"
     )
 
 

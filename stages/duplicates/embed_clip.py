@@ -10,14 +10,20 @@ import numpy as np
 
 from manifests import Artifact, PositiveInt, Row, Vector, column
 from pipeline import Annotate, Needs, Reject
+from stages.duplicates.copies import signature_of
 from stages.duplicates.descriptor import KIND, PARTS, descriptor_of
+from stages.media.signals import read_signals, read_thumbnails
 from stages.media.strip import Still, decode_still, read_strip
 
 if TYPE_CHECKING:
     from stages.models.open_clip import OpenClipModel
 
 
+_TIME_SLACK_S = 1e-6
+
+
 class ScannedClip(Row):
+    signals: Artifact
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]
@@ -33,11 +39,14 @@ class ClipEmbedding(Row):
     embedding_kind: str = column(
         "how the embedding was computed; only embeddings of one kind can be compared"
     )
+    frame_signature: bytes = column(
+        "up to 64 small frames of the clip, which tell copies from other moments of a take"
+    )
     stills_sha256: str = column("digest of the stills and their times; equal for clips with equal stills")
 
 
 class EmbedClip(Annotate[ScannedClip, ClipEmbedding]):
-    """Computes an embedding of each clip from its stills.
+    """Computes an embedding of each clip from its stills, and a signature from all its frames.
 
     By default the embedding is the descriptor of `descriptor.py`. With `model` it is the mean of the image
     vectors of an open_clip model. The descriptor gives copies of a clip a higher similarity, and clips that
@@ -55,7 +64,7 @@ class EmbedClip(Annotate[ScannedClip, ClipEmbedding]):
     model: str = ""
     stills_per_third: PositiveInt = 4
 
-    version = 3
+    version = 4
     needs = Needs(cpus=1, memory_gb=2, batch=8)
 
     @cached_property
@@ -89,6 +98,7 @@ class EmbedClip(Annotate[ScannedClip, ClipEmbedding]):
                 yield ClipEmbedding(
                     embedding=Vector("f", vector.astype(np.float32).tobytes()),
                     embedding_kind=self.kind,
+                    frame_signature=_signature(row),
                     stills_sha256=_stills_digest(row),
                 )
 
@@ -114,6 +124,15 @@ class EmbedClip(Annotate[ScannedClip, ClipEmbedding]):
         if not stills:
             stills = _nearest(row, (start_s + end_s) / 2)
         return [decode_still(still) for still in stills]
+
+
+def _signature(row: ScannedClip) -> bytes:
+    times_s = read_signals(row.signals, ["time_s"])["time_s"]
+    start, end = np.searchsorted(times_s, [row.start_s - _TIME_SLACK_S, row.end_s - _TIME_SLACK_S]).tolist()
+    if start >= end:
+        return b""
+    luma, _ = read_thumbnails(row.signals, start, end)
+    return signature_of(luma, times_s[start:end], row.start_s, min(row.end_s, float(times_s[-1]) + 1.0))
 
 
 def _nearest(row: ScannedClip, time_s: float) -> list[Still]:

@@ -1,4 +1,4 @@
-"""Finds the clips that show the same as a better clip, and names for each a clip that is kept.
+"""Finds the clips that copy or resemble a better clip, and names for each a clip that is kept.
 
 From the best to the worst clip, a clip that is similar to a kept one is a duplicate (`greedy.py`). Clips with
 equal stills count as one: the best of them stands for all.
@@ -27,21 +27,32 @@ class SearchedClip(Row):
     end_s: float
     similar_ids: tuple[str, ...]
     similarities: tuple[float, ...]
+    copy_similarities: tuple[float, ...]
     released_ids: tuple[str, ...]
     released_similarities: tuple[float, ...]
+    released_copy_similarities: tuple[float, ...]
     pair_min_similarity: float
 
 
 class DuplicateDecision(Row):
-    duplicate: bool = column("whether it is similar to a better clip that is kept, or to a released clip")
+    duplicate: bool = column("whether it copies or resembles a better clip that is kept, or a released clip")
+    duplicate_kind: str | None = column(
+        "copies: the frames of the clip in `duplicate_of`; semantic: a similar scene; null if not a duplicate"
+    )
     duplicate_of: str | None = column("id of the most similar of these clips; null if not a duplicate")
     duplicate_release: str | None = column(
         "name of the release of the clip in `duplicate_of`; null if that is a clip of this run"
     )
-    duplicate_similarity: float | None = column("cosine similarity to the clip in `duplicate_of`", unit="1")
+    duplicate_similarity: float | None = column(
+        "copy similarity (for copies) or cosine similarity (semantic) to the clip in `duplicate_of`", unit="1"
+    )
 
 
-_SIMILARITIES = {"similar_ids": "similarities", "released_ids": "released_similarities"}
+COPIES, SEMANTIC = "copies", "semantic"
+_SIMILARITIES = {
+    COPIES: {"similar_ids": "copy_similarities", "released_ids": "released_copy_similarities"},
+    SEMANTIC: {"similar_ids": "similarities", "released_ids": "released_similarities"},
+}
 
 
 class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
@@ -52,13 +63,20 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
     decided in one memory, about 1 GB per million clips.
 
     Attributes:
-        duplicate_similarity: Cosine similarity from which two clips are duplicates, 0 to 1. A higher value
-            keeps more clips. At least `SearchPairs.min_similarity`. The default is for the descriptor.
+        duplicates: copies (the same frames: also encoded again, resized, cropped, faster or trimmed) or
+            semantic (a similar scene, such as another moment of a take).
+        max_copy_similarity: Copy similarity, 0 to 1, from which a clip is a duplicate with copies. A higher
+            value keeps more clips.
+        max_semantic_similarity: Cosine similarity of the embeddings, 0 to 1, from which a clip is a duplicate
+            with semantic. A higher value keeps more clips. At least `SearchPairs.min_similarity`. The default
+            is for the descriptor.
     """
 
-    duplicate_similarity: Share = 0.75
+    duplicates: str = COPIES
+    max_copy_similarity: Share = 0.7
+    max_semantic_similarity: Share = 0.75
 
-    version = 2
+    version = 3
     from_store = True
     needs = Needs(cpus=1, memory_gb=2)
 
@@ -67,18 +85,30 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
         import pyarrow.compute as pc
 
         stored_from = pc.max(rows["pair_min_similarity"]).as_py() or 0.0
-        if stored_from > self.duplicate_similarity:
+        if self.duplicates == SEMANTIC and stored_from > self.max_semantic_similarity:
             raise CannotCompare(
-                f"duplicate_similarity is {self.duplicate_similarity}, and only pairs with a similarity of "
-                f"{stored_from} or more are stored",
+                f"max_semantic_similarity is {self.max_semantic_similarity}, and only pairs with a "
+                f"similarity of {stored_from} or more are stored",
                 where="FindDuplicates",
-                remedy=f"set min_similarity of SearchPairs to {self.duplicate_similarity} or less",
+                remedy=f"set min_similarity of SearchPairs to {self.max_semantic_similarity} or less",
             )
         has_pair = np.zeros(rows.num_rows, bool)
-        for name in _SIMILARITIES:
-            has_pair[_stored_pairs(rows, name, self.duplicate_similarity).row] = True
+        for pairs in self._pairs(rows):
+            has_pair[pairs.row] = True
         members = rows.filter(pa.array(has_pair)).drop_columns(["pair_min_similarity"])
         return members.append_column("group", pa.repeat("linked", members.num_rows))
+
+    def _pairs(self, rows: "pa.Table") -> "list[_StoredPairs]":
+        """The pairs with clips of this run, and those with released clips, that make a duplicate."""
+        if self.duplicates not in _SIMILARITIES:
+            raise CannotCompare(
+                f"duplicates is {self.duplicates!r}",
+                where="FindDuplicates",
+                remedy=f"set it to {COPIES} or {SEMANTIC}",
+            )
+        limit = self.max_copy_similarity if self.duplicates == COPIES else self.max_semantic_similarity
+        columns = _SIMILARITIES[self.duplicates]
+        return [_stored_pairs(rows, ids, similarities, limit) for ids, similarities in columns.items()]
 
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
         import pyarrow as pa
@@ -88,7 +118,7 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
         order = _best_first(members)
         rank = np.argsort(order)  # of each row; 0 is the best clip
         node = _best_of_equals(members["stills_sha256"], rank)  # of each row: the rank that stands for it
-        own, released = (_stored_pairs(members, name, self.duplicate_similarity) for name in _SIMILARITIES)
+        own, released = self._pairs(members)
         other = pc.index_in(own.other, value_set=ids).to_numpy()
         ends = np.sort(np.stack([node[own.row], node[other]]), axis=0)
         better, worse, similarity = (column[ends[0] < ends[1]] for column in (*ends, own.similarity))
@@ -109,7 +139,13 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
             releases = pc.if_else(is_released, pc.list_element(parts, 0), releases)
             highest = np.where(release_pair >= 0, released.similarity[release_pair], highest)
         findings = pa.table(
-            {"id": ids, "duplicate_of": names, "duplicate_release": releases, "duplicate_similarity": highest}
+            {
+                "id": ids,
+                "duplicate_kind": pa.repeat(self.duplicates, len(ids)),
+                "duplicate_of": names,
+                "duplicate_release": releases,
+                "duplicate_similarity": highest,
+            }
         )
         return findings.filter(pa.array((release_pair >= 0) | (pair >= 0) | (node != rank)))
 
@@ -119,6 +155,7 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
 
         if findings is None:
             kinds = (
+                ("duplicate_kind", pa.string()),
                 ("duplicate_of", pa.string()),
                 ("duplicate_release", pa.string()),
                 ("duplicate_similarity", pa.float64()),
@@ -137,11 +174,11 @@ class _StoredPairs(NamedTuple):
     similarity: np.ndarray  # float64 [n]
 
 
-def _stored_pairs(rows: "pa.Table", name: str, min_similarity: float) -> _StoredPairs:
+def _stored_pairs(rows: "pa.Table", name: str, similarities: str, min_similarity: float) -> _StoredPairs:
     import pyarrow as pa
 
     lists = rows[name].combine_chunks()
-    similarity = rows[_SIMILARITIES[name]].combine_chunks().flatten().to_numpy()
+    similarity = rows[similarities].combine_chunks().flatten().to_numpy()
     row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
     similar = similarity >= min_similarity
     return _StoredPairs(row[similar], lists.flatten().filter(pa.array(similar)), similarity[similar])

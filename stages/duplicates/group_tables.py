@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stages.duplicates.cells import Cells
+from stages.duplicates.copies import copy_similarity
 from stages.duplicates.errors import CannotCompare
 from stages.duplicates.pairs import Pairs
 
@@ -123,6 +124,7 @@ def members_table(
             "id": ids,
             "released": pc.match_substring(ids, " "),
             "stills": rows["stills_sha256"].combine_chunks().take(pa.array(indices)),
+            "signature": rows["frame_signature"].combine_chunks().take(pa.array(indices)),
             "vector": _list_column(vectors[indices]),
             "cells": _list_column(row_cells[indices]),
         }
@@ -164,27 +166,47 @@ def pairs_of_equals(first: np.ndarray) -> Pairs:
     return Pairs(first[copies], copies, np.ones(len(copies)))
 
 
-def findings_table(ids: "pa.ChunkedArray", released: np.ndarray, found: Sequence[Pairs]) -> "pa.Table":
-    """Each pair once for each of its members that is a clip of this run."""
+def findings_table(members: "pa.Table", first_equal: np.ndarray, found: Sequence[Pairs]) -> "pa.Table":
+    """Each pair once for each of its members that is a clip of this run.
+
+    Args:
+        first_equal: for each member the first one with equal stills, int64 [m].
+    """
     import pyarrow as pa
 
-    first, second, similarity = (np.concatenate(column) for column in zip(*found, strict=True))
+    released = members["released"].to_numpy()
+    ends = np.sort(np.stack([np.concatenate([part[end] for part in found]) for end in (0, 1)]), axis=0)
+    _, unique = np.unique(ends[0] * len(released) + ends[1], return_index=True)
+    first, second = ends[:, unique]
+    similarity = np.concatenate([part.similarity for part in found])[unique]
+    copy = _copy_similarities(members["signature"], first_equal, first, second)
     subject, other = np.concatenate([first, second]), np.concatenate([second, first])
-    _, unique = np.unique(subject * len(released) + other, return_index=True)
-    unique = unique[~released[subject[unique]]]
-    names = ids.combine_chunks()
+    new = np.flatnonzero(~released[subject])
+    names = members["id"].combine_chunks()
     return pa.table(
         {
-            "id": names.take(pa.array(subject[unique])),
-            "other": names.take(pa.array(other[unique])),
-            "released": released[other[unique]],
-            "similarity": np.concatenate([similarity, similarity])[unique],
+            "id": names.take(pa.array(subject[new])),
+            "other": names.take(pa.array(other[new])),
+            "released": released[other[new]],
+            "similarity": np.concatenate([similarity, similarity])[new],
+            "copy": np.concatenate([copy, copy])[new],
         }
     )
 
 
+def _copy_similarities(
+    signatures: "pa.ChunkedArray", first_equal: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> np.ndarray:
+    """The copy similarity of each pair of members, float64 [n]: 1 for clips with equal stills."""
+    similarity = (first_equal[first] == first_equal[second]).astype(np.float64)
+    for pair in np.flatnonzero(similarity < 1):
+        one, other = signatures[int(first[pair])].as_py(), signatures[int(second[pair])].as_py()
+        similarity[pair] = copy_similarity(one, other)
+    return similarity
+
+
 def similar_lists(ids: "pa.ChunkedArray", findings: "pa.Table | None", *, released: bool) -> list["pa.Array"]:
-    """For each row the ids of the similar clips, the most similar first, and their similarities.
+    """For each row the ids of the similar clips, the most similar first, and both of their similarities.
 
     Args:
         released: whether to list clips of earlier releases, or those of this run.
@@ -193,21 +215,28 @@ def similar_lists(ids: "pa.ChunkedArray", findings: "pa.Table | None", *, releas
     import pyarrow.compute as pc
 
     if findings is None:
-        others, similarity, row = pa.array([], pa.string()), np.zeros(0), np.zeros(0, np.int64)
+        others, row = pa.array([], pa.string()), np.zeros(0, np.int64)
+        similarity = copy = np.zeros(0)
     else:
         findings = findings.filter(pc.equal(findings["released"], released)).combine_chunks()
         rows = pc.index_in(findings["id"], value_set=ids.combine_chunks())
         table = pa.table(
-            {"row": rows, "distance": pc.negate(findings["similarity"]), "other": findings["other"]}
+            {
+                "row": rows,
+                "distance": pc.negate(findings["similarity"]),
+                "other": findings["other"],
+                "copy": findings["copy"],
+            }
         )
         keys = [("row", "ascending"), ("distance", "ascending"), ("other", "ascending")]
         table = table.take(pc.sort_indices(table, keys)).combine_chunks()
         row, similarity = table["row"].to_numpy(), -table["distance"].to_numpy()
-        others = table["other"].combine_chunks()
+        copy, others = table["copy"].to_numpy(), table["other"].combine_chunks()
         if len(others) > 1:  # several groups may find a pair, with the same similarity
             again = pc.equal(others.slice(1), others.slice(0, len(others) - 1)).to_numpy(zero_copy_only=False)
             unique = np.concatenate([[True], ~(again & (row[1:] == row[:-1]))])
-            row, similarity, others = row[unique], similarity[unique], others.filter(pa.array(unique))
+            row, similarity, copy = row[unique], similarity[unique], copy[unique]
+            others = others.filter(pa.array(unique))
     offsets = pa.array(np.searchsorted(row, np.arange(len(ids) + 1)), pa.int32())
     lists = pa.ListArray.from_arrays
-    return [lists(offsets, others), lists(offsets, pa.array(similarity))]
+    return [lists(offsets, others), lists(offsets, pa.array(similarity)), lists(offsets, pa.array(copy))]

@@ -155,3 +155,57 @@ def first_kept_pairs(better: np.ndarray, starts: np.ndarray, dropped: np.ndarray
             if found[other] < 0 and not dropped[other]:
                 found[node] = pair
                 break
+
+
+@njit(cache=True, nogil=True)
+def best_alignments(
+    products: np.ndarray, energy: np.ndarray, other_energy: np.ndarray, speeds: np.ndarray,
+    min_overlap: float, found: np.ndarray,
+) -> None:  # fmt: skip
+    """Write the alignments of two sequences with the highest correlations, one per speed, the highest first.
+
+    Sample i of the first sequence is aligned with the position speed * i + offset of the second.
+
+    Args:
+        products: of each sample of the first with each of the second, [n m].
+        energy: squared length of each sample of the first, [n].
+        other_energy: of each of the second, [m].
+        speeds: samples of the second per sample of the first, float64 [k].
+        min_overlap: lowest share of the shorter sequence that is aligned.
+        found: float64 [limit 3], written: correlation, speed, offset. Unused rows have a correlation of -9.
+    """
+    count, others = products.shape
+    sums, other_sums = np.zeros(count + 1), np.zeros(others + 1)
+    for i in range(count):
+        sums[i + 1] = sums[i] + energy[i]
+    for j in range(others):
+        other_sums[j + 1] = other_sums[j] + other_energy[j]
+    found[:, 0] = -9.0
+    for speed in speeds:
+        shortest = max(2.0, min_overlap * min(count, (others - 1) / speed + 1))
+        best, best_offset = -9.0, 0.0
+        offset = -speed * (count - shortest)
+        while offset <= others - 1 - speed * (shortest - 1) + 1e-6:
+            start = max(0, int(np.ceil(-offset / speed - 1e-9)))
+            end = min(count - 1, int(np.floor((others - 1 - offset) / speed + 1e-9)))
+            if end - start + 1 >= shortest - 1e-6:
+                total = 0.0
+                for i in range(start, end + 1):
+                    position = min(max(speed * i + offset, 0.0), others - 1.0)
+                    j = min(int(position), others - 2)
+                    share = position - j
+                    total += products[i, j] * (1 - share) + products[i, j + 1] * share
+                first, last = int(speed * start + offset + 0.5), int(speed * end + offset + 0.5)
+                other = (other_sums[min(last + 1, others)] - other_sums[first]) / (last - first + 1)
+                energies = (sums[end + 1] - sums[start]) * other * (end - start + 1)
+                correlation = total / np.sqrt(energies + 1e-9)
+                if correlation > best:
+                    best, best_offset = correlation, offset
+            offset += 0.25
+        place = len(found)
+        while place > 0 and found[place - 1, 0] < best:
+            place -= 1
+        if place < len(found):
+            for row in range(len(found) - 1, place, -1):
+                found[row] = found[row - 1]
+            found[place, 0], found[place, 1], found[place, 2] = best, speed, best_offset

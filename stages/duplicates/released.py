@@ -16,7 +16,7 @@ from stages.duplicates.errors import CannotCompare
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_COLUMNS = ("embedding", "embedding_kind", "stills_sha256")
+_COLUMNS = ("embedding", "embedding_kind", "frame_signature", "stills_sha256")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ class EmbeddedClip(Row):
     id: str
     embedding: Vector
     embedding_kind: str
+    frame_signature: bytes
     stills_sha256: str
 
 
@@ -37,11 +38,17 @@ class SimilarClips(Row):
         "ids of the other clips of this run with at least `pair_min_similarity`, the most similar first"
     )
     similarities: tuple[float, ...] = column("cosine similarity to each clip of `similar_ids`", unit="1")
+    copy_similarities: tuple[float, ...] = column(
+        "how well the frames agree over time with those of each clip of `similar_ids`", unit="0..1"
+    )
     released_ids: tuple[str, ...] = column(
         "the same for clips of earlier releases: name of the release, a space, and the clip's id there"
     )
     released_similarities: tuple[float, ...] = column(
         "cosine similarity to each clip of `released_ids`", unit="1"
+    )
+    released_copy_similarities: tuple[float, ...] = column(
+        "how well the frames agree over time with those of each clip of `released_ids`", unit="0..1"
     )
     pair_min_similarity: float = column("lowest cosine similarity of the pairs that were stored", unit="1")
 
@@ -49,8 +56,11 @@ class SimilarClips(Row):
 class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
     """Stores all pairs of similar clips, of this run and with earlier releases.
 
+    Each pair has two similarities: the cosine of the embeddings, which searches for it, and the copy
+    similarity of the frame signatures (`copies.py`).
+
     Embeddings have unit length and are of one kind. A group has about `group_rows` members. A larger cell is
-    split into parts, and each two parts are compared by themselves. At 512 dimensions 2 GB of memory are
+    split into parts, and each two parts are compared by themselves. At 512 dimensions 3 GB of memory are
     enough for any number of rows.
 
     Attributes:
@@ -65,9 +75,9 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
     released_stores: tuple[str, ...] = ()
     group_rows: PositiveInt = 1 << 17
 
-    version = 2
+    version = 3
     execution_settings = frozenset({"released_stores"})  # the content of the stores is in the digest
-    needs = Needs(cpus=1, memory_gb=2)
+    needs = Needs(cpus=1, memory_gb=3)
     sample = 1 << 16
     max_preview_rows = 20_000
 
@@ -124,7 +134,7 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
             found.append(
                 find_pairs(vectors, projections, old, others, self.min_similarity, among_primaries=False)
             )
-        return tables.findings_table(members["id"], released, found)
+        return tables.findings_table(members, first, found)
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
         import pyarrow as pa

@@ -16,7 +16,13 @@ def _clips(vectors: Any, ids: Sequence[str] = (), **columns: Any) -> pa.Table:
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     ids = list(ids) or [f"{n:05d}" for n in range(len(unit))]
     digests = [f"{hash(i) & 0xFFFFFFFF:08x}{i}" for i in ids]
-    values = {**QUALITY, "embedding_kind": "random", "stills_sha256": digests, **columns}
+    values = {
+        **QUALITY,
+        "embedding_kind": "random",
+        "frame_signature": b"",
+        "stills_sha256": digests,
+        **columns,
+    }
     full = {k: v if isinstance(v, list | np.ndarray) else [v] * len(ids) for k, v in values.items()}
     return pa.table({"id": ids, "embedding": pa.array(list(unit), pa.list_(pa.float32())), **full})
 

@@ -21,7 +21,7 @@ from stages.models.open_clip import OpenClipModel
 from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
 
 Scan = Callable[..., ScannedClip]
-THRESHOLD = FindDuplicates.duplicate_similarity
+THRESHOLD = FindDuplicates.max_semantic_similarity
 COPIES = {"small": (0.4, 34, 1.0), "fine": (1.5, 12, 1.0), "tinted": (0.75, 24, 1.12)}  # scale, crf, gamma
 REAL = ["sam2__04_coffee.mp4", "intel__walk.mkv", "mdnla__frog.mp4", "mdnla__pig.mp4"]
 
@@ -35,6 +35,7 @@ def scan(tmp_path: Path) -> Scan:
         [row] = ScanVideo(meters=()).annotate([ListedVideo(uri=str(film))])
         assert isinstance(row, ScannedVideo), row
         return ScannedClip(
+            signals=row.signals.save(store, "scan"),
             strip=row.strip.save(store, "scan"),
             strip_times_s=row.strip_times_s,
             strip_offsets=row.strip_offsets,
@@ -178,7 +179,9 @@ def test_a_video_without_stills_is_rejected(scan: Scan, tmp_path: Path) -> None:
     film = tmp_path / "a.mp4"
     write_mp4(film, _scene(1, 12), 12)
     row = scan(film, 0.0, 1.0)
-    without = ScannedClip(strip=row.strip, strip_times_s=(), strip_offsets=(), start_s=0.0, end_s=1.0)
+    without = ScannedClip(
+        signals=row.signals, strip=row.strip, strip_times_s=(), strip_offsets=(), start_s=0.0, end_s=1.0
+    )
     rejected, embedded = EmbedClip().annotate([without, row])
     assert "no still" in str(rejected)
     assert isinstance(embedded, ClipEmbedding)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from run_comparison import run_comparison
 
+from stages.duplicates.copies import signature_of
 from stages.duplicates.errors import CannotCompare
 from stages.duplicates.find_duplicates import FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
@@ -19,12 +20,15 @@ Crowd = Callable[..., tuple[pa.Table, set[tuple[str, str]]]]
 def decide(table: pa.Table, similarity: float = 0.87, parts: int = 1) -> dict[str, dict[str, Any]]:
     """The row of each clip after both stages, by id."""
     searched = run_comparison(SearchPairs(), table, parts)
-    rows = run_comparison(FindDuplicates(duplicate_similarity=similarity), searched, parts).to_pylist()
+    rows = run_comparison(
+        FindDuplicates(duplicates="semantic", max_semantic_similarity=similarity), searched, parts
+    ).to_pylist()
     decisions = {row["id"]: row for row in rows}
     for row in rows:
         assert (
             (row["duplicate_of"] is not None) == (row["duplicate_similarity"] is not None) == row["duplicate"]
         )
+        assert row["duplicate_kind"] == ("semantic" if row["duplicate"] else None)
         if row["duplicate"]:
             assert not decisions[row["duplicate_of"]]["duplicate"]
             assert row["duplicate_similarity"] >= similarity
@@ -118,9 +122,33 @@ def test_the_best_of_clips_with_equal_stills_stands_for_all(clips: Clips) -> Non
 def test_a_similarity_below_that_of_the_search_is_an_error(clips: Clips) -> None:
     searched = run_comparison(SearchPairs(min_similarity=0.9), clips(np.eye(3)))
     with pytest.raises(CannotCompare, match=r"is 0\.75, and only pairs .* of 0\.9 or more are stored"):
-        run_comparison(FindDuplicates(), searched)
+        run_comparison(FindDuplicates(duplicates="semantic"), searched)
 
 
 def test_no_clips_have_no_duplicates(clips: Clips) -> None:
     searched = run_comparison(SearchPairs(), clips(np.eye(2)).slice(0, 0))
     assert run_comparison(FindDuplicates(), searched).num_rows == 0
+
+
+def test_copies_agree_over_time_and_semantic_duplicates_only_look_alike(clips: Clips) -> None:
+    """b is a copy of a; c, of the same scene, is another moment; clips with equal stills are copies."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (2, 24, 18, 32)).astype(np.uint8)
+    one, other = (signature_of(luma, np.arange(24) / 6, 0.0, 4.0) for luma in frames)
+    vectors, quality = [_direction(0), _direction(5), _direction(10), _direction(10)], [4, 3, 2, 1]
+    stills = ["0" * 8, "1" * 8, "2" * 8, "2" * 8]
+    signatures = [one, one, other, other]
+    table = clips(vectors, "abcd", frame_signature=signatures, sharpness=quality, stills_sha256=stills)
+    searched = run_comparison(SearchPairs(), table)
+    found = {}
+    for kind in ("copies", "semantic"):
+        rows = run_comparison(FindDuplicates(duplicates=kind), searched).to_pylist()
+        found[kind] = {r["id"]: (r["duplicate_of"], r["duplicate_kind"]) for r in rows if r["duplicate"]}
+    assert found["copies"] == {"b": ("a", "copies"), "d": ("c", "copies")}
+    assert found["semantic"] == dict.fromkeys("bcd", ("a", "semantic"))
+
+
+def test_an_unknown_kind_of_duplicates_is_an_error(clips: Clips) -> None:
+    searched = run_comparison(SearchPairs(), clips(np.eye(3)))
+    with pytest.raises(CannotCompare, match="duplicates is 'alike'"):
+        run_comparison(FindDuplicates(duplicates="alike"), searched)

@@ -22,9 +22,9 @@ def test_the_score_decides_where_pixels_and_sharpness_are_equal(
     searched = run_comparison(SearchPairs(), rows)
     kept = [
         row["id"]
-        for row in run_comparison(FindDuplicatesByAesthetics(), searched).to_pylist()
+        for row in run_comparison(FindDuplicatesByAesthetics(duplicates="semantic"), searched).to_pylist()
         if not row["duplicate"]
     ]
     assert kept == [expected]
-    by_length = run_comparison(FindDuplicates(), searched).to_pylist()
+    by_length = run_comparison(FindDuplicates(duplicates="semantic"), searched).to_pylist()
     assert [row["id"] for row in by_length if not row["duplicate"]] == ["a"]  # a is longer

@@ -28,6 +28,7 @@ class Clip(Row):
     id: str = column("derived from its direction")
     embedding: Vector = column("a direction", unit="1")
     embedding_kind: str = column("kind of the embedding")
+    frame_signature: bytes = column("none")
     stills_sha256: str = column("same as the id")
     width_px: int = column("width", unit="px")
     height_px: int = column("height", unit="px")
@@ -54,6 +55,7 @@ class Directions(Source[Clip]):
                 id=name,
                 embedding=Vector("f", [np.cos(turn), np.sin(turn)]),
                 embedding_kind=self.kind,
+                frame_signature=b"",
                 stills_sha256=name,
                 width_px=640,
                 height_px=360,
@@ -70,7 +72,7 @@ def release(
     dag = Dag("release")
     rows = dag.read(Directions(degrees=degrees, kind=kind), rows_per_part=2)
     found = rows.survey(SearchPairs(**settings)).survey(
-        FindDuplicates(duplicate_similarity=0.98)
+        FindDuplicates(duplicates="semantic", max_semantic_similarity=0.98)
     )  # 11.48 degrees
     dag.save(found.keep("not duplicate", because="duplicate"), "clips")
     request = RunRequest("release.py", {}, str(store))

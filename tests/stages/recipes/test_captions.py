@@ -30,7 +30,7 @@ def test_every_recipe_can_caption_with_a_model(name: str) -> None:
     assert "caption_clip" not in without.nodes
     assert "describe_clip" not in captioned.nodes
     order = list(captioned.nodes)
-    assert order.index("duplicate") < order.index("caption_clip") < order.index("cut_clip")
+    assert order.index("copy_of_another_clip") < order.index("caption_clip") < order.index("cut_clip")
     stage = captioned.nodes["caption_clip"].work
     assert isinstance(stage, CaptionClip)
     assert (stage.model, stage.endpoint, stage.prompt) == ("m", "http://host:8000/v1", "default")

@@ -14,7 +14,7 @@ from training.errors import TrainingError
     ("recipe", "old", "new"),
     [
         ("curate", "darkest", "min_highlight_luma"),
-        ("curate", "alike", "duplicate_similarity"),
+        ("curate", "duplicate_similarity", "max_semantic_similarity"),
         ("curate", "max_s", "max_duration_s"),
         ("world", "rate", "lr"),
         ("world", "size", "model"),
