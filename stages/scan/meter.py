@@ -64,7 +64,7 @@ class FrameView:
     def full_bgr(self) -> np.ndarray:
         """The frame, uint8 [h w 3], not upright, in decoder memory: valid for this frame only.
 
-        It has the coded size; HDR frames, which are tone-mapped, have at most 1024 px on the longer side.
+        It has the coded size; frames of HDR and of a wide gamut have at most 1024 px on the longer side.
         """
         width, height = self._full_size
         return self._frame.pixels_view("bgr24", width=width, height=height, interpolation="BILINEAR")

@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import floor
 
 from manifests import Artifact, Row, column
+from stages.media.decoding.color import differs_from_bt709
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.limits import MAX_DURATION_S
 from stages.media.decoding.video import Video
@@ -20,7 +21,7 @@ from stages.scan.meter import FrameView, small_size
 
 WARM_UP_S = 2.0  # from the first decoded frame to the last before a span; meters remember no longer
 LEAD_INS_S = (WARM_UP_S, 8.0, 32.0, 128.0)  # how far before a span a key frame is searched, until it is warm
-MAX_HDR_SIDE_PX = 1024  # HDR frames are scaled to this before they are tone-mapped, which is slow
+MAX_HDR_SIDE_PX = 1024  # HDR and wide-gamut frames are scaled to this before the slow conversion to BT.709
 MAX_DETOUR_S = 120.0  # a key frame this much before the searched one costs more than parallel scans save
 
 
@@ -196,7 +197,7 @@ class SpanScanner:
         raw = frame.raw
         full, thumb_source = (0, 0), small_size(*self._video.cropped_size)
         scale = MAX_HDR_SIDE_PX / max(raw.width, raw.height)
-        if frame.picture_format.is_hdr and scale < 1 and not raw.interlaced_frame:
+        if differs_from_bt709(raw) and scale < 1 and not raw.interlaced_frame:
             full = max(1, round(raw.width * scale)), max(1, round(raw.height * scale))
         if frame.orientation % 2:
             full, thumb_source = full[::-1], thumb_source[::-1]

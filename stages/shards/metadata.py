@@ -17,6 +17,8 @@ class SampleMetadata(Row):
     time_base_den: int | None = None
     license: str | None = column("license of the clip, from a step of your own", default=None)
     split: str = "train"
+    clip_bit_depth: int | None = None
+    clip_color_transfer: str | None = None
     caption_by: str | None = None
     caption_status: str | None = None
     caption_revision: str | None = None
@@ -45,6 +47,7 @@ class SampleMetadata(Row):
     camera_zoom: float | None = None
     camera_roll: float | None = None
     camera_shake: float | None = None
+    camera_jitter: float | None = None
     camera_drift: float | None = None
     camera_jump: float | None = None
     speed_score: float | None = None
@@ -73,7 +76,11 @@ class SampleMetadata(Row):
     video_type_second: str | None = None
 
 
-_JSON_NAMES = {"parent": "video"}  # columns with another name in the json
+_JSON_NAMES = {  # columns with another name in the json
+    "parent": "video",
+    "clip_bit_depth": "bit_depth",
+    "clip_color_transfer": "color_transfer",
+}
 _ALWAYS = frozenset({"license", "split"})  # columns that are in the json whether or not a clip has a value
 _NO_VALUE: dict[type, Any] = {str: "", float: float("nan"), int: -1, bool: False}
 
