@@ -75,9 +75,9 @@ def located_errors(file: Path) -> Iterator[None]:
     """
     try:
         yield
-    except RecipeError:
-        raise
     except ClipmillError as error:
+        if isinstance(error, RecipeError) and error.where:
+            raise
         line = _innermost_line(error, file)
         where = f"{error.where}{_LINE}in {line}" if error.where else line
         raise type(error)(error.what, where=where, remedy=error.remedy) from error
