@@ -136,7 +136,8 @@ def _map_band(
     """Write the sRGB values of linear channels, converted to BT.709 primaries, into `result` [h w 3]."""
     light, encoded = _light_table(transfer), _srgb_table()
     red, green, blue = (light[channel] for channel in channels)
-    for index, (r, g, b) in enumerate(np.float32(_TO_BT709[primaries]) * np.float32(_LEVELS)):
+    matrix = np.array(_TO_BT709[primaries], np.float32) * np.float32(_LEVELS)
+    for index, (r, g, b) in enumerate(matrix):
         mixed = red * r
         mixed += green * g
         mixed += blue * b

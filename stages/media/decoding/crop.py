@@ -102,7 +102,7 @@ def _track_crops(tracks: bytes) -> Iterator[Crop]:
                 for part, value in _elements(parts.get(_VIDEO, b"")):
                     if part in _PIXEL_CROPS:
                         sides[_PIXEL_CROPS[part]] = int.from_bytes(value, "big")
-                yield Crop(*sides)
+                yield Crop(sides[0], sides[1], sides[2], sides[3])
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -191,7 +191,7 @@ def read_mp4_info(path: Path | str) -> Mp4Info:
             frames=frames,
             duration_s=(end - first) * base,
             codec=context.codec.canonical_name,
-            bit_depth=context.format.components[0].bits,
+            bit_depth=context.format.components[0].bits if context.format else 0,
             color_transfer=transfer_name(context.color_trc),
             audio=audio,
         )

@@ -28,7 +28,10 @@ def _stills(scanned: ScannedVideo) -> list[np.ndarray]:
 
 def _shots(scanned: ScannedVideo) -> list[tuple[int, int]]:
     row = SignalsOfVideo(
-        scanned.signals, scanned.scanned_frames, scanned.scanned_end_pts, scanned.format_changes
+        signals=scanned.signals,
+        scanned_frames=scanned.scanned_frames,
+        scanned_end_pts=scanned.scanned_end_pts,
+        format_changes=scanned.format_changes,
     )
     [scores] = ScoreBoundaries().annotate([row])
     columns = {name: getattr(scores, name) for name in scores.names()}

@@ -251,4 +251,5 @@ def test_the_frame_size_may_change(tmp_path: Path, scan: Scan, moving: Draw) -> 
     (tmp_path / "film.h264").write_bytes(b"".join(parts))
     scanned = scan(tmp_path / "film.h264")
     assert scanned.scanned_frames == 42
-    assert {still.shape for still in stills(scanned)} == {(96, 160, 3)}
+    assert scanned.format_changes == (14, 28)
+    assert {still.shape for still in stills(scanned)} == {(96, 160, 3), (180, 320, 3), (64, 64, 3)}

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,7 @@ def _tag(target: object, tags: dict[str, int]) -> None:
         setattr(target, name, value)
 
 
-def _signal(kind: str) -> npt.NDArray[np.float64]:
+def _signal(kind: str) -> Any:
     rgb = np.array(PATCHES) / 255
     if not kind.startswith("bt2020"):
         return rgb
@@ -74,9 +75,7 @@ def _signal(kind: str) -> npt.NDArray[np.float64]:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
 
 
-def _planes(
-    signal: npt.NDArray[np.float64], matrix: str, scale: int, full_range: bool
-) -> list[npt.NDArray[np.float64]]:
+def _planes(signal: Any, matrix: str, scale: int, full_range: bool) -> list[npt.NDArray[np.float64]]:
     """Return the values of Y, Cb and Cr of each patch."""
     red, blue = _LUMA_WEIGHTS[matrix]
     luma = signal @ (red, 1 - red - blue, blue)

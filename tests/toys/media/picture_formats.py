@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ def write_parts(
     data, number = b"", 0
     for images, aspect in parts:
         with av.open(f"file:{path}", "w", format="mpegts") as container:
-            stream = container.add_stream(codec, rate=25, options={"g": "250", "bf": "2"})
+            stream: Any = container.add_stream(codec, rate=25, options={"g": "250", "bf": "2"})
             stream.pix_fmt, stream.codec_context.thread_count = layout, 1
             stream.sample_aspect_ratio = stream.codec_context.sample_aspect_ratio = aspect
             pictures = list(images)

@@ -60,7 +60,7 @@ def test_matroska(mkv: bytes, tmp_path: Path) -> None:
 
 def test_matroska_with_pixel_aspect(mkv: bytes, tmp_path: Path) -> None:
     frame = _first(tmp_path / "a.mkv", with_pixel_crop(mkv, 16, 16, 16, 16, display=(128, 32)))
-    assert (frame.display_size, frame.sample_aspect) == ((128, 32), 2)
+    assert (frame.display_size, frame.sample_aspect) == ((128, 32), Fraction(2))
     _check_sides(frame.pixels("rgb24", *frame.display_size))
 
 
@@ -72,7 +72,7 @@ def test_odd_sides_are_exact(mkv: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.mp4", "a.mov"])
 def test_clean_aperture(name: str, mp4: bytes, tmp_path: Path) -> None:
     frame = _first(tmp_path / name, with_clean_aperture(mp4, 64, 32))
-    assert (frame.display_size, frame.sample_aspect) == ((64, 32), 1)
+    assert (frame.display_size, frame.sample_aspect) == ((64, 32), Fraction(1))
     _check_sides(frame.pixels())
 
 
