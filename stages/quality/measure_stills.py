@@ -41,19 +41,21 @@ class MeasureStills(Annotate[Clip, Stills]):
     """Measures noise, traces of coding and colorfulness, as medians over the stills of the clip.
 
     The codec's quantizer step describes the last encoding only. Block borders also show an earlier encoding,
-    but only of an encoder that leaves blocks.
+    but only of an encoder that leaves blocks. Encoders without a deblocking filter (MPEG-4, MPEG-2, Motion
+    JPEG) leave blocks at any quality, so blockiness counts with the smallest step that leaves it.
 
     A clip is rejected if it has no still, if its only still has no frame after it, or if its frames have
     fewer pixels than two blocks.
 
     Attributes:
-        step_per_blockiness: Quantizer step, in luma levels of 0 to 255, that a blockiness of 1 stands for.
+        step_per_blockiness: Quantizer step, in luma levels of 0 to 255, that a blockiness of 1
+            proves. Higher values find more clips with an earlier bad encoding, and condemn good MPEG-4.
     """
 
-    version = 2
+    version = 3
     from_store = True
 
-    step_per_blockiness: NonNegativeFloat = 107.0
+    step_per_blockiness: NonNegativeFloat = 12.0
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Stills | Reject]:
         for row in rows:

@@ -1,5 +1,6 @@
 """A decoded frame: its exact time, and its pixels in the layouts that meters and writers need."""
 
+import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from stages.media.decoding.color import differs_from_bt709, is_hdr, matrix_of, to_sdr
 from stages.media.decoding.orientation import rotate_upright
+from stages.media.decoding.quantizer import mean_quantizer_step
 from stages.media.decoding.side_data import get_side_data
 
 if TYPE_CHECKING:
@@ -49,6 +51,9 @@ class Frame:
         raw: The frame of PyAV.
         scalers: Cache of scalers, shared by the frames of a video.
         sample_aspect: Width of a pixel divided by its height.
+        is_after_jump: Whether the clock of the file jumps before this frame, or no frame is shown for so long
+            that it is not the same recording.
+        packet_quantizer_step: Quantizer step that the packet of a Motion JPEG frame states; NaN otherwise.
     """
 
     pts: int
@@ -57,6 +62,14 @@ class Frame:
     raw: "av.VideoFrame"
     scalers: "dict[object, VideoReformatter]" = field(default_factory=dict, repr=False, compare=False)
     sample_aspect: Fraction = Fraction(1)
+    is_after_jump: bool = False
+    packet_quantizer_step: float = math.nan
+
+    @property
+    def quantizer_step(self) -> float:
+        """Step to which the codec rounded luma, in levels of 0 to 255; NaN if it does not report it."""
+        step = self.packet_quantizer_step
+        return step if math.isfinite(step) else mean_quantizer_step(self.raw)
 
     @property
     def picture_format(self) -> PictureFormat:

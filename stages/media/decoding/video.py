@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, cast
 from stages.media.decoding.container import main_video_stream, open_container, raise_machine_error
 from stages.media.decoding.crop import Cropper
 from stages.media.decoding.frame import Frame
-from stages.media.decoding.limits import frame_gap_error, max_frame_gap
 from stages.media.decoding.orientation import is_mirrored, orientation_of
 from stages.media.decoding.quantizer import DECODER_OPTIONS
 from stages.media.decoding.sample_aspect import SampleAspect
 from stages.media.errors import NotSeekable, UnreadableFile
+from stages.media.packets.clock import RESTARTING, Clock
+from stages.media.packets.completeness import check_complete
+from stages.media.packets.damage import MissingData
+from stages.media.packets.reader import PacketReader, packets_before
 from stages.media.timecode import format_time, ticks_to_seconds
 
 if TYPE_CHECKING:
@@ -36,16 +39,21 @@ class Video:
         coded_height_px: Height of the coded frames in pixels, by the header.
         container: The open container.
         stream: Its video stream.
+        time_repair: How times of frames were repaired so far. "none": they are those of the file. "joined":
+            they are shifted after each jump of the clock. "counted": frames without a valid time got one.
     """
 
     container: "av.container.InputContainer"
     stream: "av.VideoStream"
     _counted_span: tuple[int | None, int | None]  # pts range of counted packets
 
-    def __init__(self, uri: str, threads: int, motion_vectors: bool = False) -> None:
+    def __init__(
+        self, uri: str, threads: int, motion_vectors: bool = False, time_repair: str = "none"
+    ) -> None:
         self.uri, self.threads, self._motion_vectors = uri, threads, motion_vectors
         self._scalers: dict[object, VideoReformatter] = {}
         self._open()
+        self.time_repair = "counted" if self._lacks_times else time_repair
         self.time_base = Fraction(cast(Fraction, self.stream.time_base))
         self.coded_width_px, self.coded_height_px = self.stream.width, self.stream.height
 
@@ -110,8 +118,8 @@ class Video:
     @property
     def read_progress(self) -> tuple[int, float]:
         """The number of packets read, and the end in seconds of the last packet of any stream."""
-        ends = ((ticks, self.container.streams[number].time_base) for number, ticks in self._ends.items())
-        return self._packets, max((ticks_to_seconds(t, base) for t, base in ends if base), default=0.0)
+        ends = ((t, self.container.streams[number].time_base) for number, t in self._reader.ends.items())
+        return self._reader.packets, max((ticks_to_seconds(t, base) for t, base in ends if base), default=0.0)
 
     def check_complete(self, read_progress: tuple[int, float] | None = None) -> None:
         """Check after the last frame whether the file contains all that its header announces.
@@ -122,15 +130,7 @@ class Video:
         Raises:
             UnreadableFile: More than a tenth is missing, because a copy or a recording was interrupted.
         """
-        packets, end_s = read_progress or self.read_progress
-        decoded_s = end_s - (self.container.start_time or 0) / 1e6
-        header_s = (self.container.duration or 0) / 1e6
-        if packets < 0.9 * (self.stream.frames or 0) - 3:
-            raise UnreadableFile(f"the file is cut short: it has {packets} of {self.stream.frames} frames")
-        if decoded_s < 0.9 * header_s - 1:
-            raise UnreadableFile(
-                f"the file is cut short: it ends at {format_time(decoded_s)} of {format_time(header_s)}"
-            )
+        check_complete(self.uri, self.container, self.stream, *(read_progress or self.read_progress))
 
     def close(self) -> None:
         """Close the file. Flush first: otherwise a frame-threaded decoder that is not at its end hangs."""
@@ -144,8 +144,6 @@ class Video:
     def _open(self) -> None:
         self._is_at_start = True
         self._counted_span = None, None
-        self._packets = 0  # packets read from the stream
-        self._ends: dict[int, int] = {}  # end of the last packet of each stream, in its ticks
         self.container, self._file = open_container(self.uri)
         try:
             self.stream = main_video_stream(self.container)
@@ -162,8 +160,8 @@ class Video:
         )
 
     def _attempts(self, pts: int | None) -> Iterator[Iterator[Frame]]:
-        """Yield iterators of frames that include `pts`: from the key frame before it, then from the start."""
-        if pts is not None and self.container.format.name not in _WITHOUT_TIMES:
+        """Yield iterators of frames that include `pts`: from a key frame before it, then from the start."""
+        if pts is not None and self.time_repair != "counted":
             for margin_s in (0, 10):
                 frames = self._from(pts - round(margin_s / self.time_base))
                 try:
@@ -173,67 +171,93 @@ class Video:
                 if first is not None and _can_start_at(first, pts):
                     yield chain((first,), frames)
                     break
+        self._rewind()
+        yield self._decoded(repair=True)
+
+    def _rewind(self) -> None:
         if not self._is_at_start:
             self.close()
             self._open()
-        yield self._decoded(repair=True)
 
     def _from(self, pts: int) -> Iterator[Frame]:
         """Yield the frames from the last key frame at or before `pts`."""
         import av
 
-        self._is_at_start, self._packets, self._ends = False, 0, {}
+        if self.time_repair == "joined":  # the times in the file are ambiguous
+            self._rewind()
+            self._is_at_start = False
+            skipped = packets_before(self.container, self.stream, self._new_clock(), pts)
+            self._rewind()
+            yield from self._decoded(repair=False, skipped=skipped)
+            return
+        self._is_at_start = False
         try:
             self.container.seek(pts, stream=self.stream)
         except av.error.FFmpegError as error:
             raise NotSeekable("the file cannot be searched by time") from error
         yield from self._decoded(repair=False)
 
-    def _decoded(self, repair: bool) -> Iterator[Frame]:
-        """Yield all following frames. Without `repair`, raise `NotSeekable` at the first invalid time."""
+    @property
+    def _lacks_times(self) -> bool:
+        return self.container.format.name in _WITHOUT_TIMES
+
+    @property
+    def _step(self) -> Fraction:
+        return 1 / (self.fps * self.time_base)
+
+    def _new_clock(self) -> Clock:
+        return Clock(self.time_base, max(1, round(self._step)), self.container.format.name in RESTARTING)
+
+    def _decoded(self, repair: bool, skipped: int = 0) -> Iterator[Frame]:
+        """Yield all following frames. Without `repair`, raise `NotSeekable` at the first invalid time.
+
+        `skipped` is a number of packets to skip.
+        """
         import av
 
         self._is_at_start = False
-        step = 1 / (self.fps * self.time_base)
-        step_ticks, origin, last = max(1, round(step)), self.stream.start_time or 0, None
-        max_gap, mirrored, aspect = max_frame_gap(self.time_base), False, None
-        without_times = self.container.format.name in _WITHOUT_TIMES
+        clock, origin, last = self._new_clock(), self.stream.start_time or 0, None
+        mirrored, aspect = False, None
+        reader = self._reader = PacketReader(
+            self.uri, self.container, self.stream, None if self._lacks_times else clock, self._counted_span
+        )
+        step_ticks = gap = max(1, round(self._step))
         try:
-            for number, raw in enumerate(self._raw()):
-                pts = origin + round(number * step) if without_times else raw.pts
+            for number, raw in enumerate(reader.frames(skipped)):
+                pts = raw.pts
+                if self._lacks_times:
+                    pts = origin + round(number * self._step) + reader.repeated_ticks(number, self._step)
                 if pts is None or (last is not None and pts <= last):
-                    if not repair:
-                        raise NotSeekable("the times of its frames are missing or run backwards")
+                    self._note_repair("counted", repair)
                     pts = origin if last is None else last + step_ticks
+                elif clock.is_joined:
+                    self._note_repair("joined", repair or self.time_repair == "joined")
+                jumps = clock.begins_segment(pts) or (last is not None and clock.is_gap(pts - last, gap))
+                gap = gap if last is None or jumps else pts - last
                 duration = raw.duration if raw.duration and raw.duration > 0 else step_ticks
-                if duration > max_gap or (last is not None and pts - last > max_gap):
-                    raise frame_gap_error(pts if last is None else last, pts + duration, self.time_base)
+                duration = gap if clock.is_gap(duration, gap) else duration
                 mirrored = is_mirrored(raw) if last is None else mirrored
-                last = pts
+                raw, last = self._cropper.apply(raw), pts
                 aspect = self._sample_aspect.of_frame(raw, aspect)
-                yield Frame(pts, duration, orientation_of(raw.rotation, mirrored), raw, self._scalers, aspect)
+                orientation = orientation_of(raw.rotation, mirrored)
+                yield Frame(
+                    pts, duration, orientation, raw, self._scalers, aspect, jumps, reader.quantizer_step
+                )
+        except MissingData as error:
+            raise UnreadableFile(f"damaged {self._place(last)}: {error}") from error
         except av.error.FFmpegError as error:
             raise_machine_error(error)
-            done = (
-                "before the first frame"
-                if last is None
-                else f"after {format_time(ticks_to_seconds(last, self.time_base))}"
-            )
-            raise UnreadableFile(f"decoding failed {done}: {error.strerror}") from error
+            raise UnreadableFile(f"decoding failed {self._place(last)}: {error.strerror}") from error
 
-    def _raw(self) -> Iterator["av.VideoFrame"]:
-        first, after = self._counted_span
-        for packet in self.container.demux():
-            if packet.stream is self.stream:
-                early = first is not None and packet.pts is not None and packet.pts < first
-                late = after is not None and packet.pts is not None and packet.pts >= after
-                self._packets += not early and not late
-                for raw in packet.decode():
-                    yield self._cropper.apply(raw)  # type: ignore[arg-type]
-            if packet.pts is not None:
-                end, number = packet.pts + (packet.duration or 0), packet.stream_index
-                if end > self._ends.get(number, 0):
-                    self._ends[number] = end
+    def _note_repair(self, kind: str, allowed: bool) -> None:
+        if not allowed:
+            raise NotSeekable("the times of its frames are missing or run backwards")
+        if self.time_repair != "counted":
+            self.time_repair = kind
+
+    def _place(self, last: int | None) -> str:
+        time_s = ticks_to_seconds(last or 0, self.time_base)
+        return "before the first frame" if last is None else f"after {format_time(time_s)}"
 
 
 def _can_start_at(first: Frame, pts: int) -> bool:
@@ -246,18 +270,22 @@ def _can_start_at(first: Frame, pts: int) -> bool:
 
 
 @contextmanager
-def open_video(uri: str, threads: int = 1, *, motion_vectors: bool = False) -> Iterator[Video]:
+def open_video(
+    uri: str, threads: int = 1, *, motion_vectors: bool = False, time_repair: str = "none"
+) -> Iterator[Video]:
     """Open the first video stream of a path or URL that is not a cover image.
 
     Args:
         uri: Path or URL.
         threads: Number of decoder threads. The frames are the same for any number.
         motion_vectors: Keep the motion vectors of the codec with each frame.
+        time_repair: How times were repaired when the whole video was decoded: `Video.time_repair` after that.
+            Frames of a span are found by it.
 
     Raises:
         UnreadableFile: The file does not exist, is empty, is not a video, or has no video stream.
     """
-    video = Video(uri, threads, motion_vectors)
+    video = Video(uri, threads, motion_vectors, time_repair)
     try:
         yield video
     finally:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.media.decoding.quantizer import mean_quantizer_step
 from stages.scan.meter import FrameView
 
 BLOCK = 8  # px: the grid of JPEG and MPEG, and of the deblocking filters of H.264, HEVC, VP9 and AV1
@@ -20,7 +19,8 @@ class Blocks:
     over a few pixels without removing them. Steps of the content itself are equally frequent at both places.
     The median border counts, because one border may be the edge of a black bar. The value is the mean of both
     directions. It is blind to blocks that were scaled or shifted after they were coded. A good encoder leaves
-    few such steps at any bit rate, but for H.264, MPEG-4 and MPEG-2 the decoder reports the quantizer step.
+    few such steps at any bit rate, but the decoder reports the quantizer step of H.264, MPEG-4, MPEG-2 and
+    VP9, and the packets of Motion JPEG hold it.
     NaN between stills.
     """
 
@@ -32,7 +32,7 @@ class Blocks:
     def update(self, view: FrameView) -> Sequence[float]:
         if view.still is None:
             return (math.nan, math.nan)
-        small, step = min(view.luma.shape) < 2 * BLOCK, mean_quantizer_step(view.frame.raw)
+        small, step = min(view.luma.shape) < 2 * BLOCK, view.frame.quantizer_step
         return (math.nan if small else (_horizontal(view.luma) + _vertical(view.luma)) / 2, step)
 
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from stages.media.decoding.quantizer import mean_quantizer_step
+from stages.media.decoding.quantizer import jpeg_quantizer_step, mean_quantizer_step
 from stages.media.decoding.video import frames
 
 Draw = Callable[..., Iterator[np.ndarray]]
@@ -36,6 +37,19 @@ def test_codecs_and_bit_depths_have_their_scales(
     footage: Path, name: str, min_step: float, max_step: float
 ) -> None:
     assert min_step <= np.nanmedian(_steps(footage / name)) <= max_step
+
+
+def test_the_table_of_a_jpeg_is_its_step() -> None:
+    image = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)
+    jpegs = {
+        q: cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, q])[1].tobytes() for q in (50, 100, 20)
+    }
+    steps = {quality: jpeg_quantizer_step(jpeg) for quality, jpeg in jpegs.items()}
+    assert steps[100] == 1
+    assert steps[50] == pytest.approx(13, abs=1)  # table K.1 of the standard
+    assert steps[20] == pytest.approx(2.5 * steps[50], rel=0.05)
+    assert math.isnan(jpeg_quantizer_step(jpegs[50][:20]))
+    assert math.isnan(jpeg_quantizer_step(b""))
 
 
 def test_other_codecs_give_nan(footage: Path) -> None:

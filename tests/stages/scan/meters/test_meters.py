@@ -77,6 +77,24 @@ def test_borders_are_measured_on_each_side(moving: Draw) -> None:
     assert [values[name][1] for name in values] == [1, 1, 1, 1]
 
 
+def test_a_caption_in_a_bar_leaves_the_bar_and_a_lamp_in_the_dark_makes_none(moving: Draw) -> None:
+    boxed = next(moving(1, 1, size=(144, 256))).copy()
+    boxed[:18] = boxed[-36:] = 3
+    for line in (126, 138):  # two lines of a subtitle, and a logo in the upper bar
+        cv2.putText(boxed, "So it is said, she says.", (50, line), 0, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.circle(boxed, (20, 9), 6, (255, 255, 255), 2)
+    pillars = np.ascontiguousarray(np.rot90(boxed))
+    dark = np.zeros_like(boxed)  # a lit figure, wider towards its middle, in a dark room
+    cv2.ellipse(dark, (128, 72), (120, 50), 0, 0, 360, (90, 90, 90), -1)
+    values = _measure("borders", [boxed, dark], stills=True)
+    assert values["border_top"][0] == pytest.approx(18 / 144, abs=0.01)
+    assert values["border_bottom"][0] == pytest.approx(36 / 144, abs=0.01)
+    assert values["border_top"][1] == pytest.approx(22 / 144, abs=0.02)
+    turned = _measure("borders", [pillars], stills=True)
+    assert turned["border_left"][0] == pytest.approx(18 / 144, abs=0.01)
+    assert turned["border_right"][0] == pytest.approx(36 / 144, abs=0.01)
+
+
 def test_repeated_frames_have_no_change(moving: Draw) -> None:
     one, two = list(moving(1, 2, step=(1, 0)))
     values = _measure("repeats", [one, one, two, two])
