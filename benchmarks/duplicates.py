@@ -212,8 +212,8 @@ def _print_clips(result: dict[str, Any]) -> None:
         f"{result['halves_as_copies']:.3f} are copies, {result['halves_as_semantic']:.3f} semantic"
     )
     print(
-        f"of {result['different_pairs']:,} pairs of different scenes {result['different_scenes_similar']} are "
-        f"similar, the highest similarity is {result['different_scenes_highest']:.3f}"
+        f"of {result['different_pairs']:,} pairs of different scenes, {result['different_scenes_similar']} "
+        f"are similar; the highest similarity is {result['different_scenes_highest']:.3f}"
     )
 
 
