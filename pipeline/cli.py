@@ -102,9 +102,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exit_request.code if isinstance(exit_request.code, int) else _USAGE
     try:
         return int(args.func(args) or 0)
-    except KeyboardInterrupt as stop:
+    except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return int(getattr(stop, "exit_code", _STOPPED))
+        return _STOPPED
     except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED

@@ -21,7 +21,7 @@ from pipeline.recipes.redaction import redact_urls
 from pipeline.recipes.request import RunRequest
 from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
-from pipeline.stopping import exit_code_of
+from pipeline.stopping import exit_code_of_stop
 
 _LOG_S = 30.0  # seconds between two progress lines in log.txt
 
@@ -97,8 +97,8 @@ def run_dag(
         try:
             executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer))
             funnel = funnel_of(history)
-        except KeyboardInterrupt as stop:
-            return _stopped(history, record, stopwatch, exit_code_of(stop))
+        except KeyboardInterrupt:
+            return _stopped(history, record, stopwatch, exit_code_of_stop())
         except Exception as error:
             _failed(history, record, stopwatch, error)
             raise

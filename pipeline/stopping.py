@@ -13,21 +13,12 @@ if TYPE_CHECKING:
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
 
-class Stopped(KeyboardInterrupt):
-    """A signal stops the run.
-
-    Attributes:
-        exit_code: 128 and the number of the signal, as a shell reports it.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.exit_code = 128 + number
+_received = [signal.SIGINT]  # the signal that stops the run; Ray replaces the exception of a signal handler
 
 
-def exit_code_of(stop: KeyboardInterrupt) -> int:
+def exit_code_of_stop() -> int:
     """The exit code of a command that was stopped: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
-    return stop.exit_code if isinstance(stop, Stopped) else 128 + signal.SIGINT
+    return 128 + _received[0]
 
 
 @contextmanager
@@ -36,6 +27,7 @@ def stopped_by_signals(observer: "Observer") -> "Iterator[Observer]":
 
     A signal that the process ignores, as SIGHUP under `nohup`, stays ignored.
     """
+    _received[0] = signal.SIGINT
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     handled = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
     try:
@@ -59,4 +51,5 @@ class _Stoppable:
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
-        raise Stopped(number)
+        _received[0] = signal.Signals(number)
+        raise KeyboardInterrupt

@@ -50,7 +50,7 @@ def add_verbs(verbs: Any) -> None:
 def run(args: Namespace) -> int:
     from pipeline.progress.display import progress_display
     from pipeline.run import run_dag
-    from pipeline.stopping import exit_code_of, stopped_by_signals
+    from pipeline.stopping import exit_code_of_stop, stopped_by_signals
 
     request = parse_request(args, args.command_line)
     dag = request.dag()
@@ -67,9 +67,9 @@ def run(args: Namespace) -> int:
                 strict=args.strict,
                 retry_errors=args.retry_errors,
             )
-    except KeyboardInterrupt as stop:  # before the run began, or a second time while it stopped
+    except KeyboardInterrupt:  # before the run began, or a second time while it stopped
         print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)
-        return exit_code_of(stop)
+        return exit_code_of_stop()
     _print_result(result, args)
     return result.exit_code
 
