@@ -1,11 +1,16 @@
 """Measures how well each quality filter finds its defect, and how many good clips it drops.
 
-    python -m benchmarks.filters DIR [--strengths weak,medium] [--filters blur,noise] [--limit N] [--json OUT]
+    python -m benchmarks.filters DIR [--truth FILE] [--strengths weak,medium] [--filters blur,noise] …
 
-DIR holds videos of one shot each, which count as good. Known defects are planted into each clip, one at a
-time; `benchmarks/workloads/planting.py` defines them and their units. All clips are encoded in the same way.
-Then the stages of the recipe scan and measure each clip as one shot. Rules and thresholds are the defaults
-of the recipe.
+DIR holds videos of one shot each. They count as good, except those that --truth names: a CSV file with the
+columns `clip` (name of the file) and `defects` (what the clip has, by eye). The default table,
+`benchmarks/workloads/known_defects.csv`, is of the project's test footage. Run development and new footage
+separately.
+
+Each good clip is measured as it is, which shows faults of its codec. Then known defects are planted into it,
+one at a time; `benchmarks/workloads/planting.py` defines them and their units. These clips, and one without a
+defect, are encoded in the same way. The stages of the recipe scan and measure each clip as one shot. Rules
+and thresholds are the defaults of the recipe. `--filters ""` measures the original files only.
 
 auc     probability that a clip with the defect has a worse value than a clip without; 0.5 is chance
 recall  share of the clips with the defect that the rule drops at its default threshold
@@ -14,6 +19,7 @@ false   share of the clips without a defect that the rule drops
 """
 
 import argparse
+import csv
 import statistics
 import tempfile
 import time
@@ -34,9 +40,9 @@ RULE_OF_DEFECT = {  # the rule that should find a defect
     "blur": "blurred", "darkness": "too dark", "over-exposure": "overexposed", "noise": "noisy",
     "low bit rate": "low bit rate", "freeze": "frozen", "letterbox": "letterboxed",
     "subtitles": "text or logo overlay", "logo": "text or logo overlay", "shake": "shaky",
-    "speed-up": "sped up", "slideshow": "slideshow",
+    "slideshow": "slideshow",
 }  # fmt: skip
-NUMBER_OF_LABEL = {"camera": "camera_shake"}  # the numeric column behind a label that a rule reads
+KNOWN_DEFECTS = Path(__file__).parent / "workloads" / "known_defects.csv"
 RULES = {rule.because: rule for rule in rules(DEFAULT_FILTERS)}
 
 Measured = Mapping[str, Any]
@@ -69,6 +75,24 @@ def measure(video: Path) -> dict[str, Any]:
     return found
 
 
+def read_truth(table: Path) -> dict[str, str]:
+    """Return the defects of each clip that is not good, by the name of its file."""
+    with table.open(newline="", encoding="utf-8") as file:
+        return {row["clip"]: row["defects"] for row in csv.DictReader(file)}
+
+
+def measure_originals(videos: Sequence[Path]) -> tuple[dict[str, Measured], dict[str, str]]:
+    """Return the measurements of the files as they are, and the reasons where there are none."""
+    found: dict[str, Measured] = {}
+    reasons: dict[str, str] = {}
+    for video in videos:
+        try:
+            found[video.name] = measure(video)
+        except Reject as reason:
+            reasons[video.name] = str(reason)
+    return found, reasons
+
+
 def measure_planted(
     videos: Sequence[Path], planted: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], dict[str, Measured | str]]:
@@ -96,16 +120,8 @@ def is_dropped(rule: Keep, rows: Sequence[Measured]) -> list[bool]:
 
 
 def badness(rule: Keep, rows: Sequence[Measured]) -> list[float]:
-    """Return the values of the column that the rule reads, negated if a low value is bad.
-
-    For a label, dropped rows are worse than others; among equals, the number behind the label decides.
-    """
+    """Return the values of the column that the rule reads, negated if a low value is bad."""
     [name] = names_in(rule.where)
-    if name in NUMBER_OF_LABEL:
-        return [
-            1e6 * lost + row[NUMBER_OF_LABEL[name]]
-            for lost, row in zip(is_dropped(rule, rows), rows, strict=True)
-        ]
     sign = -1.0 if ">" in rule.where else 1.0
     return [sign * row[name] for row in rows]
 
@@ -145,20 +161,27 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("footage", help="folder of videos of one shot each")
+    parser.add_argument(
+        "--truth", metavar="FILE", default=str(KNOWN_DEFECTS), help="CSV file: clips that are not good"
+    )
     parser.add_argument("--strengths", default=",".join(STRENGTHS))
     parser.add_argument("--filters", default=",".join(DEFECTS), help="the defects to plant")
     parser.add_argument("--limit", type=int, default=0, help="at most so many clips")
     parser.add_argument("--json", metavar="OUT")
     args = parser.parse_args()
-    kinds, strengths = args.filters.split(","), args.strengths.split(",")
+    kinds, strengths = [kind for kind in args.filters.split(",") if kind], args.strengths.split(",")
     for names, known in ((kinds, DEFECTS), (strengths, STRENGTHS)):
         if not set(names) <= set(known):
             parser.error(
                 f"unknown: {', '.join(sorted(set(names) - set(known)))}; choose from {', '.join(known)}"
             )
     listed = ListVideos(root=args.footage, limit=args.limit).rows()
-    videos = [path for path in (local_path(video.uri) for video in listed) if path]
-    print_results(*run([Path(path) for path in videos], kinds, strengths), args.json)
+    paths = [Path(path) for path in (local_path(video.uri) for video in listed) if path]
+    truth = read_truth(Path(args.truth))
+    videos = [path for path in paths if path.name not in truth]
+    originals, reasons = measure_originals(videos)
+    scores, good, unmeasured = run(videos, kinds, strengths) if kinds else ({}, {}, {})
+    print_results(scores, good, {"original": reasons, **unmeasured}, originals, args.json)
 
 
 def run(
@@ -183,6 +206,7 @@ def print_results(
     scores: Mapping[str, Mapping[str, Any]],
     good: Mapping[str, Measured],
     unmeasured: Mapping[str, Mapping[str, str]],
+    originals: Mapping[str, Measured],
     json: str | None,
 ) -> None:
     rows = []
@@ -194,20 +218,22 @@ def print_results(
                 [kind, strength, f"{level:g} {DEFECTS[kind].unit}", found["clips"], *numbers, found["rule"]]
             )
     print(table(["defect", "strength", "level", "clips", "auc", "recall", "dropped", "false", "rule"], rows))
-    lost = false_drops(good)
-    clips = {clip for names in lost.values() for clip in names}
-    share = len(clips) / max(1, len(good))
-    print(f"\n{len(good)} clips without a defect; all rules together drop {len(clips)} of them: {share:.1%}")
-    for name, names in lost.items():
-        if names:
-            print(f"  {name}: {', '.join(names)}")
+    lost: dict[str, dict[str, list[str]]] = {}
+    for kind, clips in (("original files", originals), ("re-encoded clips", good)):
+        lost[kind] = false_drops(clips)
+        dropped = {clip for names in lost[kind].values() for clip in names}
+        share = len(dropped) / max(1, len(clips))
+        print(f"\n{len(clips)} {kind} without a defect; all rules drop {len(dropped)} of them: {share:.1%}")
+        for name, names in lost[kind].items():
+            if names:
+                print(f"  {name}: {', '.join(names)}")
     for name, reasons in unmeasured.items():
         for reason in sorted(set(reasons.values())):
             count = sum(other == reason for other in reasons.values())
             print(f"  not measured, {name}: {count} clips: {reason}")
     print(f"CPU time {time.process_time():.0f} s")
     findings = {"scores": scores, "false_drops": lost, "untouched": good, "unmeasured": unmeasured}
-    write_json(json, {**findings, "false_share": share, "cpu_s": time.process_time()})
+    write_json(json, {**findings, "originals": originals, "cpu_s": time.process_time()})
 
 
 if __name__ == "__main__":

@@ -37,9 +37,15 @@ SIGNS = {"pan left": -1, "tilt down": -1, "zoom out": -1, "roll right": -1}
 
 def measure_film(film: Path) -> Motion:
     """Measure the motion of a film that is one clip."""
-    [scanned] = ScanVideo(meters=("motion",)).annotate([ListedVideo(uri=str(film))])
+    [scanned] = ScanVideo(meters=("motion", "repeats")).annotate([ListedVideo(uri=str(film))])
     assert isinstance(scanned, ScannedVideo), scanned
-    [result] = MeasureMotion().annotate([Clip(signals=scanned.signals, start_frame=0, end_frame=10**6)])
+    clip = Clip(
+        signals=scanned.signals,
+        start_frame=0,
+        end_frame=scanned.scanned_frames,
+        duration_s=scanned.scanned_s,
+    )
+    [result] = MeasureMotion().annotate([clip])
     assert isinstance(result, Motion), result
     for artifact in (scanned.signals, scanned.strip):
         _delete(artifact)
@@ -71,7 +77,7 @@ def measure(move: Move, sources: Mapping[str, Sequence[np.ndarray]], cover: floa
         "right": sum(one.camera == move.label for one in results),
         "labels": dict(Counter(one.camera for one in results)),
         "object_motion": float(np.median([one.object_motion for one in results])),
-        "camera_shake": float(np.median([one.camera_shake for one in results])),
+        "camera_jitter": float(np.median([one.camera_jitter for one in results])),
     }
     if move.kind in MEASURED:
         true = SIGNS.get(move.label, 1) * move.amount * (0.8 if move.kind == "tilt" else 1.0)
@@ -128,7 +134,7 @@ def main() -> None:
     selected = [m for m in moves() if not args.only or m.kind in args.only.split(",")]
     found = [measure(move, sources, args.cover) for move in selected]
     spent = cost(args.footage)
-    head = ("camera", "amount", "bias", "error", "objects", "shake", "named", "confused with")
+    head = ("camera", "amount", "bias", "error", "objects", "jitter", "named", "confused with")
     print(table(head, [_line(one) for one in found]))
     right, all_ = sum(one["right"] for one in found), sum(one["films"] for one in found)
     print(f"{right} of {all_} cameras named")
@@ -139,7 +145,7 @@ def main() -> None:
 def _line(one: Mapping[str, Any]) -> tuple[Any, ...]:
     wrong = ", ".join(f"{n} {label}" for label, n in one["labels"].items() if label != one["label"])
     exact = [f"{one[name]:.3f}" if name in one else "" for name in ("bias", "error")]
-    rest = [f"{one[name]:.4f}" for name in ("object_motion", "camera_shake")]
+    rest = [f"{one[name]:.4f}" for name in ("object_motion", "camera_jitter")]
     return one["label"], one["amount"], *exact, *rest, f"{one['right']}/{one['films']}", wrong
 
 

@@ -35,14 +35,12 @@ class Defect:
         levels: Levels of the strengths weak, medium and strong.
         unit: Unit of the levels.
         plant: Applies the defect to images, with their frame rate, the level and a random generator.
-        every: The level is a speed-up: only each n-th frame of the clip is read.
         crf: The level is the crf of the encoder.
     """
 
     levels: tuple[float, float, float]
     unit: str
     plant: Callable[[Images, float, float, np.random.Generator], Iterator[np.ndarray]] | None = None
-    every: bool = False
     crf: bool = False
 
 
@@ -56,7 +54,7 @@ def plant_defect(video: Path, target: Path, kind: str = "", strength: str = "med
     """
     defect = DEFECTS.get(kind, Defect((0, 0, 0), ""))
     level = defect.levels[STRENGTHS.index(strength)]
-    images, fps = read_clip(video, int(level) if defect.every else 1)
+    images, fps = read_clip(video)
     if len(images) < MIN_DURATION_S * fps:
         return False
     rng = np.random.default_rng(zlib.crc32(f"{video.name} {kind}".encode()))
@@ -66,7 +64,7 @@ def plant_defect(video: Path, target: Path, kind: str = "", strength: str = "med
 
 
 @lru_cache(maxsize=2)
-def read_clip(video: Path, every: int = 1) -> tuple[Images, Fraction]:
+def read_clip(video: Path) -> tuple[Images, Fraction]:
     """Read the first frames of a clip, upright and with even sides, and the frame rate to write them with.
 
     Of a clip with more than 31 frames per second, only each second frame is read, and so on.
@@ -74,7 +72,7 @@ def read_clip(video: Path, every: int = 1) -> tuple[Images, Fraction]:
     with open_video(str(video)) as opened:
         skip = ceil(opened.fps / 31)
         fps = (opened.fps / skip).limit_denominator(1001)
-        frames = islice(opened.frames(), 0, None, every * skip)
+        frames = islice(opened.frames(), 0, None, skip)
         images: list[np.ndarray] = []
         for frame in islice(frames, int(MAX_DURATION_S * fps)):
             width, height = frame.display_size
@@ -209,6 +207,5 @@ DEFECTS = {
     "subtitles": Defect((0.03, 0.045, 0.07), "height of capitals, in image heights", _subtitle),
     "logo": Defect((0.08, 0.13, 0.2), "height of the logo, in image heights", _logo),
     "shake": Defect((0.004, 0.01, 0.025), "root mean square, in longer sides", _shake),
-    "speed-up": Defect((2, 4, 8), "times", every=True),
     "slideshow": Defect((0.6, 0.8, 1.0), "share of the duration at rest", _slides),
 }

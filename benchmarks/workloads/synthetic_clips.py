@@ -11,7 +11,6 @@ from stages.quality import (
     measure_motion,
     measure_overlay,
     measure_sharpness,
-    measure_speed,
     measure_stills,
 )
 from stages.recipes.filters import Filters, rules
@@ -20,7 +19,7 @@ from stages.recipes.filters import Filters, rules
 LOOSE = Filters(
     min_highlight_luma=0.01, max_overexposed_share=0.99, max_flicker=0.99, min_sharpness=0.01,
     max_noise=0.99, max_quantizer_step=0.99, max_frozen_share=0.99, max_slideshow_share=0.99,
-    max_still_share=0.99, max_speed_score=0.99, max_border_share=0.99, max_overlay_share=0.99,
+    max_still_share=0.99, max_camera_jitter=0.99, max_border_share=0.99, max_overlay_share=0.99,
     min_information=0.01,
 )  # fmt: skip
 
@@ -64,9 +63,6 @@ class RandomStills(_Random, Annotate[Span, measure_stills.Stills]): ...
 class RandomMotion(_Random, Annotate[Span, measure_motion.Motion]): ...
 
 
-class RandomSpeed(_Random, Annotate[Span, measure_speed.Speed]): ...
-
-
 class RandomFrame(_Random, Annotate[Span, measure_frame.Frames]): ...
 
 
@@ -77,7 +73,7 @@ class RandomInformation(_Random, Annotate[Span, measure_information.Information]
 
 
 RANDOM_STAGES = (
-    RandomLight(), RandomSharpness(), RandomStills(), RandomMotion(), RandomSpeed(), RandomFrame(),
+    RandomLight(), RandomSharpness(), RandomStills(), RandomMotion(), RandomFrame(),
     RandomOverlay(), RandomInformation(),
 )  # fmt: skip
 

@@ -11,7 +11,6 @@ from stages.quality.measure_light import MeasureLight
 from stages.quality.measure_motion import MeasureMotion
 from stages.quality.measure_overlay import MeasureOverlay
 from stages.quality.measure_sharpness import MeasureSharpness
-from stages.quality.measure_speed import MeasureSpeed
 from stages.quality.measure_stills import MeasureStills
 
 MEASURES = (
@@ -19,7 +18,6 @@ MEASURES = (
     MeasureSharpness(),
     MeasureStills(),
     MeasureMotion(max_still_flow=0.0025),  # flow that film grain and compression cause in a still scene
-    MeasureSpeed(),
     MeasureFrame(),
     MeasureOverlay(),
     MeasureInformation(),
@@ -56,10 +54,9 @@ class Filters:
             reach it are dropped as low bit rate. Higher keeps more. A step of 32 is visible on faces.
         max_still_share: Maximum share of the time without motion, 0 to 1. Clips that reach it are dropped.
             Higher keeps more. Film grain does not count as motion.
-        max_speed_score: Maximum speed score, 0 (even motion) to 3 (every frame is new), no unit. Clips that
-            reach it are dropped as sped up. Higher keeps more. 2.1 finds more sped-up clips, but also drops
-            some with fast real motion.
-        max_frozen_share: Maximum share of frames in frozen stretches, which repeat one frame, 0 to 1. Clips
+        max_camera_jitter: Maximum share of the camera's speed that is jitter, 0 to 1. Clips that reach it
+            are dropped as shaky. Higher keeps more. Calm hands stay below 0.3; from 0.36 on, the view shakes.
+        max_frozen_share: Maximum share of the time in which one frame is shown unchanged, 0 to 1. Clips
             that reach it are dropped. Higher keeps more.
         max_slideshow_share: Maximum share of the time that is a slideshow of still images, 0 to 1. Clips
             that reach it are dropped. Higher keeps more.
@@ -83,7 +80,7 @@ class Filters:
     max_noise: NonNegativeFloat = 1.8
     max_quantizer_step: NonNegativeFloat = 32.0
     max_still_share: Share = 0.9
-    max_speed_score: Annotated[float, Range(0, 3)] = 2.7
+    max_camera_jitter: Share = 0.36
     max_frozen_share: Share = 0.3
     max_slideshow_share: Share = 0.5
     max_border_share: Share = 0.08
@@ -106,8 +103,7 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
         Keep(f"frozen_share < {filters.max_frozen_share}", "frozen"),
         Keep(f"slideshow_share < {filters.max_slideshow_share}", "slideshow"),
         Keep(f"still_share < {filters.max_still_share}", "no motion"),
-        Keep('camera != "shake"', "shaky"),
-        Keep(f"speed_score < {filters.max_speed_score}", "sped up"),
+        Keep(f"camera_jitter < {filters.max_camera_jitter}", "shaky"),
         Keep(f"border_share < {filters.max_border_share}", "letterboxed"),
         Keep(f"overlay_share < {filters.max_overlay_share}", "text or logo overlay"),
         Keep(f"information > {filters.min_information}", "no content"),

@@ -4,7 +4,10 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from stages.scan.flow import SIDE
+
 Floats = npt.NDArray[np.float64]
+Image = npt.NDArray[np.float32]  # [h w]
 
 HALF_CONFIDENCE_TEXTURE = (
     4.0  # structure tensor trace (squared gradient per px) of a patch with confidence 1/2
@@ -14,11 +17,13 @@ RING = 0.62  # share of half a side; the patches farther out start one of the tw
 STIFFNESS = (
     0.0005  # weight of the prior "no zoom and no roll", relative to the weight of all patches together
 )
+REST_WEIGHT = 2.0  # weight of a patch that rests, when the patches vote whether the camera moves
+NOISE_VARIANCE = 2.0  # squared luma difference that noise leaves; a patch with less difference has no vote
 
 
 @njit(cache=True, nogil=True)
 def fit_similarity(
-    flow: npt.NDArray[np.float32], width: int, height: int, box: tuple[int, int, int, int]
+    flow: npt.NDArray[np.float32], previous: Image, current: Image, box: tuple[int, int, int, int]
 ) -> tuple[float, float, float, float, float, float, float]:
     """Fit shift + turn (point - center) to a flow in px, where turn = growth + i clockwise angle.
 
@@ -26,10 +31,11 @@ def fit_similarity(
     count more, because foreground objects are mostly in the center. Objects that move by themselves lose
     their weight as the scale shrinks from iteration to iteration (weights of Geman and McClure). One attempt
     starts with the patches along the edges, the other with a static camera; the lower robust cost wins.
+    Last, `_is_static` decides whether the camera moves at all.
 
     Args:
         flow: Rows of `patch_flow`, float32 [n 8].
-        width, height: Size of the image, px.
+        previous, current: The images between which the flow was measured, float32 [h w].
         box: Left, top, right, bottom in px. Patches that are not completely inside are ignored.
 
     Returns:
@@ -38,7 +44,7 @@ def fit_similarity(
         camera does not explain; patches without texture count as 0. Share of the textured patches that move
         with the camera, 0 to 1.
     """
-    count = len(flow)
+    count, (height, width) = len(flow), current.shape
     half = max(width, height) / 2.0
     points = np.empty((count, 2))  # patch centers, -1 to 1 along the longer side
     weights = np.empty((count, 4))  # structure tensor xx, xy, yy over its trace; weight in the fit
@@ -62,6 +68,8 @@ def fit_similarity(
     ring, ring_cost = _attempt(flow, points, weights, radii, total_weight, RING)
     static, static_cost = _attempt(flow, points, weights, radii, total_weight, -1.0)
     best = ring if ring_cost < static_cost else static
+    if _is_static(flow, points, radii, best, previous, current, box):
+        best[:] = 0
     length = unexplained = agreeing = 0.0
     for k in range(count):
         u, v = _camera_flow(best, points[k])
@@ -71,8 +79,44 @@ def fit_similarity(
         unexplained += confidence * np.hypot(off_u, off_v)
         agreeing += confidence / (1 + off_u * off_u + off_v * off_v)
     growth, turn = best[2] / half, best[3] / half
-    agreement = agreeing / total_confidence
-    return best[0], best[1], growth, turn, length / count, unexplained / count, agreement
+    return best[0], best[1], growth, turn, length / count, unexplained / count, agreeing / total_confidence
+
+
+@njit(cache=True, nogil=True)
+def _is_static(
+    flow: npt.NDArray[np.float32],
+    points: Floats,
+    radii: Floats,
+    fit: Floats,
+    previous: Image,
+    current: Image,
+    box: tuple[int, int, int, int],
+) -> bool:
+    """Return whether the image shows a static camera behind an object, not the fitted camera.
+
+    Each patch votes with its luma differences under the two cameras, and patches far from the center count
+    more. So a plain wall, whose flow is unknown, votes against a textured object that moves in front of it.
+    An object can explain patches that move, and little explains patches that rest: they count twice.
+    """
+    total = 0.0
+    for k in range(len(flow)):
+        u, v = _camera_flow(fit, points[k])
+        x, y = int(flow[k, 0] - 3.5 + 0.25), int(flow[k, 1] - 3.5 + 0.25)
+        right, down = int(np.rint(u)), int(np.rint(v))
+        left, top = min(x, x + right), min(y, y + down)
+        if left < box[0] or top < box[1] or max(x, x + right) + SIDE > box[2]:
+            continue
+        if max(y, y + down) + SIDE > box[3] or (right == 0 and down == 0):
+            continue
+        rest = moved = 0.0
+        for r in range(y, y + SIDE):
+            for c in range(x, x + SIDE):
+                rest += (current[r, c] - previous[r, c]) ** 2
+                moved += (current[r + down, c + right] - previous[r, c]) ** 2
+        rest, moved = rest / SIDE**2, moved / SIDE**2
+        vote = min(1.0, radii[k] / RING) ** 2 * (rest - moved) / (rest + moved + NOISE_VARIANCE)
+        total += vote if vote > 0 else REST_WEIGHT * vote
+    return total < 0
 
 
 @njit(cache=True, nogil=True)

@@ -1,26 +1,49 @@
 """Motion: optical flow four times a second, split into camera and object motion, and each frame's shift."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from stages.scan.meter import FrameView
 
-TICKS_PER_S = 8  # the first frame of each odd tick is compared with the first frame of the tick before
+INTERVAL_S = 1 / 8  # least time between two compared frames; measurements are due at its odd multiples
+MAX_HOLD_S = 1.0  # an image that is shown longer rests; the repeats of others only lower the frame rate
+REPEAT_MAX = 4  # difference of any pixel, in luma levels of 0 to 255, up to which a frame is a repeat
+REPEAT_SHARE = 0.2  # mean difference of a repeat, at most, as a share of the usual difference
+MEMORY_S = 0.6  # time over which the usual difference is measured
 ITERATIONS = (3, 4, 6)  # of the patch search, from the full image to a quarter of its size
 STRIDES = (10, 6, 4)  # px between patches at these sizes
 MIN_SIDE = 16  # px; smaller images are enlarged
+SHIFT_UNITS = (
+    1024  # accumulated shifts are whole numbers of 1/1024 px, so that sums do not depend on the start
+)
+
+
+class _Seen(NamedTuple):
+    """A recent frame: time, luma, accumulated shift, mean difference to the frame before, and its novelty."""
+
+    time_s: float
+    gray: npt.NDArray[np.uint8]
+    shift: tuple[int, int]
+    change: float
+    is_new: bool
 
 
 class Motion:
     """Patch flow (`stages.scan.flow`), a robust camera fit (`similarity`), and line sums (`shift`).
 
-    Lengths are in longer sides of the image, which is measured at 128 px. The compared frames are 1/8 s
-    apart, so that slow motion shows. The search starts at the accumulated shift of the frames in between, so
-    that fast motion does not escape it. The other frames have no flow (NaN). The first measurement after a
-    cut compares two shots and is meaningless: `motion_interval` says how far back a measurement reaches.
+    Lengths are in longer sides of the image, which is measured at 128 px. The compared frames are at least
+    1/8 s apart, so that slow motion shows. The search starts at the accumulated shift of the frames in
+    between, so that fast motion does not escape it. The other frames have no flow (NaN). The first
+    measurement after a cut compares two shots and is meaningless: `motion_interval` says how far back a
+    measurement reaches.
+
+    Repeated frames hide motion, so each measurement compares two frames that repeat no other: both are the
+    first that show their image. An image that is shown for more than a second rests, and is measured as such.
     """
 
     columns = {
@@ -39,23 +62,23 @@ class Motion:
     def __init__(self) -> None:
         self._spare_lines: npt.NDArray[np.int32] | None = None  # memory for the line sums of the next frame
         self._previous_lines: npt.NDArray[np.int32] | None = None
-        self._reference: list[npt.NDArray[np.float32]] = []  # pyramid of the first frame of the last tick
-        self._tick = 0
-        self._reference_s = 0.0
-        self._shift = np.zeros(2)  # since the reference, px to the right and down
+        self._recent: deque[_Seen] = deque()
+        self._usual_change = 0.0  # mean luma difference of a frame to the frame before
+        self._is_due = False  # a measurement waits for the next frame that repeats no other
 
     def update(self, view: FrameView) -> Sequence[float]:
         gray = _gray(view)
-        long = max(gray.shape)
+        if self._recent and self._recent[-1].gray.shape != gray.shape:
+            self._recent.clear()
+            self._spare_lines = self._previous_lines = None
         across, down, box = self._measure_shift(gray)
+        self._remember(gray, view.time_s, (across, down))
         flow: Sequence[float] = (math.nan,) * 8
-        tick = math.floor(view.time_s * TICKS_PER_S + 1e-6)
-        if tick != self._tick or not self._reference:
-            current = _pyramid(gray)
-            if self._reference and (tick % 2 or tick - self._tick > 1):
-                flow = self._measure_flow(current, view.time_s - self._reference_s, box)
-            self._reference, self._tick, self._reference_s = current, tick, view.time_s
-            self._shift[:] = 0
+        reference = self._reference() if self._is_due else None
+        if reference is not None:
+            self._is_due = False
+            flow = self._measure_flow(reference, box)
+        long = max(gray.shape)
         return (*flow, -across / long, down / long)
 
     def _measure_shift(self, gray: np.ndarray) -> tuple[float, float, tuple[int, int, int, int]]:
@@ -67,23 +90,62 @@ class Motion:
             lines = np.zeros((BANDS, sum(gray.shape)), np.int32)
         across, down, box = frame_shift(gray, lines, previous if previous is not None else lines[:0])
         self._spare_lines, self._previous_lines = previous, lines
-        if not math.isnan(across):
-            self._shift[0] += across
-        if not math.isnan(down):
-            self._shift[1] += down
         return across, down, box
 
-    def _measure_flow(
-        self, current: list[npt.NDArray[np.float32]], interval_s: float, box: tuple[int, int, int, int]
-    ) -> Sequence[float]:
-        """Return the first 8 columns, from the flow since the reference frame."""
+    def _remember(self, gray: npt.NDArray[np.uint8], time_s: float, shift: tuple[float, float]) -> None:
+        """Add a frame to the recent ones, forget those that no measurement needs, and see what is due."""
+        import cv2
+
+        recent = self._recent
+        if not recent:
+            recent.append(_Seen(time_s, gray, (0, 0), 0.0, True))
+            self._is_due, self._usual_change = False, 0.0
+            return
+        previous = recent[-1]
+        change = cv2.norm(gray, previous.gray, cv2.NORM_L1) / gray.size
+        is_new = change > REPEAT_SHARE * self._usual_change  # a codec may change a repeated frame a little
+        if is_new and change <= REPEAT_MAX:
+            is_new = cv2.norm(gray, previous.gray, cv2.NORM_INF) > REPEAT_MAX
+        right, down = (0 if math.isnan(part) else round(part * SHIFT_UNITS) for part in shift)
+        moved = previous.shift[0] + right, previous.shift[1] + down
+        recent.append(_Seen(time_s, gray, moved, change, is_new))
+        while len(recent) > 2 and recent[1].time_s < time_s - MAX_HOLD_S - INTERVAL_S:
+            recent.popleft()
+        if _odd_ticks(time_s) != _odd_ticks(previous.time_s):
+            self._is_due = True
+            changes = sorted(seen.change for seen in recent if seen.time_s >= time_s - MEMORY_S)
+            self._usual_change = changes[-2] if len(changes) > 1 else 0.0  # the largest may be a cut
+
+    def _reference(self) -> _Seen | None:
+        """Return the frame to compare the last one with; None if the measurement must wait."""
+        *before, now = self._recent
+        changed_s = max((seen.time_s for seen in before if seen.is_new), default=-math.inf)
+        rests = now.time_s - changed_s > MAX_HOLD_S + 1e-4
+        if not (now.is_new or rests):
+            return None
+        earlier = [
+            seen
+            for seen in before
+            if (seen.is_new or rests) and seen.time_s <= now.time_s - INTERVAL_S + 1e-4
+        ]
+        return earlier[-1] if earlier else None
+
+    def _measure_flow(self, reference: _Seen, box: tuple[int, int, int, int]) -> Sequence[float]:
+        """Return the first 8 columns, from the flow between the reference and the last frame."""
         from stages.scan.flow import patch_flow
         from stages.scan.similarity import fit_similarity
 
-        height, width = current[0].shape
-        flow = patch_flow(self._reference, current, self._shift, STRIDES, ITERATIONS)
-        right, down, growth, turn, length, unexplained, inliers = fit_similarity(flow, width, height, box)
-        per_s = 1 / (max(current[0].shape) * interval_s)
+        now = self._recent[-1]
+        interval_s = now.time_s - reference.time_s
+        if interval_s > MAX_HOLD_S + INTERVAL_S:  # the image of the reference was shown until this moment
+            interval_s = INTERVAL_S
+        shift = np.subtract(now.shift, reference.shift) / SHIFT_UNITS
+        before, after = _pyramid(reference.gray), _pyramid(now.gray)
+        flow = patch_flow(before, after, shift, STRIDES, ITERATIONS)
+        right, down, growth, turn, length, unexplained, inliers = fit_similarity(
+            flow, before[0], after[0], box
+        )
+        per_s = 1 / (max(now.gray.shape) * interval_s)
         return (
             length * per_s,
             -right * per_s,
@@ -94,6 +156,11 @@ class Motion:
             inliers,
             interval_s,
         )
+
+
+def _odd_ticks(time_s: float) -> int:
+    """Return how many odd multiples of the interval lie up to a time."""
+    return math.floor((time_s / INTERVAL_S + 1) / 2 + 1e-6)
 
 
 def _gray(view: FrameView) -> np.ndarray:

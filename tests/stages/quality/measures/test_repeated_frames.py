@@ -8,7 +8,7 @@ from stages.quality.measures.repeated_frames import find_repeated
 def test_doubled_frames_are_found_although_coded_again() -> None:
     mean = np.array([255, 0.2, 3, 0.3, 2, 0.1, 3, 0.2, 0.2, 3])
     largest = np.where(mean > 1, 90.0, 11.0)
-    assert np.flatnonzero(find_repeated(largest, mean, 6.0)).tolist() == [2, 4]
+    assert np.flatnonzero(find_repeated(largest, mean, 6.0)).tolist() == [2, 4, 6, 7]
     assert np.flatnonzero(find_repeated(np.minimum(largest, 5), mean, 6.0)).tolist() == list(range(9))
 
 

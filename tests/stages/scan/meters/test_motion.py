@@ -1,5 +1,6 @@
 """Motion values of cameras and objects whose motion is known."""
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -126,10 +127,40 @@ def test_black_bars_do_not_reduce_the_camera_motion(moving: Draw) -> None:
     assert np.nanmedian(values["shift_up"]) == pytest.approx(1 / 256, rel=0.1)
 
 
+@pytest.mark.parametrize(
+    ("fps", "pattern"), [(24, (2,)), (10, (3, 2)), (12, (3,)), (12, (4,)), (24, (5, 4, 6))]
+)
+def test_motion_is_measured_between_frames_that_repeat_no_other(
+    moving: Draw, fps: int, pattern: tuple[int, ...]
+) -> None:
+    counts = itertools.islice(itertools.cycle(pattern), 4 * fps)
+    starts = [0, *itertools.accumulate(counts)]
+    shown = [start for start, end in itertools.pairwise(starts) for _ in range(end - start)][: 4 * fps]
+    images = list(moving(3, 4 * fps, size=WIDE, step=(24 / fps, 0)))
+    values = _measure([images[k] for k in shown], fps)
+    measured = np.isfinite(values["pan"])
+    assert measured.sum() >= min(12, 3 * fps * len(pattern) / sum(pattern))
+    np.testing.assert_allclose(values["pan"][measured], 24 / 256, rtol=0.12)
+
+
+def test_a_textured_object_before_a_plain_wall_is_not_the_camera(moving: Draw) -> None:
+    wall = cv2.GaussianBlur(next(moving(4, 1, size=WIDE)), (0, 0), 5) // 2 + 100
+    images = []
+    over = next(moving(9, 1, size=WIDE))
+    for k in range(30):
+        left = 48 + round(14 * math.sin(2 * math.pi * 1.5 * k / 24))
+        image = wall.copy()
+        image[30:120, left : left + 160] = over[30:120, :160]
+        images.append(image)
+    values = _measure(images)
+    assert np.nanmedian(np.abs(values["pan"])) < 0.02
+    assert np.nanmedian(values["object_motion"]) > 0.05
+
+
 @pytest.mark.parametrize("size", [(2, 2), (16, 300), (40, 8), (1, 640)])
 def test_any_frame_size_is_measured(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(1)
-    values = _measure([rng.integers(0, 255, (*size, 3), np.uint8)] * 12)
+    values = _measure([rng.integers(0, 255, (*size, 3), np.uint8)] * 36)
     assert np.isfinite(values["motion"]).any()
     assert np.nanmax(np.abs(values["motion"])) == 0
 
