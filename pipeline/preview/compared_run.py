@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.store import Store
-from pipeline.errors import PipelineError, RecipeError
+from pipeline.errors import PipelineError
 from pipeline.history.record import DONE, read_json
 from pipeline.history.run_history import RunHistory, read_history, run_names
 from pipeline.planning.plan import Plan, build_plan
@@ -31,12 +31,10 @@ def find_run(
         is_same_file = Path(str(recorded.get("recipe", ""))).name == Path(request.recipe).name
         names = recipe.knob_names()
         knobs = {k: v for k, v in recorded.get("knobs", {}).items() if k in names and v != REDACTED}
-        try:
-            plan = build_plan(build_dag(recipe, {**knobs, **request.knobs}), store, "try")
-        except RecipeError:  # a knob that only this recipe requires
-            if run or is_same_file:
-                raise
-            continue
+        required = [k.name for k in recipe.knobs if k.required and k.name not in {**knobs, **request.knobs}]
+        if required and not (run or is_same_file):
+            continue  # a run of another recipe, which has no such knob
+        plan = build_plan(build_dag(recipe, {**knobs, **request.knobs}), store, "try")
         sources = [step for step in plan if step.kind == "source"]
         if all(s.name in history.steps and history[s.name].folder == s.folder for s in sources):
             rank = 0 if is_same_file else 1 if history.dag == plan.dag else 2
@@ -44,6 +42,7 @@ def find_run(
             if rank == 0:
                 break
     if not found:
+        build_dag(recipe, request.knobs)  # an error if a required knob is missing
         raise _no_run(store, Path(request.recipe).name, run)
     history, plan, knobs = found[min(found)]
     values = {k: k.read(knobs[k.name]) if k.name in knobs else k.default for k in recipe.knobs}

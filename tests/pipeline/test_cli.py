@@ -173,25 +173,101 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
     assert "this is a bug" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_prints_the_command_to_continue_and_can_continue(
-    way: signal.Signals, tmp_path: Path
+@pytest.mark.parametrize(
+    ("way", "executor"),
+    [
+        (signal.SIGINT, "--inline"),
+        (signal.SIGTERM, "--inline"),
+        (signal.SIGHUP, "--inline"),
+        (signal.SIGTERM, "--workers=2"),
+    ],
+)
+def test_a_signal_to_the_process_group_stops_the_run_with_a_summary(
+    way: signal.Signals, executor: str, tmp_path: Path
 ) -> None:
-    words = ("run", RECIPE, f"store={tmp_path}", "--inline", "wait_s=0.3")
-    going = child(*words)
-    while not list(tmp_path.glob("square-*/part-000000.parquet")):
+    words = ("run", RECIPE, f"store={tmp_path}", executor, "wait_s=0.3")
+    going = child(*words, start_new_session=True)
+    while not list(tmp_path.glob("square-*/.part-*/*.jsonl")):
         assert going.poll() is None
         time.sleep(0.05)
-    going.send_signal(way)
+    os.killpg(going.pid, way)
     out, err = going.communicate(timeout=60)
-    assert going.returncode == 130, err
+    assert going.returncode == 128 + way, err
+    assert "not finished" in out
     assert f"continue with: clipmill run {RECIPE}" in err
     assert "Traceback" not in out + err
     assert not (tmp_path / "lease.json").exists()
     assert '"stopped"' in next(tmp_path.glob("runs/*/timings.json")).read_text()
     assert run(tmp_path, "--quiet") == 0  # wait_s says where, not what
     resumed = json.loads((max((tmp_path / "runs").iterdir()) / "timings.json").read_text())["rows"]["square"]
-    assert resumed["processed"] <= 17
+    assert resumed["processed"] <= 20
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(tmp_path, "count=4", "--quiet") == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "/proc/store", "/sys/store"])
+def test_a_store_that_cannot_be_a_folder_is_an_error_of_the_user(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("footage")
+    store = tmp_path / place
+    is_file = place.startswith("file")
+    assert run(store) == (2 if is_file else 1)
+    error = capsys.readouterr().err
+    assert ("the store is a file" if is_file else "the store cannot be written") in error
+    assert "where:" in error
+    assert "bug" not in error
+    assert (tmp_path / "file").read_text() == "footage"
+    for verb in ("status", "plan", "try") if is_file else ():
+        words = [verb, f"store={store}"] if verb == "status" else [verb, RECIPE, f"store={store}"]
+        assert main(words) == 2
+        assert "the store is a file" in capsys.readouterr().err
+
+
+def test_an_error_of_the_machine_is_not_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "pipeline.verbs.yaml.parse_request", lambda *_, **__: Path("/nowhere/at/all").read_text()
+    )
+    assert main(["yaml", RECIPE]) == 1
+    error = capsys.readouterr().err
+    assert "No such file or directory" in error
+    assert "/nowhere/at/all" in error
+    assert "bug" not in error
+
+
+def test_plan_with_retries_predicts_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tmp_path, "fail_on=11", "--quiet")
+    before = files(tmp_path)
+    capsys.readouterr()
+    assert main(["plan", RECIPE, f"store={tmp_path}", "fail_on=11"]) == 0
+    output = capsys.readouterr().out
+    assert "nothing to do" in output
+    assert "rows on which a stage failed: square 1; a run with --retry-errors processes them again" in output
+    assert main(["plan", RECIPE, f"store={tmp_path}", "fail_on=11", "--retry-errors", "--json"]) == 0
+    steps = {step["step"]: step for step in json.loads(capsys.readouterr().out)}
+    assert files(tmp_path) == before
+    assert run(tmp_path, "fail_on=11", "--retry-errors", "--quiet") == 0
+    timings = json.loads((max((tmp_path / "runs").iterdir()) / "timings.json").read_text())["rows"]
+    for name in ("square", "split", "sum"):
+        predicted = steps[name]["rows"] - steps[name]["rows_reused"]
+        assert predicted >= timings[name]["processed"], name
+    assert steps["square"]["rows"] - steps["square"]["rows_reused"] == timings["square"]["processed"] == 1
+
+
+def test_steps_are_reported_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path) == 0
+    lines = capsys.readouterr().err.splitlines()
+    done = [line.partition(" done: ")[0] for line in lines if " done: " in line]
+    assert done == ["numbers", "square", "spell", "too_small", "split", "sum", "learn"]
 
 
 def test_a_closed_output_pipe_is_not_a_failure(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import counting
 import pytest
 from counting import Spell
-from toys import Quiet, Split, Square
+from toys import Numbers, Quiet, Split, Square
 
 from manifests import Row, column
 from manifests.identity import id_of
@@ -22,6 +22,7 @@ from pipeline.errors import PipelineError, RowCountMismatch
 from pipeline.executors.inline import Inline
 from pipeline.history.explain import row_history
 from pipeline.history.find import find_row
+from pipeline.history.formatting import format_column
 from pipeline.history.funnel import funnel_of
 from pipeline.history.run_history import RunHistory, read_history
 from pipeline.recipes.request import RunRequest
@@ -90,7 +91,7 @@ def test_a_wrong_row_count_is_detected(tmp_path: Path) -> None:
         (15, "rejected by square: 15 is a multiple of 5"),
         (7, "rejected by too_small: half missing: 'half >= 4.0' cannot be evaluated"),
         (4, "dropped by too_small: too small (half=2; the rule keeps half >= 4.0)"),
-        (13, "kept to the end"),
+        (13, "kept to the end; split made 1 row, 1 kept"),
     ],
 )
 def test_the_history_of_a_row(n: int, summary: str, history: RunHistory) -> None:
@@ -262,3 +263,59 @@ def test_a_row_that_is_missing_in_a_part_is_lost(tmp_path: Path) -> None:
     history.store.remove(name)
     write_part(history.store, name, part.slice(0, 0), RowCounts(**vars(row_counts)))
     assert row_history(history, row).summary.startswith("lost by square")
+
+
+@pytest.mark.parametrize(
+    ("n", "summary"),
+    [
+        (13, "kept to the end; split made 1 row, 1 kept"),
+        (8, "kept, but nothing made from it is left; split made no row from it"),
+        (4, "dropped by too_small"),
+    ],
+)
+def test_the_summary_of_a_row_includes_the_rows_made_from_it(
+    n: int, summary: str, history: RunHistory
+) -> None:
+    row = row_history(history, find_row(history, ids(history)[n]))
+    assert row.summary.startswith(summary)
+
+
+def test_a_row_whose_children_were_all_dropped_says_by_which_rules(tmp_path: Path) -> None:
+    dag = Dag("numbers")
+    pieces = dag.read(Numbers(count=8), rows_per_part=4).annotate(Square()).expand(Split())
+    early = pieces.keep("start < 2", because="too late")
+    dag.save(early.keep("square != 49", because="unlucky"), "pieces")
+    history = run_toy(tmp_path, dag)
+    row = row_history(history, find_row(history, ids(history)[7]))
+    kept = "kept, but nothing made from it is left; "
+    assert row.summary == f"{kept}split made 3 rows, 0 kept (2 dropped by too_late, 1 dropped by unlucky)"
+    assert row.as_dict()["made"][0]["kept"] == 0
+    row = row_history(history, find_row(history, ids(history)[6]))
+    assert row.summary == "kept to the end; split made 2 rows, 1 kept (1 dropped by too_late)"
+
+
+def test_rows_are_found_by_any_number_of_digits(history: RunHistory) -> None:
+    every = [*ids(history).values()]
+    every += [r for s in ("split", "learn") for n in history.row_counts(s) for r in all_ids(history, s, n)]
+    for digits in (1, 2, 3, 5):
+        for row in every:
+            matching = [other for other in every if other.startswith(row[:digits])]
+            if len(matching) == 1:
+                assert find_row(history, row[:digits]).id == row
+                continue
+            with pytest.raises(PipelineError, match=f"matches {len(matching)} rows") as error:
+                find_row(history, row[:digits])
+            assert sum(other in error.value.where for other in matching) == min(8, len(matching))
+
+
+def all_ids(history: RunHistory, step: str, number: int) -> list[str]:
+    name = f"{history[step].folder}/{part_name(number)}"
+    found: list[str] = read_part(history.store, name, ["id"])["id"].to_pylist()
+    return found
+
+
+def test_a_replay_prints_units(history: RunHistory) -> None:
+    assert format_column("length", 2.5, "m") == "2.5 m"
+    assert format_column("time_s", 2.5, "s") == "2.5"
+    found = replay(history, dag_of_run(history), "square", ids(history)[13])
+    assert found.units == {"id": "", "square": "", "half": "1", "text": ""}

@@ -8,6 +8,7 @@ from counting import Spell
 from toys import Learn, Numbers, Quiet, Split, Square, Sum
 
 from manifests.stores.folder import FolderStore
+from manifests.table import read_row_counts
 from pipeline import Dag
 from pipeline.engine.inputs import input_ids
 from pipeline.engine.task import WorkCounts
@@ -84,6 +85,35 @@ def test_unknown_numbers_are_marked(tmp_path: Path) -> None:
     assert steps["too_small"].rows == 24
     assert not steps["too_small"].is_exact  # it is unknown how many rows the changed step rejects
     assert schedule.steps["too_small"].row_counts.rows_in < 24
+
+
+@pytest.mark.parametrize(
+    "step", ["numbers", "square", "too_small", "split", "too_large", "spell", "sum", "learn"]
+)
+def test_a_missing_part_of_a_complete_table_is_planned_and_made_again(step: str, tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    plan = build_plan(numbers(), store, "first")
+    Inline().run(plan, Quiet())
+    store.remove(f"{plan[step].folder}/part-000000.parquet")
+    planned = {a.step.name: a for a in forecast(plan)}
+    assert [name for name, found in planned.items() if not found.complete] == [step]
+    assert Inline().run(plan, Quiet()).is_finished
+    if step != "numbers":
+        made = read_row_counts(store, f"{plan[step].folder}/part-000000.parquet")
+        assert planned[step].rows == made.rows_in
+
+
+def test_an_incomplete_part_of_a_rule_is_planned_and_stays_in_place(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path)
+    plan = build_plan(numbers(), store, "first")
+    Inline().run(plan, Quiet())
+    folder = plan["too_small"].folder
+    store.remove(f"{folder}/manifest.json")
+    store.replace(f"{folder}/part-000001.parquet", b"cut short by a power failure")
+    planned = {a.step.name: a for a in forecast(plan)}["too_small"]
+    assert (planned.complete, planned.existing_parts, planned.rows) == (False, 5, 3)
+    assert store.exists(f"{folder}/part-000001.parquet")
+    assert Inline().run(plan, Quiet()).is_finished
 
 
 def test_existing_parts_are_not_counted(tmp_path: Path) -> None:

@@ -201,8 +201,60 @@ def test_the_newest_run_over_the_same_rows_is_used(tmp_path: Path) -> None:
     result = analyze(tmp_path, count="30", min_half="3")
     assert (result.run, dict(result.knobs)) == (first, {"min_half": (2.0, 3.0)})
     assert "n != 11" not in str(result.tables[0].borderlines)
-    with pytest.raises(PipelineError, match="no finished run of cutting"):
+    with pytest.raises(PipelineError, match="list other source rows than cutting"):
         analyze(tmp_path, count="5")
+
+
+LISTING = """
+from pipeline import Dag
+from stages.ingest.list_videos import ListVideos
+
+
+def listing(footage: str, min_bytes: int = 3) -> Dag:
+    dag = Dag("listing")
+    videos = dag.read(ListVideos(root=footage))
+    dag.save(videos.keep(f"size_bytes >= {min_bytes}", because="small"), "videos")
+    return dag
+"""
+
+
+def test_an_edited_yaml_recipe_is_compared_with_the_run_of_its_origin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, edited, store = tmp_path / "listing.py", tmp_path / "edited.yaml", tmp_path / "store"
+    recipe.write_text(LISTING)
+    (tmp_path / "films").mkdir()
+    for size in range(1, 6):
+        (tmp_path / "films" / f"{size}.mp4").write_bytes(b"x" * size)
+
+    def tried(path: Path, **knobs: str) -> WhatIf:
+        return what_if(FolderStore(store), RunRequest(str(path), knobs, str(store)))
+
+    run(store, f"footage={tmp_path / 'films'}", recipe=str(recipe))
+    first = read_history(FolderStore(store)).run
+    assert main(["yaml", str(recipe), f"footage={tmp_path / 'films'}"]) == 0
+    text = capsys.readouterr().out
+    edited.write_text(text.replace("size_bytes >= 3", "size_bytes >= 5"))
+    assert tried(edited).run == first
+    assert [t.transitions for t in tried(edited).tables] == [
+        t.transitions for t in tried(recipe, min_bytes="5").tables
+    ]
+    run(store, recipe=str(edited))
+    second = read_history(FolderStore(store)).run
+    assert tried(edited).run == second
+    assert tried(recipe).run == first, "a run of the same file comes before a newer one of the same DAG"
+    edited.rename(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text(text.replace("dag: listing", "dag: mine"))
+    assert tried(tmp_path / "mine.yaml").run == second, "of recipes with other names, the newest run"
+    (tmp_path / "films" / "6.mp4").write_bytes(b"x" * 6)
+    with pytest.raises(PipelineError, match="list other source rows than mine"):
+        tried(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_without_a_run_there_is_nothing_to_compare(folder: str, tmp_path: Path) -> None:
+    with pytest.raises(PipelineError, match="no recipe was run in this store yet, or there is no store"):
+        analyze(tmp_path / folder)
 
 
 def test_the_command_prints_text_and_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
