@@ -34,6 +34,7 @@ class ScannedClip(Row):
     end_pts: int
     start_s: float
     end_s: float
+    time_repair: str = "none"
 
 
 class Caption(Row):

@@ -32,6 +32,8 @@ class HasSourceAndStrip(Protocol):
     def strip_times_s(self) -> Sequence[float]: ...
     @property
     def strip_offsets(self) -> Sequence[int]: ...
+    @property
+    def time_repair(self) -> str: ...
 
 
 class ImageSampling(NamedTuple):
@@ -76,7 +78,7 @@ def _from_strip(row: HasSourceAndStrip, window: Window, count: int, longer_side:
 def _from_source(row: HasSourceAndStrip, window: Window, count: int, longer_side: int) -> Iterator[bytes]:
     """Yield the first frame at or after each of `count` evenly spread times of the window."""
     frames = 0
-    with open_video(row.uri) as video:
+    with open_video(row.uri, time_repair=row.time_repair) as video:
         step = Fraction(window.end_pts - window.start_pts, count)
         taken = 0
         for frame in video.frames(window.start_pts, window.end_pts):

@@ -13,6 +13,7 @@ import numpy as np
 from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Range, Row, column
 from pipeline import Chunked, Needs
 from stages.media.decoding.frame import Frame
+from stages.media.decoding.frame_fingerprint import FINGERPRINT_COLUMNS, fingerprint_frame
 from stages.media.decoding.orientation import rotate_upright
 from stages.media.decoding.video import open_video
 from stages.media.errors import NotSeekable, UnreadableFile
@@ -50,6 +51,16 @@ class ScannedVideo(Row):
     )
     format_changes: tuple[int, ...] = column(
         "frames at which the size, the pixel aspect or the dynamic range of the picture changes"
+    )
+    time_repair: str = column(
+        "how frame times were repaired. none: they are those of the file; joined: shifted after each jump of "
+        "the clock; counted: frames without a valid time got one, so they are found from the start"
+    )
+    clock_jumps: tuple[int, ...] = column(
+        "first frames after a jump of the clock, or after a frame shown for over a minute; they begin a shot"
+    )
+    clock_jump_end_pts: tuple[int, ...] = column(
+        "end of the frame before each jump, in the video's time base", unit="ticks"
     )
     strip: Artifact = column("still images, as concatenated JPEGs")
     strip_times_s: tuple[float, ...] = column("time of each still since the first frame", unit="s")
@@ -146,6 +157,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
                             scanner.strip_times_s.append(view.time_s)
                             scanner.strip_offsets.append(strip.tell())
                             strip.write(encode_jpeg(view.still, self.jpeg_quality))
+                        values += fingerprint_frame(frame.raw)
                         writer.append(frame.pts, view.time_s, values, view.thumb)
                 except NotSeekable:
                     raise
@@ -168,6 +180,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
         spans = [span for span in spans if span.frames]
         offsets: list[int] = []
         changes: list[int] = []
+        jumps: list[int] = []
         frames = 0
         with (
             SignalsWriter(table, _meanings([load_meter(name) for name in self.meters])) as writer,
@@ -180,6 +193,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
                     writer.copy(path)
                 offsets += [strip.tell() + offset for offset in span.strip_offsets]
                 changes += [frames + number for number in span.format_changes]
+                jumps += [frames + number for number in span.clock_jumps]
                 frames += span.frames
                 with span.strip.local() as path, path.open("rb") as part:
                     shutil.copyfileobj(part, strip)
@@ -194,6 +208,8 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
             strip_times_s=tuple(time_s for span in spans for time_s in span.strip_times_s),
             strip_offsets=tuple(offsets),
             format_changes=tuple(changes),
+            clock_jumps=tuple(jumps),
+            clock_jump_end_pts=tuple(pts for span in spans for pts in span.clock_jump_end_pts),
         )
 
     def _still(self, view: FrameView, frame: Frame) -> np.ndarray:
@@ -219,6 +235,9 @@ def _columns(scan: SpanScan) -> ScannedVideo:
         scanned_s=scan.end_s,
         scanned_end_pts=scan.end_pts,
         format_changes=scan.format_changes,
+        time_repair=scan.time_repair,
+        clock_jumps=scan.clock_jumps,
+        clock_jump_end_pts=scan.clock_jump_end_pts,
         variable_rate=scan.max_gap > max(scan.min_gap + 1, scan.min_gap * 1.01),
         signals=scan.signals,
         strip=scan.strip,
@@ -228,7 +247,7 @@ def _columns(scan: SpanScan) -> ScannedVideo:
 
 
 def _meanings(meters: Sequence[Meter]) -> dict[str, str]:
-    return {name: meaning for meter in meters for name, meaning in meter.columns.items()}
+    return {n: meaning for meter in meters for n, meaning in meter.columns.items()} | FINGERPRINT_COLUMNS
 
 
 def _draft_files(stack: ExitStack) -> tuple[Path, Path]:

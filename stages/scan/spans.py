@@ -67,6 +67,11 @@ class SpanScan(Row):
     format_changes: tuple[int, ...] = column(
         "frames of the span whose size, pixel aspect or dynamic range is new", default=()
     )
+    clock_jumps: tuple[int, ...] = column("first frames of the span after a jump of the clock", default=())
+    clock_jump_end_pts: tuple[int, ...] = column(
+        "end of the frame before each jump", unit="ticks", default=()
+    )
+    time_repair: str = column("none, joined or counted: as in `Video.time_repair`", default="none")
 
 
 def plan_spans(video: Video, span_s: float) -> list[Span]:
@@ -118,9 +123,10 @@ class SpanScanner:
 
     Attributes:
         frame_count: Number of frames of the span so far.
-        strip_times_s, strip_offsets: Stills of the span so far; the caller appends to them.
         has_new_format: Whether size, pixel aspect or dynamic range changed at the last frame.
         format_changes: Indices of such frames in the span so far.
+        clock_jumps, clock_jump_end_pts: Jumps of the clock in the span so far.
+        strip_times_s, strip_offsets: Stills of the span so far; the caller appends to them.
     """
 
     def __init__(self, video: Video, span: Span, stills_per_s: float) -> None:
@@ -129,6 +135,8 @@ class SpanScanner:
         self.strip_offsets: list[int] = []
         self.format_changes: list[int] = []
         self.has_new_format = False
+        self.clock_jumps: list[int] = []
+        self.clock_jump_end_pts: list[int] = []
         self._video, self._span, self._stills_per_s = video, span, stills_per_s
         self._first_pts, self._orientation = span.first_pts, span.orientation
         self._previous_frame, self._end_pts, self._min_gap, self._max_gap = "", 0, 0, 0
@@ -169,7 +177,10 @@ class SpanScanner:
                 self.frame_count, self._end_pts = self.frame_count + 1, frame.pts + frame.duration
                 if self.has_new_format:
                     self.format_changes.append(self.frame_count - 1)
-                if gap:
+                if previous is not None and frame.is_after_jump:
+                    self.clock_jumps.append(self.frame_count - 1)
+                    self.clock_jump_end_pts.append(previous.pts + previous.duration)
+                elif gap:
                     self._min_gap, self._max_gap = min(self._min_gap or gap, gap), max(self._max_gap, gap)
             yield (
                 frame,
@@ -235,6 +246,9 @@ class SpanScanner:
             strip_times_s=tuple(self.strip_times_s),
             strip_offsets=tuple(self.strip_offsets),
             format_changes=tuple(self.format_changes),
+            clock_jumps=tuple(self.clock_jumps),
+            clock_jump_end_pts=tuple(self.clock_jump_end_pts),
+            time_repair=self._video.time_repair,
         )
 
 

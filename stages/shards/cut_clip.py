@@ -7,6 +7,7 @@ or if `fps` sets another rate, the clip shows the nearest frame at k / fps secon
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -37,8 +38,8 @@ from stages.media.encoding.encoders import (
 )
 from stages.media.encoding.mp4 import EncoderSettings, Mp4Info, read_mp4_info, write_frames
 from stages.media.encoding.remux import copy_span
-from stages.media.fingerprint import fingerprint
 from stages.shards.bucket import exact_fps, short_side_px
+from stages.shards.check_source import OtherFrames, check_frame, check_frame_count, check_source
 from stages.shards.frame_times import CountedSpan, average_rate, frames_at_own_times, nearest_frames
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class KeptClip(Row):
     end_pts: int
     start_frame: int
     end_frame: int
+    signals: Artifact | None = None
+    time_repair: str = "none"
 
 
 class ClipFile(Row):
@@ -81,7 +84,8 @@ class ClipFile(Row):
 class CutClip(Annotate[KeptClip, ClipFile]):
     """Cuts each kept clip out of its source into an mp4 file.
 
-    The same frames, settings and encoder build give the same bytes.
+    The same frames, settings and encoder build give the same bytes. The first and the last frame are compared
+    with the fingerprints that the scan stored. If they differ, the source is decoded from its start.
 
     Rejected: a source that is missing, that has changed since it was listed, or that gives another number of
     frames than during the scan; a span in which the size or the pixel aspect of the frames changes; with
@@ -159,11 +163,27 @@ class CutClip(Annotate[KeptClip, ClipFile]):
 
     def _cut(self, row: KeptClip, path: Path) -> tuple[str, Mp4Info]:
         """Write the file; returns the method, encoded or copied, and what the file holds."""
-        _check_source(row)
-        with open_video(row.uri) as video:
+        check_source(row)
+        if row.time_repair == "joined" and self.audio != "none":
+            raise Reject("the clock of the source jumps, so its audio cannot be found: set audio to none")
+        if row.time_repair != "counted":
+            try:
+                return self._cut_found(row, path)
+            except OtherFrames:
+                pass
+        return self._cut_found(replace(row, time_repair="counted"), path)
+
+    def _cut_found(self, row: KeptClip, path: Path) -> tuple[str, Mp4Info]:
+        """Write the file from frames that are found by their times, or counted from the start.
+
+        Raises:
+            OtherFrames: They are not the scanned ones.
+        """
+        with open_video(row.uri, time_repair=row.time_repair) as video:
             span = CountedSpan(video.frames(row.start_pts, row.end_pts))
             if span.first is None:
-                raise Reject("the source no longer has frames in this span")
+                raise OtherFrames("the source no longer has frames in this span")
+            check_frame(span.first, row, row.start_frame)
             size = self._target_size(*span.first.display_size)
             base = video.time_base
             with self._open_audio(row, base) as audio:
@@ -171,10 +191,10 @@ class CutClip(Annotate[KeptClip, ClipFile]):
                 is_same_size = size == (video.coded_width_px, video.coded_height_px)
                 unchanged = is_same_size and not span.first.orientation and not self._resamples(row)
                 unchanged = unchanged and not (is_hdr and self.hdr == "tonemap")
-                may_copy = self.copy_packets and unchanged
+                may_copy = self.copy_packets and unchanged and row.time_repair != "joined"
                 if may_copy and copy_span(row.uri, path, row.start_pts, row.end_pts, audio):
                     info = read_mp4_info(path)
-                    _check_frame_count(info.frames, row)
+                    check_frame_count(info.frames, row)
                     return "copied", info
                 preserves_times = self._preserves_times(row)
                 scanned = row.end_frame - row.start_frame
@@ -186,7 +206,8 @@ class CutClip(Annotate[KeptClip, ClipFile]):
                 if preserves_times:
                     settings = _without_reordering(settings)
                 written = write_frames(path, frames, rate, step, settings, audio=audio)
-        _check_frame_count(span.count, row)
+        check_frame_count(span.count, row)
+        check_frame(span.last or span.first, row, row.end_frame - 1)
         return "encoded", _read_info(path, written, row)
 
     def _preserves_times(self, row: KeptClip) -> bool:
@@ -228,23 +249,6 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             return nullcontext()
         start_s, end_s = row.start_pts * base, row.end_pts * base
         return open_audio(row.uri, start_s, end_s, self.audio, self.audio_bits_per_s)
-
-
-def _check_source(row: KeptClip) -> None:
-    """Reject a source that is not the one that was listed, before it is decoded."""
-    try:
-        size, content = fingerprint(row.uri)
-    except FileNotFoundError as error:
-        raise Reject("the source is missing") from error
-    if size != row.size_bytes:
-        raise Reject(f"the source has changed: it has {size} bytes, and {row.size_bytes} when it was listed")
-    if content != row.content_sha256:
-        raise Reject("the source has changed: its content differs from when it was listed")
-
-
-def _check_frame_count(frames: int, row: KeptClip) -> None:
-    if frames != (scanned := row.end_frame - row.start_frame):
-        raise Reject(f"the source has {frames} frames in this span, and had {scanned} during the scan")
 
 
 def _without_reordering(settings: EncoderSettings) -> EncoderSettings:

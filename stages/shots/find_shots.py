@@ -29,6 +29,8 @@ class ScoredVideo(Row):
     boundary_end_pts: tuple[int, ...]
     boundary_kinds: tuple[str, ...]
     boundary_scores: tuple[float, ...]
+    clock_jumps: tuple[int, ...] = ()
+    clock_jump_end_pts: tuple[int, ...] = ()
 
 
 class FindShots(Expand[ScoredVideo, Shot]):
@@ -45,10 +47,11 @@ class FindShots(Expand[ScoredVideo, Shot]):
         min_transition_score: Minimum score of a dissolve, fade or wipe, 0.05 to 1. Higher values find fewer
             transitions.
         max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into the fewest pieces
-            of equal length; 0 does not split. Higher values make fewer and longer clips.
+            of equal length, and a frame that is shown for longer ends its clip after this time; 0 does not
+            split. Higher values make fewer and longer clips.
     """
 
-    version = 2
+    version = 3
     from_store = True
 
     min_cut_score: Annotated[float, Range(0.05, 1)] = 0.5
@@ -72,7 +75,8 @@ class FindShots(Expand[ScoredVideo, Shot]):
             return np.append(read_signals(row.signals, ["pts"])["pts"], row.scanned_end_pts)
 
         time_base = Fraction(row.time_base_num, row.time_base_den)
-        times = FrameTimes(row.scanned_frames, time_base, read_pts, known_pts)
+        end_pts = dict(zip(row.clock_jumps, row.clock_jump_end_pts, strict=True))
+        times = FrameTimes(row.scanned_frames, time_base, read_pts, known_pts, end_pts)
         yield from split_video(times, boundaries, self.max_duration_s)
 
     def expand_many(self, rows: "pa.Table") -> "pa.Table":

@@ -28,6 +28,8 @@ class ScannedVideo(Row):
     fps: float
     time_base_num: int
     time_base_den: int
+    clock_jumps: tuple[int, ...] = ()
+    clock_jump_end_pts: tuple[int, ...] = ()
 
 
 class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
@@ -47,10 +49,11 @@ class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
         min_scene_len: Minimum number of frames between two cuts, at the average frame rate.
         weights: Weights of the changes of hue, saturation and value in the content score.
         max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into the fewest pieces
-            of equal length; 0 does not split.
+            of equal length, and a frame that is shown for longer ends its clip after this time; 0 does not
+            split.
     """
 
-    version = 2
+    version = 3
     from_store = True
 
     detector: str = "adaptive"
@@ -69,10 +72,12 @@ class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
         signals = read_signals(row.signals, ("pts", *SIGNALS[self.detector]))
         numbers = np.rint((signals["pts"] - signals["pts"][0]) * (row.fps * float(time_base))).astype(int)
         values = np.stack([signals[name].astype(np.float64) for name in SIGNALS[self.detector]], 1)
-        cuts = [Boundary(cut, cut, "cut", 1.0) for cut in self._cuts(values, numbers)]
+        found = sorted({*self._cuts(values, numbers), *row.clock_jumps})
+        cuts = [Boundary(cut, cut, "cut", 1.0) for cut in found]
+        end_pts = dict(zip(row.clock_jumps, row.clock_jump_end_pts, strict=True))
         pts = np.append(signals["pts"], row.scanned_end_pts)
         yield from split_video(
-            FrameTimes(len(numbers), time_base, lambda: pts, {}), cuts, self.max_duration_s
+            FrameTimes(len(numbers), time_base, lambda: pts, {}, end_pts), cuts, self.max_duration_s
         )
 
     def _cuts(self, values: np.ndarray, numbers: np.ndarray) -> list[int]:

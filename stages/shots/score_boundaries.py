@@ -25,6 +25,7 @@ class ScannedVideo(Row):
     scanned_frames: int
     scanned_end_pts: int
     format_changes: tuple[int, ...] = ()
+    clock_jumps: tuple[int, ...] = ()
 
 
 class BoundaryScores(Row):
@@ -69,7 +70,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
 
     def annotate(self, rows: Sequence[ScannedVideo]) -> Iterator[BoundaryScores]:
         for row in rows:
-            candidates = add_certain_cuts(self._candidates(row), row.format_changes)
+            candidates = add_certain_cuts(self._candidates(row), (*row.format_changes, *row.clock_jumps))
             pts = np.append(read_signals(row.signals, ["pts"])["pts"], row.scanned_end_pts)
             yield BoundaryScores(
                 first_pts=int(pts[0]),

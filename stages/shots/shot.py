@@ -1,8 +1,9 @@
 """A shot, or a piece of a long shot, as a row; and the split of a video at its boundaries."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class FrameTimes:
         time_base: Fraction,
         read_pts: Callable[[], np.ndarray],
         known_pts: dict[int, int],
+        end_pts: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         """
         Args:
@@ -42,12 +44,18 @@ class FrameTimes:
             time_base: Length of a tick in seconds.
             read_pts: Returns the pts of all frames and of the video's end, int64 [frames + 1].
             known_pts: The pts of some frames; `read_pts` is called only for the others.
+            end_pts: For frames after a gap, the end of the frame before; other frames end at the next one.
         """
         self.frames, self.time_base, self._read_pts, self._known_pts = frames, time_base, read_pts, known_pts
+        self._end_pts = end_pts
 
     def pts(self, frame: int) -> int:
         """Return the pts of a frame; of the video's end if `frame` is the number of frames."""
         return self._known_pts[frame] if frame in self._known_pts else int(self._read_pts()[frame])
+
+    def end_pts(self, frame: int) -> int:
+        """Return the end of the frame before `frame`."""
+        return self._end_pts[frame] if frame in self._end_pts else self.pts(frame)
 
     def split_evenly(self, start: int, end: int, max_duration_s: float) -> list[int]:
         """Split a span into the fewest pieces of equal length not longer than `max_duration_s`.
@@ -55,7 +63,7 @@ class FrameTimes:
         Returns:
             The first frame of each piece, and `end`. With a `max_duration_s` of 0 there is one piece.
         """
-        first, last = self.pts(start), self.pts(end)
+        first, last = self.pts(start), self.end_pts(end)
         count = 1
         if max_duration_s:
             # Integers are exact, and faster than fractions.
@@ -73,22 +81,33 @@ def split_video(times: FrameTimes, boundaries: Sequence[Boundary], max_duration_
     """Split a video at its boundaries into shots and transitions, without holes.
 
     The frames of transitions are rows of their own. A shot longer than `max_duration_s` is split into even
-    pieces; 0 keeps it whole. No shot is dropped here.
+    pieces, and a frame that is shown for longer is cut off; 0 keeps shots whole. No shot is dropped here.
     """
     index, start = 0, 0
     for boundary in [*boundaries, Boundary(times.frames, times.frames, "end", 1.0)]:
         if boundary.start > start:
             edges = times.split_evenly(start, boundary.start, max_duration_s)
             for piece, (first, last) in enumerate(pairwise(edges)):
-                yield _shot(times, first, last, "shot", index, piece, len(edges) - 1)
+                yield _shot(times, first, last, "shot", index, piece, len(edges) - 1, max_duration_s)
             index += 1
         if boundary.end > boundary.start:
             yield _shot(times, boundary.start, boundary.end, boundary.kind, max(0, index - 1), 0, 1)
         start = boundary.end
 
 
-def _shot(times: FrameTimes, start: int, end: int, kind: str, index: int, piece: int, pieces: int) -> Shot:
-    origin, start_pts, end_pts = times.pts(0), times.pts(start), times.pts(end)
+def _shot(
+    times: FrameTimes,
+    start: int,
+    end: int,
+    kind: str,
+    index: int,
+    piece: int,
+    pieces: int,
+    max_duration_s: float = 0,
+) -> Shot:
+    origin, start_pts, end_pts = times.pts(0), times.pts(start), times.end_pts(end)
+    if max_duration_s:  # the last frame may be shown for longer
+        end_pts = min(end_pts, start_pts + max(1, int(Fraction(max_duration_s) / times.time_base)))
     return Shot(
         start_pts=start_pts,
         end_pts=end_pts,

@@ -20,7 +20,7 @@ def find_shots(
 
     Returns:
         A table with `row`, the index of the video, and the columns of `Shot`. Missing are videos with a shot
-        to be split, or with integers that float64 does not hold.
+        to be split, with a jump of the clock, or with integers that float64 does not hold.
     """
     lists = {name: rows.column(f"boundary_{name}").combine_chunks() for name in _LISTS}
     count = pc.list_value_length(lists["starts"]).to_numpy()
@@ -31,11 +31,19 @@ def find_shots(
     selected = _select(candidates, names, min_cut_score, min_transition_score)
     boundaries = {name: column[selected] for name, column in candidates.items()}
     videos = {name: rows.column(name).to_numpy() for name in _VIDEO_COLUMNS}
-    return _table(_spans(boundaries, videos, len(names) - 1), videos, names, max_duration_s)
+    spans = _spans(boundaries, videos, len(names) - 1)
+    return _table(spans, videos, names, max_duration_s, _with_jumps(rows))
 
 
 _LISTS = ("starts", "ends", "start_pts", "end_pts", "kinds", "scores")
 _VIDEO_COLUMNS = ("scanned_frames", "scanned_end_pts", "first_pts", "time_base_num", "time_base_den")
+
+
+def _with_jumps(rows: pa.Table) -> np.ndarray:
+    """Return the indices of the videos with a jump of the clock."""
+    if "clock_jumps" not in rows.column_names:
+        return np.array([], np.int64)
+    return np.flatnonzero(pc.list_value_length(rows.column("clock_jumps")).to_numpy())
 
 
 def _select(
@@ -89,9 +97,16 @@ def _spans(
 
 
 def _table(
-    spans: dict[str, np.ndarray], videos: dict[str, np.ndarray], names: Sequence[str], max_duration_s: float
+    spans: dict[str, np.ndarray],
+    videos: dict[str, np.ndarray],
+    names: Sequence[str],
+    max_duration_s: float,
+    excluded: np.ndarray,
 ) -> pa.Table:
-    """Return the spans as a table with the columns of `Shot`, without those of videos left to `expand`."""
+    """Return the spans as a table with the columns of `Shot`, without those of videos left to `expand`.
+
+    `excluded` are videos that are left to it in any case.
+    """
     row, is_shot = spans["row"], spans["kind"] == len(names) - 1
     num, den = (videos[name].astype(float)[row] for name in ("time_base_num", "time_base_den"))
     origin = videos["first_pts"][row]
@@ -104,7 +119,7 @@ def _table(
     index = np.cumsum(is_shot & has_frames)
     previous = np.concatenate([[0], index])[np.searchsorted(row, row)]  # shots of the videos before
     index = np.maximum(index - previous - 1, 0)
-    kept = has_frames & ~np.isin(row, row[not_exact])
+    kept = has_frames & ~np.isin(row, row[not_exact]) & ~np.isin(row, excluded)
     zeros = np.zeros(int(kept.sum()), np.int64)
     frames = [spans["start"], spans["end"], spans["end"] - spans["start"]]
     kinds = pa.DictionaryArray.from_arrays(pa.array(spans["kind"][kept]), pa.array(names)).cast(pa.string())

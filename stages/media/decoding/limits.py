@@ -4,14 +4,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from stages.media.errors import UnreadableFile
-from stages.media.timecode import format_time, ticks_to_seconds
 
 if TYPE_CHECKING:
     import av
 
 MAX_PIXELS = 1 << 26  # pixels of one frame: 8192 x 8192, twice the size of 8K cinema
 MAX_PIXEL_ASPECT = 16  # width of a pixel divided by its height, or the inverse; anamorphic lenses have 2
-MAX_FRAME_GAP_S = 3600  # seconds between two consecutive frames
 MAX_DURATION_S = 400 * 3600  # seconds, by the header; a longer header duration is not trusted
 
 
@@ -37,14 +35,3 @@ def check_frame_size(stream: "av.VideoStream") -> None:
 def is_sample_aspect(aspect: Fraction) -> bool:
     """Return whether a pixel aspect ratio is within the limits."""
     return Fraction(1, MAX_PIXEL_ASPECT) <= aspect <= MAX_PIXEL_ASPECT
-
-
-def max_frame_gap(time_base: Fraction) -> int:
-    """Return the maximum time between two consecutive frames, in ticks."""
-    return int(MAX_FRAME_GAP_S / time_base)
-
-
-def frame_gap_error(last: int, following: int, time_base: Fraction) -> UnreadableFile:
-    """Return the error for a frame at `last` without another frame until `following`, both in ticks."""
-    a, b = (format_time(ticks_to_seconds(ticks, time_base)) for ticks in (last, following))
-    return UnreadableFile(f"damaged times: no frame follows the frame at {a} until {b}")

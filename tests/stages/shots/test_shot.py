@@ -69,3 +69,20 @@ def test_all_frame_times_are_read_only_for_long_shots() -> None:
     times = FrameTimes(100, Fraction(1, 25), fail, {0: 0, 40: 40, 60: 60, 100: 100})
     shots = list(split_video(times, [Boundary(40, 60, "wipe", 1.0)], 60.0))
     assert [s.frames for s in shots] == [40, 20, 40]
+
+
+def test_a_shot_ends_before_a_jump_of_the_clock() -> None:
+    pts = np.array([0, 40, 80, 60_000, 60_040, 60_080])
+    times = FrameTimes(5, Fraction(1, 1000), lambda: pts, {}, {3: 120})
+    before, after = split_video(times, [Boundary(3, 3, "cut", 1.0)], 0)
+    assert (before.start_pts, before.end_pts, before.duration_s, before.frames) == (0, 120, 0.12, 3)
+    assert (after.start_pts, after.end_pts, after.frames) == (60_000, 60_080, 2)
+
+
+def test_a_held_frame_does_not_exceed_the_maximum_duration() -> None:
+    pts = np.array([0, 40, 80, 9_000, 9_040, 30_000])
+    times = FrameTimes(5, Fraction(1, 1000), lambda: pts, {})
+    shots = list(split_video(times, [], 5))
+    assert [(s.start_frame, s.end_frame, s.start_pts, s.end_pts) for s in shots] == [
+        (0, 3, 0, 5_000), (3, 5, 9_000, 14_000),
+    ]  # fmt: skip

@@ -39,6 +39,8 @@ def video(rng: random.Random, **columns: Any) -> dict[str, Any]:
         "boundary_end_pts": tuple(first + at * step for at in ends),
         "boundary_kinds": kinds,
         "boundary_scores": scores,
+        "clock_jumps": (),
+        "clock_jump_end_pts": (),
         **columns,
     }
 
@@ -84,6 +86,9 @@ def test_videos_with_a_shot_to_split_are_left_to_expand() -> None:
     ]  # 60 s is so close that it needs exact integers
     assert sorted(expand_many(FindShots(max_duration_s=60.5), table)) == [0, 1]
     assert sorted(expand_many(FindShots(max_duration_s=0), table)) == [0, 1, 2, 3]
+    films[2] |= {"clock_jumps": (50,), "clock_jump_end_pts": (45,)}
+    table = table_of(films, schema_of(ScoredVideo))
+    assert sorted(expand_many(FindShots(max_duration_s=0), table)) == [0, 1, 3]
 
 
 def test_times_that_are_not_exact_as_float_are_left_to_expand() -> None:

@@ -13,7 +13,7 @@ import pytest
 from unusual_videos import write_video
 
 from stages.media.decoding.container import raise_machine_error
-from stages.media.decoding.limits import MAX_PIXELS, check_frame_size, frame_gap_error, max_frame_gap
+from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
 from stages.media.decoding.video import frames
 from stages.media.errors import UnreadableFile
 
@@ -40,12 +40,6 @@ def test_an_absurd_header_is_an_error(changed: dict[str, Any], reason: str) -> N
     check_frame_size(header(sample_aspect_ratio=None))
     with pytest.raises(UnreadableFile, match=reason):
         check_frame_size(header(**changed))
-
-
-def test_frame_gaps_are_measured_in_ticks() -> None:
-    assert max_frame_gap(Fraction(1, 90000)) == 3600 * 90000
-    assert max_frame_gap(Fraction(1 << 31)) == 0
-    assert "at 0:01.0 until 2:00:00.0" in str(frame_gap_error(1, 7200, Fraction(1)))
 
 
 def test_a_frame_larger_than_its_header_costs_no_memory(tmp_path: Path, moving: Draw) -> None:
