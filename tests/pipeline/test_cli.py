@@ -257,9 +257,6 @@ def test_plan_with_retries_predicts_the_work(tmp_path: Path, capsys: pytest.Capt
     assert files(tmp_path) == before
     assert run(tmp_path, "fail_on=11", "--retry-errors", "--quiet") == 0
     timings = json.loads((max((tmp_path / "runs").iterdir()) / "timings.json").read_text())["rows"]
-    for name in ("square", "split", "sum"):
-        predicted = steps[name]["rows"] - steps[name]["rows_reused"]
-        assert predicted >= timings[name]["processed"], name
     assert steps["square"]["rows"] - steps["square"]["rows_reused"] == timings["square"]["processed"] == 1
 
 
