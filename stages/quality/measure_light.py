@@ -28,7 +28,9 @@ class Light(Row):
         "95th minus 5th percentile over the frames of a frame's mean luma", unit="0..1"
     )
     underexposed_share: float = column("share of pixels clipped to black", unit="0..1")
-    overexposed_share: float = column("share of pixels clipped to white", unit="0..1")
+    overexposed_share: float = column(
+        "share of pixels with two clipped color channels", unit="0..1"
+    )
     flicker: float = column(
         "median difference of a frame's mean luma to its moving average, over the clip's mean luma", unit="1"
     )
@@ -45,7 +47,7 @@ class MeasureLight(Annotate[Clip, Light]):
         smoothing_s: Length in s of the moving average. Higher values also count slower changes as flicker.
     """
 
-    version = 3
+    version = 4
     from_store = True
 
     smoothing_s: PositiveFloat = 0.5

@@ -68,6 +68,12 @@ def test_light_of_black_white_and_gray() -> None:
     assert values["clipped_bright"].tolist() == [0, 1, 0, 0.25]
 
 
+def test_a_color_is_clipped_if_two_channels_are() -> None:
+    colors = ((255, 200, 255), (255, 90, 180), (255, 252, 90))
+    images = [np.full((96, 160, 3), color, np.uint8) for color in colors]
+    assert _measure("light", images, stills=True)["clipped_bright"].tolist() == [1, 0, 1]
+
+
 def test_borders_are_measured_on_each_side(moving: Draw) -> None:
     image = next(moving(1, 1)).copy()
     image[:12] = image[-24:] = 3
