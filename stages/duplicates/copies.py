@@ -64,7 +64,7 @@ def signature_of(luma: np.ndarray, times_s: np.ndarray, start_s: float, end_s: f
     means -= means.mean(axis=1, keepdims=True)
     means /= means.std(axis=1, keepdims=True) + _MIN_STD
     steps = np.clip(np.rint(means * _STEPS), -127, 127).astype(np.int8)
-    return rate.astype("<f4").tobytes() + steps.tobytes()
+    return bytes(rate.astype("<f4").tobytes() + steps.tobytes())
 
 
 def copy_similarity(one: bytes, other: bytes) -> float:

@@ -198,7 +198,7 @@ def _copy_similarities(
     signatures: "pa.ChunkedArray", first_equal: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
     """The copy similarity of each pair of members, float64 [n]: 1 for clips with equal stills."""
-    similarity = (first_equal[first] == first_equal[second]).astype(np.float64)
+    similarity: np.ndarray = (first_equal[first] == first_equal[second]).astype(np.float64)
     for pair in np.flatnonzero(similarity < 1):
         one, other = signatures[int(first[pair])].as_py(), signatures[int(second[pair])].as_py()
         similarity[pair] = copy_similarity(one, other)
