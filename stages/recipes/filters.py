@@ -42,7 +42,7 @@ class Filters:
         min_highlight_luma: Minimum luma of the highlights, 0 (black) to 1 (white). Clips that do not exceed
             it are dropped as too dark. Higher drops more. Below 0.25, little stands out from the dark.
         max_overexposed_share: Maximum share of pixels with two clipped color channels, 0 to 1. Clips
-            that reach it are dropped as overexposed. Higher keeps more. A white studio also counts as overexposed.
+            that reach it are dropped as overexposed. Higher keeps more. A white studio also counts.
         max_flicker: Maximum relative deviation of the luma of single frames from the trend over half a
             second, 0 or more, no unit. Clips that reach it are dropped. Higher keeps more. From 0.06 on, a
             pulsing lamp is visible.
