@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from stages.shots.motion_tolerance import absolute_difference, difference_beyond_neighbors, match_blocks
+
 CONTEXT_FRAMES = 26  # frames before and after a frame that its features may use
 SPANS = (0, 1, 2, 4, 8, 16, 24)  # frames left out between the two compared frames
 CHANGE_SIGNALS = ("delta_hue", "delta_sat", "delta_lum", "change_max")
@@ -58,6 +60,7 @@ def compute_features(
         _frame_differences(luma, chroma, detail, spread),
         _blend_fit(luma, spread),
         _wipe_front(luma),
+        _matched_differences(luma),
         _flash_return(cells),
     )
     named = [(name, values) for group in groups for name, values in group]
@@ -114,15 +117,15 @@ def _frame_differences(luma: Bytes, chroma: Bytes, detail: Floats, spread: Float
     tones, hues = TimeShifts(_luma_distributions(luma)), TimeShifts(_chroma_histograms(chroma))
     for span in SPANS:
         before, after = cells[-1 - span], cells[span]
-        difference = _absolute_difference(before, after).reshape(len(luma), -1)
+        difference = absolute_difference(before, after).reshape(len(luma), -1)
         yield f"apart {span}", _log1p(_row_means(difference), 2)
         for threshold in (5, 12, 30, 70):
             yield f"apart over {threshold} {span}", _row_shares(difference > threshold)
-        moved = _difference_beyond_neighbors(before, after).reshape(len(luma), -1)
+        moved = difference_beyond_neighbors(before, after).reshape(len(luma), -1)
         yield f"moved {span}", _log1p(_row_means(moved))
         yield f"moved over {span}", _row_shares(moved > 8)
         yield f"unrelated {span}", 1 - np.einsum("ij,ij->i", details[-1 - span], details[span])
-        yield f"colour {span}", _log1p(_row_means(_absolute_difference(colors[-1 - span], colors[span])))
+        yield f"colour {span}", _log1p(_row_means(absolute_difference(colors[-1 - span], colors[span])))
         yield f"tones {span}", np.abs(tones[-1 - span] - tones[span]).mean(1) * 2
         yield f"hues {span}", 0.5 * np.abs(hues[-1 - span] - hues[span]).sum(1)
 
@@ -161,7 +164,7 @@ def _wipe_front(luma: Bytes) -> Features:
     `luma` is [n h w].
     """
     cells = luma.reshape(len(luma), -1)
-    steps = _absolute_difference(cells, TimeShifts(cells)[-1])
+    steps = absolute_difference(cells, TimeShifts(cells)[-1])
     powers = _coordinate_powers(luma.shape[1], luma.shape[2])
     moments = steps.astype(np.float32) @ powers
     total = moments[:, 0] + 1
@@ -179,7 +182,7 @@ def _wipe_front(luma: Bytes) -> Features:
             when[step > largest] = offset
             np.maximum(largest, step, out=largest)
         if reach in (6, 12, 22):
-            net = _absolute_difference(values[reach], values[-reach - 1])
+            net = absolute_difference(values[reach], values[-reach - 1])
             once = (largest > 14) & (2 * largest.astype(np.uint16) > sums) & (net > largest // 2)
             yield from _front_motion(reach, once.astype(np.float32), when, powers)
             yield f"in one step {reach}", (largest / (sums + np.float32(8))).mean(1)
@@ -216,19 +219,31 @@ def _flash_return(cells: Bytes) -> Features:
     """
     shifts = TimeShifts(cells)
     for later in (1, 2, 3, 5, 8):
-        yield f"back {later}", _log1p(_row_means(_absolute_difference(shifts[-1], shifts[later])), 2)
+        yield f"back {later}", _log1p(_row_means(absolute_difference(shifts[-1], shifts[later])), 2)
+
+
+def _matched_differences(luma: Bytes) -> Features:
+    """Differences between frames t - 1 - s and t + s after each block moved to where it matches best.
+
+    What moves is found again; what is new is not. "matched": log(1 + mean difference / 2) over the blocks.
+    "matched over m": share of the blocks with a difference above m. "matched worst": log(1 + largest
+    difference / 4). "matched still": the part of the difference that motion explains. `luma` is [n h w].
+    """
+    cells = TimeShifts(luma)
+    for span in (0, 2, 7):
+        moved, still = match_blocks(cells[-1 - span], cells[span])
+        mean, unmoved = moved.mean(1), still.mean(1)
+        yield f"matched {span}", _log1p(mean, 2)
+        for threshold in (4, 10, 25):
+            yield f"matched over {threshold} {span}", (moved > threshold).mean(1)
+        yield f"matched worst {span}", _log1p(moved.max(1), 4)
+        yield f"matched still {span}", (unmoved - mean) / (unmoved + 2)
 
 
 def _log1p(values: np.ndarray, scale: float = 1) -> npt.NDArray[np.float32]:
     """Return log(1 + values / scale)."""
     result: npt.NDArray[np.float32] = np.log1p(np.asarray(values, np.float32) / np.float32(scale))
     return result
-
-
-def _absolute_difference(one: Bytes, other: Bytes) -> Bytes:
-    """Return |one - other| of unsigned integers, without overflow."""
-    difference: Bytes = np.maximum(one, other) - np.minimum(one, other)
-    return difference
 
 
 def _row_means(rows: np.ndarray) -> npt.NDArray[np.float32]:
@@ -240,21 +255,6 @@ def _row_shares(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Return the share of true values in each row."""
     shares: npt.NDArray[np.float64] = np.count_nonzero(mask, axis=1) / mask.shape[1]
     return shares
-
-
-def _difference_beyond_neighbors(one: Bytes, other: Bytes) -> Bytes:
-    """Return how far cells of `one` lie outside the range of `other` within one cell, uint8 [n h w]."""
-    high, low = other.copy(), other.copy()
-    for axis in (1, 2):
-        here, there = [slice(None)] * 3, [slice(None)] * 3
-        here[axis], there[axis] = slice(1, None), slice(None, -1)
-        a, b = tuple(here), tuple(there)
-        old_high, old_low = high.copy(), low.copy()
-        for to, source in ((a, b), (b, a)):
-            np.maximum(high[to], old_high[source], out=high[to])
-            np.minimum(low[to], old_low[source], out=low[to])
-    beyond: Bytes = np.maximum(np.maximum(one, high) - high, low - np.minimum(one, low))
-    return beyond
 
 
 def _luma_distributions(luma: Bytes) -> npt.NDArray[np.float32]:

@@ -16,7 +16,7 @@ from stages.shots.transnet import TransNet, predicted_boundaries, weights_file
 
 DETECTORS = ("fast", "exact", "transnet")
 CHUNK = 4096  # frames scored at a time; limits the memory
-CONFIDENT = 0.15  # a score this close to 0 or 1 is not scored again by TransNetV2
+CONFIDENT = 0.85  # a higher score is not scored again by TransNetV2
 TOLERANCE = 3  # frames around a candidate within which TransNetV2 may find it
 
 
@@ -49,8 +49,9 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
 
     Attributes:
         detector: "fast" runs a small network on features of the stored thumbnails (`features.py`). "exact"
-            also runs TransNetV2 (Souček & Lokoč 2020, arXiv 2008.04838) near the candidates with an unsure
-            score, and takes the mean of both scores. "transnet" runs TransNetV2 alone, on all frames.
+            also runs TransNetV2 (Souček & Lokoč 2020, arXiv 2008.04838) near the candidates with a score of
+            at most 0.85, and takes the mean of both scores. It does not for wipes, which TransNetV2 does not
+            find. "transnet" runs TransNetV2 alone, on all frames.
         threads: CPU threads of TransNetV2. Higher values are faster.
     """
 
@@ -89,9 +90,9 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
         return list(self._rescored(row, candidates)) if self.detector == "exact" else candidates
 
     def _rescored(self, row: ScannedVideo, candidates: Iterable[Boundary]) -> Iterator[Boundary]:
-        """Yield the candidates; an unsure score becomes the mean of it and TransNetV2's score."""
+        """Yield the candidates; an unsure score becomes the mean of it and TransNetV2's, except of a wipe."""
         candidates = list(candidates)
-        unsure = [place for place in candidates if CONFIDENT <= place.score <= 1 - CONFIDENT]
+        unsure = [place for place in candidates if place.score <= CONFIDENT and place.kind != "wipe"]
         spans = [(place.start - TOLERANCE, place.end + TOLERANCE) for place in unsure]
         other = self._transnet.predict_spans(row.signals, row.scanned_frames, spans)
         for place in candidates:

@@ -1,6 +1,6 @@
 """Sources: moving images without a cut, of which the synthetic training films are made."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +56,64 @@ def rendered_sources(rng: np.random.Generator, count: int) -> Iterator[Source]:
         times_s = (np.arange(100) / 25).tolist()
         planes = shot.draw((LONG_SIDE, 224), times_s, int(rng.integers(1 << 31)))
         yield np.stack([cv2.cvtColor(frame, cv2.COLOR_YUV2BGR_I420) for frame in planes])
+
+
+def panning_sources(rng: np.random.Generator, clips: Sequence[Source], count: int) -> Iterator[Source]:
+    """Yield pans over textures, with close objects that cross the image at another speed.
+
+    A texture is a frame of a clip, continued by its mirror image, or fractal noise.
+    """
+    import cv2
+
+    width, height = LONG_SIDE, 224
+    for _ in range(count):
+        still = _fractal(rng, 300, 500)
+        if clips and rng.random() < 0.6:
+            clip = clips[int(rng.integers(len(clips)))]
+            still = cv2.resize(clip[int(rng.integers(len(clip)))], (int(rng.choice([400, 700, 1000])), 300))
+        row = np.concatenate([still, still[:, ::-1]], 1)
+        wide = np.concatenate([row] * (2 + 2 * width // row.shape[1]), 1)
+        near = []
+        for _ in range(int(rng.integers(0, 5))):
+            texture = _fractal(rng, 300, int(rng.integers(20, 260)))
+            top = int(rng.integers(-100, 200)) if rng.random() < 0.6 else 0
+            near.append((texture, int(rng.integers(0, 3000)), top))
+        depth, pace = rng.uniform(1.3, 4), rng.uniform(1, 26) * rng.choice([-1, 1])
+        speeds = pace * np.ones(100)
+        if rng.random() < 0.5:  # the camera starts and stops
+            knots = rng.uniform(0, 1, 6) * (rng.random(6) < 0.7)
+            speeds *= np.interp(np.arange(100), np.linspace(0, 99, 6), knots)
+        at, tilt = np.cumsum(speeds), rng.uniform(-0.5, 0.5)
+        frames = []
+        for number in range(100):
+            left = int(at[number]) % row.shape[1]
+            top = int(np.clip(38 + tilt * number, 0, 300 - height))
+            frame = wide[top : top + height, left : left + width].copy()
+            for texture, place, down in near:
+                x = int((place - depth * at[number]) % 3000) - 1000
+                first, last = max(0, x), min(width, x + texture.shape[1])
+                low, high = max(0, down), min(height, down + texture.shape[0])
+                if first < last and low < high:
+                    frame[low:high, first:last] = texture[low - down : high - down, first - x : last - x]
+            if abs(speeds[number]) > 6 and pace > 0:
+                frame = cv2.blur(frame, (int(abs(speeds[number]) // 2) + 1, 1))
+            frames.append(frame)
+        yield np.stack(frames)
+
+
+def _fractal(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Draw colored fractal noise, uint8 BGR [h w 3]."""
+    import cv2
+
+    total: np.ndarray = np.zeros((height, width, 3), np.float32)
+    fall = rng.uniform(0.6, 1.1)
+    for octave in range(2, 8):
+        grid = rng.normal(0, 1, (2**octave * height // max(width, height) + 2, 2**octave + 2, 3))
+        grid[..., 1:] = grid[..., :1] * 0.7 + grid[..., 1:] * 0.3
+        total = total + cv2.resize(grid.astype(np.float32), (width, height)) / 2 ** (fall * octave)
+    total = (total - total.mean()) / (total.std() + 1e-6) * rng.uniform(15, 60) + rng.integers(30, 220, 3)
+    image: np.ndarray = np.clip(total, 0, 255).astype(np.uint8)
+    return image
 
 
 def graphics_sources(rng: np.random.Generator, count: int) -> Iterator[Source]:

@@ -51,28 +51,43 @@ def synthesize_film(rng: np.random.Generator, sources: Sequence[Source]) -> Synt
         if jump is None and camera is not None and new.source is camera.source:
             continue
         spare = len(film.frames) - clean - 5  # frames of the last shot that a transition may use
+        other = sources[int(rng.integers(len(sources)))]
         if camera is None:
-            film.frames += _shot(new, length, rng)
+            film.frames += _shot(new, length, rng, other)
         elif join in ("dissolve", "wipe") and spare >= 4:
             mixed = min(int(rng.integers(4, 46) if rng.random() < 0.4 else rng.integers(6, 31)), spare)
-            clean = _append_mixed(film, _shot(new, max(length, mixed + 6), rng, mixed), mixed, join, rng)
+            clean = _append_mixed(
+                film, _shot(new, max(length, mixed + 6), rng, other, mixed), mixed, join, rng
+            )
         elif join == "fade" and spare >= 4 and length > 8:
-            clean = _append_faded(film, _shot(new, length, rng), spare, rng)
+            clean = _append_faded(film, _shot(new, length, rng, other), spare, rng)
         else:
-            clean = len(film.frames)
-            film.cuts.append(clean)
-            film.frames += _shot(new, length, rng)
+            clean = _append_cut(film, _shot(new, length, rng, other), spare, rng)
         camera = new
     _finish(film, rng)
     return film
 
 
-def _shot(camera: VirtualCamera, frames: int, rng: np.random.Generator, mixed: int = 0) -> Frames:
+def _shot(
+    camera: VirtualCamera, frames: int, rng: np.random.Generator, other: Source, mixed: int = 0
+) -> Frames:
     """Render a shot; the augmentation spares its first `mixed` frames."""
     shot = [camera.frame(number, rng) for number in range(frames)]
     clean = shot[mixed:]
-    augment(clean, rng)
+    augment(clean, rng, other)
     return shot[:mixed] + clean
+
+
+def _append_cut(film: SyntheticFilm, shot: Frames, spare: int, rng: np.random.Generator) -> int:
+    """Append a shot by a cut, at times through one to three mixed frames; return the first clean frame."""
+    mixed = int(rng.integers(1, 4)) if rng.random() < 0.2 and spare > 4 and len(shot) > 6 else 0
+    start = len(film.frames) - mixed
+    for k in range(mixed):
+        share = (k + rng.uniform(0.6, 1.4)) / (mixed + 1)
+        film.frames[start + k] = _mix(film.frames[start + k], shot[k], share)
+    film.cuts.append(start + (mixed + 1) // 2)
+    film.frames += shot[mixed:]
+    return start + mixed
 
 
 def _append_mixed(film: SyntheticFilm, shot: Frames, mixed: int, kind: str, rng: np.random.Generator) -> int:

@@ -82,14 +82,13 @@ def _compress(frames: Sequence[np.ndarray], rng: np.random.Generator) -> Iterato
     height, width = (side // 2 * 2 for side in frames[0].shape[:2])
     buffer = BytesIO()
     with av.open(buffer, "w", format="mp4") as output:
-        stream = output.add_stream("libx264", rate=25)
+        is_mpeg4 = rng.random() < 0.2
+        stream = output.add_stream("mpeg4" if is_mpeg4 else "libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.options = {
-            "crf": str(int(rng.integers(14, 38))),
-            "preset": "veryfast",
-            "g": str(int(rng.choice([12, 25, 50, 250]))),
-            "threads": "1",
-        }
+        quality = {"flags": "+qscale", "global_quality": str(118 * int(rng.integers(2, 18)))}
+        if not is_mpeg4:
+            quality = {"crf": str(int(rng.integers(14, 44))), "preset": "veryfast"}
+        stream.options = {**quality, "g": str(int(rng.choice([12, 25, 50, 250]))), "threads": "1"}
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="bgr24")
             frame.pts = number

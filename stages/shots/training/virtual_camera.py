@@ -57,7 +57,7 @@ class VirtualCamera:
         height, width = source.shape[1:3]
         zoom = min(width / size[0], height / size[1]) / rng.uniform(1, 1.9)
         margin = np.maximum(0, (np.array([width, height]) - zoom * np.array(size)) / 2)
-        drift = rng.choice([0, rng.uniform(0.1, 0.8), rng.uniform(0.8, 4)], p=[0.55, 0.33, 0.12])
+        drift = rng.choice([0, rng.uniform(0.1, 0.8), rng.uniform(0.8, 8)], p=[0.5, 0.3, 0.2])
         angle = rng.uniform(0, 2 * np.pi)
         speeds = [1, 1, 1, 1, 1, 1, 2, 3, 5, 0.5] if len(source) > 80 else [1, 1, 1, 0.5]
         speed = float(rng.choice(speeds))
@@ -75,7 +75,7 @@ class VirtualCamera:
             growth=float(rng.uniform(-0.012, 0.012)) if rng.random() < 0.25 else 0.0,
             center=np.array([width, height]) / 2 + rng.uniform(-1, 1, 2) * margin,
             drift=drift * zoom * np.array([np.cos(angle), np.sin(angle)]),
-            shake=rng.normal(0, rng.uniform(0.3, 3) * zoom if rng.random() < 0.15 else 0, (97, 2)),
+            shake=_shake(rng) * zoom,
             whip=(int(rng.integers(10, 60)), int(rng.integers(3, 9)), float(rng.uniform(-30, 30)))
             if rng.random() < 0.08
             else (0, 0, 0.0),
@@ -131,3 +131,17 @@ class VirtualCamera:
         shown = number // 2 * 2 if self.doubled else number
         at = int(self.start + (-1 if self.backwards else 1) * shown * self.speed) % (2 * len(self.source) - 2)
         return min(at, 2 * len(self.source) - 2 - at)
+
+
+def _shake(rng: np.random.Generator) -> np.ndarray:
+    """Draw the offsets of a camera in px of the film, [97 2]: steady, trembling, or held by hand."""
+    way = rng.random()
+    if way > 0.3:
+        return np.zeros((97, 2))
+    white = rng.normal(0, 1, (97, 2))
+    if way < 0.1:
+        return white * rng.uniform(0.3, 3)
+    reach = int(rng.integers(2, 9))
+    smooth = sum(np.roll(white, k, 0) for k in range(reach))
+    offsets: np.ndarray = smooth / reach**0.5 * rng.uniform(1, 9)
+    return offsets

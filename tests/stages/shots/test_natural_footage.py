@@ -1,0 +1,132 @@
+"""What real footage shows and is no boundary, and cuts that are easily missed, on short encoded videos."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from stages.scan.scan_video import ScannedVideo as Scan
+from stages.shots.boundary import Boundary, select_boundaries
+from stages.shots.score_boundaries import ScannedVideo, ScoreBoundaries
+
+Frames = list[np.ndarray]
+WIDTH, HEIGHT, FRAMES = 160, 96, 90
+
+
+def texture(seed: int, width: int = WIDTH) -> np.ndarray:
+    """Return blobs of several sizes and colors, uint8 BGR."""
+    rng = np.random.default_rng(seed)
+    total = np.zeros((HEIGHT, width, 3))
+    for cells in (4, 12, 36):
+        grid = rng.normal(0, 1, (cells * HEIGHT // WIDTH + 2, cells * width // WIDTH + 2, 3))
+        total += cv2.resize(grid, (width, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    return np.clip(total * 35 + 120, 0, 255).astype(np.uint8)
+
+
+def pan(seed: int, step: int = 2, held: int = 1) -> Frames:
+    wide = texture(seed, WIDTH + step * FRAMES)
+    return [wide[:, x : x + WIDTH] for x in (k // held * held * step for k in range(FRAMES))]
+
+
+def held_pan() -> Frames:
+    return pan(3, step=3, held=6)
+
+
+def fast_pan() -> Frames:
+    return pan(4, step=9)
+
+
+def turning_hue() -> Frames:
+    hsv = cv2.cvtColor(texture(5), cv2.COLOR_BGR2HSV)
+    hsv[..., 1] = np.maximum(hsv[..., 1], 110)
+    turned = [np.dstack([(hsv[..., 0] + 2 * k) % 180, hsv[..., 1:]]) for k in range(FRAMES)]
+    return [cv2.cvtColor(image.astype(np.uint8), cv2.COLOR_HSV2BGR) for image in turned]
+
+
+def light_switched_on() -> Frames:
+    image = texture(6)
+    return [cv2.convertScaleAbs(image, alpha=0.45 if k < 45 else 1.0) for k in range(FRAMES)]
+
+
+def box_pops_in() -> Frames:
+    frames = [frame.copy() for frame in pan(7, step=1)]
+    for frame in frames[45:]:
+        frame[-16:] = 20, 20, 200
+    return frames
+
+
+def inset_pops_in() -> Frames:
+    frames = [frame.copy() for frame in pan(8, step=1)]
+    for frame in frames[45:]:
+        frame[50:90, 10:70] = texture(9)[:40, :60]
+    return frames
+
+
+def mixed_cut(mixed: int) -> Frames:
+    """Return a bright and a dark pan joined by a cut through mixed frames; the first of them is frame 45."""
+    one, two = pan(12), [cv2.convertScaleAbs(frame, alpha=0.4) for frame in pan(13)]
+    frames = one[:45] + two[45:]
+    for k in range(mixed):
+        frames[45 + k] = cv2.addWeighted(
+            one[45 + k], 1 - (k + 1) / (mixed + 1), two[45 + k], (k + 1) / (mixed + 1), 0
+        )
+    return frames
+
+
+def boundaries(path: Path, scan: Callable[..., Scan]) -> list[Boundary]:
+    """Return the boundaries of the fast detector at the default score."""
+    scanned = scan(path)
+    row = ScannedVideo(
+        signals=scanned.signals,
+        scanned_frames=scanned.scanned_frames,
+        scanned_end_pts=scanned.scanned_end_pts,
+    )
+    [scored] = ScoreBoundaries().annotate([row])
+    columns = scored.boundary_starts, scored.boundary_ends, scored.boundary_kinds, scored.boundary_scores
+    return select_boundaries([Boundary(*values) for values in zip(*columns, strict=True)], 0.5, 0.5)
+
+
+@pytest.fixture
+def find(tmp_path: Path, scan: Callable[..., Scan]) -> Callable[[Frames], list[Boundary]]:
+    """Encode frames, and return the boundaries of the video."""
+
+    def run(frames: Frames) -> list[Boundary]:
+        path = tmp_path / "video.mp4"
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("libx264", rate=25, options={"crf": "26", "preset": "ultrafast"})
+            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+            for image in frames:
+                output.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "bgr24")))
+            output.mux(stream.encode())
+        return boundaries(path, scan)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "shot",
+    [held_pan, fast_pan, turning_hue, light_switched_on, box_pops_in, inset_pops_in],
+)
+def test_one_shot_has_no_boundary(
+    find: Callable[[Frames], list[Boundary]], shot: Callable[[], Frames]
+) -> None:
+    assert find(shot()) == []
+
+
+@pytest.mark.parametrize("mixed", [0, 1, 2, 3])
+def test_a_cut_through_mixed_frames_is_found(find: Callable[[Frames], list[Boundary]], mixed: int) -> None:
+    [boundary] = find(mixed_cut(mixed))
+    assert abs((boundary.start + boundary.end) / 2 - 45 - mixed / 2) <= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "cuts"), [("panda__GH7Jlmx3riU.98.mp4", []), ("panda__vsMjj2Pu9TM.99.mp4", [185])]
+)
+def test_real_films(footage: Path, scan: Callable[..., Scan], name: str, cuts: list[int]) -> None:
+    path = footage / "natural_more" / name
+    if not path.exists():
+        pytest.skip(f"no {path}")
+    assert [place.start for place in boundaries(path, scan)] == cuts
