@@ -43,7 +43,7 @@ def list_objects(url: str, listing: Listing) -> None:
         parts = source.split("/")
         if info.get("type") == "directory" or name.endswith("/") or name.startswith(stores):
             continue
-        first = next((k for k, part in enumerate(parts, 1) if part.startswith(".")), 0)
+        first = 0 if is_root else next((k for k, part in enumerate(parts, 1) if part.startswith(".")), 0)
         if first:
             hidden.add("/".join(parts[:first]))
         elif is_root or listing.includes(name):

@@ -26,11 +26,12 @@ class RemoteFile(io.RawIOBase):
     """A remote file as a seekable binary file.
 
     Requests double in size while blocks are read in order, and start again with one block after a seek. The
-    last blocks stay in memory, because demuxers move between a few places.
+    last blocks stay in memory, because demuxers move between a few places. Without `read_ahead`, each read is
+    one request for exactly its bytes.
     """
 
     def __init__(self, ranges: Ranges, *, read_ahead: bool = True) -> None:
-        self._ranges, self._max_run = ranges, _MAX_RUN if read_ahead else 1
+        self._ranges, self._read_ahead = ranges, read_ahead
         self._position = 0
         self._blocks: OrderedDict[int, tuple[bytes, int]] = OrderedDict()  # content, and blocks per request
 
@@ -53,17 +54,24 @@ class RemoteFile(io.RawIOBase):
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]  # any writable buffer
         view, filled = memoryview(buffer), 0
         while filled < len(view) and self._position < self._ranges.size_bytes:
-            number, offset = divmod(self._position, BLOCK_BYTES)
-            piece = self._block(number)[offset : offset + len(view) - filled]
+            piece = self._piece(len(view) - filled)
             view[filled : filled + len(piece)] = piece
             filled, self._position = filled + len(piece), self._position + len(piece)
         return filled
+
+    def _piece(self, size: int) -> bytes:
+        """Return up to `size` bytes from the current position."""
+        if not self._read_ahead:
+            end = min(self._position + size, self._ranges.size_bytes)
+            return self._ranges.read(self._position, end)
+        number, offset = divmod(self._position, BLOCK_BYTES)
+        return self._block(number)[offset : offset + size]
 
     def _block(self, number: int) -> bytes:
         if number in self._blocks:
             self._blocks.move_to_end(number)
             return self._blocks[number][0]
-        run = min(self._max_run, 2 * self._blocks[number - 1][1]) if number - 1 in self._blocks else 1
+        run = min(_MAX_RUN, 2 * self._blocks[number - 1][1]) if number - 1 in self._blocks else 1
         run = next((k for k in range(1, run) if number + k in self._blocks), run)
         start = number * BLOCK_BYTES
         data = self._ranges.read(start, min(start + run * BLOCK_BYTES, self._ranges.size_bytes))

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from toys import Quiet
 
 from manifests import ClipmillError
-from pipeline import Reject
+from manifests.stores.folder import FolderStore
+from pipeline import Dag, Reject
+from pipeline.executors.inline import Inline
+from pipeline.planning.plan import Plan, build_plan
+from pipeline.preview.forecast import forecast
+from pipeline.recipes.request import RunRequest
+from pipeline.run import run_dag
+from pipeline.verbs.plan import _table
 from stages.ingest.list_videos import EXTENSIONS, ListVideos, Video
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.errors import UnreadableFile
@@ -154,3 +162,25 @@ def test_a_root_that_is_no_file_is_an_error(tmp_path: Path) -> None:
 def test_a_file_is_listed_whatever_its_ending(tmp_path: Path) -> None:
     (tmp_path / "film.bin").write_bytes(b"film")
     assert list(_rows(tmp_path / "film.bin")) == ["film.bin"]
+
+
+def test_plans_and_runs_record_what_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    for name in ("a.mp4", "b.txt"):
+        (tmp_path / "films" / name).touch()
+    dag = Dag("short")
+    dag.save(dag.read(ListVideos(root=str(tmp_path / "films"))), "videos")
+    result = run_dag(
+        dag, str(tmp_path / "s"), executor=Inline(), observer=Quiet(), request=RunRequest("x", {}, "s")
+    )
+    [note] = result.notes
+    assert note.startswith("list_videos: 1 file left out because of the ending (.txt 1)")
+    [folder] = (tmp_path / "s/runs").iterdir()
+    for name in ("log.txt", "plan.json", "report.html"):
+        assert "1 file left out because of the ending" in (folder / name).read_text()
+    assert note in "\n".join(step_table(build_plan(dag, FolderStore(tmp_path / "s"))))
+
+
+def step_table(plan: Plan) -> list[str]:
+    """The lines that `clipmill plan` prints."""
+    return _table(forecast(plan), "s").splitlines()

@@ -1,8 +1,13 @@
 """Tests of footage in an object store: names of every kind, read literally, with the ids of a folder."""
 
 import os
+import select
+import socket
+import socketserver
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,6 +103,7 @@ def test_what_is_left_out_is_noted(bucket: str) -> None:
 
 def test_one_object_and_a_list_of_objects_are_footage(bucket: str, tmp_path: Path) -> None:
     assert list(_rows(f"{bucket}/large/film.bin")) == ["film.bin"]
+    assert list(_rows(f"{bucket}/in/.h.mp4")) == [".h.mp4"]
     lines = [f"{bucket}/in/{name}" for name in ("k::l.mp4", "gone.mp4", "g?h.mp4")]
     (tmp_path / "list.txt").write_text("\n".join([*lines, f"{bucket}/in2", "s3://no-such-bucket/a.mp4"]))
     rows = list(ListVideos(root=str(tmp_path / "list.txt")).rows())
@@ -131,6 +137,49 @@ def test_ranges_of_an_object_are_read(bucket: str, tmp_path: Path) -> None:
     assert file_status(url).size_bytes == len(LARGE)
     with pytest.raises(FileNotFoundError, match=r"none\.mp4 does not exist"):
         open_uri(f"{bucket}/none.mp4")
+
+
+def test_reads_through_a_connection_that_breaks_are_repeated(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    with _breaking_proxy(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2], breaks=3) as (endpoint, broken):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        s3fs.S3FileSystem.clear_instance_cache()
+        with open_uri(f"{bucket}/large/film.bin") as file:
+            assert file.read() == LARGE
+        assert len(broken) == 3
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@contextmanager
+def _breaking_proxy(port: str, breaks: int) -> Iterator[tuple[str, list[int]]]:
+    """A proxy that closes its next connections after 20,000 bytes of answers."""
+    broken: list[int] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", int(port))) as upstream:
+                sent = 0
+                while True:
+                    for ready in select.select([self.request, upstream], [], [])[0]:
+                        data = ready.recv(4096)
+                        if not data:
+                            return
+                        (upstream if ready is self.request else self.request).sendall(data)
+                        sent += len(data) if ready is upstream else 0
+                    if sent > 20_000 and len(broken) < breaks:
+                        broken.append(sent)
+                        return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", broken
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.parametrize(
