@@ -45,7 +45,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
 PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("verbs",),
-    ("run",),
+    ("run", "stopping"),
     ("progress",),
     ("preview",),
     ("executors",),

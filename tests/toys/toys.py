@@ -48,12 +48,16 @@ class Square(Annotate[N, Squared]):
     crash_on: int = -1
     wait_s: float = 0.0
     count_in: str = ""  # a file to which each processed row adds a line
-    execution_settings = frozenset({"wait_s", "count_in"})
+    hold_from: int = -1  # numbers from here on wait until the file `hold_until` exists, for at most 60 s
+    hold_until: str = ""
+    execution_settings = frozenset({"wait_s", "count_in", "hold_from", "hold_until"})
     needs = Needs(batch=2)
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Squared | Reject]:
         for row in rows:
             time.sleep(self.wait_s)
+            if self.hold_until and row.n >= self.hold_from:
+                self._hold()
             if self.count_in:
                 with open(self.count_in, "a") as file:
                     file.write(f"{row.n}\n")
@@ -66,6 +70,11 @@ class Square(Annotate[N, Squared]):
                 continue
             half = None if row.n == 7 else row.n / 2
             yield Squared(square=row.n**2, half=half, text=Artifact.of(str(row.n).encode(), ".txt"))
+
+    def _hold(self) -> None:
+        ends_s = time.monotonic() + 60
+        while not os.path.exists(self.hold_until) and time.monotonic() < ends_s:
+            time.sleep(0.01)
 
 
 class Piece(Row):
