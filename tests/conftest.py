@@ -1,11 +1,11 @@
-"""Settings of all tests: temporary files are inside pytest's folder, and Hypothesis draws the same examples."""
+"""Settings of all tests: temporary files are in pytest's folder, and Hypothesis draws the same examples."""
 
 import tempfile
 
 import pytest
 from hypothesis import settings
 
-# A run of the suite gives the same result every time. `pytest --hypothesis-profile=random` draws new examples.
+# The suite gives the same result every time. `pytest --hypothesis-profile=random` draws new examples.
 settings.register_profile("fixed", derandomize=True)
 settings.register_profile("random", derandomize=False)
 settings.load_profile("fixed")

@@ -35,6 +35,32 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     train.set_defaults(func=_train)
 
+    _add_sample(verbs)
+
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="compute the denoising loss of a model on held-out latents",
+        epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
+    )
+    evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
+    evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
+    evaluate.add_argument(
+        "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    evaluate.set_defaults(func=_evaluate)
+
+    export = verbs.add_parser(
+        "export",
+        help="write a model file from the last checkpoint of a training",
+        epilog="example:\n  clipmill export --from /data/training --out /data/model",
+    )
+    export.add_argument("--from", required=True, type=Path, dest="work", help="output folder of the training")
+    export.add_argument("--out", required=True, type=Path, help="folder to write")
+    export.set_defaults(func=_export)
+
+
+def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     sample = verbs.add_parser(
         "sample",
         help="sample a video from a trained model",
@@ -62,28 +88,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
     sample.set_defaults(func=_sample)
-
-    evaluate = verbs.add_parser(
-        "evaluate",
-        help="compute the denoising loss of a model on held-out latents",
-        epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
-    )
-    evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
-    evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    evaluate.add_argument(
-        "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
-    )
-    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
-    evaluate.set_defaults(func=_evaluate)
-
-    export = verbs.add_parser(
-        "export",
-        help="write a model file from the last checkpoint of a training",
-        epilog="example:\n  clipmill export --from /data/training --out /data/model",
-    )
-    export.add_argument("--from", required=True, type=Path, dest="work", help="output folder of the training")
-    export.add_argument("--out", required=True, type=Path, help="folder to write")
-    export.set_defaults(func=_export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

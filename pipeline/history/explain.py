@@ -166,7 +166,8 @@ def _made(history: RunHistory, base: str, part: int, parents: pa.Array) -> Itera
             continue
         table = read_part(history.store, name, ["id", "parent"])
         ids = table.filter(pc.is_in(table["parent"], value_set=parents))["id"].combine_chunks()
-        kept, removed = ids, {}
+        kept = ids
+        removed: dict[str, list[int]] = {}  # by rule or stage: rows dropped, rows rejected
         for later in history.steps_on(step.name):
             if history.store.exists(f"{later.folder}/{part_name(part)}"):
                 counts = read_row_counts(history.store, f"{later.folder}/{part_name(part)}")

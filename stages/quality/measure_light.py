@@ -28,9 +28,7 @@ class Light(Row):
         "95th minus 5th percentile over the frames of a frame's mean luma", unit="0..1"
     )
     underexposed_share: float = column("share of pixels clipped to black", unit="0..1")
-    overexposed_share: float = column(
-        "share of pixels with two clipped color channels", unit="0..1"
-    )
+    overexposed_share: float = column("share of pixels with two clipped color channels", unit="0..1")
     flicker: float = column(
         "median difference of a frame's mean luma to its moving average, over the clip's mean luma", unit="1"
     )

@@ -130,7 +130,7 @@ def test_no_clips_have_no_duplicates(clips: Clips) -> None:
     assert run_comparison(FindDuplicates(), searched).num_rows == 0
 
 
-def test_copies_agree_over_time_and_semantic_duplicates_only_look_alike(clips: Clips) -> None:
+def test_copies_agree_over_time_and_semantic_duplicates_only_resemble_each_other(clips: Clips) -> None:
     """b is a copy of a; c, of the same scene, is another moment; clips with equal stills are copies."""
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (2, 24, 18, 32)).astype(np.uint8)
