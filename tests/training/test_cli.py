@@ -44,7 +44,7 @@ def test_train_and_sample(folder: str, tmp_path: Path, capsys: pytest.CaptureFix
 def test_errors_are_short_and_name_the_remedy(
     folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--data", folder, "--out", str(tmp_path), "modle=tiny"]) == 1
+    assert main(["train", "--data", folder, "--out", str(tmp_path), "modle=tiny"]) == 2
     assert "did you mean model?" in capsys.readouterr().err
     assert main(["sample", "--model", str(tmp_path), "--out", "x.mp4"]) == 1
     assert "no model here" in capsys.readouterr().err
