@@ -1,28 +1,32 @@
 """How accurate and how fast is shot detection: our detectors, PySceneDetect and TransNetV2?
 
-    python -m benchmarks.shots DIR [--json OUT] [--detectors NAME …] [--threads N]
+    python -m benchmarks.shots DIR … [--json OUT] [--detectors NAME …] [--threads N]
 
-DIR contains videos, each with its ground truth in NAME.json. A boundary is found if a prediction is within
-two frames of a cut, or from two frames before to two frames after a transition; further predictions there
-count neither way. Our detectors share one decode per video; PySceneDetect and TransNetV2 run on their own,
-with default settings. Frames per second count decoding and detecting, in CPU time.
+Each DIR contains videos with their ground truth in NAME.json, or, without any such file, videos of one shot
+each. A boundary is found if a prediction is within two frames of a cut, or from two frames before to two
+frames after a transition; further predictions there count neither way. The source of a video is its name
+before "__"; the F1 of each source shows how much the figures depend on it. Our detectors share one decode per
+video; PySceneDetect and TransNetV2 run on their own, with default settings. Frames per second count decoding
+and detecting, in CPU time.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.printing import table, write_json
 from stages.footage.score import score_boundaries
 from stages.footage.truth import Truth, read_truth
 from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
+from stages.media.signals import read_signals
 from stages.scan.scan_video import ListedVideo, ScannedVideo, ScanVideo
 from stages.shots.find_shots import FindShots, ScoredVideo
 from stages.shots.score_boundaries import DETECTORS, BoundaryScores, ScoreBoundaries
@@ -37,6 +41,7 @@ SCENE_DETECT = {
     "scenedetect threshold": "ThresholdDetector",
 }
 PEER = "transnetv2"
+MIN_DURATION_S = 2.0  # the default of the recipes; they drop shorter clips
 
 
 def ours(film: Path, stage: ScoreBoundaries, scanned: ScannedVideo) -> Found:
@@ -137,11 +142,19 @@ def find(
         for detector, run in {**runs, **peers}.items():
             got, cpu_s = measure_cpu((lambda run=run, film=film: run(film)) if detector in peers else run)
             spent = cpu_s + (0 if detector in peers else scan_s)
-            found.setdefault(detector, {})[name] = {**got, "cpu_s": spent}
+            length = {"frames": scanned.scanned_frames, "duration_s": duration_s(film, scanned)}
+            found.setdefault(detector, {})[name] = {**got, **length, "cpu_s": spent}
         for artifact in (scanned.signals, scanned.strip):
             if artifact.file is not None:
                 artifact.file.unlink()
     return found
+
+
+def duration_s(film: Path, scanned: ScannedVideo) -> float:
+    """Return the duration of a scanned video."""
+    first = int(read_signals(scanned.signals, ["pts"])["pts"][0])
+    with open_video(str(film)) as video:
+        return float((scanned.scanned_end_pts - first) * Fraction(video.time_base))
 
 
 def measure_cpu(work: Callable[[], Any]) -> tuple[Any, float]:
@@ -160,6 +173,7 @@ def scored(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, An
     return {
         "boundary_f1": result["f1"],
         "precision": result["precision"],
+        "total_recall": result["recall"],
         "cut_f1": 2 * hits / (hits + alarms + planted) if hits else 0.0,
         "recall": {kind: k["found"] / k["planted"] for kind, k in sorted(kinds.items())},
         "span_iou": _overlap(truth, found),
@@ -187,36 +201,98 @@ def _iou(one: tuple[int, int], other: tuple[int, int]) -> float:
     return max(0, both) / (max(one[1], other[1]) - min(one[0], other[0]))
 
 
+def folds(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, float]:
+    """Compute the F1 of each source of videos, their mean, and the gap between the best and the worst."""
+    sources: dict[str, dict[str, Truth]] = {}
+    for name, film in truth.items():
+        if name in found and (film.cuts or film.graduals):
+            sources.setdefault(name.split("__")[0], {})[name] = film
+    f1 = [
+        score_boundaries(films, {name: found[name]["cuts"] for name in films})["f1"]
+        for films in sources.values()
+    ]
+    return {"sources": len(f1), "mean": statistics.mean(f1), "worst": min(f1), "gap": max(f1) - min(f1)}
+
+
+def losses(found: Mapping[str, Any]) -> dict[str, int]:
+    """Count what false boundaries cost in videos of one shot.
+
+    A frame is lost if it is in a transition, or in a clip shorter than `MIN_DURATION_S`; a video is lost if
+    all its frames are. Videos that are too short as a whole count only for their boundaries.
+    """
+    lost = dict.fromkeys(("videos", "frames", "boundaries", "split", "lost_videos", "lost_frames"), 0)
+    for got in found.values():
+        frames, spans = got["frames"], got.get("spans", ())
+        edges = [(c, c) for c in got["cuts"] if not any(a <= c < b for a, b in spans)]
+        edges = [(0, 0), *sorted([*edges, *spans]), (frames, frames)]
+        shortest = MIN_DURATION_S * frames / got["duration_s"]
+        clips = [two[0] - one[1] for one, two in pairwise(edges)]
+        kept = sum(clip for clip in clips if clip >= shortest)
+        lost["videos"] += 1
+        lost["frames"] += frames
+        lost["boundaries"] += len(edges) - 2
+        lost["split"] += len(edges) > 2
+        if frames >= shortest:
+            lost["lost_videos"] += not kept
+            lost["lost_frames"] += frames - kept
+    return lost
+
+
 def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
-    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("folders", metavar="DIR", type=Path, nargs="+")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--detectors", nargs="*", default=[*DETECTORS, *SCENE_DETECT, PEER], metavar="NAME")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of TransNetV2")
     args = parser.parse_args()
-    truth = read_truth(args.folder)
-    found = find(args.folder, args.detectors, truth, args.threads)
-    table = {name: scored(truth, found[name]) for name in args.detectors if name in found}
-    if "fast" in table:
-        table = {"default": table["fast"], **table}
-    kinds = sorted({kind for line in table.values() for kind in line["recall"]})
-    print(
-        f"{'detector':22} {'F1':>5} {'prec':>5} {'cutF1':>5} "
-        + " ".join(f"{k:>10}" for k in kinds)
-        + "  spans fp/1000 flashes overlays frames/s"
-    )
-    for name, line in table.items():
-        recall = " ".join(f"{line['recall'].get(kind, 0):10.3f}" for kind in kinds)
-        spans = f"{line['span_iou']:6.2f}" if line["span_iou"] is not None else "     –"
-        print(
-            f"{name:22} {line['boundary_f1']:5.3f} {line['precision']:5.3f} {line['cut_f1']:5.3f}"
-            f" {recall} {spans}"
-            f" {line['false_alarms_per_1000']:7.2f} {line['flash_hits']:7} {line['overlay_hits']:8}"
-            f" {line['frames_per_s']:8.0f}"
-        )
-    if args.json:
-        args.json.write_text(json.dumps({"detectors": table}, indent=1))
+    results: dict[str, Any] = {}
+    best: dict[str, list[float]] = {}
+    for folder in args.folders:
+        print(f"\n{folder}")
+        truth = read_truth(folder)
+        videos = truth or sorted(file.name for file in folder.iterdir() if file.is_file())
+        found = find(folder, args.detectors, videos, args.threads)
+        if truth:
+            results[str(folder)] = {
+                name: {**scored(truth, got), **folds(truth, got)} for name, got in found.items()
+            }
+            _print_scores(results[str(folder)])
+            for name, line in results[str(folder)].items():
+                best.setdefault(name, []).append(line["boundary_f1"])
+        else:
+            results[str(folder)] = {name: losses(got) for name, got in found.items()}
+            rows = [[name, *line.values()] for name, line in results[str(folder)].items()]
+            print(table(["one shot each", *losses({})], rows))
+    for name, f1 in best.items():
+        if len(f1) > 1:
+            print(f"{name}: F1 of the folders {min(f1):.3f} to {max(f1):.3f}, gap {max(f1) - min(f1):.3f}")
+    write_json(args.json, {"folders": results})
+
+
+def _print_scores(lines: Mapping[str, Mapping[str, Any]]) -> None:
+    kinds = sorted({kind for line in lines.values() for kind in line["recall"]})
+    header = ["detector", "F1", "precision", "recall", "cut F1", *kinds, "span IoU", "false/1000"]
+    header += ["flashes", "overlays", "frames/s", "sources", "mean F1", "worst", "gap"]
+    figures = ["boundary_f1", "precision", "total_recall", "cut_f1"]
+    rest = ["span_iou", "false_alarms_per_1000", "flash_hits", "overlay_hits", "frames_per_s", "sources"]
+    rest += ["mean", "worst", "gap"]
+    rows = [
+        [
+            name,
+            *(_text(line[key]) for key in figures),
+            *(_text(line["recall"].get(kind)) for kind in kinds),
+            *(_text(line[key]) for key in rest),
+        ]
+        for name, line in lines.items()
+    ]
+    print(table(header, rows))
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if isinstance(value, float) and value < 100 else f"{value:.0f}"
 
 
 if __name__ == "__main__":

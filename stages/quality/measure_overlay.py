@@ -15,6 +15,7 @@ from stages.quality.measures.overlay_detection import (
     measure_structure,
     moving_share,
     replaced_line_share,
+    static_edges,
     static_line_share,
 )
 
@@ -67,7 +68,7 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
         max_other_stills: Stills of the rest of the video that are used, at most. 0 uses the clip alone.
     """
 
-    version = 2
+    version = 3
     from_store = True
     needs = Needs(batch=8)
 
@@ -111,11 +112,12 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
         slopes = [gradients(stretch) for stretch in stretches]
         clip = slopes[0] if own == 1 else np.concatenate(slopes[:own])
         structure = measure_structure(clip)
-        logo = logo_share(structure)
+        logo = logo_share(structure, static_edges(clip))
         if len(slopes) > own:
             others = slopes[own]
             chosen = clip[np.linspace(0, len(clip) - 1, min(len(clip), len(others))).astype(int)]
-            logo = max(logo, logo_share(measure_structure(np.concatenate([chosen, others]))))
+            all_shots = np.concatenate([chosen, others])
+            logo = max(logo, logo_share(measure_structure(all_shots), static_edges(all_shots)))
         subtitle = max(max(_line_shares(stretch), default=0.0) for stretch in slopes[:own])
         return Overlay(
             overlay_share=max(logo, subtitle),

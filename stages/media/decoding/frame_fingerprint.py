@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     import av
 
 FINGERPRINT_COLUMNS = {
-    "fingerprint_1": "sampled values of the first plane, as coded, added up with fixed random signs",
-    "fingerprint_2": "as fingerprint_1, with other signs",
+    "fingerprint_1": "sampled values of the first plane, as coded, added up with fixed random signs [levels]",
+    "fingerprint_2": "as fingerprint_1, with other signs [levels]",
 }
 _ROWS, _COLUMNS = 24, 40  # samples of the plane
 _MAX_DIFFERENCE = 2.0  # decoders of one codec differ by at most about a level of 255 per sample

@@ -2,8 +2,10 @@
 
 Structure is measured by corners, because an edge that slides along itself seems to rest. An overlay is a
 patch of strong, static structure with moving structure on all sides (similar to gradients that survive a
-mean over time, Dekel et al. 2017, "On the effectiveness of visible watermarks"). In a static image, an
-overlay is a line of structure that is replaced between two stills and rests before and after.
+mean over time, Dekel et al. 2017, "On the effectiveness of visible watermarks"). A logo is dense, or static
+edges end at it. A subject that stays in place before a moving background is neither: it has smooth areas
+between its corners, and its static edges go on around them. In a static image, an overlay is a line of
+structure that is replaced between two stills and rests before and after.
 """
 
 from collections.abc import Iterator
@@ -23,6 +25,7 @@ STRENGTH_SLACK, INSTABILITY_SLACK = 1.0, 0.25
 WINDOW = 5  # px over which gradients are averaged
 MIN_LINE_AREA = 0.0015  # of a line, as a share of the image
 GRID = 24, 14  # cells across and down, in which motion is counted
+EDGE = 0.8  # of a static edge: its gradient in levels per px, and the share of it that stays
 REACH = 0.05  # width of the surroundings of a patch, as a share of the longer side
 
 Mask = npt.NDArray[np.bool_]  # [h w]
@@ -121,29 +124,51 @@ def moving_share(structure: Structure) -> float:
     return float(moving.sum() / max(1, count)) if count >= 4 else 0.0
 
 
-def logo_share(structure: Structure) -> float:
-    """Return the share of the image under patches that rest while their surroundings and the rest move."""
-    patches = _static_patches(structure, 12, 0.75, 0.95)
-    return sum(patch.area * weight for patch, weight in patches) / structure.strength.size
+def static_edges(gradients: npt.NDArray[np.float32]) -> Mask:
+    """Return the pixels of edges that stay in all stills, from their gradients [t 2 h w]."""
+    mean = np.linalg.norm(gradients.mean(axis=0), axis=0)
+    energy = np.einsum("tchw,tchw->hw", gradients, gradients) / len(gradients)
+    return np.asarray(mean > EDGE * np.sqrt(1 + energy))
+
+
+def logo_share(structure: Structure, edges: Mask) -> float:
+    """Return the share of the image under patches that rest while their surroundings and the rest move.
+
+    Less of the image needs to move if the patch is dense and in a corner, where marks of channels are.
+
+    Args:
+        structure: Structure over the stills.
+        edges: Static edges of the same stills. A patch that is not dense is no logo if they surround it.
+    """
+    area, (height, width) = 0.0, edges.shape
+    for patch, moving, around in _static_patches(structure, 12):
+        across, down = (patch.x + patch.width / 2) / width, (patch.y + patch.height / 2) / height
+        is_corner = min(abs(across - 0.5), abs(down - 0.5)) > 0.25
+        ease = _ramp(patch.density, 0.85, 0.95) * is_corner
+        weight = _ramp(moving, 0.75 - 0.45 * ease, 0.95 - 0.45 * ease)
+        weight *= _ramp(around, 0.6 - 0.2 * ease, 0.9 - 0.2 * ease)
+        region, ring = _surrounding_ring(patch, edges.shape)
+        ends = 1 - _ramp(edges[region][ring].mean() if ring.any() else 0.0, 0.1, 0.25)
+        area += patch.area * weight * max(ends, _ramp(patch.density, 0.8, 0.92))
+    return area / edges.size
 
 
 def static_line_share(structure: Structure) -> float:
     """Return the same share for patches that are lines. A line may cover more grid cells than a logo."""
     size = structure.strength.size
-    patches = _static_patches(structure, 30, 0.6, 0.9)
-    lines = ((p, w) for p, w in patches if p.is_line and p.area > MIN_LINE_AREA * size)
-    return sum(patch.area * weight for patch, weight in lines) / size
+    return sum(
+        patch.area * _ramp(moving, 0.6, 0.9) * _ramp(around, 0.6, 0.9) / size
+        for patch, moving, around in _static_patches(structure, 30)
+        if patch.is_line and patch.area > MIN_LINE_AREA * size
+    )
 
 
-def _static_patches(
-    structure: Structure, max_own_cells: int, zero: float, full: float
-) -> Iterator[tuple[Patch, float]]:
-    """Find patches that rest, each with a weight that says how surely the image moves.
+def _static_patches(structure: Structure, max_own_cells: int) -> Iterator[tuple[Patch, float, float]]:
+    """Find patches that rest, each with the moving share of the grid cells and of its surroundings.
 
-    The weight grows from 0 to 1 while the moving share of the grid cells grows from `zero` to `full`. Up to
-    `max_own_cells` cells of the patch itself do not count. The surroundings have the same kind of weight,
-    because some objects rest beside a moving one. If everything moves in many stills, nothing rests by
-    chance, so fainter and less stable patches count as well.
+    Up to `max_own_cells` cells of the patch itself do not count. The surroundings matter because some objects
+    rest beside a moving one. If everything moves in many stills, nothing rests by chance, so fainter and less
+    stable patches count as well.
     """
     moving, static = _classify_cells(structure)
     if moving.sum() < 4:
@@ -157,8 +182,7 @@ def _static_patches(
     for patch in _patches(fixed, 0.012, 0.012):
         own = _cells_of(patch, fixed.shape) & static
         others = static.sum() - min(own.sum(), max_own_cells)
-        weight = _ramp(moving.sum() / (moving.sum() + others), zero, full)
-        yield patch, weight * _ramp(_moving_around(structure, patch), 0.6, 0.9)
+        yield patch, moving.sum() / (moving.sum() + others), _moving_around(structure, patch)
 
 
 def replaced_line_share(singles: list[Structure], pairs: list[Structure], at: int) -> float:
@@ -251,21 +275,25 @@ def _moving_around(structure: Structure, patch: Patch) -> float:
 
 def count_surroundings(structure: Structure, patch: Patch, min_strength: float) -> Surroundings:
     """Count the pixels in the ring around a patch; structure is stronger than `min_strength`."""
-    import cv2
-
-    shape = structure.strength.shape
-    reach = max(2 * WINDOW, round(REACH * max(shape)))
-    top, left = max(0, patch.y - reach), max(0, patch.x - reach)
-    region = np.s_[top : patch.y + patch.height + reach, left : patch.x + patch.width + reach]
-    strength, instability = structure.strength[region], structure.instability[region]
-    body = np.zeros(strength.shape, np.uint8)
-    own = body[patch.y - top : patch.y - top + patch.height, patch.x - left : patch.x - left + patch.width]
-    own[:] = patch.body
-    far, near = (cv2.dilate(body, np.ones((n, n), np.uint8)) for n in (2 * reach + 1, 2 * WINDOW - 1))
-    ring = (far > 0) & (near == 0)
-    strong = ring & (strength > min_strength)
+    region, ring = _surrounding_ring(patch, structure.strength.shape)
+    instability = structure.instability[region]
+    strong = ring & (structure.strength[region] > min_strength)
     return Surroundings(
         moving=int((strong & (instability > 0.5)).sum()),
         static=int((strong & (instability < MAX_STATIC)).sum()),
         total=int(ring.sum()),
     )
+
+
+def _surrounding_ring(patch: Patch, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], Mask]:
+    """Return the region of the image around a patch, and the pixels of this region in the ring around it."""
+    import cv2
+
+    reach = max(2 * WINDOW, round(REACH * max(shape)))
+    top, left = max(0, patch.y - reach), max(0, patch.x - reach)
+    region = np.s_[top : patch.y + patch.height + reach, left : patch.x + patch.width + reach]
+    body = np.zeros(shape, np.uint8)[region]
+    own = body[patch.y - top : patch.y - top + patch.height, patch.x - left : patch.x - left + patch.width]
+    own[:] = patch.body
+    far, near = (cv2.dilate(body, np.ones((n, n), np.uint8)) for n in (2 * reach + 1, 2 * WINDOW - 1))
+    return region, (far > 0) & (near == 0)

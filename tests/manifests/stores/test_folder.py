@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from manifests.errors import StoreFull
+from manifests.errors import StoreFull, StoreUnusable
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
 
@@ -119,7 +119,7 @@ def test_every_write_reports_a_full_disk(
 
 def test_other_disk_errors_are_not_reported_as_full(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OSError, match=r"Not a directory|File exists"):
+    with pytest.raises(StoreUnusable, match="the store is not a folder"):
         FolderStore(tmp_path / "file").create("x", b"")
 
 

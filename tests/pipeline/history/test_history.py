@@ -317,5 +317,5 @@ def all_ids(history: RunHistory, step: str, number: int) -> list[str]:
 def test_a_replay_prints_units(history: RunHistory) -> None:
     assert format_column("length", 2.5, "m") == "2.5 m"
     assert format_column("time_s", 2.5, "s") == "2.5"
-    found = replay(history, dag_of_run(history), "square", ids(history)[13])
+    found = replay(history, counting.counting(), "square", ids(history)[13])
     assert found.units == {"id": "", "square": "", "half": "1", "text": ""}

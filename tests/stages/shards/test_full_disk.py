@@ -26,7 +26,9 @@ def clip(n, size):
         clip=Artifact.of(bytes([n]) * size, ".mp4"), clip_width_px=640, clip_height_px=360,
         clip_frames=50, clip_fps=25.0, clip_duration_s=2.0)
 def pack(number, rows):
-    [*packed] = PackShards().settle(f"360p_16x9_33-64f-{number:06d}", rows, b"")
+    stage = PackShards()
+    fitted = stage.fit(rows, stage.tally(rows))
+    [*packed] = stage.settle(f"360p_16x9_33-64f-{number:06d}", rows, fitted)
     return packed[0].shard.save(store, "p"), packed[0].shard_index.save(store, "p")
 tar, index = pack(0, [clip(1, 100_000)])
 try:

@@ -26,7 +26,7 @@ def test_the_info_matches_the_written_file(tmp_path: Path) -> None:
         write_frames(path, _frames([0, 1, 2], [1, 1, 1]), Fraction(25), Fraction(1, 25), EncoderSettings())
         == 3
     )
-    assert read_mp4_info(path) == (64, 64, 3, Fraction(3, 25), "h264", "")
+    assert read_mp4_info(path) == (64, 64, 3, Fraction(3, 25), "h264", 8, "unknown", "")
 
 
 def test_variable_times_and_durations_are_kept(tmp_path: Path) -> None:
