@@ -45,6 +45,9 @@ def _one_at_a_time(method, lock):  # type: ignore[no-untyped-def]
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The environment of a user who works with that server."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()  # instances of other tests keep the endpoint of their server
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
