@@ -15,14 +15,13 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.printing import table, write_json
-from stages.footage.score import score_boundaries
+from stages.footage.score import count_losses, score_boundaries, score_sources
 from stages.footage.truth import Truth, read_truth
 from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
@@ -41,7 +40,6 @@ SCENE_DETECT = {
     "scenedetect threshold": "ThresholdDetector",
 }
 PEER = "transnetv2"
-MIN_DURATION_S = 2.0  # the default of the recipes; they drop shorter clips
 
 
 def ours(film: Path, stage: ScoreBoundaries, scanned: ScannedVideo) -> Found:
@@ -201,41 +199,11 @@ def _iou(one: tuple[int, int], other: tuple[int, int]) -> float:
     return max(0, both) / (max(one[1], other[1]) - min(one[0], other[0]))
 
 
-def folds(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, float]:
-    """Compute the F1 of each source of videos, their mean, and the gap between the best and the worst."""
-    sources: dict[str, dict[str, Truth]] = {}
-    for name, film in truth.items():
-        if name in found and (film.cuts or film.graduals):
-            sources.setdefault(name.split("__")[0], {})[name] = film
-    f1 = [
-        score_boundaries(films, {name: found[name]["cuts"] for name in films})["f1"]
-        for films in sources.values()
-    ]
+def _folds(truth: Mapping[str, Truth], found: Mapping[str, Any]) -> dict[str, float]:
+    f1 = list(score_sources(truth, {name: got["cuts"] for name, got in found.items()}).values())
+    if not f1:
+        return {"sources": 0, "mean": 0.0, "worst": 0.0, "gap": 0.0}
     return {"sources": len(f1), "mean": statistics.mean(f1), "worst": min(f1), "gap": max(f1) - min(f1)}
-
-
-def losses(found: Mapping[str, Any]) -> dict[str, int]:
-    """Count what false boundaries cost in videos of one shot.
-
-    A frame is lost if it is in a transition, or in a clip shorter than `MIN_DURATION_S`; a video is lost if
-    all its frames are. Videos that are too short as a whole count only for their boundaries.
-    """
-    lost = dict.fromkeys(("videos", "frames", "boundaries", "split", "lost_videos", "lost_frames"), 0)
-    for got in found.values():
-        frames, spans = got["frames"], got.get("spans", ())
-        edges = [(c, c) for c in got["cuts"] if not any(a <= c < b for a, b in spans)]
-        edges = [(0, 0), *sorted([*edges, *spans]), (frames, frames)]
-        shortest = MIN_DURATION_S * frames / got["duration_s"]
-        clips = [two[0] - one[1] for one, two in pairwise(edges)]
-        kept = sum(clip for clip in clips if clip >= shortest)
-        lost["videos"] += 1
-        lost["frames"] += frames
-        lost["boundaries"] += len(edges) - 2
-        lost["split"] += len(edges) > 2
-        if frames >= shortest:
-            lost["lost_videos"] += not kept
-            lost["lost_frames"] += frames - kept
-    return lost
 
 
 def main() -> None:
@@ -255,15 +223,15 @@ def main() -> None:
         found = find(folder, args.detectors, videos, args.threads)
         if truth:
             results[str(folder)] = {
-                name: {**scored(truth, got), **folds(truth, got)} for name, got in found.items()
+                name: {**scored(truth, got), **_folds(truth, got)} for name, got in found.items()
             }
             _print_scores(results[str(folder)])
             for name, line in results[str(folder)].items():
                 best.setdefault(name, []).append(line["boundary_f1"])
         else:
-            results[str(folder)] = {name: losses(got) for name, got in found.items()}
+            results[str(folder)] = {name: count_losses(got) for name, got in found.items()}
             rows = [[name, *line.values()] for name, line in results[str(folder)].items()]
-            print(table(["one shot each", *losses({})], rows))
+            print(table(["one shot each", *count_losses({})], rows))
     for name, f1 in best.items():
         if len(f1) > 1:
             print(f"{name}: F1 of the folders {min(f1):.3f} to {max(f1):.3f}, gap {max(f1) - min(f1):.3f}")

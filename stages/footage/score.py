@@ -8,6 +8,7 @@ spans.
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from stages.footage.truth import ShotTruth, Truth
@@ -59,6 +60,45 @@ def score_boundaries(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int
         "kinds": kinds,
         "mistaken": mistaken,
     }
+
+
+def score_sources(truth: Mapping[str, Truth], cuts: Mapping[str, Sequence[int]]) -> dict[str, float]:
+    """Return the F1 of the boundaries of each source of films that have boundaries.
+
+    The source of a film is its file name before "__", or the whole name.
+    """
+    sources: dict[str, dict[str, Truth]] = {}
+    for name, film in truth.items():
+        if name in cuts and (film.cuts or film.graduals):
+            sources.setdefault(name.split("__")[0], {})[name] = film
+    return {source: score_boundaries(films, cuts)["f1"] for source, films in sources.items()}
+
+
+def count_losses(found: Mapping[str, Any], min_duration_s: float = 2.0) -> dict[str, int]:
+    """Count what false boundaries cost in videos of one shot each.
+
+    A frame is lost if it is in a transition, or in a clip shorter than `min_duration_s`; a video is lost if
+    all its frames are. Of videos that are shorter as a whole, only the boundaries count.
+
+    Args:
+        found: For each video its "frames", "duration_s", "cuts" and, if known, "spans" of transitions.
+    """
+    lost = dict.fromkeys(("videos", "frames", "boundaries", "split", "lost_videos", "lost_frames"), 0)
+    for got in found.values():
+        frames, spans = got["frames"], got.get("spans", ())
+        edges = [(cut, cut) for cut in got["cuts"] if not any(a <= cut < b for a, b in spans)]
+        edges = [(0, 0), *sorted([*edges, *spans]), (frames, frames)]
+        shortest = min_duration_s * frames / got["duration_s"]
+        clips = [two[0] - one[1] for one, two in pairwise(edges)]
+        kept = sum(clip for clip in clips if clip >= shortest)
+        lost["videos"] += 1
+        lost["frames"] += frames
+        lost["boundaries"] += len(edges) - 2
+        lost["split"] += len(edges) > 2
+        if frames >= shortest:
+            lost["lost_videos"] += not kept
+            lost["lost_frames"] += frames - kept
+    return lost
 
 
 def _match_cuts(film: Truth, predicted: Sequence[int], kinds: dict[str, dict[str, int]]) -> set[int]:
