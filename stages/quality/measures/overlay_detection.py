@@ -2,10 +2,10 @@
 
 Structure is measured by corners, because an edge that slides along itself seems to rest. An overlay is a
 patch of strong, static structure with moving structure on all sides (similar to gradients that survive a
-mean over time, Dekel et al. 2017, "On the effectiveness of visible watermarks"). A logo is dense, or static
-edges end at it. A subject that stays in place before a moving background is neither: it has smooth areas
-between its corners, and its static edges go on around them. In a static image, an overlay is a line of
-structure that is replaced between two stills and rests before and after.
+mean over time, Dekel et al. 2017, "On the effectiveness of visible watermarks"). Around a logo, no edge is
+static. Around the strong corners of a subject that stays in place before a moving background, the edges of
+the subject are. In a static image, an overlay is a line of structure that is replaced between two stills and
+rests before and after.
 """
 
 from collections.abc import Iterator
@@ -134,11 +134,8 @@ def static_edges(gradients: npt.NDArray[np.float32]) -> Mask:
 def logo_share(structure: Structure, edges: Mask) -> float:
     """Return the share of the image under patches that rest while their surroundings and the rest move.
 
-    Less of the image needs to move if the patch is dense and in a corner, where marks of channels are.
-
-    Args:
-        structure: Structure over the stills.
-        edges: Static edges of the same stills. A patch that is not dense is no logo if they surround it.
+    In a corner, where channels put their marks, a dense patch counts even if less of the image moves.
+    Elsewhere, it counts less if it is large, or if static `edges` surround it, like a part of a subject.
     """
     area, (height, width) = 0.0, edges.shape
     for patch, moving, around in _static_patches(structure, 12):
@@ -148,8 +145,10 @@ def logo_share(structure: Structure, edges: Mask) -> float:
         weight = _ramp(moving, 0.75 - 0.45 * ease, 0.95 - 0.45 * ease)
         weight *= _ramp(around, 0.6 - 0.2 * ease, 0.9 - 0.2 * ease)
         region, ring = _surrounding_ring(patch, edges.shape)
-        ends = 1 - _ramp(edges[region][ring].mean() if ring.any() else 0.0, 0.1, 0.25)
-        area += patch.area * weight * max(ends, _ramp(patch.density, 0.8, 0.92))
+        alone = 1 - _ramp(edges[region][ring].mean() if ring.any() else 0.0, 0.1, 0.25)
+        if not (is_corner or patch.is_line):
+            alone *= 1 - _ramp(patch.area / edges.size, 0.012, 0.025)
+        area += patch.area * weight * max(alone, _ramp(patch.density, 0.8, 0.92) * is_corner)
     return area / edges.size
 
 

@@ -84,6 +84,25 @@ def test_text_in_the_scene_is_no_overlay(measured: Callable[..., Overlay]) -> No
     assert measured("sign").overlay_share == 0
 
 
+@pytest.mark.parametrize(("seed", "parts"), [(2, 40), (3, 60), (0, 100)])
+def test_a_subject_before_a_moving_background_is_no_overlay(
+    film: Callable[..., Path], scan: Callable[..., ScannedVideo], moving: Draw, seed: int, parts: int
+) -> None:
+    rng, subject = np.random.default_rng(seed), np.full((200, 90, 3), 120, np.uint8)
+    for _ in range(parts):
+        color, (x, y) = rng.integers(20, 236, 3).tolist(), (int(rng.integers(0, n)) for n in (90, 200))
+        axes, angle = (int(rng.integers(3, 20)), int(rng.integers(3, 14))), float(rng.uniform(0, 180))
+        cv2.ellipse(subject, (x, y), axes, angle, 0, 360, color, -1, cv2.LINE_AA)
+    shape = cv2.ellipse(np.zeros((200, 90), np.uint8), (45, 100), (43, 98), 0, 0, 360, 1, -1)
+    images = [image.copy() for image in moving(seed + 9, 10, size=(252, 448), step=(48, 0))]
+    for image in images:  # 2 per s; at 12 frames per s, the background moves by 8 px a frame
+        image[42:242, 180:270][shape > 0] = subject[shape > 0]
+    [row] = MeasureOverlay().annotate([_clip(scan(film(images, fps=2, crf=18), meters=()))])
+    assert isinstance(row, Overlay)
+    assert row.moving_area_share > 0.8
+    assert row.overlay_share < 0.006
+
+
 def test_a_logo_on_a_static_image_is_not_reported(measured: Callable[..., Overlay]) -> None:
     row = measured("logo", pans=False)
     assert row.overlay_share == 0
