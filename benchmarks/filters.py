@@ -30,7 +30,7 @@ from typing import Any
 from benchmarks.printing import table, write_json
 from benchmarks.workloads.planting import DEFECTS, STRENGTHS, plant_defect
 from manifests.predicate import evaluate, names_in
-from pipeline import Keep, Reject
+from pipeline import Annotate, Keep, Reject
 from stages.ingest.list_videos import ListVideos
 from stages.media.uri import local_path
 from stages.recipes.filters import DEFAULT_FILTERS, MEASURES, rules
@@ -62,10 +62,11 @@ def measure(video: Path) -> dict[str, Any]:
     whole |= {"start_frame": 0, "end_frame": frames, "frames": frames}
     whole |= {"start_s": 0.0, "end_s": length_s, "duration_s": length_s}
     found: dict[str, Any] = {}
+    measures: Sequence[Annotate[Any, Any]] = MEASURES
     try:
-        for stage in MEASURES:
+        for stage in measures:
             [answer] = stage.annotate([stage.reads(**{name: whole[name] for name in stage.reads.names()})])
-            if isinstance(answer, Reject):
+            if isinstance(answer, Exception):
                 raise answer
             found |= {name: getattr(answer, name) for name in answer.names()}
     finally:
@@ -149,7 +150,7 @@ def score(kind: str, planted: Sequence[Measured], good: Sequence[Measured]) -> d
 def false_drops(clips: Mapping[str, Measured]) -> dict[str, list[str]]:
     """Return the clips without a defect that each rule drops."""
     rows = list(clips.values())
-    drops_of = {name: is_dropped(rule, rows) for name, rule in RULES.items()}
+    drops_of = {name: is_dropped(rule, rows) if rows else [] for name, rule in RULES.items()}
     return {
         name: [clip for clip, lost in zip(clips, drops, strict=True) if lost]
         for name, drops in drops_of.items()

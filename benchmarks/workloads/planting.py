@@ -90,12 +90,12 @@ def _each(
 
 
 def _blur(image: np.ndarray, level: float, rng: np.random.Generator) -> np.ndarray:
-    return cv2.GaussianBlur(image, (0, 0), level * image.shape[0])
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), level * image.shape[0]))
 
 
 def _expose(image: np.ndarray, stops: float, rng: np.random.Generator) -> np.ndarray:
     """Multiply linear light by 2 ** stops, with the sRGB curve."""
-    return _curve(stops)[image]
+    return np.asarray(_curve(stops)[image])
 
 
 def _curve(stops: float) -> np.ndarray:
@@ -103,17 +103,18 @@ def _curve(stops: float) -> np.ndarray:
     light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
     light = np.clip(light * 2.0**stops, 0, 1)
     code = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(code * 255).astype(np.uint8)
+    return np.asarray(np.rint(code * 255), np.uint8)
 
 
 def _add_noise(image: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
     grain = rng.standard_normal(image.shape, np.float32) * np.float32(sigma)
-    return np.clip(image + grain + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image + grain + 0.5, 0, 255), np.uint8)
 
 
 def _letterbox(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
     bar = round(image.shape[0] * share / 2)
-    return cv2.copyMakeBorder(image[bar : len(image) - bar], bar, bar, 0, 0, cv2.BORDER_CONSTANT)
+    content = image[bar : len(image) - bar]
+    return np.asarray(cv2.copyMakeBorder(content, bar, bar, 0, 0, cv2.BORDER_CONSTANT))
 
 
 def _freeze(images: Images, fps: float, share: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
