@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,18 +128,15 @@ def find(
     for name in truths:
         film = folder / name
         try:
-            scanned, scan_s = measure_cpu(lambda film=film: scan(film))
+            scanned, scan_s = measure_cpu(partial(scan, film))
         except UnreadableFile as reason:
             print(f"{name}: {reason}")
             continue
         stages = {kind: ScoreBoundaries(detector=kind) for kind in DETECTORS}
-        runs = {
-            kind: lambda film=film, stage=stage, got=scanned: ours(film, stage, got)
-            for kind, stage in stages.items()
-        }
-        runs = {kind: run for kind, run in runs.items() if kind in names}
-        for detector, run in {**runs, **peers}.items():
-            got, cpu_s = measure_cpu((lambda run=run, film=film: run(film)) if detector in peers else run)
+        runs = {kind: partial(ours, film, stage, scanned) for kind, stage in stages.items() if kind in names}
+        others = {name: partial(run, film) for name, run in peers.items()}
+        for detector, run in {**runs, **others}.items():
+            got, cpu_s = measure_cpu(run)
             spent = cpu_s + (0 if detector in peers else scan_s)
             length = {"frames": scanned.scanned_frames, "duration_s": duration_s(film, scanned)}
             found.setdefault(detector, {})[name] = {**got, **length, "cpu_s": spent}

@@ -1,5 +1,6 @@
 """Scores every place of a video where one shot may end and the next begin, from the stored signals."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -17,6 +18,8 @@ from stages.shots.transnet import TransNet, predicted_boundaries, weights_file
 DETECTORS = ("fast", "exact", "transnet")
 CHUNK = 4096  # frames scored at a time; limits the memory
 CONFIDENT = 0.85  # a higher score is not scored again by TransNetV2
+ODDS = 2.2  # TransNetV2 scores cautiously: without this factor, true boundaries would score too low
+MIN_SHARE = 0.002  # neither score counts as more certain than this, or 1 - this
 TOLERANCE = 3  # frames around a candidate within which TransNetV2 may find it
 
 
@@ -50,8 +53,8 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
     Attributes:
         detector: "fast" runs a small network on features of the stored thumbnails (`features.py`). "exact"
             also runs TransNetV2 (Souček & Lokoč 2020, arXiv 2008.04838) near the candidates with a score of
-            at most 0.85, and takes the mean of both scores. It does not for wipes, which TransNetV2 does not
-            find. "transnet" runs TransNetV2 alone, on all frames.
+            at most 0.85, and combines the odds of both scores. It does not for wipes, which TransNetV2 does
+            not find. "transnet" runs TransNetV2 alone, on all frames.
         threads: CPU threads of TransNetV2. Higher values are faster.
     """
 
@@ -90,7 +93,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
         return list(self._rescored(row, candidates)) if self.detector == "exact" else candidates
 
     def _rescored(self, row: ScannedVideo, candidates: Iterable[Boundary]) -> Iterator[Boundary]:
-        """Yield the candidates; an unsure score becomes the mean of it and TransNetV2's, except of a wipe."""
+        """Yield the candidates; TransNetV2 raises or lowers the unsure scores, except of a wipe."""
         candidates = list(candidates)
         unsure = [place for place in candidates if place.score <= CONFIDENT and place.kind != "wipe"]
         spans = [(place.start - TOLERANCE, place.end + TOLERANCE) for place in unsure]
@@ -98,12 +101,19 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
         for place in candidates:
             if place in unsure:
                 near = other[max(0, place.start - TOLERANCE) : place.end + TOLERANCE]
-                place = place._replace(score=round((place.score + float(near.max())) / 2, 3))
+                place = place._replace(score=combine_scores(place.score, float(near.max())))
             yield place
 
     @cached_property
     def _transnet(self) -> TransNet:
         return TransNet(self.threads)
+
+
+def combine_scores(fast: float, other: float) -> float:
+    """Return the score whose odds are the geometric mean of the odds of two scores, times `ODDS`."""
+    shares = (min(max(score, MIN_SHARE), 1 - MIN_SHARE) for score in (fast, other))
+    odds = ODDS * math.sqrt(math.prod(share / (1 - share) for share in shares))
+    return round(odds / (1 + odds), 3)
 
 
 def _probabilities(row: ScannedVideo) -> Iterator[np.ndarray]:

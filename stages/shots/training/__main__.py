@@ -1,6 +1,6 @@
 """python -m stages.shots.training VIDEO … : train the boundary network on films made of single-shot videos.
 
-The training films are also made of rendered worlds, pans and motion graphics. The videos
+The training films are also made of rendered worlds, pans, motion graphics and still pictures. The videos
 themselves are examples without a boundary. The features of all are kept in a folder and reused.
 stages/DECISIONS.md describes the videos of the bundled weights.
 """
@@ -24,7 +24,7 @@ from stages.shots.training.sources import (
     panning_sources,
     rendered_sources,
 )
-from stages.shots.training.synthetic_film import synthesize_film
+from stages.shots.training.synthetic_film import synthesize_film, synthesize_slide_show
 from stages.shots.training.train import Example, make_example, train
 
 RENDERED, PANS, GRAPHICS = 24, 30, 40  # number of sources
@@ -46,10 +46,11 @@ def main() -> None:
     parser.add_argument("videos", nargs="*", type=Path, help="videos of one shot each")
     parser.add_argument("--keep", type=Path, required=True, help="folder for the features of the films")
     parser.add_argument("--films", type=int, default=294, help="number of training films")
+    parser.add_argument("--slide-shows", type=int, default=60, help="number of films of still pictures")
     parser.add_argument(
         "--real", nargs="*", default=[], type=Path, help="films with a ground truth in NAME.json"
     )
-    parser.add_argument("--steps", type=int, nargs="+", default=[1000, 1400], help="steps of each network")
+    parser.add_argument("--steps", type=int, nargs="+", default=[2000, 2000], help="steps of each network")
     parser.add_argument("--channels", type=int, default=40, help="width of the network")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random choices")
     parser.add_argument("--processes", type=int, default=1, help="number of processes")
@@ -59,6 +60,7 @@ def main() -> None:
     torch.set_num_threads(1)
     args.keep.mkdir(parents=True, exist_ok=True)
     files = [args.keep / f"{number:05}.npz" for number in range(args.films)]
+    files += [args.keep / f"slides {number:05}.npz" for number in range(args.slide_shows)]
     if not all(file.exists() for file in files):
         _draw_sources(args.videos, args.seed)
     fork = multiprocessing.get_context("fork")
@@ -66,7 +68,7 @@ def main() -> None:
         list(pool.map(partial(_make_film, seed=args.seed), files))
         real = list(pool.map(partial(_measure_video, keep=args.keep), [*args.videos, *args.real]))
     names = []
-    for file in [*files, *[file for file in real if file] * REPEATS]:
+    for file in [*files, *sorted(file for file in real if file) * REPEATS]:
         with np.load(file) as stored:
             names = stored["names"].tolist()
             _examples.append(Example(**{f.name: stored[f.name] for f in fields(Example)}))
@@ -93,10 +95,11 @@ def _draw_sources(videos: list[Path], seed: int) -> None:
 def _make_film(file: Path, seed: int) -> None:
     """Make the film of a file, and write its example, unless the file exists."""
     if not file.exists():
-        rng = np.random.default_rng([seed, int(file.stem)])
-        chosen = rng.choice(len(_sources), 10, p=_shares)
-        film = synthesize_film(rng, [_sources[k] for k in chosen])
-        _write(file, *make_example(film, rng))
+        is_slides, number = file.stem.startswith("slides"), int(file.stem.split()[-1])
+        rng = np.random.default_rng([seed, number, 1] if is_slides else [seed, number])
+        chosen = rng.choice(len(_sources), 6 if is_slides else 10, p=_shares)
+        synthesize = synthesize_slide_show if is_slides else synthesize_film
+        _write(file, *make_example(synthesize(rng, [_sources[k] for k in chosen]), rng))
 
 
 def _measure_video(path: Path, keep: Path) -> Path | None:

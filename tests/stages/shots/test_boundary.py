@@ -1,8 +1,10 @@
 """From probabilities to candidates, and from candidates to boundaries."""
 
 import numpy as np
+import pytest
 
 from stages.shots.boundary import Boundary, find_candidates, select_boundaries
+from stages.shots.score_boundaries import combine_scores
 
 
 def _probabilities(frames: int) -> np.ndarray:
@@ -41,3 +43,11 @@ def test_of_touching_candidates_the_higher_one_is_selected() -> None:
     assert select_boundaries([cut, wipe], min_cut_score=0.5, min_transition_score=0.5) == [wipe]
     assert select_boundaries([cut, wipe], min_cut_score=0.5, min_transition_score=0.95) == [cut]
     assert select_boundaries([cut, wipe], min_cut_score=0.75, min_transition_score=0.95) == []
+
+
+@pytest.mark.parametrize(
+    ("fast", "other", "is_boundary"),
+    [(0.2, 0.64, True), (0.35, 0.3, True), (0.6, 0.01, False), (0.8, 0.0, False)],
+)
+def test_transnet_raises_and_lowers_an_unsure_score(fast: float, other: float, is_boundary: bool) -> None:
+    assert (combine_scores(fast, other) >= 0.5) == is_boundary
