@@ -68,6 +68,50 @@ def synthesize_film(rng: np.random.Generator, sources: Sequence[Source]) -> Synt
     return film
 
 
+def synthesize_slide_show(rng: np.random.Generator, sources: Sequence[Source]) -> SyntheticFilm:
+    """Make a film of about twenty still pictures, mostly joined by cuts: frames of sources, and plain pages.
+
+    A picture that is replaced by another one is a boundary, although nothing moves before and after.
+    """
+    film, size = SyntheticFilm(), SIZES[int(rng.integers(len(SIZES)))]
+    is_steady, held = rng.random() < 0.4, int(rng.integers(4, 50))
+    for number in range(int(rng.integers(12, 26))):
+        length = held if is_steady else int(rng.integers(4, 60))
+        if rng.random() < 0.45:
+            picture = _plain_page(rng, size)
+        else:
+            camera = VirtualCamera.sample(rng, sources[int(rng.integers(len(sources)))], size, length)
+            picture = camera.frame(0, rng)
+        shot = [picture] * length
+        mixed = int(rng.integers(4, 20)) if number and rng.random() < 0.15 else 0
+        if mixed and mixed + 4 < min(length, len(film.frames)):
+            _append_mixed(film, shot, mixed, "dissolve", rng)
+        else:
+            if number:
+                film.cuts.append(len(film.frames))
+            film.frames += shot
+    return film
+
+
+def _plain_page(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
+    """Draw a page of one color with a few words and shapes; uint8 BGR [h w 3]."""
+    import cv2
+
+    width, height = size
+    page = np.full((height, width, 3), rng.integers(0, 256, 3), np.uint8)
+    ink = tuple(int(v) for v in rng.integers(0, 256, 3))
+    for _ in range(int(rng.integers(0, 5))):
+        at = int(rng.integers(0, width // 2)), int(rng.integers(height // 4, height))
+        words = str(int(rng.integers(1000))) if rng.random() < 0.5 else "Abc defg hi"
+        cv2.putText(page, words, at, cv2.FONT_HERSHEY_SIMPLEX, float(rng.uniform(0.4, 2)), ink, 2)
+    for _ in range(int(rng.integers(0, 4))):
+        x, y = int(rng.integers(width)), int(rng.integers(height))
+        wide, high = int(rng.integers(8, width // 2)), int(rng.integers(8, height // 2))
+        color = tuple(int(v) for v in rng.integers(0, 256, 3))
+        cv2.rectangle(page, (x, y), (x + wide, y + high), color, -1)
+    return page
+
+
 def _shot(
     camera: VirtualCamera, frames: int, rng: np.random.Generator, other: Source, mixed: int = 0
 ) -> Frames:
