@@ -20,6 +20,8 @@ CHUNK = 4096  # frames scored at a time; limits the memory
 CONFIDENT = 0.85  # a higher score is not scored again by TransNetV2
 ODDS = 2.2  # TransNetV2 scores cautiously: without this factor, true boundaries would score too low
 MIN_SHARE = 0.002  # neither score counts as more certain than this, or 1 - this
+LIGHT_LEVELS = 6  # mean luma by which a change of light differs from no change
+LIGHT_CORRELATION = 0.95  # of the cells before and after a change of light, at least
 TOLERANCE = 3  # frames around a candidate within which TransNetV2 may find it
 
 
@@ -125,5 +127,26 @@ def _probabilities(row: ScannedVideo) -> Iterator[np.ndarray]:
         first, last = max(0, start - context), min(row.scanned_frames, end + context)
         signals = read_signals(row.signals, CHANGE_SIGNALS, first, last)
         change = np.stack([signals[name] for name in CHANGE_SIGNALS], 1)
-        features, _ = compute_features(*read_thumbnails(row.signals, first, last), change)
-        yield network(features)[start - first : end - first]
+        luma, chroma = read_thumbnails(row.signals, first, last)
+        features, _ = compute_features(luma, chroma, change)
+        probabilities = network(features)
+        probabilities[find_light_changes(luma), 0] = 0
+        yield probabilities[start - first : end - first]
+
+
+def find_light_changes(luma: np.ndarray) -> np.ndarray:
+    """Return whether each frame is the frame before it in another light, bool [n].
+
+    The mean changes by more than `LIGHT_LEVELS`, and the cells correlate by at least `LIGHT_CORRELATION`.
+
+    Args:
+        luma: Cells of the thumbnails, uint8 [n h w].
+    """
+    cells = luma.reshape(len(luma), -1).astype(np.float32)
+    level = cells.mean(1)
+    detail = cells - level[:, None]
+    energy = np.einsum("ij,ij->i", detail, detail)
+    product = np.einsum("ij,ij->i", detail[1:], detail[:-1])
+    is_same = product >= LIGHT_CORRELATION * np.sqrt(energy[1:] * energy[:-1] + 1)
+    changes: np.ndarray = np.append(False, is_same & (np.abs(np.diff(level)) > LIGHT_LEVELS))
+    return changes

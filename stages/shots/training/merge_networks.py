@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating]
 
-ODDS = (2.5, 9.0)  # of a cut and of a transition: how much higher they are in training than in real footage
+ODDS = (7.5, 5.4)  # of a cut and of a transition: how much higher they are in training than in real footage
 
 
 def merge_networks(files: Sequence[Path], out: Path) -> None:

@@ -68,7 +68,7 @@ def dag_of(films: Path, url: str) -> Dag:
     videos = (
         dag.read(ListVideos(root=str(films)), rows_per_part=2).annotate(ProbeVideo()).annotate(ScanVideo())
     )
-    clips = videos.annotate(ScoreBoundaries()).expand(FindShots(max_duration_s=0))
+    clips = videos.annotate(ScoreBoundaries()).expand(FindShots(min_cut_score=0.2, max_duration_s=0))
     stage = CaptionClip(
         model="toy",
         endpoint=url,

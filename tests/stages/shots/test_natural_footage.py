@@ -76,6 +76,17 @@ def mixed_cut(mixed: int) -> Frames:
     return frames
 
 
+def slides(kind: str) -> Frames:
+    """Return five still images of 18 frames each: textures, or plain pages with a number."""
+    pages = [texture(20 + number) for number in range(5)]
+    if kind == "pages":
+        colors = [(40, 160, 30), (200, 60, 30), (40, 200, 220), (30, 30, 200), (235, 235, 235)]
+        pages = [np.full((HEIGHT, WIDTH, 3), color, np.uint8) for color in colors]
+        for number, page in enumerate(pages):
+            cv2.putText(page, str(number * 37), (30, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (0, 0, 0), 3)
+    return [page for page in pages for _ in range(18)]
+
+
 def boundaries(path: Path, scan: Callable[..., Scan]) -> list[Boundary]:
     """Return the boundaries of the fast detector at the default score."""
     scanned = scan(path)
@@ -120,6 +131,15 @@ def test_one_shot_has_no_boundary(
 def test_a_cut_through_mixed_frames_is_found(find: Callable[[Frames], list[Boundary]], mixed: int) -> None:
     [boundary] = find(mixed_cut(mixed))
     assert abs((boundary.start + boundary.end) / 2 - 45 - mixed / 2) <= 2
+
+
+@pytest.mark.parametrize("kind", ["textures", "pages"])
+def test_a_still_image_that_is_replaced_ends_a_shot(
+    find: Callable[[Frames], list[Boundary]], kind: str
+) -> None:
+    assert [(place.start, place.kind) for place in find(slides(kind))] == [
+        (18, "cut"), (36, "cut"), (54, "cut"), (72, "cut"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
