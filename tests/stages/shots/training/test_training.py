@@ -57,7 +57,7 @@ def test_a_trained_network_finds_the_cuts_of_its_training_films(
         rng = np.random.default_rng(seed)
         example, names = make_example(synthesize_film(rng, sources), rng)
         examples.append(example)
-    train(examples, names, tmp_path / "w.safetensors", steps=120, channels=16, seed=0)
+    train(examples, names, tmp_path / "w.safetensors", steps=300, channels=16, seed=0)
     monkeypatch.setattr(network, "WEIGHTS", tmp_path / "w.safetensors")
     network.load_network.cache_clear()
     try:
