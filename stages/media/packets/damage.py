@@ -48,7 +48,7 @@ class DamageDetector:
             return ""
         if self._unread:
             return "a part of the file cannot be read"
-        if self._is_entropy_coded and bytes(MIN_ZERO_BYTES) in bytes(packet):
+        if self._is_entropy_coded and bytes(MIN_ZERO_BYTES) in _without_padding(bytes(packet)):
             return "a part of the file is zero"
         if packet.is_keyframe:  # the packets before it are the end of another recording, or are checked
             self._marked, self._has_key_frame = 0, True
@@ -69,3 +69,8 @@ class DamageDetector:
             return False
         with open_uri(self._uri) as file:
             return not are_elements(file, self._end, position)
+
+
+def _without_padding(data: bytes) -> bytes:
+    """Return a packet without the zeros that may follow units with start codes (H.264, HEVC, annex B)."""
+    return data.rstrip(b"\0") if data.startswith((b"\0\0\1", b"\0\0\0\1")) else data

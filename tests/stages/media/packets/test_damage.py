@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 from counted_videos import blank, cut_out, encode_counts, read_counts
 
@@ -63,6 +65,23 @@ def test_a_join_within_a_frame_is_not_damage(tmp_path: Path, films: dict[str, by
     begins = shown.index(1000)
     assert shown[:begins] == [*range(begins)]
     assert shown[begins:] == [*range(1000, 1030)]
+
+
+def test_zeros_that_pad_a_stream_are_not_damage(tmp_path: Path) -> None:
+    path = tmp_path / "padded.ts"
+    with av.open(str(path), "w", format="mpegts") as output:
+        stream = output.add_stream("libx264", rate=25, options={"bf": "0", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        image = np.random.default_rng(0).integers(0, 256, (64, 160, 3), dtype=np.uint8)
+        for number in range(13):
+            shown = np.ascontiguousarray(image[:, 4 * number : 4 * number + 96])
+            frame = av.VideoFrame.from_ndarray(shown, format="bgr24") if number < 12 else None
+            for packet in stream.encode(frame):
+                padded = av.Packet(bytes(packet) + bytes(1000))
+                padded.pts, padded.dts, padded.time_base = packet.pts, packet.dts, packet.time_base
+                padded.stream, padded.is_keyframe = stream, packet.is_keyframe
+                output.mux(padded)
+    assert len(list(frames(str(path)))) == 12
 
 
 def test_real_videos_are_not_damaged(footage: Path) -> None:
