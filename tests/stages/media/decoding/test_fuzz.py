@@ -95,7 +95,7 @@ def test_the_bounded_worker_detects_a_crash_and_a_hang(tmp_path: Path, drafts: P
     assert (white.kind, white.message) == ("death", "SIGSEGV")
     assert black.kind == "hang"
     with Bounded(drafts, extra_mb=4) as worker:
-        assert worker.process(paths[0]).kind == "error"  # out of memory
+        assert worker.process(paths[0]).kind in ("error", "death")  # out of memory in Python, or in a library
 
 
 @pytest.mark.slow
