@@ -53,7 +53,7 @@ def ours(film: Path, stage: ScoreBoundaries, scanned: ScannedVideo) -> Found:
     [scored] = stage.annotate([scored_input])
     assert isinstance(scored, BoundaryScores)
     with open_video(str(film)) as video:
-        base = Fraction(video.time_base)
+        base, (width_px, height_px) = Fraction(video.time_base), video.cropped_size
     columns = {name: getattr(scored, name) for name in BoundaryScores.__annotations__}
     row = ScoredVideo(
         signals=scanned.signals,
@@ -61,6 +61,8 @@ def ours(film: Path, stage: ScoreBoundaries, scanned: ScannedVideo) -> Found:
         scanned_end_pts=scanned.scanned_end_pts,
         time_base_num=base.numerator,
         time_base_den=base.denominator,
+        video_width_px=width_px,
+        video_height_px=height_px,
         **columns,
     )
     shots = list(FindShots(max_duration_s=0).expand(row))

@@ -17,6 +17,8 @@ class ScoredVideo(Row):
     scanned_end_pts: int = column("first tick after the last frame")
     time_base_num: int = column("numerator of the time base")
     time_base_den: int = column("denominator of the time base")
+    video_width_px: int = column("always 640", unit="px")
+    video_height_px: int = column("always 360", unit="px")
     first_pts: int = column("pts of the first frame")
     boundary_starts: tuple[int, ...] = column("frames of the cuts, at equal distances")
     boundary_ends: tuple[int, ...] = column("equal to boundary_starts")
@@ -41,6 +43,8 @@ class RandomVideos(Source[ScoredVideo]):
                 scanned_end_pts=frames,
                 time_base_num=1,
                 time_base_den=25,
+                video_width_px=640,
+                video_height_px=360,
                 first_pts=0,
                 boundary_starts=cuts,
                 boundary_ends=cuts,

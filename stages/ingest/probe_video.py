@@ -20,11 +20,11 @@ class Video(Row):
 class Header(Row):
     container: str = column("name of the container format")
     codec: str = column("name of the video codec")
-    width_px: int = column(
+    video_width_px: int = column(
         "display width of the first frame: after the crop of the container, pixel aspect and rotation",
         unit="px",
     )
-    height_px: int = column(
+    video_height_px: int = column(
         "display height of the first frame: after the crop of the container, pixel aspect and rotation",
         unit="px",
     )
@@ -84,8 +84,8 @@ def _header(video: OpenVideo) -> Header:
     return Header(
         container=container.format.name.split(",")[0],
         codec=stream.codec_context.codec.canonical_name,
-        width_px=width_px,
-        height_px=height_px,
+        video_width_px=width_px,
+        video_height_px=height_px,
         coded_width_px=video.coded_width_px,
         coded_height_px=video.coded_height_px,
         rotation_deg=-90 * first.orientation % 360,

@@ -52,6 +52,8 @@ class ScannedVideo(Row):
     format_changes: tuple[int, ...] = column(
         "frames at which the size, the pixel aspect or the dynamic range of the picture changes"
     )
+    format_widths_px: tuple[int, ...] = column("display width after each of these changes", unit="px")
+    format_heights_px: tuple[int, ...] = column("display height after each of these changes", unit="px")
     time_repair: str = column(
         "how frame times were repaired. none: they are those of the file; joined: shifted after each jump of "
         "the clock; counted: frames without a valid time got one, so they are found from the start"
@@ -208,6 +210,8 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
             strip_times_s=tuple(time_s for span in spans for time_s in span.strip_times_s),
             strip_offsets=tuple(offsets),
             format_changes=tuple(changes),
+            format_widths_px=tuple(width for span in spans for width in span.format_widths_px),
+            format_heights_px=tuple(height for span in spans for height in span.format_heights_px),
             clock_jumps=tuple(jumps),
             clock_jump_end_pts=tuple(pts for span in spans for pts in span.clock_jump_end_pts),
         )
@@ -235,6 +239,8 @@ def _columns(scan: SpanScan) -> ScannedVideo:
         scanned_s=scan.end_s,
         scanned_end_pts=scan.end_pts,
         format_changes=scan.format_changes,
+        format_widths_px=scan.format_widths_px,
+        format_heights_px=scan.format_heights_px,
         time_repair=scan.time_repair,
         clock_jumps=scan.clock_jumps,
         clock_jump_end_pts=scan.clock_jump_end_pts,

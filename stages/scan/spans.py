@@ -67,6 +67,8 @@ class SpanScan(Row):
     format_changes: tuple[int, ...] = column(
         "frames of the span whose size, pixel aspect or dynamic range is new", default=()
     )
+    format_widths_px: tuple[int, ...] = column("display width after each change", unit="px", default=())
+    format_heights_px: tuple[int, ...] = column("display height after each change", unit="px", default=())
     clock_jumps: tuple[int, ...] = column("first frames of the span after a jump of the clock", default=())
     clock_jump_end_pts: tuple[int, ...] = column(
         "end of the frame before each jump", unit="ticks", default=()
@@ -124,7 +126,7 @@ class SpanScanner:
     Attributes:
         frame_count: Number of frames of the span so far.
         has_new_format: Whether size, pixel aspect or dynamic range changed at the last frame.
-        format_changes: Indices of such frames in the span so far.
+        format_changes, format_sizes: Indices of such frames in the span so far, and their display sizes.
         clock_jumps, clock_jump_end_pts: Jumps of the clock in the span so far.
         strip_times_s, strip_offsets: Stills of the span so far; the caller appends to them.
     """
@@ -134,6 +136,7 @@ class SpanScanner:
         self.strip_times_s: list[float] = []
         self.strip_offsets: list[int] = []
         self.format_changes: list[int] = []
+        self.format_sizes: list[tuple[int, int]] = []
         self.has_new_format = False
         self.clock_jumps: list[int] = []
         self.clock_jump_end_pts: list[int] = []
@@ -177,6 +180,7 @@ class SpanScanner:
                 self.frame_count, self._end_pts = self.frame_count + 1, frame.pts + frame.duration
                 if self.has_new_format:
                     self.format_changes.append(self.frame_count - 1)
+                    self.format_sizes.append(frame.display_size)
                 if previous is not None and frame.is_after_jump:
                     self.clock_jumps.append(self.frame_count - 1)
                     self.clock_jump_end_pts.append(previous.pts + previous.duration)
@@ -246,6 +250,8 @@ class SpanScanner:
             strip_times_s=tuple(self.strip_times_s),
             strip_offsets=tuple(self.strip_offsets),
             format_changes=tuple(self.format_changes),
+            format_widths_px=tuple(width for width, _ in self.format_sizes),
+            format_heights_px=tuple(height for _, height in self.format_sizes),
             clock_jumps=tuple(self.clock_jumps),
             clock_jump_end_pts=tuple(self.clock_jump_end_pts),
             time_repair=self._video.time_repair,

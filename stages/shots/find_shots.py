@@ -10,7 +10,7 @@ from manifests import Artifact, NonNegativeFloat, Range, Row
 from pipeline import Expand
 from stages.media.signals import read_signals
 from stages.shots.boundary import Boundary, select_boundaries
-from stages.shots.shot import FrameTimes, Shot, split_video
+from stages.shots.shot import FrameTimes, PictureSizes, Shot, split_video
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +22,8 @@ class ScoredVideo(Row):
     scanned_end_pts: int
     time_base_num: int
     time_base_den: int
+    video_width_px: int
+    video_height_px: int
     first_pts: int
     boundary_starts: tuple[int, ...]
     boundary_ends: tuple[int, ...]
@@ -31,6 +33,9 @@ class ScoredVideo(Row):
     boundary_scores: tuple[float, ...]
     clock_jumps: tuple[int, ...] = ()
     clock_jump_end_pts: tuple[int, ...] = ()
+    format_changes: tuple[int, ...] = ()
+    format_widths_px: tuple[int, ...] = ()
+    format_heights_px: tuple[int, ...] = ()
 
 
 class FindShots(Expand[ScoredVideo, Shot]):
@@ -77,7 +82,9 @@ class FindShots(Expand[ScoredVideo, Shot]):
         time_base = Fraction(row.time_base_num, row.time_base_den)
         end_pts = dict(zip(row.clock_jumps, row.clock_jump_end_pts, strict=True))
         times = FrameTimes(row.scanned_frames, time_base, read_pts, known_pts, end_pts)
-        yield from split_video(times, boundaries, self.max_duration_s)
+        size = row.video_width_px, row.video_height_px
+        sizes = PictureSizes(size, row.format_changes, row.format_widths_px, row.format_heights_px)
+        yield from split_video(times, boundaries, self.max_duration_s, sizes)
 
     def expand_many(self, rows: "pa.Table") -> "pa.Table":
         from stages.shots.shots_vectorized import find_shots

@@ -10,7 +10,7 @@ from pipeline import Expand
 from stages.media.signals import read_signals
 from stages.shots import scene_detectors
 from stages.shots.boundary import Boundary, check_detector
-from stages.shots.shot import FrameTimes, Shot, split_video
+from stages.shots.shot import FrameTimes, PictureSizes, Shot, split_video
 
 SIGNALS = {
     "adaptive": ("delta_hue", "delta_sat", "delta_lum"),
@@ -28,8 +28,13 @@ class ScannedVideo(Row):
     fps: float
     time_base_num: int
     time_base_den: int
+    video_width_px: int
+    video_height_px: int
     clock_jumps: tuple[int, ...] = ()
     clock_jump_end_pts: tuple[int, ...] = ()
+    format_changes: tuple[int, ...] = ()
+    format_widths_px: tuple[int, ...] = ()
+    format_heights_px: tuple[int, ...] = ()
 
 
 class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
@@ -72,13 +77,14 @@ class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
         signals = read_signals(row.signals, ("pts", *SIGNALS[self.detector]))
         numbers = np.rint((signals["pts"] - signals["pts"][0]) * (row.fps * float(time_base))).astype(int)
         values = np.stack([signals[name].astype(np.float64) for name in SIGNALS[self.detector]], 1)
-        found = sorted({*self._cuts(values, numbers), *row.clock_jumps})
+        found = sorted({*self._cuts(values, numbers), *row.clock_jumps, *row.format_changes})
         cuts = [Boundary(cut, cut, "cut", 1.0) for cut in found]
         end_pts = dict(zip(row.clock_jumps, row.clock_jump_end_pts, strict=True))
         pts = np.append(signals["pts"], row.scanned_end_pts)
-        yield from split_video(
-            FrameTimes(len(numbers), time_base, lambda: pts, {}, end_pts), cuts, self.max_duration_s
-        )
+        size = row.video_width_px, row.video_height_px
+        sizes = PictureSizes(size, row.format_changes, row.format_widths_px, row.format_heights_px)
+        times = FrameTimes(len(numbers), time_base, lambda: pts, {}, end_pts)
+        yield from split_video(times, cuts, self.max_duration_s, sizes)
 
     def _cuts(self, values: np.ndarray, numbers: np.ndarray) -> list[int]:
         """Return the first frame of every new shot, from the detector's signals [n signals]."""

@@ -1,9 +1,11 @@
 """A shot, or a piece of a long shot, as a row; and the split of a video at its boundaries."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,10 +23,36 @@ class Shot(Row):
     start_s: float = column("start since the first frame of the video", unit="s", by_id=True)
     end_s: float = column("end since the first frame of the video", unit="s", by_id=True)
     duration_s: float = column("duration of the clip", unit="s", by_id=True)
+    width_px: int = column(
+        "display width of the clip: after crop, pixel aspect and rotation", unit="px", by_id=True
+    )
+    height_px: int = column(
+        "display height of the clip: after crop, pixel aspect and rotation", unit="px", by_id=True
+    )
     kind: str = column("shot; or dissolve, fade or wipe, for the frames between two shots")
     shot: int = column("index of the shot in the video; for a transition, of the shot before it")
     piece: int = column("index of the piece in its shot")
     pieces: int = column("number of pieces that the shot was split into")
+
+
+class PictureSizes(NamedTuple):
+    """The display sizes of a video whose size may change.
+
+    Attributes:
+        size: Width and height of the first frame, in pixels.
+        changes: Frames at which the format of the picture changes, ascending.
+        widths_px, heights_px: The size after each change.
+    """
+
+    size: tuple[int, int]
+    changes: tuple[int, ...] = ()
+    widths_px: tuple[int, ...] = ()
+    heights_px: tuple[int, ...] = ()
+
+    def at(self, frame: int) -> tuple[int, int]:
+        """Return width and height of a frame."""
+        place = bisect_right(self.changes, frame) - 1
+        return self.size if place < 0 else (self.widths_px[place], self.heights_px[place])
 
 
 class FrameTimes:
@@ -77,7 +105,9 @@ class FrameTimes:
         return sorted({start, *(int(f) for f in inner if start < f < end), end})
 
 
-def split_video(times: FrameTimes, boundaries: Sequence[Boundary], max_duration_s: float) -> Iterator[Shot]:
+def split_video(
+    times: FrameTimes, boundaries: Sequence[Boundary], max_duration_s: float, sizes: PictureSizes
+) -> Iterator[Shot]:
     """Split a video at its boundaries into shots and transitions, without holes.
 
     The frames of transitions are rows of their own. A shot longer than `max_duration_s` is split into even
@@ -88,10 +118,12 @@ def split_video(times: FrameTimes, boundaries: Sequence[Boundary], max_duration_
         if boundary.start > start:
             edges = times.split_evenly(start, boundary.start, max_duration_s)
             for piece, (first, last) in enumerate(pairwise(edges)):
-                yield _shot(times, first, last, "shot", index, piece, len(edges) - 1, max_duration_s)
+                place = (index, piece, len(edges) - 1)
+                yield _shot(times, first, last, "shot", place, sizes.at(first), max_duration_s)
             index += 1
         if boundary.end > boundary.start:
-            yield _shot(times, boundary.start, boundary.end, boundary.kind, max(0, index - 1), 0, 1)
+            place, size = (max(0, index - 1), 0, 1), sizes.at(boundary.start)
+            yield _shot(times, boundary.start, boundary.end, boundary.kind, place, size)
         start = boundary.end
 
 
@@ -100,11 +132,11 @@ def _shot(
     start: int,
     end: int,
     kind: str,
-    index: int,
-    piece: int,
-    pieces: int,
+    place: tuple[int, int, int],
+    size: tuple[int, int],
     max_duration_s: float = 0,
 ) -> Shot:
+    """Return the row of a span. `place`: the index of the shot, of the piece, and the number of pieces."""
     origin, start_pts, end_pts = times.pts(0), times.pts(start), times.end_pts(end)
     if max_duration_s:  # the last frame may be shown for longer
         end_pts = min(end_pts, start_pts + max(1, int(Fraction(max_duration_s) / times.time_base)))
@@ -117,8 +149,10 @@ def _shot(
         start_s=ticks_to_seconds(start_pts - origin, times.time_base),
         end_s=ticks_to_seconds(end_pts - origin, times.time_base),
         duration_s=ticks_to_seconds(end_pts - start_pts, times.time_base),
+        width_px=size[0],
+        height_px=size[1],
         kind=kind,
-        shot=index,
-        piece=piece,
-        pieces=pieces,
+        shot=place[0],
+        piece=place[1],
+        pieces=place[2],
     )

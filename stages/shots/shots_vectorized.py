@@ -20,7 +20,8 @@ def find_shots(
 
     Returns:
         A table with `row`, the index of the video, and the columns of `Shot`. Missing are videos with a shot
-        to be split, with a jump of the clock, or with integers that float64 does not hold.
+        to be split, with a jump of the clock, with a change of the picture format, or with integers that
+        float64 does not hold.
     """
     lists = {name: rows.column(f"boundary_{name}").combine_chunks() for name in _LISTS}
     count = pc.list_value_length(lists["starts"]).to_numpy()
@@ -32,18 +33,21 @@ def find_shots(
     boundaries = {name: column[selected] for name, column in candidates.items()}
     videos = {name: rows.column(name).to_numpy() for name in _VIDEO_COLUMNS}
     spans = _spans(boundaries, videos, len(names) - 1)
-    return _table(spans, videos, names, max_duration_s, _with_jumps(rows))
+    return _table(spans, videos, names, max_duration_s, _excluded(rows))
 
 
 _LISTS = ("starts", "ends", "start_pts", "end_pts", "kinds", "scores")
-_VIDEO_COLUMNS = ("scanned_frames", "scanned_end_pts", "first_pts", "time_base_num", "time_base_den")
+_VIDEO_COLUMNS = (
+    "scanned_frames", "scanned_end_pts", "first_pts", "time_base_num", "time_base_den", "video_width_px",
+    "video_height_px",
+)  # fmt: skip
 
 
-def _with_jumps(rows: pa.Table) -> np.ndarray:
-    """Return the indices of the videos with a jump of the clock."""
-    if "clock_jumps" not in rows.column_names:
-        return np.array([], np.int64)
-    return np.flatnonzero(pc.list_value_length(rows.column("clock_jumps")).to_numpy())
+def _excluded(rows: pa.Table) -> np.ndarray:
+    """Return the indices of the videos with a jump of the clock or a change of the picture format."""
+    lists = [rows.column(name) for name in ("clock_jumps", "format_changes") if name in rows.column_names]
+    counts = sum((pc.list_value_length(values).to_numpy() for values in lists), np.zeros(rows.num_rows))
+    return np.flatnonzero(counts)
 
 
 def _select(
@@ -124,6 +128,7 @@ def _table(
     frames = [spans["start"], spans["end"], spans["end"] - spans["start"]]
     kinds = pa.DictionaryArray.from_arrays(pa.array(spans["kind"][kept]), pa.array(names)).cast(pa.string())
     columns = [row, spans["start_pts"], spans["end_pts"], *frames, *seconds]
+    columns += [videos["video_width_px"][row], videos["video_height_px"][row]]
     return pa.table(
         [
             *(pa.array(column[kept]) for column in columns),

@@ -32,8 +32,8 @@ def scan_film(path: Path, store: FolderStore, still_px: int) -> tuple[ScannedCli
     window = Window(0, row.scanned_frames, first, row.scanned_end_pts, 0.0, row.scanned_s)
     clip = ScannedClip(
         uri=str(path),
-        width_px=head.width_px,
-        height_px=head.height_px,
+        width_px=head.video_width_px,
+        height_px=head.video_height_px,
         fps=head.fps,
         signals=row.signals,
         strip=row.strip,

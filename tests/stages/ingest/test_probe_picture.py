@@ -39,7 +39,7 @@ def test_sizes_with_a_crop(tmp_path: Path) -> None:
     data = (tmp_path / "source.mkv").read_bytes()
     (tmp_path / "a.mkv").write_bytes(with_pixel_crop(data, 16, 16, 16, 16, display=(128, 32)))
     header = _probe(tmp_path / "a.mkv")
-    assert (header.width_px, header.height_px) == (128, 32)
+    assert (header.video_width_px, header.video_height_px) == (128, 32)
     assert (header.coded_width_px, header.coded_height_px) == (96, 64)
 
 
@@ -48,7 +48,7 @@ def test_sizes_with_a_crop_and_a_rotation(tmp_path: Path) -> None:
     data = with_clean_aperture((tmp_path / "source.mp4").read_bytes(), 64, 32)
     (tmp_path / "a.mp4").write_bytes(with_display_matrix(data, 0, 1, -1, 0))
     header = _probe(tmp_path / "a.mp4")
-    assert (header.width_px, header.height_px, header.rotation_deg) == (32, 64, 90)
+    assert (header.video_width_px, header.video_height_px, header.rotation_deg) == (32, 64, 90)
 
 
 def test_a_real_hlg_film(footage: Path) -> None:

@@ -24,7 +24,7 @@ def _probe(path: Path) -> Header:
 def test_the_header_matches_the_written_file(film: Callable[..., Path], moving: Draw) -> None:
     header = _probe(film(moving(1, 50), fps=Fraction(25)))
     assert (header.container, header.codec, header.has_audio) == ("mov", "h264", False)
-    assert (header.width_px, header.height_px, header.rotation_deg) == (160, 96, 0)
+    assert (header.video_width_px, header.video_height_px, header.rotation_deg) == (160, 96, 0)
     assert (header.fps, header.video_duration_s) == (25.0, 2.0)
     assert Fraction(header.time_base_num, header.time_base_den) == Fraction(1, 12800)
 
@@ -43,7 +43,7 @@ def test_sizes_are_display_sizes(
     footage: Path, name: str, displayed: tuple[int, int], coded: tuple[int, int], rotation_deg: int
 ) -> None:
     header = _probe(footage / name)
-    assert (header.width_px, header.height_px) == displayed
+    assert (header.video_width_px, header.video_height_px) == displayed
     assert (header.coded_width_px, header.coded_height_px) == coded
     assert header.rotation_deg == rotation_deg
 

@@ -3,16 +3,22 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from manifests import Row
+from pipeline import Expand
+from stages.ingest.probe_video import ProbeVideo, Video
 from stages.media.signals import read_signals, read_thumbnails
 from stages.media.strip import decode_still, read_strip
 from stages.scan.scan_video import ScannedVideo
-from stages.shots.find_shots import FindShots, ScoredVideo
+from stages.shots.find_shots import FindShots
+from stages.shots.replay_scene_detect import ReplaySceneDetect
 from stages.shots.score_boundaries import ScannedVideo as SignalsOfVideo
 from stages.shots.score_boundaries import ScoreBoundaries
+from stages.shots.shot import Shot
 from tests.toys.media.color_films import PATCHES, patch_colors, write_patches
 from tests.toys.media.picture_formats import with_pixel_crop, write_parts
 from tests.toys.media.unusual_videos import write_video
@@ -26,7 +32,8 @@ def _stills(scanned: ScannedVideo) -> list[np.ndarray]:
     return [decode_still(still) for still in read_strip(scanned)]
 
 
-def _shots(scanned: ScannedVideo) -> list[tuple[int, int]]:
+def _shots(path: Path, scanned: ScannedVideo) -> list[tuple[int, int, int, int]]:
+    """The first frame, the frame after the last, the width and the height of each shot."""
     row = SignalsOfVideo(
         signals=scanned.signals,
         scanned_frames=scanned.scanned_frames,
@@ -34,16 +41,15 @@ def _shots(scanned: ScannedVideo) -> list[tuple[int, int]]:
         format_changes=scanned.format_changes,
     )
     [scores] = ScoreBoundaries().annotate([row])
-    columns = {name: getattr(scores, name) for name in scores.names()}
-    video = ScoredVideo(
-        signals=scanned.signals,
-        scanned_frames=scanned.scanned_frames,
-        scanned_end_pts=scanned.scanned_end_pts,
-        time_base_num=1,
-        time_base_den=90000,
-        **columns,
-    )
-    return [(shot.start_frame, shot.end_frame) for shot in FindShots().expand(video)]
+    [header] = ProbeVideo().annotate([Video(uri=str(path))])
+    rows = cast("list[Row]", [header, scanned, scores])
+    columns = {name: getattr(row, name) for row in rows for name in row.names()}
+    found = []
+    for stage in cast("list[Expand[Any, Shot]]", [FindShots(), ReplaySceneDetect()]):
+        video = stage.reads(**{name: columns[name] for name in stage.reads.names() if name in columns})
+        found.append([(s.start_frame, s.end_frame, s.width_px, s.height_px) for s in stage.expand(video)])
+    assert found[0] == found[1]
+    return found[0]
 
 
 @pytest.mark.parametrize("kind", ["bt2020_pq", "bt2020_hlg", "bt2020_sdr", "bt709_untagged"])
@@ -88,7 +94,7 @@ def test_a_change_of_size_is_a_boundary(
     scanned = scan(tmp_path / "film.ts")
     assert scanned.format_changes == (20,)
     assert [still.shape[:2] for still in _stills(scanned)] == [(96, 160)] * 2 + [shape] * 3
-    assert _shots(scanned) == [(0, 20), (20, 40)]
+    assert _shots(tmp_path / "film.ts", scanned) == [(0, 20, 160, 96), (20, 40, *shape[::-1])]
     assert len(read_thumbnails(scanned.signals)[0]) == 40
 
 
@@ -98,7 +104,7 @@ def test_a_change_of_the_pixel_aspect_is_a_boundary(scan: Scan, moving: Moving, 
     scanned = scan(tmp_path / "film.ts")
     assert scanned.format_changes == (20,)
     assert [still.shape[:2] for still in _stills(scanned)] == [(96, 128)] * 2 + [(96, 171)] * 3
-    assert _shots(scanned) == [(0, 20), (20, 40)]
+    assert _shots(tmp_path / "film.ts", scanned) == [(0, 20, 128, 96), (20, 40, 171, 96)]
 
 
 def test_a_film_of_one_size_has_no_change(scan: Scan, moving: Moving, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def shots(path: Path, scanned: Scan, scored: BoundaryScores, **settings: Any) ->
         scanned_end_pts=scanned.scanned_end_pts,
         time_base_num=header.time_base_num,
         time_base_den=header.time_base_den,
+        video_width_px=header.video_width_px,
+        video_height_px=header.video_height_px,
         **{name: getattr(scored, name) for name in BoundaryScores.__annotations__},
     )
     return list(FindShots(**settings).expand(row))

@@ -46,6 +46,8 @@ def _scanned(path: Path, scan: Callable[..., Scan]) -> ScannedVideo:
         fps=header.fps,
         time_base_num=header.time_base_num,
         time_base_den=header.time_base_den,
+        video_width_px=header.video_width_px,
+        video_height_px=header.video_height_px,
     )
 
 
@@ -103,6 +105,8 @@ def _row(
         fps=1000 / step_ms,
         time_base_num=1,
         time_base_den=1000,
+        video_width_px=64,
+        video_height_px=48,
     )
 
 

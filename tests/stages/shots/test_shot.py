@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from stages.shots.boundary import Boundary
-from stages.shots.shot import FrameTimes, Shot, split_video
+from stages.shots.shot import FrameTimes, PictureSizes, Shot, split_video
+
+SIZES = PictureSizes((640, 360))
 
 
 def _times(frames: int, step_ms: int = 40) -> FrameTimes:
@@ -15,7 +17,7 @@ def _times(frames: int, step_ms: int = 40) -> FrameTimes:
 
 
 def _shots(frames: int, *boundaries: Boundary, max_duration_s: float = 60.0, step_ms: int = 40) -> list[Shot]:
-    return list(split_video(_times(frames, step_ms), boundaries, max_duration_s))
+    return list(split_video(_times(frames, step_ms), boundaries, max_duration_s, SIZES))
 
 
 def test_long_shots_are_split_evenly_without_holes() -> None:
@@ -67,14 +69,14 @@ def test_all_frame_times_are_read_only_for_long_shots() -> None:
         raise AssertionError("the signals were read")
 
     times = FrameTimes(100, Fraction(1, 25), fail, {0: 0, 40: 40, 60: 60, 100: 100})
-    shots = list(split_video(times, [Boundary(40, 60, "wipe", 1.0)], 60.0))
+    shots = list(split_video(times, [Boundary(40, 60, "wipe", 1.0)], 60.0, SIZES))
     assert [s.frames for s in shots] == [40, 20, 40]
 
 
 def test_a_shot_ends_before_a_jump_of_the_clock() -> None:
     pts = np.array([0, 40, 80, 60_000, 60_040, 60_080])
     times = FrameTimes(5, Fraction(1, 1000), lambda: pts, {}, {3: 120})
-    before, after = split_video(times, [Boundary(3, 3, "cut", 1.0)], 0)
+    before, after = split_video(times, [Boundary(3, 3, "cut", 1.0)], 0, SIZES)
     assert (before.start_pts, before.end_pts, before.duration_s, before.frames) == (0, 120, 0.12, 3)
     assert (after.start_pts, after.end_pts, after.frames) == (60_000, 60_080, 2)
 
@@ -82,7 +84,17 @@ def test_a_shot_ends_before_a_jump_of_the_clock() -> None:
 def test_a_held_frame_does_not_exceed_the_maximum_duration() -> None:
     pts = np.array([0, 40, 80, 9_000, 9_040, 30_000])
     times = FrameTimes(5, Fraction(1, 1000), lambda: pts, {})
-    shots = list(split_video(times, [], 5))
+    shots = list(split_video(times, [], 5, SIZES))
     assert [(s.start_frame, s.end_frame, s.start_pts, s.end_pts) for s in shots] == [
         (0, 3, 0, 5_000), (3, 5, 9_000, 14_000),
+    ]  # fmt: skip
+
+
+def test_each_shot_and_piece_has_the_size_of_its_first_frame() -> None:
+    sizes = PictureSizes((640, 360), (100, 200), (320, 320), (240, 480))
+    boundaries = [Boundary(100, 100, "cut", 1.0), Boundary(195, 205, "fade", 1.0)]
+    shots = split_video(_times(300), boundaries, 2.0, sizes)
+    assert [(s.start_frame, s.kind, s.width_px, s.height_px) for s in shots] == [
+        (0, "shot", 640, 360), (50, "shot", 640, 360), (100, "shot", 320, 240), (148, "shot", 320, 240),
+        (195, "fade", 320, 240), (205, "shot", 320, 480), (253, "shot", 320, 480),
     ]  # fmt: skip

@@ -32,6 +32,8 @@ def video(rng: random.Random, **columns: Any) -> dict[str, Any]:
         "scanned_end_pts": first + frames * step,
         "time_base_num": num,
         "time_base_den": den,
+        "video_width_px": 640,
+        "video_height_px": 360,
         "first_pts": first,
         "boundary_starts": starts,
         "boundary_ends": ends,
@@ -41,6 +43,9 @@ def video(rng: random.Random, **columns: Any) -> dict[str, Any]:
         "boundary_scores": scores,
         "clock_jumps": (),
         "clock_jump_end_pts": (),
+        "format_changes": (),
+        "format_widths_px": (),
+        "format_heights_px": (),
         **columns,
     }
 
@@ -87,8 +92,9 @@ def test_videos_with_a_shot_to_split_are_left_to_expand() -> None:
     assert sorted(expand_many(FindShots(max_duration_s=60.5), table)) == [0, 1]
     assert sorted(expand_many(FindShots(max_duration_s=0), table)) == [0, 1, 2, 3]
     films[2] |= {"clock_jumps": (50,), "clock_jump_end_pts": (45,)}
+    films[3] |= {"format_changes": (50,), "format_widths_px": (320,), "format_heights_px": (240,)}
     table = table_of(films, schema_of(ScoredVideo))
-    assert sorted(expand_many(FindShots(max_duration_s=0), table)) == [0, 1, 3]
+    assert sorted(expand_many(FindShots(max_duration_s=0), table)) == [0, 1]
 
 
 def test_times_that_are_not_exact_as_float_are_left_to_expand() -> None:
