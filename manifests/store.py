@@ -66,8 +66,9 @@ class Store(ABC):
         """Yield a local path to a file, for readers that need one. Do not write to it."""
 
     @abstractmethod
-    def scratch(self, name: str) -> Path:
+    def scratch(self, name: str, *, create: bool = True) -> Path:
         """A folder on this machine that belongs to `name` in this store and outlives the process.
 
-        Journals and unfinished files are kept there. For a local store the folder is beside `name`.
+        Journals and unfinished files are kept there. For a local store the folder is beside `name`. Without
+        `create` it may be missing.
         """

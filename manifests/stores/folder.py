@@ -103,10 +103,11 @@ class FolderStore(Store):
             raise FileNotFoundError(f"{path} does not exist")
         yield path
 
-    def scratch(self, name: str) -> Path:
+    def scratch(self, name: str, *, create: bool = True) -> Path:
         path = self._path(name).parent / f".{Path(name).name}"
-        with self._readable_errors(name):
-            path.mkdir(parents=True, exist_ok=True)
+        if create:
+            with self._readable_errors(name):
+                path.mkdir(parents=True, exist_ok=True)
         return path
 
     def _path(self, name: str) -> Path:

@@ -139,15 +139,16 @@ class RemoteStore(Store):
         finally:
             Path(download).unlink(missing_ok=True)
 
-    def scratch(self, name: str) -> Path:
+    def scratch(self, name: str, *, create: bool = True) -> Path:
         place = PurePosixPath(_inside(name, self.url))
         cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
         here = Path(
             cache, "clipmill", digest_of(self.url, endpoint)[:20], *place.parts[:-1], f".{place.name}"
         )
-        with self._readable_errors(name):
-            here.mkdir(parents=True, exist_ok=True)
+        if create:
+            with self._readable_errors(name):
+                here.mkdir(parents=True, exist_ok=True)
         return here
 
     def _at(self, name: str) -> tuple[Any, str]:

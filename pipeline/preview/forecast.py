@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from manifests.manifest import complete_manifest
+from manifests.table import part_name
+from pipeline.engine.journal import finished_rows
 from pipeline.engine.steps.rule import existing_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
@@ -25,6 +27,7 @@ class StepForecast:
         parts: Number of parts that the table will have; None if its source is not listed yet.
         rows: Number of rows that will enter the missing parts; None if it is unknown.
         reused: Number of these rows that an earlier table holds; they are copied.
+        resumed: Number of the other rows that a stopped run has finished; their results are in journals.
         is_exact: Whether `rows` is exact; otherwise it is an upper limit.
     """
 
@@ -34,12 +37,13 @@ class StepForecast:
     parts: int | None
     rows: int | None = 0
     reused: int = 0
+    resumed: int = 0
     is_exact: bool = True
 
     @property
     def new(self) -> int | None:
         """Number of rows on which the step has to run; None if it is unknown."""
-        return None if self.rows is None else self.rows - self.reused
+        return None if self.rows is None else self.rows - self.reused - self.resumed
 
 
 def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = None) -> list[StepForecast]:
@@ -91,4 +95,9 @@ def _add_part(step_forecast: StepForecast, decisions: PartDecisions) -> None:
     if step.kind in ("layer", "children"):
         known = decisions.table(step)
         owner = "parent" if step.kind == "children" else "id"
-        step_forecast.reused += len(pc.unique(known.column(owner))) if known else 0
+        reused = pc.unique(known.column(owner)) if known else inputs.ids.slice(0, 0)
+        step_forecast.reused += len(reused)
+        name = f"{step.folder}/{part_name(decisions.number)}"
+        finished = finished_rows(decisions.plan.store.scratch(name, create=False))
+        left = finished.difference(reused.to_pylist()) if finished else ()
+        step_forecast.resumed += len(left and left.intersection(inputs.ids.to_pylist()))

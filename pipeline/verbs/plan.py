@@ -93,7 +93,8 @@ def _needs(forecast: "StepForecast") -> str:
 def _note(forecast: "StepForecast", made: str) -> str:
     wait = "waits for all input rows" if forecast.step.is_barrier and not forecast.complete else ""
     rule = made if forecast.step.kind == "drops" else ""
-    return " · ".join(filter(None, [rule, wait]))
+    resumed = f"{forecast.resumed:,} rows resumed from a stopped run" if forecast.resumed else ""
+    return " · ".join(filter(None, [rule, wait, resumed]))
 
 
 def step_record(forecast: "StepForecast") -> dict[str, Any]:
@@ -107,6 +108,7 @@ def step_record(forecast: "StepForecast") -> dict[str, Any]:
         "parts": forecast.parts,
         "rows": forecast.rows,
         "rows_reused": forecast.reused,
+        "rows_resumed": forecast.resumed,
         "rows_exact": forecast.is_exact,
         "barrier": forecast.step.is_barrier,
         "cpus": forecast.step.node.needs.cpus,

@@ -3,6 +3,7 @@
 import json
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def run(args: Namespace) -> int:
     except KeyboardInterrupt:  # before the run began, or a second time while it stopped
         print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)
         return exit_code_of_stop()
-    _print_result(result, args)
+    print_result(result, args.command_line, mode)
     return result.exit_code
 
 
@@ -84,8 +85,9 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
     return OnRay(address=ray_address or None, workers=args.workers)
 
 
-def _print_result(result: "RunResult", args: Namespace) -> None:
-    if args.json:
+def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "") -> None:
+    """Print the summary of a run. The `mode` may be "json" or "quiet"."""
+    if mode == "json":
         head = {"run": result.run, "store": result.store, "exit_code": result.exit_code}
         rows = {name: asdict(effort) for name, effort in result.rows.items()}
         more = {
@@ -95,7 +97,7 @@ def _print_result(result: "RunResult", args: Namespace) -> None:
             **result.funnel.as_dict(),
         }
         print(json.dumps({**head, "rows": rows, **more}, ensure_ascii=False))
-    elif not args.quiet:
+    elif mode != "quiet":
         print(f"\n{result.funnel.table()}\n\n{_work(result)}")
         print(f"run     {result.run}\nstore   {result.store}")
         print(f"report  {result.report or 'none'}")
@@ -104,7 +106,7 @@ def _print_result(result: "RunResult", args: Namespace) -> None:
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if result.exit_code > SIGNALED:
-        print(f"continue with: {format_command(args.command_line)}", file=sys.stderr)
+        print(f"continue with: {format_command(command_line)}", file=sys.stderr)
 
 
 def _work(result: "RunResult") -> str:

@@ -1,9 +1,12 @@
 """clipmill demo: generate films with ground truth; with --run, run the demo recipe on them and score it."""
 
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from manifests.column import Range
 
 if TYPE_CHECKING:
     from pipeline.history.run_history import RunHistory
@@ -18,18 +21,26 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument("--run", metavar="STORE", help="run the demo recipe on the films in this store")
     parser.add_argument(
         "--seed",
-        type=int,
+        type=Range(0).argument(),
         default=7,
         metavar="N",
         help="seed of the films (default 7); same seed, same bytes",
     )
     parser.add_argument("--films", nargs="*", metavar="NAME", help="generate only these films")
     parser.add_argument(
-        "--processes", type=int, default=2, metavar="N", help="films generated in parallel (default 2)"
+        "--processes",
+        type=Range(1).argument(),
+        default=2,
+        metavar="N",
+        help="films generated in parallel (default 2)",
     )
     parser.add_argument("--inline", action="store_true", help="run in this process, without Ray")
     parser.add_argument(
-        "--workers", type=int, default=0, metavar="N", help="CPU cores that Ray may use; 0 (default) uses all"
+        "--workers",
+        type=Range(0).argument(),
+        default=0,
+        metavar="N",
+        help="CPU cores that Ray may use; 0 (default) uses all",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(func=demonstrate)
@@ -59,8 +70,10 @@ def _run(args: Namespace) -> int:
     from pipeline.executor import Executor
     from pipeline.history.run_history import read_history
     from pipeline.progress.display import progress_display
-    from pipeline.recipes.request import RunRequest
+    from pipeline.recipes.request import RunRequest, format_command
     from pipeline.run import run_dag
+    from pipeline.stopping import exit_code_of_stop, stopped_by_signals
+    from pipeline.verbs.run import print_result
     from stages.recipes.accuracy import format_scores, score_run
 
     executor: Executor
@@ -74,15 +87,23 @@ def _run(args: Namespace) -> int:
         executor = OnRay(workers=args.workers)
     recipe = str(Path(__file__).with_name("demo.py"))
     request = RunRequest(recipe, {"footage": str(args.folder)}, args.run, command=args.command_line)
-    with progress_display() as observer:
-        result = run_dag(request.dag(), args.run, executor=executor, observer=observer, request=request)
+    dag = request.dag()
+    try:
+        with progress_display() as display, stopped_by_signals(display) as observer:
+            result = run_dag(dag, args.run, executor=executor, observer=observer, request=request)
+    except KeyboardInterrupt:  # before the run began, or a second time while it stopped
+        print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)
+        return exit_code_of_stop()
+    print_result(result, args.command_line)
+    if result.exit_code:
+        return result.exit_code
     history = read_history(open_store(args.run), result.run)
-    print(f"\n{result.funnel.table()}\n\naccuracy against the ground truth in {args.folder}")
+    print(f"\naccuracy against the ground truth in {args.folder}")
     print(format_scores(score_run(history, args.folder)))
     print()
-    for name, path in (("report", result.report), *_results(args.run, history)):
+    for name, path in _results(args.run, history):
         print(f"{name:11}{path}")
-    return result.exit_code
+    return 0
 
 
 def _results(url: str, history: "RunHistory") -> Iterator[tuple[str, str]]:

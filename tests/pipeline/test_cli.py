@@ -183,7 +183,7 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
     ],
 )
 def test_a_signal_to_the_process_group_stops_the_run_with_a_summary(
-    way: signal.Signals, executor: str, tmp_path: Path
+    way: signal.Signals, executor: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("run", RECIPE, f"store={tmp_path}", executor, "wait_s=0.3")
     going = child(*words, start_new_session=True)
@@ -198,9 +198,14 @@ def test_a_signal_to_the_process_group_stops_the_run_with_a_summary(
     assert "Traceback" not in out + err
     assert not (tmp_path / "lease.json").exists()
     assert '"stopped"' in next(tmp_path.glob("runs/*/timings.json")).read_text()
+    before = files(tmp_path)
+    assert main(["plan", RECIPE, f"store={tmp_path}", "--json"]) == 0
+    steps = {step["step"]: step for step in json.loads(capsys.readouterr().out)}
+    assert files(tmp_path) == before
     assert run(tmp_path, "--quiet") == 0  # wait_s says where, not what
     resumed = json.loads((max((tmp_path / "runs").iterdir()) / "timings.json").read_text())["rows"]["square"]
-    assert resumed["processed"] <= 20
+    assert resumed["processed"] == steps["square"]["rows"] - steps["square"]["rows_resumed"] <= 20
+    assert resumed["resumed"] == steps["square"]["rows_resumed"]
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:

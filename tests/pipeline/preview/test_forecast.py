@@ -1,15 +1,16 @@
 """The forecast against the run that follows: the numbers of `plan` are those of the work."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from counting import Spell
-from toys import Learn, Numbers, Quiet, Split, Square, Sum
+from toys import Learn, N, Numbers, Quiet, Split, Square, Squared, Sum
 
 from manifests.stores.folder import FolderStore
 from manifests.table import read_row_counts
-from pipeline import Dag
+from pipeline import Dag, Reject
 from pipeline.engine.inputs import input_ids
 from pipeline.engine.task import WorkCounts
 from pipeline.executors.inline import Inline
@@ -114,6 +115,29 @@ def test_an_incomplete_part_of_a_rule_is_planned_and_stays_in_place(tmp_path: Pa
     assert (planned.complete, planned.existing_parts, planned.rows) == (False, 5, 3)
     assert store.exists(f"{folder}/part-000001.parquet")
     assert Inline().run(plan, Quiet()).is_finished
+
+
+def test_rows_that_a_stopped_run_has_finished_are_not_planned_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    annotate = Square.annotate
+
+    def interrupted(self: Square, rows: Sequence[N]) -> Iterator[Squared | Reject]:
+        if any(row.n == 10 for row in rows):
+            raise KeyboardInterrupt
+        return annotate(self, rows)
+
+    store = FolderStore(tmp_path)
+    monkeypatch.setattr(Square, "annotate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Inline().run(build_plan(numbers(), store, "first"), Quiet())
+    monkeypatch.undo()
+    before = sorted(store.walk())
+    square = {a.step.name: a for a in forecast(build_plan(numbers(), store, "look"))}["square"]
+    assert sorted(store.walk()) == before
+    work = Inline().run(build_plan(numbers(), store, "then"), Quiet()).steps["square"].work
+    assert (square.new, square.resumed) == (work.processed, work.resumed)
+    assert square.resumed == 2  # the rows before 10 in its part
 
 
 def test_existing_parts_are_not_counted(tmp_path: Path) -> None:
