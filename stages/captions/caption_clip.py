@@ -71,10 +71,12 @@ class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Ca
             empty: none.
         sample_fps: Images per second of the clip that the model sees.
         image_px: Longer side of an image, in px, or that of the source if it is smaller.
-        max_images: Images of a window, at most. With more, fewer are sampled, evenly spread.
+        max_images: Images of a window, at most. With more, fewer are sampled, evenly spread. Higher values
+            show more detail and cost more tokens.
         window_frames: Frames of a window.
-        min_window_frames: A remainder of fewer frames joins the window before.
-        min_clip_frames: A clip of fewer frames is rejected.
+        min_window_frames: A remainder of fewer frames joins the window before. Higher values make the last
+            windows longer.
+        min_clip_frames: A clip of fewer frames is rejected. Higher values reject more clips.
         combine_windows: Caption of the clip: "joined", the texts of all windows, or "first", that of the
             first window.
     """

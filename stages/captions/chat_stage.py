@@ -36,12 +36,14 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
             service. Or env:NAME, the environment variable of the workers that holds the URL; records of runs
             show this form, but never a URL.
         api_key_env: Environment variable of the workers that holds the API key; empty: no key.
-        max_tokens: Tokens of an answer, at most.
+        max_tokens: Tokens of an answer, at most. Higher values allow longer answers and cost more.
         extra_body: More fields of the request to an endpoint, as a JSON object, such as
             {"temperature": 0.2, "seed": 1}. The value null removes a field.
-        max_concurrent_requests: Conversations that a worker has in progress at the same time, at most.
+        max_concurrent_requests: Conversations that a worker has in progress at the same time, at most. Higher
+            values are faster as long as the endpoint can answer.
         timeout_s: Time limit of one attempt, in s.
-        max_attempts: Attempts of one request, at most, with exponential back-off between them.
+        max_attempts: Attempts of one request, at most, with exponential back-off between them. Higher values
+            bridge longer failures.
         patience_s: Time in s that a run with no other work waits for an unavailable endpoint.
     """
 

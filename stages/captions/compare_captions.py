@@ -56,7 +56,8 @@ class CompareCaptions(Compare[CaptionText, CaptionDuplicates]):
     2048 different captions that share a band value, the most frequent are compared.
 
     Attributes:
-        min_similarity: Share of common word trigrams, 0 to 1, from which two captions are duplicates.
+        min_similarity: Share of common word trigrams, 0 to 1, from which two captions are duplicates. Higher
+            values find fewer duplicates.
     """
 
     version = 3

@@ -66,7 +66,7 @@ class DescribeClip(Annotate[MeasuredClip, Description]):
     """Describes light, detail, shape, length, colors, camera motion and object motion in two sentences.
 
     Attributes:
-        max_stills: Stills of a clip whose colors are named, at most.
+        max_stills: Stills of a clip whose colors are named, at most. Higher values take longer.
     """
 
     version = 2

@@ -35,7 +35,7 @@ class ClassifyVideo(Annotate[Clip, VideoType]):
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
         types_file: A text file of lines "type: description; description"; empty: the 36 built-in types.
-        max_stills: Stills of a clip that the model sees, at most.
+        max_stills: Stills of a clip that the model sees, at most. Higher values take longer.
     """
 
     version = 2

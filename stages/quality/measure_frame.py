@@ -51,12 +51,17 @@ class MeasureFrame(Annotate[Clip, Frames]):
 
     Attributes:
         max_repeat_change: Change of a pixel, in luma levels of 0 to 255, up to which it counts as equal.
-        min_frozen_s: Time in s from which an image that does not change is frozen.
-        min_slide_s: Time in s from which an image that does not change can be a slide.
-        max_transition_s: Length in s of a transition between two slides, at most.
+            Higher values find more frozen images and slides.
+        min_frozen_s: Time in s from which an image that does not change is frozen. Higher values find less
+            that is frozen.
+        min_slide_s: Time in s from which an image that does not change can be a slide. Higher values find
+            fewer slideshows.
+        max_transition_s: Length in s of a transition between two slides, at most. Higher values find more
+            slideshows.
         min_slide_difference: Sum of the mean luma changes over a transition, in levels of 0 to 255, from
-            which the next image is another one.
-        border_tolerance: Difference of two opposite borders, as a share of the image side, at most.
+            which the next image is another one. Higher values find fewer slideshows.
+        border_tolerance: Difference of two opposite borders, as a share of the image side, at most. Higher
+            values find more borders.
     """
 
     version = 4

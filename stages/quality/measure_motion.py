@@ -97,12 +97,18 @@ class MeasureMotion(Annotate[Clip, Motion]):
     measurement is rejected.
 
     Attributes:
-        max_still_flow: Mean flow, in longer sides per s, below which a moment counts as still.
+        max_still_flow: Mean flow, in longer sides per s, below which a moment counts as still. Higher values
+            count more moments as still.
         min_camera_speed: Camera speed, in longer sides per s, from which pan, tilt, zoom or roll is named.
-        min_shake_jitter: Share of the camera's speed, 0 to 1, from which jitter is shake.
-        min_handheld_drift: Drift, in longer sides per s, from which the camera is handheld.
+            Higher values call more cameras static.
+        min_shake_jitter: Share of the camera's speed, 0 to 1, from which jitter is shake. Higher values find
+            less shake.
+        min_handheld_drift: Drift, in longer sides per s, from which the camera is handheld. Higher values
+            call fewer cameras handheld.
         min_abrupt_jump: Distance in a quarter of a second, in longer sides, from which a move is abrupt.
-        min_abrupt_ratio: That distance over the clip's median distance from which a move is abrupt.
+            Higher values find fewer abrupt moves.
+        min_abrupt_ratio: That distance over the clip's median distance from which a move is abrupt. Higher
+            values find fewer abrupt moves.
     """
 
     version = 4

@@ -64,8 +64,9 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
 
     Attributes:
         max_stills: Stills of a clip that are used, at most. A longer clip is sampled in evenly spread
-            stretches of eight consecutive stills.
+            stretches of eight consecutive stills. Higher values take longer.
         max_other_stills: Stills of the rest of the video that are used, at most. 0 uses the clip alone.
+            Higher values take longer.
     """
 
     version = 3

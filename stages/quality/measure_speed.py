@@ -41,11 +41,11 @@ class MeasureSpeed(Annotate[Clip, Speed]):
     Attributes:
         step_s: Time in s between two frames that are compared.
         noise_variance: Variance of luma, in squared levels of 0 to 255, that noise and coding leave in a
-            cell. It does not count as change.
+            cell. It does not count as change. Higher values count less as change.
         max_repeat_change: Change of a pixel, in luma levels of 0 to 255, up to which it counts as equal, as
-            in MeasureFrame.
-        max_light_change: Change of the whole frame's luma, in levels of 0 to 255, above which it is a
-            flash.
+            in MeasureFrame. Higher values count more frames as repeated.
+        max_light_change: Change of the whole frame's luma, in levels of 0 to 255, above which it is a flash.
+            Higher values count fewer frames as flashes.
     """
 
     version = 3

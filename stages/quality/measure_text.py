@@ -67,7 +67,8 @@ class MeasureText(Annotate[Clip, Text]):
     text add up to `text_share`. A clip without a still is rejected.
 
     Attributes:
-        max_stills: Stills of a clip that are searched, at most.
+        max_stills: Stills of a clip that are searched, at most. Higher values find text that is shown more
+            briefly, and take longer.
         longer_side_px: Longer side in px of the detector's input. Higher values find smaller letters, at a
             cost that grows with the square.
         weights: An ONNX file of a PP-OCR detector; empty: the one that comes with rapidocr.

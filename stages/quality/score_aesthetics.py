@@ -28,7 +28,7 @@ class ScoreAesthetics(Annotate[Clip, Aesthetics]):
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
         head: A file of linear layers that was trained for this model, such as LAION's.
-        max_stills: Stills of a clip that are scored, at most.
+        max_stills: Stills of a clip that are scored, at most. Higher values take longer.
     """
 
     version = 2

@@ -41,7 +41,7 @@ class ScoreTechnical(Annotate[Clip, Technical]):
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME.
         prompt_pairs: Pairs of opposite descriptions, each written as "better | worse".
-        max_stills: Stills of a clip that are scored, at most.
+        max_stills: Stills of a clip that are scored, at most. Higher values take longer.
     """
 
     version = 2

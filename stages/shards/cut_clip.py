@@ -100,7 +100,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         threads: Threads of the encoder. More threads take less time but more CPU time. The bytes depend on
             the number, and are the same in each run.
         max_short_side_px: Shrink clips with a longer short side to this size, in pixels; 0 keeps the size.
-            Clips are never enlarged.
+            Clips are never enlarged. Higher values make larger files.
         shrink_to_bucket: Shrink to the short side of the bucket: 1080, 720, 480 or 360 px.
         fps: Frame rate of the clip, in frames per second; 0 keeps the average rate of the source.
         constant_frame_rate: Give frames of a source with a varying rate even times. False, with `fps` 0: each

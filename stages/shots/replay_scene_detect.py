@@ -49,13 +49,16 @@ class ReplaySceneDetect(Expand[ScannedVideo, Shot]):
         detector: adaptive, content, hash, histogram or threshold.
         threshold: Threshold of the detector, in PySceneDetect's unit. 0: PySceneDetect's default. Higher
             values find fewer cuts ("histogram", "content", "adaptive", "hash").
-        min_content_val: Minimum content score of a cut of the adaptive detector, 0 to 255.
-        window_width: Frames on each side that the adaptive detector averages.
-        min_scene_len: Minimum number of frames between two cuts, at the average frame rate.
+        min_content_val: Minimum content score of a cut of the adaptive detector, 0 to 255. Higher values find
+            fewer cuts.
+        window_width: Frames on each side that the adaptive detector averages. Higher values average over a
+            longer time.
+        min_scene_len: Minimum number of frames between two cuts, at the average frame rate. Higher values
+            find fewer cuts.
         weights: Weights of the changes of hue, saturation and value in the content score.
         max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into the fewest pieces
             of equal length, and a frame that is shown for longer ends its clip after this time; 0 does not
-            split.
+            split. Higher values make fewer and longer clips.
     """
 
     version = 3

@@ -10,8 +10,8 @@ from manifests.errors import ClipmillError
 from pipeline import Dag, Keep
 from pipeline.dag import Node
 from pipeline.recipes.catalog import PACKAGES, find_recipe, list_recipes
-from pipeline.recipes.descriptions import descriptions
-from pipeline.recipes.discovery import load_stages
+from pipeline.recipes.descriptions import class_descriptions, descriptions
+from pipeline.recipes.discovery import load_stages, setting_types
 from pipeline.recipes.recipe import Knob, Recipe, build_dag
 
 RECIPES = [name for name, _, _ in list_recipes()]
@@ -92,6 +92,18 @@ def test_a_number_says_what_a_higher_value_does(name: str) -> None:
     knobs = [knob for knob in find_recipe(name).knobs if is_number(knob) and knob.name != "seed"]
     effects = ("Higher ", "below 1, ")
     assert [knob.name for knob in knobs if not any(word in knob.doc for word in effects)] == []
+
+
+def test_a_limit_of_a_stage_says_what_a_higher_value_does() -> None:
+    silent = [
+        f"{stage.__name__}.{name}"
+        for stage in load_stages(PACKAGES).values()
+        for name, line in class_descriptions(stage).items()
+        if name in setting_types(stage)
+        and name.startswith(("min_", "max_"))
+        and not any(word in line for word in ("igher value", "lower value"))
+    ]
+    assert silent == []
 
 
 @pytest.mark.parametrize("name", RECIPES)
