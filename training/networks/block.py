@@ -5,11 +5,15 @@ arXiv:2501.03575, section 5 (low-rank adaptive norms, cross-attention to text, n
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from training.networks.config import VideoDiTConfig
-from training.networks.rotary import RotaryTables, apply_rotary
+from training.networks.embed import linear
+from training.networks.recompute import linear_of_gelu, modulated_norm, rotated_norm
+from training.networks.rotary import RotaryTables
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [b heads n d] -> [b heads n d]
 
@@ -17,6 +21,32 @@ Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [b heads n d] -> 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Full attention over all tokens, [b heads n d]."""
     return nn.functional.scaled_dot_product_attention(q, k, v)
+
+
+@dataclass(frozen=True)
+class BlockInputs:
+    """What all blocks read, besides their input.
+
+    The tokens are f groups of n/f tokens that follow each other: one group, or one per frame or part of a
+    frame if frames have timesteps of their own.
+
+    Attributes:
+        timestep_embed: Embedding of the timestep of each group, [b f d].
+        timestep_offset: Offset of shift, scale and gate of all adaptive norms, [b f 3d].
+        text_embeddings: [b m text_embed_dim].
+        text_mask: True for each text token that cross-attention uses, [b 1 1 m]. None: all.
+        rotary: The rotations of the tokens.
+        position_embed: Added to the input of each block, [1 n d]; or None.
+        attend: Self-attention.
+    """
+
+    timestep_embed: Tensor
+    timestep_offset: Tensor
+    text_embeddings: Tensor
+    text_mask: Tensor | None
+    rotary: RotaryTables
+    position_embed: Tensor | None
+    attend: Attend
 
 
 class Block(nn.Module):
@@ -32,23 +62,36 @@ class Block(nn.Module):
         self.norm3 = AdaptiveNorm(width, config.adaln_lora_dim, outputs=3)
         self.ff = FeedForward(width)
 
-    def forward(
-        self,
-        x: Tensor,
-        timestep_embed: Tensor,
-        timestep_offset: Tensor,
-        text_embeds: Tensor,
-        rotary: RotaryTables,
-        attend: Attend,
-    ) -> Tensor:
-        """x [b n d], timestep_embed [b d], timestep_offset [b 3d], text_embeds [b m text_embed_dim]."""
-        y, gate = self.norm1(x, timestep_embed, timestep_offset)
-        x = x + gate * self.attn1(y, y, rotary, attend)
-        y, gate = self.norm2(x, timestep_embed, timestep_offset)
-        x = x + gate * self.attn2(y, text_embeds, None, attention)
-        y, gate = self.norm3(x, timestep_embed, timestep_offset)
-        out: Tensor = x + gate * self.ff(y)
-        return out
+    def forward(self, x: Tensor, inputs: BlockInputs) -> Tensor:
+        """x [b n d]."""
+        if inputs.position_embed is not None:
+            x = x + inputs.position_embed
+        y, gate = self.norm1(x, inputs, self.dtype)
+        x = add_gated(x, gate, self.attn1(y, y, inputs.rotary, inputs.attend))
+        y, gate = self.norm2(x, inputs, self.dtype)
+        x = add_gated(x, gate, self.attn2(y, inputs.text_embeddings, None, self._attend_text(inputs)))
+        y, gate = self.norm3(x, inputs, self.dtype)
+        return add_gated(x, gate, self.ff(y))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type that the layers compute in."""
+        return self.attn1.norm_q.weight.dtype
+
+    @staticmethod
+    def _attend_text(inputs: BlockInputs) -> Attend:
+        mask = inputs.text_mask
+        if mask is None:
+            return attention
+        return lambda q, k, v: nn.functional.scaled_dot_product_attention(q, k, v, mask)
+
+
+def add_gated(x: Tensor, gate: Tensor, y: Tensor) -> Tensor:
+    """x + gate * y for x, y [b n d] and gate [b f 1 d], in the dtype of x."""
+    if gate.shape[1] == 1:
+        return torch.addcmul(x, gate[:, 0], y.to(x.dtype))
+    gated = gate * y.to(x.dtype).reshape(len(x), gate.shape[1], -1, x.shape[2])
+    return x + gated.flatten(1, 2)  # not a view, which FSDP2 does not accept as the output of a block
 
 
 class Attention(nn.Module):
@@ -69,16 +112,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, rotary: RotaryTables | None, attend: Attend) -> Tensor:
         """Queries come from x [b n d], keys and values from context [b m context_dim]."""
-        q, k, v = (self._split_heads(y) for y in (self.to_q(x), self.to_k(context), self.to_v(context)))
-        q, k = self.norm_q(q), self.norm_k(k)
-        if rotary is not None:
-            q, k = apply_rotary(q, rotary), apply_rotary(k, rotary)
-        out: Tensor = self.to_out[0](attend(q, k, v).transpose(1, 2).flatten(2))
-        return out
+        q = rotated_norm(self._split_heads(self.to_q(x)), self.norm_q.weight, rotary)
+        k = rotated_norm(self._split_heads(self.to_k(context)), self.norm_k.weight, rotary)
+        v = self._split_heads(self.to_v(context))
+        out = attend(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2))
+        result: Tensor = self.to_out[0](out.transpose(1, 2).flatten(2))
+        return result
 
     def _split_heads(self, x: Tensor) -> Tensor:
-        """[b n d] to [b heads n d/heads]."""
-        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        """[b n d] to [b n heads d/heads]."""
+        return x.reshape(*x.shape[:2], self.heads, -1)
 
 
 class AdaptiveNorm(nn.Module):
@@ -90,13 +133,12 @@ class AdaptiveNorm(nn.Module):
         self.linear_1 = nn.Linear(width, adaln_lora_dim, bias=False)
         self.linear_2 = nn.Linear(adaln_lora_dim, outputs * width, bias=False)
 
-    def forward(self, x: Tensor, timestep_embed: Tensor, timestep_offset: Tensor) -> tuple[Tensor, Tensor]:
-        """The normalized x, and its gate (with 2 outputs: the scale again)."""
-        modulation = self.linear_2(self.linear_1(nn.functional.silu(timestep_embed)))
-        modulation = modulation + timestep_offset[:, : self.outputs * self.width]
-        shift, scale, *gate = modulation[:, None].chunk(self.outputs, -1)
-        normalized = nn.functional.layer_norm(x, (self.width,), eps=1e-6) * (1 + scale) + shift
-        return normalized, gate[0] if gate else scale
+    def forward(self, x: Tensor, inputs: BlockInputs, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The normalized x in `dtype`, and its gate [b f 1 d] (with 2 outputs: the scale again)."""
+        modulation = linear(self.linear_2, linear(self.linear_1, nn.functional.silu(inputs.timestep_embed)))
+        modulation = modulation + inputs.timestep_offset[..., : self.outputs * self.width]
+        shift, scale, *gate = modulation[:, :, None].chunk(self.outputs, -1)
+        return modulated_norm(x, shift, scale, dtype), gate[0] if gate else scale
 
 
 class FeedForward(nn.Module):
@@ -104,21 +146,20 @@ class FeedForward(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        layers = [GeluProjection(width), nn.Identity(), nn.Linear(4 * width, width, bias=False)]
+        layers = [FirstProjection(width), nn.Identity(), nn.Linear(4 * width, width, bias=False)]
         self.net = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        for layer in self.net:
-            x = layer(x)
-        return x
+        return linear_of_gelu(self.net[0](x), self.net[2])
 
 
-class GeluProjection(nn.Module):
-    """A linear layer to four times the width, then GELU."""
+class FirstProjection(nn.Module):
+    """A linear layer to four times the width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.proj = nn.Linear(width, 4 * width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return nn.functional.gelu(self.proj(x))
+        out: Tensor = self.proj(x)
+        return out

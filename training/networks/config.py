@@ -1,6 +1,6 @@
 """The configuration of a video transformer, and predefined sizes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
 
@@ -14,10 +14,25 @@ class VideoDiTConfig:
         attention_head_dim: Width of a head. Width of a token: num_attention_heads * attention_head_dim.
         num_layers: Transformer blocks.
         channels: Channels of the latents.
-        text_embed_dim: Width of the text embeddings.
+        text_embed_dim: Width of the text embeddings in cross-attention.
         adaln_lora_dim: Inner width of the low-rank map of each adaptive norm.
         rope_scale: Scale of the rotary wavelengths along t, h, w. Larger latents need more.
-        timestep_scale: Factor of the timestep before its sinusoids; 1 is that of Cosmos-Predict2.5.
+        timestep_scale: Factor of the timestep before its sinusoids; 1 is that of the Cosmos models.
+        concat_condition_mask: `Conditioning.condition_mask` is a channel of the input (Video2World).
+        concat_padding_mask: `Conditioning.padding_mask` is a channel of the input.
+        extra_pos_embed_type: "learnable" adds learned positions before each block, as in Cosmos-Predict1.
+        max_size: Largest latents along t, h, w for which there are learned positions.
+        crossattn_proj_in_channels: Width of the text embeddings of the encoder; a linear layer and GELU then
+            map them to `text_embed_dim`. None: they have `text_embed_dim` and there is no such layer.
+        base_fps: Frame rate at which one latent frame is one rotary position. A clip of `Conditioning.fps`
+            has positions that are base_fps / fps apart. None: positions do not depend on the frame rate.
+        mask_text: Cross-attention ignores text tokens where `Conditioning.text_mask` is 0. The Cosmos models
+            attend to the padding.
+        fp32_residual: The residual stream, the timestep embedding and the modulation stay float32 when the
+            other layers compute in bfloat16, as in Cosmos-Predict2.5.
+
+    Raises:
+        ValueError: A value is not allowed.
     """
 
     num_attention_heads: int = 4
@@ -28,16 +43,79 @@ class VideoDiTConfig:
     adaln_lora_dim: int = 32
     rope_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     timestep_scale: float = 1000.0
+    concat_condition_mask: bool = False
+    concat_padding_mask: bool = False
+    extra_pos_embed_type: str | None = None
+    max_size: tuple[int, int, int] = (128, 240, 240)
+    crossattn_proj_in_channels: int | None = None
+    base_fps: float | None = None
+    mask_text: bool = False
+    fp32_residual: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rope_scale", "max_size"):  # JSON has lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.extra_pos_embed_type not in (None, "learnable"):
+            raise ValueError(f"extra_pos_embed_type is {self.extra_pos_embed_type!r}; None or 'learnable'")
+        if self.attention_head_dim < 18 or self.attention_head_dim % 2:
+            raise ValueError(f"attention_head_dim is {self.attention_head_dim}; an even number from 18")
 
     @property
     def width(self) -> int:
         """Width of a token."""
         return self.num_attention_heads * self.attention_head_dim
 
+    @property
+    def text_input_dim(self) -> int:
+        """Width of the text embeddings that the network is called with."""
+        return self.crossattn_proj_in_channels or self.text_embed_dim
 
+    @property
+    def in_channels(self) -> int:
+        """Channels of the latents and of the masks that are concatenated to them."""
+        return self.channels + self.concat_condition_mask + self.concat_padding_mask
+
+
+_COSMOS = VideoDiTConfig(
+    attention_head_dim=128,
+    text_embed_dim=1024,
+    adaln_lora_dim=256,
+    timestep_scale=1.0,
+    concat_padding_mask=True,
+)
+_2B = replace(_COSMOS, num_attention_heads=16, num_layers=28, rope_scale=(1.0, 3.0, 3.0))
+_7B = replace(_COSMOS, num_attention_heads=32, num_layers=28, rope_scale=(2.0, 1.0, 1.0))
+_14B = replace(_COSMOS, num_attention_heads=40, num_layers=36, rope_scale=(1.0, 3.0, 3.0))
+
+
+def _predict1(size: VideoDiTConfig, is_video2world: bool = False) -> VideoDiTConfig:
+    return replace(
+        size, extra_pos_embed_type="learnable", base_fps=24.0, concat_condition_mask=is_video2world
+    )
+
+
+def _predict25(size: VideoDiTConfig) -> VideoDiTConfig:
+    return replace(size, concat_condition_mask=True, crossattn_proj_in_channels=28 * 3584, fp32_residual=True)
+
+
+_14B_PREDICT1 = replace(_14B, rope_scale=(2.0, 2.0, 2.0))
+
+# The Cosmos models have the layers and the settings that NVIDIA published with their weights.
 MODEL_CONFIGS = {
     "tiny": VideoDiTConfig(),
     "small": VideoDiTConfig(
         num_attention_heads=8, attention_head_dim=48, num_layers=12, text_embed_dim=384, adaln_lora_dim=96
     ),
+    "cosmos-predict1-7b": _predict1(_7B),
+    "cosmos-predict1-7b-video2world": _predict1(_7B, is_video2world=True),
+    "cosmos-predict1-14b": _predict1(_14B_PREDICT1),
+    "cosmos-predict1-14b-video2world": _predict1(_14B_PREDICT1, is_video2world=True),
+    "cosmos-predict2-2b": replace(_2B, rope_scale=(1.0, 4.0, 4.0)),
+    "cosmos-predict2-2b-video2world": replace(_2B, concat_condition_mask=True),
+    "cosmos-predict2-14b": replace(_14B, rope_scale=(1.0, 4.0, 4.0)),
+    "cosmos-predict2-14b-video2world": replace(
+        _14B, rope_scale=(20 / 24, 2.0, 2.0), concat_condition_mask=True
+    ),
+    "cosmos-predict2.5-2b": _predict25(_2B),
+    "cosmos-predict2.5-14b": _predict25(_14B),
 }

@@ -1,4 +1,4 @@
-"""Embeddings: latents to tokens and back, and timesteps to the inputs of adaptive norms."""
+"""Embeddings: latents to tokens and back, positions, and timesteps to the inputs of adaptive norms."""
 
 import math
 
@@ -32,6 +32,33 @@ def unpatchify(tokens: Tensor, grid: tuple[int, int, int]) -> Latents:
     return x.flatten(6).flatten(4, 5).flatten(2, 3)
 
 
+class LearnablePosEmbed(nn.Module):
+    """The sum of one learned vector per index along t, h and w, divided by its root mean square."""
+
+    def __init__(self, max_size: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        t, h, w = (size // patch for size, patch in zip(max_size, PATCH_SIZE, strict=True))
+        self.pos_emb_t = nn.Parameter(torch.empty(t, width))
+        self.pos_emb_h = nn.Parameter(torch.empty(h, width))
+        self.pos_emb_w = nn.Parameter(torch.empty(w, width))
+
+    def forward(self, grid: tuple[int, int, int]) -> Tensor:
+        """Embeddings of all tokens of a grid, [1 n d].
+
+        Raises:
+            ValueError: The grid is larger than the tables.
+        """
+        tables = (self.pos_emb_t, self.pos_emb_h, self.pos_emb_w)
+        if any(size > len(table) for size, table in zip(grid, tables, strict=True)):
+            limits = tuple(len(table) for table in tables)
+            raise ValueError(f"a grid of {grid} tokens exceeds the learned positions {limits}; see max_size")
+        t, h, w = (table[:size] for size, table in zip(grid, tables, strict=True))
+        x = (t[:, None, None] + h[:, None] + w).flatten(0, 2)[None]
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        normed: Tensor = x / (1e-6 + norm * x.shape[-1] ** -0.5)
+        return normed.to(x.dtype)
+
+
 class TimestepEmbed(nn.Module):
     """Embeds a timestep as normalized sinusoids, and as an offset that all adaptive norms share."""
 
@@ -41,13 +68,14 @@ class TimestepEmbed(nn.Module):
         self.norm = nn.RMSNorm(width, eps=1e-6)
 
     def forward(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """t [b] to (embedding [b d], offset [b 3d])."""
-        waves = sinusoidal_embedding(t, self.norm.weight.shape[0]).to(dtype)
-        return self.norm(waves), self.t_embedder(waves)
+        """t [b f] to (embedding [b f d], offset [b f 3d]), computed in `dtype`."""
+        weight = self.norm.weight.to(dtype)
+        waves = sinusoidal_embedding(t, len(weight)).to(dtype)
+        return nn.functional.rms_norm(waves, weight.shape, weight, self.norm.eps), self.t_embedder(waves)
 
 
 class TimestepOffset(nn.Module):
-    """Sinusoids [b d] to the shared offset [b 3d] of shift, scale and gate."""
+    """Sinusoids [b f d] to the shared offset [b f 3d] of shift, scale and gate."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,13 +83,20 @@ class TimestepOffset(nn.Module):
         self.linear_2 = nn.Linear(width, 3 * width, bias=False)
 
     def forward(self, waves: Tensor) -> Tensor:
-        out: Tensor = self.linear_2(nn.functional.silu(self.linear_1(waves)))
-        return out
+        return linear(self.linear_2, nn.functional.silu(linear(self.linear_1, waves)))
+
+
+def linear(layer: nn.Module, x: Tensor) -> Tensor:
+    """A linear layer without bias, computed in the dtype of x, whatever the dtype of its weight."""
+    if type(layer) is nn.Linear:
+        return nn.functional.linear(x, layer.weight.to(x.dtype))
+    out: Tensor = layer(x.to(next(layer.parameters()).dtype))  # an adapter, such as LoRA
+    return out.to(x.dtype)
 
 
 def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
-    """[b] to cosines then sines [b width], periods from 2 pi to 2 pi * 10 000."""
+    """[...] to cosines then sines [... width], periods from 2 pi to 2 pi * 10 000."""
     half = width // 2
     frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10000.0) / half))
-    angles = t[:, None] * frequencies
-    return torch.cat([angles.cos(), angles.sin()], 1)
+    angles = t[..., None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], -1)

@@ -1,7 +1,7 @@
 """A diffusion transformer for video latents: full attention over space and time, timestep and text inputs.
 
-The modules and the names of their parameters are those of diffusers' CosmosTransformer3DModel, without its
-padding mask, learned positions and image context.
+It is the network of Cosmos-Predict1, Predict2 and Predict2.5. The names of its parameters are those of
+diffusers' CosmosTransformer3DModel. Source: Agarwal et al. 2025, arXiv:2501.03575, section 5.
 """
 
 import math
@@ -10,12 +10,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from training.networks.block import AdaptiveNorm, Attend, Block, attention
+from training.conditioning import Conditioning
+from training.networks.block import AdaptiveNorm, Attend, Block, BlockInputs, attention
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
-from training.networks.embed import PatchEmbed, TimestepEmbed, unpatchify
+from training.networks.embed import LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
+from training.networks.initialization import fill_truncated_normal
 from training.networks.rotary import RotaryTables, rotary_tables, token_positions
-from training.networks.text_tokens import MAX_TOKENS, VOCAB_SIZE
-from training.tensors import Latents, TextTokens, Timestep
+from training.tensors import Latents, Timestep
 
 
 def _identity(x: Tensor, axis: int) -> Tensor:
@@ -23,66 +24,131 @@ def _identity(x: Tensor, axis: int) -> Tensor:
 
 
 class VideoDiT(nn.Module):
-    """Predicts the velocity of noisy latents.
+    """The network of a denoiser (`training.denoiser`).
+
+    On the meta device it has no values: shard it, call `to_empty` and then `reset_parameters`.
+
+    Args:
+        config: The shape of the network.
+        seed: Seed of the initial weights.
 
     Attributes:
         attend: Self-attention of every block. It can be replaced, as can `split` and `join`, to run one clip
             on several ranks. See training/README.md.
     """
 
-    def __init__(self, config: VideoDiTConfig) -> None:
+    def __init__(self, config: VideoDiTConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        width = config.width
+        width, patch = config.width, math.prod(PATCH_SIZE)
         self.attend: Attend = attention
         self.split: Callable[[Tensor, int], Tensor] = _identity
         self.join: Callable[[Tensor, int], Tensor] = _identity
-        self.patch_embed = PatchEmbed(config.channels * math.prod(PATCH_SIZE), width)
+        self.patch_embed = PatchEmbed(config.in_channels * patch, width)
+        self.learnable_pos_embed = None
+        if config.extra_pos_embed_type == "learnable":
+            self.learnable_pos_embed = LearnablePosEmbed(config.max_size, width)
         self.time_embed = TimestepEmbed(width)
-        self.words_embed = nn.Embedding(VOCAB_SIZE, config.text_embed_dim)
+        self.crossattn_proj = None
+        if config.crossattn_proj_in_channels is not None:
+            text_linear = nn.Linear(config.crossattn_proj_in_channels, config.text_embed_dim)
+            self.crossattn_proj = nn.Sequential(text_linear, nn.GELU())
         self.transformer_blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.norm_out = AdaptiveNorm(width, config.adaln_lora_dim, outputs=2)
-        self.proj_out = nn.Linear(width, config.channels * math.prod(PATCH_SIZE), bias=False)
-        self.reset_parameters()
+        self.proj_out = nn.Linear(width, config.channels * patch, bias=False)
+        self.reset_parameters(seed)
 
-    def reset_parameters(self) -> None:
-        """Initialize all weights; the network then predicts zero."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                std = module.in_features**-0.5
-                nn.init.trunc_normal_(module.weight, std=std, a=-3 * std, b=3 * std)
-            elif isinstance(module, nn.RMSNorm):
-                nn.init.ones_(module.weight)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight)
-        for module in self.modules():
-            if isinstance(module, AdaptiveNorm):
-                nn.init.zeros_(module.linear_2.weight)
-        nn.init.normal_(self.time_embed.t_embedder.linear_2.weight, std=0.02)
-        nn.init.zeros_(self.proj_out.weight)
+    @torch.no_grad()
+    def reset_parameters(self, seed: int = 0) -> None:
+        """Initialize all weights from `seed`; the network then predicts zero.
 
-    def forward(self, noisy: Latents, t: Timestep, text_tokens: TextTokens) -> Latents:
-        """Predict the velocity (noise - clean), [b c t h w].
+        The values of a parameter depend on nothing but the seed and its name. Sharded parameters (DTensor)
+        get their part of these values. On the meta device this does nothing.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue
+            is_modulation = "norm" in name and name.endswith(".linear_2.weight")
+            if is_modulation or name == "proj_out.weight" or name.endswith(".bias"):
+                parameter.zero_()
+            elif parameter.dim() == 1:  # the weight of a norm
+                parameter.fill_(1)
+            else:
+                is_small = name.startswith(("learnable_pos_embed", "time_embed.t_embedder.linear_2"))
+                std = 0.02 if is_small else parameter.shape[1] ** -0.5
+                fill_truncated_normal(parameter, name, seed, std)
+
+    def forward(self, noisy: Latents, timestep: Timestep, conditioning: Conditioning) -> Latents:
+        """The output of the network, [b c t h w]; the preconditioning says what it means.
 
         Args:
             noisy: Noisy latents, [b c t h w].
-            t: Timesteps, [b].
-            text_tokens: Token ids of the captions, [b n].
+            timestep: c_noise of the preconditioning, [b] or [b t].
+            conditioning: `text_embeddings` [b n text_input_dim]; without them the text is one token of zeros.
+                `condition_mask`, `padding_mask`, `text_mask` and `fps` count where the config says so;
+                without them all latents are generated, there is no padding, and frames are positions.
 
         Raises:
-            ValueError: Height or width is odd, or the channels are not those of the config.
+            ValueError: Height or width is odd, the channels are not those of the config, or the latents are
+                larger than the learned positions.
         """
         grid = self.grid(tuple(noisy.shape))
-        dtype = self.patch_embed.proj.weight.dtype
-        x = self.split(self.patch_embed(noisy.to(dtype)), 1)  # [b n d]
-        cos, sin = self.rotary_tables(grid, noisy.device)
-        rotary = self.split(cos, 0), self.split(sin, 0)
-        timestep_embed, timestep_offset = self.time_embed(t.float() * self.config.timestep_scale, dtype)
-        text_embeds = self.words_embed(text_tokens)
+        dtype = self.proj_out.weight.dtype
+        x = self.split(self.patch_embed(self._with_masks(noisy, conditioning).to(dtype)), 1)  # [b n d]
+        if self.config.fp32_residual:
+            x = x.float()
+        inputs = self._block_inputs(x, grid, timestep.float(), conditioning)
         for block in self.transformer_blocks:
-            x = block(x, timestep_embed, timestep_offset, text_embeds, rotary, self.attend)
-        x, _ = self.norm_out(x, timestep_embed, timestep_offset)
+            x = block(x, inputs)
+        x, _ = self.norm_out(x, inputs, dtype)
         return unpatchify(self.join(self.proj_out(x), 1), grid)
+
+    def _with_masks(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
+        """The latents with the mask channels of the config: condition mask, padding mask."""
+        parts = [noisy]
+        size = (len(noisy), 1, *noisy.shape[2:])
+        if self.config.concat_condition_mask:
+            mask = conditioning.condition_mask
+            parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy))
+        if self.config.concat_padding_mask:
+            mask = conditioning.padding_mask
+            parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
+        return torch.cat(parts, 1) if len(parts) > 1 else noisy
+
+    def _block_inputs(
+        self, x: Tensor, grid: tuple[int, int, int], timestep: Tensor, conditioning: Conditioning
+    ) -> BlockInputs:
+        """What blocks read besides `x`, the tokens of this rank."""
+        cos, sin = self.rotary_tables(grid, x.device, conditioning.fps)
+        positions = None
+        if self.learnable_pos_embed is not None:
+            positions = self.split(self.learnable_pos_embed(grid).to(x.dtype), 1)
+        timesteps = self._group_timesteps(timestep, grid, x.shape[1]) * self.config.timestep_scale
+        timestep_embed, timestep_offset = self.time_embed(timesteps, x.dtype)
+        text, mask = conditioning.text_embeddings, conditioning.text_mask
+        if text is None:
+            text, mask = x.new_zeros(len(x), 1, self.config.text_input_dim), None
+        text = text.to(self.proj_out.weight.dtype)
+        if self.crossattn_proj is not None:
+            text = self.crossattn_proj(text)
+        if mask is not None and self.config.mask_text:
+            is_used = mask.bool()
+            mask = (is_used | ~is_used.any(1, keepdim=True))[:, None, None]  # attention needs one token
+        else:
+            mask = None
+        rotary = self.split(cos, 1), self.split(sin, 1)
+        return BlockInputs(timestep_embed, timestep_offset, text, mask, rotary, positions, self.attend)
+
+    def _group_timesteps(self, timestep: Tensor, grid: tuple[int, int, int], tokens: int) -> Tensor:
+        """The timestep of each group of tokens of this rank, [b f].
+
+        With a timestep per frame, a group is the longest run that neither a frame nor a rank cuts.
+        """
+        if timestep.dim() == 1:
+            return timestep[:, None]
+        frame_tokens = grid[1] * grid[2]
+        frames = torch.arange(grid[0], device=timestep.device).repeat_interleave(frame_tokens)
+        return timestep[:, self.split(frames, 0)[:: math.gcd(frame_tokens, tokens)]]
 
     def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Tokens along t, h, w of latents [b c t h w]."""
@@ -94,15 +160,27 @@ class VideoDiT(nn.Module):
             )
         return t, h // PATCH_SIZE[1], w // PATCH_SIZE[2]
 
-    def rotary_tables(self, grid: tuple[int, int, int], device: torch.device) -> RotaryTables:
-        """The rotations of all tokens of a clip, in their order t, h, w: cos, sin [n head_dim]."""
-        positions = token_positions(*grid).to(device)
+    def rotary_tables(
+        self, grid: tuple[int, int, int], device: torch.device, fps: Tensor | None = None
+    ) -> RotaryTables:
+        """The rotations of all tokens in their order t, h, w: cos, sin [b n head_dim/2].
+
+        Without `fps` [b], or without `base_fps` in the config, the first axis is 1.
+        """
+        positions = token_positions(*grid).to(device)[None].float()
+        if fps is not None and self.config.base_fps is not None:
+            times = positions[..., 0] / fps.to(positions)[:, None] * self.config.base_fps
+            positions = torch.cat([times[..., None], positions[..., 1:].expand(len(fps), -1, -1)], -1)
         return rotary_tables(positions, self.config.attention_head_dim, self.config.rope_scale)
 
-    def flops(self, shape: tuple[int, ...], text_tokens: int = MAX_TOKENS) -> float:
+    def flops(self, shape: tuple[int, ...], text_tokens: int = 1, has_frame_timesteps: bool = False) -> float:
         """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
         tokens = math.prod(self.grid(shape))
-        counts = {"token": tokens, "text_token": text_tokens, "clip": 1}
+        counts = {
+            "token": tokens,
+            "text_token": text_tokens,
+            "timestep": shape[2] if has_frame_timesteps else 1,
+        }
         linear = sum(
             module.weight.numel() * counts[_input_of(name)]
             for name, module in self.named_modules()
@@ -113,10 +191,10 @@ class VideoDiT(nn.Module):
 
 
 def _input_of(layer: str) -> str:
-    """What the linear layer of this name is applied to: each token, text_token or clip."""
-    if layer.endswith(("attn2.to_k", "attn2.to_v")):
+    """What the linear layer of this name is applied to: each token, text_token or timestep."""
+    if layer.endswith(("attn2.to_k", "attn2.to_v")) or layer.startswith("crossattn_proj"):
         return "text_token"
-    return "clip" if layer.startswith("time_embed") or ".linear_" in layer else "token"
+    return "timestep" if layer.startswith("time_embed") or ".linear_" in layer else "token"
 
 
 __all__ = ["MODEL_CONFIGS", "VideoDiT", "VideoDiTConfig"]

@@ -1,0 +1,190 @@
+"""A 3-D U-Net for video latents: convolutions over time and space, and attention at the lower resolutions.
+
+Source: Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239, appendix B; Ho et al.
+2022, arXiv:2204.03458, section 3.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from training.conditioning import Conditioning
+from training.networks.embed import sinusoidal_embedding
+from training.networks.initialization import fill_truncated_normal
+from training.networks.unet_block import UNetBlock, UNetInputs, Upsample, divide, pad_to_multiple, pool_frames
+from training.networks.unet_config import UNET_CONFIGS, UNet3DConfig
+from training.tensors import Latents, Timestep
+
+ACTION_WIDTH = 256  # inner width of the embedding of an action
+
+
+class UNet3D(nn.Module):
+    """The network of a denoiser (`training.denoiser`).
+
+    The encoder has two downsamplings, C to 2C and 2C to 2C. Below the first one, each residual block is
+    followed by attention over the whole clip and by cross-attention to the text. In the middle are a residual
+    block, attention and a residual block. The decoder mirrors the encoder and reads the output of each of its
+    blocks. Latents whose sides are not multiples of `config.total_stride` are padded at their end with the
+    last frame, row and column; the output is cropped.
+
+    On the meta device it has no values: shard it, call `to_empty` and then `reset_parameters`.
+
+    Args:
+        config: The shape of the network.
+        seed: Seed of the initial weights.
+
+    Attributes:
+        transformer_blocks: All blocks, in the order of the forward pass, to shard, checkpoint and compile.
+    """
+
+    def __init__(self, config: UNet3DConfig, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        width, embed_dim = config.model_channels, 4 * config.model_channels
+        low, middle, bottom = config.widths
+        self.time_embed = nn.Sequential(
+            nn.Linear(width, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
+        )
+        self.action_embed = None
+        if config.action_dim:
+            self.action_embed = nn.Sequential(
+                nn.Linear(config.action_dim, ACTION_WIDTH), nn.ReLU(), nn.Linear(ACTION_WIDTH, embed_dim)
+            )
+        self.conv_in = nn.Conv3d(config.in_channels, low, 3, padding=1)
+        self.downsamples = nn.ModuleList(
+            nn.Conv3d(before, after, 3, stride, padding=1)
+            for before, after, stride in zip((low, middle), (middle, bottom), config.strides, strict=True)
+        )
+        self.upsamples = nn.ModuleList(
+            Upsample(before, after, stride)
+            for before, after, stride in zip(
+                (bottom, middle), (middle, low), reversed(config.strides), strict=True
+            )
+        )
+        heads, layers = middle // config.attention_head_dim, config.layers_per_block
+        encoder = [(low, low, 0)] * layers + [(middle, middle, heads)] * layers
+        center = [(bottom, bottom, heads), (bottom, bottom, 0)]
+        decoder = [(2 * width_out, width_out, heads) for _, width_out, heads in reversed(encoder)]
+        self.transformer_blocks = nn.ModuleList(
+            UNetBlock(*widths, embed_dim, config.norm_num_groups, block_heads, config.text_embed_dim)
+            for *widths, block_heads in (*encoder, *center, *decoder)
+        )
+        self.norm_out = nn.GroupNorm(config.norm_num_groups, low)
+        self.conv_out = nn.Conv3d(low, config.channels, 3, padding=1)
+        self.reset_parameters(seed)
+
+    @torch.no_grad()
+    def reset_parameters(self, seed: int = 0) -> None:
+        """Initialize all weights from `seed`; the network then predicts zero.
+
+        The values of a parameter depend on nothing but the seed and its name. Sharded parameters (DTensor)
+        get their part of these values. On the meta device this does nothing.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.is_meta:
+                continue
+            ends_branch = name.endswith((".conv2.weight", ".to_out.weight")) or name == "conv_out.weight"
+            if ends_branch or name.endswith(".bias"):
+                parameter.zero_()
+            elif parameter.dim() == 1:  # the weight of a norm
+                parameter.fill_(1)
+            else:
+                fan_in = math.prod(parameter.shape[1:])
+                fill_truncated_normal(parameter, name, seed, fan_in**-0.5)
+
+    def forward(self, noisy: Latents, timestep: Timestep, conditioning: Conditioning) -> Latents:
+        """The output of the network, [b c t h w]; the preconditioning says what it means.
+
+        Args:
+            noisy: Noisy latents, [b c t h w].
+            timestep: c_noise of the preconditioning, [b] or [b t].
+            conditioning: `text_embeddings` [b n text_embed_dim], of which `text_mask` hides the padding.
+                `action` [b t action_dim], `condition_mask` and `padding_mask` count where the config says so.
+
+        Raises:
+            ValueError: The channels are not those of the config.
+        """
+        dtype, size = self.conv_out.weight.dtype, noisy.shape[2:]
+        self._check(tuple(noisy.shape))
+        x = pad_to_multiple(self._with_masks(noisy, conditioning), self.config.total_stride).to(dtype)
+        inputs = self._inputs(timestep, conditioning, x.shape[2], dtype)
+        layers, blocks, skips = self.config.layers_per_block, iter(self.transformer_blocks), []
+        x = self.conv_in(x)
+        for level, downsample in enumerate(self.downsamples):
+            for _ in range(layers):
+                x = next(blocks)(x, inputs[level])
+                skips.append(x)
+            x = downsample(x)
+        for _ in range(2):
+            x = next(blocks)(x, inputs[-1])
+        for level, upsample in zip((1, 0), self.upsamples, strict=True):
+            x = upsample(x)
+            for _ in range(layers):
+                x = next(blocks)(torch.cat([x, skips.pop()], 1), inputs[level])
+        x = self.conv_out(nn.functional.silu(self.norm_out(x)))
+        return x[:, :, : size[0], : size[1], : size[2]]
+
+    def _check(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 5 or shape[1] != self.config.channels:
+            raise ValueError(f"latents {shape} are not [b {self.config.channels} t h w]")
+
+    def _with_masks(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
+        """The latents with the mask channels of the config: condition mask, padding mask."""
+        parts = [noisy]
+        size = (len(noisy), 1, *noisy.shape[2:])
+        if self.config.concat_condition_mask:
+            mask = conditioning.condition_mask
+            parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy))
+        if self.config.concat_padding_mask:
+            mask = conditioning.padding_mask
+            parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
+        return torch.cat(parts, 1)
+
+    def _inputs(
+        self, timestep: Tensor, conditioning: Conditioning, frames: int, dtype: torch.dtype
+    ) -> list[UNetInputs]:
+        """What the blocks of each of the three resolutions read; `frames` includes the padding."""
+        timesteps = timestep.float() * self.config.timestep_scale
+        timesteps = timesteps[:, None] if timesteps.dim() == 1 else timesteps
+        waves = sinusoidal_embedding(timesteps, self.config.model_channels)
+        embedding = self.time_embed(waves.to(dtype))
+        if self.action_embed is not None and conditioning.action is not None:
+            embedding = embedding + self.action_embed(conditioning.action.to(dtype))
+        if 1 < embedding.shape[1] < frames:
+            rest = embedding[:, -1:].expand(-1, frames - embedding.shape[1], -1)
+            embedding = torch.cat([embedding, rest], 1)
+        text, mask = conditioning.text_embeddings, conditioning.text_mask
+        nothing = waves.new_zeros(len(waves), 1, self.config.text_embed_dim, dtype=dtype)
+        if text is None:
+            text, mask = nothing, None
+        else:
+            text = torch.cat([nothing, text.to(dtype)], 1)
+            if mask is not None:
+                mask = torch.cat([mask.new_ones(len(mask), 1), mask], 1).bool()[:, None, None]
+        inputs = [UNetInputs(embedding, text, mask)]
+        for stride in self.config.strides:
+            embedding = pool_frames(embedding, stride[0])
+            inputs.append(UNetInputs(embedding, text, mask))
+        return inputs
+
+    def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
+        """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
+        size = divide(divide(shape[2:], self.config.total_stride), (1, 1, 1))
+        sizes = [tuple(n * stride for n, stride in zip(size, self.config.total_stride, strict=True))]
+        for stride in self.config.strides:
+            sizes.append(divide(sizes[-1], stride))
+        layers = self.config.layers_per_block
+        levels = [0] * layers + [1] * layers + [2, 2] + [1] * layers + [0] * layers
+        places = [math.prod(size) for size in sizes]
+        groups = [size[0] if has_frame_timesteps else 1 for size in sizes]
+        count = places[0] * (self.conv_in.weight.numel() + self.conv_out.weight.numel())
+        count += sum(places[level + 1] * self.downsamples[level].weight.numel() for level in range(2))
+        count += sum(places[1 - level] * self.upsamples[level].conv.weight.numel() for level in range(2))
+        for level, block in zip(levels, self.transformer_blocks, strict=True):
+            count += block.flops(places[level], groups[level], text_tokens + 1)
+        count += groups[0] * sum(m.weight.numel() for m in self.time_embed if isinstance(m, nn.Linear))
+        return 2.0 * shape[0] * count
+
+
+__all__ = ["UNET_CONFIGS", "UNet3D", "UNet3DConfig"]

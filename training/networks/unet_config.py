@@ -1,0 +1,79 @@
+"""The configuration of a 3-D U-Net, and predefined sizes."""
+
+import math
+from dataclasses import dataclass
+
+Stride = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class UNet3DConfig:
+    """The shape of a network.
+
+    Attributes:
+        model_channels: Width C at full resolution, a multiple of `norm_num_groups`. Below the first
+            downsampling the width is 2C.
+        layers_per_block: Residual blocks per resolution, in the encoder and in the decoder.
+        channels: Channels of the latents.
+        attention_head_dim: Width of a head of attention; it divides 2C.
+        text_embed_dim: Width of the text embeddings.
+        action_dim: Width of an action; 0 for a network without actions.
+        strides: Stride of each of the two downsamplings along t, h, w.
+        norm_num_groups: Groups of channels of the normalization.
+        timestep_scale: Factor of c_noise of the preconditioning before its sinusoids. With epsilon, 1000
+            makes it the step of DDPM.
+        concat_condition_mask: `Conditioning.condition_mask` is a channel of the input (Video2World).
+        concat_padding_mask: `Conditioning.padding_mask` is a channel of the input.
+
+    Raises:
+        ValueError: A value is not allowed.
+    """
+
+    model_channels: int = 32
+    layers_per_block: int = 2
+    channels: int = 16
+    attention_head_dim: int = 32
+    text_embed_dim: int = 128
+    action_dim: int = 0
+    strides: tuple[Stride, Stride] = ((1, 2, 2), (2, 2, 2))
+    norm_num_groups: int = 8
+    timestep_scale: float = 1000.0
+    concat_condition_mask: bool = False
+    concat_padding_mask: bool = False
+
+    def __post_init__(self) -> None:
+        first, second = self.strides  # JSON has lists
+        object.__setattr__(self, "strides", (tuple(first), tuple(second)))
+        for name, whole, part in (
+            ("norm_num_groups", self.model_channels, self.norm_num_groups),
+            ("attention_head_dim", 2 * self.model_channels, self.attention_head_dim),
+        ):
+            if part < 1 or whole < 1 or whole % part:
+                raise ValueError(f"{name} is {part}, which does not divide {whole} channels")
+
+    @property
+    def widths(self) -> tuple[int, int, int]:
+        """Channels at each of the three resolutions."""
+        return self.model_channels, 2 * self.model_channels, 2 * self.model_channels
+
+    @property
+    def total_stride(self) -> Stride:
+        """Latents per place of the lowest resolution along t, h, w."""
+        t, h, w = (math.prod(strides) for strides in zip(*self.strides, strict=True))
+        return t, h, w
+
+    @property
+    def text_input_dim(self) -> int:
+        """Width of the text embeddings that the network is called with."""
+        return self.text_embed_dim
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the latents and of the masks that are concatenated to them."""
+        return self.channels + self.concat_condition_mask + self.concat_padding_mask
+
+
+UNET_CONFIGS = {
+    "unet3d-tiny": UNet3DConfig(),
+    "unet3d-small": UNet3DConfig(model_channels=128, attention_head_dim=64, text_embed_dim=384),
+}
