@@ -39,7 +39,8 @@ from benchmarks.workloads.vectors import (
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline.planning.plan import Plan
-from stages.duplicates.copies import copy_similarity
+from stages.duplicates.copies import copy_similarity, mirror
+from stages.duplicates.descriptor import mirrored
 from stages.duplicates.embed_clip import ClipEmbedding, EmbedClip, ScannedClip
 from stages.duplicates.find_duplicates import FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
@@ -143,7 +144,8 @@ def on_clips(footage: Path, folder: Path) -> dict[str, Any]:
             copies[edit][video.name] = _similarities(original, copied)
     names = np.array([name for name, _ in vectors])
     stacked = np.stack([vector for _, vector in vectors])
-    different = (stacked @ stacked.T)[names[:, None] != names[None]]
+    highest = np.maximum(stacked @ stacked.T, stacked @ mirrored(stacked).T)
+    different = highest[names[:, None] != names[None]]
     found = {edit: np.array(list(by_clip.values())) for edit, by_clip in copies.items()}
     limit, halved = FindDuplicates.max_semantic_similarity, np.array(halves)
     every = np.concatenate(list(found.values()))
@@ -171,9 +173,13 @@ def on_clips(footage: Path, folder: Path) -> dict[str, Any]:
 
 
 def _similarities(one: ClipEmbedding, other: ClipEmbedding) -> tuple[float, float]:
-    """The cosine similarity of the embeddings, and the copy similarity."""
-    cosine = float(np.asarray(one.embedding) @ np.asarray(other.embedding))
-    return cosine, copy_similarity(one.frame_signature, other.frame_signature)
+    """The cosine similarity of the embeddings, and the copy similarity; of mirror images if it is higher."""
+    vector, others = np.asarray(one.embedding), np.asarray(other.embedding)[None]
+    copies = [copy_similarity(one.frame_signature, other.frame_signature)]
+    cosine = float(vector @ others[0])
+    if (flipped := float(vector @ mirrored(others)[0])) >= SearchPairs.min_similarity:
+        copies.append(copy_similarity(one.frame_signature, mirror(other.frame_signature)))
+    return max(cosine, flipped), max(copies)
 
 
 def _copy_share(similarities: np.ndarray) -> float:

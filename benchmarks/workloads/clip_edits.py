@@ -51,6 +51,10 @@ def _resampled(images: Images, fps: Fraction, rate: int) -> tuple[Images, Fracti
     return [images[min(int(k * fps / rate), len(images) - 1)] for k in range(count)], Fraction(rate)
 
 
+def _mirrored(images: Images, fps: Fraction) -> tuple[Images, Fraction]:
+    return [np.ascontiguousarray(p[:, ::-1]) for p in images], fps
+
+
 def _with_logo(images: Images, fps: Fraction, size: float) -> tuple[Images, Fraction]:
     plant = DEFECTS["logo"].plant
     assert plant is not None
@@ -89,6 +93,8 @@ EDITS: dict[str, tuple[Edit, int]] = {
     "10 % removed at the start": (partial(_start_trimmed, share=0.1), 23),
     "20 % removed at the start": (partial(_start_trimmed, share=0.2), 23),
     "20 % removed at the end": (partial(_end_trimmed, share=0.2), 23),
+    "mirrored": (_mirrored, 23),
+    "mirrored, cropped by 10 %": (partial(_chained, edits=(_mirrored, partial(_cropped, share=0.1))), 26),
     "15 frames per second": (partial(_resampled, rate=15), 23),
     "a logo": (partial(_with_logo, size=0.13), 23),
     "a large logo": (partial(_with_logo, size=0.2), 23),

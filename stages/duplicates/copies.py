@@ -4,7 +4,8 @@ Other moments of one take look alike, but change differently. A signature holds 
 clip, evenly spread, averaged over the time between them and scaled to `SIDE` x `SIDE` cells of luma with mean
 0. Two signatures are aligned by offset and speed. The copy similarity is the correlation of what changes: of
 all cells, less their mean over the common time. So logos, subtitles, tints and bars have little influence. If
-one clip may be a crop of the other, parts of its frames are compared with the whole frames of the other.
+one clip may be a crop of the other, parts of its frames are compared with the whole frames of the other. If
+there is only one kind of change, such as a slow pan, disagreement counts up to twice.
 
 Where nothing changes in either clip, each shows one frame. Then the copy similarity falls with the difference
 of these frames, and is near 0 for other pictures of one scene.
@@ -30,6 +31,7 @@ _NOISE = 1e-4  # variance of the changes that codecs cause
 _STILL = 4e-4  # variance of the changes below which a clip shows one frame
 _SAME_PICTURE = 0.02  # mean squared difference of two still frames at which the similarity is 1 / e
 _HOPELESS = 0.3  # correlation of whole frames below which an alignment is not compared in full
+_MIN_KINDS = 2.0  # of change: with fewer, the same agreement is more often a coincidence
 _SPEED_PENALTY = 0.7  # per unit of the logarithm of the speed, where the mean frames differ
 
 
@@ -89,10 +91,17 @@ def copy_similarity(one: bytes, other: bytes) -> float:
     for score, speed, offset in lines:
         if score > _HOPELESS:
             frames = _align(first, second, speed, offset)
-            agreement, mismatch = _agreement(*frames)
+            agreement, mismatch, kinds = _agreement(*frames)
             change = abs(np.log(speed * rate / other_rate)) * min(mismatch, 1.0)
-            highest = max(highest, agreement - _SPEED_PENALTY * float(change))
+            similarity = agreement - _SPEED_PENALTY * float(change)
+            highest = max(highest, 1 - (1 - similarity) * max(1.0, _MIN_KINDS / kinds))
     return round(min(highest, 1.0), 6)
+
+
+def mirror(signature: bytes) -> bytes:
+    """The signature of the mirror image of a clip."""
+    cells = np.frombuffer(signature, np.int8, offset=min(_HEADER, len(signature)))
+    return signature[:_HEADER] + cells.reshape(-1, SIDE, SIDE)[:, :, ::-1].tobytes()
 
 
 def _decode(signature: bytes) -> tuple[float, np.ndarray]:
@@ -116,8 +125,9 @@ def _align(
     return first[places], second[before] * (1 - share) + second[before + 1] * share
 
 
-def _agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    """The correlation of the changes in aligned frames, and the difference of their mean frames.
+def _agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """The correlation of the changes in aligned frames, the difference of their mean frames, and the number
+    of kinds of change.
 
     The mean frames decide whether one clip is a crop of the other. The difference is relative to the changes.
     """
@@ -127,7 +137,14 @@ def _agreement(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
     b = second @ weights[0 if is_first else crop].T
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     energy, other = float((a**2).mean()) + _NOISE, float((b**2).mean()) + _NOISE
-    return float((a * b).mean()) / (energy * other) ** 0.5, difference / (energy * other) ** 0.5
+    scale = (energy * other) ** 0.5
+    return float((a * b).mean()) / scale, difference / scale, min(_kinds_of_change(a), _kinds_of_change(b))
+
+
+def _kinds_of_change(changes: np.ndarray) -> float:
+    """The participation ratio of the principal components of changes [n cells]: 1 if all are alike."""
+    products = changes @ changes.T
+    return float(np.trace(products) ** 2 / ((products**2).sum() + 1e-12)) or 1.0
 
 
 def _find_crop(first: np.ndarray, second: np.ndarray) -> tuple[int, bool, float]:

@@ -10,6 +10,7 @@ means over its first, middle and last third.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -45,6 +46,33 @@ def descriptor_of(thirds: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         )
         parts += [_unit(frequencies), _unit(edges - _MEAN_EDGE), _CHROMA_WEIGHT * _bounded(chroma)]
     return _unit(np.concatenate(parts)).astype(np.float32)
+
+
+def mirrored(vectors: np.ndarray) -> np.ndarray:
+    """The descriptors of the mirror images (left to right) of the clips with these descriptors, [n d]."""
+    source, sign = _mirror_map()
+    flipped: np.ndarray = vectors[:, source] * sign
+    return flipped
+
+
+@lru_cache(maxsize=1)
+def _mirror_map() -> tuple[np.ndarray, np.ndarray]:
+    """For each number of a mirrored descriptor its index in the descriptor, int64 [d], and its sign [d].
+
+    A mirror image negates odd horizontal frequencies, reverses the columns of the grid, and turns the edge
+    direction a into -a.
+    """
+    grid, across = np.arange(GRID * GRID).reshape(GRID, GRID)[:, ::-1].reshape(-1, 1), np.arange(DIRECTIONS)
+    blocks = [
+        np.arange(FREQUENCIES**2 - 1),
+        (grid * DIRECTIONS + -across % DIRECTIONS).ravel(),
+        (grid * 2 + np.arange(2)).ravel(),
+    ]
+    starts = np.cumsum([0, *map(len, blocks)])
+    source = np.concatenate([start + block for start, block in zip(starts, blocks, strict=False)])
+    sign = np.ones(len(source), np.float32)
+    sign[: len(blocks[0])] = np.tile((-1.0) ** np.arange(FREQUENCIES), FREQUENCIES)[1:]
+    return np.concatenate([part * len(source) + source for part in range(PARTS)]), np.tile(sign, PARTS)
 
 
 def _features(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -28,9 +28,11 @@ class SearchedClip(Row):
     similar_ids: tuple[str, ...]
     similarities: tuple[float, ...]
     copy_similarities: tuple[float, ...]
+    copies_mirrored: tuple[bool, ...]
     released_ids: tuple[str, ...]
     released_similarities: tuple[float, ...]
     released_copy_similarities: tuple[float, ...]
+    released_copies_mirrored: tuple[bool, ...]
     pair_min_similarity: float
 
 
@@ -43,6 +45,9 @@ class DuplicateDecision(Row):
     duplicate_release: str | None = column(
         "name of the release of the clip in `duplicate_of`; null if that is a clip of this run"
     )
+    duplicate_mirrored: bool | None = column(
+        "whether the copy is mirrored left to right; null if the clip is not a duplicate, or semantic"
+    )
     duplicate_similarity: float | None = column(
         "copy similarity (for copies) or cosine similarity (semantic) to the clip in `duplicate_of`", unit="1"
     )
@@ -53,6 +58,7 @@ _SIMILARITIES = {
     COPIES: {"similar_ids": "copy_similarities", "released_ids": "released_copy_similarities"},
     SEMANTIC: {"similar_ids": "similarities", "released_ids": "released_similarities"},
 }
+_MIRRORED = {"similar_ids": "copies_mirrored", "released_ids": "released_copies_mirrored"}
 
 
 class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
@@ -121,13 +127,16 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
         own, released = self._pairs(members)
         other = pc.index_in(own.other, value_set=ids).to_numpy()
         ends = np.sort(np.stack([node[own.row], node[other]]), axis=0)
-        better, worse, similarity = (column[ends[0] < ends[1]] for column in (*ends, own.similarity))
+        better, worse, similarity, mirrored = (
+            column[ends[0] < ends[1]] for column in (*ends, own.similarity, own.mirrored)
+        )
         release_pair = _most_similar(node[released.row], released.similarity, len(ids))
         pair = choose_duplicates(better, worse, similarity, release_pair >= 0)
 
         pair, release_pair = pair[node], release_pair[node]  # from here on of each row
         kept = np.where(pair >= 0, better[pair] if len(better) else node, node)
         highest = np.where(pair >= 0, similarity[pair] if len(similarity) else 1.0, 1.0)
+        flipped = np.where(pair >= 0, mirrored[pair] if len(mirrored) else False, False)
         names = ids.take(pa.array(order[kept]))
         releases = pa.nulls(len(ids), pa.string())
         if len(released.row):
@@ -138,12 +147,14 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
             names = pc.if_else(is_released, pc.list_element(parts, 1), names)
             releases = pc.if_else(is_released, pc.list_element(parts, 0), releases)
             highest = np.where(release_pair >= 0, released.similarity[release_pair], highest)
+            flipped = np.where(release_pair >= 0, released.mirrored[release_pair], flipped)
         findings = pa.table(
             {
                 "id": ids,
                 "duplicate_kind": pa.repeat(self.duplicates, len(ids)),
                 "duplicate_of": names,
                 "duplicate_release": releases,
+                "duplicate_mirrored": pa.array(flipped, mask=np.full(len(ids), self.duplicates != COPIES)),
                 "duplicate_similarity": highest,
             }
         )
@@ -158,6 +169,7 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
                 ("duplicate_kind", pa.string()),
                 ("duplicate_of", pa.string()),
                 ("duplicate_release", pa.string()),
+                ("duplicate_mirrored", pa.bool_()),
                 ("duplicate_similarity", pa.float64()),
             )
             nulls = {name: pa.nulls(rows.num_rows, kind) for name, kind in kinds}
@@ -172,6 +184,7 @@ class _StoredPairs(NamedTuple):
     row: np.ndarray  # index of the row, int64 [n]
     other: "pa.Array"  # id of the other clip [n]
     similarity: np.ndarray  # float64 [n]
+    mirrored: np.ndarray  # whether the copy is mirrored, bool [n]
 
 
 def _stored_pairs(rows: "pa.Table", name: str, similarities: str, min_similarity: float) -> _StoredPairs:
@@ -181,7 +194,9 @@ def _stored_pairs(rows: "pa.Table", name: str, similarities: str, min_similarity
     similarity = rows[similarities].combine_chunks().flatten().to_numpy()
     row = np.repeat(np.arange(len(lists)), np.diff(lists.offsets.to_numpy()))
     similar = similarity >= min_similarity
-    return _StoredPairs(row[similar], lists.flatten().filter(pa.array(similar)), similarity[similar])
+    flags = rows[_MIRRORED[name]].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    others = lists.flatten().filter(pa.array(similar))
+    return _StoredPairs(row[similar], others, similarity[similar], flags[similar])
 
 
 def _best_first(members: "pa.Table") -> np.ndarray:

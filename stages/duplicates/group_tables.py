@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.duplicates import descriptor
 from stages.duplicates.cells import Cells
-from stages.duplicates.copies import copy_similarity
+from stages.duplicates.copies import copy_similarity, mirror
 from stages.duplicates.errors import CannotCompare
-from stages.duplicates.pairs import Pairs
+from stages.duplicates.pairs import Pairs, similarity_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_SURE_COPY = 0.9  # copy similarity from which a pair is not compared as mirror images
 
 
 def embedding_kind(rows: "pa.Table", expected: str = "") -> str:
@@ -55,6 +59,13 @@ def embeddings(rows: "pa.Table", size: int = 0, kind: str = "") -> np.ndarray:
             remedy="fix the stage that embeds, raise its version, and run again",
         )
     return np.ascontiguousarray(flat.reshape(len(column), size))
+
+
+def with_mirrored(vectors: np.ndarray, kind: str) -> np.ndarray:
+    """The vectors [n d] and, if their kind is the descriptor, those of the mirror images: [2 n d]."""
+    if kind != descriptor.KIND:
+        return vectors
+    return np.concatenate([vectors, descriptor.mirrored(vectors)])
 
 
 def memberships(
@@ -110,7 +121,7 @@ def members_table(
 
     Args:
         vectors: the embeddings of the rows, float32 [n d].
-        row_cells: the cells of the rows, int32 [n MAX_CELLS].
+        row_cells: the cells of the rows, and of their mirror images if there are any, int32 [n cells].
         indices: index of the row of each member, int64 [m].
         groups: name of the group of each member, [m].
     """
@@ -166,20 +177,35 @@ def pairs_of_equals(first: np.ndarray) -> Pairs:
     return Pairs(first[copies], copies, np.ones(len(copies)))
 
 
-def findings_table(members: "pa.Table", first_equal: np.ndarray, found: Sequence[Pairs]) -> "pa.Table":
+def findings_table(
+    members: "pa.Table",
+    vectors: np.ndarray,
+    first_equal: np.ndarray,
+    found: Sequence[Pairs],
+    min_similarity: float,
+) -> "pa.Table":
     """Each pair once for each of its members that is a clip of this run.
 
     Args:
+        vectors: result of `with_mirrored`.
         first_equal: for each member the first one with equal stills, int64 [m].
+        found: pairs of vectors.
+        min_similarity: lowest cosine similarity of a pair.
     """
     import pyarrow as pa
 
     released = members["released"].to_numpy()
-    ends = np.sort(np.stack([np.concatenate([part[end] for part in found]) for end in (0, 1)]), axis=0)
-    _, unique = np.unique(ends[0] * len(released) + ends[1], return_index=True)
-    first, second = ends[:, unique]
-    similarity = np.concatenate([part.similarity for part in found])[unique]
-    copy = _copy_similarities(members["signature"], first_equal, first, second)
+    ends = np.stack([np.concatenate([part[end] for part in found]) for end in (0, 1)]) % len(released)
+    first, second = np.unique(np.sort(ends[:, ends[0] != ends[1]], axis=0), axis=1)
+    equal = first_equal[first] == first_equal[second]
+    similarity = np.where(equal, 1.0, similarity_of(vectors, np.stack([first, second], axis=1)))
+    is_mirrored = ~equal
+    if len(vectors) > len(released):
+        mirrored = similarity_of(vectors, np.stack([first, second + len(released)], axis=1))
+        is_mirrored &= mirrored >= min_similarity
+        similarity = np.maximum(similarity, mirrored)
+    pairs = np.stack([first, second], axis=1)
+    copy, copy_mirrored = _copy_similarities(members["signature"], pairs, equal, is_mirrored)
     subject, other = np.concatenate([first, second]), np.concatenate([second, first])
     new = np.flatnonzero(~released[subject])
     names = members["id"].combine_chunks()
@@ -190,23 +216,35 @@ def findings_table(members: "pa.Table", first_equal: np.ndarray, found: Sequence
             "released": released[other[new]],
             "similarity": np.concatenate([similarity, similarity])[new],
             "copy": np.concatenate([copy, copy])[new],
+            "copy_mirrored": np.concatenate([copy_mirrored, copy_mirrored])[new],
         }
     )
 
 
 def _copy_similarities(
-    signatures: "pa.ChunkedArray", first_equal: np.ndarray, first: np.ndarray, second: np.ndarray
-) -> np.ndarray:
-    """The copy similarity of each pair of members, float64 [n]: 1 for clips with equal stills."""
-    similarity: np.ndarray = (first_equal[first] == first_equal[second]).astype(np.float64)
-    for pair in np.flatnonzero(similarity < 1):
-        one, other = signatures[int(first[pair])].as_py(), signatures[int(second[pair])].as_py()
+    signatures: "pa.ChunkedArray", pairs: np.ndarray, equal: np.ndarray, is_mirrored: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The copy similarity of each pair of members, float64 [n], and whether one is mirrored, bool [n].
+
+    Args:
+        pairs: indices of members, int64 [n 2].
+        equal: pairs with equal stills: their similarity is 1.
+        is_mirrored: pairs of which one may be a mirror image of the other.
+    """
+    similarity, mirrored = equal.astype(np.float64), np.zeros(len(pairs), bool)
+    for pair in np.flatnonzero(~equal):
+        one, other = (signatures[int(member)].as_py() for member in pairs[pair])
         similarity[pair] = copy_similarity(one, other)
-    return similarity
+        if is_mirrored[pair] and similarity[pair] < _SURE_COPY:
+            flipped = copy_similarity(one, mirror(other))
+            mirrored[pair] = flipped > similarity[pair]
+            similarity[pair] = max(similarity[pair], flipped)
+    return similarity, mirrored
 
 
 def similar_lists(ids: "pa.ChunkedArray", findings: "pa.Table | None", *, released: bool) -> list["pa.Array"]:
-    """For each row the ids of the similar clips, the most similar first, and both of their similarities.
+    """For each row the ids of the similar clips, the most similar first, both of their similarities, and
+    whether the copy is mirrored.
 
     Args:
         released: whether to list clips of earlier releases, or those of this run.
@@ -217,6 +255,7 @@ def similar_lists(ids: "pa.ChunkedArray", findings: "pa.Table | None", *, releas
     if findings is None:
         others, row = pa.array([], pa.string()), np.zeros(0, np.int64)
         similarity = copy = np.zeros(0)
+        mirrored = np.zeros(0, bool)
     else:
         findings = findings.filter(pc.equal(findings["released"], released)).combine_chunks()
         rows = pc.index_in(findings["id"], value_set=ids.combine_chunks())
@@ -226,17 +265,19 @@ def similar_lists(ids: "pa.ChunkedArray", findings: "pa.Table | None", *, releas
                 "distance": pc.negate(findings["similarity"]),
                 "other": findings["other"],
                 "copy": findings["copy"],
+                "mirrored": findings["copy_mirrored"],
             }
         )
         keys = [("row", "ascending"), ("distance", "ascending"), ("other", "ascending")]
         table = table.take(pc.sort_indices(table, keys)).combine_chunks()
         row, similarity = table["row"].to_numpy(), -table["distance"].to_numpy()
         copy, others = table["copy"].to_numpy(), table["other"].combine_chunks()
+        mirrored = table["mirrored"].to_numpy()
         if len(others) > 1:  # several groups may find a pair, with the same similarity
             again = pc.equal(others.slice(1), others.slice(0, len(others) - 1)).to_numpy(zero_copy_only=False)
             unique = np.concatenate([[True], ~(again & (row[1:] == row[:-1]))])
-            row, similarity, copy = row[unique], similarity[unique], copy[unique]
+            row, similarity, copy, mirrored = (v[unique] for v in (row, similarity, copy, mirrored))
             others = others.filter(pa.array(unique))
     offsets = pa.array(np.searchsorted(row, np.arange(len(ids) + 1)), pa.int32())
-    lists = pa.ListArray.from_arrays
-    return [lists(offsets, others), lists(offsets, pa.array(similarity)), lists(offsets, pa.array(copy))]
+    values = (others, pa.array(similarity), pa.array(copy), pa.array(mirrored, pa.bool_()))
+    return [pa.ListArray.from_arrays(offsets, value) for value in values]

@@ -79,13 +79,18 @@ def find_pairs(
 
 def verify_pairs(vectors: np.ndarray, pairs: np.ndarray, min_similarity: float) -> Pairs:
     """Those of the pairs, int64 [n 2], whose rounded similarity is at least `min_similarity`."""
+    similarity = similarity_of(vectors, pairs)
+    similar = similarity >= min_similarity
+    return Pairs(pairs[similar, 0], pairs[similar, 1], similarity[similar])
+
+
+def similarity_of(vectors: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """The cosine similarity of each of the pairs, int64 [n 2], rounded to `DIGITS` places, float64 [n]."""
     from stages.duplicates.kernels import dot_products
 
     similarity = np.empty(len(pairs))
     dot_products(vectors, pairs, similarity)
-    similarity = np.round(similarity, DIGITS)
-    similar = similarity >= min_similarity
-    return Pairs(pairs[similar, 0], pairs[similar, 1], similarity[similar])
+    return np.round(similarity, DIGITS)
 
 
 def _sign_bits(

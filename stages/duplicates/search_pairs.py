@@ -6,7 +6,7 @@ first by id. `FindDuplicates` decides from the stored pairs which clips are dupl
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,18 +37,26 @@ class SimilarClips(Row):
     similar_ids: tuple[str, ...] = column(
         "ids of the other clips of this run with at least `pair_min_similarity`, the most similar first"
     )
-    similarities: tuple[float, ...] = column("cosine similarity to each clip of `similar_ids`", unit="1")
+    similarities: tuple[float, ...] = column(
+        "cosine similarity to each clip of `similar_ids`, or to its mirror image if that is higher", unit="1"
+    )
     copy_similarities: tuple[float, ...] = column(
         "how well the frames agree over time with those of each clip of `similar_ids`", unit="0..1"
+    )
+    copies_mirrored: tuple[bool, ...] = column(
+        "whether the frames of each clip of `similar_ids` agree better if they are mirrored left to right"
     )
     released_ids: tuple[str, ...] = column(
         "the same for clips of earlier releases: name of the release, a space, and the clip's id there"
     )
     released_similarities: tuple[float, ...] = column(
-        "cosine similarity to each clip of `released_ids`", unit="1"
+        "cosine similarity to each clip of `released_ids`, or to its mirror image if that is higher", unit="1"
     )
     released_copy_similarities: tuple[float, ...] = column(
         "how well the frames agree over time with those of each clip of `released_ids`", unit="0..1"
+    )
+    released_copies_mirrored: tuple[bool, ...] = column(
+        "whether the frames of each clip of `released_ids` agree better if they are mirrored left to right"
     )
     pair_min_similarity: float = column("lowest cosine similarity of the pairs that were stored", unit="1")
 
@@ -57,7 +65,9 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
     """Stores all pairs of similar clips, of this run and with earlier releases.
 
     Each pair has two similarities: the cosine of the embeddings, which searches for it, and the copy
-    similarity of the frame signatures (`copies.py`).
+    similarity of the frame signatures (`copies.py`). Both are the higher one of two: of the clips, and of one
+    clip and the mirror image of the other. The descriptor of a mirror image follows from the descriptor, and
+    is assigned to cells too. Vectors of models hardly depend on left and right.
 
     Embeddings have unit length and are of one kind. A group has about `group_rows` members. A larger cell is
     split into parts, and each two parts are compared by themselves. At 512 dimensions 3 GB of memory are
@@ -103,21 +113,27 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
         kind = tables.embedding_kind(sample)
         total = rows + sum(release.rows for release in self.releases)
         vectors = tables.embeddings(sample)
-        return fit_cells(vectors, total, self.min_similarity, self.group_rows, kind).to_bytes()
+        searched = tables.with_mirrored(vectors, kind)
+        total = total * len(searched) // len(vectors)
+        return fit_cells(searched, total, self.min_similarity, self.group_rows, kind).to_bytes()
 
     def assign(self, rows: "pa.Table", fitted: bytes) -> "pa.Table":
         if not fitted:
             return tables.no_members()
         cells = load_cells(fitted)
         vectors = tables.embeddings(rows, cells.centroids.shape[1], cells.embedding_kind)
-        row_cells = cells.assign(vectors)
+        searched = cells.assign(tables.with_mirrored(vectors, cells.embedding_kind))
+        row_cells = np.hstack(np.split(searched, max(1, len(searched) // max(1, len(vectors)))))
         row, place = np.nonzero(row_cells >= 0)
         indices, groups = tables.memberships(cells, row, row_cells[row, place], rows["stills_sha256"])
         return tables.members_table(rows, vectors, row_cells, indices, groups)
 
     def settle(self, group: str, members: "pa.Table", fitted: bytes) -> "pa.Table":
         cells = load_cells(fitted)
-        vectors, member_cells = tables.matrix(members, "vector"), tables.matrix(members, "cells")
+        vectors = tables.with_mirrored(tables.matrix(members, "vector"), cells.embedding_kind)
+        member_cells = np.vstack(
+            np.split(tables.matrix(members, "cells"), len(vectors) // len(members), axis=1)
+        )
         released = members["released"].to_numpy()
         first = tables.first_of_equals(members["stills"], released)
         projections = np.empty((len(vectors), len(random_directions(1)[0])), np.float32)
@@ -125,16 +141,17 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
         for start in range(0, len(vectors), _BATCH_ROWS):
             projections[start : start + _BATCH_ROWS] = vectors[start : start + _BATCH_ROWS] @ directions
         found = [tables.pairs_of_equals(first)]
-        searched = np.where((first == np.arange(len(first)))[:, None], member_cells, -1)
+        is_first = np.tile(first == np.arange(len(first)), len(vectors) // len(members))
+        searched = np.where(is_first[:, None], member_cells, -1)
+        search = partial(find_pairs, vectors, projections, min_similarity=self.min_similarity)
         for primaries, secondaries in _members_by_cell(cells, group, searched):
+            mirrored = np.concatenate([part[part >= len(members)] for part in (primaries, secondaries)])
+            primaries, secondaries = (part[part < len(members)] for part in (primaries, secondaries))
             old, new = primaries[released[primaries]], primaries[~released[primaries]]
-            others = np.concatenate([secondaries, old])
-            found.append(find_pairs(vectors, projections, new, others, self.min_similarity))
-            others = secondaries[~released[secondaries]]
-            found.append(
-                find_pairs(vectors, projections, old, others, self.min_similarity, among_primaries=False)
-            )
-        return tables.findings_table(members, first, found)
+            found.append(search(new, np.concatenate([secondaries, old])))
+            found.append(search(old, secondaries[~released[secondaries]], among_primaries=False))
+            found.append(search(new, mirrored, among_primaries=False))
+        return tables.findings_table(members, vectors, first, found, self.min_similarity)
 
     def conclude(self, rows: "pa.Table", findings: "pa.Table | None", fitted: bytes) -> "pa.Table":
         import pyarrow as pa

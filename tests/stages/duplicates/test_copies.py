@@ -84,6 +84,17 @@ def test_other_moments_and_takes_are_no_copies(pan: float) -> None:
         assert copy_similarity(_signature(takes[one]), _signature(takes[other])) < LIMIT
 
 
+def test_windows_of_one_slow_pan_are_no_copies_and_a_noisy_copy_is() -> None:
+    """All windows change in the same way, so they agree; but less than copies do."""
+    world, size = _texture(np.random.default_rng(7)), (320, 160)
+    shifts = [np.array([[1, 0, -k / 16], [0, 1, 0]]) for k in range(144)]
+    frames = [cv2.warpAffine(world, shift, size)[40:112, 60:188] for shift in shifts]
+    windows = [frames[start : start + 48] for start in (0, 48, 96)]
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert copy_similarity(_signature(windows[one]), _signature(windows[other])) < LIMIT
+        assert copy_similarity(_signature(windows[one]), _signature(_noisy(windows[one], 9))) >= LIMIT
+
+
 def test_a_long_clip_is_compared_as_a_whole() -> None:
     frames, fps = _take(4, 60.0)[::2], FPS / 2
     one, trimmed = _signature(frames, fps), _signature(frames[len(frames) // 5 :], fps)
