@@ -2,10 +2,10 @@
 
 PQ and HLG are tone-mapped with the curve of Report ITU-R BT.2390 (section 5.4.1), applied to R, G and B.
 Diffuse white, 203 cd/m2 (Report ITU-R BT.2408), is the peak of the result. The curve keeps what is darker
-than about 90 cd/m2, and compresses what is brighter, up to 1000 cd/m2 of PQ or the peak of HLG.
+than about 90 cd/m2, if the peak is 1000, and compresses what is brighter, up to the peak of PQ or HLG.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,7 +33,7 @@ _MATRICES = {
 _RANGES = {1: "tv", 2: "pc"}
 
 WHITE_CD_M2 = 203.0  # diffuse white of PQ, and the peak of the result
-MAX_CD_M2 = 1000.0  # brighter light of PQ becomes white
+MAX_CD_M2 = 1000.0  # peak of PQ without metadata; brighter light becomes white
 _HLG_WHITE = 0.75  # HLG signal of diffuse white
 _TO_BT709 = {  # linear RGB of these primaries to linear RGB of BT.709; all have the white of D65
     BT709: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
@@ -104,11 +104,16 @@ def matrix_of(raw: "av.VideoFrame") -> int | None:
 
 
 def to_sdr(
-    raw: "av.VideoFrame", width: int, height: int, scaler: "VideoReformatter", interpolation: int | str
+    raw: "av.VideoFrame",
+    width: int,
+    height: int,
+    scaler: "VideoReformatter",
+    interpolation: int | str,
+    peak: float = MAX_CD_M2,
 ) -> "av.VideoFrame":
     """Scale a frame, then tone-map it to SDR: rgb24 with BT.709 primaries and the curve of sRGB.
 
-    The result does not depend on the processor.
+    Light of PQ from `peak` cd/m2 on becomes white. The result does not depend on the processor.
     """
     import av
 
@@ -124,17 +129,21 @@ def to_sdr(
     lines = max(1, _BAND_PX // width)
     for top in range(0, height, lines):
         band = slice(top, top + lines)
-        _map_band((red[band], green[band], blue[band]), int(raw.color_trc), primaries, result[band])
+        light = _light_table(int(raw.color_trc), peak)
+        _map_band((red[band], green[band], blue[band]), light, primaries, result[band])
     mapped = av.VideoFrame.from_ndarray(result, format="rgb24")
     mapped.colorspace, mapped.color_primaries, mapped.color_trc = BT709, BT709, BT709
     return mapped
 
 
 def _map_band(
-    channels: tuple[npt.NDArray[np.uint16], ...], transfer: int, primaries: int, result: npt.NDArray[np.uint8]
+    channels: tuple[npt.NDArray[np.uint16], ...],
+    light: npt.NDArray[np.float32],
+    primaries: int,
+    result: npt.NDArray[np.uint8],
 ) -> None:
     """Write the sRGB values of linear channels, converted to BT.709 primaries, into `result` [h w 3]."""
-    light, encoded = _light_table(transfer), _srgb_table()
+    encoded = _srgb_table()
     red, green, blue = (light[channel] for channel in channels)
     matrix = np.array(_TO_BT709[primaries], np.float32) * np.float32(_LEVELS)
     for index, (r, g, b) in enumerate(matrix):
@@ -146,12 +155,12 @@ def _map_band(
         result[..., index] = encoded[mixed.astype(np.uint16)]
 
 
-@cache
-def _light_table(transfer: int) -> npt.NDArray[np.float32]:
+@lru_cache(maxsize=8)
+def _light_table(transfer: int, peak: float) -> npt.NDArray[np.float32]:
     """Return the tone-mapped linear light, 1 at white, for each 16-bit value of a channel."""
     signal = np.arange(_LEVELS + 1) / _LEVELS
     if transfer == PQ:
-        light = compress_highlights(pq_to_light(signal), MAX_CD_M2)
+        light = compress_highlights(pq_to_light(signal), peak)
     elif transfer == HLG:
         white = float(hlg_to_light(np.array(_HLG_WHITE)))
         light = hlg_to_light(signal) / white * WHITE_CD_M2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.media.decoding.color import differs_from_bt709, is_hdr, matrix_of, to_sdr
+from stages.media.decoding.color import MAX_CD_M2, differs_from_bt709, is_hdr, matrix_of, to_sdr
 from stages.media.decoding.orientation import rotate_upright
 from stages.media.decoding.quantizer import mean_quantizer_step
 from stages.media.decoding.side_data import get_side_data
@@ -53,6 +53,7 @@ class Frame:
         sample_aspect: Width of a pixel divided by its height.
         is_after_jump: Whether the clock of the file jumps before this frame, or no frame is shown for so long
             that it is not the same recording.
+        peak_cd_m2: Light that tone mapping turns into white, if the transfer function is PQ.
         packet_quantizer_step: Quantizer step that the packet of a Motion JPEG frame states; NaN otherwise.
     """
 
@@ -64,6 +65,7 @@ class Frame:
     sample_aspect: Fraction = Fraction(1)
     is_after_jump: bool = False
     packet_quantizer_step: float = math.nan
+    peak_cd_m2: float = MAX_CD_M2
 
     @property
     def quantizer_step(self) -> float:
@@ -141,9 +143,8 @@ class Frame:
         return self._sdr(self.raw.width, self.raw.height, "BICUBIC")
 
     def _sdr(self, width: int, height: int, interpolation: str) -> "av.VideoFrame":
-        return to_sdr(
-            self.raw, width, height, self._scaler("sdr", (width, height), interpolation), interpolation
-        )
+        scaler = self._scaler("sdr", (width, height), interpolation)
+        return to_sdr(self.raw, width, height, scaler, interpolation, self.peak_cd_m2)
 
     def _scaler(self, layout: str, size: tuple[int, int], interpolation: str) -> "VideoReformatter":
         """Return the scaler of a conversion, which is expensive to create."""

@@ -49,7 +49,7 @@ def _convert(frame: Frame, width: int, height: int, keep_hdr: bool) -> "av.Video
     raw, deep = frame.raw, keep_hdr and is_hdr(frame.raw)
     if is_hdr(raw) and not keep_hdr:
         to_rgb = frame.scalers.setdefault(("sdr", raw.format.name, width, height), VideoReformatter())
-        raw = to_sdr(raw, width, height, to_rgb, interpolation)
+        raw = to_sdr(raw, width, height, to_rgb, interpolation, frame.peak_cd_m2)
     name = raw.format.name
     full = name.startswith("yuvj") or raw.color_range == FULL
     rgb = name.startswith(_RGB)

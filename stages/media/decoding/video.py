@@ -13,6 +13,7 @@ from stages.media.decoding.container import main_video_stream, open_container, r
 from stages.media.decoding.crop import Cropper
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.orientation import is_mirrored, orientation_of
+from stages.media.decoding.peak import LightPeak
 from stages.media.decoding.quantizer import DECODER_OPTIONS
 from stages.media.decoding.sample_aspect import SampleAspect
 from stages.media.errors import NotSeekable, UnreadableFile
@@ -35,10 +36,8 @@ class Video:
 
     Attributes:
         time_base: Length of one tick in seconds.
-        coded_width_px: Width of the coded frames in pixels, by the header.
-        coded_height_px: Height of the coded frames in pixels, by the header.
-        container: The open container.
-        stream: Its video stream.
+        coded_width_px, coded_height_px: Size of the coded frames in pixels, by the header.
+        container, stream: The open container, and its video stream.
         time_repair: How times of frames were repaired so far. "none": they are those of the file. "joined":
             they are shifted after each jump of the clock. "counted": frames without a valid time got one.
     """
@@ -52,6 +51,7 @@ class Video:
     ) -> None:
         self.uri, self.threads, self._motion_vectors = uri, threads, motion_vectors
         self._scalers: dict[object, VideoReformatter] = {}
+        self._peak = LightPeak(uri)
         self._open()
         self.time_repair = "counted" if self._lacks_times else time_repair
         self.time_base = Fraction(cast(Fraction, self.stream.time_base))
@@ -234,15 +234,15 @@ class Video:
                     self._note_repair("joined", repair or self.time_repair == "joined")
                 jumps = clock.begins_segment(pts) or (last is not None and clock.is_gap(pts - last, gap))
                 gap = gap if last is None or jumps else pts - last
-                duration = raw.duration if raw.duration and raw.duration > 0 else step_ticks
+                duration = max(0, raw.duration or 0) or step_ticks
                 duration = gap if clock.is_gap(duration, gap) else duration
                 mirrored = is_mirrored(raw) if last is None else mirrored
                 raw, last = self._cropper.apply(raw), pts
                 aspect = self._sample_aspect.of_frame(raw, aspect)
-                orientation = orientation_of(raw.rotation, mirrored)
                 yield Frame(
-                    pts, duration, orientation, raw, self._scalers, aspect, jumps, reader.quantizer_step
-                )
+                    pts, duration, orientation_of(raw.rotation, mirrored), raw, self._scalers, aspect, jumps,
+                    reader.quantizer_step, self._peak.of_frame(raw),
+                )  # fmt: skip
         except MissingData as error:
             raise UnreadableFile(f"damaged {self._place(last)}: {error}") from error
         except av.error.FFmpegError as error:

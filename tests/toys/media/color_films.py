@@ -89,3 +89,24 @@ def patch_colors(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     """Return the color in the middle of each patch of an image [h w 3]."""
     height, width = image.shape[:2]
     return np.array([image[height // 2, width * (2 * k + 1) // 12] for k in range(6)], np.int64)
+
+
+def write_hdr10(path: Path, metadata: str, key_frames: int = 2, light: int = 724) -> None:
+    """Write gray PQ frames of one 10-bit level as HEVC, 6 per key frame, with parameters of x265."""
+    import av
+
+    with av.open(f"file:{path}", "w") as container:
+        parameters = f"log-level=none:keyint=6:min-keyint=6:scenecut=0:pools=none:{metadata}".rstrip(":")
+        options = {"x265-params": parameters, "preset": "ultrafast", "crf": "2"}
+        stream: Any = container.add_stream("libx265", rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p10le"
+        tags = {"color_primaries": 9, "color_trc": 16, "colorspace": 9, "color_range": 1}
+        _tag(stream.codec_context, tags)
+        for number in range(6 * key_frames):
+            frame = av.VideoFrame(96, 64, "yuv420p10le")
+            _tag(frame, tags)
+            for plane, value in zip(frame.planes, (light, 512, 512), strict=True):
+                plane.update(np.full(plane.height * plane.line_size // 2, value, "<u2").tobytes())
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
