@@ -165,7 +165,10 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         """Write the file; returns the method, encoded or copied, and what the file holds."""
         check_source(row)
         if row.time_repair == "joined" and self.audio != "none":
-            raise Reject("the clock of the source jumps, so its audio cannot be found: set audio to none")
+            raise Reject(
+                "the clock of the source jumps, so its audio cannot be found: set audio to none, or put each "
+                "recording that the file was joined from into a file of its own"
+            )
         if row.time_repair != "counted":
             try:
                 return self._cut_found(row, path)
