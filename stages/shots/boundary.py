@@ -88,15 +88,17 @@ def _transitions(probability: np.ndarray, kinds: np.ndarray) -> Iterator[Boundar
     """Yield a transition around each maximum, as far as the probability is at least half of it."""
     remaining = probability.copy()
     for first, last in _runs(probability >= MIN_SCORE):
+        shortest = 2
         while remaining[first:last].max() >= MIN_SCORE:
             top = first + int(remaining[first:last].argmax())
             high = remaining >= remaining[top] / 2
             start = top - int(np.argmin(np.append(high[first : top + 1][::-1], False))) + 1
             end = top + int(np.argmin(np.append(high[top:last], False)))
-            if end - start > 2:
+            if end - start >= shortest:
                 kind = KINDS[int(kinds[start:end].mean(0).argmax())]
                 yield Boundary(start, end, kind, _rounded(probability[top]))
             remaining[start:end] = 0
+            shortest = 3  # what remains beside a transition is rarely another one
 
 
 def _runs(mask: np.ndarray) -> Sequence[tuple[int, int]]:

@@ -1,7 +1,8 @@
-"""A small temporal convolution network: from the features of `features.py` to boundary probabilities.
+"""Small temporal convolution networks: from the features of `features.py` to boundary probabilities.
 
 The form follows Bai et al. 2018 (arXiv 1803.01271): convolutions over time with growing dilation, each with a
-residual connection. The network is so small that numpy runs it, without a framework.
+residual connection. The networks differ in the seed of their training, and so in their errors; their logits
+are averaged. They are so small that numpy runs them, without a framework.
 """
 
 from dataclasses import dataclass
@@ -19,15 +20,15 @@ WEIGHTS = Path(__file__).with_name("boundaries.safetensors")
 
 @dataclass(frozen=True)
 class BoundaryNetwork:
-    """The network that `training/` trains.
+    """The networks that `training/` trains.
 
     Attributes:
-        weights: Arrays by their names in the file; "mean" and "spread" normalize the features.
+        networks: Per network, arrays by their names in the file; "mean" and "spread" normalize the features.
         dilations: Dilation of each convolution, in frames.
         features: Names of the features, in order.
     """
 
-    weights: dict[str, Floats]
+    networks: tuple[dict[str, Floats], ...]
     dilations: tuple[int, ...]
     features: tuple[str, ...]
 
@@ -46,16 +47,21 @@ class BoundaryNetwork:
             float32 [n 5]: the probability of a cut at the frame, the probability that the frame is part of a
             transition, and the probabilities of `KINDS` given a transition.
         """
-        w = self.weights
-        hidden = _gelu((features - w["mean"]) / w["spread"] @ w["in.weight"].T + w["in.bias"])
-        for block, dilation in enumerate(self.dilations):
-            convolved = _convolve(hidden, w[f"{block}.weight"], dilation) + w[f"{block}.bias"]
-            hidden = hidden + _gelu(convolved) @ w[f"{block}.mix.weight"].T + w[f"{block}.mix.bias"]
-        logits = hidden @ w["out.weight"].T + w["out.bias"]
+        logits = np.mean([self._logits(features, weights) for weights in self.networks], 0)
         kinds = np.exp(logits[:, 2:] - logits[:, 2:].max(1, keepdims=True))
         probabilities = 1 / (1 + np.exp(-np.clip(logits[:, :2], -30, 30)))
         result: Floats = np.concatenate([probabilities, kinds / kinds.sum(1, keepdims=True)], 1)
         return result
+
+    def _logits(self, features: Floats, weights: dict[str, Floats]) -> Floats:
+        """Return the logits of one network, [n 5]."""
+        w = weights
+        hidden = _gelu((features - w["mean"]) / w["spread"] @ w["in.weight"].T + w["in.bias"])
+        for block, dilation in enumerate(self.dilations):
+            convolved = _convolve(hidden, w[f"{block}.weight"], dilation) + w[f"{block}.bias"]
+            hidden = hidden + _gelu(convolved) @ w[f"{block}.mix.weight"].T + w[f"{block}.mix.bias"]
+        logits: Floats = hidden @ w["out.weight"].T + w["out.bias"]
+        return logits
 
 
 def _convolve(hidden: Floats, weight: Floats, dilation: int) -> Floats:
@@ -76,11 +82,12 @@ def _gelu(x: npt.NDArray[np.floating]) -> Floats:
 
 @cache
 def load_network() -> BoundaryNetwork:
-    """Load the network that is part of Clipmill."""
+    """Load the networks that are part of Clipmill. In the file, the first axis of an array is the network."""
     from safetensors import safe_open
 
     with safe_open(str(WEIGHTS), "np") as file:
         metadata = file.metadata()
-        weights = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        stacked = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+    networks = [dict(zip(stacked, arrays, strict=True)) for arrays in zip(*stacked.values(), strict=True)]
     dilations = tuple(map(int, metadata["dilations"].split()))
-    return BoundaryNetwork(weights, dilations, tuple(metadata["measures"].split(",")))
+    return BoundaryNetwork(tuple(networks), dilations, tuple(metadata["measures"].split(",")))

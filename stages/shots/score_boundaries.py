@@ -10,18 +10,17 @@ import numpy as np
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate
 from stages.media.signals import read_signals, read_thumbnails
-from stages.shots.boundary import Boundary, add_certain_cuts, check_detector, find_candidates
+from stages.shots.boundary import MIN_SCORE, Boundary, add_certain_cuts, check_detector, find_candidates
 from stages.shots.features import CHANGE_SIGNALS, CONTEXT_FRAMES, compute_features
+from stages.shots.light_changes import is_switched_light, keeps_detail
 from stages.shots.network import WEIGHTS, load_network
 from stages.shots.transnet import TransNet, predicted_boundaries, weights_file
 
 DETECTORS = ("fast", "exact", "transnet")
 CHUNK = 4096  # frames scored at a time; limits the memory
 CONFIDENT = 0.85  # a higher score is not scored again by TransNetV2
-ODDS = 2.2  # TransNetV2 scores cautiously: without this factor, true boundaries would score too low
-MIN_SHARE = 0.002  # neither score counts as more certain than this, or 1 - this
-LIGHT_LEVELS = 6  # mean luma by which a change of light differs from no change
-LIGHT_CORRELATION = 0.95  # of the cells before and after a change of light, at least
+ODDS = 2.6  # TransNetV2 scores cautiously: without this factor, true boundaries would score too low
+MIN_SHARE = 0.05  # neither score counts as more certain than this, or 1 - this
 TOLERANCE = 3  # frames around a candidate within which TransNetV2 may find it
 
 
@@ -53,7 +52,7 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
     score 1.
 
     Attributes:
-        detector: "fast" runs a small network on features of the stored thumbnails (`features.py`). "exact"
+        detector: "fast" runs small networks on features of the stored thumbnails (`features.py`). "exact"
             also runs TransNetV2 (Souček & Lokoč 2020, arXiv 2008.04838) near the candidates with a score of
             at most 0.85, and combines the odds of both scores. It does not for wipes, which TransNetV2 does
             not find. "transnet" runs TransNetV2 alone, on all frames.
@@ -91,7 +90,8 @@ class ScoreBoundaries(Annotate[ScannedVideo, BoundaryScores]):
     def _candidates(self, row: ScannedVideo) -> list[Boundary]:
         if self.detector == "transnet":
             return predicted_boundaries(self._transnet.predict(row.signals, row.scanned_frames))
-        candidates = find_candidates(np.concatenate(list(_probabilities(row))))
+        places = find_candidates(np.concatenate(list(_probabilities(row))))
+        candidates = [place for place in places if place.kind == "cut" or not _is_light_change(row, place)]
         return list(self._rescored(row, candidates)) if self.detector == "exact" else candidates
 
     def _rescored(self, row: ScannedVideo, candidates: Iterable[Boundary]) -> Iterator[Boundary]:
@@ -118,6 +118,12 @@ def combine_scores(fast: float, other: float) -> float:
     return round(odds / (1 + odds), 3)
 
 
+def _is_light_change(row: ScannedVideo, place: Boundary) -> bool:
+    """Return whether the frames before and after a transition show the same in another light."""
+    luma, _ = read_thumbnails(row.signals, max(0, place.start - 1), place.end + 1)
+    return bool(keeps_detail(luma[:1], luma[-1:])[0])
+
+
 def _probabilities(row: ScannedVideo) -> Iterator[np.ndarray]:
     """Yield the network's outputs [n 5] in chunks; each chunk is computed with its full context of frames."""
     network = load_network()
@@ -130,23 +136,7 @@ def _probabilities(row: ScannedVideo) -> Iterator[np.ndarray]:
         luma, chroma = read_thumbnails(row.signals, first, last)
         features, _ = compute_features(luma, chroma, change)
         probabilities = network(features)
-        probabilities[find_light_changes(luma), 0] = 0
+        before = np.flatnonzero(probabilities[1:, 0] >= MIN_SCORE)  # the frames before a possible cut
+        is_light = is_switched_light(luma[before], luma[before + 1])
+        probabilities[before[is_light] + 1, 0] = 0
         yield probabilities[start - first : end - first]
-
-
-def find_light_changes(luma: np.ndarray) -> np.ndarray:
-    """Return whether each frame is the frame before it in another light, bool [n].
-
-    The mean changes by more than `LIGHT_LEVELS`, and the cells correlate by at least `LIGHT_CORRELATION`.
-
-    Args:
-        luma: Cells of the thumbnails, uint8 [n h w].
-    """
-    cells = luma.reshape(len(luma), -1).astype(np.float32)
-    level = cells.mean(1)
-    detail = cells - level[:, None]
-    energy = np.einsum("ij,ij->i", detail, detail)
-    product = np.einsum("ij,ij->i", detail[1:], detail[:-1])
-    is_same = product >= LIGHT_CORRELATION * np.sqrt(energy[1:] * energy[:-1] + 1)
-    changes: np.ndarray = np.append(False, is_same & (np.abs(np.diff(level)) > LIGHT_LEVELS))
-    return changes

@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument(
         "--real", nargs="*", default=[], type=Path, help="films with a ground truth in NAME.json"
     )
-    parser.add_argument("--steps", type=int, nargs="+", default=[2000, 2000], help="steps of each network")
+    parser.add_argument("--steps", type=int, nargs="+", default=[2000] * 4, help="steps of each network")
     parser.add_argument("--channels", type=int, default=40, help="width of the network")
     parser.add_argument("--seed", type=int, default=0, help="seed of all random choices")
     parser.add_argument("--processes", type=int, default=1, help="number of processes")

@@ -142,7 +142,7 @@ def train(
             print(f"step {step + 1:5} of {steps}: loss {smoothed:.4f}", flush=True)
     weights = {**average, "mean": torch.from_numpy(mean), "spread": torch.from_numpy(spread)}
     metadata = {"dilations": " ".join(map(str, DILATIONS)), "measures": ",".join(names)}
-    save_file({name: value.contiguous() for name, value in weights.items()}, out, metadata)
+    save_file({name: value[None].contiguous() for name, value in weights.items()}, out, metadata)
     return smoothed
 
 

@@ -13,6 +13,7 @@ from stages.shots.boundary import Boundary, select_boundaries
 from stages.shots.score_boundaries import ScannedVideo, ScoreBoundaries
 
 Frames = list[np.ndarray]
+Find = Callable[[Frames], list[Boundary]]
 WIDTH, HEIGHT, FRAMES = 160, 96, 90
 
 
@@ -65,6 +66,17 @@ def inset_pops_in() -> Frames:
     return frames
 
 
+def near_object_crosses_a_pan() -> Frames:
+    frames = [frame.copy() for frame in pan(10, step=1)]
+    thing = cv2.convertScaleAbs(texture(11), alpha=0.6)
+    for k, frame in enumerate(frames):
+        x = -WIDTH + 2 * WIDTH * (k - 40) // 18  # within 18 frames, from the left edge to the right one
+        first, last = max(0, x), min(WIDTH, x + WIDTH)
+        if first < last:
+            frame[6:, first:last] = thing[6:, first - x : last - x]
+    return frames
+
+
 def mixed_cut(mixed: int) -> Frames:
     """Return a bright and a dark pan joined by a cut through mixed frames; the first of them is frame 45."""
     one, two = pan(12), [cv2.convertScaleAbs(frame, alpha=0.4) for frame in pan(13)]
@@ -101,7 +113,7 @@ def boundaries(path: Path, scan: Callable[..., Scan]) -> list[Boundary]:
 
 
 @pytest.fixture
-def find(tmp_path: Path, scan: Callable[..., Scan]) -> Callable[[Frames], list[Boundary]]:
+def find(tmp_path: Path, scan: Callable[..., Scan]) -> Find:
     """Encode frames, and return the boundaries of the video."""
 
     def run(frames: Frames) -> list[Boundary]:
@@ -119,24 +131,28 @@ def find(tmp_path: Path, scan: Callable[..., Scan]) -> Callable[[Frames], list[B
 
 @pytest.mark.parametrize(
     "shot",
-    [held_pan, fast_pan, turning_hue, light_switched_on, box_pops_in, inset_pops_in],
+    [
+        held_pan,
+        fast_pan,
+        turning_hue,
+        light_switched_on,
+        box_pops_in,
+        inset_pops_in,
+        near_object_crosses_a_pan,
+    ],
 )
-def test_one_shot_has_no_boundary(
-    find: Callable[[Frames], list[Boundary]], shot: Callable[[], Frames]
-) -> None:
+def test_one_shot_has_no_boundary(find: Find, shot: Callable[[], Frames]) -> None:
     assert find(shot()) == []
 
 
 @pytest.mark.parametrize("mixed", [0, 1, 2, 3])
-def test_a_cut_through_mixed_frames_is_found(find: Callable[[Frames], list[Boundary]], mixed: int) -> None:
+def test_a_cut_through_mixed_frames_is_found(find: Find, mixed: int) -> None:
     [boundary] = find(mixed_cut(mixed))
     assert abs((boundary.start + boundary.end) / 2 - 45 - mixed / 2) <= 2
 
 
 @pytest.mark.parametrize("kind", ["textures", "pages"])
-def test_a_still_image_that_is_replaced_ends_a_shot(
-    find: Callable[[Frames], list[Boundary]], kind: str
-) -> None:
+def test_a_still_image_that_is_replaced_ends_a_shot(find: Find, kind: str) -> None:
     assert [(place.start, place.kind) for place in find(slides(kind))] == [
         (18, "cut"), (36, "cut"), (54, "cut"), (72, "cut"),
     ]  # fmt: skip

@@ -19,7 +19,7 @@ def test_numpy_and_torch_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     features = torch.randn(1, 90, 7)
     weights = {**trainable.state_dict(), "mean": torch.zeros(7), "spread": torch.ones(7)}
     metadata = {"dilations": " ".join(map(str, train.DILATIONS)), "measures": "a,b,c,d,e,f,g"}
-    save_file({name: value.contiguous() for name, value in weights.items()}, tmp_path / "w", metadata)
+    save_file({name: value[None].contiguous() for name, value in weights.items()}, tmp_path / "w", metadata)
     monkeypatch.setattr(network, "WEIGHTS", tmp_path / "w")
     network.load_network.cache_clear()
     try:
