@@ -149,11 +149,15 @@ def _logo(images: Images, fps: float, size: float, rng: np.random.Generator) -> 
 
 
 def _shake(images: Images, fps: float, level: float, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Shake at 3 … 8 Hz. `level` is the root mean square in longer sides. Zoom in to hide the margins."""
+    """Shake at 3 … 8 Hz, slower if the frame rate is low. `level` is the root mean square in longer sides.
+
+    Zoom in to hide the margins.
+    """
     height, width = images[0].shape[:2]
     times, offsets = np.arange(len(images)) / fps, np.zeros((2, len(images)))
+    fastest = min(8, fps / 3)
     for axis in range(2):
-        for hertz in rng.uniform(3, min(8, fps / 3), 4):
+        for hertz in rng.uniform(min(3, fastest), fastest, 4):
             offsets[axis] += np.sin(2 * np.pi * (hertz * times + rng.random()))
     offsets *= level * max(width, height) / np.sqrt(2) / np.sqrt((offsets**2).mean(axis=1, keepdims=True))
     zoom = 1 + 2 * np.abs(offsets).max() / min(width, height)

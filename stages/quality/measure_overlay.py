@@ -1,7 +1,9 @@
-"""Measures logos, watermarks and subtitles of a clip by how they rest and change, without a network."""
+"""Measures logos, watermarks and subtitles of a clip: by how they rest and change, and as resting text."""
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +20,14 @@ from stages.quality.measures.overlay_detection import (
     static_edges,
     static_line_share,
 )
+from stages.quality.measures.text_marks import TextMarks, median_image, text_marks
+
+if TYPE_CHECKING:
+    from stages.models.text_detector import TextDetector
 
 LINE_STILLS = 3  # consecutive stills in which a subtitle rests; at two stills per s, any 1.5 s hold them
 MIN_SIDE_PX = 32  # of both sides of a still
-STRETCH = 8  # consecutive stills in a stretch of a long clip
+STRETCH = 8  # consecutive stills in a stretch of a long clip, and in the median that is searched for text
 BLACK = 24  # luma, of 255, below which an area at the side is a black bar
 MARGIN = 0.012  # cut off beside a black bar, as a share of the longer side
 
@@ -42,16 +48,17 @@ class Overlay(Row):
     )
     logo_share: float = column(
         "share of the image under structure that rests through the whole clip while the image moves or shots "
-        "change",
+        "change, or under text that rests in a corner",
         unit="0..1",
     )
     subtitle_share: float = column(
         "share of the image under a line that rests while the image moves, or is replaced while the image "
-        "rests; maximum over time",
+        "rests, or under text that rests at the bottom; maximum over time",
         unit="0..1",
     )
     moving_area_share: float = column(
-        "share of the image area with structure that moves; near 0, a logo cannot be detected", unit="0..1"
+        "share of the image area with structure that moves; near 0, only text is evidence of a logo",
+        unit="0..1",
     )
 
 
@@ -71,17 +78,31 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
 
     version = 3
     from_store = True
-    needs = Needs(batch=8)
+    needs = Needs(cpus=1, memory_gb=1, batch=8)
 
     max_stills: PositiveInt = 32
     max_other_stills: NonNegativeInt = 8
+    text_px: NonNegativeInt = 896
+
+    @cached_property
+    def detector(self) -> "TextDetector | None":
+        from stages.models.text_detector import TextDetector
+
+        return TextDetector(longer_side_px=self.text_px) if self.text_px else None
+
+    def digest(self) -> str:
+        from stages.models.text_detector import weights_file
+        from stages.models.weights import digest_of_files
+
+        return digest_of_files([weights_file()]) if self.text_px else ""
 
     def annotate(self, rows: Sequence[Clip]) -> Iterator[Overlay | Reject]:
         import cv2
 
         cv2.setNumThreads(1)
         for row in rows:
-            stretches = [decode_luma(stills) for stills in self._stretches(row)]
+            stills = self._stretches(row)
+            stretches = [decode_luma(stretch) for stretch in stills]
             if sum(map(len, stretches)) < 3:
                 yield Reject("too short to detect overlays: fewer than three stills in the clip")
                 continue
@@ -91,7 +112,7 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
             if min(height, width) < MIN_SIDE_PX:
                 yield Reject(f"too small to detect overlays: stills of {width} x {height} px")
                 continue
-            yield self._overlay(cropped, len(stretches))
+            yield self._overlay(cropped, len(stretches), self._text_marks(stills[len(stills) // 2]))
 
     def _stretches(self, row: Clip) -> list[list[Still]]:
         stills = read_strip(row, row.start_s, row.end_s)
@@ -108,7 +129,13 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
         chosen = [times[(2 * k + 1) * len(times) // (2 * count)] for k in range(count)]
         return [still for t in chosen for still in read_strip(row, t, math.nextafter(t, math.inf))]
 
-    def _overlay(self, stretches: list[Luma], own: int) -> Overlay:
+    def _text_marks(self, stills: Sequence[Still]) -> TextMarks:
+        """Search the median of the middle stills for text."""
+        start = max(0, (len(stills) - STRETCH) // 2)
+        found = self.detector(median_image(stills[start : start + STRETCH])) if self.detector else []
+        return text_marks(found)
+
+    def _overlay(self, stretches: list[Luma], own: int, text: TextMarks) -> Overlay:
         """Measure stills [t h w]: the first `own` stretches are of the clip, one more is of other shots."""
         slopes = [gradients(stretch) for stretch in stretches]
         clip = slopes[0] if own == 1 else np.concatenate(slopes[:own])
@@ -119,7 +146,9 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
             chosen = clip[np.linspace(0, len(clip) - 1, min(len(clip), len(others))).astype(int)]
             all_shots = np.concatenate([chosen, others])
             logo = max(logo, logo_share(measure_structure(all_shots), static_edges(all_shots)))
-        subtitle = max(max(_line_shares(stretch), default=0.0) for stretch in slopes[:own])
+        logo = max(logo, text.corner)
+        lines = (max(_line_shares(stretch), default=0.0) for stretch in slopes[:own])
+        subtitle = max(text.bottom, *lines)
         return Overlay(
             overlay_share=max(logo, subtitle),
             logo_share=logo,

@@ -31,3 +31,16 @@ def test_clips_in_the_truth_count_neither_as_good_nor_as_wrongly_dropped(
     assert result["false_drops"]["original files"]["overexposed"] == ["also_white.mp4"]
     assert result["scores"] == {}
     assert "1 original files without a defect; all rules drop 1" in capsys.readouterr().out
+
+
+def test_shake_is_planted_into_a_clip_of_a_low_frame_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2]))
+    from benchmarks.workloads.planting import DEFECTS
+
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+    plant = DEFECTS["shake"].plant
+    assert plant is not None
+    shaken = list(plant([image] * 8, 4.0, 0.01, rng))
+    assert len(shaken) == 8
+    assert (shaken[0] != shaken[1]).any()

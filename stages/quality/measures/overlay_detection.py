@@ -134,21 +134,23 @@ def static_edges(gradients: npt.NDArray[np.float32]) -> Mask:
 def logo_share(structure: Structure, edges: Mask) -> float:
     """Return the share of the image under patches that rest while their surroundings and the rest move.
 
-    In a corner, where channels put their marks, a dense patch counts even if less of the image moves.
-    Elsewhere, it counts less if it is large, or if static `edges` surround it, like a part of a subject.
+    In a corner, where channels put their marks, a dense small patch counts even if less of the image moves.
+    Elsewhere, it counts less if it is large, if static `edges` surround it, like a part of a subject, or if
+    it has gaps, like what stays at the center of a zoom.
     """
     area, (height, width) = 0.0, edges.shape
     for patch, moving, around in _static_patches(structure, 12):
         across, down = (patch.x + patch.width / 2) / width, (patch.y + patch.height / 2) / height
         is_corner = min(abs(across - 0.5), abs(down - 0.5)) > 0.25
-        ease = _ramp(patch.density, 0.85, 0.95) * is_corner
+        is_small = 1 - _ramp(patch.area / edges.size, 0.03, 0.05)
+        ease = _ramp(patch.density, 0.85, 0.95) * is_corner * is_small
         weight = _ramp(moving, 0.75 - 0.45 * ease, 0.95 - 0.45 * ease)
         weight *= _ramp(around, 0.6 - 0.2 * ease, 0.9 - 0.2 * ease)
         region, ring = _surrounding_ring(patch, edges.shape)
         alone = 1 - _ramp(edges[region][ring].mean() if ring.any() else 0.0, 0.1, 0.25)
         if not (is_corner or patch.is_line):
-            alone *= 1 - _ramp(patch.area / edges.size, 0.012, 0.025)
-        area += patch.area * weight * max(alone, _ramp(patch.density, 0.8, 0.92) * is_corner)
+            alone *= (1 - _ramp(patch.area / edges.size, 0.012, 0.025)) * _ramp(patch.density, 0.65, 0.85)
+        area += patch.area * weight * max(alone, _ramp(patch.density, 0.8, 0.92) * is_corner * is_small)
     return area / edges.size
 
 
