@@ -14,7 +14,8 @@ class StepReport:
         total_steps: The step at which this call of `Trainer.fit` ends.
         metrics: Values by name: loss and its parts, grad_norm (before clipping), lr, step_s (duration in
             seconds), data_wait_s (seconds of step_s spent waiting for data), and the samples, tokens and
-            flops of the step over all ranks.
+            flops of the step over all ranks. All values are finite. A step whose loss or gradient is not
+            finite has "skipped" (1) instead of the value.
     """
 
     step: int

@@ -26,6 +26,11 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         epilog="example:\n  clipmill train --data /data/latents --out /data/training steps=500",
     )
     train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
+    train.add_argument(
+        "--validation-data",
+        default="",
+        help="shards of held-out clips; by default the validation split of --data, if it has one",
+    )
     train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
     train.add_argument(
         "knobs",
@@ -46,6 +51,17 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
     evaluate.add_argument(
         "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--split",
+        default="",
+        help="split of the clips; by default validation if there is one, else all",
+    )
+    evaluate.add_argument(
+        "--batch-size", type=Range(1).argument(), default=8, help="clips evaluated together (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
@@ -85,6 +101,13 @@ def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=2.0,
         help="classifier-free guidance; 1: none (%(default)s)",
     )
+    sample.add_argument("--sampler", default="heun", help="heun, euler, unipc, ddim or ddpm (%(default)s)")
+    sample.add_argument(
+        "--flow-shift",
+        type=Range(0).argument(float),
+        default=0.0,
+        help="shift of the timesteps towards noise; 0: as in training (%(default)s)",
+    )
     sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
     sample.set_defaults(func=_sample)
@@ -117,7 +140,7 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
-        if not equals or name not in defaults or name == "data":
+        if not equals or name not in defaults or name in ("data", "validation_data"):
             close = closest_name(name, defaults)
             raise SettingError(
                 f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
@@ -131,21 +154,31 @@ def _parse_value(name: str, text: str, kind: type) -> Any:
     from training.errors import SettingError
 
     try:
+        if kind is tuple:
+            return tuple(float(part) for part in text.strip("()").split(",") if part.strip())
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
-        raise SettingError(f"{name} must be of type {kind.__name__}, not {text!r}") from None
+        word = "numbers separated by commas" if kind is tuple else f"of type {kind.__name__}"
+        raise SettingError(f"{name} must be {word}, not {text!r}") from None
 
 
 def _train(args: argparse.Namespace) -> int:
-    from training.data.shards import find_shards
+    from training.data.find_shards import find_shards, find_splits
     from training.recipes.world import train
 
-    result = train({**parse_knobs(args.knobs), "data": find_shards(args.data)}, args.out)
+    data, validation_data = find_splits(args.data)
+    if args.validation_data:
+        validation_data = find_shards(args.validation_data)
+    settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
+    result = train(settings, args.out)
     if os.environ.get("RANK", "0") == "0":
+        skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""
         print(
-            f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f} · "
+            f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f}{skipped} · "
             f"{result.parameters} parameters\nmodel {result.model}\ncurve {result.loss_curve}"
         )
+        if result.validation:
+            print(f"validation {result.validation.summary()}")
     return 0
 
 
@@ -161,6 +194,8 @@ def _sample(args: argparse.Namespace) -> int:
         width=args.width,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
+        sampler=args.sampler,
+        flow_shift=args.flow_shift,
         seed=args.seed,
         tokenizer=args.tokenizer,
     )
@@ -173,16 +208,28 @@ def _sample(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     import torch
 
-    from training.data.shards import find_shards
+    from training.data.find_shards import find_shards, find_splits
     from training.recipes.evaluation import evaluate
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    result = evaluate(args.model, find_shards(args.data), max_clips=args.max_clips, device=device)
+    if args.split:
+        data = find_shards(args.data, args.split)
+    else:
+        rest, held_out = find_splits(args.data)
+        data = held_out or rest
+    result = evaluate(
+        args.model,
+        data,
+        max_clips=args.max_clips,
+        batch_size=args.batch_size,
+        num_threads=args.num_threads,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
     if args.json:
         print(json.dumps(asdict(result)))
     else:
-        print(f"{result.clips} clips · loss {result.loss:.4f}\ntimestep  loss")
-        print("\n".join(f"{t:8.2f}  {loss:.4f}" for t, loss in result.loss_by_timestep.items()))
+        print(f"{result.clips} clips · {result.summary()}\ntimestep    loss  linear")
+        for t, loss in result.loss_by_timestep.items():
+            print(f"{t:8.2f}  {loss:.4f}  {result.linear_loss_by_timestep[t]:.4f}")
     return 0
 
 

@@ -4,6 +4,9 @@ The metadata "clipmill.world" is a JSON object:
 
     format          version of this layout
     network         fields of `VideoDiTConfig`
+    diffusion       fields of `DiffusionConfig`
+    text_encoder    what identifies the text encoder: "name" and, of pretrained weights, "digest"
+    flow_shift      shift of the training timesteps towards noise
     latents         tokenizer, digest, stride, channels, dtype
     fps             frame rate of the clips before the tokenizer, in frames per second
     latent_shapes   shapes [c t h w] of the training latents, the most frequent first
@@ -18,14 +21,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.errors import CheckpointError
+from training.diffusion.config import DiffusionConfig
+from training.errors import CheckpointError, SettingError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.networks.video_dit import VideoDiT, VideoDiTConfig
+    from training.networks.config import VideoDiTConfig
+    from training.world_model import WorldModel
 
-FORMAT = 2
+FORMAT = 3
 METADATA_KEY = "clipmill.world"
 MODEL_FILE = "model.safetensors"
 
@@ -35,6 +40,9 @@ class ModelInfo:
     """The metadata of a model file; the module docstring explains the fields."""
 
     network: "VideoDiTConfig"
+    diffusion: DiffusionConfig
+    text_encoder: Mapping[str, Any]
+    flow_shift: float
     latents: Mapping[str, Any]
     fps: float
     latent_shapes: Sequence[tuple[int, int, int, int]]
@@ -52,7 +60,7 @@ class ModelInfo:
         Raises:
             CheckpointError: It has another format, or a field is missing or unknown.
         """
-        from training.networks.video_dit import VideoDiTConfig
+        from training.networks.config import VideoDiTConfig
 
         if metadata.get("format") != FORMAT:
             raise CheckpointError(
@@ -63,8 +71,9 @@ class ModelInfo:
             network = fields.pop("network")
             config = VideoDiTConfig(**network | {"rope_scale": tuple(network["rope_scale"])})
             latent_shapes = [tuple(shape) for shape in fields.pop("latent_shapes")]
-            return cls(network=config, latent_shapes=latent_shapes, **fields)
-        except (KeyError, TypeError) as error:
+            diffusion = DiffusionConfig(**fields.pop("diffusion"))
+            return cls(network=config, diffusion=diffusion, latent_shapes=latent_shapes, **fields)
+        except (KeyError, TypeError, SettingError) as error:
             raise CheckpointError(f"the metadata of the model is invalid: {error}") from error
 
 
@@ -104,20 +113,21 @@ def read_model_info(path: Path) -> ModelInfo:
     return ModelInfo.from_json(metadata)
 
 
-def load_model(path: Path) -> "tuple[VideoDiT, ModelInfo]":
-    """Load the network for inference, float32 on the CPU, and the metadata.
+def load_model(path: Path) -> "tuple[WorldModel, ModelInfo]":
+    """Load a model for inference, float32 on the CPU, and its metadata.
 
     Raises:
-        CheckpointError: There is no model file, or its keys and shapes are not exactly those of the network.
+        CheckpointError: There is no model file, or its keys and shapes are not exactly those of the model.
     """
     from safetensors.torch import load_file
 
-    from training.networks.video_dit import VideoDiT
     from training.tokenizers.weights import check_keys
+    from training.world_model import WorldModel
 
     info = read_model_info(path)
     file = path / MODEL_FILE if path.is_dir() else path
-    network, weights = VideoDiT(info.network), load_file(file)
-    check_keys(network.state_dict(), weights, str(file))
-    network.load_state_dict(weights)
-    return network.eval().requires_grad_(False), info
+    model = WorldModel(info.network, info.diffusion, info.text_encoder["name"])
+    weights = load_file(file)
+    check_keys(model.state_dict(), weights, str(file))
+    model.load_state_dict(weights)
+    return model.eval().requires_grad_(False), info

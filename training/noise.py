@@ -1,32 +1,142 @@
-"""Random numbers that depend only on a seed, a sample, a step and a purpose.
+"""Random numbers that depend only on a seed, a purpose, a position and their place in a tensor.
 
-They come from a counter-based generator, keyed by (seed, sample, purpose) and counted by step. There is no
-state to save or to share between ranks.
-Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox 4x64-10), through NumPy.
+They come from a counter-based generator: each number is a function of the key (seed, purpose) and of the
+counter (position, place in the tensor). There is no state to save or to share between ranks. A rank can draw
+any part of a tensor alone. Every device gives the same bits before the Box-Muller transform, and the same
+normal numbers up to rounding after it.
+
+The position identifies a tensor: in training it is the position of the sample in the stream of samples (see
+`stream_position`), and in evaluation a hash of the sample's id.
+
+Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philox 4x32-10); Box & Muller 1958.
 """
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-
-def normal(seed: int, sample: str, step: int, shape: Sequence[int], purpose: str = "noise") -> Tensor:
-    """Standard normal numbers of the given shape (without a batch axis), float32, on the CPU."""
-    values = _generator(seed, sample, step, purpose).standard_normal(tuple(shape), dtype=np.float32)
-    return torch.from_numpy(values) if shape else torch.tensor(float(values))
+MAX_BATCH = 2**20  # samples per step that have positions of their own
+_CPU_CHUNK = 2**14  # counters at a time, so that intermediate values stay in the cache
+_MASK = 0xFFFFFFFF
 
 
-def uniform(seed: int, sample: str, step: int, shape: Sequence[int], purpose: str = "time") -> Tensor:
-    """Uniform numbers in 0 (included) to 1 (excluded), float32, on the CPU."""
-    values = _generator(seed, sample, step, purpose).random(tuple(shape), dtype=np.float32)
-    return torch.from_numpy(values) if shape else torch.tensor(float(values))
+def normal(
+    seed: int,
+    purpose: str,
+    positions: Sequence[int],
+    shape: Sequence[int],
+    *,
+    part: Sequence[tuple[int, int]] | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Standard normal numbers, float32 [len(positions), *shape].
+
+    Args:
+        seed: The seed of a run.
+        purpose: Name of the stream. Streams of other names are independent.
+        positions: One number, 0 to 2^63 - 1, per tensor.
+        shape: Shape of the tensor of each position.
+        part: (start, stop) along each axis of `shape`, to draw only this part of each tensor. The numbers are
+            those of the whole tensor.
+        device: Where to draw.
+    """
+    return _draw(_box_muller, torch.float32, seed, purpose, positions, shape, part, torch.device(device))
 
 
-def _generator(seed: int, sample: str, step: int, purpose: str) -> np.random.Generator:
-    """The step is in the high words of the counter, the number of draws in its low words."""
-    key_text = f"{seed}\0{purpose}\0{sample}".encode()
-    key = int.from_bytes(hashlib.sha256(key_text).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=key, counter=step << 128))
+def uniform(
+    seed: int,
+    purpose: str,
+    positions: Sequence[int],
+    shape: Sequence[int] = (),
+    *,
+    part: Sequence[tuple[int, int]] | None = None,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Uniform numbers between 0 and 1 (both excluded), float64. The arguments are those of `normal`."""
+    return _draw(_to_uniform, torch.float64, seed, purpose, positions, shape, part, torch.device(device))
+
+
+def stream_position(step: int, index: int) -> int:
+    """The position of the sample number `index`, over all ranks, of a training step."""
+    return step * MAX_BATCH + index
+
+
+def hash_position(text: str) -> int:
+    """A position that depends only on a text, such as the id of a sample."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def _draw(
+    transform: Callable[[Tensor], Tensor],
+    dtype: torch.dtype,
+    seed: int,
+    purpose: str,
+    positions: Sequence[int],
+    shape: Sequence[int],
+    part: Sequence[tuple[int, int]] | None,
+    device: torch.device,
+) -> Tensor:
+    """Four numbers of each counter, for the places that are asked for."""
+    count = math.prod(shape)
+    if part is None:
+        blocks, places, part_shape = torch.arange(-(-count // 4)), None, tuple(shape)
+    else:
+        flat = _flat_places(shape, part)
+        blocks, inverse = torch.unique(flat // 4, return_inverse=True)
+        places, part_shape = (inverse * 4 + flat % 4).to(device), tuple(stop - start for start, stop in part)
+    key = _key(seed, purpose)
+    blocks = blocks.to(device)
+    chunk = _CPU_CHUNK if device.type == "cpu" else max(_CPU_CHUNK, len(blocks))
+    rows = max(1, chunk // max(1, len(blocks)))  # positions at a time
+    out = torch.empty(len(positions), len(blocks), 4, dtype=dtype, device=device)
+    for row in range(0, len(positions), rows):
+        position = torch.tensor(positions[row : row + rows], dtype=torch.int64, device=device)[:, None]
+        for start in range(0, len(blocks), chunk):
+            words = _philox(key, position, blocks[start : start + chunk])
+            out[row : row + rows, start : start + chunk] = transform(words)
+    values = out.flatten(1)
+    values = values[:, :count] if places is None else values[:, places]
+    return values.reshape(len(positions), *part_shape).contiguous()
+
+
+def _box_muller(words: Tensor) -> Tensor:
+    """Words [... 4] to normal numbers [... 4]: the first two words give the first two numbers."""
+    radius = ((words[..., ::2].float() + 0.5) * 2.0**-32).log().mul(-2).sqrt()
+    angle = words[..., 1::2].float() * (2 * math.pi * 2.0**-32)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1).flatten(-2)
+
+
+def _to_uniform(words: Tensor) -> Tensor:
+    return (words.double() + 0.5) * 2.0**-32
+
+
+def _philox(key: tuple[int, int], position: int | Tensor, blocks: Tensor) -> Tensor:
+    """Four 32-bit words for each counter (position, block [n]), int64 [n 4]; of positions [p 1], [p n 4]."""
+    position = blocks * 0 + position
+    blocks = position * 0 + blocks
+    c0, c1 = blocks & _MASK, (blocks >> 32) & _MASK
+    c2, c3 = position & _MASK, (position >> 32) & _MASK
+    k0, k1 = key
+    for _ in range(10):
+        first, second = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # modulo 2^64, in two's complement
+        c0 = ((second >> 32) & _MASK) ^ c1 ^ k0
+        c2 = ((first >> 32) & _MASK) ^ c3 ^ k1
+        c1, c3 = second & _MASK, first & _MASK
+        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+    return torch.stack([c0, c1, c2, c3], -1)
+
+
+def _key(seed: int, purpose: str) -> tuple[int, int]:
+    digest = hashlib.sha256(f"{seed}\0{purpose}".encode()).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+def _flat_places(shape: Sequence[int], part: Sequence[tuple[int, int]]) -> Tensor:
+    """The places of a part in the flattened tensor, in order."""
+    flat = torch.zeros((), dtype=torch.int64)
+    for length, (start, stop) in zip(shape, part, strict=True):
+        flat = flat[..., None] * length + torch.arange(start, stop)
+    return flat.flatten()

@@ -33,20 +33,25 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             was most frequent in training.
         height: Height in px. 0 is the height that was most frequent in training.
         width: Width in px. 0 is the width that was most frequent in training.
+        sampler: Name of the sampler: heun (two predictions per step), euler, unipc, ddim or ddpm.
         num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
+        flow_shift: Shift of the timesteps towards noise; 0 takes that of the training. Higher values spend
+            more steps near the noise.
         seed: Seed of the noise.
         tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
     """
 
-    version = 2
+    version = 3
 
     prompt: tuple[str, ...] = ("",)
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
+    sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
+    flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""
 

@@ -13,6 +13,7 @@ from training.recipes.config import TrainingSettings
 class PackedLatents(Row):
     latents_shard: Artifact
     latents_index: Artifact
+    split: str = "train"
 
 
 class TrainedWorld(Row):
@@ -22,15 +23,22 @@ class TrainedWorld(Row):
     loss_first: float = column("mean loss of the first tenth of the steps", unit="1")
     loss_last: float = column("mean loss of the last tenth of the steps", unit="1")
     parameters: int = column("number of trained parameters", unit="1")
+    skipped_steps: int = column("steps skipped because their loss or gradient was not finite", unit="steps")
+    validation_clips: int = column("number of held-out clips", unit="clips")
+    validation_loss: float | None = column("mean velocity loss on the held-out clips", unit="1")
+    validation_linear_loss: float | None = column(
+        "mean velocity loss of the best linear prediction on the held-out clips", unit="1"
+    )
 
 
 class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
-    """Trains a diffusion transformer with rectified flow on packed latents.
+    """Trains a video diffusion model on packed latents.
 
-    The settings are those of `TrainingSettings`.
+    Clips of the validation split are held out: they evaluate the trained model. The settings are those of
+    `TrainingSettings`.
     """
 
-    version = 2
+    version = 3
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(
@@ -40,6 +48,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             "context_parallel",
             "activation_checkpointing",
             "checkpoint_interval",
+            "max_skipped_steps",
         }
     )
 
@@ -47,8 +56,12 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
         """Train, or resume training, in the folder `work`."""
         from training.recipes.world import train
 
-        shards = sorted({(_url(row.latents_shard), _url(row.latents_index)) for row in rows})
-        result = train({"data": shards, **self.settings()}, work)
+        shards: dict[str, set[tuple[str, str]]] = {}
+        for row in rows:
+            pair = _url(row.latents_shard), _url(row.latents_index)
+            shards.setdefault(row.split, set()).add(pair)
+        data, held_out = (sorted(shards.get(split, ())) for split in ("train", "validation"))
+        result = train({"data": data, "validation_data": held_out, **self.settings()}, work)
         if os.environ.get("RANK", "0") != "0":  # the engine uses the files of rank 0, and may move them
             model = Artifact(path="model.safetensors", size_bytes=0, sha256="")
         else:
@@ -60,6 +73,10 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             loss_first=result.loss_first,
             loss_last=result.loss_last,
             parameters=result.parameters,
+            skipped_steps=result.skipped_steps,
+            validation_clips=result.validation.clips if result.validation else 0,
+            validation_loss=result.validation.loss if result.validation else None,
+            validation_linear_loss=result.validation.linear_loss if result.validation else None,
         )
 
 

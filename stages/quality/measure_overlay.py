@@ -74,6 +74,8 @@ class MeasureOverlay(Annotate[Clip, Overlay]):
             stretches of eight consecutive stills. Higher values take longer.
         max_other_stills: Stills of the rest of the video that are used, at most. 0 uses the clip alone.
             Higher values take longer.
+        text_px: Longer side in px of the images in which text is searched; 0 searches for none. Higher values
+            find smaller text and take longer.
     """
 
     version = 3

@@ -16,7 +16,7 @@ def demo(
     footage: str,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    steps: PositiveInt = 60,
+    steps: PositiveInt = 200,
     seed: NonNegativeInt = 0,
 ) -> Dag:
     """Run the world recipe with one video per part, small latents and a short training.
@@ -30,10 +30,12 @@ def demo(
         footage=footage,
         filters=filters,
         captions=captions,
-        curation=Curation(videos_per_part=1, crf=23, shard_mb=8),
+        curation=Curation(videos_per_part=1, crf=23, shard_mb=8, validation_share=0.2),
         encoding=Encoding(latent_px=96, latent_fps=8.0, latent_video_frames=17),
         steps=steps,
-        batch_size=4,
+        batch_size=8,
+        lr=3e-3,
+        lr_schedule="cosine",
         seed=seed,
         num_inference_steps=12,
     )

@@ -101,9 +101,27 @@ def _run(args: Namespace) -> int:
     print(f"\naccuracy against the ground truth in {args.folder}")
     print(format_scores(score_run(history, args.folder)))
     print()
+    print(_validation(history) + "\n")
     for name, path in _results(args.run, history):
         print(f"{name:11}{path}")
     return 0
+
+
+def _validation(history: "RunHistory") -> str:
+    """How the trained model compares with the best linear prediction on the held-out clips."""
+    from manifests.table import part_name, read_part
+
+    columns = ["validation_clips", "validation_loss", "validation_linear_loss"]
+    name = f"{history['train_world'].folder}/{part_name(0)}"
+    [row] = read_part(history.store, name, columns).to_pylist()
+    loss, linear = row["validation_loss"], row["validation_linear_loss"]
+    if loss is None:
+        return "no clip was held out from the training"
+    below = 1 - loss / linear
+    return (
+        f"on {row['validation_clips']} held-out clips the loss of the model is {loss:.3f},"
+        f" {abs(below):.1%} {'below' if below >= 0 else 'above'} that of the best linear prediction, {linear:.3f}"
+    )
 
 
 def _results(url: str, history: "RunHistory") -> Iterator[tuple[str, str]]:

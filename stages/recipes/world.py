@@ -24,6 +24,7 @@ def world(
     steps: PositiveInt = 200,
     batch_size: PositiveInt = 8,
     lr: PositiveFloat = 1e-3,
+    lr_schedule: str = "constant",
     num_ranks: PositiveInt = 1,
     context_parallel: PositiveInt = 1,
     seed: NonNegativeInt = 0,
@@ -37,6 +38,7 @@ def world(
         steps: Training steps. Higher trains longer.
         batch_size: Clips per training step, over all ranks. Higher needs more memory and time per step.
         lr: Peak learning rate. Higher learns faster and can diverge.
+        lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
         num_ranks: Training processes. The model is sharded over them with FSDP2. Higher needs more CPUs or
             GPUs.
         context_parallel: Ranks that share one clip, a divisor of num_ranks. Higher needs less memory per
@@ -53,13 +55,11 @@ def world(
         model=model,
         batch_size=batch_size,
         lr=lr,
+        lr_schedule=lr_schedule,
         context_parallel=context_parallel,
         seed=seed,
     )
-    training_clips = (
-        encoded.keep("split == 'train'", because="validation split") if curation.validation_share else encoded
-    )
-    trained = training_clips.launch(train.on(ranks=num_ranks))
+    trained = encoded.launch(train.on(ranks=num_ranks))
     sampled = trained.annotate(SampleVideo(num_inference_steps=num_inference_steps, seed=seed))
     dag.save(shards, "shards")
     dag.save(encoded, "latents")

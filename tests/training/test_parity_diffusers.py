@@ -12,7 +12,7 @@ from torch import Tensor
 from training.adapters.diffusers_folder import save_diffusers
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.released import save_released
-from training.conditioning import Conditioning
+from training.diffusion.conditioning import Conditioning
 from training.networks.video_dit import VideoDiT, VideoDiTConfig
 
 TOLERANCE = 5e-5  # of outputs that are about 1

@@ -9,7 +9,7 @@ from training.callbacks.loss_curve import add_throughput
 
 
 class Progress:
-    """Prints a line every `interval_s` seconds, and one for the last step.
+    """Prints a line every `interval_s` seconds, one for each skipped step, and one for the last step.
 
     Args:
         interval_s: Seconds between lines.
@@ -23,15 +23,18 @@ class Progress:
 
     def on_step_end(self, report: StepReport) -> None:
         now = time.monotonic()
-        if report.step < report.total_steps and now - self._printed_at < self.interval_s:
+        is_skipped = "skipped" in report.metrics
+        if report.step < report.total_steps and not is_skipped and now - self._printed_at < self.interval_s:
             return
         self._printed_at = now
         values = add_throughput(report.metrics, self.peak_flops)
         left_s = (report.total_steps - report.step) * values["step_s"]
         mfu = f" · mfu {values['mfu']:.0%}" if "mfu" in values else ""
+        loss = f"loss {values['loss']:.4f}" if "loss" in values else "loss not finite"
+        norm = f" · grad_norm {values['grad_norm']:.3f}" if "grad_norm" in values else ""
+        skipped = " · step skipped" if "skipped" in values else ""
         print(
-            f"step {report.step}/{report.total_steps} · loss {values['loss']:.4f}"
-            f" · grad_norm {values['grad_norm']:.3f} · lr {values['lr']:.2e}"
+            f"step {report.step}/{report.total_steps} · {loss}{norm} · lr {values['lr']:.2e}{skipped}"
             f" · {values['samples_per_s']:.1f} clips/s · {values['tokens_per_s']:.0f} tokens/s"
             f" · data wait {values['data_wait_share']:.0%}{mfu} · {left_s:.0f} s left",
             file=self.out,

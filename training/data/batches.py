@@ -1,23 +1,55 @@
 """Loads the batch of each step, and prefetches the next one in a thread."""
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-from training.data.order import SampleOrder, slice_of_batch
-from training.data.shards import LatentShards
+from training.data.order import SampleIndex, SampleOrder, slice_of_batch
+from training.data.shards import LatentShards, Sample
+from training.diffusion.conditioning import Conditioning
+from training.errors import LatentMismatchError
+from training.noise import stream_position
 from training.tensors import Latents
+
+MAX_REPLACEMENTS = 1000  # samples that are tried in the place of one to be skipped
 
 
 class LatentBatch(NamedTuple):
-    """Clips of one shape: their ids, latents [b c t h w] in float32, and captions."""
+    """Clips of one shape.
+
+    Attributes:
+        ids: Ids of the clips.
+        positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
+        latents: [b c t h w], float32.
+        captions: Captions of the clips.
+        conditioning: What the shards say about the clips: fps.
+    """
 
     ids: tuple[str, ...]
+    positions: tuple[int, ...]
     latents: Latents
     captions: tuple[str, ...]
+    conditioning: Conditioning
+
+    def to(self, device: torch.device) -> "LatentBatch":
+        """The batch with its tensors on a device."""
+        conditioning = self.conditioning.map(lambda tensor: tensor.to(device))
+        return self._replace(latents=self.latents.to(device), conditioning=conditioning)
+
+
+def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
+    """A batch of samples of one shape."""
+    return LatentBatch(
+        ids=tuple(s.id for s in samples),
+        positions=tuple(positions),
+        latents=torch.stack([s.latents for s in samples]).float(),
+        captions=tuple(s.caption for s in samples),
+        conditioning=Conditioning(fps=torch.tensor([s.fps for s in samples])),
+    )
 
 
 @dataclass
@@ -31,6 +63,7 @@ class BatchLoader:
         num_data_ranks: Number of ranks that read different samples.
         grad_accum_steps: Microbatches per step and rank.
         device: Device of the latents.
+        skip_samples: Ids of clips that are not read. Another clip of the bucket takes the place of each.
         waited_s: Seconds spent waiting for data since the object was created.
     """
 
@@ -40,6 +73,7 @@ class BatchLoader:
     num_data_ranks: int = 1
     grad_accum_steps: int = 1
     device: torch.device = torch.device("cpu")
+    skip_samples: frozenset[str] = frozenset()
     waited_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -54,7 +88,7 @@ class BatchLoader:
         batches = self._prefetched[1].result()
         self.waited_s += time.perf_counter() - started
         self._prefetched = step + 1, self._pool.submit(self.read, step + 1)
-        return [batch._replace(latents=batch.latents.to(self.device)) for batch in batches]
+        return [batch.to(self.device) for batch in batches]
 
     def read(self, step: int) -> list[LatentBatch]:
         """Like `microbatches`, in this thread and without prefetching.
@@ -66,17 +100,31 @@ class BatchLoader:
         slices = self.grad_accum_steps * self.num_data_ranks
         batches: list[LatentBatch] = []
         for number in range(self.data_rank, slices, self.num_data_ranks):
-            samples = [self.shards.read(bucket, index) for index in slice_of_batch(indices, number, slices)]
-            latents = torch.stack([s.latents for s in samples]).float()
-            batches.append(
-                LatentBatch(tuple(s.id for s in samples), latents, tuple(s.caption for s in samples))
-            )
+            part = slice_of_batch(range(len(indices)), number, slices)
+            samples = [self._read_sample(step, bucket, indices[place], place) for place in part]
+            batches.append(collate(samples, [stream_position(step, place) for place in part]))
         return batches
 
     def sample_ids(self, step: int) -> list[str]:
         """The ids of all samples of a step, over all ranks."""
         bucket, indices = self.order.batch(step)
-        return [self.shards.read(bucket, index).id for index in indices]
+        return [self._read_sample(step, bucket, index, place).id for place, index in enumerate(indices)]
+
+    def _read_sample(self, step: int, bucket: int, index: SampleIndex, place: int) -> Sample:
+        """The sample of a place in a batch, or the one that replaces it if its id is to be skipped.
+
+        Raises:
+            LatentMismatchError: Almost all clips of the bucket are to be skipped.
+        """
+        for attempt in range(MAX_REPLACEMENTS):
+            sample = self.shards.read(bucket, index)
+            if sample.id not in self.skip_samples:
+                return sample
+            index = self.order.replacement(step, place, attempt)
+        raise LatentMismatchError(
+            f"no clip of shape {self.shards.shapes[bucket]} was found that is not in skip_samples",
+            remedy="leave clips out of skip_samples, or train on other shards",
+        )
 
     def close(self) -> None:
         """Stop prefetching."""

@@ -10,13 +10,14 @@ except for one batch. The order does not depend on the number of ranks.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Indices: TypeAlias = npt.NDArray[np.signedinteger[Any]]
+Index = TypeVar("Index")
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 divided by the golden ratio
 
 
@@ -62,12 +63,23 @@ class SampleOrder:
 
     def batch(self, step: int) -> tuple[int, list[SampleIndex]]:
         """The bucket of a step, and the indices of its `batch_size` samples."""
+        bucket, number = self._batch_of(step)
+        first = number * self.batch_size
+        positions = range(first, first + self.batch_size)
+        return bucket, [self._sample_index(bucket, position) for position in positions]
+
+    def replacement(self, step: int, place: int, attempt: int) -> SampleIndex:
+        """The sample that is tried as number `attempt` in a place of a batch, if another is to be skipped."""
+        bucket, _ = self._batch_of(step)
+        number = hash_words(1, self.seed, step, 4, place, attempt)[0] % np.uint64(self.totals[bucket])
+        return self._sample_index(bucket, int(number))
+
+    def _batch_of(self, step: int) -> tuple[int, int]:
+        """The bucket of a step, and the number of its batch in the stream of that bucket."""
         round_ = self._round(step)
         buckets, numbers = _schedule(self, round_)
         step_of_round = step - self.first_step(round_)
-        bucket, first = int(buckets[step_of_round]), int(numbers[step_of_round]) * self.batch_size
-        positions = range(first, first + self.batch_size)
-        return bucket, [self._sample_index(bucket, position) for position in positions]
+        return int(buckets[step_of_round]), int(numbers[step_of_round])
 
     def _round(self, step: int) -> int:
         """The round of a step: the last one that begins at or before it."""
@@ -89,7 +101,7 @@ class SampleOrder:
         return SampleIndex(int(shards[nth]), shuffled - start)
 
 
-def slice_of_batch(indices: Sequence[SampleIndex], number: int, slices: int) -> Sequence[SampleIndex]:
+def slice_of_batch(indices: Sequence[Index], number: int, slices: int) -> Sequence[Index]:
     """Slice `number` of a batch that is cut into `slices` slices of equal length.
 
     Raises:

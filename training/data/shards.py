@@ -40,11 +40,12 @@ class LatentSpec(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One clip: its id, its latents [c t h w] as stored, and its caption."""
+    """One clip: its id, its latents [c t h w] as stored, its caption, and its frames per second."""
 
     id: str
     latents: torch.Tensor
     caption: str
+    fps: float
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,19 @@ class LatentShards:
         max_frames: Latent frames that longer clips are cropped to, from the start: only a prefix of causal
             latents equals the latents of a shorter clip. 0 crops none.
         spec: How the latents of the model were made, if the model is already trained.
+        mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
 
     Raises:
         LatentMismatchError: There are no shards, or they do not match each other or `spec`.
     """
 
     def __init__(
-        self, pairs: Iterable[tuple[str, str]], *, max_frames: int = 0, spec: LatentSpec | None = None
+        self,
+        pairs: Iterable[tuple[str, str]],
+        *,
+        max_frames: int = 0,
+        spec: LatentSpec | None = None,
+        mixed_fps: bool = False,
     ) -> None:
         unique = sorted({(tar, index) for tar, index in pairs})
         if not unique:
@@ -85,6 +92,8 @@ class LatentShards:
         self.spec = spec or shards[0].spec
         for shard in shards:
             _check(shard, self.spec, "the model" if spec else shards[0].tar)
+        if not mixed_fps:
+            _check_fps(shards)
         self._max_frames = max_frames
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
@@ -101,8 +110,8 @@ class LatentShards:
 
     @property
     def fps(self) -> float:
-        """The frame rate of the clips before the tokenizer that most shards have, in frames per second."""
-        rates = [s.fps for bucket in self.buckets for s in bucket]
+        """The frame rate that most shards of videos have, in frames per second before the tokenizer."""
+        rates = [s.fps for bucket in self.buckets for s in bucket if s.shape[1] > 1] or [1.0]
         return max(sorted(set(rates)), key=rates.count)
 
     def read(self, bucket: int, index: SampleIndex) -> Sample:
@@ -118,7 +127,7 @@ class LatentShards:
                 f"the index has {len(spans)} samples, not {shard.samples}", where=shard.index
             )
         span = spans[index.sample]
-        data = _fetch(shard.tar, span.start, span.stop - span.start)
+        data = fetch(shard.tar, span.start, span.stop - span.start)
         members = {suffix: data[a - span.start : b - span.start] for suffix, a, b in span.members}
         sample = _decode(span.key, members, shard)
         return sample._replace(latents=sample.latents[:, : self._crop_shape(shard.shape)[1]])
@@ -143,37 +152,15 @@ class _Span(NamedTuple):
     members: tuple[tuple[str, int, int], ...]  # suffix, first byte, byte after the last
 
 
-def find_shards(where: str) -> list[tuple[str, str]]:
-    """Find shards: every tar in a folder or URL, or those that a text file lists.
-
-    Returns:
-        (tar, index) of each shard, sorted.
-
-    Raises:
-        LatentMismatchError: There are none.
-    """
-    if where.endswith(".txt"):
-        folder = where.rpartition("/")[0] or "."
-        lines = _fetch(where).decode().split()
-        tars = [line if "://" in line or line.startswith("/") else f"{folder}/{line}" for line in lines]
-    else:
-        store = open_store(where)
-        tars = [f"{store.url}/{name}" for name in store.walk() if name.endswith(".tar")]
-    if not tars:
-        raise LatentMismatchError(
-            "there are no shards here", where=where, remedy="name a folder that contains .tar files"
-        )
-    return sorted((tar, tar.removesuffix(".tar") + ".parquet") for tar in tars)
-
-
-def _fetch(url: str, start: int = 0, size: int | None = None) -> bytes:
+def fetch(url: str, start: int = 0, size: int | None = None) -> bytes:
+    """Read a file, or `size` bytes of it from `start` on."""
     folder, _, name = url.rpartition("/")
     return open_store(folder or ".").read(name, start, size)
 
 
 def _read_footer(pair: tuple[str, str]) -> Shard:
     tar, index = pair
-    footer = pq.read_metadata(io.BytesIO(_fetch(index))).metadata or {}
+    footer = pq.read_metadata(io.BytesIO(fetch(index))).metadata or {}
     if METADATA_KEY not in footer:
         raise LatentMismatchError(
             "the index does not say how its latents were made",
@@ -203,9 +190,21 @@ def _check(shard: Shard, expected: LatentSpec, source: str) -> None:
             )
 
 
+def _check_fps(shards: Sequence[Shard]) -> None:
+    """Refuse videos of different frame rates; an image has none."""
+    videos = [shard for shard in shards if shard.shape[1] > 1 and shard.samples]
+    for shard in videos:
+        if shard.fps != videos[0].fps:
+            raise LatentMismatchError(
+                f"the frame rates differ: {shard.fps:g}, but {videos[0].fps:g} fps in {videos[0].tar}",
+                where=shard.tar,
+                remedy="encode all clips with one fps, or train a model with base_fps",
+            )
+
+
 def _read_spans(index: str) -> list[_Span]:
     """The samples of an index, in its order."""
-    table = pq.read_table(io.BytesIO(_fetch(index)))
+    table = pq.read_table(io.BytesIO(fetch(index)))
     columns: Sequence[list[Any]] = [table[name].to_pylist() for name in ("key", "member", "offset", "size")]
     grouped: dict[str, list[tuple[str, int, int]]] = {}
     for key, member, offset, size in zip(*columns, strict=True):
@@ -233,4 +232,4 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
             f" {shard.spec.dtype} {shard.shape}",
             where=where,
         )
-    return Sample(key, latents, members[".txt"].decode())
+    return Sample(key, latents, members[".txt"].decode(), shard.fps)

@@ -1,7 +1,11 @@
 """Checkpoints: written to a temporary folder, verified, then renamed; `latest` is updated last.
 
-    FOLDER/step-00000200/   torch.distributed.checkpoint files, and record.json: step, config, digests
+    FOLDER/step-00000200/   torch.distributed.checkpoint files, and record.json
     FOLDER/latest           the name of the checkpoint to resume from
+
+record.json has "step", "identity", "history", "metadata" and "files". The identity is what the bits mean: a
+checkpoint of another identity is refused. The history lists the other settings, and from which step on each
+of them was in effect: a run may resume with other values of these. "files" has the SHA-256 of each file.
 
 The number of ranks may change between saving and loading. `.metadata` of torch.distributed.checkpoint is a
 pickle: a checkpoint is only for resuming its own run, and models are published as safetensors
@@ -16,7 +20,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -30,32 +36,84 @@ class CheckpointManager:
 
     Args:
         folder: Created if it does not exist.
-        config: Plain values that determine the meaning of the state. A checkpoint of another config is
-            refused.
+        identity: Plain values that determine the meaning of the state.
+        settings: Plain values that may change when the run resumes. The history records them.
+        metadata: Further plain values for readers of the checkpoint.
         keep_latest: Number of the newest checkpoints to keep.
+
+    Attributes:
+        changes: Settings that changed when the last checkpoint was loaded: (old, new) by name.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], keep_latest: int = 2) -> None:
-        self.folder, self.config, self.keep_latest = folder, json.loads(json.dumps(dict(config))), keep_latest
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, Any],
+        settings: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        keep_latest: int = 2,
+    ) -> None:
+        self.folder, self.keep_latest = folder, keep_latest
+        self.identity, self.metadata = _plain(identity), _plain(metadata or {})
+        self._history: list[dict[str, Any]] = [{"step": 0, "settings": _plain(settings or {})}]
+        self.changes: dict[str, tuple[Any, Any]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write `state` as the checkpoint of `step`. All ranks must call it."""
+        """Write `state` as the checkpoint of `step`. All ranks must call it.
+
+        Raises:
+            CheckpointError: It cannot be written, for example because the disk is full. Older checkpoints
+                remain.
+        """
         place, unfinished = self.folder / f"step-{step:08d}", self.folder / f"unfinished-{step:08d}"
         is_first = dist.get_rank() == 0
         if is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
         dist.barrier()
-        save(state, checkpoint_id=unfinished)
+        error: BaseException | None = None
+        try:
+            save(state, checkpoint_id=unfinished)
+        except (OSError, CheckpointException) as caught:
+            error = caught
+        if _is_any(error is not None):
+            raise self._cannot_write(unfinished, error)
         if is_first:
-            _write_record(unfinished, step, self.config)
-            read_record(unfinished)
-            shutil.rmtree(place, ignore_errors=True)
-            unfinished.rename(place)
-            _write_atomically(self.folder / "latest", place.name)
-            self._delete_old()
-        dist.barrier()
+            try:
+                self._publish(step, unfinished, place)
+            except (OSError, CheckpointError) as caught:
+                error = caught
+        if _is_any(error is not None):
+            raise self._cannot_write(unfinished, error)
         return place
+
+    def _publish(self, step: int, unfinished: Path, place: Path) -> None:
+        _write_record(
+            unfinished,
+            {
+                "step": step,
+                "identity": self.identity,
+                "history": self._history,
+                "metadata": self.metadata,
+            },
+        )
+        read_record(unfinished)
+        shutil.rmtree(place, ignore_errors=True)
+        unfinished.rename(place)
+        _write_atomically(self.folder / "latest", place.name)
+        self._delete_old()
+
+    def _cannot_write(self, unfinished: Path, error: BaseException | None) -> CheckpointError:
+        """The error of a checkpoint that could not be written; what was written of it is removed."""
+        if dist.get_rank() == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        latest = self.latest_step()
+        kept = "there is no older checkpoint" if latest is None else f"that of step {latest} remains"
+        return CheckpointError(
+            f"the checkpoint could not be written: {_reason(error)}",
+            where=str(self.folder),
+            remedy=f"{kept}; free disk space or choose another folder, and run again to resume",
+        )
 
     def latest_step(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
@@ -63,13 +121,14 @@ class CheckpointManager:
         return int(pointer.read_text().removeprefix("step-")) if pointer.exists() else None
 
     def load(self, step: int, state: dict[str, Any]) -> None:
-        """Read the checkpoint of `step` into the tensors of `state`.
+        """Read the checkpoint of `step` into the tensors of `state`, and set `changes`.
 
         Raises:
-            CheckpointError: It is damaged, or of another config.
+            CheckpointError: It is damaged, or of another identity.
         """
         place = self.folder / f"step-{step:08d}"
-        stored, expected = _flatten(read_record(place)["config"]), _flatten(self.config)
+        record = read_record(place)
+        stored, expected = _flatten(record["identity"]), _flatten(self.identity)
         if differences := sorted(k for k in stored.keys() | expected if stored.get(k) != expected.get(k)):
             raise CheckpointError(
                 "the checkpoint was made with "
@@ -77,7 +136,20 @@ class CheckpointManager:
                 where=str(place),
                 remedy="use the same settings, or train into another folder",
             )
+        self._continue_history(step, record["history"])
         load(state, checkpoint_id=place)
+
+    def _continue_history(self, step: int, history: list[dict[str, Any]]) -> None:
+        """Take over the history of a checkpoint, and add the settings that have changed since."""
+        before: dict[str, Any] = {}
+        for entry in history:
+            before |= entry["settings"]
+        now = self._history[0]["settings"]
+        changed = [name for name in now if name not in before or before[name] != now[name]]
+        self.changes = {name: (before.get(name), now[name]) for name in changed}
+        if changed:
+            history = [*history, {"step": step, "settings": {name: now[name] for name in changed}}]
+        self._history = history
 
     def _delete_old(self) -> None:
         complete = sorted(self.folder.glob("step-*"))
@@ -91,12 +163,18 @@ def read_record(place: Path) -> dict[str, Any]:
     """Read the record of a checkpoint, and verify the digest of each of its files.
 
     Raises:
-        CheckpointError: A file is missing or differs.
+        CheckpointError: A file is missing or differs, or the format of the checkpoint is another.
     """
     try:
         record: dict[str, Any] = json.loads((place / RECORD_FILE).read_text())
     except FileNotFoundError:
         raise CheckpointError("this is not a complete checkpoint", where=str(place)) from None
+    if "identity" not in record:
+        raise CheckpointError(
+            "an older version of Clipmill wrote this checkpoint",
+            where=str(place),
+            remedy="train into another folder",
+        )
     for name, digest in record["files"].items():
         if not (place / name).exists() or _digest(place / name) != digest:
             raise CheckpointError(
@@ -107,11 +185,29 @@ def read_record(place: Path) -> dict[str, Any]:
     return record
 
 
-def _write_record(place: Path, step: int, config: Mapping[str, Any]) -> None:
+def _write_record(place: Path, record: Mapping[str, Any]) -> None:
     files = {f.name: _digest(f) for f in sorted(place.iterdir())}
-    _write_atomically(
-        place / RECORD_FILE, json.dumps({"step": step, "config": config, "files": files}, indent=1)
-    )
+    _write_atomically(place / RECORD_FILE, json.dumps({**record, "files": files}, indent=1))
+
+
+def _is_any(value: bool) -> bool:
+    """Whether the value is true on any rank."""
+    flag = torch.tensor(float(value))
+    dist.all_reduce(flag)
+    return bool(flag)
+
+
+def _reason(error: BaseException | None) -> str:
+    """The cause of an error in one line."""
+    if isinstance(error, CheckpointException):
+        causes = [str(failure[0]) for failure in error.failures.values()]
+        return causes[0] if causes else "another rank failed"
+    return str(error) if error else "another rank failed"
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(dict(values)))
+    return plain
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -19,6 +19,8 @@ class OptimizationStep(Generic[Batch]):
         lr: Learning rate as a function of the training step.
         interval: The optimization step runs at training steps that are multiples of this.
         max_grad_norm: Gradients with a larger norm are clipped to it. 0 clips none.
+        name: Prefix of its metrics, such as "discriminator" for "discriminator/loss". A training with several
+            optimization steps gives each another name, and one of them "".
     """
 
     objective: Objective[Batch]
@@ -26,3 +28,4 @@ class OptimizationStep(Generic[Batch]):
     lr: Callable[[int], float]
     interval: int = 1
     max_grad_norm: float = 1.0
+    name: str = ""

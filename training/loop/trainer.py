@@ -55,6 +55,7 @@ class Trainer(Generic[Batch]):
         checkpoints: Where the state is saved; None saves none.
         checkpoint_interval: Steps between checkpoints. The last step is always saved.
         callbacks: Called after each step. Empty on all ranks except rank 0.
+        max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
         step: Steps taken so far.
     """
 
@@ -67,13 +68,23 @@ class Trainer(Generic[Batch]):
     checkpoints: CheckpointManager | None = None
     checkpoint_interval: int = 1000
     callbacks: Sequence[Callback] = field(default_factory=list)
+    max_skipped_steps: int = 0
     step: int = 0
+
+    def __post_init__(self) -> None:
+        names = [each.name for each in self.optimization_steps]
+        if len(set(names)) < len(names):
+            raise ValueError(f"optimization steps need different names, not {names}")
+        self._skipped_in_a_row = 0
 
     def fit(self, total_steps: int) -> None:
         """Train until `total_steps` steps are taken; do nothing if they are.
 
+        A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped".
+
         Raises:
-            DivergenceError: A loss or a gradient is not finite. The last checkpoint remains.
+            DivergenceError: More than `max_skipped_steps` consecutive steps were skipped. The last checkpoint
+                remains.
         """
         while self.step < total_steps:
             started, waited = time.perf_counter(), self.batches.waited_s
@@ -82,6 +93,7 @@ class Trainer(Generic[Batch]):
             for optimization_step in self.optimization_steps:
                 if self.step % optimization_step.interval == 0:
                     metrics |= self._optimize(optimization_step, microbatches)
+            self._count_skipped(metrics)
             self.step += 1
             self.ema.update(self.step)
             for microbatch in microbatches:
@@ -94,6 +106,18 @@ class Trainer(Generic[Batch]):
             is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
             if self.checkpoints and is_due:
                 self.checkpoints.save(self.step, self.state())
+
+    def _count_skipped(self, metrics: Mapping[str, float]) -> None:
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if "skipped" in metrics else 0
+        if self._skipped_in_a_row > self.max_skipped_steps:
+            clips = ", ".join(self.batches.sample_ids(self.step))
+            raise DivergenceError(
+                f"at step {self.step} the loss or the gradient is not finite"
+                + (f", as in the {self.max_skipped_steps} steps before" if self.max_skipped_steps else ""),
+                where=f"clips {clips}",
+                remedy="run again with a lower lr, a longer warmup, or a higher max_skipped_steps, or with"
+                " these clips in skip_samples; the training goes on from its last checkpoint",
+            )
 
     def state(self) -> dict[str, Any]:
         """All that determines the following steps, by parameter names, so it fits any number of ranks."""
@@ -111,9 +135,13 @@ class Trainer(Generic[Batch]):
             return
         state = self.state()
         self.checkpoints.load(step, state)
+        configured = [_group_settings(each.optimizer) for each in self.optimization_steps]
         set_model_state_dict(self.model, state["model"])
         for each, optimizer_state in zip(self.optimization_steps, state["optimizers"], strict=True):
             set_optimizer_state_dict(self.model, each.optimizer, optimizer_state)
+        for each, settings in zip(self.optimization_steps, configured, strict=True):
+            for group, values in zip(each.optimizer.param_groups, settings, strict=True):
+                group |= values
         self.ema.load_state_dict(state["ema"])
         self.step = step
 
@@ -133,15 +161,18 @@ class Trainer(Generic[Batch]):
                 losses.setdefault(name, []).append(value.detach().float())
         means = self.reduce_mean(torch.stack([torch.stack(each).mean() for each in losses.values()]))
         metrics = dict(zip(losses, means.tolist(), strict=True))
-        grad_norm = clip_gradients(optimization_step.optimizer, optimization_step.max_grad_norm)
-        if not math.isfinite(metrics["loss"]) or not math.isfinite(grad_norm):
-            raise DivergenceError(
-                f"at step {self.step} the loss is {metrics['loss']:g} and the gradient norm {grad_norm:g}",
-                where=f"clips {', '.join(self.batches.sample_ids(self.step))}",
-                remedy="lower lr, raise warmup_steps, or check these clips; run again to resume",
-            )
+        metrics["grad_norm"] = clip_gradients(optimization_step.optimizer, optimization_step.max_grad_norm)
+        prefix = f"{optimization_step.name}/" if optimization_step.name else ""
+        finite = {prefix + name: value for name, value in metrics.items() if math.isfinite(value)}
+        if not (math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"])):
+            return finite | {prefix + "lr": lr, "skipped": 1.0}
         optimization_step.optimizer.step()
-        return metrics | {"grad_norm": grad_norm, "lr": lr}
+        return finite | {prefix + "lr": lr}
+
+
+def _group_settings(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """The settings of each parameter group, such as the weight decay."""
+    return [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
 
 
 def clip_gradients(optimizer: torch.optim.Optimizer, max_norm: float) -> float:

@@ -102,9 +102,15 @@ _14B_PREDICT1 = replace(_14B, rope_scale=(2.0, 2.0, 2.0))
 
 # The Cosmos models have the layers and the settings that NVIDIA published with their weights.
 MODEL_CONFIGS = {
-    "tiny": VideoDiTConfig(),
+    "tiny": VideoDiTConfig(timestep_scale=100.0, mask_text=True),
     "small": VideoDiTConfig(
-        num_attention_heads=8, attention_head_dim=48, num_layers=12, text_embed_dim=384, adaln_lora_dim=96
+        num_attention_heads=8,
+        attention_head_dim=48,
+        num_layers=12,
+        text_embed_dim=384,
+        adaln_lora_dim=96,
+        timestep_scale=100.0,
+        mask_text=True,
     ),
     "cosmos-predict1-7b": _predict1(_7B),
     "cosmos-predict1-7b-video2world": _predict1(_7B, is_video2world=True),

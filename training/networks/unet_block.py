@@ -56,7 +56,8 @@ class UNetBlock(nn.Module):
         scale, shift = modulation.transpose(1, 2)[..., None, None].chunk(2, 1)
         y = self.norm2(y) * (1 + scale) + shift
         x = (x if self.shortcut is None else self.shortcut(x)) + self.conv2(nn.functional.silu(y))
-        return x if self.attention is None else self.attention(x, inputs)
+        out: Tensor = x if self.attention is None else self.attention(x, inputs)
+        return out
 
     def flops(self, places: int, groups: int, text_tokens: int) -> int:
         """Half of the FLOPs: multiplications of `places` t * h * w, with `groups` timesteps per clip."""
@@ -80,7 +81,8 @@ class SpatioTemporalAttention(nn.Module):
         y = self.norm1(tokens)
         tokens = tokens + self.attn1(y, y, None)
         tokens = tokens + self.attn2(self.norm2(tokens), inputs.text, inputs.text_mask)
-        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+        out: Tensor = tokens.transpose(1, 2).reshape(x.shape)
+        return out
 
     def flops(self, tokens: int, text_tokens: int) -> int:
         """Half of the FLOPs of one clip."""
@@ -136,7 +138,8 @@ def pool_frames(embedding: Tensor, stride: int) -> Tensor:
     """[b f e] to the means of `stride` frames each, [b f/stride e]; one embedding per clip stays as it is."""
     if embedding.shape[1] == 1 or stride == 1:
         return embedding
-    return embedding.unflatten(1, (-1, stride)).mean(2)
+    b, frames, width = embedding.shape
+    return embedding.reshape(b, frames // stride, stride, width).mean(2)
 
 
 def pad_to_multiple(x: Tensor, multiples: tuple[int, int, int]) -> Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from training.conditioning import Conditioning
+from training.diffusion.conditioning import Conditioning
 from training.networks.block import AdaptiveNorm, Attend, Block, BlockInputs, attention
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
 from training.networks.embed import LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
@@ -24,7 +24,7 @@ def _identity(x: Tensor, axis: int) -> Tensor:
 
 
 class VideoDiT(nn.Module):
-    """The network of a denoiser (`training.denoiser`).
+    """The network of a denoiser (`training.diffusion.denoiser`).
 
     On the meta device it has no values: shard it, call `to_empty` and then `reset_parameters`.
 

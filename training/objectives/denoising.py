@@ -1,98 +1,135 @@
 """The denoising objective: predict the clean latents from noisy ones, at random timesteps."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
+from torch import Tensor, nn
 
-from training.denoiser import Denoiser
+from training.diffusion.conditioning import Conditioning
+from training.diffusion.denoiser import Denoiser
+from training.diffusion.loss_weight import LossWeight
+from training.diffusion.path import Path, add_noise
+from training.diffusion.timestep_sampler import TimestepSampler
 from training.noise import normal, uniform
 from training.objective import Loss
-from training.path import Path, add_noise
-from training.sampler import shift_timesteps
-from training.tensors import Latents, Timestep
-
-Conditioning = TypeVar("Conditioning")
-MIN_TIMESTEP = 1e-3  # the velocity is the error of the clean prediction divided by t, so t must not be 0
+from training.tensors import Coefficient, Latents, Timestep
+from training.text_encoder import TextEncoder
 
 
 class LatentBatch(Protocol):
-    """A batch: id, latents [b c t h w] and caption of each clip."""
+    """A batch: of each clip its position in the stream, latents [b c t h w], caption and conditioning."""
 
     @property
-    def ids(self) -> Sequence[str]: ...
+    def positions(self) -> Sequence[int]: ...
     @property
     def latents(self) -> Latents: ...
     @property
     def captions(self) -> Sequence[str]: ...
+    @property
+    def conditioning(self) -> Conditioning: ...
 
 
 @dataclass(frozen=True)
-class TimestepSampler:
-    """Maps standard normal numbers to timesteps: the logit is normal, then timesteps shift towards noise.
+class Denoising:
+    """Weighted mean squared error of the clean prediction, over the generated latents of each clip.
 
-    Source: Esser et al. 2024, arXiv:2403.03206, Eq. 19 and 23.
-
-    Attributes:
-        mean: Mean of the logit.
-        std: Standard deviation of the logit.
-        shift: 1 is no shift; larger latents need more.
-    """
-
-    mean: float = 0.0
-    std: float = 1.0
-    shift: float = 1.0
-
-    def __call__(self, normals: Timestep) -> Timestep:
-        """Standard normal numbers [b] to timesteps [b]."""
-        t = shift_timesteps(torch.sigmoid(self.mean + self.std * normals), self.shift)
-        return t.clamp(min=MIN_TIMESTEP)
-
-
-@dataclass(frozen=True)
-class Denoising(Generic[Conditioning]):
-    """Mean squared error of the velocity (noise - clean).
-
-    It equals the mean squared error of the clean prediction divided by t squared. `Loss.parts` has
-    "clean_mse", the mean squared error of the clean prediction (1 for a prediction of zeros).
+    `Loss.parts` has "clean_mse", the mean squared error of the clean prediction (1 for a prediction of
+    zeros), and with an uncertainty head "weighted_mse", the loss without the terms of the head. With the head
+    the loss may be negative. All random numbers depend only on the seed and on the positions of the clips.
 
     Attributes:
         denoiser: The model that is trained.
         path: The noise path. It must be the one that the denoiser assumes.
-        encode_text: Turns captions into the conditioning of the denoiser, on the device of the latents.
+        loss_weight: The weight of the squared error at a timestep.
         timestep_sampler: Distribution of the timesteps.
-        text_dropout: Share of clips whose caption is replaced by "", for classifier-free guidance.
-        seed: Seed of timesteps, noise and text dropout.
+        text_encoder: Encodes the captions of batches that have no text embeddings. None uses no text.
+        text_dropout: Share of clips that lose their text, for classifier-free guidance.
+        conditional_frames: Probability of each number of latent frames that are given at the start of a
+            video; numbers that leave no frame to generate are not drawn. 0 is text-to-video, 1
+            image-to-video.
+        condition_timestep: Timestep of given latents that the denoiser is called with.
+        condition_timestep_sampler: Distribution of the timesteps of the noise that is added to given latents,
+            as in Cosmos-Predict1. None adds none: the given latents are clean, as in Cosmos-Predict2.5.
+        uncertainty: u(c_noise): maps timesteps [b] to the logarithm of the expected loss [b]. The loss is
+            then loss e^-u + u. Source: Karras et al. 2024, arXiv:2312.02696, Eq. 21.
+        loss_scale: Factor of the loss.
+        seed: Seed of all random numbers.
     """
 
-    denoiser: Denoiser[Conditioning]
+    denoiser: Denoiser
     path: Path
-    encode_text: Callable[[Sequence[str], torch.device], Conditioning]
-    timestep_sampler: TimestepSampler = TimestepSampler()
+    loss_weight: LossWeight
+    timestep_sampler: TimestepSampler
+    text_encoder: TextEncoder | None = None
     text_dropout: float = 0.1
+    conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
+    condition_timestep: float = 0.0
+    condition_timestep_sampler: TimestepSampler | None = None
+    uncertainty: nn.Module | None = None
+    loss_scale: float = 1.0
     seed: int = 0
 
     def __call__(self, batch: LatentBatch, step: int) -> Loss:
-        clean = batch.latents
-        t, noise = self._draw(batch, step)
-        conditioning = self._conditioning(batch, step, clean.device)
+        clean, positions = batch.latents, batch.positions
+        t = self._timesteps(self.timestep_sampler, "timestep", batch)
+        noise = normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)
+        conditioning = self._conditioning(batch)
         prediction = self.denoiser(add_noise(self.path, clean, noise, t), t, conditioning)
-        error = (prediction - clean).square().flatten(1).mean(1)  # [b]
-        return Loss((error / t.square()).mean(), {"clean_mse": error.mean().detach()})
+        error = mean_of_generated((prediction - clean).square(), conditioning.condition_mask)
+        weighted = self.loss_weight(t) * error
+        parts = {"clean_mse": error.mean().detach()}
+        loss = weighted.mean()
+        if self.uncertainty is not None:
+            parts["weighted_mse"] = loss.detach()
+            log_variance = self.uncertainty(t)
+            loss = (weighted * torch.exp(-log_variance) + log_variance).mean()
+        return Loss(self.loss_scale * loss, parts)
 
-    def _draw(self, batch: LatentBatch, step: int) -> tuple[Timestep, Latents]:
-        """A timestep and noise for each clip."""
-        clean = batch.latents
-        normals = torch.stack([normal(self.seed, clip, step, (), "level") for clip in batch.ids])
-        noise = torch.stack([normal(self.seed, clip, step, clean.shape[1:]) for clip in batch.ids])
-        return self.timestep_sampler(normals).to(clean.device), noise.to(clean.device)
+    def _timesteps(self, sampler: TimestepSampler, purpose: str, batch: LatentBatch) -> Timestep:
+        numbers = uniform(self.seed, purpose, batch.positions)
+        return sampler(numbers, batch.latents.shape[1:]).to(batch.latents.device)
 
-    def _conditioning(self, batch: LatentBatch, step: int, device: torch.device) -> Conditioning:
-        # "untold" names the random stream; another name would change trained weights.
-        numbers = [float(uniform(self.seed, clip, step, (), "untold")) for clip in batch.ids]
-        captions = [
-            "" if number < self.text_dropout else caption
-            for number, caption in zip(numbers, batch.captions, strict=True)
-        ]
-        return self.encode_text(captions, device)
+    def _conditioning(self, batch: LatentBatch) -> Conditioning:
+        conditioning = batch.conditioning
+        if conditioning.text_embeddings is None and self.text_encoder is not None:
+            embeddings, mask = self.text_encoder(batch.captions, batch.latents.device)
+            conditioning = replace(conditioning, text_embeddings=embeddings, text_mask=mask)
+        drop = uniform(self.seed, "text dropout", batch.positions) < self.text_dropout
+        conditioning = conditioning.without_text(drop)
+        if set(self.conditional_frames) == {0}:
+            return conditioning
+        given = batch.latents
+        t_given = torch.full((len(given),), self.condition_timestep, device=given.device)
+        if self.condition_timestep_sampler is not None:
+            t_given = self._timesteps(self.condition_timestep_sampler, "condition timestep", batch)
+            noise = normal(
+                self.seed, "condition noise", batch.positions, given.shape[1:], device=given.device
+            )
+            given = add_noise(self.path, given, noise, t_given)
+        return replace(
+            conditioning,
+            condition_mask=self._condition_mask(batch),
+            condition_latents=given,
+            condition_timestep=t_given,
+        )
+
+    def _condition_mask(self, batch: LatentBatch) -> Tensor:
+        """1 for the first latent frames of each clip, whose number is drawn; [b 1 t h w]."""
+        b, _, t, h, w = batch.latents.shape
+        counts = [count for count in sorted(self.conditional_frames) if count < t] or [0]
+        odds = torch.tensor([self.conditional_frames.get(n, 1.0) for n in counts], dtype=torch.float64)
+        ends = (odds / odds.sum()).cumsum(0)
+        drawn = torch.searchsorted(ends, uniform(self.seed, "conditional frames", batch.positions))
+        chosen = torch.tensor(counts)[drawn.clamp(max=len(counts) - 1)]
+        mask = (torch.arange(t) < chosen[:, None]).float().to(batch.latents.device)
+        return mask[:, None, :, None, None].expand(b, 1, t, h, w)
+
+
+def mean_of_generated(squared_error: Tensor, condition_mask: Tensor | None) -> Coefficient:
+    """The mean over the latents of each clip that are not given, [b]."""
+    if condition_mask is None:
+        return squared_error.flatten(1).mean(1)
+    generated = (1 - condition_mask).expand_as(squared_error)
+    return (squared_error * generated).flatten(1).sum(1) / generated.flatten(1).sum(1)

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.utils._pytree import tree_map_only
 from torch.utils.checkpoint import checkpoint
 
 from training.parallel.mesh import Mesh
@@ -34,9 +35,9 @@ def apply_fsdp(network: nn.Module, blocks: Sequence[nn.Module], mesh: Mesh, prec
     fully_shard(network, mesh=mesh.fsdp_mesh, mp_policy=policy, reshard_after_forward=False)
 
 
-def _clone_output(network: nn.Module, args: object, out: torch.Tensor) -> torch.Tensor:
-    """Return a tensor that is not a view: FSDP2 attaches its backward hooks to the output of a network."""
-    return out.clone()
+def _clone_output(network: nn.Module, args: object, out: object) -> object:
+    """Return tensors that are not views: FSDP2 attaches its backward hooks to the output of a network."""
+    return tree_map_only(torch.Tensor, torch.clone, out)
 
 
 def apply_activation_checkpointing(blocks: Sequence[nn.Module]) -> None:

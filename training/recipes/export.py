@@ -8,8 +8,8 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from training.errors import CheckpointError
 from training.loop.checkpoint import read_record
 from training.model import MODEL_FILE, ModelInfo, save_model
-from training.networks.video_dit import VideoDiT
 from training.parallel.mesh import process_group
+from training.world_model import WorldModel
 
 
 def export(work: Path, out: Path) -> Path:
@@ -29,12 +29,12 @@ def export(work: Path, out: Path) -> Path:
         raise CheckpointError("there is no checkpoint here", where=str(folder), remedy="train a model first")
     place = folder / (folder / "latest").read_text()
     record = read_record(place)
-    metadata = {name: value for name, value in record["config"].items() if name != "data"}
+    metadata = record["metadata"]["model"]
     metadata["training"]["steps"] = record["step"]
     info = ModelInfo.from_json(metadata)
     with torch.device("meta"):
-        network = VideoDiT(info.network)
-    weights = {name: torch.empty(p.shape) for name, p in network.named_parameters()}
+        model = WorldModel(info.network, info.diffusion, info.text_encoder["name"])
+    weights = {name: torch.empty(p.shape) for name, p in model.named_parameters()}
     with process_group():
         load({"ema": weights}, checkpoint_id=place)
     save_model(out / MODEL_FILE, weights, info)

@@ -1,23 +1,24 @@
 """Sampling: videos from a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from training.denoiser import ClassifierFreeGuidance, VelocityDenoiser
-from training.errors import CheckpointError, TrainingError
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
+from training.diffusion.conditioning import Conditioning
+from training.diffusion.denoiser import ClassifierFreeGuidance
+from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
-from training.networks.text_tokens import tokenize_captions
 from training.noise import normal
-from training.path import RectifiedFlow
-from training.sampler import sample_heun, timestep_grid
+from training.sampler import Sampler, default_grid
+from training.samplers.registry import SAMPLERS
 from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
+from training.world_model import WorldModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +30,10 @@ class SamplingRequest:
         num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
         height: Height in px. 0 is the most frequent height in training.
         width: Width in px. 0 is the most frequent width in training.
-        num_inference_steps: Steps of the sampler, with two predictions each.
+        sampler: Name of the sampler. heun makes two predictions per step, the others one.
+        num_inference_steps: Steps of the sampler.
         guidance_scale: Scale of classifier-free guidance; 1 is none.
-        flow_shift: Shift of the timesteps towards noise, as in training; 1 is none.
+        flow_shift: Shift of the timesteps towards noise; 1 is none. 0 takes that of the training.
         seed: Equal seeds, prompts and sizes give equal videos.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
         num_threads: CPU threads.
@@ -41,9 +43,10 @@ class SamplingRequest:
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
+    sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
-    flow_shift: PositiveFloat = 1.0
+    flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""
     num_threads: PositiveInt = 2
@@ -72,23 +75,25 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
         CheckpointError: There is no model, or the tokenizer is not the one that it was trained with.
         TrainingError: The size does not fit the model.
     """
-    network, info = load_model(model)
+    world, info = load_model(model)
     tokenizer = _load_tokenizer(request.tokenizer, info)
     shape = _latent_shape(request, info, tokenizer.stride)
-    noise = [normal(request.seed, f"{n}", 0, shape, "sample") for n, _ in enumerate(request.prompt)]
-    denoiser: VelocityDenoiser[torch.Tensor] = VelocityDenoiser(network.to(device))
-    text_tokens = tokenize_captions(request.prompt, device)
-    guided = ClassifierFreeGuidance(
-        denoiser, denoiser, request.guidance_scale, weak_conditioning=torch.zeros_like(text_tokens)
-    )
+    world = world.to(device)
+    sampler, path = find_sampler(request.sampler), world.denoiser.path
+    timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(request.num_threads)
     try:
         with torch.inference_mode():
-            timesteps = timestep_grid(request.num_inference_steps, request.flow_shift)
-            latents = sample_heun(
-                guided, RectifiedFlow(), torch.stack(noise).to(device), text_tokens, timesteps
+            noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
+            conditioning = _encode_prompts(world, request.prompt, info.fps, device)
+            denoiser = ClassifierFreeGuidance(
+                world.denoiser,
+                world.denoiser,
+                request.guidance_scale,
+                weak_conditioning=conditioning.without_text(),
             )
+            latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
     finally:
         torch.set_num_threads(num_threads)
@@ -116,6 +121,29 @@ def write_video(frames: npt.NDArray[np.uint8], fps: float, file: Path) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
+
+
+def find_sampler(name: str) -> Sampler:
+    """The sampler of this name.
+
+    Raises:
+        SettingError: There is none.
+    """
+    if name not in SAMPLERS:
+        raise SettingError(
+            f"there is no sampler {name!r}", remedy=f"choose one of {', '.join(sorted(SAMPLERS))}"
+        )
+    return SAMPLERS[name]
+
+
+def _encode_prompts(
+    world: WorldModel, prompts: Sequence[str], fps: float, device: torch.device | str
+) -> Conditioning:
+    conditioning = Conditioning(fps=torch.full((len(prompts),), fps, device=device))
+    if world.text_encoder is None:
+        return conditioning
+    embeddings, mask = world.text_encoder(prompts, device)
+    return replace(conditioning, text_embeddings=embeddings, text_mask=mask)
 
 
 def _load_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:

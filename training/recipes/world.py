@@ -1,4 +1,4 @@
-"""Trains a video diffusion transformer with rectified flow: from shards of latents to a model file.
+"""Trains a video diffusion model: from shards of latents to a model file.
 
 `train` is called on every rank: in one process, by torchrun, or by a `Launch` stage of a DAG.
 """
@@ -6,21 +6,23 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.tensor import DTensor
 
 from training.callbacks.loss_curve import LossCurve, read_loss_curve
 from training.callbacks.progress import Progress
 from training.data.batches import BatchLoader, LatentBatch
+from training.data.find_shards import read_sample_ids
 from training.data.order import SampleOrder
 from training.data.shards import LatentShards
-from training.denoiser import VelocityDenoiser
 from training.errors import LayoutError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
@@ -28,14 +30,15 @@ from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, ModelInfo, save_model
-from training.networks.text_tokens import tokenize_captions
-from training.networks.video_dit import MODEL_CONFIGS, VideoDiT
-from training.objectives.denoising import Denoising, TimestepSampler
+from training.networks.config import MODEL_CONFIGS
+from training.networks.video_dit import VideoDiT
 from training.parallel.context import apply_context_parallel
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp, resolve_precision
-from training.path import RectifiedFlow
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
+from training.recipes.evaluation import EvaluationResult, evaluate
+from training.recipes.objective import build_objective
+from training.world_model import WorldModel
 
 PEAK_FLOPS = {
     "B200": 2250e12,
@@ -56,6 +59,8 @@ class TrainingResult:
         loss_first: Mean loss of the first tenth of the steps.
         loss_last: Mean loss of the last tenth of the steps.
         parameters: Number of trained parameters.
+        skipped_steps: Steps that were skipped because their loss or gradient was not finite.
+        validation: The evaluation on held-out clips; None without any, and on ranks other than 0.
     """
 
     model: Path
@@ -64,6 +69,8 @@ class TrainingResult:
     loss_first: float
     loss_last: float
     parameters: int
+    skipped_steps: int
+    validation: EvaluationResult | None = None
 
 
 def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
@@ -81,7 +88,11 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
     torch.set_num_threads(config.num_threads)
     try:
         with process_group():
-            return _train(config, work)
+            result, is_first = _train(config, work), dist.get_rank() == 0
+        if not config.validation_data or not is_first:
+            return result
+        validation = evaluate(result.model, config.validation_data, num_threads=config.num_threads)
+        return replace(result, validation=validation)
     finally:
         torch.set_num_threads(num_threads)
 
@@ -89,26 +100,23 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
 def _train(config: TrainingConfig, work: Path) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     shards = LatentShards(config.data, max_frames=config.max_latent_frames)
-    order = SampleOrder(shards.counts, config.batch_size, config.seed)
     _validate(config, mesh, shards)
     precision = resolve_precision(config.precision, mesh.device)
-    network = build_network(config, shards.spec.channels).to(mesh.device)
-    info = _model_info(config, shards, network)
-    parameters = sum(p.numel() for p in network.parameters())
-    parallelize(network, mesh, config, precision)
-    batches = BatchLoader(
-        shards, order, mesh.data_rank, mesh.num_data_ranks, config.grad_accum_steps, mesh.device
-    )
-    checkpoint_config = info.to_json() | {"data": _data_digest(shards)}
+    model = build_model(config, shards.spec.channels).to(mesh.device)
+    info = _model_info(config, shards, model)
+    parameters = sum(p.numel() for p in model.parameters())
+    parallelize(model, mesh, config, precision)
+    batches = _batches(config, mesh, shards)
     trainer = Trainer(
-        model=network,
-        optimization_steps=[_optimization_step(config, network, mesh)],
+        model=model,
+        optimization_steps=[_optimization_step(config, model, mesh)],
         batches=batches,
         reduce_mean=mesh.mean,
-        count_work=lambda batch: _count_work(network, batch, mesh.num_data_ranks),
-        ema=EMA(network, config.ema_sigma_rel),
-        checkpoints=CheckpointManager(work / "checkpoints", checkpoint_config),
+        count_work=lambda batch: _count_work(model.network, batch, mesh.num_data_ranks),
+        ema=EMA(model, config.ema_sigma_rel),
+        checkpoints=_checkpoints(config, work, shards, info),
         checkpoint_interval=config.checkpoint_interval,
+        max_skipped_steps=config.max_skipped_steps,
     )
     trainer.resume()
     curve = work / "curve.jsonl"
@@ -116,6 +124,7 @@ def _train(config: TrainingConfig, work: Path) -> TrainingResult:
         peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
         progress = [] if config.quiet else [Progress(peak_flops=peak)]
         trainer.callbacks = [LossCurve(curve, trainer.step, peak), *progress]
+        _report_changes(trainer, quiet=config.quiet)
     try:
         trainer.fit(config.steps)
     finally:
@@ -124,7 +133,8 @@ def _train(config: TrainingConfig, work: Path) -> TrainingResult:
     if mesh.rank == 0:
         training = {**info.training, "steps": trainer.step}
         save_model(work / MODEL_FILE, weights, replace(info, training=training))
-    losses = [line["loss"] for line in read_loss_curve(curve)]
+    lines = read_loss_curve(curve)
+    losses = [line["loss"] for line in lines if "loss" in line] or [math.nan]
     tenth = max(1, math.ceil(len(losses) / 10))
     return TrainingResult(
         model=work / MODEL_FILE,
@@ -133,24 +143,29 @@ def _train(config: TrainingConfig, work: Path) -> TrainingResult:
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
         parameters=parameters,
+        skipped_steps=sum("skipped" in line for line in lines),
     )
 
 
-def build_network(config: TrainingConfig, channels: int) -> VideoDiT:
-    """Build the network with new weights, which depend only on the seed."""
+def build_model(config: TrainingConfig, channels: int) -> WorldModel:
+    """Build the model with new weights, which depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return VideoDiT(replace(MODEL_CONFIGS[config.model], channels=channels))
+        network = replace(MODEL_CONFIGS[config.model], channels=channels)
+        return WorldModel(network, config.diffusion, config.text_encoder)
 
 
-def parallelize(network: VideoDiT, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
-    """Distribute the network over the mesh, in place."""
+def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
+    """Distribute the model over the mesh, in place."""
+    network = model.network
     blocks: list[nn.Module] = list(network.transformer_blocks)
     if mesh.dims.context_parallel > 1:
         apply_context_parallel(network, mesh.context_group)
     if config.activation_checkpointing:
         apply_activation_checkpointing(blocks)
     apply_fsdp(network, blocks, mesh, precision)
+    if model.text_encoder is not None:
+        apply_fsdp(model.text_encoder, [], mesh, precision)
 
 
 def peak_flops(device: torch.device) -> float:
@@ -184,17 +199,10 @@ def _validate(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> None:
 
 
 def _optimization_step(
-    config: TrainingConfig, network: VideoDiT, mesh: Mesh
+    config: TrainingConfig, model: WorldModel, mesh: Mesh
 ) -> OptimizationStep[LatentBatch]:
-    objective = Denoising(
-        VelocityDenoiser(network),
-        RectifiedFlow(),
-        tokenize_captions,
-        TimestepSampler(shift=config.flow_shift),
-        seed=config.seed,
-    )
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        model.parameters(),
         lr=config.lr,
         betas=(0.9, 0.99),
         weight_decay=config.weight_decay,
@@ -203,14 +211,53 @@ def _optimization_step(
     lr = lr_schedule(
         config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
     )
-    return OptimizationStep(objective, optimizer, lr)
+    return OptimizationStep(build_objective(config, model), optimizer, lr)
 
 
-def _model_info(config: TrainingConfig, shards: LatentShards, network: VideoDiT) -> ModelInfo:
+def _batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader:
+    skipped = read_sample_ids(Path(config.skip_samples)) if config.skip_samples else frozenset[str]()
+    return BatchLoader(
+        shards,
+        SampleOrder(shards.counts, config.batch_size, config.seed),
+        mesh.data_rank,
+        mesh.num_data_ranks,
+        config.grad_accum_steps,
+        mesh.device,
+        skipped,
+    )
+
+
+def _checkpoints(
+    config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo
+) -> CheckpointManager:
+    """Checkpoints whose identity is the model and its latents; all other settings may change."""
+    metadata = info.to_json()
+    identity = {
+        name: metadata[name] for name in ("format", "network", "diffusion", "text_encoder", "latents")
+    }
+    settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
+    return CheckpointManager(
+        work / "checkpoints", identity, settings | {"data": _data_digest(shards)}, {"model": metadata}
+    )
+
+
+def _report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:
+    """Print the step at which a training resumes, and the settings that changed since its checkpoint."""
+    if quiet or trainer.checkpoints is None or not trainer.step:
+        return
+    changes = trainer.checkpoints.changes
+    text = ", ".join(f"{name} {new} (was {old})" for name, (old, new) in changes.items())
+    print(f"resuming at step {trainer.step}" + (f" with {text}" if text else ""), file=sys.stderr)
+
+
+def _model_info(config: TrainingConfig, shards: LatentShards, model: WorldModel) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())
     return ModelInfo(
-        network=network.config,
+        network=model.network.config,
+        diffusion=config.diffusion,
+        text_encoder={"name": config.text_encoder},
+        flow_shift=config.flow_shift,
         latents=shards.spec._asdict(),
         fps=shards.fps,
         latent_shapes=[shape for _, shape in by_count],

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.noise import uniform
+from training.noise import stream_position, uniform
 from training.tensors import Video
 
 SCALES = (1.0, 1.4, 2.0)  # source pixels per pixel of the crop
@@ -38,7 +38,7 @@ class RandomCrops:
         return torch.cat([self._crop(step, number) for number in range(count)])
 
     def _crop(self, step: int, number: int) -> Video:
-        numbers = iter(uniform(self.seed, str(number), step, (8,), "crop").tolist())
+        numbers = iter(uniform(self.seed, "crop", [stream_position(step, number)], (8,))[0].tolist())
         choose = _chooser(numbers)
         array = self.arrays[choose(len(self.arrays))]
         t, h, w, _ = array.shape

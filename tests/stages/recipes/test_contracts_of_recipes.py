@@ -60,12 +60,11 @@ def test_too_few_latent_frames_are_an_error_before_anything_runs() -> None:
     assert "5 or more" in caught.value.remedy
 
 
-def test_the_world_is_trained_on_the_train_split_only() -> None:
+def test_the_training_gets_the_held_out_clips_with_their_split() -> None:
     dag = world(footage="x", curation=Curation(validation_share=0.1))
     order = list(dag.nodes)
     assert order.index("find_duplicates") < order.index("split_clips") < order.index("copy_of_another_clip")
-    assert dag.nodes["validation_split"].work == Keep("split == 'train'", "validation split")
-    assert dag.nodes["train_world"].inputs == ("validation_split",)
+    assert dag.nodes["train_world"].inputs == ("pack_latents",)
     assert "split_clips" not in world(footage="x").nodes
 
 

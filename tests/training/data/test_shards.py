@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from training.data.batches import BatchLoader
+from training.data.find_shards import find_shards, find_splits, read_sample_ids
 from training.data.order import SampleIndex, SampleOrder
-from training.data.shards import LatentShards, find_shards
+from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 
 MakeShard = Callable[..., tuple[str, str]]
@@ -137,3 +138,68 @@ def test_an_index_without_provenance_is_refused(make_shard: MakeShard) -> None:
     Path(index).write_bytes(index_bytes([]))
     with pytest.raises(LatentMismatchError, match="does not say how"):
         LatentShards([(tar, index)])
+
+
+@pytest.fixture
+def split_pairs(make_shard: MakeShard) -> list[tuple[str, str]]:
+    return [
+        make_shard("latents/16x3x4x6/000000", clip_ids(0, 5)),
+        make_shard("latents-validation/16x3x4x6/000000", clip_ids(5, 2)),
+    ]
+
+
+def test_the_validation_split_is_not_trained_on(split_pairs: list[tuple[str, str]], tmp_path: Path) -> None:
+    folder = str(tmp_path / "shards")
+    train, held_out = split_pairs
+    assert find_splits(folder) == ([train], [held_out])
+    assert find_shards(folder, "validation") == [held_out]
+    assert find_splits(f"{folder}/latents-validation") == ([held_out], [])  # named by the user
+    (tmp_path / "list.txt").write_text(f"{train[0]}\n{held_out[0]}\n")
+    assert find_splits(str(tmp_path / "list.txt")) == ([train], [held_out])
+    (tmp_path / "list.txt").write_text(f"{held_out[0]}\n")
+    with pytest.raises(LatentMismatchError, match="only of validation"):
+        find_splits(str(tmp_path / "list.txt"))
+
+
+def test_videos_of_different_frame_rates_are_refused(make_shard: MakeShard) -> None:
+    first = make_shard("a/000000", clip_ids(0, 2))
+    other = make_shard("b/000000", clip_ids(2, 2), fps=24.0)
+    image = make_shard("c/000000", clip_ids(4, 2), shape=(16, 1, 4, 6), fps=1.0)
+    with pytest.raises(LatentMismatchError, match="24, but 12 fps"):
+        LatentShards([first, other])
+    assert LatentShards([first, image]).fps == 12.0
+    mixed = LatentShards([first, other], mixed_fps=True)
+    batch = BatchLoader(mixed, SampleOrder(mixed.counts, 4)).read(0)[0]
+    assert batch.conditioning.fps is not None
+    assert sorted(batch.conditioning.fps.tolist()) == [12.0, 12.0, 24.0, 24.0]
+
+
+def test_skipped_samples_are_replaced_on_any_layout(pairs: list[tuple[str, str]], tmp_path: Path) -> None:
+    (tmp_path / "skip.txt").write_text("clip000\nclip003\n")
+    skipped = read_sample_ids(tmp_path / "skip.txt")
+    shards = LatentShards(pairs[:2])
+    order = SampleOrder(shards.counts, 4, seed=3)
+    without = BatchLoader(shards, order, skip_samples=skipped)
+    changed = 0
+    for step in range(8):
+        before, after = BatchLoader(shards, order).read(step)[0], without.read(step)[0]
+        assert not skipped & set(after.ids)
+        assert all(a == b for a, b in zip(after.ids, before.ids, strict=True) if b not in skipped)
+        changed += after.ids != before.ids
+        halves = [BatchLoader(shards, order, rank, 2, skip_samples=skipped).read(step)[0] for rank in (0, 1)]
+        assert halves[0].ids + halves[1].ids == after.ids
+        assert halves[0].positions + halves[1].positions == after.positions
+        assert tuple(without.sample_ids(step)) == after.ids
+    assert changed
+    everything = frozenset(clip_ids(0, 9))
+    with pytest.raises(LatentMismatchError, match="not in skip_samples"):
+        BatchLoader(shards, order, skip_samples=everything).read(0)
+    with pytest.raises(LatentMismatchError, match="cannot be read"):
+        read_sample_ids(tmp_path / "missing.txt")
+
+
+def test_positions_are_unique_over_steps(pairs: list[tuple[str, str]]) -> None:
+    shards = LatentShards(pairs)
+    loader = BatchLoader(shards, SampleOrder(shards.counts, 4, seed=3))
+    positions = [position for step in range(6) for position in loader.read(step)[0].positions]
+    assert len(set(positions)) == 24

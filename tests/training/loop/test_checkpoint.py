@@ -1,5 +1,7 @@
 """A checkpoint is complete or refused, and `latest` never names an incomplete one."""
 
+import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,30 @@ def test_a_damaged_checkpoint_is_refused(saved: CheckpointManager, file: str) ->
 def test_a_checkpoint_of_another_config_is_refused(saved: CheckpointManager) -> None:
     with pytest.raises(CheckpointError, match=r"model tiny \(not small\)"):
         load(CheckpointManager(saved.folder, {"model": "small", "shape": (1, 2)}), 9)
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(saved: CheckpointManager) -> None:
+    record = saved.folder / "step-00000009" / "record.json"
+    values = json.loads(record.read_text())
+    record.write_text(json.dumps({"step": 9, "config": values["identity"], "files": values["files"]}))
+    with pytest.raises(CheckpointError, match="older version"):
+        load(saved, 9)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_older_ones(
+    saved: CheckpointManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **settings: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, process_group():
+        patched.setattr(torch.serialization, "_save", full)
+        with pytest.raises(CheckpointError, match="No space left on device") as caught:
+            saved.save(12, {"w": torch.zeros(4)})
+    assert "that of step 9 remains" in caught.value.remedy or "step 9 remains" in caught.value.remedy
+    assert saved.latest_step() == 9
+    assert not list(saved.folder.glob("unfinished-*"))
+    assert load(saved, 9).tolist() == [9.0] * 4
 
 
 def test_a_missing_checkpoint_is_refused(saved: CheckpointManager) -> None:

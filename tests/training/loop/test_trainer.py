@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from training.loop.optimization_step import OptimizationStep
+from training.loop.trainer import Trainer
+
 OnRanks = Callable[..., str]
 Runs = tuple[Path, dict[str, Any]]
 TOY = Path(__file__).with_name("toy_ranks.py")
@@ -20,6 +23,7 @@ def runs(on_ranks: OnRanks, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     folder = tmp_path_factory.mktemp("runs")
     steps = {"whole": "whole:8:1:1:-1", "half": "half:4:1:1:-1", "copied": "copied:4:1:1:-1"}
     more = {"rest": "half:8:1:1:-1", "few": "few:3:1:1:-1", "nan": "few:8:1:1:5"}
+    more |= {"skip": "skip:8:1:1:5:1", "lr": "lr:4:1:1:-1", "half lr": "lr:8:1:1:-1:0:0.5"}
     scenarios = steps | more
     results = json.loads(on_ranks(1, TOY, *(f"{folder}/{each}" for each in scenarios.values())))
     return folder, dict(zip(scenarios, results, strict=True))
@@ -55,6 +59,35 @@ def test_replicas_of_shards_give_the_same_losses(on_ranks: OnRanks, runs: Runs, 
 
 def test_a_nan_loss_stops_the_training(runs: Runs) -> None:
     folder, results = runs
-    assert "at step 5 the loss is nan" in results["nan"]["error"]
+    assert "at step 5 the loss or the gradient is not finite" in results["nan"]["error"]
     assert "sample-5-3" in results["nan"]["error"]
     assert (folder / "few" / "latest").read_text() == "step-00000003"
+
+
+def test_a_diverged_training_goes_on_after_skipped_steps(runs: Runs) -> None:
+    """A skipped step changes no weight, and the steps after it are those of the other batches."""
+    folder, results = runs
+    assert results["skip"]["skipped"] == [6]
+    assert len(results["skip"]["losses"]) == 7
+    assert results["skip"]["losses"][:5] == results["whole"]["losses"][:5]
+    assert all(torch.isfinite(w).all() for w in weights(folder / "skip")[0].values())
+
+
+def test_a_training_resumes_with_another_lr_and_records_it(runs: Runs) -> None:
+    folder, results = runs
+    assert results["half lr"]["changes"] == {"lr": [1.0, 0.5]}
+    assert results["half lr"]["losses"][0] == results["whole"]["losses"][4]  # before the first changed step
+    assert results["half lr"]["losses"][1] != results["whole"]["losses"][5]
+    record = json.loads((folder / "lr" / "step-00000008" / "record.json").read_text())
+    assert record["history"] == [
+        {"step": 0, "settings": {"lr": 1.0}},
+        {"step": 4, "settings": {"lr": 0.5}},
+    ]
+
+
+def test_two_optimization_steps_have_their_own_metrics(runs: Runs) -> None:
+    metrics = runs[1]["whole"]["metrics"]
+    assert {"loss", "grad_norm", "lr", "size", "second/loss", "second/grad_norm", "second/lr"} <= set(metrics)
+    assert "second/loss" in metrics
+    with pytest.raises(ValueError, match="different names"):
+        Trainer(torch.nn.Linear(1, 1), [OptimizationStep(None, None, None)] * 2, None, None, None, None)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Runs on each rank: trains small models, each from the latest checkpoint in its folder; prints losses.
 
-toy_ranks.py FOLDER:TOTAL_STEPS:DP_REPLICATE:GRAD_ACCUM_STEPS:NAN_STEP …
+toy_ranks.py FOLDER:TOTAL_STEPS:DP_REPLICATE:GRAD_ACCUM_STEPS:NAN_STEP[:MAX_SKIPPED_STEPS[:LR]] …
 """
 
 import json
@@ -59,16 +59,28 @@ class ToyBatches:
 @dataclass
 class LossRecorder:
     losses: list[float]
+    skipped: list[int]
+    metrics: dict[str, float]
 
     def on_step_end(self, report: StepReport) -> None:
-        self.losses.append(report.metrics["loss"])
+        if "skipped" in report.metrics:
+            self.skipped.append(report.step)
+        else:
+            self.losses.append(report.metrics["loss"])
+            self.metrics |= report.metrics
 
 
 def train(
-    folder: Path, total_steps: int, dp_replicate: int, grad_accum_steps: int, nan_step: int
+    folder: Path,
+    total_steps: int,
+    dp_replicate: int,
+    grad_accum_steps: int,
+    nan_step: int,
+    max_skipped_steps: int = 0,
+    lr: float = 1.0,
 ) -> dict[str, object]:
     torch.manual_seed(0)
-    toy, recorder = Toy(), LossRecorder([])
+    toy, recorder = Toy(), LossRecorder([], [], {})
     mesh = Mesh(ParallelDims(dp_replicate=dp_replicate))
     apply_activation_checkpointing(list(toy.blocks))
     apply_fsdp(toy, list(toy.blocks), mesh, "fp32")
@@ -76,18 +88,26 @@ def train(
     def objective(x: torch.Tensor, step: int) -> Loss:
         return Loss((toy(x) - x.roll(1, 1)).square().mean(), {"size": x.square().mean()})
 
+    def second_objective(x: torch.Tensor, step: int) -> Loss:
+        return Loss(toy(x).abs().mean(), {})
+
+    def schedule(step: int) -> float:
+        return lr * 1e-2 / (step + 1)
+
+    first: OptimizationStep[torch.Tensor] = OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), schedule)
+    last = torch.optim.AdamW(toy.last.parameters())
+    second: OptimizationStep[torch.Tensor] = OptimizationStep(second_objective, last, schedule, interval=2, name="second")
     trainer = Trainer(
         model=toy,
-        optimization_steps=[
-            OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), lambda step: 1e-2 / (step + 1))
-        ],
+        optimization_steps=[first, second],
         batches=ToyBatches(mesh.data_rank, mesh.num_data_ranks, grad_accum_steps, nan_step),
         reduce_mean=mesh.mean,
         count_work=lambda x: {"samples": float(len(x) * mesh.num_data_ranks)},
         ema=EMA(toy),
-        checkpoints=CheckpointManager(folder, {"toy": 1}),
+        checkpoints=CheckpointManager(folder, {"toy": 1}, {"lr": lr}),
         checkpoint_interval=3,
         callbacks=[recorder],
+        max_skipped_steps=max_skipped_steps,
     )
     trainer.resume()
     try:
@@ -98,12 +118,18 @@ def train(
     averaged = {name: p.full_tensor() for name, p in trainer.ema.weights.items()}
     if mesh.rank == 0:
         torch.save([weights, averaged], folder / "weights.pt")
-    return {"losses": recorder.losses}
+    assert trainer.checkpoints is not None
+    return {
+        "losses": recorder.losses,
+        "skipped": recorder.skipped,
+        "metrics": sorted(recorder.metrics),
+        "changes": trainer.checkpoints.changes,
+    }
 
 
 with process_group():
     results = []
     for scenario in sys.argv[1:]:
         folder, *numbers = scenario.split(":")
-        results.append(train(Path(folder), *map(int, numbers)))
+        results.append(train(Path(folder), *map(int, numbers[:5]), *map(float, numbers[5:])))  # type: ignore[arg-type]
     print(json.dumps(results))

@@ -6,7 +6,7 @@ from torch.distributed.tensor import DTensor
 
 from training.adapters.pretrained import load_weights
 from training.adapters.weight_files import Weights
-from training.conditioning import Conditioning
+from training.diffusion.conditioning import Conditioning
 from training.networks.video_dit import MODEL_CONFIGS, VideoDiT
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp

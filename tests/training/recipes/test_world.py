@@ -11,12 +11,12 @@ from safetensors.torch import load_file, save_file
 
 from training.callbacks.loss_curve import read_loss_curve
 from training.cli import main, parse_knobs
-from training.errors import CheckpointError, LatentMismatchError, LayoutError, TrainingError
+from training.errors import CheckpointError, LatentMismatchError, LayoutError, SettingError, TrainingError
 from training.model import METADATA_KEY, load_model, read_model_info
-from training.networks.video_dit import VideoDiT
 from training.objectives.denoising import Denoising
-from training.recipes.evaluation import evaluate
+from training.recipes.evaluation import _LinearFit, evaluate
 from training.recipes.world import TrainingResult, train
+from training.world_model import WorldModel
 
 MakeShard = Callable[..., tuple[str, str]]
 OnRanks = Callable[..., str]
@@ -108,23 +108,23 @@ def test_the_exported_file_equals_that_of_the_training(whole: TrainingResult, tm
 
 
 def test_a_model_file_is_loaded_strictly(whole: TrainingResult, tmp_path: Path) -> None:
-    network, info = load_model(whole.model.parent)
-    assert isinstance(network, VideoDiT)
-    assert sum(p.numel() for p in network.parameters()) == whole.parameters
+    model, info = load_model(whole.model.parent)
+    assert isinstance(model, WorldModel)
+    assert sum(p.numel() for p in model.parameters()) == whole.parameters
     assert info.latents["digest"] == "d1"
     assert info.latent_shapes == [(16, 3, 4, 6), (16, 2, 6, 4)]
     weights = load_file(whole.model)
     metadata = {METADATA_KEY: json.dumps(info.to_json())}
     for change, message in (
         ({"extra": torch.zeros(1)}, "unknown: extra"),
-        ({"proj_out.weight": torch.zeros(2, 2)}, "another shape: proj_out.weight"),
+        ({"network.proj_out.weight": torch.zeros(2, 2)}, "another shape: network.proj_out.weight"),
     ):
         save_file(weights | change, tmp_path / "odd.safetensors", metadata=metadata)
         with pytest.raises(CheckpointError, match=message):
             load_model(tmp_path / "odd.safetensors")
-    weights.pop("proj_out.weight")
+    weights.pop("network.proj_out.weight")
     save_file(weights, tmp_path / "odd.safetensors", metadata=metadata)
-    with pytest.raises(CheckpointError, match="missing: proj_out"):
+    with pytest.raises(CheckpointError, match=r"missing: network\.proj_out"):
         load_model(tmp_path / "odd.safetensors")
 
 
@@ -142,6 +142,32 @@ def test_evaluation_gives_the_loss_by_timestep(
     assert first["clips"] == 3
     assert len(first["loss_by_timestep"]) == 10
     assert first["loss"] == pytest.approx(sum(first["loss_by_timestep"].values()) / 10)
+
+
+def test_an_evaluation_does_not_depend_on_the_batch_size(
+    data: list[tuple[str, str]], whole: TrainingResult
+) -> None:
+    one, five = (evaluate(whole.model, data, batch_size=size, num_threads=1) for size in (1, 5))
+    assert five.loss == pytest.approx(one.loss, rel=1e-5)
+    assert five.linear_loss == pytest.approx(one.linear_loss, rel=1e-9)
+
+
+def test_the_linear_prediction_is_the_least_squares_fit() -> None:
+    fit, generator = _LinearFit(), torch.Generator().manual_seed(0)
+    x = torch.randn(6, 2, 3, 4, 5, generator=generator)
+    y = (
+        torch.tensor([2.0, -1.0]).reshape(1, 2, 1, 1, 1) * x
+        + 0.5
+        + 0.1 * torch.randn(x.shape, generator=generator)
+    )
+    for part in (slice(0, 2), slice(2, 6)):
+        fit.add(x[part], y[part])
+    expected = []
+    for channel in range(2):
+        a = torch.stack([x[:, channel].flatten(), torch.ones(360)], 1).double()
+        b = y[:, channel].flatten().double()
+        expected.append(float((a @ torch.linalg.lstsq(a, b[:, None]).solution - b[:, None]).square().mean()))
+    assert fit.mse() == pytest.approx(sum(expected) / 2, rel=1e-6)
 
 
 def test_training_lowers_the_loss(data: list[tuple[str, str]], tmp_path: Path) -> None:
@@ -162,8 +188,51 @@ def test_a_trained_model_refuses_other_latents(
     Path(tmp_path / "list.txt").write_text(odd[0])
     assert main(["evaluate", "--model", str(whole.model), "--data", str(tmp_path / "list.txt")]) == 1
     assert "digest is d2, but d1 in the model" in capsys.readouterr().err
-    with pytest.raises(CheckpointError, match="made with data"):
+    with pytest.raises(CheckpointError, match=r"made with latents\.digest d1"):
         train({"data": [odd], "steps": 9, **SHORT}, whole.model.parent)
+
+
+def test_a_training_resumes_with_other_settings_and_data(
+    whole: TrainingResult, data: list[tuple[str, str]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = losses(whole)
+    changed = {**SHORT, "lr": 1e-4, "batch_size": 2, "quiet": False}
+    again = train({"data": data[:1], "steps": 9, **changed}, whole.model.parent)
+    assert losses(again)[:7] == before
+    assert "resuming at step 7 with" in (printed := capfd.readouterr().err)
+    assert "lr 0.0001 (was 0.002)" in printed
+    assert "batch_size 2 (was 4)" in printed
+    record = json.loads((whole.model.parent / "checkpoints" / "step-00000009" / "record.json").read_text())
+    assert [entry["step"] for entry in record["history"]] == [0, 7]
+    with pytest.raises(CheckpointError, match=r"diffusion\.preconditioning edm"):
+        train({"data": data, "steps": 9, **SHORT, "preconditioning": "velocity"}, whole.model.parent)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"preconditioning": "velocity", "conditional_frames": (0.5, 0.5), "condition_timestep": 1e-4},
+        {"path": "edm", "loss_weight": "network_output", "sigma_data": 0.5},
+        {"path": "edm", "preconditioning": "scaled_velocity"},
+        {"path": "cosine", "loss_weight": "min_snr", "text_encoder": "none"},
+        {"path": "ddpm", "preconditioning": "epsilon", "loss_weight": "network_output"},
+    ],
+)
+def test_each_diffusion_process_trains_and_is_evaluated(
+    data: list[tuple[str, str]], tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    result = train({"data": data, "validation_data": data[:1], "steps": 2, **SHORT, **settings}, tmp_path)
+    assert result.validation is not None
+    assert result.validation.clips == 6
+    assert 0 < result.validation.loss < 50
+    assert f"the best linear prediction ({result.validation.linear_loss:.4f})" in result.validation.summary()
+
+
+def test_a_setting_without_a_meaning_is_refused(data: list[tuple[str, str]], tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="flow_shift has no meaning on the path edm"):
+        train({"data": data, **SHORT, "path": "edm", "flow_shift": 3.0}, tmp_path)
+    with pytest.raises(SettingError, match="conditional_frames is"):
+        train({"data": data, **SHORT, "conditional_frames": (0.0,)}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +262,9 @@ def test_impossible_settings_are_refused(
 
 def test_knobs_are_parsed_to_their_types() -> None:
     arguments = ["steps=3", "model=small", "lr=2e-4", "activation_checkpointing=True"]
+    arguments.append("conditional_frames=0.5,0.25,0.25")
     expected = {"steps": 3, "model": "small", "lr": 2e-4, "activation_checkpointing": True}
+    expected["conditional_frames"] = (0.5, 0.25, 0.25)
     assert parse_knobs(arguments) == expected
 
 

@@ -1,0 +1,1 @@
+"""The diffusion process: noise paths, preconditioning, loss weights, timesteps and what a denoiser is."""

@@ -1,0 +1,52 @@
+"""What a denoiser may know besides the noisy latents."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from training.tensors import Latents, TextEmbeddings, TextMask, Timestep
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """The conditioning of a batch. Each field is None, or a tensor whose first axis is the batch.
+
+    Attributes:
+        text_embeddings: Embeddings of the caption, [b n d]. Padding, and a clip without text, are zeros.
+        text_mask: 1 for each token of the caption and 0 for padding, [b n].
+        fps: Frames per second of the clip before the tokenizer, [b].
+        padding_mask: 1 where the frame is padding and 0 where it is video, [b 1 h w], in latents.
+        condition_mask: 1 for each latent that is given and 0 for each that is generated, [b 1 t h w].
+        condition_latents: The given latents, [b c t h w]; values where `condition_mask` is 0 have no effect.
+        condition_timestep: Timestep of `condition_latents`, [b]; it is small, because they are almost clean.
+        action: Action before each latent frame, [b t a].
+        camera: Rays of the camera at each latent, [b r t h w].
+    """
+
+    text_embeddings: TextEmbeddings | None = None
+    text_mask: TextMask | None = None
+    fps: Tensor | None = None
+    padding_mask: Tensor | None = None
+    condition_mask: Tensor | None = None
+    condition_latents: Latents | None = None
+    condition_timestep: Timestep | None = None
+    action: Tensor | None = None
+    camera: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Conditioning":
+        """Apply a function to each tensor, for example to move it to a device or to select clips."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Conditioning(**{k: None if v is None else function(v) for k, v in values.items()})
+
+    def without_text(self, which: Tensor | None = None) -> "Conditioning":
+        """Replace the text of the clips that `which` [b] (bool) selects, or of all, by no text: zeros."""
+        if self.text_embeddings is None:
+            return self
+        size = len(self.text_embeddings)
+        dropped = torch.ones(size, dtype=torch.bool) if which is None else which
+        dropped = dropped.to(self.text_embeddings.device)
+        embeddings = self.text_embeddings.masked_fill(dropped[:, None, None], 0)
+        mask = None if self.text_mask is None else self.text_mask.masked_fill(dropped[:, None], 0)
+        return replace(self, text_embeddings=embeddings, text_mask=mask)

@@ -1,0 +1,57 @@
+"""The denoising objective that the settings of a training describe."""
+
+from training.diffusion.loss_weight import LossWeight, MinSNRWeight, NetworkOutputWeight, VelocityWeight
+from training.diffusion.timestep_sampler import LogitNormal, LogNormal, TimestepSampler, Uniform
+from training.errors import SettingError
+from training.objectives.denoising import Denoising
+from training.recipes.config import TrainingSettings
+from training.world_model import WorldModel
+
+
+def build_objective(settings: TrainingSettings, model: WorldModel) -> Denoising:
+    """The objective of a training.
+
+    Raises:
+        SettingError: A setting does not fit the path.
+    """
+    denoiser = model.denoiser
+    weights: dict[str, LossWeight] = {
+        "velocity": VelocityWeight(denoiser.path),
+        "network_output": NetworkOutputWeight(denoiser.preconditioning),
+        "min_snr": MinSNRWeight(denoiser.path),
+    }
+    return Denoising(
+        denoiser,
+        denoiser.path,
+        weights[settings.loss_weight],
+        build_timestep_sampler(settings),
+        model.text_encoder,
+        text_dropout=settings.text_dropout,
+        conditional_frames=dict(enumerate(settings.conditional_frames)),
+        condition_timestep=settings.condition_timestep,
+        seed=settings.seed,
+    )
+
+
+def build_timestep_sampler(settings: TrainingSettings) -> TimestepSampler:
+    """The distribution of timesteps of a training.
+
+    Raises:
+        SettingError: A setting has no meaning on the path.
+    """
+    if settings.path != "rectified_flow":
+        for name in ("flow_shift", "high_noise_share"):
+            if getattr(settings, name) != getattr(TrainingSettings, name):
+                raise SettingError(
+                    f"{name} has no meaning on the path {settings.path}",
+                    remedy=f"leave {name} out, or use the path rectified_flow",
+                )
+    if settings.path == "rectified_flow":
+        return LogitNormal(
+            settings.timestep_mean, settings.timestep_std, settings.flow_shift, settings.high_noise_share
+        )
+    if settings.path == "edm":
+        return LogNormal(settings.timestep_mean, settings.timestep_std)
+    if settings.path.startswith("ddpm"):
+        return Uniform(num_timesteps=1000)
+    return Uniform(t_min=1e-3) if settings.path == "cosine" else Uniform(num_timesteps=1000)

@@ -1,0 +1,1 @@
+"""Samplers: turn noise into latents, for any path and any denoiser."""

@@ -1,0 +1,37 @@
+"""A video diffusion model: the network of its denoiser, and the text encoder that is trained with it."""
+
+from torch import nn
+
+from training.diffusion.config import DiffusionConfig
+from training.diffusion.denoiser import PreconditionedDenoiser
+from training.networks.config import VideoDiTConfig
+from training.networks.video_dit import VideoDiT
+from training.text_encoders.byte_level import ByteLevelTextEncoder
+
+
+class WorldModel(nn.Module):
+    """Everything that a training changes and a model file stores.
+
+    Attributes:
+        network: The network of the denoiser.
+        text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
+            pretrained encoder, or not used.
+    """
+
+    def __init__(self, network: VideoDiTConfig, diffusion: DiffusionConfig, text_encoder: str) -> None:
+        super().__init__()
+        self.diffusion = diffusion
+        self.network = VideoDiT(network)
+        self.text_encoder = (
+            ByteLevelTextEncoder(network.text_embed_dim) if text_encoder == "byte_level" else None
+        )
+
+    @property
+    def denoiser(self) -> PreconditionedDenoiser:
+        """The denoiser, which shares the weights of the network."""
+        return PreconditionedDenoiser(
+            self.network,
+            self.diffusion.build_path(),
+            self.diffusion.build_preconditioning(),
+            self.diffusion.has_frame_timesteps,
+        )
