@@ -271,7 +271,7 @@ def test_all_blocks_compile_to_one_graph_with_the_same_gradients() -> None:
     gradients = []
     for _ in range(2):
         network.zero_grad()
-        network(noisy, _per_frame(t), conditioning).square().mean().backward()  # type: ignore[no-untyped-call]
+        network(noisy, _per_frame(t), conditioning).square().mean().backward()
         gradients.append([parameter.grad for parameter in network.parameters()])
         torch._dynamo.reset()
         for block in network.transformer_blocks:
