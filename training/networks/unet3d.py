@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from training.conditioning import Conditioning
+from training.diffusion.conditioning import Conditioning
 from training.networks.embed import sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
 from training.networks.unet_block import UNetBlock, UNetInputs, Upsample, divide, pad_to_multiple, pool_frames
@@ -20,7 +20,7 @@ ACTION_WIDTH = 256  # inner width of the embedding of an action
 
 
 class UNet3D(nn.Module):
-    """The network of a denoiser (`training.denoiser`).
+    """The network of a denoiser (`training.diffusion.denoiser`).
 
     The encoder has two downsamplings, C to 2C and 2C to 2C. Below the first one, each residual block is
     followed by attention over the whole clip and by cross-attention to the text. In the middle are a residual
@@ -67,8 +67,8 @@ class UNet3D(nn.Module):
         center = [(bottom, bottom, heads), (bottom, bottom, 0)]
         decoder = [(2 * width_out, width_out, heads) for _, width_out, heads in reversed(encoder)]
         self.transformer_blocks = nn.ModuleList(
-            UNetBlock(*widths, embed_dim, config.norm_num_groups, block_heads, config.text_embed_dim)
-            for *widths, block_heads in (*encoder, *center, *decoder)
+            UNetBlock(before, after, embed_dim, config.norm_num_groups, number, config.text_embed_dim)
+            for before, after, number in (*encoder, *center, *decoder)
         )
         self.norm_out = nn.GroupNorm(config.norm_num_groups, low)
         self.conv_out = nn.Conv3d(low, config.channels, 3, padding=1)
@@ -123,7 +123,8 @@ class UNet3D(nn.Module):
             for _ in range(layers):
                 x = next(blocks)(torch.cat([x, skips.pop()], 1), inputs[level])
         x = self.conv_out(nn.functional.silu(self.norm_out(x)))
-        return x[:, :, : size[0], : size[1], : size[2]]
+        out: Latents = x[:, :, : size[0], : size[1], : size[2]]
+        return out
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 5 or shape[1] != self.config.channels:
@@ -170,21 +171,30 @@ class UNet3D(nn.Module):
 
     def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
         """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
-        size = divide(divide(shape[2:], self.config.total_stride), (1, 1, 1))
-        sizes = [tuple(n * stride for n, stride in zip(size, self.config.total_stride, strict=True))]
+        low = divide(shape[2:], self.config.total_stride)
+        sizes = [tuple(n * stride for n, stride in zip(low, self.config.total_stride, strict=True))]
         for stride in self.config.strides:
             sizes.append(divide(sizes[-1], stride))
         layers = self.config.layers_per_block
         levels = [0] * layers + [1] * layers + [2, 2] + [1] * layers + [0] * layers
         places = [math.prod(size) for size in sizes]
-        groups = [size[0] if has_frame_timesteps else 1 for size in sizes]
-        count = places[0] * (self.conv_in.weight.numel() + self.conv_out.weight.numel())
-        count += sum(places[level + 1] * self.downsamples[level].weight.numel() for level in range(2))
-        count += sum(places[1 - level] * self.upsamples[level].conv.weight.numel() for level in range(2))
+        embeds = [self.time_embed, *([] if self.action_embed is None else [self.action_embed])]
+        groups = [size[0] if has_frame_timesteps or len(embeds) > 1 else 1 for size in sizes]
+        count = places[0] * (_count_weights(self.conv_in) + _count_weights(self.conv_out))
+        for level in range(2):
+            count += places[level + 1] * _count_weights(self.downsamples[level])
+            count += places[1 - level] * _count_weights(self.upsamples[level])
         for level, block in zip(levels, self.transformer_blocks, strict=True):
+            assert isinstance(block, UNetBlock)
             count += block.flops(places[level], groups[level], text_tokens + 1)
-        count += groups[0] * sum(m.weight.numel() for m in self.time_embed if isinstance(m, nn.Linear))
+        for embed, frames in zip(embeds, (shape[2] if has_frame_timesteps else 1, shape[2]), strict=False):
+            count += frames * _count_weights(embed)
         return 2.0 * shape[0] * count
+
+
+def _count_weights(module: nn.Module) -> int:
+    """Numbers in the matrices and kernels of a module."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)
 
 
 __all__ = ["UNET_CONFIGS", "UNet3D", "UNet3DConfig"]
