@@ -101,7 +101,9 @@ def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=2.0,
         help="classifier-free guidance; 1: none (%(default)s)",
     )
-    sample.add_argument("--sampler", default="heun", help="heun, euler, unipc, ddim or ddpm (%(default)s)")
+    sample.add_argument(
+        "--sampler", default="heun", help="heun, euler, unipc, unipc3, ddim or ddpm (%(default)s)"
+    )
     sample.add_argument(
         "--flow-shift",
         type=Range(0).argument(float),
