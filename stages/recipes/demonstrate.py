@@ -118,9 +118,10 @@ def _validation(history: "RunHistory") -> str:
     if loss is None:
         return "no clip was held out from the training"
     below = 1 - loss / linear
+    side = "below" if below >= 0 else "above"
     return (
-        f"on {row['validation_clips']} held-out clips the loss of the model is {loss:.3f},"
-        f" {abs(below):.1%} {'below' if below >= 0 else 'above'} that of the best linear prediction, {linear:.3f}"
+        f"loss of the model on {row['validation_clips']} held-out clips: {loss:.3f},"
+        f" {abs(below):.1%} {side} the best linear prediction ({linear:.3f})"
     )
 
 

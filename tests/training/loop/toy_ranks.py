@@ -94,9 +94,9 @@ def train(
     def schedule(step: int) -> float:
         return lr * 1e-2 / (step + 1)
 
-    first: OptimizationStep[torch.Tensor] = OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), schedule)
+    first = OptimizationStep(objective, torch.optim.AdamW(toy.parameters()), schedule)
     last = torch.optim.AdamW(toy.last.parameters())
-    second: OptimizationStep[torch.Tensor] = OptimizationStep(second_objective, last, schedule, interval=2, name="second")
+    second = OptimizationStep(second_objective, last, schedule, interval=2, name="second")
     trainer = Trainer(
         model=toy,
         optimization_steps=[first, second],
