@@ -16,6 +16,7 @@ from typing import Any
 
 from manifests import ClipmillError, Range
 from manifests.messages import closest_name
+from training.errors import LostRankError
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -125,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.func(args))
     except ClipmillError as error:
-        print(error, file=sys.stderr)
+        if not isinstance(error, LostRankError) or os.environ.get("RANK", "0") == "0":
+            print(error, file=sys.stderr)  # of all ranks that lost another one, only the first says so
         return error.exit_code
 
 

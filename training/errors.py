@@ -5,6 +5,7 @@ ClipmillError
     ├── SettingError          a setting has a value that is not allowed
     ├── LatentMismatchError   shards do not match each other, or the model, in how the latents were made
     ├── LayoutError           ranks, batch or tokens cannot be divided as requested
+    ├── LostRankError         another rank of the training ended
     ├── DivergenceError       a loss or a gradient is not finite
     └── CheckpointError       a checkpoint or a model file is incomplete, or of another kind
 """
@@ -30,6 +31,10 @@ class LayoutError(TrainingError):
     """Ranks, batch or tokens cannot be divided as requested."""
 
     exit_code = 2
+
+
+class LostRankError(TrainingError):
+    """Another rank of the training ended, or cannot be reached."""
 
 
 class DivergenceError(TrainingError):

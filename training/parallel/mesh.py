@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
-from training.errors import LayoutError
+from training.errors import LayoutError, LostRankError
 
 TIMEOUT = timedelta(minutes=10)
 
@@ -104,6 +104,9 @@ def process_group() -> Iterator[None]:
     """The process group that torchrun's environment variables describe; without them a group of one rank.
 
     An existing process group is used, and not destroyed.
+
+    Raises:
+        LostRankError: A collective operation failed because another rank ended.
     """
     if dist.is_initialized():
         yield
@@ -119,5 +122,19 @@ def process_group() -> Iterator[None]:
         dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield
+    except RuntimeError as error:
+        if not is_lost_rank(error):
+            raise
+        raise LostRankError(
+            "another rank of the training ended, or cannot be reached",
+            where=f"rank {dist.get_rank()} of {dist.get_world_size()}",
+            remedy="the message of that rank names the cause; run again to resume from the last checkpoint",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def is_lost_rank(error: RuntimeError) -> bool:
+    """Whether a collective operation failed because of another rank; gloo and NCCL have no type for it."""
+    words = ("Connection closed by peer", "Connection reset by peer", "gloo/", "NCCL")
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in words)

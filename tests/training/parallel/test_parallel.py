@@ -40,3 +40,10 @@ def test_dims_that_do_not_multiply_to_the_ranks_are_refused(dims: ParallelDims, 
 
 def test_context_parallel_attention_equals_plain_attention(on_ranks: OnRanks) -> None:
     on_ranks(2, Path(__file__).with_name("context_ranks.py"), "2")
+
+
+def test_a_rank_that_ends_gives_the_others_one_message(on_ranks: OnRanks) -> None:
+    printed = on_ranks(2, Path(__file__).with_name("lost_rank.py"))
+    assert "another rank of the training ended" in printed
+    assert "run again to resume" in printed
+    assert len(printed.splitlines()) < 5
