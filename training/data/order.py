@@ -28,9 +28,9 @@ class SampleIndex(NamedTuple):
     sample: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal only to itself: the shuffles are cached by it, not by its counts
 class SampleOrder:
-    """The order of the samples of one data set.
+    """The order of the samples of one data set. An epoch is shuffled once, at its first batch.
 
     Attributes:
         counts: Per bucket, the number of samples of each of its shards.
@@ -57,6 +57,11 @@ class SampleOrder:
         """Samples per bucket."""
         return tuple(sum(shards) for shards in self.counts)
 
+    @cached_property
+    def _sizes(self) -> tuple[Indices, ...]:
+        """Samples of each shard, per bucket."""
+        return tuple(np.array(shards) for shards in self.counts)
+
     def first_step(self, round_: int) -> int:
         """The first step of a round, which is the number of steps before it."""
         return sum(round_ * total // self.batch_size for total in self.totals)
@@ -64,15 +69,13 @@ class SampleOrder:
     def batch(self, step: int) -> tuple[int, list[SampleIndex]]:
         """The bucket of a step, and the indices of its `batch_size` samples."""
         bucket, number = self._batch_of(step)
-        first = number * self.batch_size
-        positions = range(first, first + self.batch_size)
-        return bucket, [self._sample_index(bucket, position) for position in positions]
+        return bucket, self._sample_indices(bucket, number * self.batch_size, self.batch_size)
 
     def replacement(self, step: int, place: int, attempt: int) -> SampleIndex:
         """The sample that is tried as number `attempt` in a place of a batch, if another is to be skipped."""
         bucket, _ = self._batch_of(step)
         number = hash_words(1, self.seed, step, 4, place, attempt)[0] % np.uint64(self.totals[bucket])
-        return self._sample_index(bucket, int(number))
+        return self._sample_indices(bucket, int(number), 1)[0]
 
     def _batch_of(self, step: int) -> tuple[int, int]:
         """The bucket of a step, and the number of its batch in the stream of that bucket."""
@@ -91,14 +94,19 @@ class SampleOrder:
             low, high = (middle, high) if self.first_step(middle) <= step else (low, middle)
         return low
 
-    def _sample_index(self, bucket: int, stream_position: int) -> SampleIndex:
-        epoch, position = divmod(stream_position, self.totals[bucket])
-        shards, ends = _shuffle_shards(self, epoch, bucket)
-        window = position // self.window
-        shuffled = int(_shuffle_window(self, epoch, bucket, window)[position - window * self.window])
-        nth = int(np.searchsorted(ends, shuffled, side="right"))
-        start = int(ends[nth - 1]) if nth else 0
-        return SampleIndex(int(shards[nth]), shuffled - start)
+    def _sample_indices(self, bucket: int, first: int, count: int) -> list[SampleIndex]:
+        """The samples at `count` positions of the stream of a bucket, from position `first` on."""
+        indices: list[SampleIndex] = []
+        while len(indices) < count:
+            epoch, position = divmod(first + len(indices), self.totals[bucket])
+            shards, ends = _shuffle_shards(self, epoch, bucket)
+            window, start = divmod(position, self.window)
+            shuffled = _shuffle_window(self, epoch, bucket, window)[start : start + count - len(indices)]
+            nth = np.searchsorted(ends, shuffled, side="right")
+            shard = shards[nth]
+            sample = shuffled - ends[nth] + self._sizes[bucket][shard]
+            indices += map(SampleIndex, shard.tolist(), sample.tolist())
+        return indices
 
 
 def slice_of_batch(indices: Sequence[Index], number: int, slices: int) -> Sequence[Index]:
@@ -148,7 +156,7 @@ def _schedule(order: SampleOrder, round_: int) -> tuple[Indices, Indices]:
 @lru_cache(maxsize=64)
 def _shuffle_shards(order: SampleOrder, epoch: int, bucket: int) -> tuple[Indices, Indices]:
     """The shards of a bucket in the order of an epoch, and the end position of each."""
-    counts = np.array(order.counts[bucket])
+    counts = order._sizes[bucket]
     shuffled = np.argsort(hash_words(len(counts), order.seed, epoch, 2, bucket), kind="stable")
     return shuffled, np.cumsum(counts[shuffled])
 

@@ -1,7 +1,9 @@
 """The order of samples is a pure function of (seed, step), and ranks only divide the batches."""
 
 from collections import Counter
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +46,36 @@ def test_the_order_does_not_change_between_releases() -> None:
     order = SampleOrder(((4, 3), (2,)), 3, seed=5, window=4)
     assert [order.batch(s)[0] for s in range(6)] == [0, 0, 0, 0, 1, 0]
     assert order.batch(2)[1] == [SampleIndex(0, 3), SampleIndex(0, 0), SampleIndex(1, 0)]
+
+
+def test_the_order_of_several_epochs_and_windows_does_not_change_between_releases() -> None:
+    """The values are those of the implementation that looked up one sample at a time."""
+    order = SampleOrder(((4, 3, 0, 9), (2, 5), (1,)), 5, seed=11, window=6)
+    assert {step: order.batch(step) for step in (0, 1, 2, 3, 17, 40)} == {
+        0: (0, [(0, 2), (3, 7), (3, 6), (3, 4), (3, 3)]),
+        1: (0, [(3, 5), (3, 2), (1, 1), (1, 2), (1, 0)]),
+        2: (1, [(1, 1), (1, 3), (1, 2), (0, 1), (1, 0)]),
+        3: (0, [(3, 0), (0, 3), (0, 0), (3, 1), (0, 1)]),
+        17: (1, [(0, 1), (1, 2), (0, 0), (1, 3), (1, 4)]),
+        40: (0, [(3, 7), (3, 6), (3, 5), (3, 0), (1, 2)]),
+    }
+    assert [order.replacement(*at) for at in ((0, 0, 0), (3, 2, 1), (17, 4, 7))] == [(0, 0), (1, 1), (0, 0)]
+
+
+def test_many_shards_are_indexed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    order = SampleOrder(((3,) * 1000, (2,) * 1000), 8)
+    order.batch(0)
+    shuffles = []
+
+    def count(values: Any, **settings: Any) -> Any:
+        shuffles.append(values)
+        return argsort(values, **settings)
+
+    argsort = np.argsort
+    monkeypatch.setattr(np, "argsort", count)
+    for step in range(1, 50):
+        order.batch(step)
+    assert len(shuffles) <= 2  # the shards and the window of the other bucket
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 6])
