@@ -127,7 +127,9 @@ def test_a_logo_over_several_static_shots_is_found(
         shots = [[p.copy() for p in moving(seed, 48, size=SIZE)] for seed in (1, 2, 3)]
         for start_s in (0.0, 4.0, 8.0):
             clip = _clip(scanned, start_s, start_s + 4)
-            [together], [alone] = (MeasureOverlay(max_other_stills=n).annotate([clip]) for n in (8, 0))
+            [together], [alone] = (
+                MeasureOverlay(max_other_stills=n, text_px=0).annotate([clip]) for n in (8, 0)
+            )
             assert isinstance(together, Overlay)
             assert (together.logo_share > 0.002) is has_logo
             assert isinstance(alone, Overlay)
