@@ -18,6 +18,8 @@ from manifests import ClipmillError, Range
 from manifests.messages import closest_name
 from training.errors import LostRankError
 
+TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands. Each sets `func`, a function of the parsed arguments that returns the exit code."""
@@ -61,20 +63,13 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     evaluate.add_argument(
         "--batch-size", type=Range(1).argument(), default=8, help="clips evaluated together (%(default)s)"
     )
+    evaluate.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
     evaluate.add_argument(
         "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
-
-    export = verbs.add_parser(
-        "export",
-        help="write a model file from the last checkpoint of a training",
-        epilog="example:\n  clipmill export --from /data/training --out /data/model",
-    )
-    export.add_argument("--from", required=True, type=Path, dest="work", help="output folder of the training")
-    export.add_argument("--out", required=True, type=Path, help="folder to write")
-    export.set_defaults(func=_export)
+    _add_export(verbs)
 
 
 def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -113,7 +108,27 @@ def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
+    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
     sample.set_defaults(func=_sample)
+
+
+def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = verbs.add_parser(
+        "export",
+        help="write a model file, or a folder for diffusers, from the last checkpoint of a training",
+        epilog="example:\n  clipmill export --from /data/training --out /data/model --format diffusers",
+    )
+    export.add_argument(
+        "--from", required=True, type=Path, dest="work", help="output folder of the training, or a model"
+    )
+    export.add_argument("--out", required=True, type=Path, help="folder to write")
+    export.add_argument(
+        "--format",
+        choices=("clipmill", "diffusers"),
+        default="clipmill",
+        help="clipmill: a model file; diffusers: a folder of CosmosTransformer3DModel (%(default)s)",
+    )
+    export.set_defaults(func=_export)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -202,6 +217,7 @@ def _sample(args: argparse.Namespace) -> int:
         flow_shift=args.flow_shift,
         seed=args.seed,
         tokenizer=args.tokenizer,
+        text_encoder=args.text_encoder,
     )
     sampled = sample(args.model, request, "cuda" if torch.cuda.is_available() else "cpu")
     write_video(sampled.videos[0], sampled.fps, args.out)
@@ -225,6 +241,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         data,
         max_clips=args.max_clips,
         batch_size=args.batch_size,
+        text_encoder=args.text_encoder,
         num_threads=args.num_threads,
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
@@ -240,5 +257,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from training.recipes.export import export
 
-    print(export(args.work, args.out))
+    exported = export(args.work, args.out, args.format)
+    print(exported.path)
+    for note in exported.notes:
+        print(note)
     return 0

@@ -5,7 +5,7 @@ The metadata "clipmill.world" is a JSON object:
     format          version of this layout
     network         fields of `VideoDiTConfig`
     diffusion       fields of `DiffusionConfig`
-    text_encoder    what identifies the text encoder: "name" and, of pretrained weights, "digest"
+    text_encoder    what identifies the text encoder: "name" and, of pretrained weights, "digest" and settings
     flow_shift      shift of the training timesteps towards noise
     latents         tokenizer, digest, stride, channels, dtype
     fps             frame rate of the clips before the tokenizer, in frames per second

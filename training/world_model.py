@@ -16,14 +16,22 @@ class WorldModel(nn.Module):
         network: The network of the denoiser.
         text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
             pretrained encoder, or not used.
+
+    Args:
+        network: The config of the network.
+        diffusion: The diffusion process.
+        text_encoder: "byte_level", or any other name for none that is trained.
+        seed: Seed of the initial weights.
     """
 
-    def __init__(self, network: VideoDiTConfig, diffusion: DiffusionConfig, text_encoder: str) -> None:
+    def __init__(
+        self, network: VideoDiTConfig, diffusion: DiffusionConfig, text_encoder: str, seed: int = 0
+    ) -> None:
         super().__init__()
         self.diffusion = diffusion
-        self.network = VideoDiT(network)
+        self.network = VideoDiT(network, seed)
         self.text_encoder = (
-            ByteLevelTextEncoder(network.text_embed_dim) if text_encoder == "byte_level" else None
+            ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None
         )
 
     @property

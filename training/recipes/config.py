@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Share
@@ -109,7 +110,7 @@ class TrainingSettings:
             for limits in get_args(declared)[1:]:
                 if isinstance(limits, Range) and not limits.contains(value := getattr(self, name)):
                     raise SettingError(f"{name}: {value} is out of range; allowed: {limits}")
-        for name, choices in CHOICES.items():
+        for name, choices in self._choices().items():
             if (value := getattr(self, name)) not in choices:
                 raise SettingError(
                     f"there is no {name} {value!r}", remedy=f"choose one of {', '.join(choices)}"
@@ -120,6 +121,9 @@ class TrainingSettings:
                 f"conditional_frames is {odds}; it must be odds of 0 or more, one of them above 0",
                 remedy="use for example 0.5,0.25,0.25 for 0, 1 and 2 given latent frames",
             )
+
+    def _choices(self) -> dict[str, tuple[str, ...]]:
+        return CHOICES
 
     @property
     def diffusion(self) -> DiffusionConfig:
@@ -133,7 +137,14 @@ class TrainingSettings:
 class TrainingConfig(TrainingSettings):
     """One training: its settings, its data, and whether it prints progress.
 
+    `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
+    Face hub.
+
     Attributes:
+        init_from: Weights that the training starts from: a diffusers folder, a released file or a name on the
+            Hugging Face hub (of Cosmos-Predict1, 2 or 2.5), or a model folder of Clipmill. They determine the
+            network instead of `model`, and the defaults of path, preconditioning and sigma_data. "" starts
+            from random weights.
         data: (tar, index) of each shard.
         validation_data: (tar, index) of each shard of held-out clips, which evaluate the trained model.
         skip_samples: Text file with the ids of clips that are not trained on, one per line; "" skips none.
@@ -143,7 +154,12 @@ class TrainingConfig(TrainingSettings):
     data: Sequence[tuple[str, str]]
     validation_data: Sequence[tuple[str, str]] = ()
     skip_samples: str = ""
+    init_from: str = ""
     quiet: bool = False
+
+    def _choices(self) -> dict[str, tuple[str, ...]]:
+        is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()
+        return {k: v for k, v in super()._choices().items() if k != "text_encoder" or not is_place}
 
 
 # Settings of where and how to train, not of what. They change no result beyond the order of sums.

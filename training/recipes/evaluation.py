@@ -18,7 +18,8 @@ from training.diffusion.loss_weight import VelocityWeight
 from training.diffusion.path import add_noise, timestep_at
 from training.model import load_model
 from training.noise import hash_position, normal
-from training.world_model import WorldModel
+from training.recipes.pretrained_text import reopen_text_encoder
+from training.text_encoder import TextEncoder
 
 TIMESTEPS = tuple((n + 0.5) / 10 for n in range(10))  # the centers of ten bins of 0..1
 
@@ -60,6 +61,7 @@ def evaluate(
     *,
     max_clips: int = 256,
     batch_size: int = 8,
+    text_encoder: str = "",
     num_threads: int = 2,
     device: torch.device | str = "cpu",
 ) -> EvaluationResult:
@@ -69,16 +71,18 @@ def evaluate(
         model: Folder or file of the model.
         data: (tar, index) of each shard.
         batch_size: Clips of one shape that are evaluated together.
+        text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
         num_threads: CPU threads.
 
     Raises:
-        CheckpointError: There is no model.
+        CheckpointError: There is no model, or the text encoder is not the one that it was trained with.
         LatentMismatchError: The latents were made with another tokenizer than those of the model.
     """
     world, info = load_model(model)
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
     shards = LatentShards(data, spec=spec)
     world, denoiser = world.to(device), world.denoiser
+    encoder = reopen_text_encoder(text_encoder, world, info)
     sums, clips = dict.fromkeys(TIMESTEPS, 0.0), 0
     linear = {t: _LinearFit() for t in TIMESTEPS}
     threads = torch.get_num_threads()
@@ -87,7 +91,7 @@ def evaluate(
         with torch.inference_mode():
             for batch in _batches(shards, max_clips, batch_size):
                 batch = batch.to(torch.device(device))
-                conditioning = _encode_text(world, batch)
+                conditioning = _encode_text(encoder, batch)
                 clips += len(batch.ids)
                 for t in TIMESTEPS:
                     sums[t] += _add_losses(denoiser, batch, conditioning, t, linear[t])
@@ -104,10 +108,10 @@ def evaluate(
     )
 
 
-def _encode_text(world: WorldModel, batch: LatentBatch) -> Conditioning:
-    if world.text_encoder is None:
+def _encode_text(encoder: TextEncoder | None, batch: LatentBatch) -> Conditioning:
+    if encoder is None:
         return batch.conditioning
-    embeddings, mask = world.text_encoder(batch.captions, batch.latents.device)
+    embeddings, mask = encoder(batch.captions, batch.latents.device)
     return replace(batch.conditioning, text_embeddings=embeddings, text_mask=mask)
 
 

@@ -1,32 +1,133 @@
-"""Export: a model file from the latest checkpoint of a training, whatever number of ranks wrote it."""
+"""Export: a model for use elsewhere, from the latest checkpoint of a training or from a model file."""
 
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 from torch.distributed.checkpoint.state_dict_loader import load
 
+from training.adapters.diffusers_folder import CONFIG_FILE, save_diffusers
+from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError
 from training.loop.checkpoint import read_record
-from training.model import MODEL_FILE, ModelInfo, save_model
+from training.model import MODEL_FILE, ModelInfo, load_model, save_model
 from training.parallel.mesh import process_group
+from training.recipes.initial_weights import EXPORT_KEY
+from training.recipes.pretrained_text import TRAINED
 from training.world_model import WorldModel
 
 
-def export(work: Path, out: Path) -> Path:
-    """Write the EMA weights of the latest checkpoint in `work` as a model file in the folder `out`.
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        path: The model file, or the folder for diffusers.
+        notes: What a user of the folder has to know, in sentences.
+    """
+
+    path: Path
+    notes: tuple[str, ...] = ()
+
+
+def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
+    """Write the EMA weights of a training into the folder `out`.
 
     Args:
-        work: The folder that the training was run in.
-
-    Returns:
-        The model file.
+        work: The folder that a training was run in, on any number of ranks; or the file or folder of a model.
+        out: Created if it does not exist.
+        file_format: "clipmill" writes a model file, "diffusers" a folder that
+            `CosmosTransformer3DModel.from_pretrained` of diffusers reads.
 
     Raises:
-        CheckpointError: There is no checkpoint, or it is damaged.
+        CheckpointError: There is no checkpoint and no model, or it is damaged; or the folder for diffusers
+            would replace the files of the model.
     """
+    weights, info = _read(work)
+    if file_format == "clipmill":
+        save_model(out / MODEL_FILE, weights, info)
+        return Exported(out / MODEL_FILE)
+    if (out / MODEL_FILE).exists():
+        raise CheckpointError(
+            "this folder contains a model of Clipmill, whose config.json would be replaced",
+            where=str(out),
+            remedy="write into another folder",
+        )
+    prefix = "network."
+    network = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    save_diffusers(out, info.network, network)
+    notes = diffusers_notes(info)
+    _state(out / CONFIG_FILE, info, notes)
+    return Exported(out, notes)
+
+
+def diffusers_scheduler(diffusion: DiffusionConfig, flow_shift: float = 1.0) -> dict[str, Any] | None:
+    """The config of the scheduler of diffusers that samples a network of this process; None if none does."""
+    if diffusion.preconditioning in ("velocity", "scaled_velocity"):
+        return {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": flow_shift}
+    if diffusion.path == diffusion.preconditioning == "edm":
+        return {"_class_name": "EDMEulerScheduler", "sigma_data": diffusion.sigma_data}
+    return None
+
+
+def diffusers_notes(info: ModelInfo) -> tuple[str, ...]:
+    """How to call `CosmosTransformer3DModel` with the network of this model, where it is not obvious."""
+    notes: list[str] = []
+    scheduler, network = diffusers_scheduler(info.diffusion), info.network
+    text_encoder = info.text_encoder["name"]
+    if scheduler is None:
+        notes.append(
+            f"No scheduler of diffusers samples from it: the network was trained with the preconditioning"
+            f" {info.diffusion.preconditioning} on the path {info.diffusion.path}."
+        )
+    if scheduler is None or scheduler["_class_name"] == "EDMEulerScheduler":
+        timestep = "c_noise of the preconditioning"
+    else:
+        timestep = "sigma of the scheduler"
+    if network.timestep_scale != 1:
+        notes.append(
+            f"The class of diffusers has no timestep_scale: pass timestep = {network.timestep_scale:g} times"
+            f" {timestep}."
+        )
+    else:
+        notes.append(f"Pass timestep = {timestep}.")
+    if network.mask_text:
+        notes.append("Cross-attention ignores padding: pass the mask of the text as attention_mask.")
+    if network.base_fps is None:
+        notes.append("Positions do not depend on the frame rate: pass no fps.")
+    if text_encoder == "byte_level":
+        notes.append("The text encoder was trained with the model and is not in the folder: pass zeros.")
+    elif text_encoder not in TRAINED:
+        notes.append(f"The text encoder is {text_encoder}.")
+    return tuple(notes)
+
+
+def _state(file: Path, info: ModelInfo, notes: tuple[str, ...]) -> None:
+    """Add what diffusers does not read to config.json."""
+    values = json.loads(file.read_text())
+    values[EXPORT_KEY] = {
+        "diffusion": asdict(info.diffusion),
+        "scheduler": diffusers_scheduler(info.diffusion, info.flow_shift),
+        "text_encoder": dict(info.text_encoder),
+        "latents": dict(info.latents),
+        "notes": list(notes),
+    }
+    file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+
+
+def _read(work: Path) -> tuple[dict[str, Tensor], ModelInfo]:
+    """The EMA weights of the latest checkpoint, or else of the model."""
     folder = work / "checkpoints"
     if not (folder / "latest").exists():
-        raise CheckpointError("there is no checkpoint here", where=str(folder), remedy="train a model first")
+        if work.suffix != ".safetensors" and not (work / MODEL_FILE).exists():
+            raise CheckpointError(
+                "there is no checkpoint here", where=str(folder), remedy="train a model first"
+            )
+        world, info = load_model(work)
+        return world.state_dict(), info
     place = folder / (folder / "latest").read_text()
     record = read_record(place)
     metadata = record["metadata"]["model"]
@@ -37,5 +138,4 @@ def export(work: Path, out: Path) -> Path:
     weights = {name: torch.empty(p.shape) for name, p in model.named_parameters()}
     with process_group():
         load({"ema": weights}, checkpoint_id=place)
-    save_model(out / MODEL_FILE, weights, info)
-    return out / MODEL_FILE
+    return weights, info

@@ -14,11 +14,12 @@ from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
 from training.noise import normal
+from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
 from training.samplers.registry import SAMPLERS
+from training.text_encoder import TextEncoder
 from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
-from training.world_model import WorldModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class SamplingRequest:
         flow_shift: Shift of the timesteps towards noise; 1 is none. 0 takes that of the training.
         seed: Equal seeds, prompts and sizes give equal videos.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
+        text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
         num_threads: CPU threads.
     """
 
@@ -49,6 +51,7 @@ class SamplingRequest:
     flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""
+    text_encoder: str = ""
     num_threads: PositiveInt = 2
 
 
@@ -72,13 +75,15 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
         model: Folder or file of the model.
 
     Raises:
-        CheckpointError: There is no model, or the tokenizer is not the one that it was trained with.
+        CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
+            trained with.
         TrainingError: The size does not fit the model.
     """
     world, info = load_model(model)
     tokenizer = _load_tokenizer(request.tokenizer, info)
     shape = _latent_shape(request, info, tokenizer.stride)
     world = world.to(device)
+    encoder = reopen_text_encoder(request.text_encoder, world, info)
     sampler, path = find_sampler(request.sampler), world.denoiser.path
     timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
     num_threads = torch.get_num_threads()
@@ -86,7 +91,7 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
     try:
         with torch.inference_mode():
             noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
-            conditioning = _encode_prompts(world, request.prompt, info.fps, device)
+            conditioning = _encode_prompts(encoder, request.prompt, info.fps, device)
             denoiser = ClassifierFreeGuidance(
                 world.denoiser,
                 world.denoiser,
@@ -137,12 +142,12 @@ def find_sampler(name: str) -> Sampler:
 
 
 def _encode_prompts(
-    world: WorldModel, prompts: Sequence[str], fps: float, device: torch.device | str
+    encoder: TextEncoder | None, prompts: Sequence[str], fps: float, device: torch.device | str
 ) -> Conditioning:
     conditioning = Conditioning(fps=torch.full((len(prompts),), fps, device=device))
-    if world.text_encoder is None:
+    if encoder is None:
         return conditioning
-    embeddings, mask = world.text_encoder(prompts, device)
+    embeddings, mask = encoder(prompts, device)
     return replace(conditioning, text_embeddings=embeddings, text_mask=mask)
 
 

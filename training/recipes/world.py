@@ -23,21 +23,24 @@ from training.data.batches import BatchLoader, LatentBatch
 from training.data.find_shards import read_sample_ids
 from training.data.order import SampleOrder
 from training.data.shards import LatentShards
-from training.errors import LayoutError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, ModelInfo, save_model
-from training.networks.config import MODEL_CONFIGS
+from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
 from training.parallel.context import apply_context_parallel
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp, resolve_precision
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.evaluation import EvaluationResult, evaluate
+from training.recipes.initial_weights import InitialWeights, open_initial_weights
+from training.recipes.layout import check_layout
 from training.recipes.objective import build_objective
+from training.recipes.pretrained_text import encoder_identity, open_text_encoder
+from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
 PEAK_FLOPS = {
@@ -83,12 +86,13 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
     Raises:
         TrainingError: The settings, the data or the ranks do not fit together.
     """
-    config = TrainingConfig(**settings)
+    initial = open_initial_weights(settings, work)
+    config = TrainingConfig(**{**(initial.defaults if initial else {}), **settings})
     num_threads = torch.get_num_threads()
     torch.set_num_threads(config.num_threads)
     try:
         with process_group():
-            result, is_first = _train(config, work), dist.get_rank() == 0
+            result, is_first = _train(config, work, initial), dist.get_rank() == 0
         if not config.validation_data or not is_first:
             return result
         validation = evaluate(result.model, config.validation_data, num_threads=config.num_threads)
@@ -97,24 +101,28 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
         torch.set_num_threads(num_threads)
 
 
-def _train(config: TrainingConfig, work: Path) -> TrainingResult:
+def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     shards = LatentShards(config.data, max_frames=config.max_latent_frames)
-    _validate(config, mesh, shards)
+    network, init_digest = _network(config, shards, initial)
+    check_layout(config, mesh.num_data_ranks, shards.shapes, network)
     precision = resolve_precision(config.precision, mesh.device)
-    model = build_model(config, shards.spec.channels).to(mesh.device)
-    info = _model_info(config, shards, model)
+    model = build_model(config, network).to(mesh.device)
+    encoder = open_text_encoder(config.text_encoder, model)
+    info = _model_info(config, shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters())
     parallelize(model, mesh, config, precision)
+    if initial:
+        initial.load(model)
     batches = _batches(config, mesh, shards)
     trainer = Trainer(
         model=model,
-        optimization_steps=[_optimization_step(config, model, mesh)],
+        optimization_steps=[_optimization_step(config, model, encoder, mesh)],
         batches=batches,
         reduce_mean=mesh.mean,
         count_work=lambda batch: _count_work(model.network, batch, mesh.num_data_ranks),
         ema=EMA(model, config.ema_sigma_rel),
-        checkpoints=_checkpoints(config, work, shards, info),
+        checkpoints=_checkpoints(config, work, shards, info, init_digest),
         checkpoint_interval=config.checkpoint_interval,
         max_skipped_steps=config.max_skipped_steps,
     )
@@ -147,12 +155,20 @@ def _train(config: TrainingConfig, work: Path) -> TrainingResult:
     )
 
 
-def build_model(config: TrainingConfig, channels: int) -> WorldModel:
+def _network(
+    config: TrainingConfig, shards: LatentShards, initial: InitialWeights | None
+) -> tuple[VideoDiTConfig, str]:
+    """The config of the network, and the digest of its initial weights; "" if they are random."""
+    if initial is None:
+        return replace(MODEL_CONFIGS[config.model], channels=shards.spec.channels), ""
+    initial.check_latents(shards.spec)
+    return initial.network, initial.digest()
+
+
+def build_model(config: TrainingConfig, network: VideoDiTConfig) -> WorldModel:
     """Build the model with new weights, which depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = replace(MODEL_CONFIGS[config.model], channels=channels)
-        return WorldModel(network, config.diffusion, config.text_encoder)
+        return WorldModel(network, config.diffusion, config.text_encoder, config.seed)
 
 
 def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
@@ -174,32 +190,8 @@ def peak_flops(device: torch.device) -> float:
     return next((peak for known, peak in PEAK_FLOPS.items() if known in name), 0.0)
 
 
-def _validate(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> None:
-    """Raise an error for impossible settings before anything is built."""
-    slices = mesh.num_data_ranks * config.grad_accum_steps
-    if config.batch_size % slices:
-        raise LayoutError(
-            f"a batch of {config.batch_size} clips cannot be divided equally"
-            + f" among {mesh.num_data_ranks} ranks"
-            + (f" in {config.grad_accum_steps} microbatches" if config.grad_accum_steps > 1 else ""),
-            remedy=f"choose a batch_size that is a multiple of {slices}",
-        )
-    contexts = mesh.dims.context_parallel
-    for _, t, h, w in shards.shapes:
-        if h % 2 or w % 2:
-            raise LayoutError(f"latents of {h} x {w} cannot be divided into patches of 2 x 2")
-        if (tokens := t * h * w // 4) % contexts:
-            raise LayoutError(
-                f"{tokens} tokens of a clip cannot be divided equally among {contexts} context ranks",
-                remedy="choose another max_latent_frames or context_parallel",
-            )
-    heads = MODEL_CONFIGS[config.model].num_attention_heads
-    if heads % contexts:
-        raise LayoutError(f"{heads} attention heads cannot be divided among {contexts} context ranks")
-
-
 def _optimization_step(
-    config: TrainingConfig, model: WorldModel, mesh: Mesh
+    config: TrainingConfig, model: WorldModel, encoder: TextEncoder | None, mesh: Mesh
 ) -> OptimizationStep[LatentBatch]:
     optimizer = torch.optim.AdamW(
         model.parameters(),
@@ -211,7 +203,8 @@ def _optimization_step(
     lr = lr_schedule(
         config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
     )
-    return OptimizationStep(build_objective(config, model), optimizer, lr)
+    objective = replace(build_objective(config, model), text_encoder=encoder)
+    return OptimizationStep(objective, optimizer, lr)
 
 
 def _batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader:
@@ -228,13 +221,14 @@ def _batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchL
 
 
 def _checkpoints(
-    config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo
+    config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo, init_digest: str
 ) -> CheckpointManager:
-    """Checkpoints whose identity is the model and its latents; all other settings may change."""
+    """Checkpoints whose identity is the model, its initial weights and its latents; the rest may change."""
     metadata = info.to_json()
-    identity = {
-        name: metadata[name] for name in ("format", "network", "diffusion", "text_encoder", "latents")
-    }
+    identity = {name: metadata[name] for name in ("format", "network", "diffusion", "latents")}
+    identity["text_encoder"] = encoder_identity(info.text_encoder)
+    if init_digest:
+        identity["init_digest"] = init_digest
     settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
     return CheckpointManager(
         work / "checkpoints", identity, settings | {"data": _data_digest(shards)}, {"model": metadata}
@@ -250,13 +244,16 @@ def _report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:
     print(f"resuming at step {trainer.step}" + (f" with {text}" if text else ""), file=sys.stderr)
 
 
-def _model_info(config: TrainingConfig, shards: LatentShards, model: WorldModel) -> ModelInfo:
+def _model_info(
+    config: TrainingConfig, shards: LatentShards, network: VideoDiTConfig, encoder: TextEncoder | None
+) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())
+    excluded = excluded | {"model" if config.init_from else "init_from"}
     return ModelInfo(
-        network=model.network.config,
+        network=network,
         diffusion=config.diffusion,
-        text_encoder={"name": config.text_encoder},
+        text_encoder={"name": "none"} if encoder is None else dict(encoder.info),
         flow_shift=config.flow_shift,
         latents=shards.spec._asdict(),
         fps=shards.fps,

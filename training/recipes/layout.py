@@ -1,0 +1,56 @@
+"""Checks that clips, heads and ranks can be divided as the settings ask."""
+
+from collections.abc import Iterable
+
+from training.errors import LayoutError
+from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
+from training.recipes.config import TrainingSettings
+
+
+def check_layout(
+    settings: TrainingSettings,
+    num_data_ranks: int,
+    shapes: Iterable[tuple[int, int, int, int]],
+    network: VideoDiTConfig | None = None,
+) -> None:
+    """Check that a training is possible before anything is built.
+
+    Args:
+        settings: The settings of the training.
+        num_data_ranks: Ranks that read different clips.
+        shapes: Shapes [c t h w] of the clips, after `max_latent_frames`.
+        network: The config of the network; None is that of `settings.model`.
+
+    Raises:
+        LayoutError: The batch, the tokens or the heads cannot be divided equally.
+    """
+    slices = num_data_ranks * settings.grad_accum_steps
+    if settings.batch_size % slices:
+        microbatches = (
+            f" in {settings.grad_accum_steps} microbatches" if settings.grad_accum_steps > 1 else ""
+        )
+        raise LayoutError(
+            f"a batch of {settings.batch_size} clips cannot be divided equally among {num_data_ranks} ranks"
+            + microbatches,
+            remedy=f"choose a batch_size that is a multiple of {slices}",
+        )
+    contexts, (_, patch_height, patch_width) = settings.context_parallel, PATCH_SIZE
+    for _, t, h, w in shapes:
+        if h % patch_height or w % patch_width:
+            raise LayoutError(
+                f"latents of {h} x {w} cannot be divided into patches of {patch_height} x {patch_width}",
+                remedy=f"use latents of {h - h % patch_height} x {w - w % patch_width}",
+            )
+        tokens = t * (h // patch_height) * (w // patch_width)
+        if tokens % contexts:
+            raise LayoutError(
+                f"{tokens} tokens of a clip cannot be divided equally among {contexts} context ranks",
+                remedy="choose another max_latent_frames or context_parallel",
+            )
+    heads = (network or MODEL_CONFIGS[settings.model]).num_attention_heads
+    if heads % contexts:
+        divisors = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
+        raise LayoutError(
+            f"{heads} attention heads cannot be divided among {contexts} context ranks",
+            remedy=f"choose context_parallel from {divisors}",
+        )
