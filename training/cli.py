@@ -17,6 +17,7 @@ from typing import Any
 from manifests import ClipmillError, Range
 from manifests.messages import closest_name
 from training.errors import LostRankError
+from training.recipes.plan_verb import add_plan_verb
 
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
@@ -44,6 +45,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.set_defaults(func=_train)
 
     _add_sample(verbs)
+    add_plan_verb(verbs, parse_knobs)
 
     evaluate = verbs.add_parser(
         "evaluate",

@@ -1,0 +1,65 @@
+"""The plan of a training: parameters, memory, FLOPs, and layouts that are refused."""
+
+import pytest
+
+from training.cli import main
+from training.errors import LayoutError
+from training.recipes.config import TrainingSettings
+from training.recipes.plan_training import plan_training
+
+SHAPE = (16, 2, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [
+        ("cosmos-predict2-2b-video2world", 1_956_413_440),
+        ("cosmos-predict1-7b", 7_236_192_256),
+        ("cosmos-predict1-14b", 14_267_149_312),
+    ],
+)
+@pytest.mark.slow
+def test_the_plan_of_a_published_model(model: str, parameters: int) -> None:
+    settings = TrainingSettings(model=model, text_encoder="none", batch_size=8)
+    plan = plan_training(settings, SHAPE, 8)
+    assert plan.parameters == parameters
+    assert plan.weights == plan.ema == plan.gradients == plan.optimizer // 2 == parameters // 8 * 4
+    assert plan.activations_checkpointed < plan.activations
+    assert plan.days == pytest.approx(200 * plan.flops / (8 * 989e12 * 0.4) / 86400)
+
+
+def test_context_ranks_share_the_activations() -> None:
+    settings = TrainingSettings(text_encoder="none", batch_size=2)
+    one = plan_training(settings, (16, 4, 16, 16), 2)
+    two = plan_training(
+        TrainingSettings(text_encoder="none", batch_size=1, context_parallel=2), (16, 4, 16, 16), 2
+    )
+    assert two.tokens_per_rank == one.tokens_per_rank // 2
+    assert 0.4 < two.activations / one.activations < 0.8
+    assert two.weights == one.weights
+
+
+@pytest.mark.parametrize(
+    ("settings", "num_ranks", "message"),
+    [
+        ({"batch_size": 3}, 2, "multiple of 2"),
+        ({"context_parallel": 3}, 3, "heads|tokens"),
+        ({"context_parallel": 2}, 3, "start a multiple of 2 ranks"),
+        ({"context_parallel": 8, "batch_size": 1}, 8, "choose context_parallel from 1, 2, 4"),
+    ],
+)
+def test_impossible_layouts_are_refused(settings: dict[str, int], num_ranks: int, message: str) -> None:
+    with pytest.raises(LayoutError, match=message):
+        plan_training(TrainingSettings(**settings), SHAPE, num_ranks)  # type: ignore[arg-type]
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["plan-training", "batch_size=4", "--shape", "16,2,8,8", "--num-ranks", "2"]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "memory per rank" in printed
+    assert "TFLOP" in printed
+    assert main([*line[:2], "--shape", "16,2,8"]) == 2
+    assert "write for example 16,24,88,160" in capsys.readouterr().err
+    assert main([*line[:2], "--shape", "16,2,8,9"]) == 2
+    assert "use latents of 8 x 8" in capsys.readouterr().err

@@ -1,0 +1,158 @@
+"""Predicts the memory and the time of a training from its settings, without data and without a GPU."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from training.networks.config import MODEL_CONFIGS
+from training.parallel.mesh import ParallelDims
+from training.recipes.config import TrainingSettings
+from training.recipes.layout import check_layout
+from training.recipes.step_memory import count_step_memory
+from training.world_model import WorldModel
+
+GIB = 2**30
+SECONDS_PER_DAY = 86400
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training needs. Memory is in bytes per rank.
+
+    Attributes:
+        parameters: Trained parameters.
+        num_ranks: Ranks in total.
+        shards: Ranks that share the parameters of one copy of the model.
+        tokens: Tokens per clip.
+        tokens_per_rank: Tokens of a microbatch on one rank.
+        weights: float32 weights.
+        optimizer: The two float32 moments of AdamW.
+        ema: The float32 EMA of the weights.
+        gradients: float32 gradients.
+        gathered: Whole blocks that compute, the layers outside of the blocks, and gradients to be reduced.
+        activations: Peak of the activations without activation checkpointing.
+        activations_checkpointed: Peak of the activations with activation checkpointing.
+        peak: Peak memory with the given settings. It leaves out temporary tensors inside of kernels and the
+            losses of the allocator: the resident memory of one run on a CPU was 1.2 times as high.
+        flops: FLOPs of a step over all ranks, forward and backward, attention included. Activations that
+            are computed again do not count, as in the usual definition of MFU.
+        step_s: Seconds per step.
+        days: Days of the whole training.
+    """
+
+    parameters: int
+    num_ranks: int
+    shards: int
+    tokens: int
+    tokens_per_rank: int
+    weights: int
+    optimizer: int
+    ema: int
+    gradients: int
+    gathered: int
+    activations: int
+    activations_checkpointed: int
+    peak: int
+    flops: float
+    step_s: float
+    days: float
+
+    def lines(self) -> list[str]:
+        """The plan as text."""
+        state = self.weights + self.optimizer + self.ema + self.gradients
+        rows = [
+            ("parameters", f"{self.parameters:,}"),
+            ("ranks", f"{self.num_ranks}, of which {self.shards} share one copy of the weights"),
+            ("tokens", f"{self.tokens:,} per clip, {self.tokens_per_rank:,} per rank and microbatch"),
+            ("memory per rank", f"{self.peak / GIB:.2f} GiB at the peak"),
+            ("  weights", f"{self.weights / GIB:.2f} GiB"),
+            ("  optimizer", f"{self.optimizer / GIB:.2f} GiB"),
+            ("  EMA", f"{self.ema / GIB:.2f} GiB"),
+            ("  gradients", f"{self.gradients / GIB:.2f} GiB; all state {state / GIB:.2f} GiB"),
+            ("  gathered", f"{self.gathered / GIB:.2f} GiB of blocks that compute"),
+            ("  activations", f"{self.activations / GIB:.2f} GiB without activation_checkpointing, "
+             f"{self.activations_checkpointed / GIB:.2f} GiB with it"),
+            ("step", f"{self.flops / 1e12:,.2f} TFLOP over all ranks, {self.step_s:.3g} s"),
+            ("training", f"{self.days:.3g} days"),
+        ]  # fmt: skip
+        return [f"{name:18}{text}" for name, text in rows]
+
+
+def plan_training(
+    settings: TrainingSettings,
+    shape: tuple[int, int, int, int],
+    num_ranks: int = 1,
+    *,
+    text_tokens: int = 512,
+    mfu: float = 0.4,
+    peak_flops: float = 989e12,
+) -> TrainingPlan:
+    """Predict what a training needs.
+
+    Args:
+        settings: The settings of the training; precision "auto" means bf16.
+        shape: Latents [c t h w] of a clip.
+        num_ranks: Ranks in total.
+        text_tokens: Text tokens per clip.
+        mfu: Share of the peak FLOP/s that the training reaches.
+        peak_flops: Peak FLOP/s of one device.
+
+    Raises:
+        LayoutError: The ranks, the batch, the heads or the tokens cannot be divided as the settings ask.
+    """
+    if settings.max_latent_frames:
+        shape = (shape[0], min(shape[1], settings.max_latent_frames), *shape[2:])
+    precision = "bf16" if settings.precision == "auto" else settings.precision
+    settings = replace(settings, precision=precision)
+    dims = ParallelDims(settings.dp_replicate, 0, settings.context_parallel).resolve(num_ranks)
+    num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
+    check_layout(settings, num_data_ranks, [shape])
+    model = _model_on_meta(settings, shape[0])
+    parameters = sum(p.numel() for p in model.parameters())
+    microbatch = settings.batch_size // (num_data_ranks * settings.grad_accum_steps)
+    plain, checkpointed = (
+        count_step_memory(settings, (microbatch, *shape), text_tokens, is_checkpointed=value).peak
+        for value in (False, True)
+    )
+    shard = math.ceil(parameters / shards) * 4
+    gathered = _gathered(model, precision)
+    activations = checkpointed if settings.activation_checkpointing else plain
+    flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
+    step_s = flops / (num_ranks * peak_flops * mfu)
+    return TrainingPlan(
+        parameters=parameters,
+        num_ranks=num_ranks,
+        shards=shards,
+        tokens=(tokens := math.prod(model.network.grid((1, *shape)))),
+        tokens_per_rank=tokens * microbatch // settings.context_parallel,
+        weights=shard,
+        optimizer=2 * shard,
+        ema=shard,
+        gradients=shard,
+        gathered=gathered,
+        activations=plain,
+        activations_checkpointed=checkpointed,
+        peak=4 * shard + max(gathered + activations, shard + gathered),
+        flops=flops,
+        step_s=step_s,
+        days=settings.steps * step_s / SECONDS_PER_DAY,
+    )
+
+
+def _model_on_meta(settings: TrainingSettings, channels: int) -> WorldModel:
+    network = replace(MODEL_CONFIGS[settings.model], channels=channels)
+    with torch.device("meta"):
+        return WorldModel(network, settings.diffusion, settings.text_encoder)
+
+
+def _gathered(model: WorldModel, precision: str) -> int:
+    """Bytes of gathered weights in the backward pass: all layers outside of the blocks, and two blocks.
+
+    The gradients of one block are added, in the type of the weights and in float32 to be reduced.
+    """
+    size = 2 if precision == "bf16" else 4
+    blocks = model.network.transformer_blocks
+    block = sum(p.numel() for p in blocks[0].parameters())
+    outside = sum(p.numel() for p in model.parameters()) - len(blocks) * block
+    return (outside + 2 * block) * size + block * (size + 4)

@@ -1,0 +1,173 @@
+"""Memory of the activations of a training step, counted on the meta device, where tensors have no values.
+
+The real network runs forward and backward, so the count stays right when the network changes.
+"""
+
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from training.diffusion.conditioning import Conditioning
+from training.networks.config import MODEL_CONFIGS
+from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
+from training.recipes.config import TrainingSettings
+from training.world_model import WorldModel
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes of activations on one rank; weights and their gradients are not included.
+
+    Attributes:
+        saved: What the forward pass saves for the backward pass.
+        peak: The maximum, with the temporary tensors of the backward pass.
+    """
+
+    saved: int
+    peak: int
+
+
+def count_step_memory(
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, *, is_checkpointed: bool
+) -> StepMemory:
+    """Count the activations of one microbatch of latents [b c t h w].
+
+    It runs networks of two and three blocks, because each further block adds the same.
+
+    Args:
+        settings: `precision` is "fp32" or "bf16".
+        shape: Latents of this rank's microbatch; context ranks share them.
+        text_tokens: Text tokens per clip.
+        is_checkpointed: Blocks store only their input.
+    """
+    two, three = (_run(settings, shape, text_tokens, blocks, is_checkpointed) for blocks in (2, 3))
+    further = MODEL_CONFIGS[settings.model].num_layers - 3
+    return StepMemory(
+        three.saved + further * (three.saved - two.saved), three.peak + further * (three.peak - two.peak)
+    )
+
+
+def _run(
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, blocks: int, is_checkpointed: bool
+) -> StepMemory:
+    config = replace(MODEL_CONFIGS[settings.model], num_layers=blocks, channels=shape[1])
+    with torch.device("meta"):
+        model = WorldModel(config, settings.diffusion, "none").to(PRECISIONS[settings.precision])
+        noisy, t = torch.empty(shape), torch.empty(shape[0])
+        text = torch.empty(
+            shape[0], text_tokens, config.text_input_dim, requires_grad=settings.text_encoder != "none"
+        )
+    _share_tokens(model, settings.context_parallel)
+    block_list: list[nn.Module] = list(model.network.transformer_blocks)
+    for block in block_list:
+        block.forward = partial(_with_fused_attention, block.forward)
+    if is_checkpointed:
+        apply_activation_checkpointing(block_list)
+    counter = _StorageCounter()
+    for tensor in (*model.parameters(), noisy, t, text):
+        counter.exclude(tensor)
+    for leaf in (*model.parameters(), text):
+        if leaf.requires_grad:
+            leaf.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
+    with counter:
+        clean = model.denoiser(noisy, t, Conditioning(text_embeddings=text))
+        loss = (clean - noisy).square().mean()
+        saved = counter.bytes
+        loss.backward()
+    return StepMemory(saved, counter.peak)
+
+
+def _drop_gradient(parameter: Tensor) -> None:
+    parameter.grad = None
+
+
+def _share_tokens(model: WorldModel, ranks: int) -> None:
+    """Give the network the shapes of one of `ranks` context ranks."""
+    if ranks == 1:
+        return
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        heads, tokens = q.shape[1] // ranks, q.shape[2]
+        q, k, v = (x[:, :heads].repeat(1, 1, ranks, 1) for x in (q, k, v))
+        out: Tensor = _FusedAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
+        return out[:, :, :tokens].repeat(1, ranks, 1, 1)
+
+    def split(x: Tensor, axis: int) -> Tensor:
+        return x.narrow(axis, 0, x.shape[axis] // ranks)
+
+    def join(x: Tensor, axis: int) -> Tensor:
+        return torch.cat([x] * ranks, axis)
+
+    model.network.attend, model.network.split, model.network.join = attend, split, join
+
+
+class _StorageCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that operations create and that are still alive."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = self.peak = 0
+        self._seen = WeakIdKeyDictionary()
+
+    def exclude(self, tensor: Tensor) -> None:
+        """Do not count this tensor and its views."""
+        self._seen[tensor.untyped_storage()] = True
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor) and tensor.untyped_storage() not in self._seen:
+                storage = tensor.untyped_storage()
+                self._seen[storage] = True
+                size = storage.nbytes()
+                self.bytes += size
+                self.peak = max(self.peak, self.bytes)
+                weakref.finalize(storage, self._free, size)
+        return out
+
+    def _free(self, size: int) -> None:
+        self.bytes -= size
+
+
+def _with_fused_attention(function: Callable[..., Tensor], *args: Any) -> Tensor:
+    with _FusedAttentionMode():
+        return function(*args)
+
+
+class _FusedAttentionMode(TorchFunctionMode):
+    """Replaces attention, which on the meta device would keep all products of queries and keys."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func is nn.functional.scaled_dot_product_attention:
+            return _FusedAttention.apply(*args[:3])  # type: ignore[no-untyped-call]
+        return func(*args, **(kwargs or {}))
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Attention with the memory of fused kernels, and without values.
+
+    Source: Dao et al. 2022, arXiv:2205.14135, section 3.1.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out = torch.empty_like(q)
+        ctx.save_for_backward(q, k, v, out, q.new_empty(q.shape[:3], dtype=torch.float32))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.empty_like(x) for x in ctx.saved_tensors[:3])
