@@ -9,7 +9,6 @@ from typing import Any
 
 from manifests import Range
 
-
 ParseKnobs = Callable[[Sequence[str]], dict[str, Any]]
 
 
