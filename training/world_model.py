@@ -4,9 +4,12 @@ from torch import nn
 
 from training.diffusion.config import DiffusionConfig
 from training.diffusion.denoiser import PreconditionedDenoiser
+from training.errors import SettingError
 from training.networks.config import VideoDiTConfig
 from training.networks.video_dit import VideoDiT
 from training.text_encoders.byte_level import ByteLevelTextEncoder
+
+MAX_BYTE_LEVEL_DIM = 4096
 
 
 class WorldModel(nn.Module):
@@ -22,12 +25,21 @@ class WorldModel(nn.Module):
         diffusion: The diffusion process.
         text_encoder: "byte_level", or any other name for none that is trained.
         seed: Seed of the initial weights.
+
+    Raises:
+        SettingError: The byte-level text encoder cannot be as wide as the text embeddings of the network.
     """
 
     def __init__(
         self, network: VideoDiTConfig, diffusion: DiffusionConfig, text_encoder: str, seed: int = 0
     ) -> None:
         super().__init__()
+        if text_encoder == "byte_level" and network.text_input_dim > MAX_BYTE_LEVEL_DIM:
+            raise SettingError(
+                f"the network reads text embeddings of {network.text_input_dim} values, and the byte-level"
+                f" text encoder makes at most {MAX_BYTE_LEVEL_DIM}",
+                remedy="set text_encoder to the folder or hub name of a pretrained encoder, or to none",
+            )
         self.diffusion = diffusion
         self.network = VideoDiT(network, seed)
         self.text_encoder = (

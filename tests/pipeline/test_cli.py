@@ -40,7 +40,8 @@ def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
     code = f"import sys; from pipeline.cli import main; main(['--help']); assert not {heavy}, {heavy}"
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert all(f"\n    {verb} " in done.stdout for verb in VERBS)
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("    ")}
+    assert listed >= set(VERBS)
 
 
 def test_a_run_prints_its_funnel_and_leaves_its_record(

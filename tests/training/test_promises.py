@@ -99,6 +99,20 @@ def test_on_the_edm_path_the_formulas_are_those_of_edm() -> None:
     torch.testing.assert_close(NetworkOutputWeight(p)(sigma), root**2 / (sigma * data) ** 2)
 
 
+def test_a_network_of_scaled_latents_works_on_unscaled_ones() -> None:
+    """Latents and sigmas of unit variance, and the same ones times 0.5 as in Cosmos-Predict1."""
+    sigma, scale = torch.tensor([0.02, 0.7, 2.0, 9.0, 100.0]), 0.5
+    ours, theirs = EDMPreconditioning(EDM(), 1.0, latent_scale=scale), EDMPreconditioning(EDM(), scale)
+    noisy = add_noise(EDM(), CLEAN, NOISE, sigma)
+    torch.testing.assert_close(ours.c_noise(sigma), theirs.c_noise(scale * sigma))
+    for name, factor in (("c_in", scale), ("c_skip", 1.0), ("c_out", 1 / scale)):
+        expected = factor * getattr(theirs, name)(scale * sigma)
+        torch.testing.assert_close(getattr(ours, name)(sigma), expected)
+    torch.testing.assert_close(
+        expand_dims(ours.c_in(sigma)) * noisy, expand_dims(theirs.c_in(scale * sigma)) * scale * noisy
+    )
+
+
 def test_velocity_networks_of_both_paths_are_interchangeable() -> None:
     """A sigma of the EDM path and t = sigma / (1 + sigma) of the flow give the same network input."""
     sigma = torch.tensor([0.2, 1.0, 9.0, 0.01, 60.0])

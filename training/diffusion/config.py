@@ -27,6 +27,8 @@ class DiffusionConfig:
         preconditioning: edm (unit variance, on any path), velocity (Cosmos-Predict2.5, on rectified_flow),
             scaled_velocity (Cosmos-Predict2, on edm) or epsilon (the noise, on ddpm and ddpm_cosine).
         sigma_data: Standard deviation of the clean latents, for edm.
+        latent_scale: Factor of the latents that the network was trained with, for edm: 0.5 for
+            Cosmos-Predict1. The latents of this package are not multiplied by it.
         has_frame_timesteps: The network gets a timestep of its own for frames that are given.
 
     Raises:
@@ -36,6 +38,7 @@ class DiffusionConfig:
     path: str = "rectified_flow"
     preconditioning: str = "edm"
     sigma_data: float = 1.0
+    latent_scale: float = 1.0
     has_frame_timesteps: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +71,7 @@ class DiffusionConfig:
         from training.diffusion import preconditioning
 
         if self.preconditioning == "edm":
-            return preconditioning.EDMPreconditioning(self.build_path(), self.sigma_data)
+            return preconditioning.EDMPreconditioning(self.build_path(), self.sigma_data, self.latent_scale)
         if self.preconditioning == "epsilon":
             return preconditioning.EpsilonPreconditioning(self.build_path())
         if self.preconditioning == "velocity":

@@ -34,10 +34,14 @@ class EDMPreconditioning:
     Attributes:
         path: The noise path.
         sigma_data: Standard deviation of the clean latents.
+        latent_scale: Factor of the latents that the network was trained with. For latents and sigmas that
+            are not multiplied by it, the network gets the same input, and the same c_noise: that of sigma
+            times this factor. Cosmos-Predict1 multiplies latents of unit variance by 0.5.
     """
 
     path: Path
     sigma_data: float = 1.0
+    latent_scale: float = 1.0
 
     def c_skip(self, t: Timestep) -> Coefficient:
         return self.path.alpha(t) * self.sigma_data**2 / self._variance(t)
@@ -49,8 +53,9 @@ class EDMPreconditioning:
         return self._variance(t).rsqrt()
 
     def c_noise(self, t: Timestep) -> Coefficient:
-        """A quarter of ln(sigma / alpha), between -10 and 10."""
-        return ((self.path.sigma(t) / self.path.alpha(t)).log() / 4).clamp(-10, 10)
+        """A quarter of ln(latent_scale sigma / alpha), between -10 and 10."""
+        ratio = self.latent_scale * self.path.sigma(t) / self.path.alpha(t)
+        return (ratio.log() / 4).clamp(-10, 10)
 
     def _variance(self, t: Timestep) -> Coefficient:
         return (self.path.alpha(t) * self.sigma_data) ** 2 + self.path.sigma(t) ** 2

@@ -34,6 +34,8 @@ class TrainingSettings:
             velocity (as Cosmos-Predict2.5, on rectified_flow), scaled_velocity (as Cosmos-Predict2, on edm)
             or epsilon (the noise, on ddpm and ddpm_cosine).
         sigma_data: Standard deviation of the latents that the edm preconditioning assumes.
+        latent_scale: Factor of the latents that pretrained weights were trained with, for the edm
+            preconditioning: 0.5 for Cosmos-Predict1. Latents are not multiplied by it.
         loss_weight: Weight of the loss by timestep: velocity (the squared error of noise - clean),
             network_output (the squared error of the network's output) or min_snr.
         text_encoder: byte_level (small, trained with the model) or none.
@@ -79,6 +81,7 @@ class TrainingSettings:
     path: str = "rectified_flow"
     preconditioning: str = "edm"
     sigma_data: PositiveFloat = 1.0
+    latent_scale: PositiveFloat = 1.0
     loss_weight: str = "velocity"
     text_encoder: str = "byte_level"
     text_dropout: Share = 0.1
@@ -129,7 +132,11 @@ class TrainingSettings:
     def diffusion(self) -> DiffusionConfig:
         """The diffusion process that these settings describe."""
         return DiffusionConfig(
-            self.path, self.preconditioning, self.sigma_data, has_frame_timesteps=self.condition_timestep > 0
+            self.path,
+            self.preconditioning,
+            self.sigma_data,
+            self.latent_scale,
+            has_frame_timesteps=self.condition_timestep > 0,
         )
 
 

@@ -69,7 +69,10 @@ def diffusers_scheduler(diffusion: DiffusionConfig, flow_shift: float = 1.0) -> 
     if diffusion.preconditioning in ("velocity", "scaled_velocity"):
         return {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": flow_shift}
     if diffusion.path == diffusion.preconditioning == "edm":
-        return {"_class_name": "EDMEulerScheduler", "sigma_data": diffusion.sigma_data}
+        return {
+            "_class_name": "EDMEulerScheduler",
+            "sigma_data": diffusion.sigma_data * diffusion.latent_scale,
+        }
     return None
 
 
@@ -87,6 +90,8 @@ def diffusers_notes(info: ModelInfo) -> tuple[str, ...]:
         timestep = "c_noise of the preconditioning"
     else:
         timestep = "sigma of the scheduler"
+    if info.diffusion.latent_scale != 1:
+        notes.append(f"Multiply latents of unit variance by {info.diffusion.latent_scale:g}.")
     if network.timestep_scale != 1:
         notes.append(
             f"The class of diffusers has no timestep_scale: pass timestep = {network.timestep_scale:g} times"

@@ -24,7 +24,7 @@ from training.networks.config import VideoDiTConfig
 from training.world_model import WorldModel
 
 EXPORT_KEY = "_clipmill_export"  # in config.json of a diffusers folder that Clipmill wrote
-_DIFFUSION = ("path", "preconditioning", "sigma_data")
+_DIFFUSION = ("path", "preconditioning", "sigma_data", "latent_scale")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _open(path: Path) -> InitialWeights:
 def family_diffusion(network: VideoDiTConfig) -> dict[str, Any]:
     """The diffusion process of the Cosmos model whose network has this config, as settings."""
     if network.extra_pos_embed_type is not None or network.base_fps is not None:
-        return {"path": "edm", "preconditioning": "edm", "sigma_data": 0.5}  # Cosmos-Predict1
+        return {"path": "edm", "preconditioning": "edm", "latent_scale": 0.5}  # Cosmos-Predict1
     if network.crossattn_proj_in_channels is not None:
         return {"path": "rectified_flow", "preconditioning": "velocity"}  # Cosmos-Predict2.5
     return {"path": "edm", "preconditioning": "scaled_velocity"}  # Cosmos-Predict2

@@ -23,9 +23,8 @@ def add_plan_verb(
     """
     plan = verbs.add_parser(
         "plan-training",
-        help="predict the memory and the time of a training, without data",
-        epilog="example:\n  python -m training plan-training model=cosmos-predict2-2b batch_size=8"
-        " --shape 16,24,88,160 --num-ranks 8",
+        help="predict memory and time of a training, without data",
+        epilog="example:\n  clipmill plan-training model=small batch_size=8 --shape 16,24,88,160 --num-ranks 8",
     )
     plan.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="as for train")
     plan.add_argument("--shape", required=True, help="latents of a clip: channels,frames,height,width")

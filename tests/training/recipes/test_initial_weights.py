@@ -190,7 +190,7 @@ def test_the_diffusion_process_fits_the_family() -> None:
     assert family_diffusion(MODEL_CONFIGS["cosmos-predict1-7b"]) == {
         "path": "edm",
         "preconditioning": "edm",
-        "sigma_data": 0.5,
+        "latent_scale": 0.5,
     }
     assert family_diffusion(MODEL_CONFIGS["cosmos-predict2-14b"])["preconditioning"] == "scaled_velocity"
     for name in MODEL_CONFIGS:
@@ -218,8 +218,12 @@ def test_the_notes_of_an_export_name_what_diffusers_does_not_have(tmp_path: Path
     assert "as attention_mask" in notes
     assert "is not in the folder" in notes
     network = MODEL_CONFIGS["cosmos-predict1-7b"]
-    edm = _info(network=network, diffusion=DiffusionConfig("edm", "edm", 0.5), text_encoder={"name": "none"})
-    assert diffusers_notes(edm) == ("Pass timestep = c_noise of the preconditioning.",)
+    diffusion = DiffusionConfig("edm", latent_scale=0.5)
+    edm = _info(network=network, diffusion=diffusion, text_encoder={"name": "none"})
+    assert diffusers_notes(edm) == (
+        "Multiply latents of unit variance by 0.5.",
+        "Pass timestep = c_noise of the preconditioning.",
+    )
     assert diffusers_scheduler(edm.diffusion) == {"_class_name": "EDMEulerScheduler", "sigma_data": 0.5}
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(CheckpointError, match="not a model trained by Clipmill"):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from training.callbacks.loss_curve import read_loss_curve
 from training.cli import main, parse_knobs
+from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, LatentMismatchError, LayoutError, SettingError, TrainingError
 from training.model import METADATA_KEY, load_model, read_model_info
+from training.networks.config import MODEL_CONFIGS
 from training.objectives.denoising import Denoising
 from training.recipes.evaluation import _LinearFit, evaluate
 from training.recipes.world import TrainingResult, train
@@ -229,6 +232,9 @@ def test_each_diffusion_process_trains_and_is_evaluated(
 
 
 def test_a_setting_without_a_meaning_is_refused(data: list[tuple[str, str]], tmp_path: Path) -> None:
+    wide = replace(MODEL_CONFIGS["tiny"], crossattn_proj_in_channels=100_352)
+    with torch.device("meta"), pytest.raises(SettingError, match="at most 4096"):
+        WorldModel(wide, DiffusionConfig(), "byte_level")
     with pytest.raises(SettingError, match="flow_shift has no meaning on the path edm"):
         train({"data": data, **SHORT, "path": "edm", "flow_shift": 3.0}, tmp_path)
     with pytest.raises(SettingError, match="conditional_frames is"):
