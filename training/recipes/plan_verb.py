@@ -24,7 +24,7 @@ def add_plan_verb(
     plan = verbs.add_parser(
         "plan-training",
         help="predict memory and time of a training, without data",
-        epilog="example:\n  clipmill plan-training model=small batch_size=8 --shape 16,24,88,160 --num-ranks 8",
+        epilog="example:\n  clipmill plan-training --shape 16,24,88,160 --num-ranks 4",
     )
     plan.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="as for train")
     plan.add_argument("--shape", required=True, help="latents of a clip: channels,frames,height,width")
