@@ -118,6 +118,7 @@ def test_videos_that_cannot_be_searched_by_time_are_one_span(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("folder", ["odd", "natural", "single"])
 def test_real_videos(footage: Path, folder: str) -> None:
     films = sorted(f for f in (footage / folder).iterdir() if f.suffix != ".json")
