@@ -26,8 +26,8 @@ class Loss:
 class Objective(Protocol[Batch]):
     """Computes the loss of a batch at a step.
 
-    Random numbers come from counters keyed by (seed, sample, step), see `training.noise`. So the loss of a
-    sample does not depend on its batch, on the rank, or on a restart.
+    Random numbers depend only on the seed and on the position of each sample in the stream of samples, see
+    `training.noise`. So the loss of a sample does not depend on its batch, on the rank, or on a restart.
     """
 
     def __call__(self, batch: Batch, step: int) -> Loss: ...

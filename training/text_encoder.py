@@ -1,10 +1,12 @@
 """The contract of a text encoder."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from training.diffusion.conditioning import Conditioning
 from training.tensors import TextEmbeddings, TextMask
 
 
@@ -25,3 +27,16 @@ class TextEncoder(Protocol):
     ) -> tuple[TextEmbeddings, TextMask]:
         """Embeddings [b n d] and mask [b n]. Padding is zeros, and so is the empty caption."""
         ...
+
+
+def add_text(
+    conditioning: Conditioning,
+    encoder: TextEncoder | None,
+    captions: Sequence[str],
+    device: torch.device | str,
+) -> Conditioning:
+    """The conditioning with the embeddings of the captions; without an encoder, as it is."""
+    if encoder is None:
+        return conditioning
+    embeddings, mask = encoder(captions, device)
+    return replace(conditioning, text_embeddings=embeddings, text_mask=mask)

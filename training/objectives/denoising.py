@@ -15,7 +15,7 @@ from training.diffusion.timestep_sampler import TimestepSampler
 from training.noise import normal, uniform
 from training.objective import Loss
 from training.tensors import Coefficient, Latents, Timestep
-from training.text_encoder import TextEncoder
+from training.text_encoder import TextEncoder, add_text
 
 
 class LatentBatch(Protocol):
@@ -93,9 +93,8 @@ class Denoising:
 
     def _conditioning(self, batch: LatentBatch) -> Conditioning:
         conditioning = batch.conditioning
-        if conditioning.text_embeddings is None and self.text_encoder is not None:
-            embeddings, mask = self.text_encoder(batch.captions, batch.latents.device)
-            conditioning = replace(conditioning, text_embeddings=embeddings, text_mask=mask)
+        if conditioning.text_embeddings is None:
+            conditioning = add_text(conditioning, self.text_encoder, batch.captions, batch.latents.device)
         drop = uniform(self.seed, "text dropout", batch.positions) < self.text_dropout
         conditioning = conditioning.without_text(drop)
         if set(self.conditional_frames) == {0}:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from training.diffusion.path import add_noise, timestep_at
 from training.model import load_model
 from training.noise import hash_position, normal
 from training.recipes.pretrained_text import reopen_text_encoder
-from training.text_encoder import TextEncoder
+from training.text_encoder import add_text
 
 TIMESTEPS = tuple((n + 0.5) / 10 for n in range(10))  # the centers of ten bins of 0..1
 
@@ -80,7 +80,7 @@ def evaluate(
     """
     world, info = load_model(model)
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    shards = LatentShards(data, spec=spec)
+    shards = LatentShards(data, spec=spec, mixed_fps=info.network.base_fps is not None)
     world, denoiser = world.to(device), world.denoiser
     encoder = reopen_text_encoder(text_encoder, world, info)
     sums, clips = dict.fromkeys(TIMESTEPS, 0.0), 0
@@ -91,7 +91,7 @@ def evaluate(
         with torch.inference_mode():
             for batch in _batches(shards, max_clips, batch_size):
                 batch = batch.to(torch.device(device))
-                conditioning = _encode_text(encoder, batch)
+                conditioning = add_text(batch.conditioning, encoder, batch.captions, device)
                 clips += len(batch.ids)
                 for t in TIMESTEPS:
                     sums[t] += _add_losses(denoiser, batch, conditioning, t, linear[t])
@@ -106,13 +106,6 @@ def evaluate(
         loss_by_timestep,
         linear_by_timestep,
     )
-
-
-def _encode_text(encoder: TextEncoder | None, batch: LatentBatch) -> Conditioning:
-    if encoder is None:
-        return batch.conditioning
-    embeddings, mask = encoder(batch.captions, batch.latents.device)
-    return replace(batch.conditioning, text_embeddings=embeddings, text_mask=mask)
 
 
 def _add_losses(

@@ -5,10 +5,13 @@ from training.diffusion.timestep_sampler import LogitNormal, LogNormal, Timestep
 from training.errors import SettingError
 from training.objectives.denoising import Denoising
 from training.recipes.config import TrainingSettings
+from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
 
-def build_objective(settings: TrainingSettings, model: WorldModel) -> Denoising:
+def build_objective(
+    settings: TrainingSettings, model: WorldModel, text_encoder: TextEncoder | None
+) -> Denoising:
     """The objective of a training.
 
     Raises:
@@ -25,7 +28,7 @@ def build_objective(settings: TrainingSettings, model: WorldModel) -> Denoising:
         denoiser.path,
         weights[settings.loss_weight],
         build_timestep_sampler(settings),
-        model.text_encoder,
+        text_encoder,
         text_dropout=settings.text_dropout,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,

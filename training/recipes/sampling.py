@@ -1,7 +1,7 @@
 """Sampling: videos from a trained model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from training.noise import normal
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
 from training.samplers.registry import SAMPLERS
-from training.text_encoder import TextEncoder
+from training.text_encoder import add_text
 from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
 
@@ -85,13 +85,17 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
     world = world.to(device)
     encoder = reopen_text_encoder(request.text_encoder, world, info)
     sampler, path = find_sampler(request.sampler), world.denoiser.path
-    timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
+    try:
+        timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
+    except ValueError as error:
+        raise SettingError(str(error), remedy="choose another num_inference_steps") from error
     num_threads = torch.get_num_threads()
     torch.set_num_threads(request.num_threads)
     try:
         with torch.inference_mode():
             noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
-            conditioning = _encode_prompts(encoder, request.prompt, info.fps, device)
+            fps = torch.full((len(request.prompt),), info.fps, device=device)
+            conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
             denoiser = ClassifierFreeGuidance(
                 world.denoiser,
                 world.denoiser,
@@ -139,16 +143,6 @@ def find_sampler(name: str) -> Sampler:
             f"there is no sampler {name!r}", remedy=f"choose one of {', '.join(sorted(SAMPLERS))}"
         )
     return SAMPLERS[name]
-
-
-def _encode_prompts(
-    encoder: TextEncoder | None, prompts: Sequence[str], fps: float, device: torch.device | str
-) -> Conditioning:
-    conditioning = Conditioning(fps=torch.full((len(prompts),), fps, device=device))
-    if encoder is None:
-        return conditioning
-    embeddings, mask = encoder(prompts, device)
-    return replace(conditioning, text_embeddings=embeddings, text_mask=mask)
 
 
 def _load_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:

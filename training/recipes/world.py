@@ -32,7 +32,7 @@ from training.model import MODEL_FILE, ModelInfo, save_model
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
 from training.parallel.context import apply_context_parallel
-from training.parallel.mesh import Mesh, ParallelDims, process_group
+from training.parallel.mesh import Mesh, ParallelDims, local_device, process_group
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp, resolve_precision
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.evaluation import EvaluationResult, evaluate
@@ -95,7 +95,9 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
             result, is_first = _train(config, work, initial), dist.get_rank() == 0
         if not config.validation_data or not is_first:
             return result
-        validation = evaluate(result.model, config.validation_data, num_threads=config.num_threads)
+        validation = evaluate(
+            result.model, config.validation_data, num_threads=config.num_threads, device=local_device()
+        )
         return replace(result, validation=validation)
     finally:
         torch.set_num_threads(num_threads)
@@ -103,7 +105,8 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
 
 def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
-    shards = LatentShards(config.data, max_frames=config.max_latent_frames)
+    base_fps = (initial.network if initial else MODEL_CONFIGS[config.model]).base_fps
+    shards = LatentShards(config.data, max_frames=config.max_latent_frames, mixed_fps=base_fps is not None)
     network, init_digest = _network(config, shards, initial)
     check_layout(config, mesh.num_data_ranks, shards.shapes, network)
     precision = resolve_precision(config.precision, mesh.device)
@@ -203,8 +206,7 @@ def _optimization_step(
     lr = lr_schedule(
         config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
     )
-    objective = replace(build_objective(config, model), text_encoder=encoder)
-    return OptimizationStep(objective, optimizer, lr)
+    return OptimizationStep(build_objective(config, model, encoder), optimizer, lr)
 
 
 def _batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader:

@@ -231,6 +231,18 @@ def test_each_diffusion_process_trains_and_is_evaluated(
     assert f"the best linear prediction ({result.validation.linear_loss:.4f})" in result.validation.summary()
 
 
+def test_a_network_that_knows_the_frame_rate_trains_on_mixed_ones(
+    data: list[tuple[str, str]], make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = [*data, make_shard("c/000000", ["clip010", "clip011"], fps=24.0)]
+    with pytest.raises(LatentMismatchError, match="frame rates differ"):
+        train({"data": mixed, "steps": 1, **SHORT}, tmp_path / "refused")
+    monkeypatch.setitem(MODEL_CONFIGS, "tiny", replace(MODEL_CONFIGS["tiny"], base_fps=24.0))
+    result = train({"data": mixed, "validation_data": mixed, "steps": 1, **SHORT}, tmp_path / "mixed")
+    assert result.validation is not None
+    assert result.validation.clips == 12
+
+
 def test_a_setting_without_a_meaning_is_refused(data: list[tuple[str, str]], tmp_path: Path) -> None:
     wide = replace(MODEL_CONFIGS["tiny"], crossattn_proj_in_channels=100_352)
     with torch.device("meta"), pytest.raises(SettingError, match="at most 4096"):
