@@ -17,7 +17,7 @@ from typing import Any
 from manifests import ClipmillError, Range
 from manifests.messages import closest_name
 from training.errors import LostRankError
-from training.recipes.plan_verb import add_plan_verb
+from training.planning.verb import add_plan_verb
 
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
@@ -231,7 +231,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     import torch
 
     from training.data.find_shards import find_shards, find_splits
-    from training.recipes.evaluation import evaluate
+    from training.evaluation.evaluate import evaluate
 
     if args.split:
         data = find_shards(args.data, args.split)

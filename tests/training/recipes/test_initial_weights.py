@@ -15,15 +15,16 @@ from training.cli import main
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, LatentMismatchError, SettingError
+from training.evaluation.evaluate import evaluate
 from training.model import ModelInfo, load_model, read_model_info, save_model
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
+from training.recipes.build import build_model
 from training.recipes.config import TrainingConfig
-from training.recipes.evaluation import evaluate
 from training.recipes.export import diffusers_notes, diffusers_scheduler, export
 from training.recipes.initial_weights import family_diffusion
 from training.recipes.sampling import SamplingRequest, sample
-from training.recipes.world import build_model, train
+from training.recipes.world import train
 
 MakeShard = Callable[..., tuple[str, str]]
 PREDICT25 = VideoDiTConfig(

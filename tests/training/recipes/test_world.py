@@ -14,10 +14,10 @@ from training.callbacks.loss_curve import read_loss_curve
 from training.cli import main, parse_knobs
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, LatentMismatchError, LayoutError, SettingError, TrainingError
+from training.evaluation.evaluate import _LinearFit, evaluate
 from training.model import METADATA_KEY, load_model, read_model_info
 from training.networks.config import MODEL_CONFIGS
 from training.objectives.denoising import Denoising
-from training.recipes.evaluation import _LinearFit, evaluate
 from training.recipes.world import TrainingResult, train
 from training.world_model import WorldModel
 

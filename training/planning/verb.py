@@ -47,8 +47,8 @@ def add_plan_verb(
 
 def _plan(parse_knobs: ParseKnobs, args: argparse.Namespace) -> int:
     from training.errors import SettingError
+    from training.planning.plan import plan_training
     from training.recipes.config import TrainingConfig
-    from training.recipes.plan_training import plan_training
 
     try:
         c, t, h, w = (int(size) for size in args.shape.split(","))

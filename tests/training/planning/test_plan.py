@@ -4,8 +4,8 @@ import pytest
 
 from training.cli import main
 from training.errors import LayoutError
+from training.planning.plan import plan_training
 from training.recipes.config import TrainingSettings
-from training.recipes.plan_training import plan_training
 
 SHAPE = (16, 2, 8, 8)
 

@@ -7,9 +7,9 @@ import torch
 
 from training.networks.config import MODEL_CONFIGS
 from training.parallel.mesh import ParallelDims
+from training.planning.memory import count_step_memory
 from training.recipes.config import TrainingSettings
 from training.recipes.layout import check_layout
-from training.recipes.step_memory import count_step_memory
 from training.world_model import WorldModel
 
 GIB = 2**30

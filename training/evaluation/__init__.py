@@ -1,0 +1,1 @@
+"""Measures a model on held-out clips, during a training and after it."""

@@ -1,0 +1,106 @@
+"""Builds the parts of a training from its settings: network, layout on the ranks, optimizer, batches."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from training.data.batches import BatchLoader, LatentBatch
+from training.data.find_shards import read_sample_ids
+from training.data.order import SampleOrder
+from training.data.shards import LatentShards
+from training.loop.lr_schedule import lr_schedule
+from training.loop.optimization_step import OptimizationStep
+from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
+from training.networks.video_dit import VideoDiT
+from training.parallel.context import apply_context_parallel
+from training.parallel.mesh import Mesh
+from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp
+from training.recipes.config import TrainingConfig
+from training.recipes.initial_weights import InitialWeights
+from training.recipes.objective import build_objective
+from training.text_encoder import TextEncoder
+from training.world_model import WorldModel
+
+PEAK_FLOPS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100": 989e12,
+    "A100": 312e12,
+}  # dense bf16 FLOP/s per device, as published
+
+
+def choose_network(
+    config: TrainingConfig, shards: LatentShards, initial: InitialWeights | None
+) -> tuple[VideoDiTConfig, str]:
+    """The config of the network, and the digest of its initial weights; "" if they are random."""
+    if initial is None:
+        return replace(MODEL_CONFIGS[config.model], channels=shards.spec.channels), ""
+    initial.check_latents(shards.spec)
+    return initial.network, initial.digest()
+
+
+def build_model(config: TrainingConfig, network: VideoDiTConfig) -> WorldModel:
+    """Build the model with new weights, which depend only on the seed."""
+    with torch.random.fork_rng(devices=[]):
+        return WorldModel(network, config.diffusion, config.text_encoder, config.seed)
+
+
+def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
+    """Distribute the model over the mesh, in place."""
+    network = model.network
+    blocks: list[nn.Module] = list(network.transformer_blocks)
+    if mesh.dims.context_parallel > 1:
+        apply_context_parallel(network, mesh.context_group)
+    if config.activation_checkpointing:
+        apply_activation_checkpointing(blocks)
+    apply_fsdp(network, blocks, mesh, precision)
+    if model.text_encoder is not None:
+        apply_fsdp(model.text_encoder, [], mesh, precision)
+
+
+def peak_flops(device: torch.device) -> float:
+    """Peak bf16 FLOP/s of one device; 0 if unknown."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return next((peak for known, peak in PEAK_FLOPS.items() if known in name), 0.0)
+
+
+def build_optimization_step(
+    config: TrainingConfig, model: WorldModel, encoder: TextEncoder | None, mesh: Mesh
+) -> OptimizationStep[LatentBatch]:
+    """AdamW on the denoising objective, with the learning rates of the settings."""
+    optimizer = torch.optim.AdamW(
+        model.parameters(),
+        lr=config.lr,
+        betas=(0.9, 0.99),
+        weight_decay=config.weight_decay,
+        fused=mesh.device.type == "cuda",
+    )
+    lr = lr_schedule(
+        config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
+    )
+    return OptimizationStep(build_objective(config, model, encoder), optimizer, lr)
+
+
+def build_batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader:
+    """The batches of this rank."""
+    skipped = read_sample_ids(Path(config.skip_samples)) if config.skip_samples else frozenset[str]()
+    return BatchLoader(
+        shards,
+        SampleOrder(shards.counts, config.batch_size, config.seed),
+        mesh.data_rank,
+        mesh.num_data_ranks,
+        config.grad_accum_steps,
+        mesh.device,
+        skipped,
+    )
+
+
+def count_work(network: VideoDiT, batch: LatentBatch, num_data_ranks: int) -> dict[str, float]:
+    """The work of one microbatch on all ranks. A backward pass costs two forward passes."""
+    shape = tuple(batch.latents.shape)
+    tokens = math.prod(network.grid(shape)) * shape[0]
+    counts = {"samples": shape[0], "tokens": tokens, "flops": 3 * network.flops(shape)}
+    return {name: float(count * num_data_ranks) for name, count in counts.items()}

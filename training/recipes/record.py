@@ -1,0 +1,69 @@
+"""What a training records about itself: the metadata of its model and of its checkpoints."""
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from training.data.batches import LatentBatch
+from training.data.shards import LatentShards
+from training.loop.checkpoint import CheckpointManager
+from training.loop.trainer import Trainer
+from training.model import ModelInfo
+from training.networks.config import VideoDiTConfig
+from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
+from training.recipes.pretrained_text import encoder_identity
+from training.text_encoder import TextEncoder
+
+
+def open_checkpoints(
+    config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo, init_digest: str
+) -> CheckpointManager:
+    """Checkpoints whose identity is the model, its initial weights and its latents; the rest may change."""
+    metadata = info.to_json()
+    identity = {name: metadata[name] for name in ("format", "network", "diffusion", "latents")}
+    identity["text_encoder"] = encoder_identity(info.text_encoder)
+    if init_digest:
+        identity["init_digest"] = init_digest
+    settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
+    return CheckpointManager(
+        work / "checkpoints", identity, settings | {"data": _data_digest(shards)}, {"model": metadata}
+    )
+
+
+def report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:
+    """Print the step at which a training resumes, and the settings that changed since its checkpoint."""
+    if quiet or trainer.checkpoints is None or not trainer.step:
+        return
+    changes = trainer.checkpoints.changes
+    text = ", ".join(f"{name} {new} (was {old})" for name, (old, new) in changes.items())
+    print(f"resuming at step {trainer.step}" + (f" with {text}" if text else ""), file=sys.stderr)
+
+
+def model_info(
+    config: TrainingConfig, shards: LatentShards, network: VideoDiTConfig, encoder: TextEncoder | None
+) -> ModelInfo:
+    by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
+    excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())
+    excluded = excluded | {"model" if config.init_from else "init_from"}
+    return ModelInfo(
+        network=network,
+        diffusion=config.diffusion,
+        text_encoder={"name": "none"} if encoder is None else dict(encoder.info),
+        flow_shift=config.flow_shift,
+        latents=shards.spec._asdict(),
+        fps=shards.fps,
+        latent_shapes=[shape for _, shape in by_count],
+        training={name: value for name, value in asdict(config).items() if name not in excluded},
+    )
+
+
+def _data_digest(shards: LatentShards) -> str:
+    """Identifies the training data, independent of its location."""
+    contents = [
+        (shard.tar.rsplit("/", 2)[1:], shard.spec, shard.shape, shard.samples)
+        for bucket in shards.buckets
+        for shard in bucket
+    ]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
