@@ -1,0 +1,1 @@
+"""The settings of a training, in groups. `training.recipes.config` joins and checks them."""

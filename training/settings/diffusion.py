@@ -1,0 +1,49 @@
+"""The diffusion process and the loss of a training."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from manifests import NonNegativeFloat, PositiveFloat, Range, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSettings:
+    """The diffusion process and the loss of a training.
+
+    Attributes:
+        path: Noise path: rectified_flow (flow matching), edm, cosine, ddpm (1000 steps with the linear
+            schedule) or ddpm_cosine.
+        preconditioning: What the network predicts: edm (input and target of unit variance, on any path),
+            velocity (as Cosmos-Predict2.5, on rectified_flow), scaled_velocity (as Cosmos-Predict2, on edm)
+            or epsilon (the noise, on ddpm and ddpm_cosine).
+        sigma_data: Standard deviation of the latents that the edm preconditioning assumes.
+        latent_scale: Factor of the latents that pretrained weights were trained with, for the edm
+            preconditioning: 0.5 for Cosmos-Predict1. Latents are not multiplied by it.
+        loss_weight: Weight of the loss by timestep: velocity (the squared error of noise - clean),
+            network_output (the squared error of the network's output) or min_snr.
+        text_dropout: Share of clips that lose their text, for classifier-free guidance. Higher values make
+            sampling without text better.
+        conditional_frames: Odds of 0, 1, 2 … latent frames that are given at the start of a clip.
+            (1,) is text-to-video only; (0.5, 0.25, 0.25) also trains image-to-video and video-to-video.
+        condition_timestep: Timestep of given frames that the network gets, one for each frame; 0 gives it
+            only one timestep per clip.
+        flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
+        high_noise_share: Share of the timesteps that are drawn from 0.98 to 1. Higher values train the start
+            of sampling more.
+        timestep_mean: Mean of the normal distribution of logit(timestep), or of ln(sigma) on the path edm.
+            Higher values train more on noise.
+        timestep_std: Standard deviation of that distribution. Higher values train more on both ends.
+    """
+
+    path: str = "rectified_flow"
+    preconditioning: str = "edm"
+    sigma_data: PositiveFloat = 1.0
+    latent_scale: PositiveFloat = 1.0
+    loss_weight: str = "velocity"
+    text_dropout: Share = 0.1
+    conditional_frames: tuple[NonNegativeFloat, ...] = (1.0,)
+    condition_timestep: NonNegativeFloat = 0.0
+    flow_shift: PositiveFloat = 1.0
+    high_noise_share: Share = 0.0
+    timestep_mean: Annotated[float, Range(-20, 20)] = 0.0
+    timestep_std: PositiveFloat = 1.0

@@ -1,0 +1,27 @@
+"""The steps of a training and their learning rate."""
+
+from dataclasses import dataclass
+
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationSettings:
+    """The steps of a training and their learning rate.
+
+    Attributes:
+        steps: Optimizer steps in total. Higher values train longer.
+        lr: Peak learning rate. Higher values learn faster and can diverge.
+        warmup_steps: Steps of the linear warmup to the peak learning rate.
+        lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
+        weight_decay: Weight decay of AdamW.
+        max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped before the
+            training fails. Higher values tolerate more.
+    """
+
+    steps: PositiveInt = 200
+    lr: PositiveFloat = 1e-3
+    warmup_steps: NonNegativeInt = 20
+    lr_schedule: str = "constant"
+    weight_decay: NonNegativeFloat = 0.01
+    max_skipped_steps: NonNegativeInt = 10
