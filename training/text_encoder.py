@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
 import torch
+from torch import nn
 
 from training.diffusion.conditioning import Conditioning
 from training.tensors import TextEmbeddings, TextMask
@@ -17,10 +18,15 @@ class TextEncoder(Protocol):
     Attributes:
         embed_dim: Width of the embeddings.
         info: What identifies the encoder, as JSON values: "name", and the digest of pretrained weights.
+        max_length: Tokens of the longest embedding of a caption.
+        min_length: `add_text` continues shorter batches with zeros to this many tokens. A network that
+            attends to padding needs batches of one length, `max_length`.
     """
 
     embed_dim: int
     info: Mapping[str, Any]
+    max_length: int
+    min_length: int
 
     def __call__(
         self, captions: Sequence[str], device: torch.device | str
@@ -35,8 +41,18 @@ def add_text(
     captions: Sequence[str],
     device: torch.device | str,
 ) -> Conditioning:
-    """The conditioning with the embeddings of the captions; without an encoder, as it is."""
+    """The conditioning with the embeddings of the captions; without an encoder, as it is.
+
+    Embeddings that the conditioning already has, from the shards, are only padded.
+    """
     if encoder is None:
         return conditioning
-    embeddings, mask = encoder(captions, device)
-    return replace(conditioning, text_embeddings=embeddings, text_mask=mask)
+    embeddings, mask = conditioning.text_embeddings, conditioning.text_mask
+    if embeddings is None:
+        embeddings, mask = encoder(captions, device)
+    missing = max(0, encoder.min_length - embeddings.shape[1])
+    return replace(
+        conditioning,
+        text_embeddings=nn.functional.pad(embeddings, (0, 0, 0, missing)),
+        text_mask=None if mask is None else nn.functional.pad(mask, (0, missing)),
+    )

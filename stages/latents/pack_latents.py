@@ -29,6 +29,7 @@ class EncodedClip(Row):
     latent_width: int
     caption: str
     enhanced_caption: str | None = None
+    text_embeddings: Artifact | None = None
     source: str
     start_s: float
     end_s: float
@@ -51,7 +52,7 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
         shard_bytes: Approximate size of a shard in bytes. Higher values make fewer and larger shards.
     """
 
-    version = 2
+    version = 3
 
     shard_bytes: PositiveInt = 256 * 2**20
 
@@ -86,11 +87,15 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
                 data = row.latents.read()
                 header = _read_header(data)
                 metadata = json.loads(header["__metadata__"]["clipmill"])
-                _add_provenance(provenance, metadata, list(header["latents"]["shape"]))
+                text = row.text_embeddings.read() if row.text_embeddings else b""
+                text_encoder = json.loads(_read_header(text)["__metadata__"]["clipmill"]) if text else None
+                _add_provenance(provenance, metadata, list(header["latents"]["shape"]), text_encoder)
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
                 yield f"{row.id}.json", _json({"id": row.id} | metadata | span)
                 yield f"{row.id}.safetensors", data
                 yield f"{row.id}.txt", (row.enhanced_caption or row.caption).encode()
+                if text:
+                    yield f"{row.id}.text.safetensors", text
 
         with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
             tar = Path(file.name)
@@ -125,7 +130,12 @@ def _read_header(data: bytes) -> dict[str, Any]:
     return header
 
 
-def _add_provenance(provenance: dict[str, Any], metadata: Mapping[str, Any], shape: list[int]) -> None:
+def _add_provenance(
+    provenance: dict[str, Any],
+    metadata: Mapping[str, Any],
+    shape: list[int],
+    text_encoder: dict[str, Any] | None,
+) -> None:
     """Set what holds for the whole shard, and check that it holds for this clip.
 
     Raises:
@@ -133,6 +143,8 @@ def _add_provenance(provenance: dict[str, Any], metadata: Mapping[str, Any], sha
     """
     shared = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")
     of_clip = {name: metadata[name] for name in shared} | {"shape": shape}
+    if text_encoder is not None:
+        of_clip["text_encoder"] = text_encoder
     if provenance and provenance != of_clip:
         raise ValueError(f"two clips of one shard were encoded differently: {provenance} and {of_clip}")
     provenance.update(of_clip)

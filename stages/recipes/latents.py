@@ -10,6 +10,7 @@ from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
+from stages.latents.encode_text import EncodeText
 from stages.latents.pack_latents import PackLatents
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, Curation, build_shards
@@ -28,12 +29,15 @@ class Encoding:
             time with the same number of frames.
         latent_video_frames: Maximum number of frames encoded per clip: 1 + a multiple of the tokenizer's
             temporal stride. Higher makes longer latents.
+        text_encoder: Folder, or repository of the Hugging Face hub, of a T5 encoder or a language model whose
+            text embeddings of the captions are packed with the latents. "" packs none.
     """
 
     tokenizer: str = "small"
     latent_px: PositiveInt = 128
     latent_fps: PositiveFloat = 12.0
     latent_video_frames: PositiveInt = 33
+    text_encoder: str = ""
 
     def stage(self) -> EncodeLatents:
         """The stage with these settings."""
@@ -96,4 +100,7 @@ def build_latents(
         )
     filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
     shards = build_shards(videos, filters, captions, curation, encode.fps)
-    return shards, shards.annotate(encode).survey(PackLatents(shard_bytes=curation.shard_mb * 2**20))
+    encoded = shards.annotate(encode)
+    if encoding.text_encoder:
+        encoded = encoded.annotate(EncodeText(text_encoder=encoding.text_encoder))
+    return shards, encoded.survey(PackLatents(shard_bytes=curation.shard_mb * 2**20))

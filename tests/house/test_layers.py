@@ -32,6 +32,8 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
             "stages.models",
             "training.tokenizer",
             "training.tokenizers",
+            "training.text_encoder",
+            "training.text_encoders",
         },
         ANY,
     ),

@@ -14,6 +14,7 @@ from training.diffusion.conditioning import Conditioning
 from training.errors import LatentMismatchError
 from training.noise import stream_position
 from training.tensors import Latents
+from training.text_encoders.precomputed import pad_embeddings
 
 MAX_REPLACEMENTS = 1000  # samples that are tried in the place of one to be skipped
 
@@ -26,7 +27,7 @@ class LatentBatch(NamedTuple):
         positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
         latents: [b c t h w], float32.
         captions: Captions of the clips.
-        conditioning: What the shards say about the clips: fps.
+        conditioning: What the shards say about the clips: fps, and text embeddings if they are read.
     """
 
     ids: tuple[str, ...]
@@ -43,12 +44,16 @@ class LatentBatch(NamedTuple):
 
 def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
     """A batch of samples of one shape."""
+    texts = [s.text_embeddings for s in samples if s.text_embeddings is not None]
+    text, text_mask = pad_embeddings(texts) if len(texts) == len(samples) else (None, None)
     return LatentBatch(
         ids=tuple(s.id for s in samples),
         positions=tuple(positions),
         latents=torch.stack([s.latents for s in samples]).float(),
         captions=tuple(s.caption for s in samples),
-        conditioning=Conditioning(fps=torch.tensor([s.fps for s in samples])),
+        conditioning=Conditioning(
+            text_embeddings=text, text_mask=text_mask, fps=torch.tensor([s.fps for s in samples])
+        ),
     )
 
 

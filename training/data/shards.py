@@ -1,16 +1,18 @@
 """Shards of latents: tars with an index, read by offset, and refused if they do not match each other.
 
 A sample is `ID.safetensors` (one tensor, "latents" [c t h w], unit variance), `ID.json` (its provenance) and
-`ID.txt` (its caption), consecutive in the tar. The index is a Parquet file (key, member, offset, size). Its
-schema has under "clipmill.latents" a JSON object that holds for the whole shard: format, tokenizer,
-tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples. So the footers alone show whether
-shards match, and how many samples of which shape there are.
+`ID.txt` (its caption), consecutive in the tar. `ID.text.safetensors` follows where captions were encoded
+before the training (see `training.text_encoders.precomputed`). The index is a Parquet file (key, member,
+offset, size). Its schema has under "clipmill.latents" a JSON object that holds for the whole shard: format,
+tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples, and "text_encoder" if
+captions are encoded. So the footers alone show whether shards match, and how many samples of which shape
+there are.
 """
 
 import io
 import json
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -23,9 +25,11 @@ from safetensors.torch import load
 from manifests.stores import open_store
 from training.data.order import SampleIndex
 from training.errors import LatentMismatchError
+from training.text_encoders.precomputed import deserialize_embeddings
 
 FORMAT = 1
 METADATA_KEY = b"clipmill.latents"
+TEXT_SUFFIX = ".text.safetensors"
 MAX_CACHED_INDEXES = 64  # per reader
 
 
@@ -40,12 +44,21 @@ class LatentSpec(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One clip: its id, its latents [c t h w] as stored, its caption, and its frames per second."""
+    """One clip.
+
+    Attributes:
+        id: Its id.
+        latents: [c t h w] as stored.
+        caption: Its caption.
+        fps: Frames per second before the tokenizer.
+        text_embeddings: [n d] as stored, without padding. None if they are not read.
+    """
 
     id: str
     latents: torch.Tensor
     caption: str
     fps: float
+    text_embeddings: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,7 @@ class Shard:
     fps: float
     shape: tuple[int, int, int, int]
     samples: int
+    text_encoder: Mapping[str, Any] | None = None
 
 
 class LatentShards:
@@ -94,7 +108,8 @@ class LatentShards:
             _check(shard, self.spec, "the model" if spec else shards[0].tar)
         if not mixed_fps:
             _check_fps(shards)
-        self._max_frames = max_frames
+        self._max_frames, self._with_text = max_frames, False
+        self.text_encoder = shards[0].text_encoder
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             if shard.samples:
@@ -127,10 +142,21 @@ class LatentShards:
                 f"the index has {len(spans)} samples, not {shard.samples}", where=shard.index
             )
         span = spans[index.sample]
-        data = fetch(shard.tar, span.start, span.stop - span.start)
-        members = {suffix: data[a - span.start : b - span.start] for suffix, a, b in span.members}
+        wanted = [member for member in span.members if self._with_text or member[0] != TEXT_SUFFIX]
+        start, stop = min(m[1] for m in wanted), max(m[2] for m in wanted)
+        data = fetch(shard.tar, start, stop - start)
+        members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
         sample = _decode(span.key, members, shard)
         return sample._replace(latents=sample.latents[:, : self._crop_shape(shard.shape)[1]])
+
+    def read_text(self) -> Mapping[str, Any]:
+        """Read the text embeddings of each sample from now on. Returns the metadata of their encoder.
+
+        Raises:
+            LatentMismatchError: The captions of a shard are not encoded, or by another encoder.
+        """
+        self._with_text = True
+        return _check_text([shard for bucket in self.buckets for shard in bucket])
 
     def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
@@ -147,8 +173,6 @@ class LatentShards:
 
 class _Span(NamedTuple):
     key: str
-    start: int
-    stop: int
     members: tuple[tuple[str, int, int], ...]  # suffix, first byte, byte after the last
 
 
@@ -176,7 +200,8 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     spec = LatentSpec(
         metadata["tokenizer"], metadata["tokenizer_digest"], stride, shape[0], metadata["dtype"]
     )
-    return Shard(tar, index, spec, float(metadata["fps"]), shape, int(metadata["samples"]))
+    fps, samples = float(metadata["fps"]), int(metadata["samples"])
+    return Shard(tar, index, spec, fps, shape, samples, metadata.get("text_encoder"))
 
 
 def _check(shard: Shard, expected: LatentSpec, source: str) -> None:
@@ -202,17 +227,35 @@ def _check_fps(shards: Sequence[Shard]) -> None:
             )
 
 
+def _check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
+    """Refuse shards whose captions are not encoded, or by another encoder than those of the first shard."""
+    first = shards[0]
+    for shard in shards:
+        if shard.text_encoder is None:
+            raise LatentMismatchError(
+                "the captions of these latents are not encoded",
+                where=shard.tar,
+                remedy="add the step EncodeText before PackLatents, or set text_encoder to an encoder",
+            )
+        if shard.text_encoder != first.text_encoder:
+            raise LatentMismatchError(
+                f"the captions were encoded differently: {shard.text_encoder},"
+                f" but {first.text_encoder} in {first.tar}",
+                where=shard.tar,
+                remedy="encode all captions with one text encoder",
+            )
+    return dict(first.text_encoder or {})
+
+
 def _read_spans(index: str) -> list[_Span]:
     """The samples of an index, in its order."""
     table = pq.read_table(io.BytesIO(fetch(index)))
     columns: Sequence[list[Any]] = [table[name].to_pylist() for name in ("key", "member", "offset", "size")]
     grouped: dict[str, list[tuple[str, int, int]]] = {}
     for key, member, offset, size in zip(*columns, strict=True):
-        grouped.setdefault(key, []).append((PurePosixPath(member).suffix, offset, offset + size))
-    return [
-        _Span(key, min(m[1] for m in members), max(m[2] for m in members), tuple(members))
-        for key, members in grouped.items()
-    ]
+        suffix = PurePosixPath(member).name.removeprefix(key)
+        grouped.setdefault(key, []).append((suffix, offset, offset + size))
+    return [_Span(key, tuple(members)) for key, members in grouped.items()]
 
 
 def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
@@ -232,4 +275,7 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
             f" {shard.spec.dtype} {shard.shape}",
             where=where,
         )
-    return Sample(key, latents, members[".txt"].decode(), shard.fps)
+    text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
+    if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
+        raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
+    return Sample(key, latents, members[".txt"].decode(), shard.fps, text)

@@ -82,7 +82,7 @@ def evaluate(
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
     shards = LatentShards(data, spec=spec, mixed_fps=info.network.base_fps is not None)
     world, denoiser = world.to(device), world.denoiser
-    encoder = reopen_text_encoder(text_encoder, world, info)
+    encoder = reopen_text_encoder(text_encoder, world, info, shards)
     sums, clips = dict.fromkeys(TIMESTEPS, 0.0), 0
     linear = {t: _LinearFit() for t in TIMESTEPS}
     threads = torch.get_num_threads()

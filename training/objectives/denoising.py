@@ -92,9 +92,7 @@ class Denoising:
         return sampler(numbers, batch.latents.shape[1:]).to(batch.latents.device)
 
     def _conditioning(self, batch: LatentBatch) -> Conditioning:
-        conditioning = batch.conditioning
-        if conditioning.text_embeddings is None:
-            conditioning = add_text(conditioning, self.text_encoder, batch.captions, batch.latents.device)
+        conditioning = add_text(batch.conditioning, self.text_encoder, batch.captions, batch.latents.device)
         drop = uniform(self.seed, "text dropout", batch.positions) < self.text_dropout
         conditioning = conditioning.without_text(drop)
         if set(self.conditional_frames) == {0}:

@@ -20,7 +20,7 @@ CHOICES = {
     "path": PATHS,
     "preconditioning": PRECONDITIONINGS,
     "loss_weight": ("velocity", "network_output", "min_snr"),
-    "text_encoder": ("byte_level", "none"),
+    "text_encoder": ("byte_level", "precomputed", "none"),
     "lr_schedule": ("constant", "cosine"),
     "precision": ("auto", "fp32", "bf16"),
 }

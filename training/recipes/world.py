@@ -94,12 +94,16 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
 def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     base_fps = (initial.network if initial else MODEL_CONFIGS[config.model]).base_fps
-    shards = LatentShards(config.data, max_frames=config.max_latent_frames, mixed_fps=base_fps is not None)
+    shards = LatentShards(
+        config.data,
+        max_frames=config.max_latent_frames,
+        mixed_fps=base_fps is not None,
+    )
     network, init_digest = choose_network(config, shards, initial)
     check_layout(config, mesh.num_data_ranks, shards.shapes, network)
     precision = resolve_precision(config.precision, mesh.device)
     model = build_model(config, network).to(mesh.device)
-    encoder = open_text_encoder(config.text_encoder, model)
+    encoder = open_text_encoder(config.text_encoder, model, shards)
     info = model_info(config, shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters())
     parallelize(model, mesh, config, precision)

@@ -12,7 +12,8 @@ class ModelSettings:
 
     Attributes:
         model: Name of the network size: tiny or small.
-        text_encoder: byte_level (small, trained with the model) or none.
+        text_encoder: byte_level (small, trained with the model), precomputed (the text embeddings in the
+            shards, from EncodeText) or none.
         seed: Seed of the weights, the order of the clips, the timesteps and the noise.
         ema_sigma_rel: Width of the power function EMA of the weights, as a share of the steps, between 0
             and 0.28. Higher values average over more steps.

@@ -29,6 +29,8 @@ class ByteLevelTextEncoder(nn.Module):
     """
 
     info: Mapping[str, Any] = {"name": "byte_level"}
+    max_length = MAX_BYTES // STRIDE
+    min_length = 0
 
     def __init__(self, embed_dim: int, seed: int = 0) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ class LanguageModelTextEncoder:
         self.layers = tuple(range(1, config.num_hidden_layers + 1) if layers is None else layers)
         if not self.layers or not all(0 < layer <= config.num_hidden_layers for layer in self.layers):
             raise ValueError(f"layers are {self.layers}; numbers from 1 to {config.num_hidden_layers}")
-        self.max_length, self.system_prompt = max_length, system_prompt
+        self.max_length, self.min_length, self.system_prompt = max_length, 0, system_prompt
         self.pad_to_max_length = pad_to_max_length
         self.embed_dim: int = len(self.layers) * config.hidden_size
         self.info: Mapping[str, Any] = {

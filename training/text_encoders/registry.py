@@ -32,17 +32,32 @@ def load_text_encoder(name_or_path: str, embed_dim: int, dtype: str = "bfloat16"
     """
     if name_or_path == "byte_level":
         return ByteLevelTextEncoder(embed_dim)
-    encoder = _load_pretrained_encoder(name_or_path, dtype)
-    if encoder.embed_dim != embed_dim:
-        raise SettingError(
-            f"the text encoder {name_or_path} has width {encoder.embed_dim},"
-            f" and the network takes {embed_dim}",
-            remedy=f"use a network with crossattn_proj_in_channels={encoder.embed_dim}",
-        )
+    encoder = load_pretrained_encoder(name_or_path, dtype)
+    check_width(encoder, embed_dim)
     return encoder
 
 
-def _load_pretrained_encoder(name_or_path: str, dtype: str) -> TextEncoder:
+def check_width(encoder: TextEncoder, embed_dim: int) -> None:
+    """Check that a network takes the embeddings of an encoder.
+
+    Raises:
+        SettingError: They have another width.
+    """
+    if encoder.embed_dim != embed_dim:
+        raise SettingError(
+            f"the text encoder {encoder.info['name']} has width {encoder.embed_dim},"
+            f" and the network takes {embed_dim}",
+            remedy=f"use a network with crossattn_proj_in_channels={encoder.embed_dim}",
+        )
+
+
+def load_pretrained_encoder(name_or_path: str, dtype: str = "bfloat16") -> TextEncoder:
+    """The pretrained text encoder of a folder or repository, of any width.
+
+    Raises:
+        CheckpointError: There is no such encoder.
+        TrainingError: transformers is not installed.
+    """
     model_type = _model_type(name_or_path)
     if model_type in T5_MODEL_TYPES:
         return T5TextEncoder(name_or_path, dtype=dtype)

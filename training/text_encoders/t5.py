@@ -22,13 +22,11 @@ class T5TextEncoder:
     """Captions to the last hidden state of a T5 encoder (also mT5 and UMT5).
 
     The model does not attend to padding, so the embedding of a caption is the same in every batch, up to
-    rounding. The Cosmos models were trained on 512 tokens, of which those of the padding are zeros and count
-    in attention; `min_length` makes them.
+    rounding.
 
     Args:
         name_or_path: A folder, or a repository of the Hugging Face hub such as google-t5/t5-11b.
         max_length: Longer captions lose their end, in tokens.
-        min_length: Shorter batches are padded with zeros to this many tokens.
         dtype: float32, float16 or bfloat16, in which the encoder computes. Embeddings are float32.
 
     Raises:
@@ -36,14 +34,12 @@ class T5TextEncoder:
         TrainingError: transformers is not installed.
     """
 
-    def __init__(
-        self, name_or_path: str, max_length: int = 512, min_length: int = 0, dtype: str = "bfloat16"
-    ) -> None:
+    def __init__(self, name_or_path: str, max_length: int = 512, dtype: str = "bfloat16") -> None:
         transformers = import_transformers()
         self.tokenizer = load_pretrained(transformers.AutoTokenizer.from_pretrained, name_or_path)
         load = transformers.AutoModelForTextEncoding.from_pretrained
         self.encoder = FrozenModel(load_pretrained(load, name_or_path, dtype="auto"), dtype)
-        self.max_length, self.min_length = max_length, min_length
+        self.max_length, self.min_length = max_length, 0
         self.embed_dim: int = self.encoder.model.config.d_model
         self.info: Mapping[str, Any] = {
             "name": name_or_path,
@@ -64,6 +60,4 @@ class T5TextEncoder:
         # a row without tokens attends to its padding, which is finite, and is zeroed below
         attended = mask | (mask.sum(1, keepdim=True) == 0)
         hidden = self.encoder(device, input_ids=tokens, attention_mask=attended).last_hidden_state
-        missing = max(0, self.min_length - tokens.shape[1])
-        embeddings = torch.nn.functional.pad(zero_padding(hidden.float(), mask), (0, 0, 0, missing))
-        return embeddings, torch.nn.functional.pad(mask, (0, missing))
+        return zero_padding(hidden.float(), mask), mask

@@ -34,6 +34,7 @@ class LengthEncoder:
     """One token, the length of the caption."""
 
     embed_dim = 1
+    max_length, min_length = 1, 0
     info: Mapping[str, Any] = {"name": "length"}
 
     def __call__(self, captions: Sequence[str], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from small_t5 import save_small_t5
 
 from training.adapters.diffusers_folder import save_diffusers, to_diffusers_config
 from training.cli import main
@@ -263,7 +264,7 @@ def test_a_pretrained_text_encoder_is_recorded_and_checked(
 ) -> None:
     from training.tokenizers import tokenizer_digest
 
-    encoders = [_save_t5(tmp_path / f"t5-{seed}", seed) for seed in range(2)]
+    encoders = [save_small_t5(tmp_path / f"t5-{seed}", seed) for seed in range(2)]
     digest = tokenizer_digest("small")
     data = [make_shard("a/000000", ["clip0", "clip1"], shape=(4, 2, 4, 4), tokenizer_digest=digest)]
     settings = start(pretrained, data=data, text_encoder=str(encoders[0]), steps=1)
@@ -284,21 +285,3 @@ def test_a_pretrained_text_encoder_is_recorded_and_checked(
     request = SamplingRequest(prompt=["a"], text_encoder=str(encoders[1]), num_threads=1)
     with pytest.raises(CheckpointError, match="not the one that the model was trained with"):
         sample(result.model, request)
-
-
-def _save_t5(folder: Path, seed: int) -> Path:
-    transformers = pytest.importorskip("transformers")
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    words = {word: number for number, word in enumerate(["<pad>", "</s>", "<unk>", "a", "shot"])}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = transformers.T5Config(
-        vocab_size=8, d_model=24, d_kv=8, d_ff=16, num_layers=1, num_heads=2, pad_token_id=0
-    )
-    transformers.T5EncoderModel(config).save_pretrained(folder)
-    return folder

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from training.diffusion.conditioning import Conditioning
 from training.errors import CheckpointError, SettingError, TrainingError
-from training.text_encoder import TextEncoder
+from training.text_encoder import TextEncoder, add_text
 from training.text_encoders.language_model import LanguageModelTextEncoder
 from training.text_encoders.pretrained import weights_digest
 from training.text_encoders.registry import load_text_encoder
@@ -139,11 +140,11 @@ def test_t5_pads_as_the_cosmos_pipelines_of_diffusers(t5: Path) -> None:
     with torch.no_grad():
         expected = model(inputs.input_ids, attention_mask=inputs.attention_mask.bool()).last_hidden_state
     expected[0, int(inputs.attention_mask.sum()) :] = 0
-    embeddings, mask = T5TextEncoder(str(t5), max_length=40, min_length=40, dtype="float32")(
-        CAPTIONS[:1], "cpu"
-    )
-    torch.testing.assert_close(embeddings, expected, rtol=1e-4, atol=1e-5)
-    assert torch.equal(mask, inputs.attention_mask)
+    encoder = T5TextEncoder(str(t5), max_length=40, dtype="float32")
+    encoder.min_length = encoder.max_length
+    conditioning = add_text(Conditioning(), encoder, CAPTIONS[:1], "cpu")
+    torch.testing.assert_close(conditioning.text_embeddings, expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(conditioning.text_mask, inputs.attention_mask)
     assert T5TextEncoder(str(t5), max_length=3, dtype="float32")(CAPTIONS, "cpu")[1].shape == (4, 3)
 
 
