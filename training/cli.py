@@ -248,11 +248,9 @@ def _evaluate(args: argparse.Namespace) -> int:
         device="cuda" if torch.cuda.is_available() else "cpu",
     )
     if args.json:
-        print(json.dumps(asdict(result)))
+        print(json.dumps(result.to_json()))
     else:
-        print(f"{result.clips} clips · {result.summary()}\ntimestep    loss  linear")
-        for t, loss in result.loss_by_timestep.items():
-            print(f"{t:8.2f}  {loss:.4f}  {result.linear_loss_by_timestep[t]:.4f}")
+        print("\n".join(result.lines()))
     return 0
 
 

@@ -16,7 +16,8 @@ from torch.distributed.tensor import DTensor
 from training.callbacks.loss_curve import LossCurve, read_loss_curve
 from training.callbacks.progress import Progress
 from training.data.shards import LatentShards
-from training.evaluation.evaluate import EvaluationResult, evaluate
+from training.evaluation.evaluate import evaluate
+from training.evaluation.result import EvaluationResult
 from training.loop.ema import EMA
 from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, save_model

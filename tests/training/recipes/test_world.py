@@ -14,7 +14,7 @@ from training.callbacks.loss_curve import read_loss_curve
 from training.cli import main, parse_knobs
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, LatentMismatchError, LayoutError, SettingError, TrainingError
-from training.evaluation.evaluate import _LinearFit, evaluate
+from training.evaluation.evaluate import evaluate
 from training.model import METADATA_KEY, load_model, read_model_info
 from training.networks.config import MODEL_CONFIGS
 from training.objectives.denoising import Denoising
@@ -129,48 +129,6 @@ def test_a_model_file_is_loaded_strictly(whole: TrainingResult, tmp_path: Path) 
     save_file(weights, tmp_path / "odd.safetensors", metadata=metadata)
     with pytest.raises(CheckpointError, match=r"missing: network\.proj_out"):
         load_model(tmp_path / "odd.safetensors")
-
-
-def test_evaluation_gives_the_loss_by_timestep(
-    data: list[tuple[str, str]], whole: TrainingResult, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = str(Path(data[0][0]).parents[1])
-    for _ in range(2):
-        assert (
-            main(["evaluate", "--model", str(whole.model), "--data", folder, "--max-clips", "3", "--json"])
-            == 0
-        )
-    first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert first == second
-    assert first["clips"] == 3
-    assert len(first["loss_by_timestep"]) == 10
-    assert first["loss"] == pytest.approx(sum(first["loss_by_timestep"].values()) / 10)
-
-
-def test_an_evaluation_does_not_depend_on_the_batch_size(
-    data: list[tuple[str, str]], whole: TrainingResult
-) -> None:
-    one, five = (evaluate(whole.model, data, batch_size=size, num_threads=1) for size in (1, 5))
-    assert five.loss == pytest.approx(one.loss, rel=1e-5)
-    assert five.linear_loss == pytest.approx(one.linear_loss, rel=1e-9)
-
-
-def test_the_linear_prediction_is_the_least_squares_fit() -> None:
-    fit, generator = _LinearFit(), torch.Generator().manual_seed(0)
-    x = torch.randn(6, 2, 3, 4, 5, generator=generator)
-    y = (
-        torch.tensor([2.0, -1.0]).reshape(1, 2, 1, 1, 1) * x
-        + 0.5
-        + 0.1 * torch.randn(x.shape, generator=generator)
-    )
-    for part in (slice(0, 2), slice(2, 6)):
-        fit.add(x[part], y[part])
-    expected = []
-    for channel in range(2):
-        a = torch.stack([x[:, channel].flatten(), torch.ones(360)], 1).double()
-        b = y[:, channel].flatten().double()
-        expected.append(float((a @ torch.linalg.lstsq(a, b[:, None]).solution - b[:, None]).square().mean()))
-    assert fit.mse() == pytest.approx(sum(expected) / 2, rel=1e-6)
 
 
 def test_training_lowers_the_loss(data: list[tuple[str, str]], tmp_path: Path) -> None:
