@@ -1,14 +1,15 @@
-"""Loads the batch of each step, and prefetches the next one in a thread."""
+"""Loads the batch of each step, and prefetches those of the next steps in threads."""
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 
-from training.data.order import SampleIndex, SampleOrder, slice_of_batch
+from training.data.mixture import Order
+from training.data.order import SampleIndex, slice_of_batch
+from training.data.prefetch import Prefetcher
 from training.data.shards import LatentShards, Sample
 from training.diffusion.conditioning import Conditioning
 from training.errors import LatentMismatchError
@@ -69,30 +70,30 @@ class BatchLoader:
         grad_accum_steps: Microbatches per step and rank.
         device: Device of the latents.
         skip_samples: Ids of clips that are not read. Another clip of the bucket takes the place of each.
+        num_workers: Threads that read ahead.
+        prefetch_factor: Steps that each of these threads reads ahead.
         waited_s: Seconds spent waiting for data since the object was created.
     """
 
     shards: LatentShards
-    order: SampleOrder
+    order: Order
     data_rank: int = 0
     num_data_ranks: int = 1
     grad_accum_steps: int = 1
     device: torch.device = torch.device("cpu")
     skip_samples: frozenset[str] = frozenset()
+    num_workers: int = 1
+    prefetch_factor: int = 1
     waited_s: float = 0.0
 
     def __post_init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._prefetched: tuple[int, Future[list[LatentBatch]]] | None = None
+        self._prefetcher = Prefetcher(self.read, self.num_workers, self.prefetch_factor)
 
     def microbatches(self, step: int) -> list[LatentBatch]:
-        """The microbatches of this rank at a step. Starts to prefetch the next step."""
+        """The microbatches of this rank at a step. Starts to prefetch those of the next steps."""
         started = time.perf_counter()
-        if self._prefetched is None or self._prefetched[0] != step:
-            self._prefetched = step, self._pool.submit(self.read, step)
-        batches = self._prefetched[1].result()
+        batches = self._prefetcher.get(step)
         self.waited_s += time.perf_counter() - started
-        self._prefetched = step + 1, self._pool.submit(self.read, step + 1)
         return [batch.to(self.device) for batch in batches]
 
     def read(self, step: int) -> list[LatentBatch]:
@@ -122,9 +123,8 @@ class BatchLoader:
             LatentMismatchError: Almost all clips of the bucket are to be skipped.
         """
         for attempt in range(MAX_REPLACEMENTS):
-            sample = self.shards.read(bucket, index)
-            if sample.id not in self.skip_samples:
-                return sample
+            if not self.skip_samples or self.shards.sample_id(bucket, index) not in self.skip_samples:
+                return self.shards.read(bucket, index)
             index = self.order.replacement(step, place, attempt)
         raise LatentMismatchError(
             f"no clip of shape {self.shards.shapes[bucket]} was found that is not in skip_samples",
@@ -133,5 +133,4 @@ class BatchLoader:
 
     def close(self) -> None:
         """Stop prefetching."""
-        self._pool.shutdown(cancel_futures=True)
-        self._prefetched = None
+        self._prefetcher.close()

@@ -1,7 +1,7 @@
 """The order of samples is a pure function of (seed, step), so the step is the whole state of the loader.
 
 Each bucket has an endless stream: its samples, epoch after epoch, each epoch shuffled again. Batch k takes
-the samples from k * batch_size on. In an epoch the shards are permuted, concatenated, and shuffled inside
+the samples from k * batch size on. In an epoch the shards are permuted, concatenated, and shuffled inside
 windows, so that reads stay close together. Round r contains, in shuffled order, the batches that an r-th pass
 over all samples completes. So the buckets alternate by size, and every sample is read as often as any other,
 except for one batch. The order does not depend on the number of ranks.
@@ -34,23 +34,29 @@ class SampleOrder:
 
     Attributes:
         counts: Per bucket, the number of samples of each of its shards.
-        batch_size: Samples per step, over all ranks.
+        batch_size: Samples per step, over all ranks. A tuple has one number for each bucket.
         seed: Seed of the shuffling.
         window: Number of consecutive samples that are shuffled together.
     """
 
     counts: tuple[tuple[int, ...], ...]
-    batch_size: int
+    batch_size: int | tuple[int, ...]
     seed: int = 0
     window: int = 4096
 
     def __post_init__(self) -> None:
         if not self.counts or any(sum(shards) < 1 for shards in self.counts):
             raise ValueError("a data set needs at least one bucket, and each bucket at least one sample")
-        if self.batch_size < 1 or self.window < 1:
+        if min(self.batch_sizes) < 1 or self.window < 1:
             raise ValueError(
                 f"batch_size is {self.batch_size} and window {self.window}; both must be at least 1"
             )
+
+    @cached_property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """Samples per step, per bucket."""
+        sizes = self.batch_size
+        return sizes if isinstance(sizes, tuple) else (sizes,) * len(self.counts)
 
     @cached_property
     def totals(self) -> tuple[int, ...]:
@@ -64,12 +70,13 @@ class SampleOrder:
 
     def first_step(self, round_: int) -> int:
         """The first step of a round, which is the number of steps before it."""
-        return sum(round_ * total // self.batch_size for total in self.totals)
+        return sum(round_ * total // size for total, size in zip(self.totals, self.batch_sizes, strict=True))
 
     def batch(self, step: int) -> tuple[int, list[SampleIndex]]:
-        """The bucket of a step, and the indices of its `batch_size` samples."""
+        """The bucket of a step, and the indices of its samples."""
         bucket, number = self._batch_of(step)
-        return bucket, self._sample_indices(bucket, number * self.batch_size, self.batch_size)
+        size = self.batch_sizes[bucket]
+        return bucket, self._sample_indices(bucket, number * size, size)
 
     def replacement(self, step: int, place: int, attempt: int) -> SampleIndex:
         """The sample that is tried as number `attempt` in a place of a batch, if another is to be skipped."""
@@ -146,8 +153,8 @@ def _mix(z: Hashes) -> Hashes:
 @lru_cache(maxsize=4)
 def _schedule(order: SampleOrder, round_: int) -> tuple[Indices, Indices]:
     """For each step of a round: its bucket, and the number of its batch in the stream of that bucket."""
-    size = order.batch_size
-    numbers = [np.arange(round_ * n // size, (round_ + 1) * n // size) for n in order.totals]
+    sizes = zip(order.totals, order.batch_sizes, strict=True)
+    numbers = [np.arange(round_ * n // size, (round_ + 1) * n // size) for n, size in sizes]
     buckets = np.repeat(np.arange(len(numbers)), [len(each) for each in numbers])
     shuffled = np.argsort(hash_words(len(buckets), order.seed, round_, 1), kind="stable")
     return buckets[shuffled], np.concatenate(numbers)[shuffled]

@@ -11,6 +11,7 @@ there are.
 
 import io
 import json
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,10 +21,12 @@ from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 
 from manifests.stores import open_store
 from training.data.order import SampleIndex
+from training.data.shard_checks import check_fps, check_spec, check_text, no_clips
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
 
@@ -81,11 +84,13 @@ class LatentShards:
         pairs: Paths or URLs of (tar, index). Their order has no effect.
         max_frames: Latent frames that longer clips are cropped to, from the start: only a prefix of causal
             latents equals the latents of a shorter clip. 0 crops none.
+        min_area: Clips whose latent height * width is smaller are left out.
+        max_area: Clips whose latent height * width is larger are left out; 0 leaves none out.
         spec: How the latents of the model were made, if the model is already trained.
         mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
 
     Raises:
-        LatentMismatchError: There are no shards, or they do not match each other or `spec`.
+        LatentMismatchError: There are no shards or no clips, or they do not match each other or `spec`.
     """
 
     def __init__(
@@ -93,6 +98,8 @@ class LatentShards:
         pairs: Iterable[tuple[str, str]],
         *,
         max_frames: int = 0,
+        min_area: int = 0,
+        max_area: int = 0,
         spec: LatentSpec | None = None,
         mixed_fps: bool = False,
     ) -> None:
@@ -105,18 +112,22 @@ class LatentShards:
             shards = list(pool.map(_read_footer, unique))
         self.spec = spec or shards[0].spec
         for shard in shards:
-            _check(shard, self.spec, "the model" if spec else shards[0].tar)
+            check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
         if not mixed_fps:
-            _check_fps(shards)
+            check_fps(shards)
         self._max_frames, self._with_text = max_frames, False
         self.text_encoder = shards[0].text_encoder
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
-            if shard.samples:
+            area = shard.shape[2] * shard.shape[3]
+            if shard.samples and min_area <= area <= (max_area or area):
                 buckets.setdefault(self._crop_shape(shard.shape), []).append(shard)
+        if not buckets:
+            raise no_clips(shards, min_area, max_area)
         self.shapes = tuple(sorted(buckets))
         self.buckets = tuple(tuple(buckets[shape]) for shape in self.shapes)
         self._indexes: OrderedDict[str, list[_Span]] = OrderedDict()
+        self._indexes_lock = threading.Lock()  # `read` is called in several threads
 
     @property
     def counts(self) -> tuple[tuple[int, ...], ...]:
@@ -129,24 +140,31 @@ class LatentShards:
         rates = [s.fps for bucket in self.buckets for s in bucket if s.shape[1] > 1] or [1.0]
         return max(sorted(set(rates)), key=rates.count)
 
+    def sample_id(self, bucket: int, index: SampleIndex) -> str:
+        """The id of a sample, from the index of its shard."""
+        return self._span(bucket, index).key
+
     def read(self, bucket: int, index: SampleIndex) -> Sample:
         """Read one sample, cropped in time to `max_frames`.
 
         Raises:
-            LatentMismatchError: The sample does not match the index of its shard.
+            LatentMismatchError: The sample cannot be read, does not match the index of its shard, or has
+                values that are not finite.
         """
         shard = self.buckets[bucket][index.shard]
-        spans = self._spans(shard)
-        if len(spans) != shard.samples:
-            raise LatentMismatchError(
-                f"the index has {len(spans)} samples, not {shard.samples}", where=shard.index
-            )
-        span = spans[index.sample]
+        span = self._span(bucket, index)
         wanted = [member for member in span.members if self._with_text or member[0] != TEXT_SUFFIX]
         start, stop = min(m[1] for m in wanted), max(m[2] for m in wanted)
-        data = fetch(shard.tar, start, stop - start)
-        members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
-        sample = _decode(span.key, members, shard)
+        try:
+            data = fetch(shard.tar, start, stop - start)
+            members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
+            sample = _decode(span.key, members, shard)
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise LatentMismatchError(
+                f"the sample cannot be read: {type(error).__name__}: {error}",
+                where=f"{shard.tar}: {span.key}",
+                remedy=f"pack the shard again, or put {span.key} into skip_samples",
+            ) from error
         return sample._replace(latents=sample.latents[:, : self._crop_shape(shard.shape)[1]])
 
     def read_text(self) -> Mapping[str, Any]:
@@ -156,19 +174,31 @@ class LatentShards:
             LatentMismatchError: The captions of a shard are not encoded, or by another encoder.
         """
         self._with_text = True
-        return _check_text([shard for bucket in self.buckets for shard in bucket])
+        return check_text([shard for bucket in self.buckets for shard in bucket])
 
     def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
         return c, min(t, self._max_frames or t), h, w
 
+    def _span(self, bucket: int, index: SampleIndex) -> "_Span":
+        shard = self.buckets[bucket][index.shard]
+        spans = self._spans(shard)
+        if len(spans) != shard.samples:
+            raise LatentMismatchError(
+                f"the index has {len(spans)} samples, not {shard.samples}", where=shard.index
+            )
+        return spans[index.sample]
+
     def _spans(self, shard: Shard) -> "list[_Span]":
-        if shard.index not in self._indexes:
-            self._indexes[shard.index] = _read_spans(shard.index)
+        with self._indexes_lock:
+            spans = self._indexes.get(shard.index)
+        spans = _read_spans(shard.index) if spans is None else spans
+        with self._indexes_lock:
+            self._indexes[shard.index] = spans
+            self._indexes.move_to_end(shard.index)
             if len(self._indexes) > MAX_CACHED_INDEXES:
                 self._indexes.popitem(last=False)
-        self._indexes.move_to_end(shard.index)
-        return self._indexes[shard.index]
+        return spans
 
 
 class _Span(NamedTuple):
@@ -204,49 +234,6 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     return Shard(tar, index, spec, fps, shape, samples, metadata.get("text_encoder"))
 
 
-def _check(shard: Shard, expected: LatentSpec, source: str) -> None:
-    """Refuse a shard whose latents were made differently from those of `source`."""
-    for field, value, expected_value in zip(LatentSpec._fields, shard.spec, expected, strict=True):
-        if value != expected_value:
-            raise LatentMismatchError(
-                f"the latents do not match: {field} is {value}, but {expected_value} in {source}",
-                where=shard.tar,
-                remedy="encode all clips with one tokenizer, or train on one set of latents at a time",
-            )
-
-
-def _check_fps(shards: Sequence[Shard]) -> None:
-    """Refuse videos of different frame rates; an image has none."""
-    videos = [shard for shard in shards if shard.shape[1] > 1 and shard.samples]
-    for shard in videos:
-        if shard.fps != videos[0].fps:
-            raise LatentMismatchError(
-                f"the frame rates differ: {shard.fps:g}, but {videos[0].fps:g} fps in {videos[0].tar}",
-                where=shard.tar,
-                remedy="encode all clips with one fps, or train a model with base_fps",
-            )
-
-
-def _check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
-    """Refuse shards whose captions are not encoded, or by another encoder than those of the first shard."""
-    first = shards[0]
-    for shard in shards:
-        if shard.text_encoder is None:
-            raise LatentMismatchError(
-                "the captions of these latents are not encoded",
-                where=shard.tar,
-                remedy="add the step EncodeText before PackLatents, or set text_encoder to an encoder",
-            )
-        if shard.text_encoder != first.text_encoder:
-            raise LatentMismatchError(
-                f"the captions were encoded differently: {shard.text_encoder},"
-                f" but {first.text_encoder} in {first.tar}",
-                where=shard.tar,
-                remedy="encode all captions with one text encoder",
-            )
-    return dict(first.text_encoder or {})
-
-
 def _read_spans(index: str) -> list[_Span]:
     """The samples of an index, in its order."""
     table = pq.read_table(io.BytesIO(fetch(index)))
@@ -274,6 +261,12 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
             f"the sample is {latents.dtype} {tuple(latents.shape)}, but its index says"
             f" {shard.spec.dtype} {shard.shape}",
             where=where,
+        )
+    if not bool(torch.isfinite(latents).all()):
+        raise LatentMismatchError(
+            "the latents contain values that are not finite (NaN or infinity)",
+            where=where,
+            remedy=f"encode the clip again, or put {key} into skip_samples",
         )
     text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
     if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:

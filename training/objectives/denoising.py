@@ -55,6 +55,7 @@ class Denoising:
         uncertainty: u(c_noise): maps timesteps [b] to the logarithm of the expected loss [b]. The loss is
             then loss e^-u + u. Source: Karras et al. 2024, arXiv:2312.02696, Eq. 21.
         loss_scale: Factor of the loss.
+        image_loss_scale: Further factor of the loss of images: batches of one latent frame.
         seed: Seed of all random numbers.
     """
 
@@ -69,6 +70,7 @@ class Denoising:
     condition_timestep_sampler: TimestepSampler | None = None
     uncertainty: nn.Module | None = None
     loss_scale: float = 1.0
+    image_loss_scale: float = 1.0
     seed: int = 0
 
     def __call__(self, batch: LatentBatch, step: int) -> Loss:
@@ -85,7 +87,8 @@ class Denoising:
             parts["weighted_mse"] = loss.detach()
             log_variance = self.uncertainty(t)
             loss = (weighted * torch.exp(-log_variance) + log_variance).mean()
-        return Loss(self.loss_scale * loss, parts)
+        scale = self.loss_scale * (self.image_loss_scale if clean.shape[2] == 1 else 1.0)
+        return Loss(scale * loss, parts)
 
     def _timesteps(self, sampler: TimestepSampler, purpose: str, batch: LatentBatch) -> Timestep:
         numbers = uniform(self.seed, purpose, batch.positions)

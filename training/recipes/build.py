@@ -2,14 +2,11 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import nn
 
-from training.data.batches import BatchLoader, LatentBatch
-from training.data.find_shards import read_sample_ids
-from training.data.order import SampleOrder
+from training.data.batches import LatentBatch
 from training.data.shards import LatentShards
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
@@ -82,20 +79,6 @@ def build_optimization_step(
         config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
     )
     return OptimizationStep(build_objective(config, model, encoder), optimizer, lr)
-
-
-def build_batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader:
-    """The batches of this rank."""
-    skipped = read_sample_ids(Path(config.skip_samples)) if config.skip_samples else frozenset[str]()
-    return BatchLoader(
-        shards,
-        SampleOrder(shards.counts, config.batch_size, config.seed),
-        mesh.data_rank,
-        mesh.num_data_ranks,
-        config.grad_accum_steps,
-        mesh.device,
-        skipped,
-    )
 
 
 def count_work(network: VideoDiT, batch: LatentBatch, num_data_ranks: int) -> dict[str, float]:

@@ -109,5 +109,7 @@ EXECUTION_SETTINGS = {
     "activation_checkpointing",
     "checkpoint_interval",
     "num_threads",
+    "num_workers",
+    "prefetch_factor",
     "quiet",
 }

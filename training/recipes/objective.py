@@ -32,6 +32,7 @@ def build_objective(
         text_dropout=settings.text_dropout,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
+        image_loss_scale=settings.image_loss_scale,
         seed=settings.seed,
     )
 

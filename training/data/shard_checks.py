@@ -1,0 +1,68 @@
+"""Refuses shards of latents that do not match each other, from what their indexes say."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from training.errors import LatentMismatchError
+
+if TYPE_CHECKING:
+    from training.data.shards import LatentSpec, Shard
+
+
+def check_spec(shard: "Shard", expected: "LatentSpec", source: str) -> None:
+    """Refuse a shard whose latents were made differently from those of `source`."""
+    for field, value, expected_value in zip(expected._fields, shard.spec, expected, strict=True):
+        if value != expected_value:
+            raise LatentMismatchError(
+                f"the latents do not match: {field} is {value}, but {expected_value} in {source}",
+                where=shard.tar,
+                remedy="encode all clips with one tokenizer, or train on one set of latents at a time",
+            )
+
+
+def no_clips(shards: Sequence["Shard"], min_area: int, max_area: int) -> LatentMismatchError:
+    """The error of shards from which no clip is left."""
+    areas = sorted({shard.shape[2] * shard.shape[3] for shard in shards if shard.samples})
+    if not areas:
+        return LatentMismatchError(
+            f"all shards are empty: {len(shards)} shards with 0 samples",
+            where=shards[0].tar,
+            remedy="pack the latents again, or name other shards",
+        )
+    return LatentMismatchError(
+        f"no clip has a latent height * width from {min_area} to {max_area or 'any'}",
+        where=f"the clips of {shards[0].tar} and others have {', '.join(map(str, areas))}",
+        remedy="change min_latent_area or max_latent_area",
+    )
+
+
+def check_fps(shards: Sequence["Shard"]) -> None:
+    """Refuse videos of different frame rates; an image has none."""
+    videos = [shard for shard in shards if shard.shape[1] > 1 and shard.samples]
+    for shard in videos:
+        if shard.fps != videos[0].fps:
+            raise LatentMismatchError(
+                f"the frame rates differ: {shard.fps:g}, but {videos[0].fps:g} fps in {videos[0].tar}",
+                where=shard.tar,
+                remedy="encode all clips with one fps, or train a model with base_fps",
+            )
+
+
+def check_text(shards: Sequence["Shard"]) -> Mapping[str, Any]:
+    """Refuse shards whose captions are not encoded, or by another encoder than those of the first shard."""
+    first = shards[0]
+    for shard in shards:
+        if shard.text_encoder is None:
+            raise LatentMismatchError(
+                "the captions of these latents are not encoded",
+                where=shard.tar,
+                remedy="add the step EncodeText before PackLatents, or set text_encoder to an encoder",
+            )
+        if shard.text_encoder != first.text_encoder:
+            raise LatentMismatchError(
+                f"the captions were encoded differently: {shard.text_encoder},"
+                f" but {first.text_encoder} in {first.tar}",
+                where=shard.tar,
+                remedy="encode all captions with one text encoder",
+            )
+    return dict(first.text_encoder or {})

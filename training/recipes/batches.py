@@ -1,0 +1,90 @@
+"""The clips of a training: which shards, in which order, and how many per step."""
+
+import math
+from pathlib import Path
+
+from training.data.batches import BatchLoader
+from training.data.context_batches import ContextBatches
+from training.data.find_shards import read_sample_ids
+from training.data.mixture import MixedOrder, Order
+from training.data.order import SampleOrder
+from training.data.shards import LatentShards, LatentSpec
+from training.errors import LatentMismatchError
+from training.networks.config import PATCH_SIZE
+from training.parallel.mesh import Mesh
+from training.recipes.config import TrainingConfig
+
+
+def open_shards(
+    config: TrainingConfig, *, mixed_fps: bool = False, spec: LatentSpec | None = None
+) -> LatentShards:
+    """The shards that a training reads.
+
+    Args:
+        config: The settings of the training.
+        mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
+        spec: How the latents must have been made; None takes that of the first shard.
+
+    Raises:
+        LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
+    """
+    return LatentShards(
+        config.data,
+        max_frames=config.max_latent_frames,
+        min_area=config.min_latent_area,
+        max_area=config.max_latent_area,
+        mixed_fps=mixed_fps,
+        spec=spec,
+    )
+
+
+def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
+    """The order of the clips, which does not depend on the number of ranks.
+
+    Raises:
+        LatentMismatchError: `image_share` asks for images or videos that are not there.
+    """
+    sizes = tuple(bucket_batch_size(config, shape) for shape in shards.shapes)
+    if not config.image_share:
+        return SampleOrder(shards.counts, sizes, config.seed)
+    images = [n for n, shape in enumerate(shards.shapes) if shape[1] == 1]
+    videos = [n for n, shape in enumerate(shards.shapes) if shape[1] > 1]
+    needed = {"images (latents of one frame)": images} | (
+        {"videos": videos} if config.image_share < 1 else {}
+    )
+    for kind, buckets in needed.items():
+        if not buckets:
+            raise LatentMismatchError(
+                f"image_share is {config.image_share:g}, but there are no {kind} among the latents",
+                remedy="add shards of them, or leave image_share out",
+            )
+    groups = [images, videos] if config.image_share < 1 else [images]
+    orders = [
+        SampleOrder(tuple(shards.counts[n] for n in group), tuple(sizes[n] for n in group), config.seed)
+        for group in groups
+    ]
+    return MixedOrder(orders, groups, [config.image_share, 1 - config.image_share][: len(groups)])
+
+
+def bucket_batch_size(config: TrainingConfig, shape: tuple[int, int, int, int]) -> int:
+    """Clips of one shape [c t h w] per step, over all ranks: a multiple of `batch_size`."""
+    if not config.tokens_per_batch:
+        return config.batch_size
+    tokens = math.prod(size // patch for size, patch in zip(shape[1:], PATCH_SIZE, strict=True))
+    return max(1, config.tokens_per_batch // (tokens * config.batch_size)) * config.batch_size
+
+
+def build_batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader | ContextBatches:
+    """The batches of this rank. One rank of each context group reads them."""
+    loader = BatchLoader(
+        shards,
+        build_order(config, shards),
+        mesh.data_rank,
+        mesh.num_data_ranks,
+        config.grad_accum_steps,
+        mesh.device,
+        read_sample_ids(Path(config.skip_samples)) if config.skip_samples else frozenset[str](),
+        config.num_workers,
+        config.prefetch_factor,
+    )
+    return ContextBatches(loader, mesh.context_group) if mesh.dims.context_parallel > 1 else loader
