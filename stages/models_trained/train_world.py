@@ -49,6 +49,8 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             "activation_checkpointing",
             "checkpoint_interval",
             "max_skipped_steps",
+            "validation_interval",
+            "tensorboard",
             "num_workers",
             "prefetch_factor",
         }

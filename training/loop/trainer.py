@@ -20,6 +20,7 @@ from training.callback import Callback, StepReport
 from training.errors import DivergenceError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
+from training.loop.memory import peak_memory_bytes
 from training.loop.optimization_step import OptimizationStep
 
 Batch = TypeVar("Batch")
@@ -40,6 +41,19 @@ class BatchSource(Protocol[SourceBatch]):
         ...
 
 
+@dataclass(frozen=True)
+class PeriodicTask:
+    """Runs on all ranks after each `interval` steps, before the checkpoint; it must not change the training.
+
+    Attributes:
+        interval: Steps between two runs.
+        run: Called with the number of steps taken.
+    """
+
+    interval: int
+    run: Callable[[int], object]
+
+
 @dataclass
 class Trainer(Generic[Batch]):
     """Trains a model and saves checkpoints. Every rank has the same trainer.
@@ -55,7 +69,9 @@ class Trainer(Generic[Batch]):
         checkpoints: Where the state is saved; None saves none.
         checkpoint_interval: Steps between checkpoints. The last step is always saved.
         callbacks: Called after each step. Empty on all ranks except rank 0.
+        tasks: Such as validation. They run on all ranks.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
+        labels: Values that the metrics of each step also have.
         step: Steps taken so far.
     """
 
@@ -68,7 +84,9 @@ class Trainer(Generic[Batch]):
     checkpoints: CheckpointManager | None = None
     checkpoint_interval: int = 1000
     callbacks: Sequence[Callback] = field(default_factory=list)
+    tasks: Sequence[PeriodicTask] = field(default_factory=list)
     max_skipped_steps: int = 0
+    labels: Mapping[str, float] = field(default_factory=dict)
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -89,7 +107,7 @@ class Trainer(Generic[Batch]):
         while self.step < total_steps:
             started, waited = time.perf_counter(), self.batches.waited_s
             microbatches = self.batches.microbatches(self.step)
-            metrics: dict[str, float] = {}
+            metrics = dict(self.labels)
             for optimization_step in self.optimization_steps:
                 if self.step % optimization_step.interval == 0:
                     metrics |= self._optimize(optimization_step, microbatches)
@@ -101,8 +119,12 @@ class Trainer(Generic[Batch]):
                     metrics[name] = metrics.get(name, 0.0) + count
             metrics["step_s"] = time.perf_counter() - started
             metrics["data_wait_s"] = self.batches.waited_s - waited
+            metrics["peak_memory_bytes"] = peak_memory_bytes()
             for callback in self.callbacks:
                 callback.on_step_end(StepReport(self.step, total_steps, metrics))
+            for task in self.tasks:
+                if self.step % task.interval == 0:
+                    task.run(self.step)
             is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
             if self.checkpoints and is_due:
                 self.checkpoints.save(self.step, self.state())

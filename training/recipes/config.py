@@ -11,6 +11,7 @@ from training.errors import SettingError
 from training.networks.config import MODEL_CONFIGS
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
+from training.settings.evaluation import EvaluationSettings
 from training.settings.execution import ExecutionSettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
@@ -28,7 +29,12 @@ CHOICES = {
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSettings(
-    ExecutionSettings, DataSettings, OptimizationSettings, DiffusionSettings, ModelSettings
+    EvaluationSettings,
+    ExecutionSettings,
+    DataSettings,
+    OptimizationSettings,
+    DiffusionSettings,
+    ModelSettings,
 ):
     """The settings of a training, for `python -m training train` and for the stage `TrainWorld`.
 
@@ -109,6 +115,9 @@ EXECUTION_SETTINGS = {
     "activation_checkpointing",
     "checkpoint_interval",
     "num_threads",
+    "validation_interval",
+    "validation_max_clips",
+    "tensorboard",
     "num_workers",
     "prefetch_factor",
     "quiet",

@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch.distributed.tensor import DTensor
 
-from training.callbacks.loss_curve import LossCurve, read_loss_curve
-from training.callbacks.progress import Progress
-from training.evaluation.evaluate import evaluate
+from training.callbacks.loss_curve import read_loss_curve
 from training.evaluation.result import EvaluationResult
 from training.loop.ema import EMA
 from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.config import MODEL_CONFIGS
-from training.parallel.mesh import Mesh, ParallelDims, local_device, process_group
+from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import resolve_precision
 from training.recipes.batches import build_batches, open_shards
 from training.recipes.build import (
@@ -35,6 +32,7 @@ from training.recipes.build import (
 from training.recipes.config import TrainingConfig
 from training.recipes.initial_weights import InitialWeights, open_initial_weights
 from training.recipes.layout import check_layout
+from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
 from training.recipes.pretrained_text import open_text_encoder
 from training.recipes.record import model_info, open_checkpoints, report_changes
 
@@ -51,7 +49,7 @@ class TrainingResult:
         loss_last: Mean loss of the last tenth of the steps.
         parameters: Number of trained parameters.
         skipped_steps: Steps that were skipped because their loss or gradient was not finite.
-        validation: The evaluation on held-out clips; None without any, and on ranks other than 0.
+        validation: The evaluation on held-out clips; None without any.
     """
 
     model: Path
@@ -76,17 +74,12 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
     """
     initial = open_initial_weights(settings, work)
     config = TrainingConfig(**{**(initial.defaults if initial else {}), **settings})
+    check_monitor(config)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(config.num_threads)
     try:
         with process_group():
-            result, is_first = _train(config, work, initial), dist.get_rank() == 0
-        if not config.validation_data or not is_first:
-            return result
-        validation = evaluate(
-            result.model, config.validation_data, num_threads=config.num_threads, device=local_device()
-        )
-        return replace(result, validation=validation)
+            return _train(config, work, initial)
     finally:
         torch.set_num_threads(num_threads)
 
@@ -118,31 +111,31 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         max_skipped_steps=config.max_skipped_steps,
     )
     trainer.resume()
-    curve = work / "curve.jsonl"
-    if mesh.rank == 0:
-        peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
-        progress = [] if config.quiet else [Progress(peak_flops=peak)]
-        trainer.callbacks = [LossCurve(curve, trainer.step, peak), *progress]
-        report_changes(trainer, quiet=config.quiet)
+    peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
+    monitor = add_monitor(trainer, config, work, mesh, info, encoder, peak)
+    report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
         trainer.fit(config.steps)
+        validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
         batches.close()
+        monitor.close()
     weights = {name: _full_tensor(p) for name, p in trainer.ema.weights.items()}
     if mesh.rank == 0:
         training = {**info.training, "steps": trainer.step}
         save_model(work / MODEL_FILE, weights, replace(info, training=training))
-    lines = read_loss_curve(curve)
+    lines = read_loss_curve(work / CURVE_FILE)
     losses = [line["loss"] for line in lines if "loss" in line] or [math.nan]
     tenth = max(1, math.ceil(len(losses) / 10))
     return TrainingResult(
         model=work / MODEL_FILE,
-        loss_curve=curve,
+        loss_curve=work / CURVE_FILE,
         steps=trainer.step,
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
         parameters=parameters,
         skipped_steps=sum("skipped" in line for line in lines),
+        validation=validation,
     )
 
 

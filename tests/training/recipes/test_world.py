@@ -60,8 +60,9 @@ def test_any_layout_of_ranks_gives_the_same_losses(
         {"dp_replicate": 2, "grad_accum_steps": 2},
         {"context_parallel": 2, "activation_checkpointing": True},
     ]
+    validation = {"validation_data": data, "validation_interval": 2, "validation_max_clips": 7}
     runs = [
-        {"data": data, "steps": 4, **SHORT, **layout, "work": str(tmp_path / f"{n}")}
+        {"data": data, "steps": 4, **SHORT, **layout, **validation, "work": str(tmp_path / f"{n}")}
         for n, layout in enumerate(layouts)
     ]
     results = json.loads(on_ranks(2, Path(__file__).with_name("world_ranks.py"), *map(json.dumps, runs)))
@@ -72,6 +73,15 @@ def test_any_layout_of_ranks_gives_the_same_losses(
         assert [loss for loss, _ in got] == pytest.approx([line["loss"] for line in lines], rel=1e-4)
         assert [norm for _, norm in got] == pytest.approx([line["grad_norm"] for line in lines], rel=1e-3)
     assert len(set(losses(whole))) == 7
+    alone = train({"data": data, "steps": 4, **SHORT, **validation}, tmp_path / "alone").validation
+    assert alone is not None
+    for n in range(len(layouts)):
+        evaluations = [
+            json.loads(e) for e in (tmp_path / f"{n}" / "validation.jsonl").read_text().splitlines()
+        ]
+        assert [each["step"] for each in evaluations] == [2, 4]
+        for name in ("loss", "linear_loss", "clips", "loss_by_timestep", "loss_by_bucket", "loss_by_dataset"):
+            assert evaluations[-1][name] == pytest.approx(alone.to_json()[name], rel=1e-4)
 
 
 def test_an_interrupted_training_resumes_to_the_same_bytes(
