@@ -46,6 +46,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             "grad_accum_steps",
             "dp_replicate",
             "context_parallel",
+            "context_parallel_method",
             "activation_checkpointing",
             "checkpoint_interval",
             "max_skipped_steps",

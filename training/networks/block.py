@@ -4,7 +4,6 @@ Source: Peebles & Xie 2022, arXiv:2212.09748, section 3.2 (adaptive norms with g
 arXiv:2501.03575, section 5 (low-rank adaptive norms, cross-attention to text, normalized queries and keys).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,13 +13,7 @@ from training.networks.config import VideoDiTConfig
 from training.networks.embed import linear
 from training.networks.recompute import linear_of_gelu, modulated_norm, rotated_norm
 from training.networks.rotary import RotaryTables
-
-Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [b heads n d] -> [b heads n d]
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Full attention over all tokens, [b heads n d]."""
-    return nn.functional.scaled_dot_product_attention(q, k, v)
+from training.networks.token_share import Attend, attention
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
-from training.networks.block import AdaptiveNorm, Attend, Block, BlockInputs, attention
+from training.networks.block import AdaptiveNorm, Block, BlockInputs
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
 from training.networks.embed import LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
 from training.networks.initialization import fill_truncated_normal
 from training.networks.rotary import RotaryTables, rotary_tables, token_positions
+from training.networks.token_share import Grid, TokenShare, whole_clip
 from training.tensors import Latents, Timestep
-
-
-def _identity(x: Tensor, axis: int) -> Tensor:
-    return x
 
 
 class VideoDiT(nn.Module):
@@ -33,17 +30,15 @@ class VideoDiT(nn.Module):
         seed: Seed of the initial weights.
 
     Attributes:
-        attend: Self-attention of every block. It can be replaced, as can `split` and `join`, to run one clip
-            on several ranks. See training/README.md.
+        share_tokens: The tokens that this process computes; replace it to run one clip on several ranks. See
+            training/README.md.
     """
 
     def __init__(self, config: VideoDiTConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
         width, patch = config.width, math.prod(PATCH_SIZE)
-        self.attend: Attend = attention
-        self.split: Callable[[Tensor, int], Tensor] = _identity
-        self.join: Callable[[Tensor, int], Tensor] = _identity
+        self.share_tokens: Callable[[Grid], TokenShare] = whole_clip
         self.patch_embed = PatchEmbed(config.in_channels * patch, width)
         self.learnable_pos_embed = None
         if config.extra_pos_embed_type == "learnable":
@@ -94,14 +89,15 @@ class VideoDiT(nn.Module):
         """
         grid = self.grid(tuple(noisy.shape))
         dtype = self.proj_out.weight.dtype
-        x = self.split(self.patch_embed(self._with_masks(noisy, conditioning).to(dtype)), 1)  # [b n d]
+        share = self.share_tokens(grid)
+        x = share.split(self.patch_embed(self._with_masks(noisy, conditioning).to(dtype)), 1)  # [b n d]
         if self.config.fp32_residual:
             x = x.float()
-        inputs = self._block_inputs(x, grid, timestep.float(), conditioning)
+        inputs = self._block_inputs(x, grid, share, timestep.float(), conditioning)
         for block in self.transformer_blocks:
             x = block(x, inputs)
         x, _ = self.norm_out(x, inputs, dtype)
-        return unpatchify(self.join(self.proj_out(x), 1), grid)
+        return unpatchify(share.join(self.proj_out(x)), grid)
 
     def _with_masks(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
         """The latents with the mask channels of the config: condition mask, padding mask."""
@@ -116,14 +112,14 @@ class VideoDiT(nn.Module):
         return torch.cat(parts, 1) if len(parts) > 1 else noisy
 
     def _block_inputs(
-        self, x: Tensor, grid: tuple[int, int, int], timestep: Tensor, conditioning: Conditioning
+        self, x: Tensor, grid: Grid, share: TokenShare, timestep: Tensor, conditioning: Conditioning
     ) -> BlockInputs:
-        """What blocks read besides `x`, the tokens of this rank."""
+        """What blocks read besides `x`, the tokens of this process."""
         cos, sin = self.rotary_tables(grid, x.device, conditioning.fps)
         positions = None
         if self.learnable_pos_embed is not None:
-            positions = self.split(self.learnable_pos_embed(grid).to(x.dtype), 1)
-        timesteps = self._group_timesteps(timestep, grid, x.shape[1]) * self.config.timestep_scale
+            positions = share.split(self.learnable_pos_embed(grid).to(x.dtype), 1)
+        timesteps = _group_timesteps(timestep, grid, share) * self.config.timestep_scale
         timestep_embed, timestep_offset = self.time_embed(timesteps, x.dtype)
         text, mask = conditioning.text_embeddings, conditioning.text_mask
         if text is None:
@@ -136,21 +132,10 @@ class VideoDiT(nn.Module):
             mask = (is_used | ~is_used.any(1, keepdim=True))[:, None, None]  # attention needs one token
         else:
             mask = None
-        rotary = self.split(cos, 1), self.split(sin, 1)
-        return BlockInputs(timestep_embed, timestep_offset, text, mask, rotary, positions, self.attend)
+        rotary = share.split(cos, 1), share.split(sin, 1)
+        return BlockInputs(timestep_embed, timestep_offset, text, mask, rotary, positions, share.attend)
 
-    def _group_timesteps(self, timestep: Tensor, grid: tuple[int, int, int], tokens: int) -> Tensor:
-        """The timestep of each group of tokens of this rank, [b f].
-
-        With a timestep per frame, a group is the longest run that neither a frame nor a rank cuts.
-        """
-        if timestep.dim() == 1:
-            return timestep[:, None]
-        frame_tokens = grid[1] * grid[2]
-        frames = torch.arange(grid[0], device=timestep.device).repeat_interleave(frame_tokens)
-        return timestep[:, self.split(frames, 0)[:: math.gcd(frame_tokens, tokens)]]
-
-    def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    def grid(self, shape: tuple[int, ...]) -> Grid:
         """Tokens along t, h, w of latents [b c t h w]."""
         _, c, t, h, w = shape
         if c != self.config.channels or h % PATCH_SIZE[1] or w % PATCH_SIZE[2]:
@@ -160,9 +145,7 @@ class VideoDiT(nn.Module):
             )
         return t, h // PATCH_SIZE[1], w // PATCH_SIZE[2]
 
-    def rotary_tables(
-        self, grid: tuple[int, int, int], device: torch.device, fps: Tensor | None = None
-    ) -> RotaryTables:
+    def rotary_tables(self, grid: Grid, device: torch.device, fps: Tensor | None = None) -> RotaryTables:
         """The rotations of all tokens in their order t, h, w: cos, sin [b n head_dim/2].
 
         Without `fps` [b], or without `base_fps` in the config, the first axis is 1.
@@ -188,6 +171,19 @@ class VideoDiT(nn.Module):
         )
         attended = 2 * self.config.num_layers * tokens * (tokens + text_tokens) * self.config.width
         return 2.0 * shape[0] * (linear + attended)
+
+
+def _group_timesteps(timestep: Tensor, grid: Grid, share: TokenShare) -> Tensor:
+    """The timestep of each group of tokens of a process, [b f].
+
+    With a timestep per frame, groups are the longest runs of equal length that no frame and no process cuts.
+    """
+    if timestep.dim() == 1:
+        return timestep[:, None]
+    frame_tokens = grid[1] * grid[2]
+    length = math.gcd(frame_tokens, share.start, share.stop)
+    frames = torch.arange(share.start, share.stop, length, device=timestep.device) // frame_tokens
+    return timestep[:, frames]
 
 
 def _input_of(layer: str) -> str:

@@ -3,6 +3,7 @@
 The real network runs forward and backward, so the count stays right when the network changes.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from training.diffusion.conditioning import Conditioning
 from training.networks.config import MODEL_CONFIGS
+from training.networks.token_share import Grid, TokenShare
+from training.parallel.collectives import even_shares
+from training.parallel.context import token_lengths
 from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
 from training.recipes.config import TrainingSettings
 from training.world_model import WorldModel
@@ -66,7 +70,7 @@ def _run(
         text = torch.empty(
             shape[0], text_tokens, config.text_input_dim, requires_grad=settings.text_encoder != "none"
         )
-    _share_tokens(model, settings.context_parallel)
+    _share_tokens(model, settings.context_parallel_method, settings.context_parallel)
     block_list: list[nn.Module] = list(model.network.transformer_blocks)
     for block in block_list:
         block.forward = partial(_with_fused_attention, block.forward)
@@ -90,24 +94,33 @@ def _drop_gradient(parameter: Tensor) -> None:
     parameter.grad = None
 
 
-def _share_tokens(model: WorldModel, ranks: int) -> None:
-    """Give the network the shapes of one of `ranks` context ranks."""
+def _share_tokens(model: WorldModel, method: str, ranks: int) -> None:
+    """Give the network the shapes of the first of `ranks` context ranks, which has the largest share."""
     if ranks == 1:
         return
 
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        heads, tokens = q.shape[1] // ranks, q.shape[2]
-        q, k, v = (x[:, :heads].repeat(1, 1, ranks, 1) for x in (q, k, v))
-        out: Tensor = _FusedAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
-        return out[:, :, :tokens].repeat(1, ranks, 1, 1)
+    def share(grid: Grid) -> TokenShare:
+        tokens, own = math.prod(grid), token_lengths(grid, ranks)[0]
 
-    def split(x: Tensor, axis: int) -> Tensor:
-        return x.narrow(axis, 0, x.shape[axis] // ranks)
+        def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            if method == "ulysses":
+                heads = even_shares(q.shape[1], ranks)[0]
+                q = _resized(q, heads, tokens)
+                k, v = _resized(k, heads, tokens), _resized(v, heads, tokens)
+            elif method == "allgather":
+                k, v = _resized(k, k.shape[1], tokens), _resized(v, v.shape[1], tokens)
+            out: Tensor = _FusedAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
+            return _resized(out, model.network.config.num_attention_heads, own)
 
-    def join(x: Tensor, axis: int) -> Tensor:
-        return torch.cat([x] * ranks, axis)
+        return TokenShare(0, own, attend, lambda x: _resized(x[:, None], 1, tokens)[:, 0])
 
-    model.network.attend, model.network.split, model.network.join = attend, split, join
+    model.network.share_tokens = share
+
+
+def _resized(x: Tensor, heads: int, tokens: int) -> Tensor:
+    """A tensor [b heads n d] that depends on `x` and has another number of heads and tokens."""
+    repeats = -(-heads // x.shape[1]), -(-tokens // x.shape[2])
+    return x.repeat(1, *repeats, 1)[:, :heads, :tokens].contiguous()
 
 
 class _StorageCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]

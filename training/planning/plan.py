@@ -125,7 +125,7 @@ def plan_training(
         num_ranks=num_ranks,
         shards=shards,
         tokens=(tokens := math.prod(model.network.grid((1, *shape)))),
-        tokens_per_rank=tokens * microbatch // settings.context_parallel,
+        tokens_per_rank=-(-tokens * microbatch // settings.context_parallel),
         weights=shard,
         optimizer=2 * shard,
         ema=shard,

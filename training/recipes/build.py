@@ -12,7 +12,7 @@ from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
-from training.parallel.context import apply_context_parallel
+from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp
 from training.recipes.config import TrainingConfig
@@ -50,7 +50,7 @@ def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision
     network = model.network
     blocks: list[nn.Module] = list(network.transformer_blocks)
     if mesh.dims.context_parallel > 1:
-        apply_context_parallel(network, mesh.context_group)
+        network.share_tokens = ContextParallel(mesh.context_group, config.context_parallel_method)
     if config.activation_checkpointing:
         apply_activation_checkpointing(blocks)
     apply_fsdp(network, blocks, mesh, precision)

@@ -24,6 +24,7 @@ CHOICES = {
     "text_encoder": ("byte_level", "precomputed", "none"),
     "lr_schedule": ("constant", "cosine"),
     "precision": ("auto", "fp32", "bf16"),
+    "context_parallel_method": ("ulysses", "allgather", "ring"),
 }
 
 
@@ -112,6 +113,7 @@ EXECUTION_SETTINGS = {
     "grad_accum_steps",
     "dp_replicate",
     "context_parallel",
+    "context_parallel_method",
     "activation_checkpointing",
     "checkpoint_interval",
     "num_threads",

@@ -1,9 +1,11 @@
-"""Checks that clips, heads and ranks can be divided as the settings ask."""
+"""Checks that clips, tokens and heads can be divided among the ranks as the settings ask."""
 
 from collections.abc import Iterable
 
 from training.errors import LayoutError
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
+from training.parallel.attention import check_heads
+from training.parallel.context import token_lengths
 from training.recipes.config import TrainingSettings
 
 
@@ -22,7 +24,7 @@ def check_layout(
         network: The config of the network; None is that of `settings.model`.
 
     Raises:
-        LayoutError: The batch, the tokens or the heads cannot be divided equally.
+        LayoutError: The batch cannot be divided equally, or context ranks are left without tokens or heads.
     """
     slices = num_data_ranks * settings.grad_accum_steps
     if settings.batch_size % slices:
@@ -34,23 +36,13 @@ def check_layout(
             + microbatches,
             remedy=f"choose a batch_size that is a multiple of {slices}",
         )
-    contexts, (_, patch_height, patch_width) = settings.context_parallel, PATCH_SIZE
+    _, patch_height, patch_width = PATCH_SIZE
     for _, t, h, w in shapes:
         if h % patch_height or w % patch_width:
             raise LayoutError(
                 f"latents of {h} x {w} cannot be divided into patches of {patch_height} x {patch_width}",
                 remedy=f"use latents of {h - h % patch_height} x {w - w % patch_width}",
             )
-        tokens = t * (h // patch_height) * (w // patch_width)
-        if tokens % contexts:
-            raise LayoutError(
-                f"{tokens} tokens of a clip cannot be divided equally among {contexts} context ranks",
-                remedy="choose another max_latent_frames or context_parallel",
-            )
-    heads = (network or MODEL_CONFIGS[settings.model]).num_attention_heads
-    if heads % contexts:
-        divisors = ", ".join(str(n) for n in range(1, heads + 1) if heads % n == 0)
-        raise LayoutError(
-            f"{heads} attention heads cannot be divided among {contexts} context ranks",
-            remedy=f"choose context_parallel from {divisors}",
-        )
+        token_lengths((t, h // patch_height, w // patch_width), settings.context_parallel)
+    if settings.context_parallel_method == "ulysses":
+        check_heads((network or MODEL_CONFIGS[settings.model]).num_attention_heads, settings.context_parallel)

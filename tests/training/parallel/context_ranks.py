@@ -1,43 +1,40 @@
-"""Runs on each rank: compares context-parallel attention and its gradients with plain attention."""
-
-import sys
+"""Runs on each rank: compares the attention of all methods, and its gradients, with plain attention."""
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor
 
-from training.parallel.context import UlyssesAttention, join, split
+from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 
-
-def main(ranks: int) -> None:
-    torch.manual_seed(0)
-    before, after = nn.Linear(8, 3 * 8), nn.Linear(8, 8)
-    x, target = torch.randn(2, 12, 8), torch.randn(2, 12, 8)
-
-    def run(attend, split_tokens, join_tokens):  # type: ignore[no-untyped-def]
-        q, k, v = before(split_tokens(x)).unflatten(-1, (3, 4, 2)).permute(2, 0, 3, 1, 4)
-        return after(join_tokens(attend(q, k, v).transpose(1, 2).flatten(2)))
-
-    def gradients():  # type: ignore[no-untyped-def]
-        return [p.grad for p in (*before.parameters(), *after.parameters())]
-
-    whole = run(F.scaled_dot_product_attention, lambda x: x, lambda x: x)
-    (whole - target).square().mean().backward()
-    expected = [g.clone() for g in gradients()]
-    for g in gradients():
-        g.zero_()
-
-    with process_group():
-        group = Mesh(ParallelDims(context_parallel=ranks)).context_group
-        attend = UlyssesAttention(F.scaled_dot_product_attention, group)
-        shared = run(attend, lambda x: split(x, 1, group), lambda x: join(x, 1, group))
-        torch.testing.assert_close(shared, whole)
-        (shared - target).square().mean().backward()
-        for got, whole_gradient in zip(gradients(), expected, strict=True):
-            dist.all_reduce(got)
-            torch.testing.assert_close(got / ranks, whole_gradient)
+GRIDS = ((3, 2, 2), (5, 1, 3), (1, 2, 4))  # 12, 15 and 8 tokens
 
 
-main(int(sys.argv[1]))
+def compare(context: ContextParallel, grid: tuple[int, int, int], heads: int) -> None:
+    tokens = grid[0] * grid[1] * grid[2]
+    generator = torch.Generator().manual_seed(0)
+    q, k, v, grad = torch.randn(4, 2, heads, tokens, 8, generator=generator)
+    whole = [x.clone().requires_grad_() for x in (q, k, v)]
+    expected = F.scaled_dot_product_attention(*whole)
+    expected.backward(grad)  # type: ignore[no-untyped-call]
+    share = context(grid)
+    part = [share.split(x, 2).clone().requires_grad_() for x in (q, k, v)]
+    out = share.attend(*part)
+    torch.testing.assert_close(out, share.split(expected, 2), rtol=1e-5, atol=1e-6)
+    joined = share.join(out.transpose(1, 2).flatten(2))
+    torch.testing.assert_close(joined, expected.transpose(1, 2).flatten(2), rtol=1e-5, atol=1e-6)
+    joined.backward(grad.transpose(1, 2).flatten(2))  # type: ignore[no-untyped-call]
+    for x, y in zip(part, whole, strict=True):
+        assert isinstance(y.grad, Tensor)
+        expected_grad = share.split(y.grad, 2) * dist.get_world_size(context.group)
+        torch.testing.assert_close(x.grad, expected_grad, rtol=1e-5, atol=1e-5)
+
+
+with process_group():
+    group = Mesh(ParallelDims(context_parallel=dist.get_world_size())).context_group
+    for method in ("ulysses", "allgather", "ring"):
+        for grid in GRIDS:
+            compare(ContextParallel(group, method), grid, 5)
+    for method in ("allgather", "ring"):
+        compare(ContextParallel(group, method), GRIDS[1], 1)

@@ -38,8 +38,8 @@ def test_dims_that_do_not_multiply_to_the_ranks_are_refused(dims: ParallelDims, 
         dims.resolve(world_size)
 
 
-def test_context_parallel_attention_equals_plain_attention(on_ranks: OnRanks) -> None:
-    on_ranks(2, Path(__file__).with_name("context_ranks.py"), "2")
+def test_attention_over_several_ranks_equals_plain_attention(on_ranks: OnRanks) -> None:
+    on_ranks(3, Path(__file__).with_name("context_ranks.py"))
 
 
 def test_a_rank_that_ends_gives_the_others_one_message(on_ranks: OnRanks) -> None:
