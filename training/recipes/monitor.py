@@ -9,19 +9,24 @@ from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
 from training.data.batches import LatentBatch
-from training.data.shards import LatentShards, LatentSpec
+from training.data.shard import LatentSpec
+from training.data.shards import LatentShards
+from training.errors import SettingError
 from training.evaluation.clips import EvaluationClips
 from training.evaluation.evaluate import Evaluator
+from training.evaluation.previews import PreviewRequest, Previews, check_video_writer, read_prompts
 from training.evaluation.validation import Validation, ValidationLogs
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import ModelInfo
 from training.parallel.mesh import Mesh
 from training.recipes.config import TrainingConfig
 from training.recipes.pretrained_text import PRECOMPUTED, reopen_text_encoder
+from training.recipes.sampling import open_tokenizer
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
 CURVE_FILE, VALIDATION_FILE = "curve.jsonl", "validation.jsonl"
+NUM_PREVIEWS = 4  # of held-out clips
 
 
 @dataclass(frozen=True)
@@ -47,9 +52,25 @@ def check_monitor(config: TrainingConfig) -> None:
 
     Raises:
         TrainingError: One is not.
+        SettingError: There are no prompts for previews.
     """
     if config.tensorboard:
         check_tensorboard()
+    if not config.preview_interval:
+        return
+    check_video_writer()
+    if config.preview_prompts:
+        read_prompts(config.preview_prompts)
+    elif not config.validation_data:
+        raise SettingError(
+            "previews need prompts, and there are no held-out clips that have captions",
+            remedy="set preview_prompts to a text file with one prompt per line",
+        )
+    if config.text_encoder == PRECOMPUTED:
+        raise SettingError(
+            "previews need a text encoder, and this training reads text embeddings from the shards",
+            remedy="leave preview_interval out, and sample from the trained model",
+        )
 
 
 def add_monitor(
@@ -73,25 +94,94 @@ def add_monitor(
             tensorboard = TensorBoard(work / "tensorboard", trainer.step, peak_flops)
             callbacks = [*callbacks, tensorboard]
         trainer.callbacks = callbacks if config.quiet else [*callbacks, Progress(peak_flops=peak_flops)]
-    if not config.validation_data:
-        return Monitor(None, tensorboard)
     assert isinstance(trainer.model, WorldModel)
+    shards = _held_out(config, info)
+    if config.preview_interval:
+        previews = _previews(config, work, mesh, info, trainer, encoder, shards)
+        trainer.tasks = [PeriodicTask(config.preview_interval, previews)]
+    if shards is None:
+        return Monitor(None, tensorboard)
     logs = None
     if mesh.rank == 0:
         logs = ValidationLogs(work / VALIDATION_FILE, trainer.step, tensorboard, config.quiet)
-    evaluator = _evaluator(config, mesh, info, trainer.model, encoder)
+    evaluator = _evaluator(config, mesh, info, trainer.model, encoder, shards)
     validation = Validation(trainer.model, trainer.ema.weights, evaluator, logs)
     if config.validation_interval:
-        trainer.tasks = [PeriodicTask(config.validation_interval, validation)]
+        trainer.tasks = [PeriodicTask(config.validation_interval, validation), *trainer.tasks]
     return Monitor(validation, tensorboard)
 
 
+def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
+    """The held-out clips, or None."""
+    if not config.validation_data:
+        return None
+    spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
+    return LatentShards(config.validation_data, spec=spec, mixed_fps=info.network.base_fps is not None)
+
+
+def _previews(
+    config: TrainingConfig,
+    work: Path,
+    mesh: Mesh,
+    info: ModelInfo,
+    trainer: Trainer[LatentBatch],
+    encoder: TextEncoder | None,
+    shards: LatentShards | None,
+) -> Previews:
+    """Samples previews with the EMA weights of a training."""
+    assert isinstance(trainer.model, WorldModel)
+    shape = info.latent_shapes[0]
+    if config.preview_prompts:
+        requests = [PreviewRequest(prompt) for prompt in read_prompts(config.preview_prompts)]
+    else:
+        requests = _requests(config, shards, shape)
+    folder = work / "previews"
+    if mesh.rank == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "prompts.txt").write_text("".join(f"{request.prompt}\n" for request in requests))
+    return Previews(
+        trainer.model,
+        trainer.model.denoiser,
+        trainer.ema.weights,
+        requests,
+        shape,
+        info.fps,
+        open_tokenizer("", info),
+        encoder,
+        folder,
+        num_inference_steps=config.preview_num_inference_steps,
+        flow_shift=info.flow_shift,
+        condition_timestep=config.condition_timestep,
+        rank=mesh.data_rank,
+        num_ranks=mesh.num_data_ranks,
+        writes=mesh.context_rank == 0,
+        device=mesh.device,
+    )
+
+
+def _requests(
+    config: TrainingConfig, shards: LatentShards | None, shape: tuple[int, int, int, int]
+) -> list[PreviewRequest]:
+    """The captions of the first held-out clips, and their first frames if image-to-video is trained."""
+    assert shards is not None
+    gives_frames = len(config.conditional_frames) > 1 and config.conditional_frames[1] > 0 and shape[1] > 1
+    requests = []
+    for batch in EvaluationClips(shards, NUM_PREVIEWS).batches(1):
+        (latents,), (caption,) = batch.clips.latents, batch.clips.captions
+        fits = gives_frames and latents.shape[2:] == shape[2:]
+        requests.append(PreviewRequest(" ".join(caption.split()), latents[:, 0] if fits else None))
+    return requests
+
+
 def _evaluator(
-    config: TrainingConfig, mesh: Mesh, info: ModelInfo, model: WorldModel, encoder: TextEncoder | None
+    config: TrainingConfig,
+    mesh: Mesh,
+    info: ModelInfo,
+    model: WorldModel,
+    encoder: TextEncoder | None,
+    shards: LatentShards,
 ) -> Evaluator:
     """Evaluates the model of a training on its held-out clips."""
-    spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    shards = LatentShards(config.validation_data, spec=spec, mixed_fps=info.network.base_fps is not None)
     if config.text_encoder == PRECOMPUTED:
         encoder = reopen_text_encoder("", model, info, shards)
     return Evaluator(

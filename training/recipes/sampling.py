@@ -80,7 +80,7 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
         TrainingError: The size does not fit the model.
     """
     world, info = load_model(model)
-    tokenizer = _load_tokenizer(request.tokenizer, info)
+    tokenizer = open_tokenizer(request.tokenizer, info)
     shape = _latent_shape(request, info, tokenizer.stride)
     world = world.to(device)
     encoder = reopen_text_encoder(request.text_encoder, world, info)
@@ -145,8 +145,16 @@ def find_sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 
-def _load_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:
-    """The tokenizer that the model was trained with."""
+def open_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:
+    """The tokenizer that a model was trained with.
+
+    Args:
+        name_or_path: Name or path; "" takes the recorded one.
+        info: The metadata of the model.
+
+    Raises:
+        CheckpointError: It is another one.
+    """
     name_or_path = name_or_path or info.latents["tokenizer"]
     tokenizer = load_tokenizer(name_or_path)
     if tokenizer.digest != info.latents["digest"]:

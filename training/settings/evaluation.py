@@ -14,9 +14,17 @@ class EvaluationSettings:
             values cost less time.
         validation_max_clips: Maximum number of held-out clips that are evaluated. Higher values cost more
             time and give less noise.
+        preview_interval: Steps between preview videos; 0 makes none. Higher values cost less time.
+        preview_prompts: Text file with the prompts of the previews, one per line; "" takes the captions of
+            the first held-out clips, and their first frames if conditional_frames trains image-to-video.
+        preview_num_inference_steps: Steps of the sampler of previews. Higher values cost more time and look
+            better.
         tensorboard: Write event files for TensorBoard.
     """
 
     validation_interval: NonNegativeInt = 0
     validation_max_clips: PositiveInt = 256
+    preview_interval: NonNegativeInt = 0
+    preview_prompts: str = ""
+    preview_num_inference_steps: PositiveInt = 20
     tensorboard: bool = False

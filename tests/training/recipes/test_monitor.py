@@ -1,6 +1,7 @@
 """Validation, previews and event files show a training and do not change it."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from training.callbacks.loss_curve import TIMING_KEYS, read_loss_curve
+from training.errors import SettingError, TrainingError
 from training.evaluation.evaluate import evaluate
+from training.recipes.sampling import SamplingRequest, sample, write_video
 from training.recipes.world import TrainingResult, train
 
 MakeShard = Callable[..., tuple[str, str]]
@@ -48,6 +51,7 @@ def test_a_watched_training_has_the_same_bits(
 ) -> None:
     alone = train({"data": data, "steps": 3, **SHORT, "quiet": True}, tmp_path / "alone")
     shown = {"validation_data": data, "validation_interval": 2, "tensorboard": True}
+    shown |= {"preview_interval": 3, "preview_num_inference_steps": 1}
     watched = train({"data": data, "steps": 3, **SHORT, **shown}, tmp_path / "watched")
     assert watched.model.read_bytes() == alone.model.read_bytes()
     assert curve(watched) == curve(alone)
@@ -62,6 +66,7 @@ def test_a_watched_training_has_the_same_bits(
     assert f"validation at step 2 of 6 clips · loss {lines[0]['loss']:.4f}" in printed
     assert "image_to_video" in printed
     _check_events(tmp_path / "watched" / "tensorboard", watched)
+    _check_previews(tmp_path / "watched" / "previews")
     resumed = train({"data": data, "steps": 5, **SHORT, **shown}, tmp_path / "watched")
     assert [line["step"] for line in read_lines(resumed)] == [2, 3, 4, 5]
 
@@ -76,3 +81,42 @@ def _check_events(folder: Path, result: TrainingResult) -> None:
     steps = [event.step for event in events.Scalars("validation/loss_by_mode/image_to_video")]
     assert steps == [2, 3]
     assert {"tokens_per_s", "peak_memory_gib", "validation/linear_loss"} <= set(events.Tags()["scalars"])
+
+
+def _check_previews(folder: Path) -> None:
+    """Four held-out clips: two of them films, whose first frame is given."""
+    import av
+
+    assert sorted(file.name for file in folder.glob("*.mp4")) == [f"step-00000003-{n}.mp4" for n in range(4)]
+    assert (folder / "prompts.txt").read_text().splitlines()[0] == "a image0 shot"
+    with av.open(str(folder / "step-00000003-3.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [frame.shape for frame in frames] == [(32, 32, 3)] * 5
+
+
+def test_previews_of_prompts_equal_sampled_videos(data: Pairs, tmp_path: Path) -> None:
+    prompts, out = tmp_path / "prompts.txt", tmp_path / "out"
+    prompts.write_text("a slow pan\n\na red car, at night\n")
+    settings = {**SHORT, "steps": 1, "conditional_frames": (1.0,), "preview_num_inference_steps": 1}
+    settings |= {"data": data[:1], "preview_interval": 1, "quiet": True}
+    train({**settings, "preview_prompts": str(prompts)}, out)
+    request = SamplingRequest(prompt=["a slow pan", "a red car, at night"], num_inference_steps=1)
+    for number, frames in enumerate(sample(out, request).videos):
+        write_video(frames, 12.0, tmp_path / "sampled.mp4")
+        preview = out / "previews" / f"step-00000001-{number}.mp4"
+        assert preview.read_bytes() == (tmp_path / "sampled.mp4").read_bytes()
+
+
+def test_what_previews_and_event_files_need_is_checked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for settings, message in (
+        ({"preview_interval": 1}, "previews need prompts"),
+        ({"preview_interval": 1, "preview_prompts": "nowhere.txt"}, "cannot be read"),
+    ):
+        with pytest.raises(SettingError, match=message):
+            train({"data": [], **settings}, tmp_path)
+    for package, settings in (("av", {"preview_interval": 1}), ("tensorboard", {"tensorboard": True})):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(TrainingError, match=f"pip install {package}"):
+            train({"data": [], **settings}, tmp_path)

@@ -1,0 +1,141 @@
+"""Previews during a training: videos sampled with the EMA weights, on all ranks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.diffusion.conditioning import Conditioning
+from training.diffusion.denoiser import ClassifierFreeGuidance, PreconditionedDenoiser
+from training.errors import SettingError, TrainingError
+from training.evaluation.validation import temporary_weights
+from training.noise import normal
+from training.recipes.sampling import find_sampler, write_video
+from training.sampler import default_grid
+from training.text_encoder import TextEncoder, add_text
+from training.tokenizer import Tokenizer
+
+SAMPLER, GUIDANCE_SCALE = "heun", 2.0  # the defaults of the command sample
+
+
+@dataclass(frozen=True)
+class PreviewRequest:
+    """One preview: its prompt, and the given first latent frame [c h w] of image-to-video, or None."""
+
+    prompt: str
+    first_frame: Tensor | None = None
+
+
+@dataclass
+class Previews:
+    """Samples one video per request and writes it. All ranks call it, and each samples some of the videos.
+
+    Attributes:
+        model: The model, sharded or not.
+        denoiser: The denoiser of the model.
+        weights: The weights to sample with, by parameter name.
+        requests: What to sample. The noise depends only on the number of a request.
+        shape: Shape of the latents, [c t h w].
+        fps: Frames per second of the videos.
+        tokenizer: Decodes the latents, on the CPU.
+        text_encoder: Encodes the prompts.
+        folder: Where the videos are written: step-STEP-NUMBER.mp4.
+        num_inference_steps: Steps of the sampler.
+        flow_shift: Shift of the timesteps towards noise.
+        condition_timestep: Timestep of given frames.
+        rank: Number of this rank among those that sample different videos.
+        num_ranks: Number of ranks that sample different videos.
+        writes: This rank writes the videos that it samples.
+        device: Device of the model.
+    """
+
+    model: nn.Module
+    denoiser: PreconditionedDenoiser
+    weights: Mapping[str, Tensor]
+    requests: Sequence[PreviewRequest]
+    shape: tuple[int, int, int, int]
+    fps: float
+    tokenizer: Tokenizer
+    text_encoder: TextEncoder | None
+    folder: Path
+    num_inference_steps: int = 20
+    flow_shift: float = 1.0
+    condition_timestep: float = 0.0
+    rank: int = 0
+    num_ranks: int = 1
+    writes: bool = True
+    device: torch.device = torch.device("cpu")
+
+    @torch.no_grad()
+    def __call__(self, step: int) -> None:
+        numbers = range(len(self.requests))[self.rank :: self.num_ranks]
+        per_rank = -(-len(self.requests) // self.num_ranks)
+        padded = [*numbers, *[0] * (per_rank - len(numbers))]  # all ranks call the network equally often
+        with temporary_weights(self.model, self.weights):
+            latents = self._sample(padded)
+        if not self.writes:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for number, each in zip(numbers, latents, strict=False):
+            video = self.tokenizer.decode(each[None].cpu())[0]  # [3 t h w]
+            frames = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0)
+            name = f"step-{step:08d}-{number}.mp4"
+            write_video(frames.contiguous().numpy(), self.fps, self.folder / name)
+
+    def _sample(self, numbers: Sequence[int]) -> Tensor:
+        """The latents of these requests, [b c t h w]."""
+        path = self.denoiser.path
+        noise = normal(0, "sample", numbers, self.shape, device=self.device)
+        conditioning = self._conditioning([self.requests[number] for number in numbers])
+        denoiser = ClassifierFreeGuidance(
+            self.denoiser,
+            self.denoiser,
+            GUIDANCE_SCALE,
+            weak_conditioning=conditioning.without_text(),
+        )
+        timesteps = default_grid(path, self.num_inference_steps, self.flow_shift)
+        return find_sampler(SAMPLER)(denoiser, path, noise, conditioning, timesteps, seed=0)
+
+    def _conditioning(self, requests: Sequence[PreviewRequest]) -> Conditioning:
+        fps = torch.full((len(requests),), self.fps, device=self.device)
+        prompts = [request.prompt for request in requests]
+        conditioning = add_text(Conditioning(fps=fps), self.text_encoder, prompts, self.device)
+        if all(request.first_frame is None for request in self.requests):
+            return conditioning
+        given = torch.zeros(len(requests), *self.shape, device=self.device)
+        mask = torch.zeros(len(requests), 1, *self.shape[1:], device=self.device)
+        for number, request in enumerate(requests):
+            if request.first_frame is not None:
+                given[number, :, 0] = request.first_frame.to(given)
+                mask[number, :, 0] = 1
+        t = torch.full((len(requests),), self.condition_timestep, device=self.device)
+        return replace(conditioning, condition_mask=mask, condition_latents=given, condition_timestep=t)
+
+
+def check_video_writer() -> None:
+    """Raise a TrainingError if PyAV is not installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError as error:
+        raise TrainingError("previews need PyAV, to write videos", remedy="pip install av") from error
+
+
+def read_prompts(file: str) -> list[str]:
+    """The prompts in a text file, one per line.
+
+    Raises:
+        SettingError: The file cannot be read, or has none.
+    """
+    try:
+        prompts = [line.strip() for line in Path(file).read_text().splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            "the prompts of the previews cannot be read",
+            where=file,
+            remedy="name a text file that has one prompt per line",
+        ) from error
+    if not prompts:
+        raise SettingError("there are no prompts here", where=file, remedy="write one prompt per line")
+    return prompts
