@@ -37,6 +37,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
     train.add_argument(
+        "--stages", type=Path, help="YAML file: a list of stages, each with steps and the settings it changes"
+    )
+    train.add_argument(
         "knobs",
         nargs="*",
         metavar="KNOB=VALUE",
@@ -171,6 +174,22 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def read_settings_file(file: Path) -> str:
+    """The text of a file that a setting names.
+
+    Raises:
+        SettingError: It cannot be read.
+    """
+    from training.errors import SettingError
+
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            "the file cannot be read", where=str(file), remedy="name a YAML file that exists"
+        ) from error
+
+
 def _parse_value(name: str, text: str, kind: type) -> Any:
     from training.errors import SettingError
 
@@ -191,6 +210,8 @@ def _train(args: argparse.Namespace) -> int:
     if args.validation_data:
         validation_data = find_shards(args.validation_data)
     settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
+    if args.stages:
+        settings["stages"] = read_settings_file(args.stages)
     result = train(settings, args.out)
     if os.environ.get("RANK", "0") == "0":
         skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""

@@ -62,8 +62,10 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
 
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
+        from training.recipes.stages import check_stages_of_dag
         from training.recipes.world import train
 
+        check_stages_of_dag(self.stages)
         shards: dict[str, set[tuple[str, str]]] = {}
         for row in rows:
             pair = _url(row.latents_shard), _url(row.latents_index)

@@ -1,15 +1,13 @@
 """Refuses shards of latents that do not match each other, from what their indexes say."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from training.data.shard import LatentSpec, Shard
 from training.errors import LatentMismatchError
 
-if TYPE_CHECKING:
-    from training.data.shards import LatentSpec, Shard
 
-
-def check_spec(shard: "Shard", expected: "LatentSpec", source: str) -> None:
+def check_spec(shard: Shard, expected: LatentSpec, source: str) -> None:
     """Refuse a shard whose latents were made differently from those of `source`."""
     for field, value, expected_value in zip(expected._fields, shard.spec, expected, strict=True):
         if value != expected_value:
@@ -20,7 +18,7 @@ def check_spec(shard: "Shard", expected: "LatentSpec", source: str) -> None:
             )
 
 
-def no_clips(shards: Sequence["Shard"], min_area: int, max_area: int) -> LatentMismatchError:
+def no_clips(shards: Sequence[Shard], min_area: int, max_area: int) -> LatentMismatchError:
     """The error of shards from which no clip is left."""
     areas = sorted({shard.shape[2] * shard.shape[3] for shard in shards if shard.samples})
     if not areas:
@@ -36,7 +34,7 @@ def no_clips(shards: Sequence["Shard"], min_area: int, max_area: int) -> LatentM
     )
 
 
-def check_fps(shards: Sequence["Shard"]) -> None:
+def check_fps(shards: Sequence[Shard]) -> None:
     """Refuse videos of different frame rates; an image has none."""
     videos = [shard for shard in shards if shard.shape[1] > 1 and shard.samples]
     for shard in videos:
@@ -48,7 +46,7 @@ def check_fps(shards: Sequence["Shard"]) -> None:
             )
 
 
-def check_text(shards: Sequence["Shard"]) -> Mapping[str, Any]:
+def check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
     """Refuse shards whose captions are not encoded, or by another encoder than those of the first shard."""
     first = shards[0]
     for shard in shards:

@@ -15,7 +15,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from safetensors.torch import load
 
 from manifests.stores import open_store
 from training.data.order import SampleIndex
+from training.data.shard import LatentSpec, Shard
 from training.data.shard_checks import check_fps, check_spec, check_text, no_clips
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
@@ -34,16 +34,6 @@ FORMAT = 1
 METADATA_KEY = b"clipmill.latents"
 TEXT_SUFFIX = ".text.safetensors"
 MAX_CACHED_INDEXES = 64  # per reader
-
-
-class LatentSpec(NamedTuple):
-    """How latents were made. It is equal for all latents of one model."""
-
-    tokenizer: str
-    digest: str
-    stride: tuple[int, int, int]
-    channels: int
-    dtype: str
 
 
 class Sample(NamedTuple):
@@ -62,19 +52,6 @@ class Sample(NamedTuple):
     caption: str
     fps: float
     text_embeddings: torch.Tensor | None = None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One tar and its index, as the footer of the index describes them."""
-
-    tar: str
-    index: str
-    spec: LatentSpec
-    fps: float
-    shape: tuple[int, int, int, int]
-    samples: int
-    text_encoder: Mapping[str, Any] | None = None
 
 
 class LatentShards:

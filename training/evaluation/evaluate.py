@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from training.data.batches import LatentBatch
-from training.data.shards import LatentShards, LatentSpec
+from training.data.shard import LatentSpec
+from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import PreconditionedDenoiser
 from training.diffusion.generation_mode import GENERATION_MODES, generation_mode, possible_given_frames

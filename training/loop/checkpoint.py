@@ -117,8 +117,7 @@ class CheckpointManager:
 
     def latest_step(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
-        pointer = self.folder / "latest"
-        return int(pointer.read_text().removeprefix("step-")) if pointer.exists() else None
+        return latest_step(self.folder)
 
     def load(self, step: int, state: dict[str, Any]) -> None:
         """Read the checkpoint of `step` into the tensors of `state`, and set `changes`.
@@ -141,15 +140,29 @@ class CheckpointManager:
 
     def _continue_history(self, step: int, history: list[dict[str, Any]]) -> None:
         """Take over the history of a checkpoint, and add the settings that have changed since."""
-        before: dict[str, Any] = {}
-        for entry in history:
-            before |= entry["settings"]
         now = self._history[0]["settings"]
-        changed = [name for name in now if name not in before or before[name] != now[name]]
-        self.changes = {name: (before.get(name), now[name]) for name in changed}
-        if changed:
-            history = [*history, {"step": step, "settings": {name: now[name] for name in changed}}]
         self._history = history
+        self.changes = self.change_settings(step, now)
+
+    def change_settings(
+        self, step: int, settings: Mapping[str, Any], metadata: Mapping[str, Any] | None = None
+    ) -> dict[str, tuple[Any, Any]]:
+        """Record the settings, and the metadata, that are in effect from `step` on.
+
+        Returns:
+            The settings that changed: (old, new) by name.
+        """
+        if metadata is not None:
+            self.metadata = _plain(metadata)
+        before: dict[str, Any] = {}
+        for entry in self._history:
+            before |= entry["settings"]
+        now = _plain(settings)
+        changed = [name for name in now if name not in before or before[name] != now[name]]
+        if changed:
+            entry = {"step": step, "settings": {name: now[name] for name in changed}}
+            self._history = [*self._history, entry]
+        return {name: (before.get(name), now[name]) for name in changed}
 
     def _delete_old(self) -> None:
         complete = sorted(self.folder.glob("step-*"))
@@ -157,6 +170,12 @@ class CheckpointManager:
             shutil.rmtree(old)
         for unfinished in self.folder.glob("unfinished-*"):
             shutil.rmtree(unfinished)
+
+
+def latest_step(folder: Path) -> int | None:
+    """The step of the newest complete checkpoint in a folder, or None."""
+    pointer = folder / "latest"
+    return int(pointer.read_text().removeprefix("step-")) if pointer.exists() else None
 
 
 def read_record(place: Path) -> dict[str, Any]:

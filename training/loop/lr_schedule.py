@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a linear warmup, then a constant rate or a cosine decay."""
+"""Learning-rate schedules: a linear warmup, then a constant rate, or a cosine or linear decay."""
 
 import math
 from collections.abc import Callable
@@ -17,18 +17,19 @@ def lr_schedule(
     Args:
         peak_lr: The highest learning rate.
         warmup_steps: Steps of the linear warmup.
-        decay: "constant", or "cosine", which ends at `min_lr_share` of the peak at step `total_steps`.
-        total_steps: The step at which the cosine ends.
+        decay: "constant", "cosine", which ends at `min_lr_share` of the peak at step `total_steps`, or
+            "linear", which ends there at 0.
+        total_steps: The step at which the decay ends.
         min_lr_share: The learning rate at the end of the cosine, as a share of the peak.
 
     Raises:
-        ValueError: `decay` is another word, or the cosine ends before the warmup does.
+        ValueError: `decay` is another word, or the decay ends before the warmup does.
     """
-    if decay not in ("constant", "cosine"):
-        raise ValueError(f"the learning-rate schedule is constant or cosine, not {decay!r}")
-    if decay == "cosine" and total_steps <= warmup_steps:
+    if decay not in ("constant", "cosine", "linear"):
+        raise ValueError(f"the learning-rate schedule is constant, cosine or linear, not {decay!r}")
+    if decay != "constant" and total_steps <= warmup_steps:
         raise ValueError(
-            f"the cosine starts at step {warmup_steps}, after the warmup, and ends at step {total_steps};"
+            f"the decay starts at step {warmup_steps}, after the warmup, and ends at step {total_steps};"
             " train more steps or shorten the warmup"
         )
 
@@ -38,6 +39,8 @@ def lr_schedule(
         if decay == "constant":
             return peak_lr
         progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+        if decay == "linear":
+            return peak_lr * (1 - progress)
         return peak_lr * (min_lr_share + (1 - min_lr_share) * (1 + math.cos(math.pi * progress)) / 2)
 
     return lr

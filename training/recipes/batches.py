@@ -8,7 +8,8 @@ from training.data.context_batches import ContextBatches
 from training.data.find_shards import read_sample_ids
 from training.data.mixture import MixedOrder, Order
 from training.data.order import SampleOrder
-from training.data.shards import LatentShards, LatentSpec
+from training.data.shard import LatentSpec
+from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh

@@ -1,6 +1,7 @@
 """Builds the parts of a training from its settings: network, layout on the ranks, optimizer, batches."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from training.data.batches import LatentBatch
 from training.data.shards import LatentShards
+from training.errors import SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
@@ -75,10 +77,22 @@ def build_optimization_step(
         weight_decay=config.weight_decay,
         fused=mesh.device.type == "cuda",
     )
-    lr = lr_schedule(
-        config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
-    )
-    return OptimizationStep(build_objective(config, model, encoder), optimizer, lr)
+    return OptimizationStep(build_objective(config, model, encoder), optimizer, build_lr(config))
+
+
+def build_lr(config: TrainingConfig, first_step: int = 0) -> Callable[[int], float]:
+    """The learning rate as a function of the step, for settings that take effect at `first_step`.
+
+    Raises:
+        SettingError: The learning rate decays before the warmup ends.
+    """
+    try:
+        lr = lr_schedule(
+            config.lr, warmup_steps=config.warmup_steps, decay=config.lr_schedule, total_steps=config.steps
+        )
+    except ValueError as error:
+        raise SettingError(str(error)) from error
+    return lambda step: lr(step - first_step)
 
 
 def count_work(network: VideoDiT, batch: LatentBatch, num_data_ranks: int) -> dict[str, float]:

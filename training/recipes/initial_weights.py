@@ -16,7 +16,7 @@ import torch.distributed as dist
 from training.adapters.diffusers_folder import CONFIG_FILE
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.weight_files import Weights, open_weights
-from training.data.shards import LatentSpec
+from training.data.shard import LatentSpec
 from training.errors import LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
 from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info

@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from training.data.batches import LatentBatch
 from training.data.shards import LatentShards
@@ -16,6 +17,8 @@ from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.pretrained_text import encoder_identity
 from training.text_encoder import TextEncoder
 
+CHECKPOINT_FOLDER = "checkpoints"
+
 
 def open_checkpoints(
     config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo, init_digest: str
@@ -26,10 +29,15 @@ def open_checkpoints(
     identity["text_encoder"] = encoder_identity(info.text_encoder)
     if init_digest:
         identity["init_digest"] = init_digest
-    settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
     return CheckpointManager(
-        work / "checkpoints", identity, settings | {"data": _data_digest(shards)}, {"model": metadata}
+        work / CHECKPOINT_FOLDER, identity, recorded_settings(config, shards), {"model": metadata}
     )
+
+
+def recorded_settings(config: TrainingConfig, shards: LatentShards) -> dict[str, Any]:
+    """The settings that the history of a checkpoint records, with a digest of the data."""
+    settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
+    return settings | {"data": _data_digest(shards)}
 
 
 def report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:

@@ -14,14 +14,16 @@ from torch.distributed.tensor import DTensor
 
 from training.callbacks.loss_curve import read_loss_curve
 from training.evaluation.result import EvaluationResult
+from training.loop.checkpoint import latest_step
 from training.loop.ema import EMA
 from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.config import MODEL_CONFIGS
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import resolve_precision
-from training.recipes.batches import build_batches, open_shards
+from training.recipes.batches import build_batches
 from training.recipes.build import (
+    build_lr,
     build_model,
     build_optimization_step,
     choose_network,
@@ -34,7 +36,8 @@ from training.recipes.initial_weights import InitialWeights, open_initial_weight
 from training.recipes.layout import check_layout
 from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
 from training.recipes.pretrained_text import open_text_encoder
-from training.recipes.record import model_info, open_checkpoints, report_changes
+from training.recipes.record import CHECKPOINT_FOLDER, model_info, open_checkpoints, report_changes
+from training.recipes.stages import StageRunner, open_stages, read_text_of, stage_at
 
 
 @dataclass(frozen=True)
@@ -87,41 +90,43 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
 def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     base_fps = (initial.network if initial else MODEL_CONFIGS[config.model]).base_fps
-    shards = open_shards(config, mixed_fps=base_fps is not None)
-    network, init_digest = choose_network(config, shards, initial)
-    check_layout(config, mesh.num_data_ranks, shards.shapes, network)
+    stages = open_stages(config, mixed_fps=base_fps is not None)
+    stage = stage_at(stages, latest_step(work / CHECKPOINT_FOLDER) or 0)
+    network, init_digest = choose_network(config, stage.shards, initial)
+    for each in stages:
+        check_layout(each.config, mesh.num_data_ranks, each.shards.shapes, network)
+        build_lr(each.config)
     precision = resolve_precision(config.precision, mesh.device)
     model = build_model(config, network).to(mesh.device)
-    encoder = open_text_encoder(config.text_encoder, model, shards)
-    info = model_info(config, shards, network, encoder)
+    read_text_of(stages)
+    encoder = open_text_encoder(config.text_encoder, model, stage.shards)
+    info = model_info(stage.config, stage.shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters())
     parallelize(model, mesh, config, precision)
     if initial:
         initial.load(model)
-    batches = build_batches(config, mesh, shards)
+    checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest)
     trainer = Trainer(
         model=model,
-        optimization_steps=[build_optimization_step(config, model, encoder, mesh)],
-        batches=batches,
+        optimization_steps=[build_optimization_step(stage.config, model, encoder, mesh)],
+        batches=build_batches(stage.config, mesh, stage.shards),
         reduce_mean=mesh.mean,
         count_work=lambda batch: count_work(model.network, batch, mesh.num_data_ranks),
         ema=EMA(model, config.ema_sigma_rel),
-        checkpoints=open_checkpoints(config, work, shards, info, init_digest),
-        checkpoint_interval=config.checkpoint_interval,
-        max_skipped_steps=config.max_skipped_steps,
+        checkpoints=checkpoints,
     )
     trainer.resume()
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
     monitor = add_monitor(trainer, config, work, mesh, info, encoder, peak)
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
-        trainer.fit(config.steps)
+        StageRunner(trainer, checkpoints, model, network, encoder, mesh).fit(stages)
         validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
-        batches.close()
         monitor.close()
     weights = {name: _full_tensor(p) for name, p in trainer.ema.weights.items()}
     if mesh.rank == 0:
+        info = model_info(stages[-1].config, stages[-1].shards, network, encoder)
         training = {**info.training, "steps": trainer.step}
         save_model(work / MODEL_FILE, weights, replace(info, training=training))
     lines = read_loss_curve(work / CURVE_FILE)

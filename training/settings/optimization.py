@@ -13,10 +13,13 @@ class OptimizationSettings:
         steps: Optimizer steps in total. Higher values train longer.
         lr: Peak learning rate. Higher values learn faster and can diverge.
         warmup_steps: Steps of the linear warmup to the peak learning rate.
-        lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
+        lr_schedule: Learning rate after the warmup: constant, cosine, which ends at a tenth of the peak, or
+            linear, which ends at 0.
         weight_decay: Weight decay of AdamW.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped before the
             training fails. Higher values tolerate more.
+        stages: YAML text: a list of stages, each with its steps and the settings that it changes; "" has one
+            stage. `steps` has no effect then. See `training.recipes.stages`.
     """
 
     steps: PositiveInt = 200
@@ -25,3 +28,4 @@ class OptimizationSettings:
     lr_schedule: str = "constant"
     weight_decay: NonNegativeFloat = 0.01
     max_skipped_steps: NonNegativeInt = 10
+    stages: str = ""

@@ -20,8 +20,13 @@ def test_a_cosine_ends_at_its_minimum() -> None:
     assert lr(12) == lr(50) == pytest.approx(0.2)
 
 
+def test_a_linear_decay_ends_at_zero() -> None:
+    lr = lr_schedule(2.0, decay="linear", total_steps=4)
+    assert [lr(step) for step in range(5)] == [2.0, 1.5, 1.0, 0.5, 0.0]
+
+
 @pytest.mark.parametrize(
-    "arguments", [{"decay": "linear"}, {"decay": "cosine", "warmup_steps": 5, "total_steps": 5}]
+    "arguments", [{"decay": "exponential"}, {"decay": "cosine", "warmup_steps": 5, "total_steps": 5}]
 )
 def test_an_impossible_schedule_is_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ValueError):

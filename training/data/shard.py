@@ -1,0 +1,28 @@
+"""What the index of a shard says about its latents."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+
+class LatentSpec(NamedTuple):
+    """How latents were made. It is equal for all latents of one model."""
+
+    tokenizer: str
+    digest: str
+    stride: tuple[int, int, int]
+    channels: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One tar and its index, as the footer of the index describes them."""
+
+    tar: str
+    index: str
+    spec: LatentSpec
+    fps: float
+    shape: tuple[int, int, int, int]
+    samples: int
+    text_encoder: Mapping[str, Any] | None = None
