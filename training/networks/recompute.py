@@ -1,6 +1,7 @@
 """Operations of a block that keep less for the backward pass, because they compute cheap values again.
 
-Each one returns what the operations in its docstring return. Source: Chen et al. 2016, arXiv:1604.06174,
+Each one returns what the operations in its docstring return. While a network is compiled, the plain operations
+run, because the compiler itself chooses what to compute again. Source: Chen et al. 2016, arXiv:1604.06174,
 applied to elementwise operations only.
 """
 
@@ -24,12 +25,18 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor, dtype: torch.dtype) 
         scale: The same shape.
         dtype: Type of the result.
     """
+    if torch.compiler.is_compiling():
+        y = nn.functional.layer_norm(x, x.shape[-1:], eps=EPS).view(_groups(x, scale))
+        return (y * (1 + scale) + shift).to(dtype).flatten(1, 2)
     out: Tensor = _ModulatedNorm.apply(x, shift, scale, dtype)  # type: ignore[no-untyped-call]
     return out
 
 
 def rotated_norm(x: Tensor, weight: Tensor, tables: RotaryTables | None) -> Tensor:
     """rms_norm(x) * weight over the last axis of [b n heads d], then rotated; in the dtype of x."""
+    if torch.compiler.is_compiling():
+        y = nn.functional.rms_norm(x.float(), x.shape[-1:], eps=EPS) * weight
+        return (y if tables is None else rotate(y, tables)).to(x.dtype)
     cos, sin = (None, None) if tables is None else tables
     out: Tensor = _RotatedNorm.apply(x, weight, cos, sin)  # type: ignore[no-untyped-call]
     return out
@@ -37,7 +44,7 @@ def rotated_norm(x: Tensor, weight: Tensor, tables: RotaryTables | None) -> Tens
 
 def linear_of_gelu(x: Tensor, linear: nn.Module) -> Tensor:
     """linear(gelu(x)). Only a plain linear layer without bias saves memory; another layer is called."""
-    if type(linear) is nn.Linear and linear.bias is None:
+    if type(linear) is nn.Linear and linear.bias is None and not torch.compiler.is_compiling():
         return _LinearOfGelu.apply(x, linear.weight)
     out: Tensor = linear(nn.functional.gelu(x))
     return out
