@@ -38,7 +38,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
     `TrainingSettings`.
     """
 
-    version = 3
+    version = 4
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(

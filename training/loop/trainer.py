@@ -176,13 +176,21 @@ class Trainer(Generic[Batch]):
             group["lr"] = lr
         optimization_step.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, list[Tensor]] = {}
+        groups: dict[str, list[Tensor]] = {}
         for microbatch in microbatches:
             loss = optimization_step.objective(microbatch, self.step)
             (loss.total / len(microbatches)).backward()  # type: ignore[no-untyped-call]
             for name, value in {"loss": loss.total, **loss.parts}.items():
                 losses.setdefault(name, []).append(value.detach().float())
-        means = self.reduce_mean(torch.stack([torch.stack(each).mean() for each in losses.values()]))
-        metrics = dict(zip(losses, means.tolist(), strict=True))
+            for name, pair in loss.groups.items():
+                groups.setdefault(name, []).append(pair.detach().float())
+        values = [torch.stack(each).mean()[None] for each in losses.values()]
+        values += [torch.stack(each).mean(0) for each in groups.values()]
+        means = self.reduce_mean(torch.cat(values)).tolist()
+        metrics = dict(zip(losses, means[: len(losses)], strict=True))
+        for number, name in enumerate(groups):
+            total, count = means[len(losses) + 2 * number :][:2]
+            metrics |= {name: total / count} if count else {}
         metrics["grad_norm"] = clip_gradients(optimization_step.optimizer, optimization_step.max_grad_norm)
         prefix = f"{optimization_step.name}/" if optimization_step.name else ""
         finite = {prefix + name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import Denoiser
+from training.diffusion.generation_mode import GENERATION_MODES
 from training.diffusion.loss_weight import LossWeight
 from training.diffusion.path import Path, add_noise
 from training.diffusion.timestep_sampler import TimestepSampler
@@ -16,6 +17,9 @@ from training.noise import normal, uniform
 from training.objective import Loss
 from training.tensors import Coefficient, Latents, Timestep
 from training.text_encoder import TextEncoder, add_text
+
+
+NUM_NOISE_LEVELS = 5  # bins of the share of noise, sigma / (alpha + sigma)
 
 
 class LatentBatch(Protocol):
@@ -37,7 +41,9 @@ class Denoising:
 
     `Loss.parts` has "clean_mse", the mean squared error of the clean prediction (1 for a prediction of
     zeros), and with an uncertainty head "weighted_mse", the loss without the terms of the head. With the head
-    the loss may be negative. All random numbers depend only on the seed and on the positions of the clips.
+    the loss may be negative. `Loss.groups` has the weighted loss, without the terms of the head, by noise
+    level (share of noise, sigma / (alpha + sigma)), by kind (image, video) and by mode. All random numbers
+    depend only on the seed and on the positions of the clips.
 
     Attributes:
         denoiser: The model that is trained.
@@ -81,6 +87,7 @@ class Denoising:
         prediction = self.denoiser(add_noise(self.path, clean, noise, t), t, conditioning)
         error = mean_of_generated((prediction - clean).square(), conditioning.condition_mask)
         weighted = self.loss_weight(t) * error
+        groups = self._groups(weighted.detach(), t, conditioning, clean.shape[2])
         parts = {"clean_mse": error.mean().detach()}
         loss = weighted.mean()
         if self.uncertainty is not None:
@@ -88,7 +95,31 @@ class Denoising:
             log_variance = self.uncertainty(t)
             loss = (weighted * torch.exp(-log_variance) + log_variance).mean()
         scale = self.loss_scale * (self.image_loss_scale if clean.shape[2] == 1 else 1.0)
-        return Loss(scale * loss, parts)
+        return Loss(scale * loss, parts, groups)
+
+    def _groups(
+        self, losses: Tensor, t: Timestep, conditioning: Conditioning, latent_frames: int
+    ) -> dict[str, Tensor]:
+        """The sum and the count of the losses [b] of each noise level, kind and mode."""
+        alpha, sigma = (
+            each.reshape(len(losses), -1).mean(1) for each in (self.path.alpha(t), self.path.sigma(t))
+        )
+        levels = (sigma / (alpha + sigma) * NUM_NOISE_LEVELS).long().clamp(0, NUM_NOISE_LEVELS - 1)
+        given = torch.zeros(len(losses), device=losses.device)
+        if conditioning.condition_mask is not None:
+            given = conditioning.condition_mask.amax((1, 3, 4)).sum(1)
+        members = {
+            f"loss_by_timestep/{(n + 0.5) / NUM_NOISE_LEVELS:.1f}": levels == n
+            for n in range(NUM_NOISE_LEVELS)
+        }
+        is_image = torch.full_like(levels, latent_frames == 1).bool()
+        members |= {"loss_by_kind/image": is_image, "loss_by_kind/video": ~is_image}
+        mode_numbers = torch.where(is_image, 0, 1 + given.clamp(max=2).long())
+        members |= {f"loss_by_mode/{mode}": mode_numbers == n for n, mode in enumerate(GENERATION_MODES)}
+        return {
+            name: torch.stack([torch.where(which, losses, 0).sum(), which.sum()])
+            for name, which in members.items()
+        }
 
     def _timesteps(self, sampler: TimestepSampler, purpose: str, batch: LatentBatch) -> Timestep:
         numbers = uniform(self.seed, purpose, batch.positions)

@@ -1,6 +1,5 @@
 """Builds the parts of a training from its settings: network, layout on the ranks, optimizer, batches."""
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ from training.errors import SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
-from training.networks.video_dit import VideoDiT
 from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh
 from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp
@@ -93,11 +91,3 @@ def build_lr(config: TrainingConfig, first_step: int = 0) -> Callable[[int], flo
     except ValueError as error:
         raise SettingError(str(error)) from error
     return lambda step: lr(step - first_step)
-
-
-def count_work(network: VideoDiT, batch: LatentBatch, num_data_ranks: int) -> dict[str, float]:
-    """The work of one microbatch on all ranks. A backward pass costs two forward passes."""
-    shape = tuple(batch.latents.shape)
-    tokens = math.prod(network.grid(shape)) * shape[0]
-    counts = {"samples": shape[0], "tokens": tokens, "flops": 3 * network.flops(shape)}
-    return {name: float(count * num_data_ranks) for name, count in counts.items()}

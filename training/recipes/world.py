@@ -27,11 +27,11 @@ from training.recipes.build import (
     build_model,
     build_optimization_step,
     choose_network,
-    count_work,
     parallelize,
     peak_flops,
 )
 from training.recipes.config import TrainingConfig
+from training.recipes.count_work import WorkCounter
 from training.recipes.initial_weights import InitialWeights, open_initial_weights
 from training.recipes.layout import check_layout
 from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
@@ -111,7 +111,7 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         optimization_steps=[build_optimization_step(stage.config, model, encoder, mesh)],
         batches=build_batches(stage.config, mesh, stage.shards),
         reduce_mean=mesh.mean,
-        count_work=lambda batch: count_work(model.network, batch, mesh.num_data_ranks),
+        count_work=WorkCounter(model.network, mesh.num_data_ranks),
         ema=EMA(model, config.ema_sigma_rel),
         checkpoints=checkpoints,
     )

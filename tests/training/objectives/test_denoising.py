@@ -185,3 +185,19 @@ def test_an_uncertainty_head_learns_the_loss() -> None:
         optimizer.step()
     assert float(head.value.detach()) == pytest.approx(float(loss.parts["weighted_mse"].log()), abs=0.02)
     assert float(loss.total.detach()) == pytest.approx(1 + float(head.value.detach()), abs=0.02)
+
+
+def test_groups_add_up_over_batches() -> None:
+    """Sums and counts by noise level, kind and mode are those of all clips in any batches."""
+    objective = _objective(seed=5, conditional_frames={0: 1.0, 1: 1.0})
+    whole = objective(CLIPS, 7)
+    parts = [objective(_select(*which), 7).groups for which in ((2, 0), (3,), (1,))]
+    for name, pair in whole.groups.items():
+        torch.testing.assert_close(sum(each[name] for each in parts), pair)
+    for kind in ("loss_by_timestep", "loss_by_kind", "loss_by_mode"):
+        total = sum(pair for name, pair in whole.groups.items() if name.startswith(kind))
+        torch.testing.assert_close(total, torch.stack([4 * whole.total, torch.tensor(4.0)]))
+    given = int(whole.groups["loss_by_mode/image_to_video"][1])
+    assert 0 < given < 4
+    assert int(whole.groups["loss_by_mode/text_to_video"][1]) == 4 - given
+    assert list(whole.groups)[:5] == [f"loss_by_timestep/{t}" for t in (0.1, 0.3, 0.5, 0.7, 0.9)]

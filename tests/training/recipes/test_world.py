@@ -73,6 +73,11 @@ def test_any_layout_of_ranks_gives_the_same_losses(
         assert [loss for loss, _ in got] == pytest.approx([line["loss"] for line in lines], rel=1e-4)
         assert [norm for _, norm in got] == pytest.approx([line["grad_norm"] for line in lines], rel=1e-3)
     assert len(set(losses(whole))) == 7
+    by_level = [{k: v for k, v in line.items() if "loss_by_" in k} for line in lines]
+    assert all("loss_by_mode/text_to_video" in each for each in by_level)
+    for n in range(len(layouts)):
+        for got, expected in zip(read_loss_curve(tmp_path / f"{n}" / "curve.jsonl"), by_level, strict=True):
+            assert {k: v for k, v in got.items() if "loss_by_" in k} == pytest.approx(expected, rel=1e-4)
     alone = train({"data": data, "steps": 4, **SHORT, **validation}, tmp_path / "alone").validation
     assert alone is not None
     for n in range(len(layouts)):
