@@ -123,7 +123,7 @@ def compile_blocks(network: Any) -> None:
 
 
 def measure_time(size: Size, device: torch.device, repeats: int, is_compiled: bool) -> dict[str, list[float]]:
-    """Seconds of each step, by side: CPU time on a CPU; the steps of both sides alternate, and every other pair is reversed."""
+    """Seconds of each step, by side. Steps alternate, and every other pair is reversed."""
     steps: dict[str, Callable[[], Tensor]] = {}
     for side in SIDES:
         network = build(side, size, device)

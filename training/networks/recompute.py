@@ -1,8 +1,8 @@
 """Operations of a block that keep less for the backward pass, because they compute cheap values again.
 
-Each one returns what the operations in its docstring return. While a network is compiled, the plain operations
-run, because the compiler itself chooses what to compute again. Source: Chen et al. 2016, arXiv:1604.06174,
-applied to elementwise operations only.
+Each one returns what the operations in its docstring return. While a network is compiled, the plain
+operations run, because the compiler itself chooses what to compute again. Source: Chen et al. 2016,
+arXiv:1604.06174, applied to elementwise operations only.
 """
 
 from typing import Any
