@@ -16,6 +16,7 @@ from typing import Any
 
 from manifests import ClipmillError, Range
 from manifests.messages import closest_name
+from training.data.statistics_verb import add_statistics_verb
 from training.errors import LostRankError
 from training.planning.verb import add_plan_verb
 
@@ -75,6 +76,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
     _add_export(verbs)
+    add_statistics_verb(verbs)
 
 
 def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -174,22 +176,6 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def read_settings_file(file: Path) -> str:
-    """The text of a file that a setting names.
-
-    Raises:
-        SettingError: It cannot be read.
-    """
-    from training.errors import SettingError
-
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(
-            "the file cannot be read", where=str(file), remedy="name a YAML file that exists"
-        ) from error
-
-
 def _parse_value(name: str, text: str, kind: type) -> Any:
     from training.errors import SettingError
 
@@ -204,6 +190,7 @@ def _parse_value(name: str, text: str, kind: type) -> Any:
 
 def _train(args: argparse.Namespace) -> int:
     from training.data.find_shards import find_shards, find_splits
+    from training.recipes.stages import read_stages_file
     from training.recipes.world import train
 
     data, validation_data = find_splits(args.data)
@@ -211,7 +198,7 @@ def _train(args: argparse.Namespace) -> int:
         validation_data = find_shards(args.validation_data)
     settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
     if args.stages:
-        settings["stages"] = read_settings_file(args.stages)
+        settings["stages"] = read_stages_file(args.stages)
     result = train(settings, args.out)
     if os.environ.get("RANK", "0") == "0":
         skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""

@@ -11,13 +11,14 @@ The metadata "clipmill.world" is a JSON object:
     fps             frame rate of the clips before the tokenizer, in frames per second
     latent_shapes   shapes [c t h w] of the training latents, the most frequent first
     training        steps and settings, for people
+    latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
 
 config.json in the same folder holds the same object.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class ModelInfo:
     fps: float
     latent_shapes: Sequence[tuple[int, int, int, int]]
     training: Mapping[str, Any]
+    latent_statistics: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""

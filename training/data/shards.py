@@ -13,7 +13,7 @@ import io
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -66,6 +66,9 @@ class LatentShards:
         spec: How the latents of the model were made, if the model is already trained.
         mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
 
+    Attributes:
+        normalize: Applied to the latents [c t h w] of each clip that is read; by default it changes nothing.
+
     Raises:
         LatentMismatchError: There are no shards or no clips, or they do not match each other or `spec`.
     """
@@ -92,6 +95,7 @@ class LatentShards:
             check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
         if not mixed_fps:
             check_fps(shards)
+        self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
         self._max_frames, self._with_text = max_frames, False
         self.text_encoder = shards[0].text_encoder
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
@@ -142,7 +146,8 @@ class LatentShards:
                 where=f"{shard.tar}: {span.key}",
                 remedy=f"pack the shard again, or put {span.key} into skip_samples",
             ) from error
-        return sample._replace(latents=sample.latents[:, : self._crop_shape(shard.shape)[1]])
+        latents = sample.latents[:, : self._crop_shape(shard.shape)[1]]
+        return sample._replace(latents=self.normalize(latents))
 
     def read_text(self) -> Mapping[str, Any]:
         """Read the text embeddings of each sample from now on. Returns the metadata of their encoder.

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from training.data.batches import LatentBatch
+from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
@@ -51,6 +53,7 @@ def evaluate(
     world, info = load_model(model)
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
     shards = LatentShards(data, spec=spec, mixed_fps=info.network.base_fps is not None)
+    shards.normalize = partial(normalize, statistics=info.latent_statistics)
     world = world.to(device)
     evaluator = Evaluator(
         world.denoiser,

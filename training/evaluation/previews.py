@@ -1,12 +1,13 @@
 """Previews during a training: videos sampled with the EMA weights, on all ranks."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from training.data.latent_statistics import LatentStatistics, denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance, PreconditionedDenoiser
 from training.errors import SettingError, TrainingError
@@ -48,6 +49,7 @@ class Previews:
         rank: Number of this rank among those that sample different videos.
         num_ranks: Number of ranks that sample different videos.
         writes: This rank writes the videos that it samples.
+        latent_statistics: What the latents of the model are normalized by.
         device: Device of the model.
     """
 
@@ -66,6 +68,7 @@ class Previews:
     rank: int = 0
     num_ranks: int = 1
     writes: bool = True
+    latent_statistics: LatentStatistics = field(default_factory=dict)
     device: torch.device = torch.device("cpu")
 
     @torch.no_grad()
@@ -79,7 +82,8 @@ class Previews:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         for number, each in zip(numbers, latents, strict=False):
-            video = self.tokenizer.decode(each[None].cpu())[0]  # [3 t h w]
+            clean = denormalize(each[None].cpu(), self.latent_statistics)
+            video = self.tokenizer.decode(clean)[0]  # [3 t h w]
             frames = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0)
             name = f"step-{step:08d}-{number}.mp4"
             write_video(frames.contiguous().numpy(), self.fps, self.folder / name)

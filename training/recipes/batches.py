@@ -1,11 +1,13 @@
 """The clips of a training: which shards, in which order, and how many per step."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 from training.data.batches import BatchLoader
 from training.data.context_batches import ContextBatches
 from training.data.find_shards import read_sample_ids
+from training.data.latent_statistics import LatentStatistics, normalize, read_statistics
 from training.data.mixture import MixedOrder, Order
 from training.data.order import SampleOrder
 from training.data.shard import LatentSpec
@@ -29,7 +31,7 @@ def open_shards(
     Raises:
         LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
     """
-    return LatentShards(
+    shards = LatentShards(
         config.data,
         max_frames=config.max_latent_frames,
         min_area=config.min_latent_area,
@@ -37,6 +39,19 @@ def open_shards(
         mixed_fps=mixed_fps,
         spec=spec,
     )
+    shards.normalize = partial(normalize, statistics=open_statistics(config, shards))
+    return shards
+
+
+def open_statistics(config: TrainingConfig, shards: LatentShards) -> LatentStatistics:
+    """The statistics that the latents are normalized by; none leaves them as they are.
+
+    Raises:
+        LatentMismatchError: The file of the statistics is not one of these latents.
+    """
+    if not config.latent_statistics:
+        return {}
+    return read_statistics(Path(config.latent_statistics), shards.spec.channels)
 
 
 def build_order(config: TrainingConfig, shards: LatentShards) -> Order:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from training.callback import Callback
@@ -9,6 +10,7 @@ from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
 from training.data.batches import LatentBatch
+from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
 from training.errors import SettingError
@@ -116,7 +118,9 @@ def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
     if not config.validation_data:
         return None
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    return LatentShards(config.validation_data, spec=spec, mixed_fps=info.network.base_fps is not None)
+    shards = LatentShards(config.validation_data, spec=spec, mixed_fps=info.network.base_fps is not None)
+    shards.normalize = partial(normalize, statistics=info.latent_statistics)
+    return shards
 
 
 def _previews(
@@ -152,6 +156,7 @@ def _previews(
         num_inference_steps=config.preview_num_inference_steps,
         flow_shift=info.flow_shift,
         condition_timestep=config.condition_timestep,
+        latent_statistics=info.latent_statistics,
         rank=mesh.data_rank,
         num_ranks=mesh.num_data_ranks,
         writes=mesh.context_rank == 0,

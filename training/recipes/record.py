@@ -13,6 +13,7 @@ from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
 from training.model import ModelInfo
 from training.networks.config import VideoDiTConfig
+from training.recipes.batches import open_statistics
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.pretrained_text import encoder_identity
 from training.text_encoder import TextEncoder
@@ -27,6 +28,8 @@ def open_checkpoints(
     metadata = info.to_json()
     identity = {name: metadata[name] for name in ("format", "network", "diffusion", "latents")}
     identity["text_encoder"] = encoder_identity(info.text_encoder)
+    if info.latent_statistics:
+        identity["latent_statistics"] = metadata["latent_statistics"]
     if init_digest:
         identity["init_digest"] = init_digest
     return CheckpointManager(
@@ -63,6 +66,7 @@ def model_info(
         latents=shards.spec._asdict(),
         fps=shards.fps,
         latent_shapes=[shape for _, shape in by_count],
+        latent_statistics=open_statistics(config, shards),
         training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
 

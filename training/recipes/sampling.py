@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
+from training.data.latent_statistics import denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
@@ -103,6 +104,7 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
                 weak_conditioning=conditioning.without_text(),
             )
             latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+            latents = denormalize(latents, info.latent_statistics)
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
     finally:
         torch.set_num_threads(num_threads)

@@ -13,6 +13,7 @@ shards. Weights, optimizer and EMA continue, and so does the stream of samples, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -213,6 +214,20 @@ def check_stages_of_dag(text: str) -> None:
                 where=f"stage {number} of stages",
                 remedy="choose clips of the input by min_latent_area, max_latent_area or image_share",
             )
+
+
+def read_stages_file(file: Path) -> str:
+    """The text of a file of stages.
+
+    Raises:
+        SettingError: It cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingError(
+            "the stages cannot be read", where=str(file), remedy="name a YAML file that exists"
+        ) from error
 
 
 def _configure(config: TrainingConfig, values: Mapping[str, Any], number: int) -> TrainingConfig:

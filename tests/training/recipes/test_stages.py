@@ -119,6 +119,14 @@ def test_wrong_stages_are_refused(
     assert remedy in caught.value.remedy
 
 
+def test_a_file_of_stages_that_is_missing_is_an_error(
+    data: list[tuple[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, missing = str(Path(data[0][0]).parent), str(tmp_path / "no.yaml")
+    assert main(["train", "--data", folder, "--out", str(tmp_path), "--stages", missing]) == 2
+    assert "the stages cannot be read" in capsys.readouterr().err
+
+
 def test_stages_of_other_latents_are_refused(make_shard: MakeShard, data: list[tuple[str, str]]) -> None:
     other = make_shard("other/000000", ["clip900"], shape=(16, 2, 4, 4), tokenizer_digest="d2")
     faster = make_shard("faster/000000", ["clip901"], shape=(16, 2, 4, 4), fps=24.0)
