@@ -1,6 +1,8 @@
 """The clips of a training: which shards, in which order, and how many per step."""
 
 import math
+import os
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +11,15 @@ from training.data.context_batches import ContextBatches
 from training.data.find_shards import read_sample_ids
 from training.data.latent_statistics import LatentStatistics, normalize, read_statistics
 from training.data.mixture import MixedOrder, Order
-from training.data.order import SampleOrder
+from training.data.order import SampleIndex, SampleOrder
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh
 from training.recipes.config import TrainingConfig
+
+MAX_CAPTIONS = 16  # clips whose captions are checked before a training
 
 
 def open_shards(
@@ -52,6 +56,31 @@ def open_statistics(config: TrainingConfig, shards: LatentShards) -> LatentStati
     if not config.latent_statistics:
         return {}
     return read_statistics(Path(config.latent_statistics), shards.spec.channels)
+
+
+def check_captions(config: TrainingConfig, shards: LatentShards) -> None:
+    """Check that a training that reads captions has some: the first clips of up to 16 shards are read.
+
+    Without any, a pretrained text encoder is an error. The byte-level one, which is the default, is a
+    warning.
+
+    Raises:
+        LatentMismatchError: A pretrained text encoder has no captions to encode.
+    """
+    if config.text_encoder in ("none", "precomputed") or config.text_dropout == 1:
+        return
+    first = [(n, SampleIndex(m, 0)) for n, counts in enumerate(shards.counts) for m in range(len(counts))]
+    if any(shards.read(bucket, index).caption.strip() for bucket, index in first[:MAX_CAPTIONS]):
+        return
+    error = LatentMismatchError(
+        f"the clips have no captions, and text_encoder is {config.text_encoder}",
+        where=shards.buckets[0][0].tar,
+        remedy="caption the clips before they are packed, or set text_encoder=none",
+    )
+    if config.text_encoder != "byte_level":
+        raise error
+    if not config.quiet and os.environ.get("RANK", "0") == "0":
+        print(f"warning: {error}", file=sys.stderr)
 
 
 def build_order(config: TrainingConfig, shards: LatentShards) -> Order:

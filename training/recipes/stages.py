@@ -27,7 +27,7 @@ from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
 from training.networks.config import VideoDiTConfig
 from training.parallel.mesh import Mesh
-from training.recipes.batches import build_batches, open_shards
+from training.recipes.batches import build_batches, check_captions, open_shards
 from training.recipes.build import build_lr
 from training.recipes.config import TrainingConfig
 from training.recipes.objective import build_objective
@@ -132,6 +132,7 @@ def open_stages(config: TrainingConfig, *, mixed_fps: bool = False) -> list[Stag
             stage_config = _configure(config, values, number) if config.stages else config
             spec = stages[0].shards.spec if stages else None
             shards = open_shards(stage_config, mixed_fps=mixed_fps, spec=spec)
+            check_captions(stage_config, shards)
         except TrainingError as error:
             if not config.stages:
                 raise

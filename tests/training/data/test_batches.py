@@ -16,7 +16,7 @@ from training.data.order import SampleIndex, SampleOrder
 from training.data.prefetch import Prefetcher
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
-from training.recipes.batches import bucket_batch_size, build_order
+from training.recipes.batches import bucket_batch_size, build_order, check_captions
 from training.recipes.config import TrainingConfig
 
 MakeShard = Callable[..., tuple[str, str]]
@@ -192,3 +192,26 @@ def test_one_rank_of_a_context_group_reads(
     assert found["errors"][0].startswith("LatentMismatchError: the latents contain values")
     assert found["errors"][1].startswith("LostRankError: the rank that reads the clips of this rank failed")
     assert "clip001" in found["errors"][1]
+
+
+def test_clips_without_captions_are_an_error_or_a_warning(
+    make_shard: MakeShard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tar, index = make_shard("a/000000", ["clip000"])
+    content = Path(tar).read_bytes()
+    Path(tar).write_bytes(content.replace(b"a clip000 shot", b" " * len(b"a clip000 shot")))
+    empty, full = (tar, index), make_shard("b/000000", ["clip001"])
+
+    def check(data: list[tuple[str, str]], **settings: Any) -> str:
+        check_captions(TrainingConfig(data=data, **settings), LatentShards(data))
+        return capsys.readouterr().err
+
+    with pytest.raises(
+        LatentMismatchError, match="no captions, and text_encoder is google-t5/t5-11b"
+    ) as caught:
+        check([empty], text_encoder="google-t5/t5-11b")
+    assert tar in str(caught.value)
+    assert check([empty]).startswith("warning: the clips have no captions")
+    for settings in ({"text_encoder": "none"}, {"text_dropout": 1.0}, {"quiet": True}):
+        assert check([empty], **settings) == ""
+    assert check([empty, full], text_encoder="google-t5/t5-11b") == ""
