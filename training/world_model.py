@@ -46,6 +46,12 @@ class WorldModel(nn.Module):
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None
         )
 
+    def reset_parameters(self, seed: int = 0) -> None:
+        """Initialize all weights from `seed`, or of a sharded model this rank's part of them."""
+        self.network.reset_parameters(seed)
+        if self.text_encoder is not None:
+            self.text_encoder.reset_parameters(seed)
+
     @property
     def denoiser(self) -> PreconditionedDenoiser:
         """The denoiser, which shares the weights of the network."""

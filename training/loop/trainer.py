@@ -22,6 +22,7 @@ from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.memory import peak_memory_bytes
 from training.loop.optimization_step import OptimizationStep
+from training.parallel.sharding import set_gradient_sync
 
 Batch = TypeVar("Batch")
 SourceBatch = TypeVar("SourceBatch", covariant=True)
@@ -70,6 +71,7 @@ class Trainer(Generic[Batch]):
         checkpoint_interval: Steps between checkpoints. The last step is always saved.
         callbacks: Called after each step. Empty on all ranks except rank 0.
         tasks: Such as validation. They run on all ranks.
+        sync_each_batch: Reduce the gradients over the ranks after each microbatch, and not once per step.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
         labels: Values that the metrics of each step also have.
         step: Steps taken so far.
@@ -86,6 +88,7 @@ class Trainer(Generic[Batch]):
     callbacks: Sequence[Callback] = field(default_factory=list)
     tasks: Sequence[PeriodicTask] = field(default_factory=list)
     max_skipped_steps: int = 0
+    sync_each_batch: bool = False
     labels: Mapping[str, float] = field(default_factory=dict)
     step: int = 0
 
@@ -177,7 +180,8 @@ class Trainer(Generic[Batch]):
         optimization_step.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, list[Tensor]] = {}
         groups: dict[str, list[Tensor]] = {}
-        for microbatch in microbatches:
+        for number, microbatch in enumerate(microbatches, 1):
+            set_gradient_sync(self.model, self.sync_each_batch or number == len(microbatches))
             loss = optimization_step.objective(microbatch, self.step)
             (loss.total / len(microbatches)).backward()  # type: ignore[no-untyped-call]
             for name, value in {"loss": loss.total, **loss.parts}.items():

@@ -24,6 +24,7 @@ class ContextParallel:
 
     def __init__(self, group: dist.ProcessGroup, method: str) -> None:
         self.group, self.method = group, method
+        self._attend: dict[tuple[int, ...], SharedAttention] = {}
 
     def __call__(self, grid: Grid) -> TokenShare:
         """The tokens of this rank.
@@ -33,7 +34,8 @@ class ContextParallel:
         """
         rank, lengths = dist.get_rank(self.group), token_lengths(grid, dist.get_world_size(self.group))
         start = sum(lengths[:rank])
-        attend = SharedAttention(self.method, self.group, lengths)
+        # the same object for each clip of this size, because compiled blocks depend on it
+        attend = self._attend.setdefault(tuple(lengths), SharedAttention(self.method, self.group, lengths))
         return TokenShare(start, start + lengths[rank], attend, lambda x: join(x, lengths, self.group))
 
 

@@ -14,10 +14,11 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from training.errors import LayoutError, LostRankError
 
-TIMEOUT = timedelta(minutes=10)
+INIT_TIMEOUT_S = 600
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,11 @@ class Mesh:
         """The ranks that share the clips of this rank."""
         return self._clips.get_group("cp")
 
+    @property
+    def groups(self) -> list[dist.ProcessGroup]:
+        """All process groups of the mesh."""
+        return [*self._parameters.get_all_groups(), *self._clips.get_all_groups()]
+
     def mean(self, values: torch.Tensor) -> torch.Tensor:
         """The mean over all ranks."""
         total = values.detach().clone()
@@ -100,10 +106,13 @@ def local_device() -> torch.device:
 
 
 @contextmanager
-def process_group() -> Iterator[None]:
+def process_group(timeout_s: float = INIT_TIMEOUT_S) -> Iterator[None]:
     """The process group that torchrun's environment variables describe; without them a group of one rank.
 
     An existing process group is used, and not destroyed.
+
+    Args:
+        timeout_s: Seconds that a collective operation waits for other ranks; `set_timeout` changes them.
 
     Raises:
         LostRankError: A collective operation failed because another rank ended.
@@ -111,27 +120,33 @@ def process_group() -> Iterator[None]:
     if dist.is_initialized():
         yield
         return
-    device = local_device()
+    device, timeout = local_device(), timedelta(seconds=timeout_s)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         store = dist.HashStore()  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=TIMEOUT)
+        dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=timeout)
     else:
-        dist.init_process_group(backend, timeout=TIMEOUT)
+        dist.init_process_group(backend, timeout=timeout)
     try:
         yield
     except RuntimeError as error:
         if not is_lost_rank(error):
             raise
         raise LostRankError(
-            "another rank of the training ended, or cannot be reached",
+            "another rank of the training ended, or does not answer",
             where=f"rank {dist.get_rank()} of {dist.get_world_size()}",
             remedy="the message of that rank names the cause; run again to resume from the last checkpoint",
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def set_timeout(mesh: Mesh, timeout_s: float) -> None:
+    """Set how many seconds the collective operations of all groups of a mesh wait for other ranks."""
+    for group in (None, *mesh.groups):
+        _set_pg_timeout(timedelta(seconds=timeout_s), group)
 
 
 def is_lost_rank(error: RuntimeError) -> bool:

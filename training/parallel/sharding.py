@@ -1,20 +1,32 @@
-"""FSDP2 over the mesh, with fp32 master weights and mixed precision, and activation checkpointing.
+"""FSDP2 over the mesh, with fp32 master weights; activation checkpointing; compilation of blocks.
 
 Source: Zhao et al. 2023, arXiv:2304.11277, and torch.distributed.fsdp.fully_shard.
 """
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.utils._pytree import tree_map_only
-from torch.utils.checkpoint import checkpoint
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
 from training.parallel.mesh import Mesh
 
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
+
+aten = torch.ops.aten
+STORED_OPERATIONS = {
+    aten.mm.default,
+    aten.addmm.default,
+    aten.bmm.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_flash_attention.default,
+    aten._scaled_dot_product_efficient_attention.default,
+    aten._scaled_dot_product_cudnn_attention.default,
+}  # with selective activation checkpointing
 
 
 def apply_fsdp(network: nn.Module, blocks: Sequence[nn.Module], mesh: Mesh, precision: str) -> None:
@@ -40,13 +52,40 @@ def _clone_output(network: nn.Module, args: object, out: object) -> object:
     return tree_map_only(torch.Tensor, torch.clone, out)
 
 
-def apply_activation_checkpointing(blocks: Sequence[nn.Module]) -> None:
-    """Store only the input of each block, and compute its activations again in the backward pass.
+def apply_activation_checkpointing(blocks: Sequence[nn.Module], mode: str) -> None:
+    """Compute activations of the blocks again in the backward pass, instead of storing them.
 
-    Call it before `apply_fsdp`. Source: Chen et al. 2016, arXiv:1604.06174.
+    Call it before `apply_compile` and `apply_fsdp`. Source: Chen et al. 2016, arXiv:1604.06174.
+
+    Args:
+        blocks: Submodules whose input is stored.
+        mode: "none"; "selective" also stores the outputs of matrix products and of attention; "full".
     """
+    if mode == "none":
+        return
+    options: dict[str, Any] = {}
+    if mode == "selective":
+        options["context_fn"] = partial(create_selective_checkpoint_contexts, _choose_stored)
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False)
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False, **options)
+
+
+def _choose_stored(context: object, operation: Any, *args: object, **kwargs: object) -> CheckpointPolicy:
+    is_stored = operation in STORED_OPERATIONS
+    return CheckpointPolicy.MUST_SAVE if is_stored else CheckpointPolicy.PREFER_RECOMPUTE
+
+
+def apply_compile(blocks: Sequence[nn.Module]) -> None:
+    """Compile each block alone, so blocks of equal shapes share the code. Call it before `apply_fsdp`."""
+    for block in blocks:
+        block.compile()
+
+
+def set_gradient_sync(model: nn.Module, is_enabled: bool) -> None:
+    """Whether the next backward pass reduces gradients over the ranks, or only adds them on each rank."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_requires_gradient_sync(is_enabled, recurse=False)
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -41,7 +41,7 @@ class StepMemory:
 
 
 def count_step_memory(
-    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, *, is_checkpointed: bool
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, activation_checkpointing: str
 ) -> StepMemory:
     """Count the activations of one microbatch of latents [b c t h w].
 
@@ -51,9 +51,9 @@ def count_step_memory(
         settings: `precision` is "fp32" or "bf16".
         shape: Latents of this rank's microbatch; context ranks share them.
         text_tokens: Text tokens per clip.
-        is_checkpointed: Blocks store only their input.
+        activation_checkpointing: The mode, as in the settings.
     """
-    two, three = (_run(settings, shape, text_tokens, blocks, is_checkpointed) for blocks in (2, 3))
+    two, three = (_run(settings, shape, text_tokens, blocks, activation_checkpointing) for blocks in (2, 3))
     further = MODEL_CONFIGS[settings.model].num_layers - 3
     return StepMemory(
         three.saved + further * (three.saved - two.saved), three.peak + further * (three.peak - two.peak)
@@ -61,7 +61,7 @@ def count_step_memory(
 
 
 def _run(
-    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, blocks: int, is_checkpointed: bool
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, blocks: int, mode: str
 ) -> StepMemory:
     config = replace(MODEL_CONFIGS[settings.model], num_layers=blocks, channels=shape[1])
     with torch.device("meta"):
@@ -74,8 +74,7 @@ def _run(
     block_list: list[nn.Module] = list(model.network.transformer_blocks)
     for block in block_list:
         block.forward = partial(_with_fused_attention, block.forward)
-    if is_checkpointed:
-        apply_activation_checkpointing(block_list)
+    apply_activation_checkpointing(block_list, mode)
     counter = _StorageCounter()
     for tensor in (*model.parameters(), noisy, t, text):
         counter.exclude(tensor)

@@ -8,7 +8,7 @@ import torch
 from training.networks.config import MODEL_CONFIGS
 from training.parallel.mesh import ParallelDims
 from training.planning.memory import count_step_memory
-from training.recipes.config import TrainingSettings
+from training.recipes.config import CHOICES, TrainingSettings
 from training.recipes.layout import check_layout
 from training.world_model import WorldModel
 
@@ -29,10 +29,11 @@ class TrainingPlan:
         weights: float32 weights.
         optimizer: The two float32 moments of AdamW.
         ema: The float32 EMA of the weights.
-        gradients: float32 gradients.
+        gradients: float32 gradients; of the whole model while microbatches accumulate without being reduced.
         gathered: Whole blocks that compute, the layers outside of the blocks, and gradients to be reduced.
         activations: Peak of the activations without activation checkpointing.
-        activations_checkpointed: Peak of the activations with activation checkpointing.
+        activations_selective: Peak of the activations with selective activation checkpointing.
+        activations_checkpointed: Peak of the activations with full activation checkpointing.
         peak: Peak memory with the given settings. It leaves out temporary tensors inside of kernels and the
             losses of the allocator: the resident memory of one run on a CPU was 1.2 times as high.
         flops: FLOPs of a step over all ranks, forward and backward, attention included. Activations that
@@ -52,6 +53,7 @@ class TrainingPlan:
     gradients: int
     gathered: int
     activations: int
+    activations_selective: int
     activations_checkpointed: int
     peak: int
     flops: float
@@ -72,7 +74,8 @@ class TrainingPlan:
             ("  gradients", f"{self.gradients / GIB:.2f} GiB; all state {state / GIB:.2f} GiB"),
             ("  gathered", f"{self.gathered / GIB:.2f} GiB of blocks that compute"),
             ("  activations", f"{self.activations / GIB:.2f} GiB without activation_checkpointing, "
-             f"{self.activations_checkpointed / GIB:.2f} GiB with it"),
+             f"{self.activations_selective / GIB:.2f} GiB selective, "
+             f"{self.activations_checkpointed / GIB:.2f} GiB full"),
             ("step", f"{self.flops / 1e12:,.2f} TFLOP over all ranks, {self.step_s:.3g} s"),
             ("training", f"{self.days:.3g} days"),
         ]  # fmt: skip
@@ -103,21 +106,18 @@ def plan_training(
     """
     if settings.max_latent_frames:
         shape = (shape[0], min(shape[1], settings.max_latent_frames), *shape[2:])
-    precision = "bf16" if settings.precision == "auto" else settings.precision
-    settings = replace(settings, precision=precision)
+    settings = replace(settings, precision="bf16" if settings.precision == "auto" else settings.precision)
     dims = ParallelDims(settings.dp_replicate, 0, settings.context_parallel).resolve(num_ranks)
     num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
     check_layout(settings, num_data_ranks, [shape])
     model = _model_on_meta(settings, shape[0])
     parameters = sum(p.numel() for p in model.parameters())
     microbatch = settings.batch_size // (num_data_ranks * settings.grad_accum_steps)
-    plain, checkpointed = (
-        count_step_memory(settings, (microbatch, *shape), text_tokens, is_checkpointed=value).peak
-        for value in (False, True)
-    )
+    activations = _activations(settings, (microbatch, *shape), text_tokens)
     shard = math.ceil(parameters / shards) * 4
-    gathered = _gathered(model, precision)
-    activations = checkpointed if settings.activation_checkpointing else plain
+    gathered = _gathered(model, settings.precision)
+    accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
+    gradients = max(shard, accumulated)
     flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
     step_s = flops / (num_ranks * peak_flops * mfu)
     return TrainingPlan(
@@ -129,15 +129,24 @@ def plan_training(
         weights=shard,
         optimizer=2 * shard,
         ema=shard,
-        gradients=shard,
+        gradients=gradients,
         gathered=gathered,
-        activations=plain,
-        activations_checkpointed=checkpointed,
-        peak=4 * shard + max(gathered + activations, shard + gathered),
+        activations=activations["none"],
+        activations_selective=activations["selective"],
+        activations_checkpointed=activations["full"],
+        peak=4 * shard
+        + gathered
+        + max(accumulated + activations[settings.activation_checkpointing], gradients),
         flops=flops,
         step_s=step_s,
         days=settings.steps * step_s / SECONDS_PER_DAY,
     )
+
+
+def _activations(settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int) -> dict[str, int]:
+    """Peak of the activations in bytes for each mode of activation checkpointing."""
+    modes = CHOICES["activation_checkpointing"]
+    return {mode: count_step_memory(settings, shape, text_tokens, mode).peak for mode in modes}
 
 
 def _model_on_meta(settings: TrainingSettings, channels: int) -> WorldModel:

@@ -8,13 +8,13 @@ from torch import nn
 
 from training.data.batches import LatentBatch
 from training.data.shards import LatentShards
-from training.errors import SettingError
+from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh
-from training.parallel.sharding import apply_activation_checkpointing, apply_fsdp
+from training.parallel.sharding import apply_activation_checkpointing, apply_compile, apply_fsdp
 from training.recipes.config import TrainingConfig
 from training.recipes.initial_weights import InitialWeights
 from training.recipes.objective import build_objective
@@ -40,22 +40,36 @@ def choose_network(
 
 
 def build_model(config: TrainingConfig, network: VideoDiTConfig) -> WorldModel:
-    """Build the model with new weights, which depend only on the seed."""
-    with torch.random.fork_rng(devices=[]):
-        return WorldModel(network, config.diffusion, config.text_encoder, config.seed)
+    """Build the model on the meta device, where it has no values; `parallelize` gives it weights."""
+    with torch.device("meta"):
+        return WorldModel(network, config.diffusion, config.text_encoder)
 
 
 def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
-    """Distribute the model over the mesh, in place."""
+    """Distribute the model over the mesh, in place, with new weights that depend only on the seed.
+
+    Each rank draws only its part of the weights.
+
+    Raises:
+        LayoutError: The tokens of this network cannot be shared by several ranks.
+    """
     network = model.network
     blocks: list[nn.Module] = list(network.transformer_blocks)
     if mesh.dims.context_parallel > 1:
+        if not hasattr(network, "share_tokens"):
+            raise LayoutError(
+                f"a network of the class {type(network).__name__} cannot share the tokens of a clip",
+                remedy="set context_parallel to 1",
+            )
         network.share_tokens = ContextParallel(mesh.context_group, config.context_parallel_method)
-    if config.activation_checkpointing:
-        apply_activation_checkpointing(blocks)
+    apply_activation_checkpointing(blocks, config.activation_checkpointing)
+    if config.compile:
+        apply_compile(blocks)
     apply_fsdp(network, blocks, mesh, precision)
     if model.text_encoder is not None:
         apply_fsdp(model.text_encoder, [], mesh, precision)
+    model.to_empty(device=mesh.device)
+    model.reset_parameters(config.seed)
 
 
 def peak_flops(device: torch.device) -> float:

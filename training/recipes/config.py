@@ -25,6 +25,7 @@ CHOICES = {
     "lr_schedule": ("constant", "cosine", "linear"),
     "precision": ("auto", "fp32", "bf16"),
     "context_parallel_method": ("ulysses", "allgather", "ring"),
+    "activation_checkpointing": ("none", "selective", "full"),
 }
 
 
@@ -118,6 +119,10 @@ EXECUTION_SETTINGS = {
     "context_parallel",
     "context_parallel_method",
     "activation_checkpointing",
+    "sync_each_batch",
+    "compile",
+    "init_timeout_seconds",
+    "train_timeout_seconds",
     "checkpoint_interval",
     "num_threads",
     "validation_interval",

@@ -16,10 +16,10 @@ from training.callbacks.loss_curve import read_loss_curve
 from training.evaluation.result import EvaluationResult
 from training.loop.checkpoint import latest_step
 from training.loop.ema import EMA
-from training.loop.trainer import Trainer
+from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.config import MODEL_CONFIGS
-from training.parallel.mesh import Mesh, ParallelDims, process_group
+from training.parallel.mesh import Mesh, ParallelDims, process_group, set_timeout
 from training.parallel.sharding import resolve_precision
 from training.recipes.batches import build_batches
 from training.recipes.build import (
@@ -81,7 +81,7 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
     num_threads = torch.get_num_threads()
     torch.set_num_threads(config.num_threads)
     try:
-        with process_group():
+        with process_group(config.init_timeout_seconds):
             return _train(config, work, initial)
     finally:
         torch.set_num_threads(num_threads)
@@ -114,10 +114,13 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         count_work=WorkCounter(model.network, mesh.num_data_ranks),
         ema=EMA(model, config.ema_sigma_rel),
         checkpoints=checkpoints,
+        sync_each_batch=config.sync_each_batch,
     )
     trainer.resume()
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
     monitor = add_monitor(trainer, config, work, mesh, info, encoder, peak)
+    shorten = PeriodicTask(1, lambda step: set_timeout(mesh, config.train_timeout_seconds))
+    trainer.tasks = [shorten, *trainer.tasks]
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
         StageRunner(trainer, checkpoints, model, network, encoder, mesh).fit(stages)
@@ -129,13 +132,17 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         info = model_info(stages[-1].config, stages[-1].shards, network, encoder)
         training = {**info.training, "steps": trainer.step}
         save_model(work / MODEL_FILE, weights, replace(info, training=training))
+    return _result(work, trainer.step, parameters, validation)
+
+
+def _result(work: Path, steps: int, parameters: int, validation: EvaluationResult | None) -> TrainingResult:
     lines = read_loss_curve(work / CURVE_FILE)
     losses = [line["loss"] for line in lines if "loss" in line] or [math.nan]
     tenth = max(1, math.ceil(len(losses) / 10))
     return TrainingResult(
         model=work / MODEL_FILE,
         loss_curve=work / CURVE_FILE,
-        steps=trainer.step,
+        steps=steps,
         loss_first=sum(losses[:tenth]) / tenth,
         loss_last=sum(losses[-tenth:]) / tenth,
         parameters=parameters,

@@ -82,7 +82,7 @@ def train(
     torch.manual_seed(0)
     toy, recorder = Toy(), LossRecorder([], [], {})
     mesh = Mesh(ParallelDims(dp_replicate=dp_replicate))
-    apply_activation_checkpointing(list(toy.blocks))
+    apply_activation_checkpointing(list(toy.blocks), "full")
     apply_fsdp(toy, list(toy.blocks), mesh, "fp32")
 
     def objective(x: torch.Tensor, step: int) -> Loss:

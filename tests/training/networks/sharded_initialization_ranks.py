@@ -22,7 +22,7 @@ with process_group():
     with torch.device("meta"):
         network = VideoDiT(MODEL_CONFIGS["tiny"])
     blocks = list(network.transformer_blocks)
-    apply_activation_checkpointing(blocks)
+    apply_activation_checkpointing(blocks, "full")
     apply_fsdp(network, blocks, Mesh(ParallelDims()), "fp32")
     network.to_empty(device="cpu")
     network.reset_parameters(3)

@@ -1,7 +1,9 @@
 """Parallel dimensions are validated, and context-parallel attention equals plain attention."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,3 +49,33 @@ def test_a_rank_that_ends_gives_the_others_one_message(on_ranks: OnRanks) -> Non
     assert "another rank of the training ended" in printed
     assert "run again to resume" in printed
     assert len(printed.splitlines()) < 5
+
+
+LAYOUT_RANKS = Path(__file__).with_name("layout_ranks.py")
+
+
+def test_losses_and_gradients_are_those_of_one_process(on_ranks: OnRanks) -> None:
+    ring = {"context_parallel": 2, "context_parallel_method": "ring", "activation_checkpointing": "selective"}
+    layouts = [ring, ring | {"grad_accum_steps": 2}]
+    one, two = json.loads(on_ranks(2, LAYOUT_RANKS, *map(json.dumps, layouts)))
+    assert one == two > 0  # each gradient is reduced once per step, not once per microbatch
+
+
+@pytest.mark.slow
+def test_losses_and_gradients_do_not_depend_on_the_layout(on_ranks: OnRanks) -> None:
+    methods = ("ulysses", "allgather", "ring")
+    pair = [{"context_parallel": 2, "context_parallel_method": method} for method in methods]
+    ulysses, allgather, ring = pair
+    layouts: list[dict[str, Any]] = [
+        {},
+        {"dp_replicate": 2, "activation_checkpointing": "selective"},
+        ulysses,
+        ulysses | {"grad_accum_steps": 2},
+        ring | {"dp_replicate": 2, "activation_checkpointing": "full"},
+        allgather | {"context_parallel": 4, "grad_accum_steps": 4},
+        ring | {"context_parallel": 4, "activation_checkpointing": "selective"},
+        ulysses | {"grad_accum_steps": 2, "sync_each_batch": True},
+    ]
+    reductions = json.loads(on_ranks(4, LAYOUT_RANKS, *map(json.dumps, layouts)))
+    assert reductions[2] == reductions[3] > 0  # one reduction per step and block, not per microbatch
+    assert reductions[7] > reductions[3]

@@ -20,12 +20,12 @@ from training.evaluation.evaluate import evaluate
 from training.model import ModelInfo, load_model, read_model_info, save_model
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
-from training.recipes.build import build_model
 from training.recipes.config import TrainingConfig
 from training.recipes.export import diffusers_notes, diffusers_scheduler, export
 from training.recipes.initial_weights import family_diffusion
 from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.world import train
+from training.world_model import WorldModel
 
 MakeShard = Callable[..., tuple[str, str]]
 PREDICT25 = VideoDiTConfig(
@@ -167,7 +167,8 @@ def test_a_training_starts_from_a_model_of_clipmill(
 
 
 def test_the_weights_depend_on_the_seed() -> None:
-    first, second = (build_model(TrainingConfig(data=(), seed=n), MODEL_CONFIGS["tiny"]) for n in (0, 3))
+    models = (WorldModel(MODEL_CONFIGS["tiny"], DiffusionConfig(), "byte_level", seed) for seed in (0, 3))
+    first, second = models
     for name in ("network.patch_embed.proj.weight", "text_encoder.byte_embed.weight"):
         assert not torch.equal(first.get_parameter(name), second.get_parameter(name))
 

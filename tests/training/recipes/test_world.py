@@ -58,7 +58,7 @@ def test_any_layout_of_ranks_gives_the_same_losses(
     layouts: list[dict[str, Any]] = [
         {},
         {"dp_replicate": 2, "grad_accum_steps": 2},
-        {"context_parallel": 2, "activation_checkpointing": True},
+        {"context_parallel": 2, "activation_checkpointing": "full"},
     ]
     validation = {"validation_data": data, "validation_interval": 2, "validation_max_clips": 7}
     runs = [
@@ -252,9 +252,9 @@ def test_impossible_settings_are_refused(
 
 
 def test_knobs_are_parsed_to_their_types() -> None:
-    arguments = ["steps=3", "model=small", "lr=2e-4", "activation_checkpointing=True"]
+    arguments = ["steps=3", "model=small", "lr=2e-4", "activation_checkpointing=full"]
     arguments.append("conditional_frames=0.5,0.25,0.25")
-    expected = {"steps": 3, "model": "small", "lr": 2e-4, "activation_checkpointing": True}
+    expected = {"steps": 3, "model": "small", "lr": 2e-4, "activation_checkpointing": "full"}
     expected["conditional_frames"] = (0.5, 0.25, 0.25)
     assert parse_knobs(arguments) == expected
 
