@@ -97,7 +97,7 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         check_layout(each.config, mesh.num_data_ranks, each.shards.shapes, network)
         build_lr(each.config)
     precision = resolve_precision(config.precision, mesh.device)
-    model = build_model(config, network).to(mesh.device)
+    model = build_model(config, network)
     read_text_of(stages)
     encoder = open_text_encoder(config.text_encoder, model, stage.shards)
     info = model_info(stage.config, stage.shards, network, encoder)
