@@ -37,6 +37,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
     "sample": ("training.cli:add_verbs", "sample a video from a trained model"),
     "evaluate": ("training.cli:add_verbs", "compute the denoising loss of a model on held-out latents"),
     "export": ("training.cli:add_verbs", "write a model file from the last checkpoint of a training"),
+    "slurm-script": (
+        "training.cli:add_verbs",
+        "print a script for sbatch that runs a training on several nodes",
+    ),
     "plan-training": (
         "training.cli:add_verbs",
         "predict memory and time of a training, without data",

@@ -10,44 +10,23 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from manifests import ClipmillError, Range
-from manifests.messages import closest_name
 from training.data.statistics_verb import add_statistics_verb
 from training.errors import LostRankError
+from training.planning.slurm_verb import add_slurm_verb
 from training.planning.verb import add_plan_verb
+from training.verbs.knobs import parse_knobs as parse_knobs
+from training.verbs.train import add_train_verb
 
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands. Each sets `func`, a function of the parsed arguments that returns the exit code."""
-    train = verbs.add_parser(
-        "train",
-        help="train a video diffusion model on shards of latents",
-        epilog="example:\n  clipmill train --data /data/latents --out /data/training steps=500",
-    )
-    train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    train.add_argument(
-        "--validation-data",
-        default="",
-        help="shards of held-out clips; by default the validation split of --data, if it has one",
-    )
-    train.add_argument("--out", required=True, type=Path, help="output folder; run again to resume")
-    train.add_argument(
-        "--stages", type=Path, help="YAML file: a list of stages, each with steps and the settings it changes"
-    )
-    train.add_argument(
-        "knobs",
-        nargs="*",
-        metavar="KNOB=VALUE",
-        help="steps=200 model=tiny …; clipmill stages TrainWorld lists all",
-    )
-    train.set_defaults(func=_train)
-
+    add_train_verb(verbs)
+    add_slurm_verb(verbs)
     _add_sample(verbs)
     add_plan_verb(verbs, parse_knobs)
 
@@ -151,64 +130,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, LostRankError) or os.environ.get("RANK", "0") == "0":
             print(error, file=sys.stderr)  # of all ranks that lost another one, only the first says so
         return error.exit_code
-
-
-def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
-    """Parse KNOB=VALUE arguments into values of the types that `TrainingConfig` declares.
-
-    Raises:
-        SettingError: An argument has another form, there is no such knob, or the value has another type.
-    """
-    from training.errors import SettingError
-    from training.recipes.config import TrainingConfig
-
-    defaults = asdict(TrainingConfig(data=()))
-    values: dict[str, Any] = {}
-    for argument in arguments:
-        name, equals, text = argument.partition("=")
-        if not equals or name not in defaults or name in ("data", "validation_data"):
-            close = closest_name(name, defaults)
-            raise SettingError(
-                f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
-                remedy=f"did you mean {close}?" if close else f"the knobs are {', '.join(defaults)}",
-            )
-        values[name] = _parse_value(name, text, type(defaults[name]))
-    return values
-
-
-def _parse_value(name: str, text: str, kind: type) -> Any:
-    from training.errors import SettingError
-
-    try:
-        if kind is tuple:
-            return tuple(float(part) for part in text.strip("()").split(",") if part.strip())
-        return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-    except (ValueError, KeyError):
-        word = "numbers separated by commas" if kind is tuple else f"of type {kind.__name__}"
-        raise SettingError(f"{name} must be {word}, not {text!r}") from None
-
-
-def _train(args: argparse.Namespace) -> int:
-    from training.data.find_shards import find_shards, find_splits
-    from training.recipes.stages import read_stages_file
-    from training.recipes.world import train
-
-    data, validation_data = find_splits(args.data)
-    if args.validation_data:
-        validation_data = find_shards(args.validation_data)
-    settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
-    if args.stages:
-        settings["stages"] = read_stages_file(args.stages)
-    result = train(settings, args.out)
-    if os.environ.get("RANK", "0") == "0":
-        skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""
-        print(
-            f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f}{skipped} · "
-            f"{result.parameters} parameters\nmodel {result.model}\ncurve {result.loss_curve}"
-        )
-        if result.validation:
-            print(f"validation {result.validation.summary()}")
-    return 0
 
 
 def _sample(args: argparse.Namespace) -> int:

@@ -33,6 +33,12 @@ class LayoutError(TrainingError):
     exit_code = 2
 
 
+class StoppedError(TrainingError):
+    """A training was asked to stop before its last step; it can be resumed."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h
+
+
 class LostRankError(TrainingError):
     """Another rank of the training ended, or cannot be reached."""
 

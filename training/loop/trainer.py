@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.tensor import DTensor
 
 from training.callback import Callback, StepReport
-from training.errors import DivergenceError
+from training.errors import DivergenceError, StoppedError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.memory import peak_memory_bytes
@@ -74,6 +74,7 @@ class Trainer(Generic[Batch]):
         sync_each_batch: Reduce the gradients over the ranks after each microbatch, and not once per step.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
         labels: Values that the metrics of each step also have.
+        stop_requested: Whether this rank has been asked to stop; asked after each step.
         step: Steps taken so far.
     """
 
@@ -90,6 +91,7 @@ class Trainer(Generic[Batch]):
     max_skipped_steps: int = 0
     sync_each_batch: bool = False
     labels: Mapping[str, float] = field(default_factory=dict)
+    stop_requested: Callable[[], bool] | None = None
     step: int = 0
 
     def __post_init__(self) -> None:
@@ -104,6 +106,7 @@ class Trainer(Generic[Batch]):
         A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped".
 
         Raises:
+            StoppedError: A rank was asked to stop; the checkpoint of this step is saved.
             DivergenceError: More than `max_skipped_steps` consecutive steps were skipped. The last checkpoint
                 remains.
         """
@@ -128,9 +131,21 @@ class Trainer(Generic[Batch]):
             for task in self.tasks:
                 if self.step % task.interval == 0:
                     task.run(self.step)
+            is_stopping = self.step < total_steps and self._is_stopping()
             is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
-            if self.checkpoints and is_due:
+            if self.checkpoints and (is_due or is_stopping):
                 self.checkpoints.save(self.step, self.state())
+            if is_stopping:
+                raise StoppedError(
+                    f"the training was asked to stop, and saved a checkpoint at step {self.step}",
+                    remedy="run the same command again to resume",
+                )
+
+    def _is_stopping(self) -> bool:
+        """Whether any rank has been asked to stop; the same answer on all ranks."""
+        if self.stop_requested is None:
+            return False
+        return bool(self.reduce_mean(torch.tensor(float(self.stop_requested()))) > 0)
 
     def _count_skipped(self, metrics: Mapping[str, float]) -> None:
         self._skipped_in_a_row = self._skipped_in_a_row + 1 if "skipped" in metrics else 0

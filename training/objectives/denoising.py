@@ -18,7 +18,6 @@ from training.objective import Loss
 from training.tensors import Coefficient, Latents, Timestep
 from training.text_encoder import TextEncoder, add_text
 
-
 NUM_NOISE_LEVELS = 5  # bins of the share of noise, sigma / (alpha + sigma)
 
 

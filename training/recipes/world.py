@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,18 @@ class TrainingResult:
     validation: EvaluationResult | None = None
 
 
-def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
+def train(
+    settings: Mapping[str, Any], work: Path, stop_requested: Callable[[], bool] | None = None
+) -> TrainingResult:
     """Train until `steps` steps are taken, resuming from the latest checkpoint in `work`, and save the model.
 
     Args:
         settings: Fields of `TrainingConfig`.
         work: Folder that all ranks share.
+        stop_requested: Whether this rank has been asked to stop; asked after each step.
 
     Raises:
+        StoppedError: A rank was asked to stop; the training can be resumed.
         TrainingError: The settings, the data or the ranks do not fit together.
     """
     initial = open_initial_weights(settings, work)
@@ -82,12 +86,17 @@ def train(settings: Mapping[str, Any], work: Path) -> TrainingResult:
     torch.set_num_threads(config.num_threads)
     try:
         with process_group(config.init_timeout_seconds):
-            return _train(config, work, initial)
+            return _train(config, work, initial, stop_requested)
     finally:
         torch.set_num_threads(num_threads)
 
 
-def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -> TrainingResult:
+def _train(
+    config: TrainingConfig,
+    work: Path,
+    initial: InitialWeights | None,
+    stop_requested: Callable[[], bool] | None,
+) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     base_fps = (initial.network if initial else MODEL_CONFIGS[config.model]).base_fps
     stages = open_stages(config, mixed_fps=base_fps is not None)
@@ -115,6 +124,7 @@ def _train(config: TrainingConfig, work: Path, initial: InitialWeights | None) -
         ema=EMA(model, config.ema_sigma_rel),
         checkpoints=checkpoints,
         sync_each_batch=config.sync_each_batch,
+        stop_requested=stop_requested,
     )
     trainer.resume()
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
