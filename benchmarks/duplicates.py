@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.printing import table, write_json
 from benchmarks.workloads.clip_edits import EDITS, copy
+from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.vectors import (
     ids_of,
     plan_search,

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.timed_stages import Ticks, WorkFirst, WorkSecond, WorkThird
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, write_part

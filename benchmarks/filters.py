@@ -27,8 +27,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.printing import table, write_json
 from benchmarks.workloads.planting import DEFECTS, STRENGTHS, plant_defect
+from benchmarks.workloads.printing import table, write_json
 from manifests.predicate import evaluate, names_in
 from pipeline import Annotate, Keep, Reject
 from stages.ingest.list_videos import ListVideos

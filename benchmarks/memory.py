@@ -21,7 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from stages.media.encoding.arrays import write_mp4
 from stages.media.signals import read_signals
 from stages.scan.meter import FrameView

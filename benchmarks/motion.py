@@ -21,8 +21,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.printing import table, write_json
 from benchmarks.workloads.cameras import FPS, Move, add_foreground, load_clips, load_stills, moves, render
+from benchmarks.workloads.printing import table, write_json
 from manifests import Artifact
 from stages.media.decoding.video import open_video
 from stages.media.encoding.arrays import write_mp4

@@ -29,8 +29,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.printing import table, write_json
 from benchmarks.workloads.peer_methods import METHODS, START, Measurement, NeMoCurator, cpu_seconds
+from benchmarks.workloads.printing import table, write_json
 from stages.footage.score import score_boundaries
 from stages.footage.truth import Truth, read_truth
 

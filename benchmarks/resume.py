@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from stages.footage.draw import draw
 
 RECIPE = Path(__file__).parents[1] / "stages" / "recipes" / "latents.py"

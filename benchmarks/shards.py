@@ -25,7 +25,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from stages.media.decoding.video import open_video
 from stages.media.encoding.encoders import DETERMINISTIC_X264
 from stages.media.fingerprint import fingerprint

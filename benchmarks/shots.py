@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from stages.footage.score import count_losses, score_boundaries, score_sources
 from stages.footage.truth import Truth, read_truth
 from stages.media.decoding.video import open_video

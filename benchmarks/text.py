@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 
 from benchmarks.filters import auc
-from benchmarks.printing import table, write_json
 from benchmarks.workloads.planting import DEFECTS, STRENGTHS, Images, read_clip
+from benchmarks.workloads.printing import table, write_json
 from stages.ingest.list_videos import ListVideos
 from stages.media.encoding.arrays import write_mp4
 from stages.media.uri import local_path

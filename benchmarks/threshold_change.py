@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.synthetic_clips import synthetic_clips
 from benchmarks.workloads.synthetic_shots import BOUNDARIES
 from manifests.stores.folder import FolderStore

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.printing import table, write_json
+from benchmarks.workloads.printing import table, write_json
 from training.adapters.diffusers_folder import to_diffusers_config
 from training.diffusion.conditioning import Conditioning
 from training.networks.config import VideoDiTConfig
