@@ -1,6 +1,7 @@
 """Previews during a training: videos sampled with the EMA weights, on all ranks."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class PreviewRequest:
 @dataclass
 class Previews:
     """Samples one video per request and writes it. All ranks call it, and each samples some of the videos.
+
+    Videos are decoded and written in a thread, so that the other ranks do not wait. `close` waits for it.
 
     Attributes:
         model: The model, sharded or not.
@@ -71,8 +74,13 @@ class Previews:
     latent_statistics: LatentStatistics = field(default_factory=dict)
     device: torch.device = torch.device("cpu")
 
+    def __post_init__(self) -> None:
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="previews")
+        self._pending: list[Future[None]] = []
+
     @torch.no_grad()
     def __call__(self, step: int) -> None:
+        self._wait()
         numbers = range(len(self.requests))[self.rank :: self.num_ranks]
         per_rank = -(-len(self.requests) // self.num_ranks)
         padded = [*numbers, *[0] * (per_rank - len(numbers))]  # all ranks call the network equally often
@@ -81,12 +89,26 @@ class Previews:
         if not self.writes:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        for number, each in zip(numbers, latents, strict=False):
-            clean = denormalize(each[None].cpu(), self.latent_statistics)
-            video = self.tokenizer.decode(clean)[0]  # [3 t h w]
-            frames = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0)
-            name = f"step-{step:08d}-{number}.mp4"
-            write_video(frames.contiguous().numpy(), self.fps, self.folder / name)
+        for number, each in zip(numbers, latents.cpu(), strict=False):
+            file = self.folder / f"step-{step:08d}-{number}.mp4"
+            self._pending.append(self._writer.submit(self._write, each, file))
+
+    def close(self) -> None:
+        """Wait until all videos are written."""
+        self._wait()
+        self._writer.shutdown()
+
+    def _wait(self) -> None:
+        for pending in self._pending:
+            pending.result()
+        self._pending = []
+
+    @torch.no_grad()
+    def _write(self, latents: Tensor, file: Path) -> None:
+        """Decode latents [c t h w], and write the video."""
+        video = self.tokenizer.decode(denormalize(latents[None], self.latent_statistics))[0]  # [3 t h w]
+        frames = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0)
+        write_video(frames.contiguous().numpy(), self.fps, file)
 
     def _sample(self, numbers: Sequence[int]) -> Tensor:
         """The latents of these requests, [b c t h w]."""

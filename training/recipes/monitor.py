@@ -38,15 +38,19 @@ class Monitor:
     Attributes:
         validation: Evaluates the EMA weights; None without held-out clips.
         tensorboard: Event files; None without them, and on ranks other than 0.
+        previews: Writes videos; None without `preview_interval`.
     """
 
     validation: Validation | None
     tensorboard: TensorBoard | None
+    previews: Previews | None = None
 
     def close(self) -> None:
         """Write what is still in memory."""
         if self.tensorboard is not None:
             self.tensorboard.close()
+        if self.previews is not None:
+            self.previews.close()
 
 
 def check_monitor(config: TrainingConfig) -> None:
@@ -98,11 +102,12 @@ def add_monitor(
         trainer.callbacks = callbacks if config.quiet else [*callbacks, Progress(peak_flops=peak_flops)]
     assert isinstance(trainer.model, WorldModel)
     shards = _held_out(config, info)
+    previews = None
     if config.preview_interval:
         previews = _previews(config, work, mesh, info, trainer, encoder, shards)
         trainer.tasks = [PeriodicTask(config.preview_interval, previews)]
     if shards is None:
-        return Monitor(None, tensorboard)
+        return Monitor(None, tensorboard, previews)
     logs = None
     if mesh.rank == 0:
         logs = ValidationLogs(work / VALIDATION_FILE, trainer.step, tensorboard, config.quiet)
@@ -110,7 +115,7 @@ def add_monitor(
     validation = Validation(trainer.model, trainer.ema.weights, evaluator, logs)
     if config.validation_interval:
         trainer.tasks = [PeriodicTask(config.validation_interval, validation), *trainer.tasks]
-    return Monitor(validation, tensorboard)
+    return Monitor(validation, tensorboard, previews)
 
 
 def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
