@@ -3,7 +3,7 @@
 Source: Zhao et al. 2023, arXiv:2304.11277, and torch.distributed.fsdp.fully_shard.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,7 +67,16 @@ def apply_activation_checkpointing(blocks: Sequence[nn.Module], mode: str) -> No
     if mode == "selective":
         options["context_fn"] = partial(create_selective_checkpoint_contexts, _choose_stored)
     for block in blocks:
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False, **options)
+        block.forward = _checkpointed(block.forward, options)
+
+
+def _checkpointed(forward: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """A function of this file, because torch.compile skips the files of torch."""
+
+    def run(*args: Any) -> Any:
+        return checkpoint(forward, *args, use_reentrant=False, **options)
+
+    return run
 
 
 def _choose_stored(context: object, operation: Any, *args: object, **kwargs: object) -> CheckpointPolicy:
