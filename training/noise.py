@@ -84,9 +84,12 @@ def _draw(
     if part is None:
         blocks, places, part_shape = torch.arange(-(-count // 4)), None, tuple(shape)
     else:
-        flat = _flat_places(shape, part)
-        blocks, inverse = torch.unique(flat // 4, return_inverse=True)
-        places, part_shape = (inverse * 4 + flat % 4).to(device), tuple(stop - start for start, stop in part)
+        starts, length = _runs(shape, part)
+        blocks_per_run = (length + 6) // 4  # enough for any place of the first number in its block
+        blocks = (starts[:, None] // 4 + torch.arange(blocks_per_run)).flatten()
+        first = torch.arange(len(starts)) * 4 * blocks_per_run + starts % 4
+        places = (first[:, None] + torch.arange(length)).flatten().to(device)
+        part_shape = tuple(stop - start for start, stop in part)
     key = _key(seed, purpose)
     blocks = blocks.to(device)
     chunk = _CPU_CHUNK if device.type == "cpu" else max(_CPU_CHUNK, len(blocks))
@@ -134,9 +137,15 @@ def _key(seed: int, purpose: str) -> tuple[int, int]:
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
 
 
-def _flat_places(shape: Sequence[int], part: Sequence[tuple[int, int]]) -> Tensor:
-    """The places of a part in the flattened tensor, in order."""
-    flat = torch.zeros((), dtype=torch.int64)
-    for length, (start, stop) in zip(shape, part, strict=True):
-        flat = flat[..., None] * length + torch.arange(start, stop)
-    return flat.flatten()
+def _runs(shape: Sequence[int], part: Sequence[tuple[int, int]]) -> tuple[Tensor, int]:
+    """The runs of consecutive places of a part in the flattened tensor: their starts, and their length."""
+    starts, length, is_whole = torch.zeros(1, dtype=torch.int64), 1, True
+    stride = 1
+    for size, (start, stop) in zip(reversed(shape), reversed(part), strict=True):
+        if is_whole:
+            starts, length = starts + start * stride, length * (stop - start)
+        else:
+            starts = (torch.arange(start, stop)[:, None] * stride + starts).flatten()
+        is_whole = is_whole and (start, stop) == (0, size)
+        stride *= size
+    return starts, length

@@ -21,6 +21,20 @@ from training.text_encoder import TextEncoder, add_text
 NUM_NOISE_LEVELS = 5  # bins of the share of noise, sigma / (alpha + sigma)
 
 
+class DrawNormal(Protocol):
+    """Draws standard normal numbers, float32 [len(positions), *shape], as `training.noise.normal` does."""
+
+    def __call__(
+        self,
+        seed: int,
+        purpose: str,
+        positions: Sequence[int],
+        shape: Sequence[int],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> Tensor: ...
+
+
 class LatentBatch(Protocol):
     """A batch: of each clip its position in the stream, latents [b c t h w], caption and conditioning."""
 
@@ -62,6 +76,7 @@ class Denoising:
         loss_scale: Factor of the loss.
         image_loss_scale: Further factor of the loss of images: batches of one latent frame.
         seed: Seed of all random numbers.
+        draw_normal: Draws noise: `training.noise.normal`, or a function that shares the work among ranks.
     """
 
     denoiser: Denoiser
@@ -77,11 +92,12 @@ class Denoising:
     loss_scale: float = 1.0
     image_loss_scale: float = 1.0
     seed: int = 0
+    draw_normal: DrawNormal = normal
 
     def __call__(self, batch: LatentBatch, step: int) -> Loss:
         clean, positions = batch.latents, batch.positions
         t = self._timesteps(self.timestep_sampler, "timestep", batch)
-        noise = normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)
+        noise = self.draw_normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)
         conditioning = self._conditioning(batch)
         prediction = self.denoiser(add_noise(self.path, clean, noise, t), t, conditioning)
         error = mean_of_generated((prediction - clean).square(), conditioning.condition_mask)
@@ -134,7 +150,7 @@ class Denoising:
         t_given = torch.full((len(given),), self.condition_timestep, device=given.device)
         if self.condition_timestep_sampler is not None:
             t_given = self._timesteps(self.condition_timestep_sampler, "condition timestep", batch)
-            noise = normal(
+            noise = self.draw_normal(
                 self.seed, "condition noise", batch.positions, given.shape[1:], device=given.device
             )
             given = add_noise(self.path, given, noise, t_given)

@@ -89,7 +89,7 @@ def build_optimization_step(
         weight_decay=config.weight_decay,
         fused=mesh.device.type == "cuda",
     )
-    return OptimizationStep(build_objective(config, model, encoder), optimizer, build_lr(config))
+    return OptimizationStep(build_objective(config, model, encoder, mesh), optimizer, build_lr(config))
 
 
 def build_lr(config: TrainingConfig, first_step: int = 0) -> Callable[[int], float]:

@@ -3,16 +3,19 @@
 from training.diffusion.loss_weight import LossWeight, MinSNRWeight, NetworkOutputWeight, VelocityWeight
 from training.diffusion.timestep_sampler import LogitNormal, LogNormal, TimestepSampler, Uniform
 from training.errors import SettingError
+from training.noise import normal
 from training.objectives.denoising import Denoising
+from training.parallel.mesh import Mesh
+from training.parallel.noise import SharedNormal
 from training.recipes.config import TrainingSettings
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
 
 def build_objective(
-    settings: TrainingSettings, model: WorldModel, text_encoder: TextEncoder | None
+    settings: TrainingSettings, model: WorldModel, text_encoder: TextEncoder | None, mesh: Mesh | None = None
 ) -> Denoising:
-    """The objective of a training.
+    """The objective of a training. Ranks of `mesh` that share clips share the drawing of their noise.
 
     Raises:
         SettingError: A setting does not fit the path.
@@ -34,6 +37,7 @@ def build_objective(
         condition_timestep=settings.condition_timestep,
         image_loss_scale=settings.image_loss_scale,
         seed=settings.seed,
+        draw_normal=SharedNormal(mesh.context_group) if mesh and mesh.dims.context_parallel > 1 else normal,
     )
 
 

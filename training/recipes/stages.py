@@ -103,7 +103,7 @@ class StageRunner:
         (step,) = trainer.optimization_steps
         for group in step.optimizer.param_groups:
             group["weight_decay"] = config.weight_decay
-        objective = build_objective(config, self.model, self.encoder)
+        objective = build_objective(config, self.model, self.encoder, self.mesh)
         trainer.optimization_steps = [
             replace(step, objective=objective, lr=build_lr(config, stage.first_step))
         ]

@@ -1,12 +1,14 @@
-"""Runs on each rank: compares the attention of all methods, and its gradients, with plain attention."""
+"""Runs on each rank: compares attention, its gradients and noise of shared clips with those of one rank."""
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from training.noise import normal
 from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh, ParallelDims, process_group
+from training.parallel.noise import SharedNormal
 
 GRIDS = ((3, 2, 2), (5, 1, 3), (1, 2, 4))  # 12, 15 and 8 tokens
 
@@ -38,3 +40,5 @@ with process_group():
             compare(ContextParallel(group, method), grid, 5)
     for method in ("allgather", "ring"):
         compare(ContextParallel(group, method), GRIDS[1], 1)
+    for shape in ((2, 5, 3, 3), (3, 1, 1, 1)):
+        assert torch.equal(SharedNormal(group)(7, "noise", [3, 4], shape), normal(7, "noise", [3, 4], shape))

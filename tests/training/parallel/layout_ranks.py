@@ -107,7 +107,7 @@ def run(settings: dict[str, Any], mesh: Mesh | None) -> tuple[Recorder, int]:
         with torch.no_grad():
             if parameter.dim() > 1:
                 fill_truncated_normal(parameter, name, 1, parameter.shape[1] ** -0.5)
-    objective = build_objective(config, model, model.text_encoder)
+    objective = build_objective(config, model, model.text_encoder, mesh)
     step = OptimizationStep(objective, torch.optim.SGD(model.parameters()), lambda step: 0.1, max_grad_norm=0)
     recorder = Recorder(model)
     ranks = (mesh.data_rank, mesh.num_data_ranks) if mesh else (0, 1)
