@@ -35,7 +35,7 @@ class TrainingPlan:
         activations_selective: Peak of the activations with selective activation checkpointing.
         activations_checkpointed: Peak of the activations with full activation checkpointing.
         peak: Peak memory with the given settings. It leaves out temporary tensors inside of kernels and the
-            losses of the allocator: the resident memory of one run on a CPU was 1.2 times as high.
+            losses of the allocator, which were 1.2 times with the default one of glibc.
         flops: FLOPs of a step over all ranks, forward and backward, attention included. Activations that
             are computed again do not count, as in the usual definition of MFU.
         step_s: Seconds per step.

@@ -21,23 +21,25 @@ ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0", "
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("activation_checkpointing", ["none", "full"])
+@pytest.mark.parametrize("activation_checkpointing", ["none", "selective", "full"])
 def test_the_predicted_peak_is_within_a_tenth_of_the_measured_one(
     activation_checkpointing: str, make_shard: MakeShard, tmp_path: Path
 ) -> None:
-    common = {"batch_size": 2, "num_threads": 1, "quiet": True, "precision": "fp32"}
+    common = {"batch_size": 2, "num_threads": 1, "precision": "fp32"}
     settings: dict[str, Any] = {
         **common,
         "model": "small",
         "steps": 2,
         "activation_checkpointing": activation_checkpointing,
     }
-    small = {**common, "steps": 1, "data": [make_shard("small/000000", ["x0", "x1"])]}
-    large = {**settings, "data": [make_shard("large/000000", ["c0", "c1", "c2"], shape=SHAPE)]}
+    small = {**common, "quiet": True, "steps": 1, "data": [make_shard("small/000000", ["x0", "x1"])]}
+    large = {**settings, "quiet": True, "data": [make_shard("large/000000", ["c0", "c1", "c2"], shape=SHAPE)]}
     command = [sys.executable, str(Path(__file__).with_name("measured_training.py"))]
     command += [json.dumps(small), json.dumps(large), str(tmp_path)]
     ran = subprocess.run(
         command, env=os.environ | ALLOCATOR, check=True, capture_output=True, text=True, timeout=250
     )
     plan = plan_training(TrainingSettings(**settings), SHAPE, text_tokens=4)
-    assert int(ran.stdout.split()[-1]) == pytest.approx(plan.peak, rel=0.1)
+    measured = int(ran.stdout.split()[-1])
+    print(f"{activation_checkpointing}: measured {measured / plan.peak:.3f} of the prediction")
+    assert measured == pytest.approx(plan.peak, rel=0.1)
