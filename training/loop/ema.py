@@ -1,6 +1,10 @@
-"""EMA of weights with a power function profile, whose width is a share of the training; used for sampling.
+"""Running averages of the weights of a model, which are used for validation, sampling and export.
 
-Source: Karras et al. 2024, arXiv:2312.02696, Eq. 121-123 and Algorithm 2 (power function averages).
+- power: the profile is a power function, whose width is a share of the training. Source: Karras et al. 2024,
+  arXiv:2312.02696, Eq. 121-123 and Algorithm 2.
+- fixed: an exponential profile with a fixed decay, which is lower in the first steps, as diffusers'
+  `EMAModel` has it.
+- none: the weights themselves.
 """
 
 from collections.abc import Mapping
@@ -8,28 +12,37 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from training.errors import SettingError
+
 
 class EMA:
-    """A running average of the parameters of a model, in their dtype and layout.
+    """A running average of the parameters of a model, in their dtype and layout, with the power profile.
 
     Args:
         model: The model. If it is sharded, it must be sharded before.
         sigma_rel: Standard deviation of the averaging profile as a share of the steps so far, between 0
             and 0.28.
+
+    Attributes:
+        weights: The average by parameter name.
     """
 
     def __init__(self, model: nn.Module, sigma_rel: float = 0.1) -> None:
         self.model = model
         self.gamma = sigma_rel_to_gamma(sigma_rel)
-        self.weights = {name: p.detach().clone() for name, p in model.named_parameters()}
+        self.weights = self._initial_weights()
+
+    def share_of_last(self, step: int) -> float:
+        """The share of the weights after `step` steps (1, 2, …) in the average."""
+        return float(1 - (1 - 1 / step) ** (self.gamma + 1))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Add the weights after `step` steps (1, 2, …) to the average."""
-        weight = 1 - (1 - 1 / step) ** (self.gamma + 1)
+        share = self.share_of_last(step)
         parameters = dict(self.model.named_parameters())
         for name, average in self.weights.items():
-            average.lerp_(parameters[name].detach(), weight)
+            average.lerp_(parameters[name].detach(), share)
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(self.weights)
@@ -37,6 +50,54 @@ class EMA:
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, average in self.weights.items():
             average.copy_(state[name])
+
+    def _initial_weights(self) -> dict[str, Tensor]:
+        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+
+
+class FixedEMA(EMA):
+    """The average with the decay min(decay, (1 + step) / (10 + step)).
+
+    Args:
+        model: The model. If it is sharded, it must be sharded before.
+        decay: Share of the average that a step keeps, between 0 and 1.
+    """
+
+    def __init__(self, model: nn.Module, decay: float = 0.9999) -> None:
+        self.model, self.decay = model, decay
+        self.weights = self._initial_weights()
+
+    def share_of_last(self, step: int) -> float:
+        return 1 - min(self.decay, (1 + step) / (10 + step))
+
+
+class NoEMA(EMA):
+    """The weights themselves, without a copy."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.weights = {name: p.detach() for name, p in model.named_parameters()}
+
+    def update(self, step: int) -> None:
+        """Do nothing: the average is the weights."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Do nothing: the weights are loaded with the model."""
+
+
+def build_ema(model: nn.Module, kind: str, *, sigma_rel: float = 0.1, decay: float = 0.9999) -> EMA:
+    """The average of a kind: "power", "fixed" or "none".
+
+    Raises:
+        SettingError: There is no such kind.
+    """
+    if kind == "power":
+        return EMA(model, sigma_rel)
+    if kind == "fixed":
+        return FixedEMA(model, decay)
+    if kind == "none":
+        return NoEMA(model)
+    raise SettingError(f"there is no ema {kind!r}", remedy="choose power, fixed or none")
 
 
 def sigma_rel_to_gamma(sigma_rel: float) -> float:

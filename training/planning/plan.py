@@ -118,6 +118,7 @@ def plan_training(
     gathered = _gathered(model, settings.precision)
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
+    ema = 0 if settings.ema == "none" else shard
     flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
     step_s = flops / (num_ranks * peak_flops * mfu)
     return TrainingPlan(
@@ -128,13 +129,14 @@ def plan_training(
         tokens_per_rank=-(-tokens * microbatch // settings.context_parallel),
         weights=shard,
         optimizer=2 * shard,
-        ema=shard,
+        ema=ema,
         gradients=gradients,
         gathered=gathered,
         activations=activations["none"],
         activations_selective=activations["selective"],
         activations_checkpointed=activations["full"],
-        peak=4 * shard
+        peak=3 * shard
+        + ema
         + gathered
         + max(accumulated + activations[settings.activation_checkpointing], gradients),
         flops=flops,

@@ -22,6 +22,7 @@ CHOICES = {
     "preconditioning": PRECONDITIONINGS,
     "loss_weight": ("velocity", "network_output", "min_snr"),
     "text_encoder": ("byte_level", "precomputed", "none"),
+    "ema": ("power", "fixed", "none"),
     "lr_schedule": ("constant", "cosine", "linear"),
     "precision": ("auto", "fp32", "bf16"),
     "context_parallel_method": ("ulysses", "allgather", "ring"),

@@ -15,7 +15,7 @@ from torch.distributed.tensor import DTensor
 from training.callbacks.loss_curve import read_loss_curve
 from training.evaluation.result import EvaluationResult
 from training.loop.checkpoint import latest_step
-from training.loop.ema import EMA
+from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.config import MODEL_CONFIGS
@@ -121,7 +121,7 @@ def _train(
         batches=build_batches(stage.config, mesh, stage.shards),
         reduce_mean=mesh.mean,
         count_work=WorkCounter(model.network, mesh.num_data_ranks),
-        ema=EMA(model, config.ema_sigma_rel),
+        ema=build_ema(model, config.ema, sigma_rel=config.ema_sigma_rel, decay=config.ema_decay),
         checkpoints=checkpoints,
         sync_each_batch=config.sync_each_batch,
         stop_requested=stop_requested,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.loop.ema import EMA, sigma_rel_to_gamma
+from training.errors import SettingError
+from training.loop.ema import EMA, build_ema, sigma_rel_to_gamma
 from training.loop.lr_schedule import lr_schedule
 
 
@@ -50,3 +51,24 @@ def test_the_ema_weights_steps_by_a_power() -> None:
 @pytest.mark.parametrize(("sigma_rel", "gamma"), [(0.05, 16.97), (0.10, 6.94)])
 def test_gamma_equals_the_published_values(sigma_rel: float, gamma: float) -> None:
     assert sigma_rel_to_gamma(sigma_rel) == pytest.approx(gamma, abs=0.005)
+
+
+def test_a_fixed_ema_warms_up_to_its_decay() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    ema, expected = build_ema(model, "fixed", decay=0.5), 0.0
+    for step, decay in ((1, 2 / 11), (2, 3 / 12), (3, 4 / 13), (20, 0.5)):
+        nn.init.constant_(model.weight, float(step))
+        ema.update(step)
+        expected = decay * expected + (1 - decay) * step
+    assert float(ema.weights["weight"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_without_ema_the_average_is_the_weights() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    ema = build_ema(model, "none")
+    nn.init.constant_(model.weight, 3.0)
+    ema.update(1)
+    assert float(ema.weights["weight"]) == 3
+    with pytest.raises(SettingError, match="no ema 'half'"):
+        build_ema(model, "half")
