@@ -74,6 +74,7 @@ class Trainer(Generic[Batch]):
         sync_each_batch: Reduce the gradients over the ranks after each microbatch, and not once per step.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
         labels: Values that the metrics of each step also have.
+        total_steps: Steps of the whole training, for callbacks, if `fit` runs a part of them.
         stop_requested: Whether this rank has been asked to stop; asked after each step.
         step: Steps taken so far.
     """
@@ -91,6 +92,7 @@ class Trainer(Generic[Batch]):
     max_skipped_steps: int = 0
     sync_each_batch: bool = False
     labels: Mapping[str, float] = field(default_factory=dict)
+    total_steps: int = 0
     stop_requested: Callable[[], bool] | None = None
     step: int = 0
 
@@ -127,7 +129,7 @@ class Trainer(Generic[Batch]):
             metrics["data_wait_s"] = self.batches.waited_s - waited
             metrics["peak_memory_bytes"] = peak_memory_bytes()
             for callback in self.callbacks:
-                callback.on_step_end(StepReport(self.step, total_steps, metrics))
+                callback.on_step_end(StepReport(self.step, max(total_steps, self.total_steps), metrics))
             for task in self.tasks:
                 if self.step % task.interval == 0:
                     task.run(self.step)

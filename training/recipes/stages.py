@@ -11,6 +11,7 @@ cover its own steps; after the first stage there is no warmup unless the stage n
 shards. Weights, optimizer and EMA continue, and so does the stream of samples, which depends on the step.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -89,17 +90,20 @@ class StageRunner:
 
     def fit(self, stages: Sequence[Stage]) -> None:
         """Run all stages that are not finished. At the end of each a checkpoint is saved."""
+        self.trainer.total_steps = stages[-1].end_step
         for stage in stages:
             if self.trainer.step < stage.end_step:
-                self._fit(stage, show_stage=len(stages) > 1)
+                self._fit(stage, len(stages))
 
-    def _fit(self, stage: Stage, *, show_stage: bool) -> None:
+    def _fit(self, stage: Stage, num_stages: int) -> None:
         """Run one stage, from its start or from the step at which the training resumed."""
         config, trainer = stage.config, self.trainer
         info = model_info(config, stage.shards, self.network, self.encoder)
-        self.checkpoints.change_settings(
+        changes = self.checkpoints.change_settings(
             trainer.step, recorded_settings(config, stage.shards), {"model": info.to_json()}
         )
+        if num_stages > 1 and not config.quiet and self.mesh.rank == 0:
+            _print_start(stage, num_stages, changes)
         (step,) = trainer.optimization_steps
         for group in step.optimizer.param_groups:
             group["weight_decay"] = config.weight_decay
@@ -109,7 +113,7 @@ class StageRunner:
         ]
         trainer.checkpoint_interval = config.checkpoint_interval
         trainer.max_skipped_steps = config.max_skipped_steps
-        trainer.labels = {"stage": float(stage.number)} if show_stage else {}
+        trainer.labels = {"stage": float(stage.number)} if num_stages > 1 else {}
         batches = build_batches(config, self.mesh, stage.shards)
         trainer.batches = batches
         try:
@@ -229,6 +233,14 @@ def read_stages_file(file: Path) -> str:
         raise SettingError(
             "the stages cannot be read", where=str(file), remedy="name a YAML file that exists"
         ) from error
+
+
+def _print_start(stage: Stage, num_stages: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    """Print which steps a stage has, and which settings it changes."""
+    named = {name: values for name, values in changes.items() if name not in ("data", "steps")}
+    text = "".join(f" · {name} {new} (was {old})" for name, (old, new) in named.items())
+    steps = f"steps {stage.first_step + 1} to {stage.end_step}"
+    print(f"stage {stage.number} of {num_stages}: {steps}{text}", file=sys.stderr, flush=True)
 
 
 def _configure(config: TrainingConfig, values: Mapping[str, Any], number: int) -> TrainingConfig:

@@ -147,6 +147,13 @@ def test_an_image_is_always_generated() -> None:
     assert not masks[0].any()
 
 
+def test_only_the_loss_of_images_is_scaled() -> None:
+    images = CLIPS._replace(latents=CLIPS.latents[:, :, :1])
+    plain, scaled = _objective(seed=1), _objective(seed=1, image_loss_scale=4.0)
+    assert float(scaled(images, 3).total) == 4 * float(plain(images, 3).total) > 0
+    assert float(scaled(CLIPS, 3).total) == float(plain(CLIPS, 3).total)
+
+
 def test_augmented_frames_get_noise_of_their_own() -> None:
     seen: list[Conditioning] = []
 
