@@ -3,7 +3,7 @@
 The metadata "clipmill.world" is a JSON object:
 
     format          version of this layout
-    network         fields of `VideoDiTConfig`
+    network         "_class_name" (VideoDiT or UNet3D) and the fields of its config
     diffusion       fields of `DiffusionConfig`
     text_encoder    what identifies the text encoder: "name" and, of pretrained weights, "digest" and settings
     flow_shift      shift of the training timesteps towards noise
@@ -28,10 +28,10 @@ from training.errors import CheckpointError, SettingError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from training.networks.config import VideoDiTConfig
+    from training.networks.registry import NetworkConfig
     from training.world_model import WorldModel
 
-FORMAT = 3
+FORMAT = 4
 METADATA_KEY = "clipmill.world"
 MODEL_FILE = "model.safetensors"
 
@@ -40,7 +40,7 @@ MODEL_FILE = "model.safetensors"
 class ModelInfo:
     """The metadata of a model file; the module docstring explains the fields."""
 
-    network: "VideoDiTConfig"
+    network: "NetworkConfig"
     diffusion: DiffusionConfig
     text_encoder: Mapping[str, Any]
     flow_shift: float
@@ -52,7 +52,10 @@ class ModelInfo:
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""
+        from training.networks.registry import CLASS_NAME, class_name
+
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        values["network"][CLASS_NAME] = class_name(self.network)
         return {"format": FORMAT} | values
 
     @classmethod
@@ -62,7 +65,7 @@ class ModelInfo:
         Raises:
             CheckpointError: It has another format, or a field is missing or unknown.
         """
-        from training.networks.config import VideoDiTConfig
+        from training.networks.registry import config_from_json
 
         if metadata.get("format") != FORMAT:
             raise CheckpointError(
@@ -70,12 +73,11 @@ class ModelInfo:
             )
         fields = {name: value for name, value in metadata.items() if name != "format"}
         try:
-            network = fields.pop("network")
-            config = VideoDiTConfig(**network | {"rope_scale": tuple(network["rope_scale"])})
+            config = config_from_json(fields.pop("network"))
             latent_shapes = [tuple(shape) for shape in fields.pop("latent_shapes")]
             diffusion = DiffusionConfig(**fields.pop("diffusion"))
             return cls(network=config, diffusion=diffusion, latent_shapes=latent_shapes, **fields)
-        except (KeyError, TypeError, SettingError) as error:
+        except (KeyError, TypeError, ValueError, SettingError) as error:
             raise CheckpointError(f"the metadata of the model is invalid: {error}") from error
 
 

@@ -5,8 +5,7 @@ from torch import nn
 from training.diffusion.config import DiffusionConfig
 from training.diffusion.denoiser import PreconditionedDenoiser
 from training.errors import SettingError
-from training.networks.config import VideoDiTConfig
-from training.networks.video_dit import VideoDiT
+from training.networks.registry import NetworkConfig, build_network
 from training.text_encoders.byte_level import ByteLevelTextEncoder
 
 MAX_BYTE_LEVEL_DIM = 4096
@@ -31,7 +30,7 @@ class WorldModel(nn.Module):
     """
 
     def __init__(
-        self, network: VideoDiTConfig, diffusion: DiffusionConfig, text_encoder: str, seed: int = 0
+        self, network: NetworkConfig, diffusion: DiffusionConfig, text_encoder: str, seed: int = 0
     ) -> None:
         super().__init__()
         if text_encoder == "byte_level" and network.text_input_dim > MAX_BYTE_LEVEL_DIM:
@@ -41,7 +40,7 @@ class WorldModel(nn.Module):
                 remedy="set text_encoder to the folder or hub name of a pretrained encoder, or to none",
             )
         self.diffusion = diffusion
-        self.network = VideoDiT(network, seed)
+        self.network = build_network(network, seed)
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None
         )

@@ -66,6 +66,11 @@ class VideoDiTConfig:
         return self.num_attention_heads * self.attention_head_dim
 
     @property
+    def size_multiples(self) -> tuple[int, int, int]:
+        """Latents along t, h, w are multiples of these."""
+        return PATCH_SIZE
+
+    @property
     def text_input_dim(self) -> int:
         """Width of the text embeddings that the network is called with."""
         return self.crossattn_proj_in_channels or self.text_embed_dim

@@ -169,6 +169,13 @@ class UNet3D(nn.Module):
             inputs.append(UNetInputs(embedding, text, mask))
         return inputs
 
+    def grid(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Tokens along t, h, w of latents [b c t h w]: the places of the first resolution with attention."""
+        self._check(shape)
+        low = divide(shape[2:], self.config.total_stride)
+        t, h, w = (n * stride for n, stride in zip(low, self.config.strides[1], strict=True))
+        return t, h, w
+
     def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
         """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
         low = divide(shape[2:], self.config.total_stride)

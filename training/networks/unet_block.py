@@ -82,7 +82,7 @@ class SpatioTemporalAttention(nn.Module):
         tokens = tokens + self.attn1(y, y, None)
         tokens = tokens + self.attn2(self.norm2(tokens), inputs.text, inputs.text_mask)
         out: Tensor = tokens.transpose(1, 2).reshape(x.shape)
-        return out
+        return out.clone(memory_format=torch.contiguous_format)  # FSDP2 puts hooks on what blocks return
 
     def flops(self, tokens: int, text_tokens: int) -> int:
         """Half of the FLOPs of one clip."""

@@ -63,6 +63,21 @@ class UNet3DConfig:
         return t, h, w
 
     @property
+    def size_multiples(self) -> Stride:
+        """Latents along t, h, w are multiples of these: of every size, because the network pads them."""
+        return 1, 1, 1
+
+    @property
+    def base_fps(self) -> None:
+        """The network does not know the frame rate."""
+        return None
+
+    @property
+    def mask_text(self) -> bool:
+        """Cross-attention ignores the padding of the text."""
+        return True
+
+    @property
     def text_input_dim(self) -> int:
         """Width of the text embeddings that the network is called with."""
         return self.text_embed_dim

@@ -156,12 +156,12 @@ class VideoDiT(nn.Module):
             positions = torch.cat([times[..., None], positions[..., 1:].expand(len(fps), -1, -1)], -1)
         return rotary_tables(positions, self.config.attention_head_dim, self.config.rope_scale)
 
-    def flops(self, shape: tuple[int, ...], text_tokens: int = 1, has_frame_timesteps: bool = False) -> float:
+    def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
         """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
         tokens = math.prod(self.grid(shape))
         counts = {
             "token": tokens,
-            "text_token": text_tokens,
+            "text_token": max(text_tokens, 1),
             "timestep": shape[2] if has_frame_timesteps else 1,
         }
         linear = sum(
@@ -169,7 +169,7 @@ class VideoDiT(nn.Module):
             for name, module in self.named_modules()
             if isinstance(module, nn.Linear)
         )
-        attended = 2 * self.config.num_layers * tokens * (tokens + text_tokens) * self.config.width
+        attended = 2 * self.config.num_layers * tokens * (tokens + max(text_tokens, 1)) * self.config.width
         return 2.0 * shape[0] * (linear + attended)
 
 

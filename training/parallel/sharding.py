@@ -22,6 +22,7 @@ STORED_OPERATIONS = {
     aten.mm.default,
     aten.addmm.default,
     aten.bmm.default,
+    aten.convolution.default,
     aten._scaled_dot_product_flash_attention_for_cpu.default,
     aten._scaled_dot_product_flash_attention.default,
     aten._scaled_dot_product_efficient_attention.default,
@@ -59,7 +60,7 @@ def apply_activation_checkpointing(blocks: Sequence[nn.Module], mode: str) -> No
 
     Args:
         blocks: Submodules whose input is stored.
-        mode: "none"; "selective" also stores the outputs of matrix products and of attention; "full".
+        mode: "none"; "selective" also stores the outputs of matrix products, convolutions, attention; "full".
     """
     if mode == "none":
         return

@@ -18,8 +18,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from training.diffusion.conditioning import Conditioning
-from training.networks.config import MODEL_CONFIGS
+from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig, find_config
 from training.networks.token_share import Grid, TokenShare
+from training.networks.video_dit import VideoDiT
 from training.parallel.collectives import even_shares
 from training.parallel.context import token_lengths
 from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
@@ -45,7 +47,7 @@ def count_step_memory(
 ) -> StepMemory:
     """Count the activations of one microbatch of latents [b c t h w].
 
-    It runs networks of two and three blocks, because each further block adds the same.
+    It runs transformers of two and three blocks, because each further block adds the same, and a whole U-Net.
 
     Args:
         settings: `precision` is "fp32" or "bf16".
@@ -53,17 +55,22 @@ def count_step_memory(
         text_tokens: Text tokens per clip.
         activation_checkpointing: The mode, as in the settings.
     """
-    two, three = (_run(settings, shape, text_tokens, blocks, activation_checkpointing) for blocks in (2, 3))
-    further = MODEL_CONFIGS[settings.model].num_layers - 3
+    config = replace(find_config(settings.model), channels=shape[1])
+    if not isinstance(config, VideoDiTConfig):
+        return _run(settings, config, shape, text_tokens, activation_checkpointing)
+    two, three = (
+        _run(settings, replace(config, num_layers=blocks), shape, text_tokens, activation_checkpointing)
+        for blocks in (2, 3)
+    )
+    further = config.num_layers - 3
     return StepMemory(
         three.saved + further * (three.saved - two.saved), three.peak + further * (three.peak - two.peak)
     )
 
 
 def _run(
-    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, blocks: int, mode: str
+    settings: TrainingSettings, config: NetworkConfig, shape: tuple[int, ...], text_tokens: int, mode: str
 ) -> StepMemory:
-    config = replace(MODEL_CONFIGS[settings.model], num_layers=blocks, channels=shape[1])
     with torch.device("meta"):
         model = WorldModel(config, settings.diffusion, "none").to(PRECISIONS[settings.precision])
         noisy, t = torch.empty(shape), torch.empty(shape[0])
@@ -95,7 +102,8 @@ def _drop_gradient(parameter: Tensor) -> None:
 
 def _share_tokens(model: WorldModel, method: str, ranks: int) -> None:
     """Give the network the shapes of the first of `ranks` context ranks, which has the largest share."""
-    if ranks == 1:
+    network = model.network
+    if ranks == 1 or not isinstance(network, VideoDiT):
         return
 
     def share(grid: Grid) -> TokenShare:
@@ -109,11 +117,11 @@ def _share_tokens(model: WorldModel, method: str, ranks: int) -> None:
             elif method == "allgather":
                 k, v = _resized(k, k.shape[1], tokens), _resized(v, v.shape[1], tokens)
             out: Tensor = _FusedAttention.apply(q, k, v)  # type: ignore[no-untyped-call]
-            return _resized(out, model.network.config.num_attention_heads, own)
+            return _resized(out, network.config.num_attention_heads, own)
 
         return TokenShare(0, own, attend, lambda x: _resized(x[:, None], 1, tokens)[:, 0])
 
-    model.network.share_tokens = share
+    network.share_tokens = share
 
 
 def _resized(x: Tensor, heads: int, tokens: int) -> Tensor:

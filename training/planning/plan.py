@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from training.networks.config import MODEL_CONFIGS
+from training.networks.registry import find_config
 from training.parallel.mesh import ParallelDims
 from training.planning.memory import count_step_memory
 from training.recipes.config import CHOICES, TrainingSettings
@@ -118,6 +118,7 @@ def plan_training(
     gathered = _gathered(model, settings.precision)
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
+    working = max(accumulated + activations[settings.activation_checkpointing], gradients)
     ema = 0 if settings.ema == "none" else shard
     flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
     step_s = flops / (num_ranks * peak_flops * mfu)
@@ -135,10 +136,7 @@ def plan_training(
         activations=activations["none"],
         activations_selective=activations["selective"],
         activations_checkpointed=activations["full"],
-        peak=3 * shard
-        + ema
-        + gathered
-        + max(accumulated + activations[settings.activation_checkpointing], gradients),
+        peak=3 * shard + ema + gathered + working,
         flops=flops,
         step_s=step_s,
         days=settings.steps * step_s / SECONDS_PER_DAY,
@@ -152,7 +150,7 @@ def _activations(settings: TrainingSettings, shape: tuple[int, ...], text_tokens
 
 
 def _model_on_meta(settings: TrainingSettings, channels: int) -> WorldModel:
-    network = replace(MODEL_CONFIGS[settings.model], channels=channels)
+    network = replace(find_config(settings.model), channels=channels)
     with torch.device("meta"):
         return WorldModel(network, settings.diffusion, settings.text_encoder)
 
@@ -164,6 +162,6 @@ def _gathered(model: WorldModel, precision: str) -> int:
     """
     size = 2 if precision == "bf16" else 4
     blocks = model.network.transformer_blocks
-    block = sum(p.numel() for p in blocks[0].parameters())
-    outside = sum(p.numel() for p in model.parameters()) - len(blocks) * block
+    sizes = [sum(p.numel() for p in block.parameters()) for block in blocks]
+    block, outside = max(sizes), sum(p.numel() for p in model.parameters()) - sum(sizes)
     return (outside + 2 * block) * size + block * (size + 4)

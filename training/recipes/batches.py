@@ -115,7 +115,7 @@ def bucket_batch_size(config: TrainingConfig, shape: tuple[int, int, int, int]) 
     """Clips of one shape [c t h w] per step, over all ranks: a multiple of `batch_size`."""
     if not config.tokens_per_batch:
         return config.batch_size
-    tokens = math.prod(size // patch for size, patch in zip(shape[1:], PATCH_SIZE, strict=True))
+    tokens = math.prod(-(-size // patch) for size, patch in zip(shape[1:], PATCH_SIZE, strict=True))
     return max(1, config.tokens_per_batch // (tokens * config.batch_size)) * config.batch_size
 
 

@@ -11,7 +11,8 @@ from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
-from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
+from training.networks.registry import NetworkConfig, find_config
+from training.networks.video_dit import VideoDiT
 from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh
 from training.parallel.sharding import apply_activation_checkpointing, apply_compile, apply_fsdp
@@ -31,15 +32,15 @@ PEAK_FLOPS = {
 
 def choose_network(
     config: TrainingConfig, shards: LatentShards, initial: InitialWeights | None
-) -> tuple[VideoDiTConfig, str]:
+) -> tuple[NetworkConfig, str]:
     """The config of the network, and the digest of its initial weights; "" if they are random."""
     if initial is None:
-        return replace(MODEL_CONFIGS[config.model], channels=shards.spec.channels), ""
+        return replace(find_config(config.model), channels=shards.spec.channels), ""
     initial.check_latents(shards.spec)
     return initial.network, initial.digest()
 
 
-def build_model(config: TrainingConfig, network: VideoDiTConfig) -> WorldModel:
+def build_model(config: TrainingConfig, network: NetworkConfig) -> WorldModel:
     """Build the model on the meta device, where it has no values; `parallelize` gives it weights."""
     with torch.device("meta"):
         return WorldModel(network, config.diffusion, config.text_encoder)
@@ -56,7 +57,7 @@ def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision
     network = model.network
     blocks: list[nn.Module] = list(network.transformer_blocks)
     if mesh.dims.context_parallel > 1:
-        if not hasattr(network, "share_tokens"):
+        if not isinstance(network, VideoDiT):
             raise LayoutError(
                 f"a network of the class {type(network).__name__} cannot share the tokens of a clip",
                 remedy="set context_parallel to 1",

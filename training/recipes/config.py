@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 from manifests import Range
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
-from training.networks.config import MODEL_CONFIGS
+from training.networks.registry import model_names
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
@@ -17,7 +17,7 @@ from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 
 CHOICES = {
-    "model": tuple(MODEL_CONFIGS),
+    "model": model_names(),
     "path": PATHS,
     "preconditioning": PRECONDITIONINGS,
     "loss_weight": ("velocity", "network_output", "min_snr"),

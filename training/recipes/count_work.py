@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.data.batches import LatentBatch
+from training.networks.unet3d import UNet3D
 from training.networks.video_dit import VideoDiT
 
 
@@ -22,7 +23,7 @@ class WorkCounter:
         num_data_ranks: Ranks that read different clips.
     """
 
-    def __init__(self, network: VideoDiT, num_data_ranks: int) -> None:
+    def __init__(self, network: VideoDiT | UNet3D, num_data_ranks: int) -> None:
         self.network, self.num_data_ranks, self._flops = network, num_data_ranks, 0.0
         network.register_forward_pre_hook(self._count)
 
@@ -40,5 +41,5 @@ class WorkCounter:
         noisy, timestep, conditioning = inputs
         text = conditioning.text_embeddings
         self._flops += self.network.flops(
-            tuple(noisy.shape), 1 if text is None else text.shape[1], timestep.dim() == 2
+            tuple(noisy.shape), 0 if text is None else text.shape[1], timestep.dim() == 2
         )

@@ -11,9 +11,11 @@ from torch.distributed.checkpoint.state_dict_loader import load
 
 from training.adapters.diffusers_folder import CONFIG_FILE, save_diffusers
 from training.diffusion.config import DiffusionConfig
-from training.errors import CheckpointError
+from training.errors import CheckpointError, SettingError
 from training.loop.checkpoint import read_record
 from training.model import MODEL_FILE, ModelInfo, load_model, save_model
+from training.networks.config import VideoDiTConfig
+from training.networks.registry import class_name
 from training.parallel.mesh import process_group
 from training.recipes.initial_weights import EXPORT_KEY
 from training.recipes.pretrained_text import TRAINED
@@ -45,11 +47,18 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
     Raises:
         CheckpointError: There is no checkpoint and no model, or it is damaged; or the folder for diffusers
             would replace the files of the model.
+        SettingError: diffusers has no class for the network of the model.
     """
     weights, info = _read(work)
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
+    if not isinstance(info.network, VideoDiTConfig):
+        raise SettingError(
+            f"diffusers has no class for the network of this model, a {class_name(info.network)}",
+            where=str(work),
+            remedy="export it with --format clipmill",
+        )
     if (out / MODEL_FILE).exists():
         raise CheckpointError(
             "this folder contains a model of Clipmill, whose config.json would be replaced",
@@ -78,6 +87,7 @@ def diffusers_scheduler(diffusion: DiffusionConfig, flow_shift: float = 1.0) -> 
 
 def diffusers_notes(info: ModelInfo) -> tuple[str, ...]:
     """How to call `CosmosTransformer3DModel` with the network of this model, where it is not obvious."""
+    assert isinstance(info.network, VideoDiTConfig)
     notes: list[str] = []
     scheduler, network = diffusers_scheduler(info.diffusion), info.network
     text_encoder = info.text_encoder["name"]

@@ -21,6 +21,7 @@ from training.errors import LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
 from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info
 from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig
 from training.world_model import WorldModel
 
 EXPORT_KEY = "_clipmill_export"  # in config.json of a diffusers folder that Clipmill wrote
@@ -39,7 +40,7 @@ class InitialWeights:
         tokenizer_digest: Digest of the tokenizer of the latents, if it is known.
     """
 
-    network: VideoDiTConfig
+    network: NetworkConfig
     defaults: Mapping[str, Any]
     weights: Weights | None
     recorded_digest: str = ""

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from training.errors import LayoutError
-from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
+from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig, class_name, find_config
 from training.parallel.attention import check_heads
 from training.parallel.context import token_lengths
 from training.recipes.config import TrainingSettings
@@ -13,7 +14,7 @@ def check_layout(
     settings: TrainingSettings,
     num_data_ranks: int,
     shapes: Iterable[tuple[int, int, int, int]],
-    network: VideoDiTConfig | None = None,
+    network: NetworkConfig | None = None,
 ) -> None:
     """Check that a training is possible before anything is built.
 
@@ -24,7 +25,8 @@ def check_layout(
         network: The config of the network; None is that of `settings.model`.
 
     Raises:
-        LayoutError: The batch cannot be divided equally, or context ranks are left without tokens or heads.
+        LayoutError: The batch cannot be divided equally, or context ranks are left without tokens or heads,
+            or the network cannot share the tokens of a clip.
     """
     slices = num_data_ranks * settings.grad_accum_steps
     if settings.batch_size % slices:
@@ -36,7 +38,16 @@ def check_layout(
             + microbatches,
             remedy=f"choose a batch_size that is a multiple of {slices}",
         )
-    _, patch_height, patch_width = PATCH_SIZE
+    network = network or find_config(settings.model)
+    if not isinstance(network, VideoDiTConfig):
+        if settings.context_parallel > 1:
+            raise LayoutError(
+                f"a {class_name(network)} cannot share the tokens of a clip among {settings.context_parallel}"
+                " ranks",
+                remedy="set context_parallel to 1",
+            )
+        return
+    _, patch_height, patch_width = network.size_multiples
     for _, t, h, w in shapes:
         if h % patch_height or w % patch_width:
             raise LayoutError(
@@ -45,4 +56,4 @@ def check_layout(
             )
         token_lengths((t, h // patch_height, w // patch_width), settings.context_parallel)
     if settings.context_parallel_method == "ulysses":
-        check_heads((network or MODEL_CONFIGS[settings.model]).num_attention_heads, settings.context_parallel)
+        check_heads(network.num_attention_heads, settings.context_parallel)

@@ -12,7 +12,7 @@ from training.data.shards import LatentShards
 from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
 from training.model import ModelInfo
-from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig
 from training.recipes.batches import open_statistics
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.pretrained_text import encoder_identity
@@ -53,7 +53,7 @@ def report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:
 
 
 def model_info(
-    config: TrainingConfig, shards: LatentShards, network: VideoDiTConfig, encoder: TextEncoder | None
+    config: TrainingConfig, shards: LatentShards, network: NetworkConfig, encoder: TextEncoder | None
 ) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())

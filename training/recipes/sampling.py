@@ -179,10 +179,12 @@ def _latent_shape(request: SamplingRequest, info: ModelInfo, stride: Stride) -> 
         t = count_latent_frames(request.num_frames, stride.time) if request.num_frames else t
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    sides = (("height", request.height, stride.height), ("width", request.width, stride.width))
-    for name, pixels, pixels_per_latent in sides:
-        if pixels % (2 * pixels_per_latent):
-            raise TrainingError(
-                f"{name} is {pixels} px, which is not a multiple of {2 * pixels_per_latent} px"
-            )
+    _, rows, columns = info.network.size_multiples
+    sides = (
+        ("height", request.height, stride.height, rows),
+        ("width", request.width, stride.width, columns),
+    )
+    for name, pixels, pixels_per_latent, latents in sides:
+        if pixels % (multiple := latents * pixels_per_latent):
+            raise TrainingError(f"{name} is {pixels} px, which is not a multiple of {multiple} px")
     return channels, t, request.height // stride.height or h, request.width // stride.width or w

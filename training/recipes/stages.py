@@ -26,7 +26,7 @@ from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError, TrainingError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
-from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig
 from training.parallel.mesh import Mesh
 from training.recipes.batches import build_batches, check_captions, open_shards
 from training.recipes.build import build_lr
@@ -84,7 +84,7 @@ class StageRunner:
     trainer: Trainer[LatentBatch]
     checkpoints: CheckpointManager
     model: WorldModel
-    network: VideoDiTConfig
+    network: NetworkConfig
     encoder: TextEncoder | None
     mesh: Mesh
 

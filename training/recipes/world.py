@@ -18,7 +18,7 @@ from training.loop.checkpoint import latest_step
 from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
-from training.networks.config import MODEL_CONFIGS
+from training.networks.registry import find_config
 from training.parallel.mesh import Mesh, ParallelDims, process_group, set_timeout
 from training.parallel.sharding import resolve_precision
 from training.recipes.batches import build_batches
@@ -98,7 +98,7 @@ def _train(
     stop_requested: Callable[[], bool] | None,
 ) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
-    base_fps = (initial.network if initial else MODEL_CONFIGS[config.model]).base_fps
+    base_fps = (initial.network if initial else find_config(config.model)).base_fps
     stages = open_stages(config, mixed_fps=base_fps is not None)
     stage = stage_at(stages, latest_step(work / CHECKPOINT_FOLDER) or 0)
     network, init_digest = choose_network(config, stage.shards, initial)

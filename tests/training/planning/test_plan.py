@@ -40,9 +40,17 @@ def test_context_ranks_share_the_activations() -> None:
     assert two.weights == one.weights
 
 
+def test_the_activations_of_a_unet_are_counted() -> None:
+    plan = plan_training(TrainingSettings(model="unet3d-tiny", text_encoder="none"), (16, 2, 5, 8))
+    assert plan.activations_checkpointed < plan.activations_selective < plan.activations
+    assert plan.tokens == 2 * 4 * 4
+    assert plan.flops > 0
+
+
 @pytest.mark.parametrize(
     ("settings", "num_ranks", "message"),
     [
+        ({"model": "unet3d-tiny", "context_parallel": 2}, 2, "set context_parallel to 1"),
         ({"batch_size": 3}, 2, "multiple of 2"),
         ({"context_parallel": 2}, 3, "start a multiple of 2 ranks"),
         ({"context_parallel": 8, "batch_size": 1}, 8, "choose context_parallel_method=ring or allgather"),
