@@ -18,7 +18,7 @@ class PackedLatents(Row):
 
 class TrainedWorld(Row):
     model: Artifact = column("safetensors file of EMA weights; its metadata describes the network")
-    curve: Artifact = column("JSON lines, one per step: step, loss, clean_mse, grad_norm, lr")
+    curve: Artifact = column("JSON lines, one per step: step, loss and its parts, grad_norm, lr, stage")
     steps: int = column("optimizer steps taken", unit="steps")
     loss_first: float = column("mean loss of the first tenth of the steps", unit="1")
     loss_last: float = column("mean loss of the last tenth of the steps", unit="1")
@@ -35,7 +35,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
     """Trains a video diffusion model on packed latents.
 
     Clips of the validation split are held out: they evaluate the trained model. The settings are those of
-    `TrainingSettings`.
+    `TrainingSettings`. `stages` and `latent_statistics` are text here, because a file is no part of the key.
     """
 
     version = 4
@@ -66,10 +66,10 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
 
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
-        from training.recipes.stages import check_stages_of_dag
+        from training.recipes.stages import check_settings_of_dag
         from training.recipes.world import train
 
-        check_stages_of_dag(self.stages)
+        check_settings_of_dag(self)
         shards: dict[str, set[tuple[str, str]]] = {}
         for row in rows:
             pair = _url(row.latents_shard), _url(row.latents_index)

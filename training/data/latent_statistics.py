@@ -5,11 +5,12 @@ latents of a domain that is left out stay as they are.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from training.data.order import SampleIndex
@@ -18,6 +19,7 @@ from training.errors import LatentMismatchError
 
 LatentStatistics: TypeAlias = Mapping[str, Mapping[str, list[float]]]
 DOMAINS = ("image", "video")
+AUTO = "auto"  # in place of statistics: they are computed
 
 
 def normalize(latents: Tensor, statistics: LatentStatistics) -> Tensor:
@@ -58,14 +60,38 @@ def compute_statistics(shards: LatentShards, max_clips: int = 1000) -> dict[str,
     return statistics
 
 
-def read_statistics(file: Path, channels: int) -> dict[str, dict[str, list[float]]]:
-    """Read a file of statistics.
+def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path) -> str:
+    """The statistics of shards as JSON text, in a file that the first call writes. All ranks must call it.
+
+    Args:
+        pairs: (tar, index) of each shard.
+        file: In a folder that all ranks share. If it exists, it is read, so a resumed training goes on with
+            the same values even if it has more clips.
+
+    Raises:
+        LatentMismatchError: A channel has the same value everywhere.
+    """
+    text: list[str] = [""]
+    if dist.get_rank() == 0:
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            computed = compute_statistics(LatentShards(pairs, mixed_fps=True))
+            temporary = file.with_name(file.name + ".new")
+            temporary.write_text(json.dumps(computed, indent=1) + "\n")
+            temporary.rename(file)
+        text = [file.read_text()]
+    dist.broadcast_object_list(text, src=0)
+    return text[0]
+
+
+def read_statistics(source: str, channels: int) -> dict[str, dict[str, list[float]]]:
+    """Read statistics from a file, or from JSON text.
 
     Raises:
         LatentMismatchError: It cannot be read, or is not one for latents of so many channels.
     """
     try:
-        values: Any = json.loads(file.read_text())
+        values: Any = json.loads(source if is_json_text(source) else Path(source).read_text())
         for domain, each in values.items():
             mean, std = each["mean"], each["std"]
             if domain not in DOMAINS or not len(mean) == len(std) == channels or min(std) <= 0:
@@ -73,10 +99,15 @@ def read_statistics(file: Path, channels: int) -> dict[str, dict[str, list[float
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise LatentMismatchError(
             f"these are not statistics of latents of {channels} channels: {error}",
-            where=str(file),
+            where=source,
             remedy="write them with: python -m training latent-statistics --data SHARDS --out FILE",
         ) from error
     return {domain: {name: list(each[name]) for name in ("mean", "std")} for domain, each in values.items()}
+
+
+def is_json_text(source: str) -> bool:
+    """Whether statistics are given as text, and not as the name of a file."""
+    return source.lstrip().startswith("{")
 
 
 def _domain(frames: int) -> str:

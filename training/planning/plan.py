@@ -8,6 +8,7 @@ import torch
 from training.networks.registry import find_config
 from training.parallel.mesh import ParallelDims
 from training.planning.memory import count_step_memory
+from training.recipes.batches import bucket_batch_size
 from training.recipes.config import CHOICES, TrainingSettings
 from training.recipes.layout import check_layout
 from training.world_model import WorldModel
@@ -24,6 +25,7 @@ class TrainingPlan:
         parameters: Trained parameters.
         num_ranks: Ranks in total.
         shards: Ranks that share the parameters of one copy of the model.
+        clips: Clips per step, over all ranks.
         tokens: Tokens per clip.
         tokens_per_rank: Tokens of a microbatch on one rank.
         weights: float32 weights.
@@ -45,6 +47,7 @@ class TrainingPlan:
     parameters: int
     num_ranks: int
     shards: int
+    clips: int
     tokens: int
     tokens_per_rank: int
     weights: int
@@ -66,6 +69,7 @@ class TrainingPlan:
         rows = [
             ("parameters", f"{self.parameters:,}"),
             ("ranks", f"{self.num_ranks}, of which {self.shards} share one copy of the weights"),
+            ("clips", f"{self.clips:,} per step, {self.clips * self.tokens:,} tokens"),
             ("tokens", f"{self.tokens:,} per clip, {self.tokens_per_rank:,} per rank and microbatch"),
             ("memory per rank", f"{self.peak / GIB:.2f} GiB at the peak"),
             ("  weights", f"{self.weights / GIB:.2f} GiB"),
@@ -94,7 +98,8 @@ def plan_training(
     """Predict what a training needs.
 
     Args:
-        settings: The settings of the training; precision "auto" means bf16.
+        settings: The settings of the training; precision "auto" means bf16. With `tokens_per_batch`, the
+            clips per step follow from the shape, as in a training.
         shape: Latents [c t h w] of a clip.
         num_ranks: Ranks in total.
         text_tokens: Text tokens per clip.
@@ -110,6 +115,7 @@ def plan_training(
     dims = ParallelDims(settings.dp_replicate, 0, settings.context_parallel).resolve(num_ranks)
     num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
     check_layout(settings, num_data_ranks, [shape])
+    settings = replace(settings, batch_size=bucket_batch_size(settings, shape), tokens_per_batch=0)
     model = _model_on_meta(settings, shape[0])
     parameters = sum(p.numel() for p in model.parameters())
     microbatch = settings.batch_size // (num_data_ranks * settings.grad_accum_steps)
@@ -126,6 +132,7 @@ def plan_training(
         parameters=parameters,
         num_ranks=num_ranks,
         shards=shards,
+        clips=settings.batch_size,
         tokens=(tokens := math.prod(model.network.grid((1, *shape)))),
         tokens_per_rank=-(-tokens * microbatch // settings.context_parallel),
         weights=shard,

@@ -17,7 +17,7 @@ from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh
-from training.recipes.config import TrainingConfig
+from training.recipes.config import TrainingConfig, TrainingSettings
 
 MAX_CAPTIONS = 16  # clips whose captions are checked before a training
 
@@ -55,7 +55,7 @@ def open_statistics(config: TrainingConfig, shards: LatentShards) -> LatentStati
     """
     if not config.latent_statistics:
         return {}
-    return read_statistics(Path(config.latent_statistics), shards.spec.channels)
+    return read_statistics(config.latent_statistics, shards.spec.channels)
 
 
 def check_captions(config: TrainingConfig, shards: LatentShards) -> None:
@@ -111,7 +111,7 @@ def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
     return MixedOrder(orders, groups, [config.image_share, 1 - config.image_share][: len(groups)])
 
 
-def bucket_batch_size(config: TrainingConfig, shape: tuple[int, int, int, int]) -> int:
+def bucket_batch_size(config: TrainingSettings, shape: tuple[int, int, int, int]) -> int:
     """Clips of one shape [c t h w] per step, over all ranks: a multiple of `batch_size`."""
     if not config.tokens_per_batch:
         return config.batch_size

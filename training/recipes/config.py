@@ -87,8 +87,6 @@ class TrainingConfig(TrainingSettings):
     Face hub.
 
     Attributes:
-        latent_statistics: JSON file of `training latent-statistics`: latents are normalized by the mean and
-            standard deviation of each channel, images and videos apart; "" does not normalize.
         init_from: Weights that the training starts from: a diffusers folder, a released file or a name on the
             Hugging Face hub (of Cosmos-Predict1, 2 or 2.5), or a model folder of Clipmill. They determine the
             network instead of `model`, and the defaults of path, preconditioning and sigma_data. "" starts
@@ -102,7 +100,6 @@ class TrainingConfig(TrainingSettings):
     data: Sequence[tuple[str, str]]
     validation_data: Sequence[tuple[str, str]] = ()
     skip_samples: str = ""
-    latent_statistics: str = ""
     init_from: str = ""
     quiet: bool = False
 

@@ -56,7 +56,11 @@ def model_info(
     config: TrainingConfig, shards: LatentShards, network: NetworkConfig, encoder: TextEncoder | None
 ) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
-    excluded = EXECUTION_SETTINGS | ({"steps"} if config.lr_schedule == "constant" else set())
+    excluded = (
+        EXECUTION_SETTINGS
+        | {"latent_statistics"}
+        | ({"steps"} if config.lr_schedule == "constant" else set())
+    )
     excluded = excluded | {"model" if config.init_from else "init_from"}
     return ModelInfo(
         network=network,

@@ -22,6 +22,7 @@ import yaml
 from manifests.messages import closest_name
 from training.data.batches import LatentBatch
 from training.data.find_shards import find_splits
+from training.data.latent_statistics import AUTO, is_json_text
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError, TrainingError
 from training.loop.checkpoint import CheckpointManager
@@ -30,7 +31,7 @@ from training.networks.registry import NetworkConfig
 from training.parallel.mesh import Mesh
 from training.recipes.batches import build_batches, check_captions, open_shards
 from training.recipes.build import build_lr
-from training.recipes.config import TrainingConfig
+from training.recipes.config import TrainingConfig, TrainingSettings
 from training.recipes.objective import build_objective
 from training.recipes.pretrained_text import PRECOMPUTED
 from training.recipes.record import model_info, recorded_settings
@@ -40,7 +41,10 @@ from training.settings.optimization import OptimizationSettings
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
-_MEANING = {"path", "preconditioning", "sigma_data", "latent_scale", "condition_timestep", "stages"}
+_MEANING = {
+    *("path", "preconditioning", "sigma_data", "latent_scale", "latent_statistics", "condition_timestep"),
+    "stages",
+}
 STAGE_SETTINGS = {
     field.name for group in (DataSettings, OptimizationSettings, DiffusionSettings) for field in fields(group)
 } - _MEANING | {"data", "skip_samples", "grad_accum_steps", "checkpoint_interval"}
@@ -206,13 +210,19 @@ def read_stages(text: str) -> list[dict[str, Any]]:
     return stages
 
 
-def check_stages_of_dag(text: str) -> None:
-    """Refuse stages that read files, for a step of a DAG: only its inputs are identified by their content.
+def check_settings_of_dag(settings: TrainingSettings) -> None:
+    """Refuse settings that name files, for a step of a DAG: only its inputs are identified by their content.
 
     Raises:
-        SettingError: A stage names a file, or the stages are wrong.
+        SettingError: A setting or a stage names a file, or the stages are wrong.
     """
-    for number, values in enumerate(read_stages(text) if text else [], 1):
+    statistics = settings.latent_statistics
+    if statistics not in ("", AUTO) and not is_json_text(statistics):
+        raise SettingError(
+            f"latent_statistics in a DAG cannot name the file {statistics}",
+            remedy=f"use {AUTO}, or the text of the file",
+        )
+    for number, values in enumerate(read_stages(settings.stages) if settings.stages else [], 1):
         if named := {"data", "skip_samples"} & set(values):
             raise SettingError(
                 f"a stage in a DAG cannot name {' or '.join(sorted(named))}",

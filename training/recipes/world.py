@@ -13,6 +13,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from training.callbacks.loss_curve import read_loss_curve
+from training.data.latent_statistics import AUTO, compute_statistics_once
 from training.evaluation.result import EvaluationResult
 from training.loop.checkpoint import latest_step
 from training.loop.ema import build_ema
@@ -38,6 +39,8 @@ from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
 from training.recipes.pretrained_text import open_text_encoder
 from training.recipes.record import CHECKPOINT_FOLDER, model_info, open_checkpoints, report_changes
 from training.recipes.stages import StageRunner, open_stages, read_text_of, stage_at
+
+STATISTICS_FILE = "latent_statistics.json"
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,9 @@ def _train(
     stop_requested: Callable[[], bool] | None,
 ) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
+    if config.latent_statistics == AUTO:
+        statistics = compute_statistics_once(config.data, work / STATISTICS_FILE)
+        config = replace(config, latent_statistics=statistics)
     base_fps = (initial.network if initial else find_config(config.model)).base_fps
     stages = open_stages(config, mixed_fps=base_fps is not None)
     stage = stage_at(stages, latest_step(work / CHECKPOINT_FOLDER) or 0)

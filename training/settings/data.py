@@ -23,6 +23,10 @@ class DataSettings:
             values leave more out.
         max_latent_area: Clips whose latent height * width is larger are left out; 0 leaves none out. Higher
             values take larger clips, which need more memory.
+        latent_statistics: Mean and standard deviation of each channel that the latents are normalized by,
+            images and videos apart: "auto" (computed from at most 1000 clips of each shape when the training
+            first starts), or the JSON text that the command latent-statistics writes; `training train` also
+            takes its file. "": the latents are not normalized.
         num_workers: Threads per rank that read batches ahead. Higher values read faster from a remote store.
         prefetch_factor: Steps that each of these threads reads ahead. Higher values even out slow reads, and
             need more memory.
@@ -35,5 +39,6 @@ class DataSettings:
     max_latent_frames: NonNegativeInt = 0
     min_latent_area: NonNegativeInt = 0
     max_latent_area: NonNegativeInt = 0
+    latent_statistics: str = ""
     num_workers: PositiveInt = 2
     prefetch_factor: PositiveInt = 2

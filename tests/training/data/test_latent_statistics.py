@@ -12,12 +12,13 @@ from training.cli import main
 from training.data.latent_statistics import denormalize, normalize, read_statistics
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
-from training.errors import CheckpointError, LatentMismatchError
+from training.errors import CheckpointError, LatentMismatchError, SettingError
 from training.evaluation.evaluate import evaluate
 from training.model import read_model_info
 from training.recipes import sampling
 from training.recipes.batches import open_shards
-from training.recipes.config import TrainingConfig
+from training.recipes.config import TrainingConfig, TrainingSettings
+from training.recipes.stages import check_settings_of_dag
 from training.recipes.world import train
 from training.tokenizers import load_tokenizer
 
@@ -51,7 +52,7 @@ def test_normalized_latents_have_unit_variance(data: list[tuple[str, str]], stat
         by_channel = latents.transpose(0, 1).flatten(1)
         assert by_channel.mean(1).abs().max() < 1e-4
         assert (by_channel.std(1, correction=0) - 1).abs().max() < 1e-4
-        values = read_statistics(statistics, 16)
+        values = read_statistics(str(statistics), 16)
         torch.testing.assert_close(
             denormalize(latents[0], values), raw.read(bucket, SampleIndex(0, 0)).latents.float()
         )
@@ -74,6 +75,10 @@ def test_the_model_file_records_the_statistics(
     assert info.latent_statistics == json.loads(statistics.read_text())
     with pytest.raises(CheckpointError, match="latent_statistics"):
         train({"data": data, **SHORT}, tmp_path / "run")
+    again = train({**settings, "latent_statistics": "auto"}, tmp_path / "auto")
+    assert again.model.read_bytes() == result.model.read_bytes()
+    longer = {**settings, "data": data[:1], "latent_statistics": "auto", "steps": 2}
+    assert read_model_info(train(longer, tmp_path / "auto").model).latent_statistics == info.latent_statistics
     read: list[torch.Tensor] = []
 
     def record(latents: torch.Tensor, statistics: Any) -> torch.Tensor:
@@ -99,5 +104,14 @@ def test_the_model_file_records_the_statistics(
 def test_wrong_statistics_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "statistics.json").write_text(text)
     with pytest.raises(LatentMismatchError, match="not statistics of latents of 16 channels") as caught:
-        read_statistics(tmp_path / "statistics.json", 16)
+        read_statistics(str(tmp_path / "statistics.json"), 16)
     assert "latent-statistics --data" in str(caught.value)
+
+
+def test_a_dag_takes_the_text_of_statistics_and_no_file(tmp_path: Path) -> None:
+    text = json.dumps({"video": {"mean": [0.0], "std": [2.0]}})
+    assert read_statistics(text, 1) == json.loads(text)
+    check_settings_of_dag(TrainingSettings(latent_statistics=text))
+    check_settings_of_dag(TrainingSettings(latent_statistics="auto"))
+    with pytest.raises(SettingError, match=r"cannot name the file statistics\.json"):
+        check_settings_of_dag(TrainingSettings(latent_statistics="statistics.json"))

@@ -47,6 +47,13 @@ def test_the_activations_of_a_unet_are_counted() -> None:
     assert plan.flops > 0
 
 
+def test_tokens_per_batch_determines_the_clips_of_a_step() -> None:
+    by_tokens = TrainingSettings(text_encoder="none", batch_size=2, tokens_per_batch=200)
+    plan = plan_training(by_tokens, SHAPE, 2)  # 32 tokens per clip
+    assert plan.clips == 6
+    assert plan.tokens_per_rank == 3 * 32
+
+
 @pytest.mark.parametrize(
     ("settings", "num_ranks", "message"),
     [
