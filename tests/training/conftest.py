@@ -24,14 +24,14 @@ OnRanks = Callable[..., str]
 
 @pytest.fixture(scope="session")
 def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> OnRanks:
-    """on_ranks(2, "script.py", …) -> the output of rank 0; the script must succeed on all ranks.
+    """on_ranks(2, "script.py", …) -> the output of rank 0; the script must end with `exit_code` on all ranks.
 
     Ranks are forked from a server that has already imported torch, because the import takes most of the time.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch", "torch.distributed.fsdp", "training.loop.trainer"])
 
-    def run(ranks: int, script: str | Path, *arguments: str | Path) -> str:
+    def run(ranks: int, script: str | Path, *arguments: str | Path, exit_code: int = 0) -> str:
         out = tmp_path_factory.mktemp("output")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -50,7 +50,7 @@ def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> OnRanks:
             process.kill()
             process.join()
             process.close()
-        assert exit_codes == [0] * ranks
+        assert exit_codes == [exit_code] * ranks
         return (out / "0").read_text()
 
     return run

@@ -1,5 +1,8 @@
 """Checkpoints: written to a temporary folder, verified, then renamed; `latest` is updated last.
 
+A checkpoint can be written while the training goes on: each rank copies its state to CPU memory, and a thread
+writes the copy. One checkpoint at a time is written.
+
     FOLDER/step-00000200/   torch.distributed.checkpoint files, and record.json
     FOLDER/latest           the name of the checkpoint to resume from
 
@@ -7,28 +10,30 @@ record.json has "step", "identity", "history", "metadata" and "files". The ident
 checkpoint of another identity is refused. The history lists the other settings, and from which step on each
 of them was in effect: a run may resume with other values of these. "files" has the SHA-256 of each file.
 
-The number of ranks may change between saving and loading. `.metadata` of torch.distributed.checkpoint is a
-pickle: a checkpoint is only for resuming its own run, and models are published as safetensors
-(`training.model`).
+The number of ranks may change between saving and loading. A checkpoint is for resuming its own run; models
+are published as safetensors (`training.model`).
 """
 
-import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.checkpoint.api import CheckpointException
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
 
 from training.errors import CheckpointError
+from training.loop.background import run_in_thread
+from training.loop.checkpoint_files import REMEDY, raise_first, read_files, verify_files, write_files
 
 RECORD_FILE = "record.json"
+WRITE_TIMEOUT = timedelta(minutes=30)  # in which all ranks must have written their files
+CLOSE_TIMEOUT_S = 10  # for which a training that failed waits for the checkpoint in progress
 
 
 class CheckpointManager:
@@ -40,6 +45,7 @@ class CheckpointManager:
         settings: Plain values that may change when the run resumes. The history records them.
         metadata: Further plain values for readers of the checkpoint.
         keep_latest: Number of the newest checkpoints to keep.
+        is_async: Write in a thread while the training goes on. It needs CPU memory for a copy of the state.
 
     Attributes:
         changes: Settings that changed when the last checkpoint was loaded: (old, new) by name.
@@ -52,68 +58,98 @@ class CheckpointManager:
         settings: Mapping[str, Any] | None = None,
         metadata: Mapping[str, Any] | None = None,
         keep_latest: int = 2,
+        is_async: bool = False,
     ) -> None:
-        self.folder, self.keep_latest = folder, keep_latest
+        self.folder, self.keep_latest, self.is_async = folder, keep_latest, is_async
         self.identity, self.metadata = _plain(identity), _plain(metadata or {})
         self._history: list[dict[str, Any]] = [{"step": 0, "settings": _plain(settings or {})}]
         self.changes: dict[str, tuple[Any, Any]] = {}
+        self._stager = BlockingAsyncStager(cache_staged_state_dict=torch.cuda.is_available())
+        self._group: dist.ProcessGroup | None = None
+        self._write: Future[None] | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, step: int, state: dict[str, Any]) -> Path:
-        """Write `state` as the checkpoint of `step`. All ranks must call it.
+    def save(self, step: int, state: dict[str, Any]) -> None:
+        """Write `state` as the checkpoint of `step`, or copy it and begin to write. All ranks must call it.
 
         Raises:
-            CheckpointError: It cannot be written, for example because the disk is full. Older checkpoints
-                remain.
+            CheckpointError: This checkpoint or, if it is written in a thread, the last one cannot be written,
+                for example because the disk is full. Older checkpoints remain.
         """
-        place, unfinished = self.folder / f"step-{step:08d}", self.folder / f"unfinished-{step:08d}"
-        is_first = dist.get_rank() == 0
+        self.wait()
+        record = _plain(
+            {"step": step, "identity": self.identity, "history": self._history, "metadata": self.metadata}
+        )
+        if not self.is_async:
+            self._write_checkpoint(record, state, None)
+            return
+        if self._group is None:  # communication of two threads in one group would be mixed up
+            self._group = dist.new_group(backend="gloo", timeout=WRITE_TIMEOUT)
+        staged, group = self._stager.stage(state), self._group
+        self._write = run_in_thread(lambda: self._write_checkpoint(record, staged, group))
+
+    def poll(self) -> None:
+        """Notice whether the checkpoint in progress is written. All ranks must call it after each step.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        if self._write is not None and not _is_any(not self._write.done()):
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until the checkpoint in progress, if there is one, is written.
+
+        Raises:
+            CheckpointError: It cannot be written.
+        """
+        write, self._write = self._write, None
+        if write is not None:
+            write.result()
+
+    def close(self) -> None:
+        """Give the checkpoint in progress a few seconds, after an error. Its own errors are not reported."""
+        write, self._write = self._write, None
+        if write is not None:
+            wait([write], CLOSE_TIMEOUT_S)
+
+    def _write_checkpoint(
+        self, record: dict[str, Any], state: dict[str, Any], group: dist.ProcessGroup | None
+    ) -> None:
+        """Write, verify and publish a checkpoint; on an error remove what was written of it."""
+        name = f"{record['step']:08d}"
+        place, unfinished = self.folder / f"step-{name}", self.folder / f"unfinished-{name}"
+        is_first = dist.get_rank(group) == 0
         if is_first:
             shutil.rmtree(unfinished, ignore_errors=True)
-        dist.barrier()
-        error: BaseException | None = None
+        dist.barrier(group)
         try:
-            save(state, checkpoint_id=unfinished)
-        except (OSError, CheckpointException) as caught:
-            error = caught
-        if _is_any(error is not None):
-            raise self._cannot_write(unfinished, error)
-        if is_first:
-            try:
-                self._publish(step, unfinished, place)
-            except (OSError, CheckpointError) as caught:
-                error = caught
-        if _is_any(error is not None):
-            raise self._cannot_write(unfinished, error)
-        return place
+            record["files"] = write_files(unfinished, state, group)
+            errors: list[str | None] = [None]
+            if is_first:
+                try:
+                    self._publish(record, unfinished, place)
+                except OSError as error:
+                    errors = [str(error)]
+            dist.broadcast_object_list(errors, src=0, group=group)
+            raise_first(errors, unfinished)
+        except CheckpointError as error:
+            if is_first:
+                shutil.rmtree(unfinished, ignore_errors=True)
+            latest = self.latest_step()
+            kept = "there is no older checkpoint" if latest is None else f"that of step {latest} remains"
+            raise CheckpointError(
+                f"the checkpoint of step {record['step']} could not be written: {error.what}",
+                where=str(self.folder),
+                remedy=f"{kept}; free disk space or choose another folder, and run again to resume",
+            ) from error
 
-    def _publish(self, step: int, unfinished: Path, place: Path) -> None:
-        _write_record(
-            unfinished,
-            {
-                "step": step,
-                "identity": self.identity,
-                "history": self._history,
-                "metadata": self.metadata,
-            },
-        )
-        read_record(unfinished)
+    def _publish(self, record: Mapping[str, Any], unfinished: Path, place: Path) -> None:
+        _write_atomically(unfinished / RECORD_FILE, json.dumps(record, indent=1))
         shutil.rmtree(place, ignore_errors=True)
         unfinished.rename(place)
         _write_atomically(self.folder / "latest", place.name)
         self._delete_old()
-
-    def _cannot_write(self, unfinished: Path, error: BaseException | None) -> CheckpointError:
-        """The error of a checkpoint that could not be written; what was written of it is removed."""
-        if dist.get_rank() == 0:
-            shutil.rmtree(unfinished, ignore_errors=True)
-        latest = self.latest_step()
-        kept = "there is no older checkpoint" if latest is None else f"that of step {latest} remains"
-        return CheckpointError(
-            f"the checkpoint could not be written: {_reason(error)}",
-            where=str(self.folder),
-            remedy=f"{kept}; free disk space or choose another folder, and run again to resume",
-        )
 
     def latest_step(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
@@ -122,8 +158,10 @@ class CheckpointManager:
     def load(self, step: int, state: dict[str, Any]) -> None:
         """Read the checkpoint of `step` into the tensors of `state`, and set `changes`.
 
+        All ranks must call it, and each verifies a part of the files.
+
         Raises:
-            CheckpointError: It is damaged, or of another identity.
+            CheckpointError: It is damaged, of another identity, or does not fit the tensors.
         """
         place = self.folder / f"step-{step:08d}"
         record = read_record(place)
@@ -135,8 +173,12 @@ class CheckpointManager:
                 where=str(place),
                 remedy="use the same settings, or train into another folder",
             )
+        errors: list[str | None] = [None] * dist.get_world_size()
+        damage = verify_files(place, record["files"], dist.get_rank(), len(errors))
+        dist.all_gather_object(errors, damage)
+        raise_first(errors, place, REMEDY)
         self._continue_history(step, record["history"])
-        load(state, checkpoint_id=place)
+        read_files(place, state)
 
     def _continue_history(self, step: int, history: list[dict[str, Any]]) -> None:
         """Take over the history of a checkpoint, and add the settings that have changed since."""
@@ -173,40 +215,47 @@ class CheckpointManager:
 
 
 def latest_step(folder: Path) -> int | None:
-    """The step of the newest complete checkpoint in a folder, or None."""
+    """The step of the newest complete checkpoint in a folder, or None.
+
+    Raises:
+        CheckpointError: The file `latest` does not name a checkpoint.
+    """
     pointer = folder / "latest"
-    return int(pointer.read_text().removeprefix("step-")) if pointer.exists() else None
+    if not pointer.exists():
+        return None
+    name = pointer.read_text().strip()
+    if not name.removeprefix("step-").isdecimal():
+        raise CheckpointError(
+            f"the file names {name!r}, which is not a checkpoint",
+            where=str(pointer),
+            remedy="write the name of a step-* folder into it",
+        )
+    return int(name.removeprefix("step-"))
 
 
 def read_record(place: Path) -> dict[str, Any]:
-    """Read the record of a checkpoint, and verify the digest of each of its files.
+    """Read the record of a checkpoint. `verify_files` checks the other files.
 
     Raises:
-        CheckpointError: A file is missing or differs, or the format of the checkpoint is another.
+        CheckpointError: The checkpoint is incomplete, or its format is another.
     """
     try:
         record: dict[str, Any] = json.loads((place / RECORD_FILE).read_text())
     except FileNotFoundError:
-        raise CheckpointError("this is not a complete checkpoint", where=str(place)) from None
+        raise CheckpointError("this is not a complete checkpoint", where=str(place), remedy=REMEDY) from None
+    except ValueError as error:
+        raise CheckpointError(
+            f"the file {RECORD_FILE} of the checkpoint is not what was written",
+            where=str(place),
+            remedy=REMEDY,
+        ) from error
     if "identity" not in record:
         raise CheckpointError(
             "an older version of Clipmill wrote this checkpoint",
             where=str(place),
             remedy="train into another folder",
         )
-    for name, digest in record["files"].items():
-        if not (place / name).exists() or _digest(place / name) != digest:
-            raise CheckpointError(
-                f"the file {name} of the checkpoint is not what was written",
-                where=str(place),
-                remedy="write the name of an older step-* folder into `latest`, or train into another folder",
-            )
     return record
-
-
-def _write_record(place: Path, record: Mapping[str, Any]) -> None:
-    files = {f.name: _digest(f) for f in sorted(place.iterdir())}
-    _write_atomically(place / RECORD_FILE, json.dumps({**record, "files": files}, indent=1))
 
 
 def _is_any(value: bool) -> bool:
@@ -214,14 +263,6 @@ def _is_any(value: bool) -> bool:
     flag = torch.tensor(float(value))
     dist.all_reduce(flag)
     return bool(flag)
-
-
-def _reason(error: BaseException | None) -> str:
-    """The cause of an error in one line."""
-    if isinstance(error, CheckpointException):
-        causes = [str(failure[0]) for failure in error.failures.values()]
-        return causes[0] if causes else "another rank failed"
-    return str(error) if error else "another rank failed"
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,11 +276,6 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in config.items():
         flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _write_atomically(file: Path, text: str) -> None:

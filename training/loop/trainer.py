@@ -105,13 +105,22 @@ class Trainer(Generic[Batch]):
     def fit(self, total_steps: int) -> None:
         """Train until `total_steps` steps are taken; do nothing if they are.
 
-        A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped".
+        A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped". When this
+        returns, the checkpoint of the last step is written.
 
         Raises:
             StoppedError: A rank was asked to stop; the checkpoint of this step is saved.
             DivergenceError: More than `max_skipped_steps` consecutive steps were skipped. The last checkpoint
                 remains.
+            CheckpointError: A checkpoint cannot be written; older ones remain.
         """
+        try:
+            self._fit(total_steps)
+        finally:
+            if self.checkpoints:
+                self.checkpoints.close()
+
+    def _fit(self, total_steps: int) -> None:
         while self.step < total_steps:
             started, waited = time.perf_counter(), self.batches.waited_s
             microbatches = self.batches.microbatches(self.step)
@@ -135,8 +144,12 @@ class Trainer(Generic[Batch]):
                     task.run(self.step)
             is_stopping = self.step < total_steps and self._is_stopping()
             is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
-            if self.checkpoints and (is_due or is_stopping):
-                self.checkpoints.save(self.step, self.state())
+            if self.checkpoints:
+                self.checkpoints.poll()
+                if is_due or is_stopping:
+                    self.checkpoints.save(self.step, self.state())
+                if is_stopping or self.step == total_steps:
+                    self.checkpoints.wait()
             if is_stopping:
                 raise StoppedError(
                     f"the training was asked to stop, and saved a checkpoint at step {self.step}",

@@ -122,6 +122,7 @@ EXECUTION_SETTINGS = {
     "init_timeout_seconds",
     "train_timeout_seconds",
     "checkpoint_interval",
+    "async_checkpoint",
     "num_threads",
     "validation_interval",
     "validation_max_clips",

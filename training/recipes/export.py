@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.checkpoint.state_dict_loader import load
 
 from training.adapters.diffusers_folder import CONFIG_FILE, save_diffusers
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, SettingError
 from training.loop.checkpoint import read_record
+from training.loop.checkpoint_files import REMEDY, raise_first, read_files, verify_files
 from training.model import MODEL_FILE, ModelInfo, load_model, save_model
 from training.networks.config import VideoDiTConfig
 from training.networks.registry import class_name
@@ -145,6 +145,7 @@ def _read(work: Path) -> tuple[dict[str, Tensor], ModelInfo]:
         return world.state_dict(), info
     place = folder / (folder / "latest").read_text()
     record = read_record(place)
+    raise_first([verify_files(place, record["files"])], place, REMEDY)
     metadata = record["metadata"]["model"]
     metadata["training"]["steps"] = record["step"]
     info = ModelInfo.from_json(metadata)
@@ -152,5 +153,5 @@ def _read(work: Path) -> tuple[dict[str, Tensor], ModelInfo]:
         model = WorldModel(info.network, info.diffusion, info.text_encoder["name"])
     weights = {name: torch.empty(p.shape) for name, p in model.named_parameters()}
     with process_group():
-        load({"ema": weights}, checkpoint_id=place)
+        read_files(place, {"ema": weights})
     return weights, info

@@ -33,7 +33,11 @@ def open_checkpoints(
     if init_digest:
         identity["init_digest"] = init_digest
     return CheckpointManager(
-        work / CHECKPOINT_FOLDER, identity, recorded_settings(config, shards), {"model": metadata}
+        work / CHECKPOINT_FOLDER,
+        identity,
+        recorded_settings(config, shards),
+        {"model": metadata},
+        is_async=config.async_checkpoint,
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,16 @@ TOY = Path(__file__).with_name("toy_ranks.py")
 
 @pytest.fixture(scope="module")
 def runs(on_ranks: OnRanks, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """On one rank: eight steps at a time; four, then the others; three, then a step with a NaN."""
+    """On one rank: eight steps at a time; four, then the others; three, then a NaN; one is killed."""
     folder = tmp_path_factory.mktemp("runs")
+    killed = f"{folder}/killed:8:1:1:-1"
+    on_ranks(1, TOY, killed, "kill=unfinished-00000006/.metadata", exit_code=-signal.SIGKILL)
+    assert (folder / "killed" / "latest").read_text() == "step-00000003"
+    assert (folder / "killed" / "unfinished-00000006" / "__0_0.distcp").exists()
     steps = {"whole": "whole:8:1:1:-1", "half": "half:4:1:1:-1", "copied": "copied:4:1:1:-1"}
     more = {"rest": "half:8:1:1:-1", "few": "few:3:1:1:-1", "nan": "few:8:1:1:5"}
     more |= {"skip": "skip:8:1:1:5:1", "lr": "lr:4:1:1:-1", "half lr": "lr:8:1:1:-1:0:0.5"}
+    more |= {"killed": "killed:8:1:1:-1"}
     scenarios = steps | more
     results = json.loads(on_ranks(1, TOY, *(f"{folder}/{each}" for each in scenarios.values())))
     return folder, dict(zip(scenarios, results, strict=True))
@@ -49,6 +55,12 @@ def test_a_training_resumes_on_another_number_of_ranks(on_ranks: OnRanks, runs: 
     assert rest["losses"] == pytest.approx(results["whole"]["losses"][4:], rel=1e-5)
     for got, expected in zip(weights(tmp_path), weights(folder / "whole"), strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_training_killed_while_it_writes_a_checkpoint_resumes_from_the_one_before(runs: Runs) -> None:
+    folder, results = runs
+    assert results["killed"]["losses"] == results["whole"]["losses"][3:]
+    assert not list((folder / "killed").glob("unfinished-*"))
 
 
 @pytest.mark.slow

@@ -1,9 +1,13 @@
 """Runs on each rank: trains small models, each from the latest checkpoint in its folder; prints losses.
 
 toy_ranks.py FOLDER:TOTAL_STEPS:DP_REPLICATE:GRAD_ACCUM_STEPS:NAN_STEP[:MAX_SKIPPED_STEPS[:LR]] …
+
+With a last argument kill=FILE, the process kills itself when it opens such a file.
 """
 
 import json
+import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +108,7 @@ def train(
         reduce_mean=mesh.mean,
         count_work=lambda x: {"samples": float(len(x) * mesh.num_data_ranks)},
         ema=EMA(toy),
-        checkpoints=CheckpointManager(folder, {"toy": 1}, {"lr": lr}),
+        checkpoints=CheckpointManager(folder, {"toy": 1}, {"lr": lr}, is_async=True),
         checkpoint_interval=3,
         callbacks=[recorder],
         max_skipped_steps=max_skipped_steps,
@@ -127,9 +131,22 @@ def train(
     }
 
 
+def kill_at(file: str) -> None:
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "open" and file in str(arguments[0]):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(hook)
+
+
+*scenarios, last = sys.argv[1:]
+if last.startswith("kill="):
+    kill_at(last.removeprefix("kill="))
+else:
+    scenarios.append(last)
 with process_group():
     results = []
-    for scenario in sys.argv[1:]:
+    for scenario in scenarios:
         folder, *numbers = scenario.split(":")
         results.append(train(Path(folder), *map(int, numbers[:5]), *map(float, numbers[5:])))  # type: ignore[arg-type]
     print(json.dumps(results))
