@@ -71,6 +71,14 @@ def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         sample.add_argument(
             f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
         )
+    sample.add_argument("--image", default="", help="image that the video begins with")
+    sample.add_argument("--video", default="", help="video whose last frames the sampled video begins with")
+    sample.add_argument(
+        "--num-conditional-frames",
+        type=Range(0).argument(),
+        default=0,
+        help="latent frames given from --video; 0: as many as in training",
+    )
     sample.add_argument(
         "--num-inference-steps",
         type=Range(1).argument(),
@@ -110,7 +118,7 @@ def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     export.add_argument("--out", required=True, type=Path, help="folder to write")
     export.add_argument(
         "--format",
-        choices=("clipmill", "diffusers"),
+        choices=("clipmill", "diffusers", "lora"),
         default="clipmill",
         help="clipmill: a model file; diffusers: a folder of CosmosTransformer3DModel (%(default)s)",
     )
@@ -142,6 +150,9 @@ def _sample(args: argparse.Namespace) -> int:
         num_frames=args.num_frames,
         height=args.height,
         width=args.width,
+        image=args.image,
+        video=args.video,
+        num_conditional_frames=args.num_conditional_frames,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
         sampler=args.sampler,

@@ -81,18 +81,25 @@ class ModelInfo:
             raise CheckpointError(f"the metadata of the model is invalid: {error}") from error
 
 
-def save_model(file: Path, weights: Mapping[str, "Tensor"], info: ModelInfo) -> None:
-    """Write the model file and config.json. Equal weights and metadata give equal bytes."""
-    from safetensors.torch import save_file
+def save_model(
+    file: Path, weights: Mapping[str, "Tensor"], info: ModelInfo, *, is_writer: bool = True
+) -> None:
+    """Write the model file and config.json. Equal weights and metadata give equal bytes.
+
+    One tensor at a time is in memory, if `weights` are `Weights` or distributed tensors. Of the latter, all
+    ranks call this, and one of them is the writer.
+
+    Raises:
+        CheckpointError: The file cannot be written.
+    """
+    from training.adapters.safetensors_writer import write_safetensors
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {name: weights[name].detach().to("cpu").contiguous() for name in sorted(weights)}
     metadata = info.to_json()
-    temporary = file.with_name(file.name + ".new")
-    save_file(tensors, temporary, metadata={METADATA_KEY: json.dumps(metadata, sort_keys=True)})
-    temporary.chmod(0o644)  # safetensors creates files that other users cannot read
-    temporary.rename(file)
-    file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
+    text = json.dumps(metadata, sort_keys=True)
+    write_safetensors(file, weights, {METADATA_KEY: text}, is_writer=is_writer)
+    if is_writer:
+        file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 
 
 def read_model_info(path: Path) -> ModelInfo:

@@ -5,6 +5,7 @@ from torch import nn
 from training.diffusion.config import DiffusionConfig
 from training.diffusion.denoiser import PreconditionedDenoiser
 from training.errors import SettingError
+from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
 from training.text_encoders.byte_level import ByteLevelTextEncoder
 
@@ -48,6 +49,7 @@ class WorldModel(nn.Module):
     def reset_parameters(self, seed: int = 0) -> None:
         """Initialize all weights from `seed`, or of a sharded model this rank's part of them."""
         self.network.reset_parameters(seed)
+        zero_lora(self.network)
         if self.text_encoder is not None:
             self.text_encoder.reset_parameters(seed)
 

@@ -5,6 +5,7 @@ ignores. Where they are absent they have the values of the released models.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from training.adapters.layouts import check_names, parameter_shapes
-from training.adapters.weight_files import INDEX_SUFFIX, WEIGHTS_STEM
+from training.adapters.safetensors_writer import write_safetensors
+from training.adapters.weight_files import INDEX_SUFFIX, WEIGHTS_STEM, Weights
 from training.errors import CheckpointError
 from training.networks.config import PATCH_SIZE, VideoDiTConfig
 
@@ -123,7 +125,7 @@ def save_diffusers(
 ) -> None:
     """Write a folder that diffusers' `CosmosTransformer3DModel.from_pretrained` reads.
 
-    The weights are read and written one file at a time. config.json is written last.
+    The weights are read and written one at a time. config.json is written last.
 
     Args:
         folder: Created if it does not exist.
@@ -135,19 +137,17 @@ def save_diffusers(
     Raises:
         CheckpointError: Weights are missing or unknown.
     """
-    from safetensors.torch import save_file
-
     shapes = parameter_shapes(config)
     check_names(shapes, weights, str(folder))
     folder.mkdir(parents=True, exist_ok=True)
     written: list[tuple[Path, list[str]]] = []
     total = 0
-    for tensors in _shards(shapes, weights, dtype, max_shard_bytes):
+    weights = weights if isinstance(weights, Weights) else Weights(weights)
+    for names in _shards(shapes, weights, dtype, max_shard_bytes):
         file = folder / f"{WEIGHTS_STEM}-{len(written) + 1:05d}.new"
-        save_file(tensors, file, metadata={"format": "pt"})
-        file.chmod(0o644)  # safetensors creates files that other users cannot read
-        written.append((file, list(tensors)))
-        total += sum(tensor.nbytes for tensor in tensors.values())
+        part = weights.rename(dict(zip(names, names, strict=True)))
+        total += write_safetensors(file, part, {"format": "pt"}, dtype=dtype)
+        written.append((file, names))
     for old in folder.glob(f"{WEIGHTS_STEM}*.safetensors*"):
         old.unlink()
     names = [f"{WEIGHTS_STEM}.safetensors"]
@@ -163,22 +163,22 @@ def save_diffusers(
 
 def _shards(
     shapes: Mapping[str, tuple[int, ...]],
-    weights: Mapping[str, Tensor],
+    weights: Weights,
     dtype: torch.dtype | None,
     max_shard_bytes: int,
-) -> Iterator[dict[str, Tensor]]:
+) -> Iterator[list[str]]:
     """The weights in the order of the network, in groups of at most `max_shard_bytes`, or of one tensor."""
-    group: dict[str, Tensor] = {}
+    group: list[str] = []
     size = 0
     for name, shape in shapes.items():
-        tensor = weights[name].detach().to("cpu", dtype).contiguous()
-        if tuple(tensor.shape) != shape:
-            raise CheckpointError(f"{name} has the shape {tuple(tensor.shape)}, and the network {shape}")
-        if group and size + tensor.nbytes > max_shard_bytes:
+        if weights.shape(name) != shape:
+            raise CheckpointError(f"{name} has the shape {weights.shape(name)}, and the network {shape}")
+        num_bytes = math.prod(shape) * (dtype or weights.dtype(name)).itemsize
+        if group and size + num_bytes > max_shard_bytes:
             yield group
-            group, size = {}, 0
-        group[name] = tensor
-        size += tensor.nbytes
+            group, size = [], 0
+        group.append(name)
+        size += num_bytes
     yield group
 
 

@@ -15,6 +15,7 @@ from training.adapters.weight_files import Weights, open_weights
 from training.errors import CheckpointError
 from training.networks.config import VideoDiTConfig
 from training.networks.initialization import LocalPart
+from training.networks.lora import is_adapter
 
 _HUB_PATTERNS = ("config.json", "diffusion_pytorch_model*", "transformer/*")
 
@@ -75,10 +76,12 @@ def load_pretrained(
 def load_weights(network: nn.Module, weights: Weights) -> None:
     """Copy weights into a network, one at a time; of a sharded parameter (DTensor) only this rank's part.
 
+    Adapters (`training.networks.lora`) keep their values.
+
     Raises:
         CheckpointError: Names are missing or unknown, or shapes differ.
     """
-    parameters = dict(network.named_parameters())
+    parameters = {name: p for name, p in network.named_parameters() if not is_adapter(name)}
     check_names(parameters, weights, "pretrained weights")
     for name, parameter in parameters.items():
         if weights.shape(name) != tuple(parameter.shape):

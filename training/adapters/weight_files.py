@@ -13,6 +13,12 @@ from training.errors import CheckpointError
 
 WEIGHTS_STEM = "diffusion_pytorch_model"  # of diffusers folders
 INDEX_SUFFIX = ".safetensors.index.json"
+DTYPES = {  # names in safetensors files, in the order of their tensors
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+}
 _NESTED = ("model", "module", "state_dict")  # keys under which PyTorch files may store the weights
 
 
@@ -20,7 +26,7 @@ class Weights(Mapping[str, Tensor]):
     """Tensors by name, each read when it is looked up.
 
     Args:
-        entries: Tensors, or slices of safetensors files.
+        entries: Tensors, or slices of safetensors files, or objects that can be read like these.
     """
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
@@ -40,6 +46,11 @@ class Weights(Mapping[str, Tensor]):
         """The shape of a tensor, without reading it."""
         entry = self._entries[name]
         return tuple(entry.shape if isinstance(entry, Tensor) else entry.get_shape())
+
+    def dtype(self, name: str) -> torch.dtype:
+        """The type of a tensor, without reading it."""
+        entry = self._entries[name]
+        return entry.dtype if isinstance(entry, Tensor) else DTYPES[entry.get_dtype()]
 
     def rows(self, name: str, start: int, stop: int) -> Tensor:
         """Some rows of a tensor, without reading the others."""

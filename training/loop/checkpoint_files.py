@@ -9,6 +9,7 @@ import hashlib
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def read_files(place: Path, state: dict[str, Any]) -> None:
         CheckpointError: A key is missing, a tensor has another shape, or a file cannot be read.
     """
     try:
-        load(state, storage_reader=_Reader(place), planner=_LoadPlanner())
+        load(state, storage_reader=CheckpointReader(place), planner=CheckpointLoadPlanner())
     except CheckpointException as error:
         raise CheckpointError(
             f"the checkpoint does not fit the model: {reason(error)}",
@@ -183,9 +184,10 @@ class _MetadataUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f".metadata contains {module}.{name}, which no checkpoint needs")
 
 
-class _Reader(FileSystemReader):
+class CheckpointReader(FileSystemReader):
     """Reads the files of a checkpoint without executing anything in them."""
 
+    @cache  # noqa: B019 - as long as the reader
     def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
         with (Path(self.path) / ".metadata").open("rb") as opened:
             metadata: Metadata = _MetadataUnpickler(opened).load()
@@ -194,7 +196,7 @@ class _Reader(FileSystemReader):
         return metadata
 
 
-class _LoadPlanner(DefaultLoadPlanner):
+class CheckpointLoadPlanner(DefaultLoadPlanner):
     """Reads values that are not tensors without executing anything in them."""
 
     def load_bytes(self, read_item: ReadItem, value: Any) -> None:

@@ -40,9 +40,9 @@ class EMA:
     def update(self, step: int) -> None:
         """Add the weights after `step` steps (1, 2, …) to the average."""
         share = self.share_of_last(step)
-        parameters = dict(self.model.named_parameters())
-        for name, average in self.weights.items():
-            average.lerp_(parameters[name].detach(), share)
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                self.weights[name].lerp_(parameter.detach(), share)
 
     def state_dict(self) -> dict[str, Tensor]:
         return dict(self.weights)
@@ -52,7 +52,9 @@ class EMA:
             average.copy_(state[name])
 
     def _initial_weights(self) -> dict[str, Tensor]:
-        return {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        """Copies of the weights; frozen ones are their own average."""
+        parameters = self.model.named_parameters()
+        return {name: p.detach().clone() if p.requires_grad else p.detach() for name, p in parameters}
 
 
 class FixedEMA(EMA):

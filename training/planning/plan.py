@@ -109,8 +109,7 @@ def plan_training(
     Raises:
         LayoutError: The ranks, the batch, the heads or the tokens cannot be divided as the settings ask.
     """
-    if settings.max_latent_frames:
-        shape = (shape[0], min(shape[1], settings.max_latent_frames), *shape[2:])
+    shape = (shape[0], min(shape[1], settings.max_latent_frames or shape[1]), *shape[2:])
     settings = replace(settings, precision="bf16" if settings.precision == "auto" else settings.precision)
     dims = ParallelDims(settings.dp_replicate, 0, settings.context_parallel).resolve(num_ranks)
     num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
@@ -125,9 +124,7 @@ def plan_training(
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
     working = max(accumulated + activations[settings.activation_checkpointing], gradients)
-    ema = 0 if settings.ema == "none" else shard
     flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
-    step_s = flops / (num_ranks * peak_flops * mfu)
     return TrainingPlan(
         parameters=parameters,
         num_ranks=num_ranks,
@@ -137,7 +134,7 @@ def plan_training(
         tokens_per_rank=-(-tokens * microbatch // settings.context_parallel),
         weights=shard,
         optimizer=2 * shard,
-        ema=ema,
+        ema=(ema := 0 if settings.ema == "none" else shard),
         gradients=gradients,
         gathered=gathered,
         activations=activations["none"],
@@ -145,7 +142,7 @@ def plan_training(
         activations_checkpointed=activations["full"],
         peak=3 * shard + ema + gathered + working,
         flops=flops,
-        step_s=step_s,
+        step_s=(step_s := flops / (num_ranks * peak_flops * mfu)),
         days=settings.steps * step_s / SECONDS_PER_DAY,
     )
 

@@ -11,6 +11,7 @@ from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
+from training.networks.lora import add_lora
 from training.networks.registry import NetworkConfig, find_config
 from training.networks.video_dit import VideoDiT
 from training.parallel.context import ContextParallel
@@ -43,7 +44,11 @@ def choose_network(
 def build_model(config: TrainingConfig, network: NetworkConfig) -> WorldModel:
     """Build the model on the meta device, where it has no values; `parallelize` gives it weights."""
     with torch.device("meta"):
-        return WorldModel(network, config.diffusion, config.text_encoder)
+        model = WorldModel(network, config.diffusion, config.text_encoder)
+    if config.lora_rank:
+        alpha = config.lora_alpha or config.lora_rank
+        add_lora(model.network, config.lora_rank, alpha, config.lora_target_modules)
+    return model
 
 
 def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision: str) -> None:
@@ -84,7 +89,7 @@ def build_optimization_step(
 ) -> OptimizationStep[LatentBatch]:
     """AdamW on the denoising objective, with the learning rates of the settings."""
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
         lr=config.lr,
         betas=(0.9, 0.99),
         weight_decay=config.weight_decay,

@@ -13,6 +13,7 @@ from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
 from training.settings.execution import ExecutionSettings
+from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 
@@ -80,7 +81,7 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(TrainingSettings):
+class TrainingConfig(LoRASettings, TrainingSettings):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -102,6 +103,14 @@ class TrainingConfig(TrainingSettings):
     skip_samples: str = ""
     init_from: str = ""
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.lora_rank and not self.init_from:
+            raise SettingError(
+                "lora_rank trains adapters of pretrained weights, and there are none",
+                remedy="set init_from, or leave lora_rank out",
+            )
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()

@@ -1,6 +1,7 @@
 """Export: a model for use elsewhere, from the latest checkpoint of a training or from a model file."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,23 @@ import torch
 from torch import Tensor
 
 from training.adapters.diffusers_folder import CONFIG_FILE, save_diffusers
+from training.adapters.layouts import check_names
+from training.adapters.stored_weights import open_stored_weights
+from training.adapters.weight_files import Weights, open_weights
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, SettingError
 from training.loop.checkpoint import read_record
-from training.loop.checkpoint_files import REMEDY, raise_first, read_files, verify_files
-from training.model import MODEL_FILE, ModelInfo, load_model, save_model
+from training.loop.checkpoint_files import REMEDY, raise_first, verify_files
+from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model
 from training.networks.config import VideoDiTConfig
+from training.networks.lora import add_lora, merge_lora, peft_state_dict
 from training.networks.registry import class_name
-from training.parallel.mesh import process_group
 from training.recipes.initial_weights import EXPORT_KEY
 from training.recipes.pretrained_text import TRAINED
+from training.settings.lora import LoRASettings
 from training.world_model import WorldModel
+
+LORA_FILE = "pytorch_lora_weights.safetensors"  # the name that diffusers expects in a folder
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,8 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
         work: The folder that a training was run in, on any number of ranks; or the file or folder of a model.
         out: Created if it does not exist.
         file_format: "clipmill" writes a model file, "diffusers" a folder that
-            `CosmosTransformer3DModel.from_pretrained` of diffusers reads.
+            `CosmosTransformer3DModel.from_pretrained` of diffusers reads, and "lora" the adapters of a LoRA
+            training as a file that its `load_lora_adapter` reads.
 
     Raises:
         CheckpointError: There is no checkpoint and no model, or it is damaged; or the folder for diffusers
@@ -50,6 +58,13 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
         SettingError: diffusers has no class for the network of the model.
     """
     weights, info = _read(work)
+    scale = LoRASettings(
+        lora_rank=info.training.get("lora_rank", 0), lora_alpha=info.training.get("lora_alpha", 0.0)
+    ).lora_scale
+    if file_format == "lora":
+        return _export_lora(weights, scale, out)
+    if info.training.get("lora_rank", 0):
+        weights = Weights(merge_lora(weights, scale))
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
@@ -66,11 +81,29 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
             remedy="write into another folder",
         )
     prefix = "network."
-    network = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+    network = weights.rename({k.removeprefix(prefix): k for k in weights if k.startswith(prefix)})
     save_diffusers(out, info.network, network)
     notes = diffusers_notes(info)
     _state(out / CONFIG_FILE, info, notes)
     return Exported(out, notes)
+
+
+def _export_lora(weights: Mapping[str, Tensor], scale: float, out: Path) -> Exported:
+    from safetensors.torch import save_file
+
+    prefix = "network."
+    adapters = {
+        f"transformer.{name.removeprefix(prefix)}": weight
+        for name, weight in peft_state_dict(weights, scale).items()
+    }
+    if not adapters:
+        raise CheckpointError(
+            "there are no adapters here",
+            remedy="name the folder of a training with lora_rank, not its model, whose adapters are merged",
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(adapters, out / LORA_FILE, metadata={"format": "pt"})
+    return Exported(out / LORA_FILE)
 
 
 def diffusers_scheduler(diffusion: DiffusionConfig, flow_shift: float = 1.0) -> dict[str, Any] | None:
@@ -133,7 +166,7 @@ def _state(file: Path, info: ModelInfo, notes: tuple[str, ...]) -> None:
     file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
-def _read(work: Path) -> tuple[dict[str, Tensor], ModelInfo]:
+def _read(work: Path) -> tuple[Weights, ModelInfo]:
     """The EMA weights of the latest checkpoint, or else of the model."""
     folder = work / "checkpoints"
     if not (folder / "latest").exists():
@@ -141,17 +174,23 @@ def _read(work: Path) -> tuple[dict[str, Tensor], ModelInfo]:
             raise CheckpointError(
                 "there is no checkpoint here", where=str(folder), remedy="train a model first"
             )
-        world, info = load_model(work)
-        return world.state_dict(), info
+        info, file = read_model_info(work), work if work.is_file() else work / MODEL_FILE
+        weights = open_weights(file)
+        check_names(dict(_meta_model(info).named_parameters()), weights, str(file))
+        return weights, info
     place = folder / (folder / "latest").read_text()
     record = read_record(place)
     raise_first([verify_files(place, record["files"])], place, REMEDY)
     metadata = record["metadata"]["model"]
     metadata["training"]["steps"] = record["step"]
     info = ModelInfo.from_json(metadata)
+    model = _meta_model(info)
+    if rank := info.training.get("lora_rank", 0):
+        add_lora(model.network, rank, 1.0, info.training["lora_target_modules"])
+    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
+    return open_stored_weights(place, "ema", shapes), info
+
+
+def _meta_model(info: ModelInfo) -> WorldModel:
     with torch.device("meta"):
-        model = WorldModel(info.network, info.diffusion, info.text_encoder["name"])
-    weights = {name: torch.empty(p.shape) for name, p in model.named_parameters()}
-    with process_group():
-        read_files(place, {"ema": weights})
-    return weights, info
+        return WorldModel(info.network, info.diffusion, info.text_encoder["name"])

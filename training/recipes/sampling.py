@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
 from training.data.latent_statistics import denormalize
@@ -15,6 +16,7 @@ from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
 from training.noise import normal
+from training.recipes.given_frames import add_given_frames, choose_given_frames, read_frames
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
 from training.samplers.registry import SAMPLERS
@@ -32,6 +34,10 @@ class SamplingRequest:
         num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
         height: Height in px. 0 is the most frequent height in training.
         width: Width in px. 0 is the most frequent width in training.
+        image: File of an image that the video begins with (image-to-video); "" has none.
+        video: File of a video whose last frames the sampled video begins with (video-to-video); "" has none.
+        num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
+            model was trained with.
         sampler: Name of the sampler. heun makes two predictions per step, the others one.
         num_inference_steps: Steps of the sampler.
         guidance_scale: Scale of classifier-free guidance; 1 is none.
@@ -46,6 +52,9 @@ class SamplingRequest:
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
+    image: str = ""
+    video: str = ""
+    num_conditional_frames: NonNegativeInt = 0
     sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
@@ -78,11 +87,13 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
             trained with.
-        TrainingError: The size does not fit the model.
+        TrainingError: The size does not fit the model, or the given frames cannot be read.
+        SettingError: The model was not trained with so many given frames.
     """
     world, info = load_model(model)
     tokenizer = open_tokenizer(request.tokenizer, info)
     shape = _latent_shape(request, info, tokenizer.stride)
+    given = _read_given_frames(request, info, shape, tokenizer.stride)
     world = world.to(device)
     encoder = reopen_text_encoder(request.text_encoder, world, info)
     sampler, path = find_sampler(request.sampler), world.denoiser.path
@@ -97,6 +108,11 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
             noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
             fps = torch.full((len(request.prompt),), info.fps, device=device)
             conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
+            if given is not None:
+                timestep = info.training.get("condition_timestep", 0.0)
+                conditioning = add_given_frames(
+                    conditioning, given, tokenizer, shape, info.latent_statistics, timestep, device
+                )
             denoiser = ClassifierFreeGuidance(
                 world.denoiser,
                 world.denoiser,
@@ -110,6 +126,21 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
         torch.set_num_threads(num_threads)
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     return SampledVideos(frames.contiguous().numpy(), info.fps)
+
+
+def _read_given_frames(
+    request: SamplingRequest, info: ModelInfo, shape: tuple[int, int, int, int], stride: Stride
+) -> Tensor | None:
+    """The frames [t h w 3] that the request gives, uint8, or None."""
+    if request.image and request.video:
+        raise SettingError("image and video are both set", remedy="leave one of them out")
+    if not (request.image or request.video):
+        return None
+    given = choose_given_frames(
+        request.num_conditional_frames, bool(request.image), info.training, frames=shape[1]
+    )
+    file, count = Path(request.image or request.video), 1 + (given - 1) * stride.time
+    return read_frames(file, count, info.fps, shape[2] * stride.height, shape[3] * stride.width)
 
 
 def write_video(frames: npt.NDArray[np.uint8], fps: float, file: Path) -> None:

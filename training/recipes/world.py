@@ -19,6 +19,7 @@ from training.loop.checkpoint import latest_step
 from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
+from training.networks.lora import merge_lora
 from training.networks.registry import find_config
 from training.parallel.mesh import Mesh, ParallelDims, process_group, set_timeout
 from training.parallel.sharding import resolve_precision
@@ -116,7 +117,7 @@ def _train(
     read_text_of(stages)
     encoder = open_text_encoder(config.text_encoder, model, stage.shards)
     info = model_info(stage.config, stage.shards, network, encoder)
-    parameters = sum(p.numel() for p in model.parameters())
+    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     parallelize(model, mesh, config, precision)
     if initial:
         initial.load(model)
@@ -143,11 +144,12 @@ def _train(
         validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
         monitor.close()
-    weights = {name: _full_tensor(p) for name, p in trainer.ema.weights.items()}
-    if mesh.rank == 0:
-        info = model_info(stages[-1].config, stages[-1].shards, network, encoder)
-        training = {**info.training, "steps": trainer.step}
-        save_model(work / MODEL_FILE, weights, replace(info, training=training))
+    weights = trainer.ema.weights
+    if config.lora_rank:
+        weights = merge_lora({name: _full_tensor(p) for name, p in weights.items()}, config.lora_scale)
+    info = model_info(stages[-1].config, stages[-1].shards, network, encoder)
+    info = replace(info, training={**info.training, "steps": trainer.step})
+    save_model(work / MODEL_FILE, weights, info, is_writer=mesh.rank == 0)
     return _result(work, trainer.step, parameters, validation)
 
 

@@ -26,7 +26,7 @@ class ExecutionSettings:
         train_timeout_seconds: Time limit of communication after it. A training ends when a rank has not
             answered for this time, which the slowest checkpoint must not reach.
         checkpoint_interval: Steps between checkpoints.
-        async_checkpoint: Write checkpoints while the training goes on, from a copy of the state in CPU memory.
+        async_checkpoint: Write checkpoints while the training goes on, from a copy of the state in memory.
         num_threads: CPU threads per rank. It determines the order of sums, and so the last bits.
     """
 

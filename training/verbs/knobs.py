@@ -26,16 +26,18 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
                 f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
                 remedy=f"did you mean {close}?" if close else f"the knobs are {', '.join(defaults)}",
             )
-        values[name] = _parse_value(name, text, type(defaults[name]))
+        values[name] = _parse_value(name, text, defaults[name])
     return values
 
 
-def _parse_value(name: str, text: str, kind: type) -> Any:
+def _parse_value(name: str, text: str, default: Any) -> Any:
     from training.errors import SettingError
 
+    kind = type(default)
     try:
         if kind is tuple:
-            return tuple(float(part) for part in text.strip("()").split(",") if part.strip())
+            parts = (part.strip() for part in text.strip("()").split(",") if part.strip())
+            return tuple(parts) if isinstance(default[0], str) else tuple(map(float, parts))
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         word = "numbers separated by commas" if kind is tuple else f"of type {kind.__name__}"

@@ -1,6 +1,6 @@
 """Runs on two ranks: shards are written; one rank cannot write; a file is damaged. Prints the errors of both.
 
-checkpoint_ranks.py FOLDER
+checkpoint_ranks.py FOLDER    (weights.safetensors beside it gets the gathered weights)
 """
 
 import json
@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import Shard, distribute_tensor
 
+from training.adapters.safetensors_writer import write_safetensors
 from training.errors import CheckpointError
 from training.loop.checkpoint import CheckpointManager
 from training.parallel.mesh import process_group
@@ -30,6 +31,8 @@ with process_group():
     checkpoints = CheckpointManager(Path(sys.argv[1]), {}, is_async=True)
     checkpoints.save(1, {"w": weight})
     checkpoints.wait()
+    file = checkpoints.folder.with_name("weights.safetensors")
+    write_safetensors(file, {"w": weight}, {}, is_writer=dist.get_rank() == 0)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     if dist.get_rank() == 1:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limit[1]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from training.errors import CheckpointError
 from training.loop.checkpoint import CheckpointManager
@@ -118,12 +119,13 @@ def test_the_error_of_a_thread_surfaces_in_a_later_step(tmp_path: Path) -> None:
 
 def test_each_rank_writes_its_shards_and_all_see_an_error_of_one(on_ranks: OnRanks, tmp_path: Path) -> None:
     script = Path(__file__).with_name("checkpoint_ranks.py")
-    written, damaged, files = json.loads(on_ranks(2, script, tmp_path))
+    written, damaged, files = json.loads(on_ranks(2, script, tmp_path / "checkpoints"))
     for error in written:
         assert "step 2 could not be written" in error
         assert "that of step 1 remains" in error
     for error in damaged:
         assert "__1_0.distcp of the checkpoint is not what was written" in error
+    assert torch.equal(load_file(tmp_path / "weights.safetensors")["w"], torch.arange(20_000.0))
     assert files == [".metadata", "__0_0.distcp", "__1_0.distcp", "record.json"]
 
 

@@ -1,0 +1,142 @@
+"""The given frames of image-to-video and video-to-video sampling, from an image or video file."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.data.latent_statistics import LatentStatistics, normalize
+from training.diffusion.conditioning import Conditioning
+from training.errors import SettingError, TrainingError
+from training.tokenizer import Tokenizer
+
+
+def choose_given_frames(requested: int, is_image: bool, training: Mapping[str, Any], frames: int) -> int:
+    """The number of given latent frames.
+
+    Args:
+        requested: The number that the user asks for; 0 takes the largest that the model was trained with.
+        is_image: An image is one latent frame.
+        training: The settings of the training.
+        frames: Latent frames of the sampled video.
+
+    Raises:
+        SettingError: The model was not trained with this number, or it leaves no frame to generate.
+    """
+    odds = training.get("conditional_frames", (1.0,))
+    trained = [number for number, share in enumerate(odds) if number and share > 0]
+    possible = [number for number in trained if number < frames and (number == 1 or not is_image)]
+    given = requested or (1 if is_image else max(possible, default=0))
+    if given not in possible:
+        numbers = ", ".join(map(str, possible)) or "none"
+        raise SettingError(
+            f"the model cannot be given {given or 'some'} of {frames} latent frames; possible: {numbers}",
+            remedy="train it with conditional_frames such as 0.5,0.25,0.25, or sample more frames",
+        )
+    return given
+
+
+def add_given_frames(
+    conditioning: Conditioning,
+    pixels: Tensor,
+    tokenizer: Tokenizer,
+    shape: tuple[int, int, int, int],
+    statistics: LatentStatistics,
+    condition_timestep: float,
+    device: torch.device | str,
+) -> Conditioning:
+    """The conditioning of a batch with the same given frames for each video.
+
+    Args:
+        conditioning: With `fps` [b].
+        pixels: The given frames [t h w 3], uint8.
+        tokenizer: Encodes them.
+        shape: Latents [c t h w] of the sampled video.
+        statistics: What the latents of the model are normalized by.
+        condition_timestep: Timestep of given frames.
+        device: Device of the denoiser.
+    """
+    assert conditioning.fps is not None
+    video = pixels.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    encoded = tokenizer.encode(video)[0].float()  # [c k h w]
+    latents, mask = torch.zeros(shape), torch.zeros(1, *shape[1:])
+    latents[:, : encoded.shape[1]], mask[:, : encoded.shape[1]] = encoded, 1
+    size = len(conditioning.fps)
+    return replace(
+        conditioning,
+        condition_mask=mask.expand(size, -1, -1, -1, -1).to(device),
+        condition_latents=normalize(latents, statistics).expand(size, -1, -1, -1, -1).to(device),
+        condition_timestep=torch.full((size,), condition_timestep, device=device),
+    )
+
+
+def read_frames(file: Path, count: int, fps: float, height: int, width: int) -> Tensor:
+    """The last frames of an image or video, as a training sees clips: scaled, and cropped at the center.
+
+    Args:
+        file: Any file that FFmpeg decodes.
+        count: Number of frames.
+        fps: Frames per second at which they are taken.
+        height: Height in px.
+        width: Width in px.
+
+    Returns:
+        RGB, uint8 [count height width 3].
+
+    Raises:
+        TrainingError: PyAV is not installed, or the file cannot be decoded, or is too short.
+    """
+    try:
+        import av
+    except ImportError as error:
+        raise TrainingError("reading images and videos needs PyAV", remedy="pip install av") from error
+    span = (count - 1) / fps
+    kept: deque[tuple[float, Any]] = deque()  # time in seconds, frame
+    duration = 0.0
+    try:
+        with av.open(str(file)) as container:
+            stream = container.streams.video[0]
+            for frame in container.decode(stream):
+                time = float(frame.time or 0.0)
+                kept.append((time, frame))
+                duration = float((frame.duration or 0) * (frame.time_base or 0))
+                while len(kept) > 1 and kept[1][0] <= time - span:
+                    kept.popleft()
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise TrainingError(
+            f"the given frames cannot be decoded: {error}", where=str(file), remedy="name an image or a video"
+        ) from error
+    if not kept:
+        raise TrainingError("there are no frames here", where=str(file))
+    end = kept[-1][0]
+    if end - span < kept[0][0] - duration - 1e-6:
+        raise TrainingError(
+            f"the video is shorter than the {count} frames at {fps:g} fps that are given",
+            where=str(file),
+            remedy="name a longer video, or set num_conditional_frames to fewer latent frames",
+        )
+    times = [end - (count - 1 - n) / fps for n in range(count)]
+    chosen = [max((pair for pair in kept if pair[0] <= t + 1e-6), default=kept[0], key=_time) for t in times]
+    return torch.from_numpy(np.stack([_fit(frame, height, width) for _, frame in chosen]))
+
+
+def _time(pair: tuple[float, Any]) -> float:
+    return pair[0]
+
+
+def _fit(frame: Any, height: int, width: int) -> np.ndarray[Any, Any]:
+    """A frame, upright, scaled to cover a size, and cropped at the center: uint8 [height width 3]."""
+    turns = round(frame.rotation / 90) % 4
+    sides: Sequence[int] = (frame.width, frame.height) if turns % 2 == 0 else (frame.height, frame.width)
+    scale = max(width / sides[0], height / sides[1])
+    scaled = [max(width, round(sides[0] * scale)), max(height, round(sides[1] * scale))]
+    stored = scaled if turns % 2 == 0 else scaled[::-1]
+    pixels = frame.reformat(width=stored[0], height=stored[1], format="rgb24").to_ndarray()
+    pixels = np.rot90(pixels, turns)
+    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
