@@ -7,6 +7,7 @@ from training.diffusion.denoiser import PreconditionedDenoiser
 from training.errors import SettingError
 from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
+from training.objectives.uncertainty import UncertaintyHead
 from training.text_encoders.byte_level import ByteLevelTextEncoder
 
 MAX_BYTE_LEVEL_DIM = 4096
@@ -19,6 +20,7 @@ class WorldModel(nn.Module):
         network: The network of the denoiser.
         text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
             pretrained encoder, or not used.
+        uncertainty: The uncertainty head of the training; None without one, and in models that are loaded.
 
     Args:
         network: The config of the network.
@@ -42,6 +44,7 @@ class WorldModel(nn.Module):
             )
         self.diffusion = diffusion
         self.network = build_network(network, seed)
+        self.uncertainty: UncertaintyHead | None = None
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None
         )
@@ -52,6 +55,8 @@ class WorldModel(nn.Module):
         zero_lora(self.network)
         if self.text_encoder is not None:
             self.text_encoder.reset_parameters(seed)
+        if self.uncertainty is not None:
+            self.uncertainty.reset_parameters()
 
     @property
     def denoiser(self) -> PreconditionedDenoiser:

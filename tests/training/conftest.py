@@ -70,6 +70,17 @@ def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -
 @pytest.fixture
 def make_shard(tmp_path: Path) -> MakeShard:
     """make_shard("bucket/000000", ["id", …], shape=(c, t, h, w), **metadata) -> (tar, index)."""
+    return shard_maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def make_module_shard(tmp_path_factory: pytest.TempPathFactory) -> MakeShard:
+    """`make_shard` for fixtures of a module."""
+    return shard_maker(tmp_path_factory.mktemp("module"))
+
+
+def shard_maker(folder: Path) -> MakeShard:
+    """The function `make_shard`, which writes into a folder."""
 
     def make(
         name: str,
@@ -88,7 +99,7 @@ def make_shard(tmp_path: Path) -> MakeShard:
             "shape": list(shape),
             "samples": len(ids),
         } | metadata
-        tar = tmp_path / "shards" / f"{name}.tar"
+        tar = folder / "shards" / f"{name}.tar"
         tar.parent.mkdir(parents=True, exist_ok=True)
         members = write_tar(tar, _members(ids, shape, sample_metadata or shard_metadata))
         index = tar.with_suffix(".parquet")

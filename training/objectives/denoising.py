@@ -1,11 +1,11 @@
 """The denoising objective: predict the clean latents from noisy ones, at random timesteps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import Denoiser
@@ -71,7 +71,7 @@ class Denoising:
         condition_timestep: Timestep of given latents that the denoiser is called with.
         condition_timestep_sampler: Distribution of the timesteps of the noise that is added to given latents,
             as in Cosmos-Predict1. None adds none: the given latents are clean, as in Cosmos-Predict2.5.
-        uncertainty: u(c_noise): maps timesteps [b] to the logarithm of the expected loss [b]. The loss is
+        uncertainty: u: maps timesteps [b] to the logarithm of the expected loss [b]. The loss is
             then loss e^-u + u. Source: Karras et al. 2024, arXiv:2312.02696, Eq. 21.
         loss_scale: Factor of the loss.
         image_loss_scale: Further factor of the loss of images: batches of one latent frame.
@@ -88,7 +88,7 @@ class Denoising:
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
     condition_timestep_sampler: TimestepSampler | None = None
-    uncertainty: nn.Module | None = None
+    uncertainty: Callable[[Timestep], Tensor] | None = None
     loss_scale: float = 1.0
     image_loss_scale: float = 1.0
     seed: int = 0

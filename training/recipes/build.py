@@ -14,6 +14,7 @@ from training.loop.optimization_step import OptimizationStep
 from training.networks.lora import add_lora
 from training.networks.registry import NetworkConfig, find_config
 from training.networks.video_dit import VideoDiT
+from training.objectives.uncertainty import UncertaintyHead
 from training.parallel.context import ContextParallel
 from training.parallel.mesh import Mesh
 from training.parallel.sharding import apply_activation_checkpointing, apply_compile, apply_fsdp
@@ -45,6 +46,7 @@ def build_model(config: TrainingConfig, network: NetworkConfig) -> WorldModel:
     """Build the model on the meta device, where it has no values; `parallelize` gives it weights."""
     with torch.device("meta"):
         model = WorldModel(network, config.diffusion, config.text_encoder)
+        model.uncertainty = UncertaintyHead() if config.uncertainty else None
     if config.lora_rank:
         alpha = config.lora_alpha or config.lora_rank
         add_lora(model.network, config.lora_rank, alpha, config.lora_target_modules)
@@ -74,6 +76,8 @@ def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision
     apply_fsdp(network, blocks, mesh, precision)
     if model.text_encoder is not None:
         apply_fsdp(model.text_encoder, [], mesh, precision)
+    if model.uncertainty is not None:
+        apply_fsdp(model.uncertainty, [], mesh, "fp32")
     model.to_empty(device=mesh.device)
     model.reset_parameters(config.seed)
 

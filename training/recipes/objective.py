@@ -20,7 +20,7 @@ def build_objective(
     Raises:
         SettingError: A setting does not fit the path.
     """
-    denoiser = model.denoiser
+    denoiser, head = model.denoiser, model.uncertainty
     weights: dict[str, LossWeight] = {
         "velocity": VelocityWeight(denoiser.path),
         "network_output": NetworkOutputWeight(denoiser.preconditioning),
@@ -35,6 +35,8 @@ def build_objective(
         text_dropout=settings.text_dropout,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
+        uncertainty=None if head is None else lambda t: head(denoiser.preconditioning.c_noise(t)),
+        loss_scale=settings.loss_scale,
         image_loss_scale=settings.image_loss_scale,
         seed=settings.seed,
         draw_normal=SharedNormal(mesh.context_group) if mesh and mesh.dims.context_parallel > 1 else normal,

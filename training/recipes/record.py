@@ -32,6 +32,8 @@ def open_checkpoints(
         identity["latent_statistics"] = metadata["latent_statistics"]
     if init_digest:
         identity["init_digest"] = init_digest
+    if config.uncertainty:
+        identity["uncertainty"] = True
     if config.lora_rank:
         names = ("lora_rank", "lora_alpha", "lora_target_modules")
         identity["lora"] = {name: getattr(config, name) for name in names}

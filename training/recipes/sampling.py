@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+import torch.distributed as dist
+from torch import Tensor, nn
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
 from training.data.latent_statistics import denormalize
@@ -15,7 +16,10 @@ from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
+from training.networks.video_dit import VideoDiT
 from training.noise import normal
+from training.parallel.attention import check_heads
+from training.parallel.context import ContextParallel
 from training.recipes.given_frames import add_given_frames, choose_given_frames, read_frames
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
@@ -45,6 +49,7 @@ class SamplingRequest:
         seed: Equal seeds, prompts and sizes give equal videos.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
         text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
+        context_parallel_method: How attention covers the tokens of several ranks, as in a training.
         num_threads: CPU threads.
     """
 
@@ -62,6 +67,7 @@ class SamplingRequest:
     seed: NonNegativeInt = 0
     tokenizer: str = ""
     text_encoder: str = ""
+    context_parallel_method: str = "ulysses"
     num_threads: PositiveInt = 2
 
 
@@ -70,7 +76,7 @@ class SampledVideos:
     """Sampled videos.
 
     Attributes:
-        videos: RGB, uint8 [b t h w 3].
+        videos: RGB, uint8 [b t h w 3]. On all ranks but the first there are none: b = 0.
         fps: Frames per second.
     """
 
@@ -78,22 +84,38 @@ class SampledVideos:
     fps: float
 
 
-def sample(model: Path, request: SamplingRequest, device: torch.device | str = "cpu") -> SampledVideos:
+def sample(
+    model: Path,
+    request: SamplingRequest,
+    device: torch.device | str = "cpu",
+    context_group: dist.ProcessGroup | None = None,
+) -> SampledVideos:
     """Sample one video per entry of `request.prompt`.
 
     Args:
         model: Folder or file of the model.
+        request: What to sample.
+        device: Where the network runs. The tokenizer runs on the CPU.
+        context_group: The ranks that share the tokens of each video. All of them call this function, and the
+            first one decodes. The 3-D U-Net cannot share them: the first rank samples alone.
 
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
             trained with.
         TrainingError: The size does not fit the model, or the given frames cannot be read.
         SettingError: The model was not trained with so many given frames.
+        LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
+    is_first = context_group is None or dist.get_rank(context_group) == 0
     world, info = load_model(model)
     tokenizer = open_tokenizer(request.tokenizer, info)
     shape = _latent_shape(request, info, tokenizer.stride)
     given = _read_given_frames(request, info, shape, tokenizer.stride)
+    nothing = SampledVideos(np.empty((0, 0, 0, 0, 3), np.uint8), info.fps)
+    if context_group is not None:
+        can_share = _share_tokens(world.network, context_group, request.context_parallel_method)
+        if not can_share and not is_first:
+            return nothing
     world = world.to(device)
     encoder = reopen_text_encoder(request.text_encoder, world, info)
     sampler, path = find_sampler(request.sampler), world.denoiser.path
@@ -120,12 +142,24 @@ def sample(model: Path, request: SamplingRequest, device: torch.device | str = "
                 weak_conditioning=conditioning.without_text(),
             )
             latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+            if not is_first:
+                return nothing
             latents = denormalize(latents, info.latent_statistics)
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
     finally:
         torch.set_num_threads(num_threads)
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     return SampledVideos(frames.contiguous().numpy(), info.fps)
+
+
+def _share_tokens(network: nn.Module, group: dist.ProcessGroup, method: str) -> bool:
+    """Divide the tokens of a clip among the ranks of a group, if the network can."""
+    if not isinstance(network, VideoDiT):
+        return False
+    if method == "ulysses":
+        check_heads(network.config.num_attention_heads, dist.get_world_size(group))
+    network.share_tokens = ContextParallel(group, method)
+    return True
 
 
 def _read_given_frames(

@@ -43,7 +43,7 @@ from training.world_model import WorldModel
 
 _MEANING = {
     *("path", "preconditioning", "sigma_data", "latent_scale", "latent_statistics", "condition_timestep"),
-    "stages",
+    *("uncertainty", "stages"),
 }
 STAGE_SETTINGS = {
     field.name for group in (DataSettings, OptimizationSettings, DiffusionSettings) for field in fields(group)

@@ -144,7 +144,7 @@ def _train(
         validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
         monitor.close()
-    weights = trainer.ema.weights
+    weights = {k: v for k, v in trainer.ema.weights.items() if not k.startswith("uncertainty.")}
     if config.lora_rank:
         weights = merge_lora({name: _full_tensor(p) for name, p in weights.items()}, config.lora_scale)
     info = model_info(stages[-1].config, stages[-1].shards, network, encoder)

@@ -21,6 +21,9 @@ class DiffusionSettings:
             preconditioning: 0.5 for Cosmos-Predict1. Latents are not multiplied by it.
         loss_weight: Weight of the loss by timestep: velocity (the squared error of noise - clean),
             network_output (the squared error of the network's output) or min_snr.
+        uncertainty: Train a head u(c_noise) that learns the logarithm of the loss at each noise level. The
+            loss is then loss * exp(-u) + u, so it can be negative. Sampling does not use the head.
+        loss_scale: Factor of the loss. Higher values make gradients larger, before they are clipped.
         text_dropout: Share of clips that lose their text, for classifier-free guidance. Higher values make
             sampling without text better.
         conditional_frames: Odds of 0, 1, 2 … latent frames that are given at the start of a clip.
@@ -40,6 +43,8 @@ class DiffusionSettings:
     sigma_data: PositiveFloat = 1.0
     latent_scale: PositiveFloat = 1.0
     loss_weight: str = "velocity"
+    uncertainty: bool = False
+    loss_scale: PositiveFloat = 1.0
     text_dropout: Share = 0.1
     conditional_frames: tuple[NonNegativeFloat, ...] = (1.0,)
     condition_timestep: NonNegativeFloat = 0.0

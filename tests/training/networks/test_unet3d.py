@@ -223,6 +223,7 @@ def two_captions_and_actions(size: int) -> tuple[Tensor, Conditioning]:
             16,
             300,
             id="video_dit",
+            marks=pytest.mark.slow,
         ),
     ],
 )

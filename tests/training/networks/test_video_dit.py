@@ -234,6 +234,7 @@ class Batch:
     conditioning: Conditioning = field(default_factory=Conditioning)
 
 
+@pytest.mark.slow
 def test_it_learns_the_meaning_of_two_captions() -> None:
     torch.manual_seed(0)
     network = VideoDiT(

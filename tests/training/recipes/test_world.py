@@ -1,6 +1,7 @@
 """Training gives the same model on any number of ranks and after a resume; its file is loaded strictly."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from training.evaluation.evaluate import evaluate
 from training.model import METADATA_KEY, load_model, read_model_info
 from training.networks.config import MODEL_CONFIGS
 from training.objectives.denoising import Denoising
+from training.recipes.export import export
 from training.recipes.world import TrainingResult, train
 from training.world_model import WorldModel
 
@@ -33,12 +35,12 @@ SHORT: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def data(make_shard: MakeShard) -> list[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def data(make_module_shard: MakeShard) -> list[tuple[str, str]]:
     """Clips of two shapes; 18 and 12 tokens each."""
     return [
-        make_shard("a/000000", [f"clip{n:03d}" for n in range(6)]),
-        make_shard("b/000000", [f"clip{n:03d}" for n in range(6, 10)], shape=(16, 2, 6, 4)),
+        make_module_shard("a/000000", [f"clip{n:03d}" for n in range(6)]),
+        make_module_shard("b/000000", [f"clip{n:03d}" for n in range(6, 10)], shape=(16, 2, 6, 4)),
     ]
 
 
@@ -46,10 +48,10 @@ def losses(result: TrainingResult) -> list[float]:
     return [line["loss"] for line in read_loss_curve(result.loss_curve)]
 
 
-@pytest.fixture
-def whole(data: list[tuple[str, str]], tmp_path: Path) -> TrainingResult:
-    """Seven steps without interruption, on one rank."""
-    return train({"data": data, "steps": 7, **SHORT}, tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(data: list[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    """Seven steps without interruption, on one rank. Tests do not change its folder."""
+    return train({"data": data, "steps": 7, **SHORT}, tmp_path_factory.mktemp("whole"))
 
 
 def test_any_layout_of_ranks_gives_the_same_losses(
@@ -146,6 +148,7 @@ def test_a_model_file_is_loaded_strictly(whole: TrainingResult, tmp_path: Path) 
         load_model(tmp_path / "odd.safetensors")
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(data: list[tuple[str, str]], tmp_path: Path) -> None:
     """On the same noise and the same clips, so the result does not depend on chance."""
     first, later = (
@@ -169,19 +172,20 @@ def test_a_trained_model_refuses_other_latents(
 
 
 def test_a_training_resumes_with_other_settings_and_data(
-    whole: TrainingResult, data: list[tuple[str, str]], capfd: pytest.CaptureFixture[str]
+    whole: TrainingResult, data: list[tuple[str, str]], capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     before = losses(whole)
+    work = shutil.copytree(whole.model.parent, tmp_path / "work")
     changed = {**SHORT, "lr": 1e-4, "batch_size": 2, "quiet": False}
-    again = train({"data": data[:1], "steps": 9, **changed}, whole.model.parent)
+    again = train({"data": data[:1], "steps": 9, **changed}, work)
     assert losses(again)[:7] == before
     assert "resuming at step 7 with" in (printed := capfd.readouterr().err)
     assert "lr 0.0001 (was 0.002)" in printed
     assert "batch_size 2 (was 4)" in printed
-    record = json.loads((whole.model.parent / "checkpoints" / "step-00000009" / "record.json").read_text())
+    record = json.loads((work / "checkpoints" / "step-00000009" / "record.json").read_text())
     assert [entry["step"] for entry in record["history"]] == [0, 7]
     with pytest.raises(CheckpointError, match=r"diffusion\.preconditioning edm"):
-        train({"data": data, "steps": 9, **SHORT, "preconditioning": "velocity"}, whole.model.parent)
+        train({"data": data, "steps": 9, **SHORT, "preconditioning": "velocity"}, work)
 
 
 @pytest.mark.parametrize(
@@ -270,3 +274,18 @@ def test_knobs_are_parsed_to_their_types() -> None:
 def test_a_wrong_knob_is_refused(argument: str, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         parse_knobs([argument])
+
+
+def test_an_uncertainty_head_trains_and_is_not_in_the_model(
+    data: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    settings = {**SHORT, "data": data, "uncertainty": True, "loss_scale": 2.0, "lr": 0.05}
+    result = train({**settings, "steps": 4}, tmp_path / "whole")
+    lines = read_loss_curve(result.loss_curve)
+    assert lines[0]["loss"] == pytest.approx(2 * lines[0]["weighted_mse"])  # u begins at 0
+    assert lines[-1]["loss"] != pytest.approx(2 * lines[-1]["weighted_mse"], rel=1e-3)
+    assert not any("uncertainty" in name for name in load_model(result.model)[0].state_dict())
+    train({**settings, "steps": 2}, tmp_path / "resumed")
+    resumed = train({**settings, "steps": 4}, tmp_path / "resumed")
+    assert resumed.model.read_bytes() == result.model.read_bytes()
+    assert export(tmp_path / "resumed", tmp_path / "out").path.read_bytes() == result.model.read_bytes()
