@@ -18,16 +18,15 @@ from training.errors import LostRankError
 from training.planning.slurm_verb import add_slurm_verb
 from training.planning.verb import add_plan_verb
 from training.verbs.knobs import parse_knobs as parse_knobs
+from training.verbs.sample import TEXT_ENCODER_HELP, add_sample_verb
 from training.verbs.train import add_train_verb
-
-TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands. Each sets `func`, a function of the parsed arguments that returns the exit code."""
     add_train_verb(verbs)
     add_slurm_verb(verbs)
-    _add_sample(verbs)
+    add_sample_verb(verbs)
     add_plan_verb(verbs, parse_knobs)
 
     evaluate = verbs.add_parser(
@@ -56,54 +55,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     evaluate.set_defaults(func=_evaluate)
     _add_export(verbs)
     add_statistics_verb(verbs)
-
-
-def _add_sample(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    sample = verbs.add_parser(
-        "sample",
-        help="sample a video from a trained model",
-        epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'",
-    )
-    sample.add_argument("--model", required=True, type=Path, help="folder or file of the model")
-    sample.add_argument("--out", required=True, type=Path, help="mp4 to write")
-    sample.add_argument("--prompt", default="", help="text of the video; by default none")
-    for name, unit in (("num-frames", "frames, 1 + 4k"), ("height", "px"), ("width", "px")):
-        sample.add_argument(
-            f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
-        )
-    sample.add_argument("--image", default="", help="image that the video begins with")
-    sample.add_argument("--video", default="", help="video whose last frames the sampled video begins with")
-    sample.add_argument(
-        "--num-conditional-frames",
-        type=Range(0).argument(),
-        default=0,
-        help="latent frames given from --video; 0: as many as in training",
-    )
-    sample.add_argument(
-        "--num-inference-steps",
-        type=Range(1).argument(),
-        default=20,
-        help="steps of the sampler (%(default)s)",
-    )
-    sample.add_argument(
-        "--guidance-scale",
-        type=Range(0).argument(float),
-        default=2.0,
-        help="classifier-free guidance; 1: none (%(default)s)",
-    )
-    sample.add_argument(
-        "--sampler", default="heun", help="heun, euler, unipc, unipc3, ddim or ddpm (%(default)s)"
-    )
-    sample.add_argument(
-        "--flow-shift",
-        type=Range(0).argument(float),
-        default=0.0,
-        help="shift of the timesteps towards noise; 0: as in training (%(default)s)",
-    )
-    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
-    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
-    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
-    sample.set_defaults(func=_sample)
 
 
 def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -138,33 +89,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not isinstance(error, LostRankError) or os.environ.get("RANK", "0") == "0":
             print(error, file=sys.stderr)  # of all ranks that lost another one, only the first says so
         return error.exit_code
-
-
-def _sample(args: argparse.Namespace) -> int:
-    import torch
-
-    from training.recipes.sampling import SamplingRequest, sample, write_video
-
-    request = SamplingRequest(
-        prompt=[args.prompt],
-        num_frames=args.num_frames,
-        height=args.height,
-        width=args.width,
-        image=args.image,
-        video=args.video,
-        num_conditional_frames=args.num_conditional_frames,
-        num_inference_steps=args.num_inference_steps,
-        guidance_scale=args.guidance_scale,
-        sampler=args.sampler,
-        flow_shift=args.flow_shift,
-        seed=args.seed,
-        tokenizer=args.tokenizer,
-        text_encoder=args.text_encoder,
-    )
-    sampled = sample(args.model, request, "cuda" if torch.cuda.is_available() else "cpu")
-    write_video(sampled.videos[0], sampled.fps, args.out)
-    print(args.out)
-    return 0
 
 
 def _evaluate(args: argparse.Namespace) -> int:

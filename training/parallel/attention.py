@@ -65,7 +65,7 @@ def check_heads(heads: int, ranks: int) -> None:
     if heads < ranks:
         raise LayoutError(
             f"{heads} attention heads cannot be divided among {ranks} context ranks",
-            remedy="choose context_parallel_method=ring or allgather, or a smaller context_parallel",
+            remedy="choose context_parallel_method=ring or allgather, or fewer context ranks",
         )
 
 

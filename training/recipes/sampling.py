@@ -1,4 +1,4 @@
-"""Sampling: videos from a trained model."""
+"""Sampling: videos from a trained model, on one rank or on several that share the tokens of a video."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
 from training.data.latent_statistics import denormalize
@@ -18,8 +18,6 @@ from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
 from training.networks.video_dit import VideoDiT
 from training.noise import normal
-from training.parallel.attention import check_heads
-from training.parallel.context import ContextParallel
 from training.recipes.given_frames import add_given_frames, choose_given_frames, read_frames
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
@@ -27,6 +25,7 @@ from training.samplers.registry import SAMPLERS
 from training.text_encoder import add_text
 from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
+from training.world_model import WorldModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +96,7 @@ def sample(
         request: What to sample.
         device: Where the network runs. The tokenizer runs on the CPU.
         context_group: The ranks that share the tokens of each video. All of them call this function, and the
-            first one decodes. The 3-D U-Net cannot share them: the first rank samples alone.
+            first one decodes.
 
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
@@ -106,44 +105,15 @@ def sample(
         SettingError: The model was not trained with so many given frames.
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
-    is_first = context_group is None or dist.get_rank(context_group) == 0
     world, info = load_model(model)
     tokenizer = open_tokenizer(request.tokenizer, info)
-    shape = _latent_shape(request, info, tokenizer.stride)
-    given = _read_given_frames(request, info, shape, tokenizer.stride)
-    nothing = SampledVideos(np.empty((0, 0, 0, 0, 3), np.uint8), info.fps)
-    if context_group is not None:
-        can_share = _share_tokens(world.network, context_group, request.context_parallel_method)
-        if not can_share and not is_first:
-            return nothing
-    world = world.to(device)
-    encoder = reopen_text_encoder(request.text_encoder, world, info)
-    sampler, path = find_sampler(request.sampler), world.denoiser.path
-    try:
-        timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
-    except ValueError as error:
-        raise SettingError(str(error), remedy="choose another num_inference_steps") from error
     num_threads = torch.get_num_threads()
     torch.set_num_threads(request.num_threads)
     try:
+        latents = sample_latents(world, info, tokenizer, request, device, context_group)
+        if context_group is not None and dist.get_rank(context_group) > 0:
+            return SampledVideos(np.empty((0, 0, 0, 0, 3), np.uint8), info.fps)
         with torch.inference_mode():
-            noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
-            fps = torch.full((len(request.prompt),), info.fps, device=device)
-            conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
-            if given is not None:
-                timestep = info.training.get("condition_timestep", 0.0)
-                conditioning = add_given_frames(
-                    conditioning, given, tokenizer, shape, info.latent_statistics, timestep, device
-                )
-            denoiser = ClassifierFreeGuidance(
-                world.denoiser,
-                world.denoiser,
-                request.guidance_scale,
-                weak_conditioning=conditioning.without_text(),
-            )
-            latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
-            if not is_first:
-                return nothing
             latents = denormalize(latents, info.latent_statistics)
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
     finally:
@@ -152,14 +122,56 @@ def sample(
     return SampledVideos(frames.contiguous().numpy(), info.fps)
 
 
-def _share_tokens(network: nn.Module, group: dist.ProcessGroup, method: str) -> bool:
-    """Divide the tokens of a clip among the ranks of a group, if the network can."""
-    if not isinstance(network, VideoDiT):
-        return False
+@torch.inference_mode()
+def sample_latents(
+    world: WorldModel,
+    info: ModelInfo,
+    tokenizer: Tokenizer,
+    request: SamplingRequest,
+    device: torch.device | str = "cpu",
+    context_group: dist.ProcessGroup | None = None,
+) -> Tensor:
+    """Sample latents [b c t h w], normalized as those that the model was trained on.
+
+    The ranks of `context_group` share the tokens of a `VideoDiT`; each runs another network and the text
+    encoder whole. All ranks return the same latents. Raises the errors of `sample`.
+    """
+    shape = _latent_shape(request, info, tokenizer.stride)
+    given = _read_given_frames(request, info, shape, tokenizer.stride)
+    if context_group is not None and isinstance(world.network, VideoDiT):
+        _share_tokens(world.network, context_group, request.context_parallel_method)
+    world = world.to(device)
+    encoder = reopen_text_encoder(request.text_encoder, world, info)
+    sampler, path = find_sampler(request.sampler), world.denoiser.path
+    try:
+        timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
+    except ValueError as error:
+        raise SettingError(str(error), remedy="choose another num_inference_steps") from error
+    noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
+    fps = torch.full((len(request.prompt),), info.fps, device=device)
+    conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
+    if given is not None:
+        timestep = info.training.get("condition_timestep", 0.0)
+        conditioning = add_given_frames(
+            conditioning, given, tokenizer, shape, info.latent_statistics, timestep, device
+        )
+    denoiser = ClassifierFreeGuidance(
+        world.denoiser,
+        world.denoiser,
+        request.guidance_scale,
+        weak_conditioning=conditioning.without_text(),
+    )
+    return sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+
+
+def _share_tokens(network: VideoDiT, group: dist.ProcessGroup, method: str) -> None:
+    """Divide the tokens of each clip among the ranks of a group."""
+    from training.parallel.attention import check_heads  # they import the compiler, which takes seconds
+    from training.parallel.context import ContextParallel
+
     if method == "ulysses":
         check_heads(network.config.num_attention_heads, dist.get_world_size(group))
     network.share_tokens = ContextParallel(group, method)
-    return True
 
 
 def _read_given_frames(

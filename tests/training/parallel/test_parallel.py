@@ -51,6 +51,13 @@ def test_a_rank_that_ends_gives_the_others_one_message(on_ranks: OnRanks) -> Non
     assert len(printed.splitlines()) < 5
 
 
+def test_ranks_that_share_a_video_sample_what_one_rank_does(on_ranks: OnRanks, tmp_path: Path) -> None:
+    video = tmp_path / "video.mp4"
+    printed = on_ranks(2, Path(__file__).with_name("sampling_ranks.py"), tmp_path, video)
+    assert printed == f"{video}\n"
+    assert video.stat().st_size > 100
+
+
 LAYOUT_RANKS = Path(__file__).with_name("layout_ranks.py")
 
 
