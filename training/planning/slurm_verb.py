@@ -11,7 +11,8 @@ def add_slurm_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     slurm = verbs.add_parser(
         "slurm-script",
         help="print a script for sbatch that runs a training on several nodes",
-        epilog="example:\n  clipmill slurm-script --nodes 4 --data /data/latents --out /data/training > train.sbatch",
+        epilog="example:\n  clipmill slurm-script --nodes 4 --data /data/latents --out /data/training"
+        " > train.sbatch",
     )
     slurm.add_argument("--data", required=True, help="as for train")
     slurm.add_argument("--validation-data", default="", help="as for train")
