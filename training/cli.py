@@ -7,17 +7,15 @@ python -m training sample --model DIR --out video.mp4 --prompt "a slow pan"
 
 import argparse
 import json
-import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from manifests import ClipmillError, Range
 from training.data.statistics_verb import add_statistics_verb
-from training.errors import LostRankError
 from training.planning.slurm_verb import add_slurm_verb
 from training.planning.verb import add_plan_verb
 from training.verbs.knobs import parse_knobs as parse_knobs
+from training.verbs.report import report
 from training.verbs.sample import TEXT_ENCODER_HELP, add_sample_verb
 from training.verbs.train import add_train_verb
 
@@ -86,9 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(args.func(args))
     except ClipmillError as error:
-        if not isinstance(error, LostRankError) or os.environ.get("RANK", "0") == "0":
-            print(error, file=sys.stderr)  # of all ranks that lost another one, only the first says so
-        return error.exit_code
+        return report(error)
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ ClipmillError
     ├── SettingError          a setting has a value that is not allowed
     ├── LatentMismatchError   shards do not match each other, or the model, in how the latents were made
     ├── LayoutError           ranks, batch or tokens cannot be divided as requested
-    ├── LostRankError         another rank of the training ended
+    ├── LostRankError         another rank ended, or does not answer
     ├── DivergenceError       a loss or a gradient is not finite
     └── CheckpointError       a checkpoint or a model file is incomplete, or of another kind
 """

@@ -135,9 +135,10 @@ def process_group(timeout_s: float = INIT_TIMEOUT_S) -> Iterator[None]:
         if not is_lost_rank(error):
             raise
         raise LostRankError(
-            "another rank of the training ended, or does not answer",
+            "another rank ended, or does not answer",
             where=f"rank {dist.get_rank()} of {dist.get_world_size()}",
-            remedy="the message of that rank names the cause; run again to resume from the last checkpoint",
+            remedy="the message of that rank names the cause; without one, its machine failed, or it ran"
+            " out of memory. Run again to resume from the last checkpoint",
         ) from error
     finally:
         dist.destroy_process_group()

@@ -5,7 +5,9 @@ import os
 import sys
 from pathlib import Path
 
+from manifests import ClipmillError
 from training.verbs.knobs import parse_knobs
+from training.verbs.report import report
 
 STOPPED_FILE = "stopped"  # in the output folder: the signal that stopped the training before its last step
 
@@ -65,6 +67,8 @@ def _train(args: argparse.Namespace) -> int:
                 marker.write_text(f"{stop_requested.signal}\n")
                 print(error, file=sys.stderr)
             return 0 if "TORCHELASTIC_RUN_ID" in os.environ else error.exit_code
+        except ClipmillError as error:
+            return report(error)  # here, because torchrun sends SIGTERM when another rank has ended
     if is_first:
         skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""
         print(
