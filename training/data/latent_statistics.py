@@ -6,6 +6,7 @@ latents of a domain that is left out stay as they are.
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from training.errors import LatentMismatchError
 LatentStatistics: TypeAlias = Mapping[str, Mapping[str, list[float]]]
 DOMAINS = ("image", "video")
 AUTO = "auto"  # in place of statistics: they are computed
+COMPUTE_TIMEOUT = timedelta(days=1)  # for which the other ranks wait
 
 
 def normalize(latents: Tensor, statistics: LatentStatistics) -> Tensor:
@@ -72,6 +74,7 @@ def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path) -> str
         LatentMismatchError: A channel has the same value everywhere.
     """
     text: list[str] = [""]
+    group = dist.new_group(backend="gloo", timeout=COMPUTE_TIMEOUT)
     if dist.get_rank() == 0:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,8 @@ def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path) -> str
             temporary.write_text(json.dumps(computed, indent=1) + "\n")
             temporary.rename(file)
         text = [file.read_text()]
-    dist.broadcast_object_list(text, src=0)
+    dist.broadcast_object_list(text, src=0, group=group)
+    dist.destroy_process_group(group)
     return text[0]
 
 

@@ -80,11 +80,11 @@ class CheckpointManager:
         record = _plain(
             {"step": step, "identity": self.identity, "history": self._history, "metadata": self.metadata}
         )
-        if not self.is_async:
-            self._write_checkpoint(record, state, None)
-            return
-        if self._group is None:  # communication of two threads in one group would be mixed up
+        if self._group is None:  # one of its own, because writing takes longer, and may be in another thread
             self._group = dist.new_group(backend="gloo", timeout=WRITE_TIMEOUT)
+        if not self.is_async:
+            self._write_checkpoint(record, state, self._group)
+            return
         staged, group = self._stager.stage(state), self._group
         self._write = run_in_thread(lambda: self._write_checkpoint(record, staged, group))
 

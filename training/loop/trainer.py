@@ -71,6 +71,7 @@ class Trainer(Generic[Batch]):
         checkpoint_interval: Steps between checkpoints. The last step is always saved.
         callbacks: Called after each step. Empty on all ranks except rank 0.
         tasks: Such as validation. They run on all ranks.
+        before_step: Called on all ranks with the microbatches of a step before they are computed.
         sync_each_batch: Reduce the gradients over the ranks after each microbatch, and not once per step.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped.
         labels: Values that the metrics of each step also have.
@@ -89,6 +90,7 @@ class Trainer(Generic[Batch]):
     checkpoint_interval: int = 1000
     callbacks: Sequence[Callback] = field(default_factory=list)
     tasks: Sequence[PeriodicTask] = field(default_factory=list)
+    before_step: Callable[[Sequence[Batch]], object] = lambda microbatches: None
     max_skipped_steps: int = 0
     sync_each_batch: bool = False
     labels: Mapping[str, float] = field(default_factory=dict)
@@ -124,6 +126,7 @@ class Trainer(Generic[Batch]):
         while self.step < total_steps:
             started, waited = time.perf_counter(), self.batches.waited_s
             microbatches = self.batches.microbatches(self.step)
+            self.before_step(microbatches)
             metrics = dict(self.labels)
             for optimization_step in self.optimization_steps:
                 if self.step % optimization_step.interval == 0:

@@ -29,6 +29,7 @@ from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
 from training.networks.registry import NetworkConfig
 from training.parallel.mesh import Mesh
+from training.parallel.timeouts import Timeouts
 from training.recipes.batches import build_batches, check_captions, open_shards
 from training.recipes.build import build_lr
 from training.recipes.config import TrainingConfig, TrainingSettings
@@ -83,6 +84,7 @@ class StageRunner:
         network: The config of its network.
         encoder: The text encoder.
         mesh: The ranks.
+        timeouts: How long the ranks wait for each other.
     """
 
     trainer: Trainer[LatentBatch]
@@ -91,6 +93,7 @@ class StageRunner:
     network: NetworkConfig
     encoder: TextEncoder | None
     mesh: Mesh
+    timeouts: Timeouts
 
     def fit(self, stages: Sequence[Stage]) -> None:
         """Run all stages that are not finished. At the end of each a checkpoint is saved."""
@@ -120,6 +123,7 @@ class StageRunner:
         trainer.labels = {"stage": float(stage.number)} if num_stages > 1 else {}
         batches = build_batches(config, self.mesh, stage.shards)
         trainer.batches = batches
+        self.timeouts.lengthen()  # the first clips are read by few ranks
         try:
             trainer.fit(stage.end_step)
         finally:

@@ -13,6 +13,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from training.callbacks.loss_curve import read_loss_curve
+from training.data.batches import LatentBatch
 from training.data.latent_statistics import AUTO, compute_statistics_once
 from training.evaluation.result import EvaluationResult
 from training.loop.checkpoint import latest_step
@@ -21,8 +22,9 @@ from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.lora import merge_lora
 from training.networks.registry import find_config
-from training.parallel.mesh import Mesh, ParallelDims, process_group, set_timeout
+from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import resolve_precision
+from training.parallel.timeouts import Timeouts
 from training.recipes.batches import build_batches
 from training.recipes.build import (
     build_lr,
@@ -136,11 +138,12 @@ def _train(
     trainer.resume()
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
     monitor = add_monitor(trainer, config, work, mesh, info, encoder, peak)
-    shorten = PeriodicTask(1, lambda step: set_timeout(mesh, config.train_timeout_seconds))
-    trainer.tasks = [shorten, *trainer.tasks]
+    timeouts = Timeouts(mesh, config.init_timeout_seconds, config.train_timeout_seconds)
+    _set_timeouts(trainer, timeouts)
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
-        StageRunner(trainer, checkpoints, model, network, encoder, mesh).fit(stages)
+        StageRunner(trainer, checkpoints, model, network, encoder, mesh, timeouts).fit(stages)
+        timeouts.lengthen()  # rank 0 writes the model, and some ranks wait for previews
         validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
         monitor.close()
@@ -151,6 +154,21 @@ def _train(
     info = replace(info, training={**info.training, "steps": trainer.step})
     save_model(work / MODEL_FILE, weights, info, is_writer=mesh.rank == 0)
     return _result(work, trainer.step, parameters, validation)
+
+
+def _set_timeouts(trainer: Trainer[LatentBatch], timeouts: Timeouts) -> None:
+    """Wait long in steps with batches of a new shape, during tasks and in the step after them."""
+
+    def with_long_timeout(run: Callable[[int], object]) -> Callable[[int], object]:
+        def run_long(step: int) -> None:
+            timeouts.lengthen()
+            run(step)
+
+        return run_long
+
+    tasks = [replace(task, run=with_long_timeout(task.run)) for task in trainer.tasks]
+    trainer.tasks = [PeriodicTask(1, lambda step: timeouts.shorten()), *tasks]
+    trainer.before_step = lambda batches: timeouts.before_step(batch.latents.shape for batch in batches)
 
 
 def _result(work: Path, steps: int, parameters: int, validation: EvaluationResult | None) -> TrainingResult:

@@ -22,9 +22,11 @@ class ExecutionSettings:
         activation_checkpointing: What the backward pass computes again: none (fastest, most memory),
             selective (all but the outputs of matrix products and of attention), or full (whole blocks).
         compile: Compile each block with torch.compile. The first steps take longer, the others less time.
-        init_timeout_seconds: Time limit of communication in the first step, where ranks may start late.
-        train_timeout_seconds: Time limit of communication after it. A training ends when a rank has not
-            answered for this time, which the slowest checkpoint must not reach.
+        init_timeout_seconds: Time limit of communication where a rank may have more to do: at the start, in
+            the first step of a stage or of clips of a new size, during validation and previews, and while
+            the model is written. Checkpoints have 30 min.
+        train_timeout_seconds: Time limit of communication in other steps. A training ends when a rank has not
+            answered for this time, for example because a read of clips takes longer.
         checkpoint_interval: Steps between checkpoints.
         async_checkpoint: Write checkpoints while the training goes on, from a copy of the state in memory.
         num_threads: CPU threads per rank. It determines the order of sums, and so the last bits.

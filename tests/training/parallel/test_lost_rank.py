@@ -1,5 +1,6 @@
-"""A rank of torchrun that is killed or stopped ends the training with one message, and it can resume."""
+"""A rank that is killed or stopped ends the training with one message; a rank that is slow does not."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 MakeShard = Callable[..., tuple[str, str]]
+OnRanks = Callable[..., str]
 
 HANG_S = 150  # no rank may run on for longer
 KNOBS = ["model=tiny", "batch_size=6", "checkpoint_interval=5", "num_threads=1", "train_timeout_seconds=10"]
@@ -80,3 +82,11 @@ def test_a_lost_rank_ends_all_with_one_message(
     after = (out / "curve.jsonl").read_text().splitlines()
     assert after[:step] == before[:step]  # with the same times, so these steps were not taken again
     assert len(after) == step + 2
+
+
+@pytest.mark.slow
+def test_ranks_wait_where_one_may_take_long(on_ranks: OnRanks, make_shard: MakeShard, tmp_path: Path) -> None:
+    shards = [make_shard("a/000000", ["clip0", "clip1"]), make_shard("b/000000", ["c0", "c1"], (16, 1, 4, 6))]
+    script = Path(__file__).with_name("waiting_ranks.py")
+    printed = on_ranks(2, script, tmp_path / "work", json.dumps(shards))
+    assert printed == "trained True\nan ordinary step is not so long\n"
