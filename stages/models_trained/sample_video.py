@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
 
 from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row, column
+from manifests.errors import InvalidSetting
 from pipeline import Annotate, Needs
 from stages.media.encoding.arrays import write_mp4
 
@@ -33,6 +36,13 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             was most frequent in training.
         height: Height in px. 0 is the height that was most frequent in training.
         width: Width in px. 0 is the width that was most frequent in training.
+        image: File of an image that each video begins with (image-to-video); "" has none. Its bytes are part
+            of the content key.
+        video: File of a video whose last frames each video begins with (video-to-video); "" has none.
+        num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
+            model was trained with. Higher values keep more of the motion.
+        condition_timestep: Timestep of the noise on given frames, of a model that was trained with it; 0
+            takes that of the training, or 0.001. Higher values follow the given frames less exactly.
         sampler: Name of the sampler: heun (two predictions per step), euler, unipc, ddim or ddpm.
         num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
@@ -48,6 +58,10 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
+    image: str = ""
+    video: str = ""
+    num_conditional_frames: NonNegativeInt = 0
+    condition_timestep: NonNegativeFloat = 0.0
     sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
@@ -56,6 +70,13 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     tokenizer: str = ""
 
     needs = Needs(cpus=2, memory_gb=2)
+
+    def digest(self) -> str:
+        files = [Path(file) for file in (self.image, self.video) if file]
+        for file in files:
+            if not file.is_file():
+                raise InvalidSetting(f"there is no file {file}", remedy="name an image or a video")
+        return " ".join(sha256(file.read_bytes()).hexdigest() for file in files)
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
         from training.recipes.sampling import SamplingRequest, sample

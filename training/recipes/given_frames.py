@@ -12,7 +12,10 @@ from torch import Tensor
 
 from training.data.latent_statistics import LatentStatistics, normalize
 from training.diffusion.conditioning import Conditioning
+from training.diffusion.path import Path as NoisePath
+from training.diffusion.path import add_noise
 from training.errors import SettingError, TrainingError
+from training.noise import normal
 from training.tokenizer import Tokenizer
 
 
@@ -73,6 +76,39 @@ def add_given_frames(
         condition_latents=normalize(latents, statistics).expand(size, -1, -1, -1, -1).to(device),
         condition_timestep=torch.full((size,), condition_timestep, device=device),
     )
+
+
+def choose_condition_timestep(requested: float, training: Mapping[str, Any], path: NoisePath) -> float:
+    """The timestep of the noise on given frames, or of clean ones that the network gets.
+
+    Args:
+        requested: The timestep that the user asks for; 0 takes that of the training, or 0.001, as
+            Cosmos-Predict1, if the model was trained with noise on given frames.
+        training: The settings of the training.
+        path: The noise path.
+
+    Raises:
+        SettingError: The model was trained without noise on given frames, or the path ends before.
+    """
+    has_noise = training.get("condition_timestep_std", 0.0) > 0
+    if requested and not has_noise:
+        raise SettingError(
+            "condition_timestep is the noise on given frames, and the model was trained without it",
+            remedy="leave condition_timestep out, or train with condition_timestep_std above 0",
+        )
+    if requested >= path.t_max:
+        raise SettingError(f"condition_timestep is {requested:g}; it must be below {path.t_max:g}, the noise")
+    recorded = float(training.get("condition_timestep", 0.0))
+    return requested or recorded or (0.001 if has_noise else 0.0)
+
+
+def add_noise_to_given_frames(conditioning: Conditioning, path: NoisePath, seed: int) -> Conditioning:
+    """Noise augmentation: given latents are noisy at `conditioning.condition_timestep` [b]."""
+    given, timestep = conditioning.condition_latents, conditioning.condition_timestep
+    assert given is not None
+    assert timestep is not None
+    noise = normal(seed, "condition noise", range(len(given)), given.shape[1:], device=given.device)
+    return replace(conditioning, condition_latents=add_noise(path, given, noise, timestep))
 
 
 def read_frames(file: Path, count: int, fps: float, height: int, width: int) -> Tensor:

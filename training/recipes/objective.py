@@ -35,12 +35,23 @@ def build_objective(
         text_dropout=settings.text_dropout,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
+        condition_timestep_sampler=_build_condition_timestep_sampler(settings),
         uncertainty=None if head is None else lambda t: head(denoiser.preconditioning.c_noise(t)),
         loss_scale=settings.loss_scale,
         image_loss_scale=settings.image_loss_scale,
         seed=settings.seed,
         draw_normal=SharedNormal(mesh.context_group) if mesh and mesh.dims.context_parallel > 1 else normal,
     )
+
+
+def _build_condition_timestep_sampler(settings: TrainingSettings) -> TimestepSampler | None:
+    """The distribution of the timesteps of noise on given frames; None adds no noise."""
+    mean, std = settings.condition_timestep_mean, settings.condition_timestep_std
+    if not std:
+        return None
+    if settings.path == "edm":
+        return LogNormal(mean, std, scale_by_frames=False)
+    return LogitNormal(mean, std)
 
 
 def build_timestep_sampler(settings: TrainingSettings) -> TimestepSampler:

@@ -18,7 +18,13 @@ from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
 from training.networks.video_dit import VideoDiT
 from training.noise import normal
-from training.recipes.given_frames import add_given_frames, choose_given_frames, read_frames
+from training.recipes.given_frames import (
+    add_given_frames,
+    add_noise_to_given_frames,
+    choose_condition_timestep,
+    choose_given_frames,
+    read_frames,
+)
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.sampler import Sampler, default_grid
 from training.samplers.registry import SAMPLERS
@@ -41,6 +47,8 @@ class SamplingRequest:
         video: File of a video whose last frames the sampled video begins with (video-to-video); "" has none.
         num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
             model was trained with.
+        condition_timestep: Timestep of the noise on given frames, of a model that was trained with it. 0
+            takes that of the training, or 0.001, as Cosmos-Predict1. Higher values follow them less exactly.
         sampler: Name of the sampler. heun makes two predictions per step, the others one.
         num_inference_steps: Steps of the sampler.
         guidance_scale: Scale of classifier-free guidance; 1 is none.
@@ -59,6 +67,7 @@ class SamplingRequest:
     image: str = ""
     video: str = ""
     num_conditional_frames: NonNegativeInt = 0
+    condition_timestep: NonNegativeFloat = 0.0
     sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
@@ -150,18 +159,24 @@ def sample_latents(
     noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
     fps = torch.full((len(request.prompt),), info.fps, device=device)
     conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
+    clean = None
     if given is not None:
-        timestep = info.training.get("condition_timestep", 0.0)
+        timestep = choose_condition_timestep(request.condition_timestep, info.training, path)
         conditioning = add_given_frames(
             conditioning, given, tokenizer, shape, info.latent_statistics, timestep, device
         )
+        clean = conditioning.condition_latents
+        if info.training.get("condition_timestep_std", 0.0) > 0:
+            conditioning = add_noise_to_given_frames(conditioning, path, request.seed)
     denoiser = ClassifierFreeGuidance(
         world.denoiser,
         world.denoiser,
         request.guidance_scale,
         weak_conditioning=conditioning.without_text(),
     )
-    return sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+    latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+    mask = conditioning.condition_mask
+    return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
 
 
 def _share_tokens(network: VideoDiT, group: dist.ProcessGroup, method: str) -> None:
@@ -181,6 +196,11 @@ def _read_given_frames(
     if request.image and request.video:
         raise SettingError("image and video are both set", remedy="leave one of them out")
     if not (request.image or request.video):
+        if request.num_conditional_frames or request.condition_timestep:
+            raise SettingError(
+                "num_conditional_frames and condition_timestep are of given frames, and there are none",
+                remedy="set image or video, or leave them out",
+            )
         return None
     given = choose_given_frames(
         request.num_conditional_frames, bool(request.image), info.training, frames=shape[1]

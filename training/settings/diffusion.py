@@ -30,6 +30,11 @@ class DiffusionSettings:
             (1,) is text-to-video only; (0.5, 0.25, 0.25) also trains image-to-video and video-to-video.
         condition_timestep: Timestep of given frames that the network gets, one for each frame; 0 gives it
             only one timestep per clip.
+        condition_timestep_std: Standard deviation of the logarithm of noise / signal of the noise that is
+            added to given frames (noise augmentation, as Cosmos-Predict1). 0 adds none (Cosmos-Predict2.5).
+            Cosmos-Predict1: 2 with mean -3 in its video-to-video example. Higher values vary it more.
+        condition_timestep_mean: Mean of that logarithm. Higher values make the model follow given frames
+            less exactly.
         flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
         high_noise_share: Share of the timesteps that are drawn from 0.98 to 1. Higher values train the start
             of sampling more.
@@ -48,6 +53,8 @@ class DiffusionSettings:
     text_dropout: Share = 0.1
     conditional_frames: tuple[NonNegativeFloat, ...] = (1.0,)
     condition_timestep: NonNegativeFloat = 0.0
+    condition_timestep_std: NonNegativeFloat = 0.0
+    condition_timestep_mean: Annotated[float, Range(-20, 20)] = -3.0
     flow_shift: PositiveFloat = 1.0
     high_noise_share: Share = 0.0
     timestep_mean: Annotated[float, Range(-20, 20)] = 0.0

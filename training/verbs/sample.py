@@ -31,6 +31,12 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="latent frames given from --video; 0: as many as in training",
     )
     sample.add_argument(
+        "--condition-timestep",
+        type=Range(0).argument(float),
+        default=0.0,
+        help="timestep of noise on given frames, if the model was trained with it; 0: as in training",
+    )
+    sample.add_argument(
         "--num-inference-steps",
         type=Range(1).argument(),
         default=20,
@@ -78,6 +84,7 @@ def _sample(args: argparse.Namespace) -> int:
         image=args.image,
         video=args.video,
         num_conditional_frames=args.num_conditional_frames,
+        condition_timestep=args.condition_timestep,
         num_inference_steps=args.num_inference_steps,
         guidance_scale=args.guidance_scale,
         sampler=args.sampler,

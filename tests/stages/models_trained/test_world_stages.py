@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from manifests import Artifact
+from manifests.errors import InvalidSetting
 from manifests.stores import open_store
 from stages.latents.encode_latents import CutClip, EncodedClip, EncodeLatents
 from stages.latents.pack_latents import EncodedClip as Encoded
@@ -16,7 +17,7 @@ from stages.latents.pack_latents import PackLatents
 from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
-from training.errors import CheckpointError, TrainingError
+from training.errors import CheckpointError, SettingError, TrainingError
 
 STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
@@ -111,6 +112,20 @@ def test_a_video_of_another_size(trained: tuple[TrainedWorld, Artifact]) -> None
     stage = SampleVideo(num_frames=5, height=48, width=64, num_inference_steps=1, guidance_scale=1.0)
     row = next(iter(stage.annotate([TrainedModel(id="m", model=trained[1])])))
     assert (row.video_frames, row.video_height_px, row.video_width_px) == (5, 48, 64)
+
+
+def test_the_bytes_of_given_frames_are_part_of_the_key(
+    trained: tuple[TrainedWorld, Artifact], tmp_path: Path
+) -> None:
+    image = tmp_path / "first.png"
+    with pytest.raises(InvalidSetting, match="there is no file"):
+        SampleVideo(image=str(image)).digest()
+    image.write_bytes(b"a")
+    before = SampleVideo(image=str(image)).digest()
+    image.write_bytes(b"other")
+    assert len({SampleVideo().digest(), before, SampleVideo(image=str(image)).digest()}) == 3
+    with pytest.raises(SettingError, match=r"possible: none[\s\S]*conditional_frames"):
+        next(iter(SampleVideo(image=str(image)).annotate([TrainedModel(id="m", model=trained[1])])))
 
 
 def test_another_tokenizer_is_refused(trained: tuple[TrainedWorld, Artifact], tmp_path: Path) -> None:

@@ -10,10 +10,15 @@ import torch
 from PIL import Image
 
 from training.errors import SettingError, TrainingError
+from training.model import load_model
+from training.networks.video_dit import VideoDiTConfig
+from training.recipes.config import TrainingSettings
 from training.recipes.given_frames import read_frames
-from training.recipes.sampling import SamplingRequest, sample, write_video
+from training.recipes.objective import build_objective
+from training.recipes.sampling import SamplingRequest, sample, sample_latents, write_video
 from training.recipes.world import train
 from training.tokenizers import load_tokenizer, tokenizer_digest
+from training.world_model import WorldModel
 
 MakeShard = Callable[..., tuple[str, str]]
 
@@ -34,11 +39,22 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def model(make_shard: MakeShard, tmp_path: Path) -> Path:
+def settings(make_shard: MakeShard) -> dict[str, Any]:
     digest = tokenizer_digest("small")
     data = [make_shard("a/000000", ["clip0", "clip1"], shape=(16, 3, 6, 8), tokenizer_digest=digest)]
-    settings = {"conditional_frames": (0.5, 0.25, 0.25), "batch_size": 2, "num_threads": 1, "quiet": True}
-    return train({**settings, "data": data, "steps": 1}, tmp_path / "work").model
+    return {
+        "conditional_frames": (0.5, 0.25, 0.25),
+        "batch_size": 2,
+        "num_threads": 1,
+        "quiet": True,
+        "data": data,
+        "steps": 1,
+    }
+
+
+@pytest.fixture
+def model(settings: dict[str, Any], tmp_path: Path) -> Path:
+    return train(settings, tmp_path / "work").model
 
 
 def request(**changes: Any) -> SamplingRequest:
@@ -64,6 +80,47 @@ def test_the_first_frames_are_the_given_ones(model: Path, video: Path, tmp_path:
     assert np.abs(five[:5].astype(float) - shown.numpy()).mean() < 12  # what the tokenizer loses
     one = sample(model, request(sampler="euler", video=str(video), num_conditional_frames=1)).videos[0]
     assert np.abs(one[0].astype(float) - shown[-1].numpy()).mean() < 12
+
+
+def test_frames_with_noise_begin_a_video_without_it(
+    settings: dict[str, Any], model: Path, video: Path, tmp_path: Path
+) -> None:
+    changes = {"condition_timestep_std": 2.0, "steps": 3, "lr": 0.02, "warmup_steps": 0}
+    noisy = train({**settings, **changes}, tmp_path / "noisy").model
+    given = {"video": str(video), "sampler": "euler", "num_conditional_frames": 1}
+    tokenizer = load_tokenizer("small")
+    default, some, much = (
+        sample_latents(*load_model(noisy), tokenizer, request(**given, condition_timestep=timestep))[0]
+        for timestep in (0.0, 0.001, 0.9)
+    )
+    clean = sample_latents(*load_model(model), tokenizer, request(**given))[0]
+    assert torch.equal(default, some)
+    assert torch.equal(default[:, :1], clean[:, :1])
+    assert torch.equal(much[:, :1], clean[:, :1])
+    assert float((much - default)[:, 1:].abs().mean()) > 1e-3
+
+    with pytest.raises(SettingError, match="trained without it"):
+        sample(model, request(**given, condition_timestep=0.001))
+    with pytest.raises(SettingError, match="must be below 1"):
+        sample(noisy, request(**given, condition_timestep=1.0))
+    with pytest.raises(SettingError, match="there are none"):
+        sample(noisy, request(condition_timestep=0.1))
+
+
+@pytest.mark.parametrize("path", ["edm", "rectified_flow"])
+def test_the_noise_of_given_frames_has_the_set_ratio_to_the_signal(path: str) -> None:
+    weight = {"edm": "network_output", "rectified_flow": "velocity"}[path]
+    config = TrainingSettings(
+        path=path, loss_weight=weight, condition_timestep_mean=-2.0, condition_timestep_std=0.5
+    )
+    network = VideoDiTConfig(num_attention_heads=1, attention_head_dim=18, num_layers=1, channels=4)
+    model = WorldModel(network, config.diffusion, "none")
+    sampler = build_objective(config, model, None).condition_timestep_sampler
+    assert sampler is not None
+    t = sampler(torch.tensor([0.5, 0.8413447], dtype=torch.float64), (16, 9, 2, 2))
+    noise_path = config.diffusion.build_path()
+    ratio = (noise_path.sigma(t) / noise_path.alpha(t)).log()
+    torch.testing.assert_close(ratio, torch.tensor([-2.0, -1.5]), rtol=0, atol=1e-4)
 
 
 def test_the_last_frames_of_a_video_are_read_at_the_rate_of_the_model(video: Path) -> None:
