@@ -195,7 +195,7 @@ class CheckpointManager:
             The settings that changed: (old, new) by name.
         """
         if metadata is not None:
-            self.metadata = _plain(metadata)
+            self.metadata |= _plain(metadata)
         before: dict[str, Any] = {}
         for entry in self._history:
             before |= entry["settings"]

@@ -21,7 +21,7 @@ from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model
 from training.networks.config import VideoDiTConfig
 from training.networks.lora import add_lora, merge_lora, peft_state_dict
 from training.networks.registry import class_name
-from training.recipes.initial_weights import EXPORT_KEY
+from training.recipes.initial_weights import EXPORT_KEY, training_settings
 from training.recipes.pretrained_text import TRAINED
 from training.settings.lora import LoRASettings
 from training.world_model import WorldModel
@@ -158,6 +158,7 @@ def _state(file: Path, info: ModelInfo, notes: tuple[str, ...]) -> None:
     values = json.loads(file.read_text())
     values[EXPORT_KEY] = {
         "diffusion": asdict(info.diffusion),
+        "training": training_settings(info),
         "scheduler": diffusers_scheduler(info.diffusion, info.flow_shift),
         "text_encoder": dict(info.text_encoder),
         "latents": dict(info.latents),

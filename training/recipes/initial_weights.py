@@ -5,6 +5,7 @@ A training that resumes has its weights in its checkpoint, and does not read the
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,18 +15,18 @@ import torch
 import torch.distributed as dist
 
 from training.adapters.diffusers_folder import CONFIG_FILE
+from training.adapters.families import DIFFUSION_SETTINGS, TRAINING_SETTINGS, find_family
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.weight_files import Weights, open_weights
 from training.data.shard import LatentSpec
 from training.errors import LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
 from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info
-from training.networks.config import VideoDiTConfig
 from training.networks.registry import NetworkConfig
 from training.world_model import WorldModel
 
 EXPORT_KEY = "_clipmill_export"  # in config.json of a diffusers folder that Clipmill wrote
-_DIFFUSION = ("path", "preconditioning", "sigma_data", "latent_scale")
+DEFAULTS_KEY = "init_defaults"  # in the metadata of checkpoints
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,39 @@ class InitialWeights:
 
     Attributes:
         network: The config of the network.
-        defaults: Settings that fit the weights.
+        family: The family of the model that has these weights.
+        defaults: Settings that the model was trained with. The settings of the user take precedence.
         weights: The weights by the names of `WorldModel`. None: the training resumes.
         recorded_digest: The digest that the checkpoint of a training records that resumes.
         tokenizer_digest: Digest of the tokenizer of the latents, if it is known.
     """
 
     network: NetworkConfig
+    family: str
     defaults: Mapping[str, Any]
     weights: Weights | None
     recorded_digest: str = ""
     tokenizer_digest: str = ""
+
+    def defaults_for(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The defaults of what the settings do not set.
+
+        With another path or preconditioning the timesteps and the loss have another meaning, so those of
+        `TRAINING_SETTINGS` are left out.
+        """
+        is_other = any(
+            settings.get(name, self.defaults[name]) != self.defaults[name]
+            for name in ("path", "preconditioning")
+        )
+        left_out = {*settings, *(TRAINING_SETTINGS if is_other else ())}
+        return {name: value for name, value in self.defaults.items() if name not in left_out}
+
+    def report(self, defaults: Mapping[str, Any]) -> None:
+        """Print, on the first rank, which defaults a new training takes from the model."""
+        if self.weights is not None and dist.get_rank() == 0:
+            texts = {n: f"{value:g}" if isinstance(value, float) else value for n, value in defaults.items()}
+            named = ", ".join(f"{name} {text}" for name, text in texts.items())
+            print(f"init_from is {self.family}; defaults from it: {named or 'none'}", file=sys.stderr)
 
     def check_latents(self, spec: LatentSpec) -> None:
         """Check that the latents are of the kind that the weights were trained on.
@@ -133,7 +156,8 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
     if metadata["training"].get("init_from") != name:
         return None
     info = ModelInfo.from_json(metadata)
-    return InitialWeights(info.network, _defaults(info), None, recorded_digest=digest)
+    defaults = _tuples(record["metadata"].get(DEFAULTS_KEY) or _defaults(info))
+    return InitialWeights(info.network, "", defaults, None, recorded_digest=digest)
 
 
 def _open(path: Path) -> InitialWeights:
@@ -141,35 +165,45 @@ def _open(path: Path) -> InitialWeights:
     if _is_model_file(file):
         info = read_model_info(file)
         return InitialWeights(
-            info.network, _defaults(info), open_weights(file), tokenizer_digest=info.latents["digest"]
+            info.network,
+            "a model of Clipmill",
+            _defaults(info),
+            open_weights(file),
+            tokenizer_digest=info.latents["digest"],
         )
     network, weights, pretrained = load_pretrained(str(path))
-    return InitialWeights(
-        network,
-        _exported_diffusion(pretrained.path) or family_diffusion(network),
-        weights.rename({f"network.{name}": name for name in weights}),
-    )
+    family = find_family(network)
+    name, defaults = family.name, {**family.diffusion, **family.training}
+    if exported := _exported_defaults(pretrained.path):
+        name, defaults = "an export of Clipmill", exported
+    named = weights.rename({f"network.{weight}": weight for weight in weights})
+    return InitialWeights(network, name, defaults, named)
 
 
-def family_diffusion(network: VideoDiTConfig) -> dict[str, Any]:
-    """The diffusion process of the Cosmos model whose network has this config, as settings."""
-    if network.extra_pos_embed_type is not None or network.base_fps is not None:
-        return {"path": "edm", "preconditioning": "edm", "latent_scale": 0.5}  # Cosmos-Predict1
-    if network.crossattn_proj_in_channels is not None:
-        return {"path": "rectified_flow", "preconditioning": "velocity"}  # Cosmos-Predict2.5
-    return {"path": "edm", "preconditioning": "scaled_velocity"}  # Cosmos-Predict2
+def training_settings(info: ModelInfo) -> dict[str, Any]:
+    """Those of `TRAINING_SETTINGS` that a model was trained with."""
+    return {name: info.training[name] for name in TRAINING_SETTINGS if name in info.training}
 
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
-    diffusion = asdict(info.diffusion)
-    return {name: diffusion[name] for name in _DIFFUSION} | {"text_encoder": info.text_encoder["name"]}
+    defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
+    return defaults | {"text_encoder": info.text_encoder["name"]}
 
 
-def _exported_diffusion(place: Path) -> dict[str, Any]:
-    """The diffusion process that a diffusers folder written by Clipmill states, as settings."""
+def _exported_defaults(place: Path) -> dict[str, Any]:
+    """The settings that a diffusers folder written by Clipmill states; none if another program wrote it."""
     file = place / CONFIG_FILE
     stated = json.loads(file.read_text()).get(EXPORT_KEY) if file.is_file() else None
-    return {name: stated["diffusion"][name] for name in _DIFFUSION} if stated else {}
+    return _stated_defaults(stated["diffusion"], stated.get("training", {})) if stated else {}
+
+
+def _stated_defaults(diffusion: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    return _tuples({name: diffusion[name] for name in DIFFUSION_SETTINGS} | dict(training))
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were read from JSON, which has lists instead of tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _is_model_file(file: Path) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from training.model import ModelInfo
 from training.networks.registry import NetworkConfig
 from training.recipes.batches import open_statistics
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
+from training.recipes.initial_weights import DEFAULTS_KEY
 from training.recipes.pretrained_text import encoder_identity
 from training.text_encoder import TextEncoder
 
@@ -22,9 +24,17 @@ CHECKPOINT_FOLDER = "checkpoints"
 
 
 def open_checkpoints(
-    config: TrainingConfig, work: Path, shards: LatentShards, info: ModelInfo, init_digest: str
+    config: TrainingConfig,
+    work: Path,
+    shards: LatentShards,
+    info: ModelInfo,
+    init_digest: str,
+    init_defaults: Mapping[str, Any],
 ) -> CheckpointManager:
-    """Checkpoints whose identity is the model, its initial weights and its latents; the rest may change."""
+    """Checkpoints whose identity is the model, its initial weights and its latents; the rest may change.
+
+    A training that resumes takes `init_defaults` from them, without the initial weights.
+    """
     metadata = info.to_json()
     identity = {name: metadata[name] for name in ("format", "network", "diffusion", "latents")}
     identity["text_encoder"] = encoder_identity(info.text_encoder)
@@ -41,7 +51,7 @@ def open_checkpoints(
         work / CHECKPOINT_FOLDER,
         identity,
         recorded_settings(config, shards),
-        {"model": metadata},
+        {"model": metadata, DEFAULTS_KEY: dict(init_defaults)},
         is_async=config.async_checkpoint,
     )
 

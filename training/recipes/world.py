@@ -86,12 +86,15 @@ def train(
         TrainingError: The settings, the data or the ranks do not fit together.
     """
     initial = open_initial_weights(settings, work)
-    config = TrainingConfig(**{**(initial.defaults if initial else {}), **settings})
+    defaults = initial.defaults_for(settings) if initial else {}
+    config = TrainingConfig(**{**defaults, **settings})
     check_monitor(config)
     num_threads = torch.get_num_threads()
     torch.set_num_threads(config.num_threads)
     try:
         with process_group(config.init_timeout_seconds):
+            if initial and not config.quiet:
+                initial.report(defaults)
             return _train(config, work, initial, stop_requested)
     finally:
         torch.set_num_threads(num_threads)
@@ -123,7 +126,8 @@ def _train(
     parallelize(model, mesh, config, precision)
     if initial:
         initial.load(model)
-    checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest)
+    init_defaults = initial.defaults if initial else {}
+    checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest, init_defaults)
     trainer = Trainer(
         model=model,
         optimization_steps=[build_optimization_step(stage.config, model, encoder, mesh)],

@@ -32,7 +32,8 @@ class DiffusionSettings:
             only one timestep per clip.
         condition_timestep_std: Standard deviation of the logarithm of noise / signal of the noise that is
             added to given frames (noise augmentation, as Cosmos-Predict1). 0 adds none (Cosmos-Predict2.5).
-            Cosmos-Predict1: 2 with mean -3 in its video-to-video example. Higher values vary it more.
+            Cosmos-Predict1: 2 with mean -3 in its video-to-video example, which is mean -2.3 for latents of
+            unit variance. Higher values vary it more.
         condition_timestep_mean: Mean of that logarithm. Higher values make the model follow given frames
             less exactly.
         flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.

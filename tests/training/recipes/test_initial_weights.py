@@ -1,9 +1,11 @@
 """A training starts from pretrained weights, resumes without them, and exports what diffusers computes."""
 
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ import torch
 from small_t5 import save_small_t5
 
 from training.adapters.diffusers_folder import save_diffusers, to_diffusers_config
+from training.adapters.families import TRAINING_SETTINGS, find_family
+from training.adapters.released import save_released
 from training.cli import main
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.config import DiffusionConfig
@@ -22,7 +26,7 @@ from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
 from training.recipes.config import TrainingConfig
 from training.recipes.export import diffusers_notes, diffusers_scheduler, export
-from training.recipes.initial_weights import family_diffusion
+from training.recipes.objective import build_timestep_sampler
 from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.world import train
 from training.world_model import WorldModel
@@ -189,15 +193,86 @@ def test_settings_that_do_not_fit_the_weights_are_refused(
         train(start(tmp_path / "nowhere", data=data), tmp_path / "work")
 
 
-def test_the_diffusion_process_fits_the_family() -> None:
-    assert family_diffusion(MODEL_CONFIGS["cosmos-predict1-7b"]) == {
-        "path": "edm",
-        "preconditioning": "edm",
-        "latent_scale": 0.5,
+def test_a_family_has_the_settings_that_its_publisher_states() -> None:
+    predict1 = find_family(MODEL_CONFIGS["cosmos-predict1-7b-video2world"])
+    assert predict1.diffusion == {"path": "edm", "preconditioning": "edm", "latent_scale": 0.5}
+    values = {**predict1.diffusion, **predict1.training}
+    sampler = build_timestep_sampler(TrainingConfig(data=(), **values))
+    median = sampler(torch.tensor([0.5], dtype=torch.float64), (16, 1, 4, 4))
+    assert float(median) * predict1.diffusion["latent_scale"] == pytest.approx(1.0)  # P_mean 0
+    assert "conditional_frames" not in find_family(MODEL_CONFIGS["cosmos-predict1-7b"]).training
+    assert find_family(MODEL_CONFIGS["cosmos-predict2-2b"]).diffusion["preconditioning"] == "scaled_velocity"
+    sizes = {size: find_family(MODEL_CONFIGS[f"cosmos-predict2.5-{size}"]).training for size in ("2b", "14b")}
+    differences = {
+        (size, name): value
+        for size, training in sizes.items()
+        for name, value in training.items()
+        if sizes["2b"][name] != sizes["14b"][name]
     }
-    assert family_diffusion(MODEL_CONFIGS["cosmos-predict2-14b"])["preconditioning"] == "scaled_velocity"
-    for name in MODEL_CONFIGS:
-        DiffusionConfig(**family_diffusion(MODEL_CONFIGS[name]))
+    assert differences == {
+        ("2b", "condition_timestep"): 1e-4,
+        ("14b", "condition_timestep"): 0.0,
+        ("2b", "high_noise_share"): 0.0,
+        ("14b", "high_noise_share"): 0.05,
+    }
+
+
+PREDICT2 = replace(PREDICT25, crossattn_proj_in_channels=None, fp32_residual=False)
+PREDICT1 = replace(PREDICT2, extra_pos_embed_type="learnable", max_size=(4, 8, 6), base_fps=24.0)
+RELEASED = {
+    "Cosmos-Predict1": (PREDICT1, "cosmos-predict1", "network_output", (1.0, 1.0, 1.0), 1.0, math.log(2)),
+    "Cosmos-Predict2": (PREDICT2, "cosmos-predict2", "velocity", (1.0,), 1.0, math.log(4)),
+    "Cosmos-Predict2.5": (PREDICT25, "cosmos-predict2", "velocity", (0.5, 0.25, 0.25), 5.0, 0.0),
+}
+
+
+@pytest.mark.parametrize("family", RELEASED)
+def test_a_released_file_gives_the_defaults_of_its_family(
+    family: str,
+    data: list[tuple[str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, layout, loss_weight, odds, shift, mean = RELEASED[family]
+    monkeypatch.setitem(MODEL_CONFIGS, "published", config)
+    file = tmp_path / "released.pt"
+    save_released(file, layout, config, dict(VideoDiT(config).named_parameters()))
+    settings = start(file, data=data, steps=1, quiet=False, timestep_std=0.7, warmup_steps=0)
+    work = tmp_path / "work"
+    info = read_model_info(train(settings, work).model)
+    expected = {
+        "loss_weight": loss_weight,
+        "conditional_frames": list(odds),
+        "flow_shift": shift,
+        "timestep_mean": mean,
+        "timestep_std": 0.7,
+    }
+    assert expected.items() <= info.training.items()
+    assert info.flow_shift == shift
+    assert info.diffusion.has_frame_timesteps is (family == "Cosmos-Predict2.5")
+    line = next(x for x in capsys.readouterr().err.splitlines() if "init_from" in x)
+    assert line.startswith(f"init_from is {family}; defaults from it: path {info.diffusion.path}, ")
+    assert f", timestep_mean {mean:g}" in line
+    assert ", timestep_std" not in line
+
+    file.unlink()
+    train({**settings, "steps": 2}, work)
+    record = json.loads(next((work / "checkpoints").glob("*02/record.json")).read_text())
+    assert {**record["history"][0]["settings"], **expected} == record["history"][0]["settings"]
+    assert record["history"][1:] == [{"step": 1, "settings": {"steps": 2}}]
+    assert "defaults from it" not in capsys.readouterr().err
+
+
+def test_another_path_leaves_the_timesteps_of_the_family_out(
+    pretrained: Path, data: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    settings = start(pretrained, data=data, steps=1, path="edm", preconditioning="scaled_velocity")
+    info = read_model_info(train(settings, tmp_path / "work").model)
+    defaults = TrainingConfig(data=())
+    for name in TRAINING_SETTINGS:
+        value = getattr(defaults, name)
+        assert info.training[name] == (list(value) if isinstance(value, tuple) else value)
 
 
 def _info(**changes: Any) -> ModelInfo:
