@@ -3,11 +3,12 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 from manifests import Artifact, Row, column
 from pipeline import Launch, Needs
-from training.recipes.config import TrainingSettings
+from training.recipes.config import EXECUTION_SETTINGS, TrainingSettings
 
 
 class PackedLatents(Row):
@@ -42,26 +43,9 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(
-        {
-            "grad_accum_steps",
-            "dp_replicate",
-            "context_parallel",
-            "context_parallel_method",
-            "activation_checkpointing",
-            "sync_each_batch",
-            "compile",
-            "init_timeout_seconds",
-            "train_timeout_seconds",
-            "checkpoint_interval",
-            "max_skipped_steps",
-            "validation_interval",
-            "preview_interval",
-            "preview_prompts",
-            "preview_num_inference_steps",
-            "tensorboard",
-            "num_workers",
-            "prefetch_factor",
-        }
+        field.name
+        for field in fields(TrainingSettings)
+        if field.name in EXECUTION_SETTINGS - {"validation_max_clips"}  # the row has the loss on these clips
     )
 
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:

@@ -90,8 +90,8 @@ class TrainingConfig(LoRASettings, TrainingSettings):
     Attributes:
         init_from: Weights that the training starts from: a diffusers folder, a released file or a name on the
             Hugging Face hub (of Cosmos-Predict1, 2 or 2.5), or a model folder of Clipmill. They determine the
-            network instead of `model`, and the defaults of path, preconditioning and sigma_data. "" starts
-            from random weights.
+            network instead of `model`, and the defaults of the diffusion process, the timesteps, loss_weight
+            and given frames. "" starts from random weights.
         data: (tar, index) of each shard.
         validation_data: (tar, index) of each shard of held-out clips, which evaluate the trained model.
         skip_samples: Text file with the ids of clips that are not trained on, one per line; "" skips none.
@@ -117,22 +117,17 @@ class TrainingConfig(LoRASettings, TrainingSettings):
         return {k: v for k, v in super()._choices().items() if k != "text_encoder" or not is_place}
 
 
-# Settings of where and how to train, not of what. They change no result beyond the order of sums.
-EXECUTION_SETTINGS = {
+# Where and how to train, and not what: the weights are the same to the last bit. `data` and `validation_data`
+# are here because their content is recorded, and not their place.
+SAME_BITS_SETTINGS = {
     "data",
     "validation_data",
-    "grad_accum_steps",
-    "dp_replicate",
-    "context_parallel",
-    "context_parallel_method",
     "activation_checkpointing",
-    "sync_each_batch",
-    "compile",
     "init_timeout_seconds",
     "train_timeout_seconds",
     "checkpoint_interval",
     "async_checkpoint",
-    "num_threads",
+    "max_skipped_steps",
     "validation_interval",
     "validation_max_clips",
     "preview_interval",
@@ -143,3 +138,15 @@ EXECUTION_SETTINGS = {
     "prefetch_factor",
     "quiet",
 }
+# They change the order of sums, and so the last bits of the weights.
+ROUNDING_SETTINGS = {
+    "grad_accum_steps",
+    "sync_each_batch",
+    "dp_replicate",
+    "context_parallel",
+    "context_parallel_method",
+    "compile",
+    "num_threads",
+}
+# They change no result beyond rounding. They are in no content key and no record.
+EXECUTION_SETTINGS = SAME_BITS_SETTINGS | ROUNDING_SETTINGS

@@ -18,6 +18,7 @@ from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
 from training.errors import CheckpointError, SettingError, TrainingError
+from training.recipes.config import EXECUTION_SETTINGS
 
 STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
@@ -80,6 +81,13 @@ def test_the_same_rows_give_the_same_model(
     (tmp_path / "curve.jsonl").write_text('{"step": 1, "loss": 9.0}\n{"st')  # left by a killed run
     again = STAGE.run(iter(packed[::-1]), tmp_path)
     assert again == trained[0]
+
+
+def test_settings_of_the_execution_are_not_in_the_key() -> None:
+    """All but those that the stage does not have, and the clips of the validation loss in its row."""
+    assert TrainWorld.execution_settings < EXECUTION_SETTINGS
+    other = {"data", "validation_data", "quiet", "validation_max_clips"}
+    assert EXECUTION_SETTINGS - TrainWorld.execution_settings == other
 
 
 def test_other_ranks_return_no_files(

@@ -11,6 +11,7 @@ import pytest
 from training.callbacks.loss_curve import TIMING_KEYS, read_loss_curve
 from training.errors import SettingError, TrainingError
 from training.evaluation.evaluate import evaluate
+from training.recipes.config import SAME_BITS_SETTINGS
 from training.recipes.sampling import SamplingRequest, sample, write_video
 from training.recipes.world import TrainingResult, train
 
@@ -50,8 +51,12 @@ def test_a_watched_training_has_the_same_bits(
     data: Pairs, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     alone = train({"data": data, "steps": 3, **SHORT, "quiet": True}, tmp_path / "alone")
-    shown = {"validation_data": data, "validation_interval": 2, "tensorboard": True}
-    shown |= {"preview_interval": 3, "preview_num_inference_steps": 1}
+    shown = {"validation_data": data, "validation_interval": 2, "tensorboard": True, "quiet": False}
+    shown |= {"preview_interval": 3, "preview_num_inference_steps": 1, "validation_max_clips": 6}
+    shown |= {"async_checkpoint": False, "checkpoint_interval": 3, "activation_checkpointing": "full"}
+    shown |= {"max_skipped_steps": 1, "num_workers": 3, "prefetch_factor": 1}
+    shown |= {"init_timeout_seconds": 300, "train_timeout_seconds": 30}
+    assert {"data", "preview_prompts", *shown} == SAME_BITS_SETTINGS
     watched = train({"data": data, "steps": 3, **SHORT, **shown}, tmp_path / "watched")
     assert watched.model.read_bytes() == alone.model.read_bytes()
     assert curve(watched) == curve(alone)
