@@ -43,13 +43,16 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             model was trained with. Higher values keep more of the motion.
         condition_timestep: Timestep of the noise on given frames, of a model that was trained with it; 0
             takes that of the training, or 0.001. Higher values follow the given frames less exactly.
-        sampler: Name of the sampler: heun (two predictions per step), euler, unipc, ddim or ddpm.
+        sampler: Name of the sampler: heun (two predictions per step), euler, unipc, unipc3, ddim or ddpm.
         num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
         flow_shift: Shift of the timesteps towards noise; 0 takes that of the training. Higher values spend
             more steps near the noise.
         seed: Seed of the noise.
-        tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
+        tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one. Another
+            one is refused, so the path is no part of the content key.
+        text_encoder: Folder or hub name of the pretrained text encoder of the model; "" takes the recorded
+            one. Another one is refused, so the name is no part of the content key.
     """
 
     version = 3
@@ -68,7 +71,9 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""
+    text_encoder: str = ""
 
+    execution_settings = frozenset({"tokenizer", "text_encoder"})  # models record the digest of both
     needs = Needs(cpus=2, memory_gb=2)
 
     def digest(self) -> str:

@@ -1,6 +1,8 @@
 """The stages train a model on packed latents and sample a video, on real files."""
 
+import argparse
 import json
+from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
 from training.errors import CheckpointError, SettingError, TrainingError
 from training.recipes.config import EXECUTION_SETTINGS
+from training.recipes.sampling import SamplingRequest
+from training.verbs.sample import add_sample_verb
 
 STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
@@ -136,7 +140,9 @@ def test_the_bytes_of_given_frames_are_part_of_the_key(
         next(iter(SampleVideo(image=str(image)).annotate([TrainedModel(id="m", model=trained[1])])))
 
 
-def test_another_tokenizer_is_refused(trained: tuple[TrainedWorld, Artifact], tmp_path: Path) -> None:
+def test_another_tokenizer_or_text_encoder_is_refused(
+    trained: tuple[TrainedWorld, Artifact], tmp_path: Path
+) -> None:
     import torch
 
     from training.tokenizers.causal import Architecture, CausalTokenizer
@@ -144,9 +150,22 @@ def test_another_tokenizer_is_refused(trained: tuple[TrainedWorld, Artifact], tm
 
     torch.manual_seed(0)
     save_weights(CausalTokenizer(Architecture(width=8)), tmp_path / "tokenizer.safetensors", {})
-    stage = SampleVideo(tokenizer=str(tmp_path), num_inference_steps=1)
-    with pytest.raises(CheckpointError, match="not the one that made the latents"):
-        next(iter(stage.annotate([TrainedModel(id="m", model=trained[1])])))
+    for settings, message in (
+        ({"tokenizer": str(tmp_path)}, "not the one that made the latents"),
+        ({"text_encoder": "t5"}, "trained with the text encoder byte_level, not with t5"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            next(iter(SampleVideo(**settings).annotate([TrainedModel(id="m", model=trained[1])])))
+
+
+def test_the_stage_samples_as_the_command() -> None:
+    """All that can be requested, but how the ranks and threads of the command share the work."""
+    requested = {field.name for field in fields(SamplingRequest)}
+    assert requested - set(SampleVideo().settings()) == {"context_parallel_method", "num_threads"}
+    verbs = argparse.ArgumentParser().add_subparsers()
+    add_sample_verb(verbs)
+    options = {action.dest for action in verbs.choices["sample"]._actions} - {"help", "model", "out"}
+    assert options == requested - {"num_threads"}
 
 
 @pytest.mark.parametrize(
