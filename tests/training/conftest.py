@@ -29,7 +29,7 @@ def on_ranks(tmp_path_factory: pytest.TempPathFactory) -> OnRanks:
     Ranks are forked from a server that has already imported torch, because the import takes most of the time.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "torch.distributed.fsdp", "training.loop.trainer"])
+    context.set_forkserver_preload(["torch", "torch.distributed.fsdp", "training.recipes.world"])
 
     def run(ranks: int, script: str | Path, *arguments: str | Path, exit_code: int = 0) -> str:
         out = tmp_path_factory.mktemp("output")

@@ -24,7 +24,10 @@ SAMPLER, GUIDANCE_SCALE = "heun", 2.0  # the defaults of the command sample
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """One preview: its prompt, and the given first latent frame [c h w] of image-to-video, or None."""
+    """One preview: its prompt, and the first latent frame [c h w] of image-to-video, or None.
+
+    The frame is given where it fits the videos, which have its size and more than one latent frame.
+    """
 
     prompt: str
     first_frame: Tensor | None = None
@@ -128,16 +131,21 @@ class Previews:
         fps = torch.full((len(requests),), self.fps, device=self.device)
         prompts = [request.prompt for request in requests]
         conditioning = add_text(Conditioning(fps=fps), self.text_encoder, prompts, self.device)
-        if all(request.first_frame is None for request in self.requests):
+        if all(self._given_frame(request) is None for request in self.requests):
             return conditioning
         given = torch.zeros(len(requests), *self.shape, device=self.device)
         mask = torch.zeros(len(requests), 1, *self.shape[1:], device=self.device)
         for number, request in enumerate(requests):
-            if request.first_frame is not None:
-                given[number, :, 0] = request.first_frame.to(given)
+            if (frame := self._given_frame(request)) is not None:
+                given[number, :, 0] = frame.to(given)
                 mask[number, :, 0] = 1
         t = torch.full((len(requests),), self.condition_timestep, device=self.device)
         return replace(conditioning, condition_mask=mask, condition_latents=given, condition_timestep=t)
+
+    def _given_frame(self, request: PreviewRequest) -> Tensor | None:
+        frame = request.first_frame
+        fits = frame is not None and self.shape[1] > 1 and frame.shape[1:] == self.shape[2:]
+        return frame if fits else None
 
 
 def check_video_writer() -> None:

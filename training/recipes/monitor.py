@@ -45,6 +45,11 @@ class Monitor:
     tensorboard: TensorBoard | None
     previews: Previews | None = None
 
+    def begin_stage(self, info: ModelInfo) -> None:
+        """Sample previews as the model of a stage is sampled from: in its size, with its shift."""
+        if self.previews is not None:
+            self.previews.shape, self.previews.flow_shift = info.latent_shapes[0], info.flow_shift
+
     def close(self) -> None:
         """Write what is still in memory."""
         if self.tensorboard is not None:
@@ -139,11 +144,10 @@ def _previews(
 ) -> Previews:
     """Samples previews with the EMA weights of a training."""
     assert isinstance(trainer.model, WorldModel)
-    shape = info.latent_shapes[0]
     if config.preview_prompts:
         requests = [PreviewRequest(prompt) for prompt in read_prompts(config.preview_prompts)]
     else:
-        requests = _requests(config, shards, shape)
+        requests = _requests(config, shards)
     folder = work / "previews"
     if mesh.rank == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -153,7 +157,7 @@ def _previews(
         trainer.model.denoiser,
         trainer.ema.weights,
         requests,
-        shape,
+        info.latent_shapes[0],
         info.fps,
         open_tokenizer("", info),
         encoder,
@@ -169,17 +173,15 @@ def _previews(
     )
 
 
-def _requests(
-    config: TrainingConfig, shards: LatentShards | None, shape: tuple[int, int, int, int]
-) -> list[PreviewRequest]:
+def _requests(config: TrainingConfig, shards: LatentShards | None) -> list[PreviewRequest]:
     """The captions of the first held-out clips, and their first frames if image-to-video is trained."""
     assert shards is not None
-    gives_frames = len(config.conditional_frames) > 1 and config.conditional_frames[1] > 0 and shape[1] > 1
+    gives_frames = len(config.conditional_frames) > 1 and config.conditional_frames[1] > 0
     requests = []
     for batch in EvaluationClips(shards, NUM_PREVIEWS).batches(1):
         (latents,), (caption,) = batch.clips.latents, batch.clips.captions
-        fits = gives_frames and latents.shape[2:] == shape[2:]
-        requests.append(PreviewRequest(" ".join(caption.split()), latents[:, 0] if fits else None))
+        first_frame = latents[:, 0] if gives_frames else None
+        requests.append(PreviewRequest(" ".join(caption.split()), first_frame))
     return requests
 
 

@@ -11,8 +11,7 @@ cover its own steps; after the first stage there is no warmup unless the stage n
 shards. Weights, optimizer and EMA continue, and so does the stream of samples, which depends on the step.
 """
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,27 +19,16 @@ from typing import Any
 import yaml
 
 from manifests.messages import closest_name
-from training.data.batches import LatentBatch
 from training.data.find_shards import find_splits
 from training.data.latent_statistics import AUTO, is_json_text
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError, TrainingError
-from training.loop.checkpoint import CheckpointManager
-from training.loop.trainer import Trainer
-from training.networks.registry import NetworkConfig
-from training.parallel.mesh import Mesh
-from training.parallel.timeouts import Timeouts
-from training.recipes.batches import build_batches, check_captions, open_shards
-from training.recipes.build import build_lr
+from training.recipes.batches import check_captions, open_shards
 from training.recipes.config import TrainingConfig, TrainingSettings
-from training.recipes.objective import build_objective
 from training.recipes.pretrained_text import PRECOMPUTED
-from training.recipes.record import model_info, recorded_settings
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.optimization import OptimizationSettings
-from training.text_encoder import TextEncoder
-from training.world_model import WorldModel
 
 _MEANING = {
     *("path", "preconditioning", "sigma_data", "latent_scale", "latent_statistics", "condition_timestep"),
@@ -71,63 +59,6 @@ class Stage:
     def end_step(self) -> int:
         """The step at which the stage ends."""
         return self.first_step + self.config.steps
-
-
-@dataclass(frozen=True)
-class StageRunner:
-    """Runs the stages of a training.
-
-    Attributes:
-        trainer: It has resumed. Its model, optimizer and EMA are those of all stages.
-        checkpoints: The checkpoints of the trainer.
-        model: The model of the trainer.
-        network: The config of its network.
-        encoder: The text encoder.
-        mesh: The ranks.
-        timeouts: How long the ranks wait for each other.
-    """
-
-    trainer: Trainer[LatentBatch]
-    checkpoints: CheckpointManager
-    model: WorldModel
-    network: NetworkConfig
-    encoder: TextEncoder | None
-    mesh: Mesh
-    timeouts: Timeouts
-
-    def fit(self, stages: Sequence[Stage]) -> None:
-        """Run all stages that are not finished. At the end of each a checkpoint is saved."""
-        self.trainer.total_steps = stages[-1].end_step
-        for stage in stages:
-            if self.trainer.step < stage.end_step:
-                self._fit(stage, len(stages))
-
-    def _fit(self, stage: Stage, num_stages: int) -> None:
-        """Run one stage, from its start or from the step at which the training resumed."""
-        config, trainer = stage.config, self.trainer
-        info = model_info(config, stage.shards, self.network, self.encoder)
-        changes = self.checkpoints.change_settings(
-            trainer.step, recorded_settings(config, stage.shards), {"model": info.to_json()}
-        )
-        if num_stages > 1 and not config.quiet and self.mesh.rank == 0:
-            _print_start(stage, num_stages, changes)
-        (step,) = trainer.optimization_steps
-        for group in step.optimizer.param_groups:
-            group["weight_decay"] = config.weight_decay
-        objective = build_objective(config, self.model, self.encoder, self.mesh)
-        trainer.optimization_steps = [
-            replace(step, objective=objective, lr=build_lr(config, stage.first_step))
-        ]
-        trainer.checkpoint_interval = config.checkpoint_interval
-        trainer.max_skipped_steps = config.max_skipped_steps
-        trainer.labels = {"stage": float(stage.number)} if num_stages > 1 else {}
-        batches = build_batches(config, self.mesh, stage.shards)
-        trainer.batches = batches
-        self.timeouts.lengthen()  # the first clips are read by few ranks
-        try:
-            trainer.fit(stage.end_step)
-        finally:
-            batches.close()
 
 
 def open_stages(config: TrainingConfig, *, mixed_fps: bool = False) -> list[Stage]:
@@ -247,14 +178,6 @@ def read_stages_file(file: Path) -> str:
         raise SettingError(
             "the stages cannot be read", where=str(file), remedy="name a YAML file that exists"
         ) from error
-
-
-def _print_start(stage: Stage, num_stages: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
-    """Print which steps a stage has, and which settings it changes."""
-    named = {name: values for name, values in changes.items() if name not in ("data", "steps")}
-    text = "".join(f" · {name} {new} (was {old})" for name, (old, new) in named.items())
-    steps = f"steps {stage.first_step + 1} to {stage.end_step}"
-    print(f"stage {stage.number} of {num_stages}: {steps}{text}", file=sys.stderr, flush=True)
 
 
 def _configure(config: TrainingConfig, values: Mapping[str, Any], number: int) -> TrainingConfig:

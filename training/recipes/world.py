@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.distributed.tensor import DTensor
 
+from training.adapters.merged_lora import merge_lora
 from training.callbacks.loss_curve import read_loss_curve
 from training.data.batches import LatentBatch
 from training.data.latent_statistics import AUTO, compute_statistics_once
@@ -20,7 +20,6 @@ from training.loop.checkpoint import latest_step
 from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import MODEL_FILE, save_model
-from training.networks.lora import merge_lora
 from training.networks.registry import find_config
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import resolve_precision
@@ -41,7 +40,8 @@ from training.recipes.layout import check_layout
 from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
 from training.recipes.pretrained_text import open_text_encoder
 from training.recipes.record import CHECKPOINT_FOLDER, model_info, open_checkpoints, report_changes
-from training.recipes.stages import StageRunner, open_stages, read_text_of, stage_at
+from training.recipes.stage_runner import StageRunner
+from training.recipes.stages import open_stages, read_text_of, stage_at
 
 STATISTICS_FILE = "latent_statistics.json"
 
@@ -146,18 +146,21 @@ def _train(
     _set_timeouts(trainer, timeouts)
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
-        StageRunner(trainer, checkpoints, model, network, encoder, mesh, timeouts).fit(stages)
+        StageRunner(trainer, checkpoints, model, network, encoder, mesh, timeouts, monitor).fit(stages)
         timeouts.lengthen()  # rank 0 writes the model, and some ranks wait for previews
         validation = monitor.validation(trainer.step) if monitor.validation else None
     finally:
         monitor.close()
-    weights = {k: v for k, v in trainer.ema.weights.items() if not k.startswith("uncertainty.")}
-    if config.lora_rank:
-        weights = merge_lora({name: _full_tensor(p) for name, p in weights.items()}, config.lora_scale)
     info = model_info(stages[-1].config, stages[-1].shards, network, encoder)
     info = replace(info, training={**info.training, "steps": trainer.step})
-    save_model(work / MODEL_FILE, weights, info, is_writer=mesh.rank == 0)
+    save_model(work / MODEL_FILE, _weights_of(trainer, config), info, is_writer=mesh.rank == 0)
     return _result(work, trainer.step, parameters, validation)
+
+
+def _weights_of(trainer: Trainer[LatentBatch], config: TrainingConfig) -> Mapping[str, torch.Tensor]:
+    """The EMA weights of the model, with adapters merged into them."""
+    weights = {k: v for k, v in trainer.ema.weights.items() if not k.startswith("uncertainty.")}
+    return merge_lora(weights, config.lora_scale) if config.lora_rank else weights
 
 
 def _set_timeouts(trainer: Trainer[LatentBatch], timeouts: Timeouts) -> None:
@@ -189,7 +192,3 @@ def _result(work: Path, steps: int, parameters: int, validation: EvaluationResul
         skipped_steps=sum("skipped" in line for line in lines),
         validation=validation,
     )
-
-
-def _full_tensor(weight: torch.Tensor) -> torch.Tensor:
-    return weight.full_tensor() if isinstance(weight, DTensor) else weight
