@@ -10,6 +10,7 @@ from torch import Tensor
 
 Video: TypeAlias = Float[Tensor, "b 3 t h w"]  # noqa: F722 - RGB in -1..1
 Latents: TypeAlias = Float[Tensor, "b c t h w"]  # noqa: F722 - about unit variance per channel
+Indices: TypeAlias = Int[Tensor, "b t h w"]  # noqa: F722 - of codes, one per latent
 Timestep: TypeAlias = Float[Tensor, "b *t"]  # noqa: F821
 Coefficient: TypeAlias = Float[Tensor, "b *t"]  # noqa: F821
 TextEmbeddings: TypeAlias = Float[Tensor, "b n d"]  # noqa: F722

@@ -1,8 +1,9 @@
 """The contract of a tokenizer: it encodes video into latents and decodes latents into video."""
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from training.tensors import Latents, Video
+from training.tensors import Indices, Latents, Video
 
 
 class Stride(NamedTuple):
@@ -24,6 +25,8 @@ class Tokenizer(Protocol):
         stride: Frames and pixels per latent. An image is a video of one frame.
         channels: Channels of the latents.
         digest: Identifies weights and architecture. Equal digests give equal latents.
+        codebook_size: Number of codes of a discrete tokenizer, which is a `DiscreteTokenizer`. 0 if latents are
+            continuous.
     """
 
     @property
@@ -32,6 +35,8 @@ class Tokenizer(Protocol):
     def channels(self) -> int: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def codebook_size(self) -> int: ...
 
     def encode(self, video: Video) -> Latents:
         """Encode 1 + k * stride.time frames into 1 + k latent frames of about unit variance.
@@ -43,6 +48,37 @@ class Tokenizer(Protocol):
 
     def decode(self, latents: Latents) -> Video:
         """Decode 1 + k latent frames into 1 + k * stride.time frames. Values can slightly exceed -1..1."""
+        ...
+
+    def encode_stream(self, videos: Iterable[Video]) -> Iterator[Latents]:
+        """Encode the parts of one long video, the first of 1 + k * stride.time frames, others of k * stride.time.
+
+        The latents, concatenated, are those of `encode` of the whole video. Memory does not grow with its
+        length.
+
+        Raises:
+            ValueError: Frames, height or width do not fit the stride.
+        """
+        ...
+
+    def decode_stream(self, latents: Iterable[Latents]) -> Iterator[Video]:
+        """Decode the parts of one long video, of any number of latent frames. Like `decode` of all."""
+        ...
+
+
+class DiscreteTokenizer(Tokenizer, Protocol):
+    """A tokenizer whose latents are codes of a finite codebook, one per position."""
+
+    def encode_indices(self, video: Video) -> Indices:
+        """Encode a video into the indices of codes, int32 in 0..codebook_size - 1."""
+        ...
+
+    def decode_indices(self, indices: Indices) -> Video:
+        """Decode indices of any integer type.
+
+        Raises:
+            ValueError: An index is not in 0..codebook_size - 1.
+        """
         ...
 
 

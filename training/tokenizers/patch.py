@@ -1,23 +1,26 @@
-"""The causal tokenizer: a linear map of patches to latents and back, plus a convolutional network for each.
+"""A small tokenizer for a CPU: a linear map of patches to latents and back, plus a network for each.
 
 All layers are 2D convolutions of single frames on the grid of the latents. Time enters where a frame is
 concatenated with the two frames before it. So the latents of a frame do not depend on later frames, or on
 their number.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.tensors import Latents, Video
+from training.tensors import Video
 from training.tokenizer import Stride
+from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.frame_cache import FrameCache
 from training.tokenizers.patches import from_patches, to_patches
 
 
 @dataclass(frozen=True)
-class Architecture:
-    """The shape of a causal tokenizer.
+class PatchTokenizerConfig:
+    """The shape of a patch tokenizer.
 
     Attributes:
         stride: Frames and pixels per latent along time, height, width.
@@ -25,6 +28,7 @@ class Architecture:
         width: Channels inside both networks.
         encoder_blocks: Residual blocks of the encoder.
         decoder_blocks: Residual blocks of the decoder.
+        levels: Levels of finite scalar quantization (FSQ), one per channel; empty if latents are continuous.
     """
 
     stride: tuple[int, int, int] = (4, 8, 8)
@@ -32,44 +36,35 @@ class Architecture:
     width: int = 128
     encoder_blocks: int = 3
     decoder_blocks: int = 5
+    levels: tuple[int, ...] = ()
 
 
-class CausalTokenizer(nn.Module):
-    """Implements `training.tokenizer.Tokenizer` with continuous latents.
+class PatchTokenizer(CausalTokenizer):
+    """Implements `training.tokenizer.Tokenizer`, and `DiscreteTokenizer` if the config has levels."""
 
-    `latent_mean` and `latent_std` [c] normalize the latents. They are stored with the weights.
-    """
+    class_name = "patch"
 
-    latent_mean: Tensor
-    latent_std: Tensor
-
-    def __init__(self, architecture: Architecture, digest: str = "") -> None:
-        super().__init__()
-        self.architecture, self.digest = architecture, digest
-        self.stride, self.channels = Stride(*architecture.stride), architecture.channels
+    def __init__(self, config: PatchTokenizerConfig, digest: str = "") -> None:
+        super().__init__(Stride(*config.stride), config.channels, config.levels, digest)
+        self.config = config
         patch_values = 3 * self.stride.time * self.stride.height * self.stride.width
-        width, channels = architecture.width, self.channels
-        self.encoder = LinearWithResidual(patch_values, width, architecture.encoder_blocks, channels)
-        self.decoder = LinearWithResidual(channels, width, architecture.decoder_blocks, patch_values)
-        self.register_buffer("latent_mean", torch.zeros(self.channels))
-        self.register_buffer("latent_std", torch.ones(self.channels))
+        width, channels = config.width, self.channels
+        self.encoder = LinearWithResidual(patch_values, width, config.encoder_blocks, channels)
+        self.decoder = LinearWithResidual(channels, width, config.decoder_blocks, patch_values)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch's stubs lack it
 
-    def encode(self, video: Video) -> Latents:
-        """See `Tokenizer.encode`."""
-        latents = self.encoder(to_patches(video, self.stride))  # [b t c h w]
-        normalized: Tensor = (latents - _expand(self.latent_mean)) / _expand(self.latent_std)
-        return normalized.transpose(1, 2)
+    def config_dict(self) -> dict[str, Any]:
+        """See `CausalTokenizer.config_dict`."""
+        return asdict(self.config)
 
-    def decode(self, latents: Latents) -> Video:
-        """See `Tokenizer.decode`."""
-        unnormalized = latents.transpose(1, 2) * _expand(self.latent_std) + _expand(self.latent_mean)
-        return from_patches(self.decoder(unnormalized), self.stride)
+    def encode_chunk(self, video: Video, cache: FrameCache) -> Tensor:
+        """See `CausalTokenizer.encode_chunk`."""
+        out: Tensor = self.encoder(to_patches(video, self.stride, cache.is_first()), cache)
+        return out.transpose(1, 2)
 
-    def forward(self, video: Video) -> tuple[Video, Latents]:
-        """The reconstructed video and the latents, for training."""
-        latents = self.encode(video)
-        return self.decode(latents), latents
+    def decode_chunk(self, z: Tensor, cache: FrameCache) -> Video:
+        """See `CausalTokenizer.decode_chunk`."""
+        return from_patches(self.decoder(z.transpose(1, 2), cache), self.stride, cache.is_first())
 
 
 class LinearWithResidual(nn.Module):
@@ -87,12 +82,12 @@ class LinearWithResidual(nn.Module):
         self.out = FrameConv(width, channels_out, 1)
         nn.init.zeros_(self.out.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, cache: FrameCache) -> Tensor:
         clips, frames, _, h, w = x.shape
         x = x.flatten(0, 1)
         y = self.into(x)
         for block in self.blocks:
-            y = block(y, frames)
+            y = block(y, frames, cache)
         out: Tensor = self.linear(x) + self.out(self.norm(y))
         return out.reshape(clips, frames, -1, h, w)
 
@@ -106,25 +101,18 @@ class Block(nn.Module):
         self.space = FrameConv(width, width, 3, padding=1)
         self.time = FrameConv(3 * width, width, 1)
 
-    def forward(self, x: Tensor, frames: int) -> Tensor:
+    def forward(self, x: Tensor, frames: int, cache: FrameCache) -> Tensor:
         """x [b*t c h w]."""
         y = nn.functional.silu(self.space(self.norm(x)))
-        out: Tensor = x + self.time(stack_past_frames(y, frames))
+        out: Tensor = x + self.time(_stack_past_frames(y, frames, cache))
         return out
 
 
 class FrameConv(nn.Conv2d):
-    """A convolution of single frames [n c h w].
-
-    In eval mode it processes frames one by one. Libraries choose the order of sums by the whole shape, so
-    otherwise the bits of a frame would depend on the number of frames.
-    """
+    """A convolution of single frames [n c h w]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x.contiguous(memory_format=torch.channels_last)
-        if self.training:
-            return super().forward(x)
-        return torch.cat([super(FrameConv, self).forward(frame) for frame in torch.split(x, 1)])
+        return super().forward(x.contiguous(memory_format=torch.channels_last))
 
 
 class FrameNorm(nn.Module):
@@ -139,17 +127,11 @@ class FrameNorm(nn.Module):
         return x * inverse_rms.to(x.dtype) * self.scale.to(x.dtype)[:, None, None]
 
 
-def stack_past_frames(x: Tensor, frames: int) -> Tensor:
+def _stack_past_frames(x: Tensor, frames: int, cache: FrameCache) -> Tensor:
     """[b*t c h w] to [b*t 3c h w]: the two frames before each frame, then the frame itself.
 
     Zeros precede the first frame. They let the network recognize the start of a video, where a patch contains
     one frame repeated.
     """
-    x = x.reshape(-1, frames, *x.shape[1:])
-    zeros = x.new_zeros(x.shape[0], 2, *x.shape[2:])
-    padded = torch.cat([zeros, x], 1)
-    return torch.cat([padded[:, :-2], padded[:, 1:-1], x], 2).flatten(0, 1)
-
-
-def _expand(per_channel: Tensor) -> Tensor:
-    return per_channel[:, None, None]
+    padded = cache.with_past(x.reshape(-1, frames, *x.shape[1:]), 2, pad_zeros=True)
+    return torch.cat([padded[:, :-2], padded[:, 1:-1], padded[:, 2:]], 2).flatten(0, 1)

@@ -12,8 +12,13 @@ from training.tensors import Video
 from training.tokenizer import Stride, count_latent_frames
 
 
-def to_patches(video: Video, stride: Stride) -> Tensor:
+def to_patches(video: Video, stride: Stride, is_first: bool = True) -> Tensor:
     """[b 3 t h w] to [b t' p h' w'], p = 3 * time * height * width values, in that order.
+
+    Args:
+        video: 1 + k * stride.time frames, or k * stride.time frames that follow others.
+        stride: Frames and pixels per patch.
+        is_first: Whether the video begins here.
 
     Raises:
         ValueError: Frames, height or width do not fit the stride.
@@ -21,16 +26,18 @@ def to_patches(video: Video, stride: Stride) -> Tensor:
     b, c, t, h, w = video.shape
     if c != 3 or h % stride.height or w % stride.width or not h or not w:
         raise ValueError(f"video {tuple(video.shape)} is not [b 3 t h w] with h, w multiples of {stride[1:]}")
-    frames = count_latent_frames(t, stride.time)
-    padded = torch.cat([video[:, :, :1].expand(-1, -1, stride.time - 1, -1, -1), video], 2)
+    frames = count_latent_frames(t, stride.time) if is_first else t // stride.time
+    before = video[:, :, :1].expand(-1, -1, stride.time - 1 if is_first else 0, -1, -1)
+    padded = torch.cat([before, video], 2)
     blocks = padded.reshape(
         b, 3, frames, stride.time, h // stride.height, stride.height, w // stride.width, stride.width
     )
     return blocks.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).movedim(-1, 2)
 
 
-def from_patches(patches: Tensor, stride: Stride) -> Video:
-    """[b t' p h' w'] to [b 3 t h w]; of the first patch only the last frame is kept."""
+def from_patches(patches: Tensor, stride: Stride, is_first: bool = True) -> Video:
+    """[b t' p h' w'] to [b 3 t h w]; of the first patch of a video only the last frame is kept."""
     b, t, _, h, w = patches.shape
     blocks = patches.reshape(b, t, 3, *stride, h, w).permute(0, 2, 1, 3, 6, 4, 7, 5)
-    return blocks.reshape(b, 3, t * stride.time, h * stride.height, w * stride.width)[:, :, stride.time - 1 :]
+    video = blocks.reshape(b, 3, t * stride.time, h * stride.height, w * stride.width)
+    return video[:, :, stride.time - 1 :] if is_first else video

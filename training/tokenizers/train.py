@@ -22,9 +22,9 @@ from training.loop.ema import EMA
 from training.metrics.image_quality import psnr, ssim
 from training.objectives.reconstruction import Reconstruction
 from training.tensors import Video
-from training.tokenizers.causal import Architecture, CausalTokenizer
 from training.tokenizers.crops import RandomCrops, held_out_clips
 from training.tokenizers.linear import LinearTokenizer, patch_moments, principal, truncated_haar
+from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
 from training.tokenizers.weights import load_weights, read_metadata, save_weights
 
 VIEWS = {  # how held-out clips are scaled: short side in px, frames, source frames per frame
@@ -34,7 +34,7 @@ VIEWS = {  # how held-out clips are scaled: short side in px, frames, source fra
 BASELINES = (truncated_haar, principal)
 
 
-def init_from_linear(tokenizer: CausalTokenizer, linear: LinearTokenizer) -> None:
+def init_from_linear(tokenizer: PatchTokenizer, linear: LinearTokenizer) -> None:
     """Set the linear layers to the projection and its inverse, so that latents have unit variance."""
     with torch.no_grad():
         basis, mean = linear.basis, linear.mean
@@ -48,15 +48,15 @@ def init_from_linear(tokenizer: CausalTokenizer, linear: LinearTokenizer) -> Non
         for layer in (tokenizer.encoder.out, tokenizer.decoder.out):
             assert layer.bias is not None
             layer.bias.zero_()
-        tokenizer.latent_std.copy_(linear.std)
+        tokenizer.latent_std.copy_(linear.std[:, None])
 
 
 @torch.no_grad()
-def update_latent_moments(tokenizer: CausalTokenizer, videos: list[Video]) -> None:
+def update_latent_moments(tokenizer: PatchTokenizer, videos: list[Video]) -> None:
     """Measure mean and standard deviation of the latents again. Decoded videos do not change."""
     latents = torch.cat([tokenizer.encode(v).transpose(0, 1).flatten(1) for v in videos], 1)  # [c n]
-    tokenizer.latent_mean.add_(latents.mean(1) * tokenizer.latent_std)
-    tokenizer.latent_std.mul_(latents.std(1))
+    tokenizer.latent_mean.add_(latents.mean(1)[:, None] * tokenizer.latent_std)
+    tokenizer.latent_std.mul_(latents.std(1)[:, None])
 
 
 @torch.no_grad()
@@ -82,9 +82,11 @@ def train(args: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     crops = RandomCrops(args.frames_folder, size=args.size, frames=args.frames, seed=args.seed)
     sample = [crops.batch(args.steps + k, 4) for k in range(args.sample)]
-    tokenizer = (
-        load_weights(str(args.start)) if args.start else CausalTokenizer(Architecture(width=args.width))
-    )
+    tokenizer = PatchTokenizer(PatchTokenizerConfig(width=args.width))
+    if args.start:
+        started_from = load_weights(str(args.start))
+        assert isinstance(started_from, PatchTokenizer)
+        tokenizer = started_from
     moments = patch_moments(sample, tokenizer.stride)
     baselines = {fit.__name__: fit(*moments, tokenizer.channels, tokenizer.stride) for fit in BASELINES}
     if not args.start:
@@ -121,12 +123,12 @@ def train(args: argparse.Namespace) -> None:
             print(json.dumps(summary), flush=True)
 
 
-def _reconstruct(tokenizer: CausalTokenizer, video: Video) -> Video:
+def _reconstruct(tokenizer: PatchTokenizer, video: Video) -> Video:
     return tokenizer.decode(tokenizer.encode(video))
 
 
-def _ema_tokenizer(tokenizer: CausalTokenizer, ema: EMA) -> CausalTokenizer:
-    averaged = CausalTokenizer(tokenizer.architecture)
+def _ema_tokenizer(tokenizer: PatchTokenizer, ema: EMA) -> PatchTokenizer:
+    averaged = PatchTokenizer(tokenizer.config)
     averaged.load_state_dict({k: v.cpu() for k, v in (tokenizer.state_dict() | ema.weights).items()})
     return averaged.eval()
 

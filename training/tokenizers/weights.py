@@ -1,13 +1,14 @@
 """Weights of tokenizers: one safetensors file, whose metadata describes the architecture and the training.
 
-The metadata "clipmill.tokenizer" is a JSON object: format, architecture, trained (data, settings, results:
-only for people). Tensors may be float16; they are loaded as float32. A path names the file, or a folder that
+The metadata "clipmill.tokenizer" is a JSON object: format, class ("patch" or "cosmos"), config, stride,
+trained (data, settings, results: only for people). Format 1 has no class and no stride: it is a patch
+tokenizer. Tensors may be float16; they are loaded as float32. A path names the file, or a folder that
 contains it as tokenizer.safetensors.
 """
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from training.errors import CheckpointError
 if TYPE_CHECKING:
     from training.tokenizers.causal import CausalTokenizer
 
-FORMAT = 1
+FORMAT = 2
 METADATA_KEY = "clipmill.tokenizer"
 TOKENIZER_FILE = "tokenizer.safetensors"
 BUNDLED = {"small": Path(__file__).parent / "small.safetensors"}
@@ -52,7 +53,7 @@ def read_stride(name_or_path: str) -> tuple[int, int, int]:
         CheckpointError: There is no such file, or it is not a tokenizer.
     """
     path = find_weights(name_or_path)
-    time, height, width = read_metadata(path.read_bytes(), path)["architecture"]["stride"]
+    time, height, width = read_metadata(path.read_bytes(), path)["stride"]
     return time, height, width
 
 
@@ -65,22 +66,56 @@ def load_weights(name_or_path: str) -> "CausalTokenizer":
     import torch
     from safetensors.torch import load
 
-    from training.tokenizers.causal import Architecture, CausalTokenizer
-
     path = find_weights(name_or_path)
     data = path.read_bytes()
     metadata = read_metadata(data, path)
-    try:
-        fields = metadata["architecture"] | {"stride": tuple(metadata["architecture"]["stride"])}
-        tokenizer = CausalTokenizer(Architecture(**fields), digest=hashlib.sha256(data).hexdigest())
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"the architecture of the tokenizer is invalid: {error}", where=str(path)
-        ) from error
     weights = {name: tensor.to(torch.float32) for name, tensor in load(data).items()}
+    statistics = weights.get("latent_mean", torch.empty(0))
+    try:
+        tokenizer = build_tokenizer(
+            metadata["class"],
+            metadata["config"],
+            hashlib.sha256(data).hexdigest(),
+            statistics[..., None].shape[1],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the config of the tokenizer is invalid: {error}", where=str(path)) from error
+    if statistics.dim() == 1:  # format 1
+        weights |= {name: weights[name][:, None] for name in ("latent_mean", "latent_std") if name in weights}
     check_keys(tokenizer.state_dict(), weights, str(path))
     tokenizer.load_state_dict(weights)
     return tokenizer.eval().requires_grad_(False)
+
+
+def build_tokenizer(
+    class_name: str, config: dict[str, Any], digest: str = "", normalized_frames: int = 1
+) -> "CausalTokenizer":
+    """A tokenizer with initial weights.
+
+    Args:
+        class_name: "patch" or "cosmos".
+        config: Fields of `PatchTokenizerConfig` or `CosmosTokenizerConfig`, as JSON values.
+        digest: Identifies the weights.
+        normalized_frames: Latent frames that have a mean and standard deviation of their own.
+
+    Raises:
+        ValueError: The class or a field is unknown, or the values do not fit together.
+    """
+    from training.tokenizers.cosmos.config import CosmosTokenizerConfig
+    from training.tokenizers.cosmos.tokenizer import CosmosTokenizer
+    from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
+
+    config_class = {"patch": PatchTokenizerConfig, "cosmos": CosmosTokenizerConfig}.get(class_name)
+    if config_class is None:
+        raise ValueError(f"there is no class {class_name!r} of tokenizers")
+    unknown = sorted(config.keys() - {field.name for field in fields(config_class)})
+    if unknown:
+        raise ValueError(f"{config_class.__name__} has no {', '.join(unknown)}")
+    values = config_class(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+    if isinstance(values, CosmosTokenizerConfig):
+        return CosmosTokenizer(values, digest, normalized_frames)
+    assert isinstance(values, PatchTokenizerConfig)
+    return PatchTokenizer(values, digest)
 
 
 def save_weights(tokenizer: "CausalTokenizer", path: Path, trained: dict[str, Any]) -> None:
@@ -96,7 +131,13 @@ def save_weights(tokenizer: "CausalTokenizer", path: Path, trained: dict[str, An
         name: tensor.detach().to("cpu", torch.float32 if name.startswith("latent_") else torch.float16)
         for name, tensor in tokenizer.state_dict().items()
     }
-    metadata = {"format": FORMAT, "architecture": asdict(tokenizer.architecture), "trained": trained}
+    metadata = {
+        "format": FORMAT,
+        "class": tokenizer.class_name,
+        "config": tokenizer.config_dict(),
+        "stride": list(tokenizer.stride),
+        "trained": trained,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.contiguous() for name, tensor in tensors.items()},
@@ -137,9 +178,12 @@ def read_metadata(data: bytes, path: Path) -> dict[str, Any]:
         metadata: dict[str, Any] = json.loads(json.loads(data[8 : 8 + size])["__metadata__"][METADATA_KEY])
     except (ValueError, KeyError) as error:
         raise CheckpointError("this is not the safetensors file of a tokenizer", where=str(path)) from error
+    if metadata.get("format") == 1 and "architecture" in metadata:
+        config = metadata.pop("architecture")
+        return metadata | {"class": "patch", "config": config, "stride": config["stride"]}
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"the tokenizer has format {metadata.get('format')}; this version reads format {FORMAT}",
+            f"the tokenizer has format {metadata.get('format')}; this version reads formats 1 and {FORMAT}",
             where=str(path),
         )
     return metadata

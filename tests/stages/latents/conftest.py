@@ -16,13 +16,13 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The path of a tokenizer of stride 4 x 8 x 8 with 6 channels."""
     import torch
 
-    from training.tokenizers.causal import Architecture, CausalTokenizer
+    from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
     from training.tokenizers.weights import save_weights
 
     torch.manual_seed(0)
-    architecture = Architecture(channels=6, width=8, encoder_blocks=1, decoder_blocks=1)
+    config = PatchTokenizerConfig(channels=6, width=8, encoder_blocks=1, decoder_blocks=1)
     path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.safetensors"
-    save_weights(CausalTokenizer(architecture), path, {})
+    save_weights(PatchTokenizer(config), path, {})
     return str(path)
 
 

@@ -145,11 +145,11 @@ def test_another_tokenizer_or_text_encoder_is_refused(
 ) -> None:
     import torch
 
-    from training.tokenizers.causal import Architecture, CausalTokenizer
+    from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
     from training.tokenizers.weights import save_weights
 
     torch.manual_seed(0)
-    save_weights(CausalTokenizer(Architecture(width=8)), tmp_path / "tokenizer.safetensors", {})
+    save_weights(PatchTokenizer(PatchTokenizerConfig(width=8)), tmp_path / "tokenizer.safetensors", {})
     for settings, message in (
         ({"tokenizer": str(tmp_path)}, "not the one that made the latents"),
         ({"text_encoder": "t5"}, "trained with the text encoder byte_level, not with t5"),

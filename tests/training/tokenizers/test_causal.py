@@ -6,30 +6,51 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.tokenizer import Stride, Tokenizer
+from training.tokenizer import Tokenizer
 from training.tokenizers import load_tokenizer
-from training.tokenizers.causal import Architecture, CausalTokenizer
+from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.cosmos.config import CosmosTokenizerConfig
+from training.tokenizers.cosmos.tokenizer import CosmosTokenizer
+from training.tokenizers.frame_cache import FrameCache
+from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _without_gradients() -> Iterator[None]:
     with torch.inference_mode():
         yield
-    torch.set_num_threads(threads)
 
 
-@pytest.fixture(params=["random", "small"])
-def tokenizer(request: pytest.FixtureRequest) -> Tokenizer:
-    """A tokenizer with large random weights, so that every layer has an effect; and the bundled one."""
+def _randomized(tokenizer: CausalTokenizer) -> CausalTokenizer:
+    """With large random weights and statistics, so that every layer has an effect."""
+    torch.manual_seed(0)
+    for weight in tokenizer.parameters():
+        std = 0.2 if weight.dim() == 1 else 1.5 * weight[0].numel() ** -0.5
+        torch.nn.init.normal_(weight, std=std)
+    if not tokenizer.codebook_size:
+        tokenizer.latent_mean.normal_()
+        tokenizer.latent_std.uniform_(0.5, 2)
+    return tokenizer.eval()
+
+
+@pytest.fixture(params=["patch", "small", "cosmos", "discrete patch", "discrete cosmos"], scope="module")
+def tokenizer(request: pytest.FixtureRequest) -> CausalTokenizer:
+    """The tokenizer of each class, continuous and discrete, and the bundled one."""
     if request.param == "small":
         return load_tokenizer("small")
-    torch.manual_seed(0)
-    tokenizer = CausalTokenizer(Architecture(width=32, encoder_blocks=2, decoder_blocks=2)).eval()
-    for weight in tokenizer.parameters():
-        torch.nn.init.normal_(weight, std=0.1)
-    return tokenizer
+    is_discrete = request.param.startswith("discrete")
+    levels = (8, 8, 5) if is_discrete else ()
+    if request.param.endswith("patch"):
+        blocks = {"width": 32, "encoder_blocks": 2, "decoder_blocks": 2}
+        channels = 3 if is_discrete else 16
+        return _randomized(PatchTokenizer(PatchTokenizerConfig(**blocks, channels=channels, levels=levels)))
+    config = CosmosTokenizerConfig(
+        latent_channels=3 if is_discrete else 16, encoder_block_out_channels=(8, 12, 16, 16),
+        decode_block_out_channels=(8, 12, 16, 16), num_layers=1, patch_size=2 if is_discrete else 4,
+        temporal_compression_ratio=4, spatial_compression_ratio=4 if is_discrete else 8, levels=levels,
+        z_channels=4 if is_discrete else None, temporal_attention_window=3,
+    )  # fmt: skip
+    return _randomized(CosmosTokenizer(config, normalized_frames=1 if is_discrete else 2))
 
 
 def _video(frames: int, height: int = 32, width: int = 48, clips: int = 1) -> Tensor:
@@ -40,9 +61,9 @@ def _video(frames: int, height: int = 32, width: int = 48, clips: int = 1) -> Te
 @pytest.mark.parametrize(("frames", "latent"), [(1, 1), (5, 2), (17, 5)])
 def test_shapes(tokenizer: Tokenizer, frames: int, latent: int) -> None:
     assert isinstance(tokenizer, Tokenizer)
-    assert tokenizer.stride == Stride(4, 8, 8)
     latents = tokenizer.encode(_video(frames, clips=2))
-    assert latents.shape == (2, tokenizer.channels, latent, 4, 6)
+    height, width = 32 // tokenizer.stride.height, 48 // tokenizer.stride.width
+    assert latents.shape == (2, tokenizer.channels, latent, height, width)
     assert tokenizer.decode(latents).shape == (2, 3, frames, 32, 48)
 
 
@@ -73,16 +94,61 @@ def test_a_clip_has_the_same_latents_in_any_batch(tokenizer: Tokenizer) -> None:
     assert torch.equal(tokenizer.encode(video[1:2]), whole[1:2])
 
 
+def test_parts_of_a_video_have_the_latents_and_the_frames_of_the_whole(tokenizer: CausalTokenizer) -> None:
+    video = _video(29, clips=2)
+    whole = tokenizer.encode(video)
+    parts = list(tokenizer.encode_stream([video[:, :, :5], video[:, :, 5:17], video[:, :, 17:]]))
+    assert torch.equal(torch.cat(parts, 2), whole)
+    decoded = list(tokenizer.decode_stream([whole[:, :, :1], whole[:, :, 1:4], whole[:, :, 4:]]))
+    assert torch.allclose(torch.cat(decoded, 2), tokenizer.decode(whole), atol=1e-5)
+    with pytest.raises(ValueError, match="3 frames that follow others"):
+        list(tokenizer.encode_stream([video[:, :, :5], video[:, :, 5:8]]))
+
+
+def test_more_frames_per_chunk_and_one_pass_give_the_same_up_to_rounding(tokenizer: CausalTokenizer) -> None:
+    video = _video(29)
+    reconstructed, latents = tokenizer(video)
+    whole = tokenizer.encode(video)
+    tokenizer.latent_frames_per_chunk = 3
+    chunked = tokenizer.encode(video)
+    decoded = tokenizer.decode(latents)
+    tokenizer.latent_frames_per_chunk = 1
+    scale = float(reconstructed.abs().max())
+    if tokenizer.codebook_size:  # rounding can move a value to the next level
+        assert (chunked != whole).float().mean() < 0.01
+        assert (latents != whole).float().mean() < 0.01
+    else:
+        assert torch.allclose(chunked, whole, atol=1e-4)
+        assert torch.allclose(latents, whole, atol=1e-4)
+    assert torch.allclose(decoded, reconstructed, atol=1e-5 * scale)
+
+
+def test_memory_does_not_grow_with_the_length(tokenizer: CausalTokenizer) -> None:
+    """The bytes that layers keep between parts are the same after 10 and after 20 parts."""
+    kept: list[int] = []
+    for parts in (10, 20):
+        cache = FrameCache()
+        stride = tokenizer.stride
+        tokenizer.encode_chunk(torch.zeros(1, 3, 1, 32, 32), cache.start_chunk())
+        for _ in range(parts):
+            tokenizer.encode_chunk(torch.zeros(1, 3, stride.time, 32, 32), cache.start_chunk())
+        kept.append(cache.kept_bytes())
+    assert kept[0] == kept[1] > 0
+
+
+def test_a_discrete_tokenizer_decodes_indices(tokenizer: CausalTokenizer) -> None:
+    video = _video(9)
+    if not tokenizer.codebook_size:
+        with pytest.raises(ValueError, match="continuous"):
+            tokenizer.encode_indices(video)
+        return
+    indices = tokenizer.encode_indices(video)
+    latents = tokenizer.encode(video)
+    assert indices.shape == (1, *latents.shape[2:])
+    assert indices.dtype == torch.int32
+    assert torch.equal(tokenizer.decode_indices(indices.to(torch.uint16)), tokenizer.decode(latents))
+
+
 def test_a_video_that_does_not_fit_the_stride_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(ValueError, match="8 frames are not 1 \\+ k \\* 4; keep the first 5"):
         tokenizer.encode(_video(8))
-
-
-def test_train_and_eval_mode_give_equal_results() -> None:
-    torch.manual_seed(0)
-    tokenizer = CausalTokenizer(Architecture(width=32, encoder_blocks=1, decoder_blocks=1))
-    video = _video(9, clips=2)
-    reconstructed, latents = tokenizer.train()(video)
-    tokenizer.eval()
-    assert torch.allclose(tokenizer.encode(video), latents, atol=1e-5)
-    assert torch.allclose(tokenizer.decode(latents), reconstructed, atol=1e-5)

@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from training.errors import CheckpointError
 from training.tokenizers import load_tokenizer, tokenizer_digest
-from training.tokenizers.causal import Architecture, CausalTokenizer
+from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
 from training.tokenizers.weights import METADATA_KEY, TOKENIZER_FILE, save_weights
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    tokenizer = CausalTokenizer(Architecture(width=16, encoder_blocks=1, decoder_blocks=1))
+    tokenizer = PatchTokenizer(PatchTokenizerConfig(width=16, encoder_blocks=1, decoder_blocks=1))
     save_weights(tokenizer, tmp_path / TOKENIZER_FILE, {"data": ["a film"]})
     return tmp_path / TOKENIZER_FILE
 
@@ -56,15 +56,9 @@ def test_missing_and_unknown_keys_are_named(file: Path) -> None:
 
 
 def test_another_shape_is_named(file: Path) -> None:
-    architecture = {
-        "stride": [4, 8, 8],
-        "channels": 16,
-        "width": 24,
-        "encoder_blocks": 1,
-        "decoder_blocks": 1,
-    }
+    config = {"width": 24, "encoder_blocks": 1, "decoder_blocks": 1}
     with pytest.raises(CheckpointError, match=r"of another shape: .*and \d+ more"):
-        load_tokenizer(str(_copy_with(file, {}, architecture=architecture)))
+        load_tokenizer(str(_copy_with(file, {}, config=config)))
 
 
 def test_other_files_are_refused(file: Path, tmp_path: Path) -> None:
@@ -73,10 +67,10 @@ def test_other_files_are_refused(file: Path, tmp_path: Path) -> None:
         load_tokenizer(str(tmp_path / "noise.safetensors"))
     with pytest.raises(CheckpointError, match="there is no tokenizer 'smal'"):
         load_tokenizer("smal")
-    with pytest.raises(CheckpointError, match="has format 2"):
-        load_tokenizer(str(_copy_with(file, {}, format=2)))
-    with pytest.raises(CheckpointError, match=r"architecture of the tokenizer is invalid.*depth"):
-        load_tokenizer(str(_copy_with(file, {}, architecture={"stride": [4, 8, 8], "depth": 3})))
+    with pytest.raises(CheckpointError, match="has format 3"):
+        load_tokenizer(str(_copy_with(file, {}, format=3)))
+    with pytest.raises(CheckpointError, match=r"config of the tokenizer is invalid.*depth"):
+        load_tokenizer(str(_copy_with(file, {}, config={"stride": [4, 8, 8], "depth": 3})))
 
 
 def test_the_digest_is_computed_without_torch() -> None:
