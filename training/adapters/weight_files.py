@@ -57,6 +57,10 @@ class Weights(Mapping[str, Tensor]):
         rows: Tensor = self._entries[name][start:stop]
         return rows
 
+    def combine(self, other: "Weights") -> "Weights":
+        """These tensors and those of `other`, which have other names."""
+        return Weights(self._entries | other._entries)
+
     def rename(self, names: Mapping[str, str]) -> "Weights":
         """Some of these tensors under other names: for each new name the old one."""
         return Weights({new: self._entries[old] for new, old in names.items()})

@@ -45,10 +45,11 @@ class EMA:
                 self.weights[name].lerp_(parameter.detach(), share)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return dict(self.weights)
+        """The average of the parameters that are trained."""
+        return {name: self.weights[name] for name, p in self.model.named_parameters() if p.requires_grad}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        for name, average in self.weights.items():
+        for name, average in self.state_dict().items():
             average.copy_(state[name])
 
     def _initial_weights(self) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
     get_model_state_dict,
     get_optimizer_state_dict,
     set_model_state_dict,
@@ -24,6 +25,7 @@ from training.loop.memory import peak_memory_bytes
 from training.loop.optimization_step import OptimizationStep
 from training.parallel.sharding import set_gradient_sync
 
+TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True, strict=False)
 Batch = TypeVar("Batch")
 SourceBatch = TypeVar("SourceBatch", covariant=True)
 
@@ -178,9 +180,12 @@ class Trainer(Generic[Batch]):
             )
 
     def state(self) -> dict[str, Any]:
-        """All that determines the following steps, by parameter names, so it fits any number of ranks."""
+        """All that changes the following steps, by parameter names, so it fits any number of ranks.
+
+        Frozen parameters are not in it: who builds the model gives them their values.
+        """
         return {
-            "model": get_model_state_dict(self.model),
+            "model": get_model_state_dict(self.model, options=TRAINED_ONLY),
             "optimizers": [
                 get_optimizer_state_dict(self.model, each.optimizer) for each in self.optimization_steps
             ],
@@ -194,7 +199,7 @@ class Trainer(Generic[Batch]):
         state = self.state()
         self.checkpoints.load(step, state)
         configured = [_group_settings(each.optimizer) for each in self.optimization_steps]
-        set_model_state_dict(self.model, state["model"])
+        set_model_state_dict(self.model, state["model"], options=TRAINED_ONLY)
         for each, optimizer_state in zip(self.optimization_steps, state["optimizers"], strict=True):
             set_optimizer_state_dict(self.model, each.optimizer, optimizer_state)
         for each, settings in zip(self.optimization_steps, configured, strict=True):

@@ -81,23 +81,6 @@ def is_adapter(name: str) -> bool:
     return name.endswith((LORA_A, LORA_B))
 
 
-def merge_lora(weights: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
-    """The weights of the network without adapters: W + scale * B A.
-
-    Args:
-        weights: All weights by name.
-        scale: alpha / rank.
-    """
-    merged: dict[str, Tensor] = {}
-    for name, weight in weights.items():
-        stem = name.removesuffix(".weight")
-        if stem + LORA_A in weights:
-            weight = torch.addmm(weight, weights[stem + LORA_B], weights[stem + LORA_A], alpha=scale)
-        if not is_adapter(name):
-            merged[name] = weight
-    return merged
-
-
 def peft_state_dict(weights: Mapping[str, Tensor], scale: float) -> dict[str, Tensor]:
     """The adapters in the form of peft with alpha equal to the rank: B is multiplied by the scale."""
     return {

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from training.adapters.diffusers_folder import CONFIG_FILE, save_diffusers
 from training.adapters.layouts import check_names
+from training.adapters.merged_lora import merge_lora
 from training.adapters.stored_weights import open_stored_weights
 from training.adapters.weight_files import Weights, open_weights
 from training.diffusion.config import DiffusionConfig
@@ -19,9 +20,9 @@ from training.loop.checkpoint import read_record
 from training.loop.checkpoint_files import REMEDY, raise_first, verify_files
 from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model
 from training.networks.config import VideoDiTConfig
-from training.networks.lora import add_lora, merge_lora, peft_state_dict
+from training.networks.lora import add_lora, peft_state_dict
 from training.networks.registry import class_name
-from training.recipes.initial_weights import EXPORT_KEY, training_settings
+from training.recipes.initial_weights import EXPORT_KEY, open_frozen_weights, training_settings
 from training.recipes.pretrained_text import TRAINED
 from training.settings.lora import LoRASettings
 from training.world_model import WorldModel
@@ -57,14 +58,14 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
             would replace the files of the model.
         SettingError: diffusers has no class for the network of the model.
     """
-    weights, info = _read(work)
+    weights, info = _read(work, with_frozen=file_format != "lora")
     scale = LoRASettings(
         lora_rank=info.training.get("lora_rank", 0), lora_alpha=info.training.get("lora_alpha", 0.0)
     ).lora_scale
     if file_format == "lora":
         return _export_lora(weights, scale, out)
     if info.training.get("lora_rank", 0):
-        weights = Weights(merge_lora(weights, scale))
+        weights = merge_lora(weights, scale)
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
@@ -167,8 +168,11 @@ def _state(file: Path, info: ModelInfo, notes: tuple[str, ...]) -> None:
     file.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
 
 
-def _read(work: Path) -> tuple[Weights, ModelInfo]:
-    """The EMA weights of the latest checkpoint, or else of the model."""
+def _read(work: Path, *, with_frozen: bool) -> tuple[Weights, ModelInfo]:
+    """The EMA weights of the latest checkpoint, or else of the model.
+
+    Checkpoints of adapters do not have the frozen weights; `with_frozen` reads these from `init_from`.
+    """
     folder = work / "checkpoints"
     if not (folder / "latest").exists():
         if work.suffix != ".safetensors" and not (work / MODEL_FILE).exists():
@@ -186,10 +190,16 @@ def _read(work: Path) -> tuple[Weights, ModelInfo]:
     metadata["training"]["steps"] = record["step"]
     info = ModelInfo.from_json(metadata)
     model = _meta_model(info)
-    if rank := info.training.get("lora_rank", 0):
+    rank = info.training.get("lora_rank", 0)
+    if rank:
         add_lora(model.network, rank, 1.0, info.training["lora_target_modules"])
-    shapes = {name: parameter.shape for name, parameter in model.named_parameters()}
-    return open_stored_weights(place, "ema", shapes), info
+    shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
+    weights = open_stored_weights(place, "ema", shapes)
+    if rank and with_frozen:
+        frozen = open_frozen_weights(info.training["init_from"], record["identity"]["init_digest"])
+        names = {name: name for name, p in model.named_parameters() if not p.requires_grad}
+        weights = weights.combine(frozen.rename(names))
+    return weights, info
 
 
 def _meta_model(info: ModelInfo) -> WorldModel:

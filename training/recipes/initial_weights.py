@@ -1,13 +1,14 @@
 """Weights that a training starts from: of a Cosmos model, or of a model that Clipmill trained.
 
-A training that resumes has its weights in its checkpoint, and does not read them again.
+A training that resumes has its weights in its checkpoint, and does not read them again. Checkpoints of
+adapters (LoRA) have no frozen weights: these are read again, and their digest is compared.
 """
 
 import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from training.adapters.families import DIFFUSION_SETTINGS, TRAINING_SETTINGS, fi
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.weight_files import Weights, open_weights
 from training.data.shard import LatentSpec
-from training.errors import LatentMismatchError, SettingError
+from training.errors import CheckpointError, LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
 from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info
 from training.networks.registry import NetworkConfig
@@ -37,7 +38,7 @@ class InitialWeights:
         network: The config of the network.
         family: The family of the model that has these weights.
         defaults: Settings that the model was trained with. The settings of the user take precedence.
-        weights: The weights by the names of `WorldModel`. None: the training resumes.
+        weights: The weights by the names of `WorldModel`. None: the checkpoint has them.
         recorded_digest: The digest that the checkpoint of a training records that resumes.
         tokenizer_digest: Digest of the tokenizer of the latents, if it is known.
     """
@@ -89,7 +90,7 @@ class InitialWeights:
             )
 
     def load(self, model: WorldModel) -> None:
-        """Copy the weights into a model that may be sharded. A resumed training copies none.
+        """Copy the weights, if there are any, into a model that may be sharded.
 
         The text encoder of the model keeps its own weights if there are none for it.
 
@@ -109,7 +110,7 @@ class InitialWeights:
         """SHA-256 of all names, types, shapes and values. The first rank computes it for all ranks."""
         digests = [self.recorded_digest]
         if self.weights is not None:
-            digests = [_digest(self.weights) if dist.get_rank() == 0 else ""]
+            digests = [digest_of(self.weights) if dist.get_rank() == 0 else ""]
             dist.broadcast_object_list(digests)
         return digests[0]
 
@@ -157,7 +158,41 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
         return None
     info = ModelInfo.from_json(metadata)
     defaults = _tuples(record["metadata"].get(DEFAULTS_KEY) or _defaults(info))
+    if metadata["training"].get("lora_rank"):
+        return replace(_open_frozen(name), defaults=defaults)
     return InitialWeights(info.network, "", defaults, None, recorded_digest=digest)
+
+
+def open_frozen_weights(name: str, digest: str) -> Weights:
+    """The weights of `init_from` of a LoRA training, whose checkpoints have the adapters only.
+
+    Args:
+        name: `init_from` of the training.
+        digest: The digest that its checkpoint records.
+
+    Raises:
+        CheckpointError: They are no longer there, or have another digest.
+    """
+    weights = _open_frozen(name).weights
+    assert weights is not None
+    if (found := digest_of(weights)) != digest:
+        raise CheckpointError(
+            f"the weights have the digest {found[:12]}, but the adapters were trained with {digest[:12]}",
+            where=name,
+            remedy="put the weights back that init_from had named",
+        )
+    return weights
+
+
+def _open_frozen(name: str) -> InitialWeights:
+    try:
+        return _open(Path(name))
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"checkpoints of adapters need the weights of init_from, but {error.what}",
+            where=error.where or name,
+            remedy="put the weights back, or set init_from to their new place",
+        ) from error
 
 
 def _open(path: Path) -> InitialWeights:
@@ -218,7 +253,8 @@ def _is_model_file(file: Path) -> bool:
         return False
 
 
-def _digest(weights: Weights) -> str:
+def digest_of(weights: Weights) -> str:
+    """SHA-256 of all names, types, shapes and values."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name]
