@@ -147,11 +147,13 @@ def _compare_with_diffusers(diffusers: Any, model: Path, folder: Path) -> None:
 def test_a_training_starts_from_a_model_of_clipmill(
     data: list[tuple[str, str]], make_shard: MakeShard, tmp_path: Path
 ) -> None:
-    first = train({**SHORT, "data": data, "steps": 1, "sigma_data": 0.7}, tmp_path / "first")
+    own = {"sigma_data": 0.7, "flow_shift": 3.0, "conditional_frames": (0.5, 0.5), "condition_timestep": 0.01}
+    first = train({**SHORT, **own, "data": data, "steps": 1}, tmp_path / "first")
     settings = {**SHORT, "data": data, "init_from": str(first.model.parent)}
     train({**settings, "steps": 1, "lr": 1e-12, "weight_decay": 0.0}, tmp_path / "second")
     (model, info), (other, other_info) = load_model(first.model), load_model(tmp_path / "second")
     assert (other_info.diffusion, other_info.text_encoder) == (info.diffusion, info.text_encoder)
+    assert all(other_info.training[name] == info.training[name] for name in own)
     for name, weight in model.state_dict().items():
         assert torch.allclose(other.state_dict()[name], weight, atol=1e-6)
 
@@ -164,7 +166,7 @@ def test_a_training_starts_from_a_model_of_clipmill(
     with pytest.raises(CheckpointError, match="made with init_digest"):
         train({**settings, "init_from": str(changed), "steps": 1}, tmp_path / "second")
     with pytest.raises(CheckpointError, match="made with init_digest"):
-        train({**SHORT, "data": data, "steps": 1, "sigma_data": 0.7}, tmp_path / "second")
+        train({**SHORT, **own, "data": data, "steps": 1}, tmp_path / "second")
     odd = [make_shard("odd/000000", ["clip0"], shape=(4, 2, 4, 4), tokenizer_digest="d2")]
     with pytest.raises(LatentMismatchError, match="digest d2, but the model of init_from"):
         train({**settings, "data": odd, "steps": 1}, tmp_path / "fourth")
