@@ -6,9 +6,10 @@ writes the copy. One checkpoint at a time is written.
     FOLDER/step-00000200/   torch.distributed.checkpoint files, and record.json
     FOLDER/latest           the name of the checkpoint to resume from
 
-record.json has "step", "identity", "history", "metadata" and "files". The identity is what the bits mean: a
-checkpoint of another identity is refused. The history lists the other settings, and from which step on each
-of them was in effect: a run may resume with other values of these. "files" has the SHA-256 of each file.
+record.json has "step", "identity", "history", "metadata", "parts" and "files". The identity is what the bits
+mean: a checkpoint of another identity is refused. The history lists the other settings, and from which step
+on each of them was in effect: a run may resume with other values of these. "parts" has the keys of the state,
+and "files" the SHA-256 of each file.
 
 The number of ranks may change between saving and loading. A checkpoint is for resuming its own run; models
 are published as safetensors (`training.model`).
@@ -17,7 +18,7 @@ are published as safetensors (`training.model`).
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import Future, wait
 from datetime import timedelta
 from pathlib import Path
@@ -79,6 +80,7 @@ class CheckpointManager:
         self.wait()
         record = _plain(
             {"step": step, "identity": self.identity, "history": self._history, "metadata": self.metadata}
+            | {"parts": sorted(state)}
         )
         if self._group is None:  # one of its own, because writing takes longer, and may be in another thread
             self._group = dist.new_group(backend="gloo", timeout=WRITE_TIMEOUT)
@@ -155,10 +157,11 @@ class CheckpointManager:
         """The step of the newest complete checkpoint, or None."""
         return latest_step(self.folder)
 
-    def load(self, step: int, state: dict[str, Any]) -> None:
+    def load(self, step: int, state: dict[str, Any], optional: Set[str] = frozenset()) -> None:
         """Read the checkpoint of `step` into the tensors of `state`, and set `changes`.
 
-        All ranks must call it, and each verifies a part of the files.
+        All ranks must call it, and each verifies a part of the files. Keys of `state` in `optional` that the
+        checkpoint does not have are removed.
 
         Raises:
             CheckpointError: It is damaged, of another identity, or does not fit the tensors.
@@ -178,6 +181,8 @@ class CheckpointManager:
         dist.all_gather_object(errors, damage)
         raise_first(errors, place, REMEDY)
         self._continue_history(step, record["history"])
+        for name in optional - set(stored_parts(record)):
+            state.pop(name, None)
         read_files(place, state)
 
     def _continue_history(self, step: int, history: list[dict[str, Any]]) -> None:
@@ -256,6 +261,12 @@ def read_record(place: Path) -> dict[str, Any]:
             remedy="train into another folder",
         )
     return record
+
+
+def stored_parts(record: Mapping[str, Any]) -> list[str]:
+    """The keys of the state of a checkpoint. Versions that did not record them stored all."""
+    parts: list[str] = record.get("parts", ["ema", "model", "optimizers"])
+    return parts
 
 
 def _is_any(value: bool) -> bool:

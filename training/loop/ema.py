@@ -49,8 +49,10 @@ class EMA:
         return {name: self.weights[name] for name, p in self.model.named_parameters() if p.requires_grad}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take over an average. What it lacks begins at the weights of the model."""
+        parameters = dict(self.model.named_parameters())
         for name, average in self.state_dict().items():
-            average.copy_(state[name])
+            average.copy_(state.get(name, parameters[name].detach()))
 
     def _initial_weights(self) -> dict[str, Tensor]:
         """Copies of the weights; frozen ones are their own average."""
@@ -83,6 +85,10 @@ class NoEMA(EMA):
 
     def update(self, step: int) -> None:
         """Do nothing: the average is the weights."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Nothing: the weights are stored with the model."""
+        return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Do nothing: the weights are loaded with the model."""

@@ -184,20 +184,20 @@ class Trainer(Generic[Batch]):
 
         Frozen parameters are not in it: who builds the model gives them their values.
         """
+        average = self.ema.state_dict()
         return {
             "model": get_model_state_dict(self.model, options=TRAINED_ONLY),
             "optimizers": [
                 get_optimizer_state_dict(self.model, each.optimizer) for each in self.optimization_steps
             ],
-            "ema": self.ema.state_dict(),
-        }
+        } | ({"ema": average} if average else {})
 
     def resume(self) -> None:
         """Load the latest checkpoint, if there is one."""
         if self.checkpoints is None or (step := self.checkpoints.latest_step()) is None:
             return
         state = self.state()
-        self.checkpoints.load(step, state)
+        self.checkpoints.load(step, state, optional={"ema"})
         configured = [_group_settings(each.optimizer) for each in self.optimization_steps]
         set_model_state_dict(self.model, state["model"], options=TRAINED_ONLY)
         for each, optimizer_state in zip(self.optimization_steps, state["optimizers"], strict=True):
@@ -205,7 +205,7 @@ class Trainer(Generic[Batch]):
         for each, settings in zip(self.optimization_steps, configured, strict=True):
             for group, values in zip(each.optimizer.param_groups, settings, strict=True):
                 group |= values
-        self.ema.load_state_dict(state["ema"])
+        self.ema.load_state_dict(state.get("ema", {}))
         self.step = step
 
     def _optimize(

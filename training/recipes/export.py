@@ -16,7 +16,7 @@ from training.adapters.stored_weights import open_stored_weights
 from training.adapters.weight_files import Weights, open_weights
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, SettingError
-from training.loop.checkpoint import read_record
+from training.loop.checkpoint import read_record, stored_parts
 from training.loop.checkpoint_files import REMEDY, raise_first, verify_files
 from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model
 from training.networks.config import VideoDiTConfig
@@ -194,7 +194,7 @@ def _read(work: Path, *, with_frozen: bool) -> tuple[Weights, ModelInfo]:
     if rank:
         add_lora(model.network, rank, 1.0, info.training["lora_target_modules"])
     shapes = {name: p.shape for name, p in model.named_parameters() if p.requires_grad}
-    weights = open_stored_weights(place, "ema", shapes)
+    weights = open_stored_weights(place, "ema" if "ema" in stored_parts(record) else "model", shapes)
     if rank and with_frozen:
         frozen = open_frozen_weights(info.training["init_from"], record["identity"]["init_digest"])
         names = {name: name for name, p in model.named_parameters() if not p.requires_grad}

@@ -1,12 +1,20 @@
 """Learning rates follow their schedule, and the EMA has the requested width."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
 from training.errors import SettingError
-from training.loop.ema import EMA, build_ema, sigma_rel_to_gamma
+from training.loop.ema import EMA, NoEMA, build_ema, sigma_rel_to_gamma
 from training.loop.lr_schedule import lr_schedule
+from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
+from training.recipes.export import export
+from training.recipes.world import train
 
 
 def test_warmup_then_constant() -> None:
@@ -72,3 +80,32 @@ def test_without_ema_the_average_is_the_weights() -> None:
     assert float(ema.weights["weight"]) == 3
     with pytest.raises(SettingError, match="no ema 'half'"):
         build_ema(model, "half")
+
+
+def test_without_ema_a_checkpoint_has_the_weights_once(
+    make_shard: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And checkpoints that have them twice, of older versions, are read."""
+    network = VideoDiTConfig(num_attention_heads=2, attention_head_dim=24, num_layers=2)
+    monkeypatch.setitem(MODEL_CONFIGS, "tiny", network)
+    settings: dict[str, Any] = {"batch_size": 1, "num_threads": 1, "quiet": True, "text_encoder": "none"}
+    settings |= {"data": [make_shard("a/000000", ["c0"], shape=(16, 1, 4, 4))], "ema": "none"}
+    small, large = tmp_path / "small", tmp_path / "large"
+    trained = train({**settings, "steps": 1}, small)
+    with monkeypatch.context() as older:
+        older.setattr(NoEMA, "state_dict", lambda self: dict(self.weights))
+        train({**settings, "steps": 1}, large)
+    record = large / "checkpoints/step-00000001/record.json"
+    values = json.loads(record.read_text())
+    assert values.pop("parts") == ["ema", "model", "optimizers"]
+    record.write_text(json.dumps(values))
+    sizes = [sum(f.stat().st_size for f in place.glob("checkpoints/*/*.distcp")) for place in (small, large)]
+    assert sizes[1] - sizes[0] >= 4 * trained.parameters
+    assert sizes[0] < 1.5 * 3 * 4 * trained.parameters  # weights, two moments, and headers of small tensors
+    model = trained.model.read_bytes()
+    for place in (small, large):
+        assert export(place, tmp_path / "out").path.read_bytes() == model
+        again = train({**settings, "steps": 2}, place)
+    assert again.model.read_bytes() == (small / "model.safetensors").read_bytes() != model
+    averaged = train({**settings, "steps": 3, "ema": "power"}, small)  # it begins at the weights
+    assert averaged.steps == 3

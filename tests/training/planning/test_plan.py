@@ -1,13 +1,24 @@
 """The plan of a training: parameters, memory, FLOPs, and layouts that are refused."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
+import torch
+from torch.distributed.checkpoint.staging import BlockingAsyncStager
+from torch.utils._pytree import tree_leaves
 
 from training.cli import main
 from training.errors import LayoutError
+from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.planning.plan import plan_training
 from training.recipes.config import TrainingSettings
+from training.recipes.world import train
 
+MakeShard = Callable[..., tuple[str, str]]
 SHAPE = (16, 2, 8, 8)
+ONE_BLOCK = VideoDiTConfig(num_attention_heads=1, attention_head_dim=24, num_layers=1)
 
 
 @pytest.mark.parametrize(
@@ -48,10 +59,13 @@ def test_the_activations_of_a_unet_are_counted() -> None:
 
 
 def test_tokens_per_batch_determines_the_clips_of_a_step() -> None:
-    by_tokens = TrainingSettings(text_encoder="none", batch_size=2, tokens_per_batch=200)
+    by_tokens = TrainingSettings(
+        text_encoder="none", batch_size=2, tokens_per_batch=200, async_checkpoint=False
+    )
     plan = plan_training(by_tokens, SHAPE, 2)  # 32 tokens per clip
     assert plan.clips == 6
     assert plan.tokens_per_rank == 3 * 32
+    assert plan.checkpoint_copy == 0
 
 
 @pytest.mark.parametrize(
@@ -69,11 +83,34 @@ def test_impossible_layouts_are_refused(settings: dict[str, int], num_ranks: int
         plan_training(TrainingSettings(**settings), SHAPE, num_ranks)  # type: ignore[arg-type]
 
 
+def test_the_copy_for_a_checkpoint_is_as_large_as_planned(
+    make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, stage = [], BlockingAsyncStager.stage
+
+    def count(self: BlockingAsyncStager, state: dict[str, Any]) -> dict[str, Any]:
+        copy = stage(self, state)
+        storages = {each.untyped_storage() for each in tree_leaves(copy) if isinstance(each, torch.Tensor)}
+        copied.append(sum(storage.nbytes() for storage in storages))
+        return copy
+
+    monkeypatch.setattr(BlockingAsyncStager, "stage", count)
+    monkeypatch.setitem(MODEL_CONFIGS, "tiny", ONE_BLOCK)
+    data = [make_shard("a/000000", ["c0"], shape=SHAPE)]
+    settings: dict[str, Any] = {"steps": 1, "batch_size": 1, "num_threads": 1}
+    for ema in ("none", "power"):
+        train({**settings, "ema": ema, "quiet": True, "data": data}, tmp_path / ema)
+    plan = plan_training(TrainingSettings(**settings, ema="none"), SHAPE)
+    expected = [plan.checkpoint_copy, plan.checkpoint_copy + plan.weights]
+    assert copied == pytest.approx(expected, rel=1e-3)  # and the step of each parameter
+
+
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     line = ["plan-training", "batch_size=4", "--shape", "16,2,8,8", "--num-ranks", "2"]
     assert main(line) == 0
     printed = capsys.readouterr().out
     assert "memory per rank" in printed
+    assert "CPU memory  " in printed
     assert "TFLOP" in printed
     assert main([*line[:2], "--shape", "16,2,8"]) == 2
     assert "write for example 16,24,88,160" in capsys.readouterr().err
