@@ -1,5 +1,7 @@
 """Finds shards of latents, by split, and reads lists of clips."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from manifests.stores import open_store
@@ -60,6 +62,26 @@ def find_splits(where: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]
             remedy="name the folder latents-validation itself to use its shards",
         )
     return train, [pair for pair, split in zip(pairs, splits, strict=True) if split == "validation"]
+
+
+def find_datasets(
+    places: Sequence[str],
+) -> tuple[list[tuple[str, str]], tuple[int, ...], list[tuple[str, str]]]:
+    """Find the shards of several data sets, each a folder, URL or .txt file.
+
+    Returns:
+        The shards of the train split, how many of them each data set has, and those of the validation split.
+
+    Raises:
+        LatentMismatchError: A data set has no shards of the train split, or two have a shard in common.
+    """
+    found = [find_splits(where) for where in places]
+    train = [pair for pairs, _ in found for pair in pairs]
+    if repeated := [tar for (tar, _), count in Counter(train).items() if count > 1]:
+        raise LatentMismatchError(
+            "two data sets have the same shard", where=repeated[0], remedy="name each folder once"
+        )
+    return train, tuple(len(pairs) for pairs, _ in found), [pair for _, pairs in found for pair in pairs]
 
 
 def read_sample_ids(file: Path) -> frozenset[str]:

@@ -29,11 +29,11 @@ class Order(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MixedOrder:
-    """Alternates between orders of different buckets of one data set.
+    """Alternates between orders of different samples of the same shards.
 
     Attributes:
-        orders: One order for each group of buckets.
-        buckets: For each order, the numbers of its buckets in the data set.
+        orders: One order for each group of samples, such as images, or those of one data set.
+        buckets: For each order, the numbers of its buckets among those of the shards.
         shares: For each order, its share of the steps. They sum to 1.
     """
 

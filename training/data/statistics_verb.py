@@ -15,7 +15,7 @@ def add_statistics_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentPars
         epilog="example:\n  python -m training latent-statistics --data /data/latents --out statistics.json",
     )
     statistics.add_argument(
-        "--data", required=True, help="folder or URL of shards, or a .txt that lists tars"
+        "--data", required=True, action="append", help="shards, of one or several data sets, as for train"
     )
     statistics.add_argument("--out", required=True, type=Path, help="JSON file to write")
     statistics.add_argument(
@@ -25,11 +25,11 @@ def add_statistics_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _latent_statistics(args: argparse.Namespace) -> int:
-    from training.data.find_shards import find_splits
+    from training.data.find_shards import find_datasets
     from training.data.latent_statistics import compute_statistics
     from training.data.shards import LatentShards
 
-    shards = LatentShards(find_splits(args.data)[0], mixed_fps=True)
+    shards = LatentShards(find_datasets(args.data)[0], mixed_fps=True)
     statistics = compute_statistics(shards, args.max_clips)
     args.out.write_text(json.dumps(statistics, indent=1) + "\n")
     print(args.out)

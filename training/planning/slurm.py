@@ -59,18 +59,19 @@ class SlurmJob:
     setup: str = ""
 
 
-def slurm_script(job: SlurmJob, data: str, out: str, options: Sequence[str] = ()) -> str:
+def slurm_script(job: SlurmJob, data: Sequence[str], out: str, options: Sequence[str] = ()) -> str:
     """The text of a script for sbatch.
 
     Args:
         job: The resources.
-        data: `--data` of the command train.
+        data: Each `--data` of the command train.
         out: `--out` of the command train, on a file system that all nodes share.
         options: Its other arguments.
 
     Raises:
         SettingError: A value for Slurm has characters that it cannot have.
     """
+    places = [part for place in data for part in ("--data", place)]
     values = {
         "job-name": job.job_name,
         "nodes": job.nodes,
@@ -92,7 +93,7 @@ def slurm_script(job: SlurmJob, data: str, out: str, options: Sequence[str] = ()
     body = BODY.format(
         setup=job.setup,
         processes=job.gpus_per_node or 1,
-        command=shlex.join(["training", "train", "--data", data, "--out", out, *options]),
+        command=shlex.join(["training", "train", *places, "--out", out, *options]),
         stopped=shlex.quote(f"{out.rstrip('/')}/stopped"),
     )
     return "\n".join(["#!/bin/bash", *lines, "#SBATCH --requeue"]) + "\n" + body.lstrip("\n")

@@ -14,8 +14,9 @@ def add_slurm_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         epilog="example:\n  clipmill slurm-script --nodes 4 --data /data/latents --out /data/training"
         " > train.sbatch",
     )
-    slurm.add_argument("--data", required=True, help="as for train")
+    slurm.add_argument("--data", required=True, action="append", help="as for train")
     slurm.add_argument("--validation-data", default="", help="as for train")
+    slurm.add_argument("--stages", default="", help="as for train")
     slurm.add_argument("--out", required=True, help="as for train; all nodes must share it")
     slurm.add_argument("knobs", nargs="*", metavar="KNOB=VALUE", help="as for train")
     for name, least, default, text in (
@@ -44,6 +45,7 @@ def _print_script(args: argparse.Namespace) -> int:
 
     parse_knobs(args.knobs)  # a wrong one is refused here, and not after hours in the queue
     validation = ["--validation-data", args.validation_data] if args.validation_data else []
+    stages = ["--stages", args.stages] if args.stages else []
     job = SlurmJob(**{field.name: getattr(args, field.name) for field in fields(SlurmJob)})
-    print(slurm_script(job, args.data, args.out, [*validation, *args.knobs]), end="")
+    print(slurm_script(job, args.data, args.out, [*validation, *stages, *args.knobs]), end="")
     return 0

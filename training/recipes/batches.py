@@ -4,6 +4,7 @@ import math
 import os
 import sys
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from training.data.batches import BatchLoader
@@ -87,11 +88,30 @@ def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
     """The order of the clips, which does not depend on the number of ranks.
 
     Raises:
-        LatentMismatchError: `image_share` asks for images or videos that are not there.
+        LatentMismatchError: `image_share` asks for images or videos that are not there, or a data set of
+            `data_weights` has no clips.
     """
     sizes = tuple(bucket_batch_size(config, shape) for shape in shards.shapes)
-    if not config.image_share:
+    if not config.image_share and not config.data_weights:
         return SampleOrder(shards.counts, sizes, config.seed)
+    datasets = _weighted_counts(config, shards)
+    orders, groups, shares = [], [], []
+    for share, buckets in _kinds(config, shards):
+        present = [(w, counts) for w, counts in datasets if any(sum(counts[n]) for n in buckets)]
+        for weight, counts in present:
+            group = [n for n in buckets if sum(counts[n])]
+            groups.append(group)
+            orders.append(
+                SampleOrder(tuple(counts[n] for n in group), tuple(sizes[n] for n in group), config.seed)
+            )
+            shares.append(share * weight / sum(w for w, _ in present))
+    return MixedOrder(orders, groups, shares)
+
+
+def _kinds(config: TrainingConfig, shards: LatentShards) -> list[tuple[float, list[int]]]:
+    """The share of the steps, and the buckets, of images and of videos; or of both together."""
+    if not config.image_share:
+        return [(1.0, list(range(len(shards.shapes))))]
     images = [n for n, shape in enumerate(shards.shapes) if shape[1] == 1]
     videos = [n for n, shape in enumerate(shards.shapes) if shape[1] > 1]
     needed = {"images (latents of one frame)": images} | (
@@ -103,12 +123,29 @@ def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
                 f"image_share is {config.image_share:g}, but there are no {kind} among the latents",
                 remedy="add shards of them, or leave image_share out",
             )
-    groups = [images, videos] if config.image_share < 1 else [images]
-    orders = [
-        SampleOrder(tuple(shards.counts[n] for n in group), tuple(sizes[n] for n in group), config.seed)
-        for group in groups
-    ]
-    return MixedOrder(orders, groups, [config.image_share, 1 - config.image_share][: len(groups)])
+    kinds = [(config.image_share, images), (1 - config.image_share, videos)]
+    return kinds if config.image_share < 1 else kinds[:1]
+
+
+def _weighted_counts(
+    config: TrainingConfig, shards: LatentShards
+) -> list[tuple[float, tuple[tuple[int, ...], ...]]]:
+    """The weight of each data set, and per bucket the samples of each shard, 0 of other data sets."""
+    if not config.data_weights:
+        return [(1.0, shards.counts)]
+    ends = list(accumulate(config.data_sizes or (len(config.data),)))
+    weighted: list[tuple[float, tuple[tuple[int, ...], ...]]] = []
+    for weight, end, size in zip(config.data_weights, ends, config.data_sizes or ends, strict=True):
+        tars = {tar for tar, _ in config.data[end - size : end]}
+        counts = tuple(tuple(s.samples * (s.tar in tars) for s in bucket) for bucket in shards.buckets)
+        if not any(map(sum, counts)):
+            raise LatentMismatchError(
+                f"data set {len(weighted) + 1} of data_weights has no clips of these sizes",
+                where=min(tars, default=""),
+                remedy="leave it out, or change min_latent_area and max_latent_area",
+            )
+        weighted.append((weight, counts))
+    return weighted
 
 
 def bucket_batch_size(config: TrainingSettings, shape: tuple[int, int, int, int]) -> int:

@@ -93,12 +93,18 @@ class TrainingConfig(LoRASettings, TrainingSettings):
             network instead of `model`, and the defaults of the diffusion process, the timesteps, loss_weight
             and given frames. "" starts from random weights.
         data: (tar, index) of each shard.
+        data_sizes: Number of shards of each data set, whose shards follow each other in `data`; () is one.
+        data_weights: Weight of each data set. Its share of the steps is its weight divided by the sum of all;
+            higher values train more on it. With image_share, this holds for the steps of images and for those
+            of videos, among the data sets that have some. (): every clip is read as often as any other.
         validation_data: (tar, index) of each shard of held-out clips, which evaluate the trained model.
         skip_samples: Text file with the ids of clips that are not trained on, one per line; "" skips none.
         quiet: Print no progress.
     """
 
     data: Sequence[tuple[str, str]]
+    data_sizes: tuple[int, ...] = ()
+    data_weights: tuple[float, ...] = ()
     validation_data: Sequence[tuple[str, str]] = ()
     skip_samples: str = ""
     init_from: str = ""
@@ -106,6 +112,15 @@ class TrainingConfig(LoRASettings, TrainingSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        sizes = self.data_sizes or (len(self.data),)
+        if sum(sizes) != len(self.data):
+            raise SettingError(f"data_sizes {sizes} do not add up to the {len(self.data)} shards of data")
+        if self.data_weights and (len(self.data_weights) != len(sizes) or min(self.data_weights) <= 0):
+            raise SettingError(
+                f"data_weights is {self.data_weights}; it must have a number above 0 for each of the"
+                f" {len(sizes)} data sets",
+                remedy="name each data set with --data, in the order of the weights",
+            )
         if self.lora_rank and not self.init_from:
             raise SettingError(
                 "lora_rank trains adapters of pretrained weights, and there are none",

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from manifests.messages import closest_name
-from training.data.find_shards import find_splits
+from training.data.find_shards import find_datasets
 from training.data.latent_statistics import AUTO, is_json_text
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError, TrainingError
@@ -36,7 +36,7 @@ _MEANING = {
 }
 STAGE_SETTINGS = {
     field.name for group in (DataSettings, OptimizationSettings, DiffusionSettings) for field in fields(group)
-} - _MEANING | {"data", "skip_samples", "grad_accum_steps", "checkpoint_interval"}
+} - _MEANING | {"data", "data_weights", "skip_samples", "grad_accum_steps", "checkpoint_interval"}
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def check_settings_of_dag(settings: TrainingSettings) -> None:
             remedy=f"use {AUTO}, or the text of the file",
         )
     for number, values in enumerate(read_stages(settings.stages) if settings.stages else [], 1):
-        if named := {"data", "skip_samples"} & set(values):
+        if named := {"data", "data_weights", "skip_samples"} & set(values):
             raise SettingError(
                 f"a stage in a DAG cannot name {' or '.join(sorted(named))}",
                 where=f"stage {number} of stages",
@@ -183,9 +183,11 @@ def read_stages_file(file: Path) -> str:
 def _configure(config: TrainingConfig, values: Mapping[str, Any], number: int) -> TrainingConfig:
     """The settings of one stage."""
     changes: dict[str, Any] = {"warmup_steps": 0} if number > 1 else {}
-    for name, value in values.items():
+    for name, value in sorted(values.items()):  # the weights follow the data
         if name == "data":
-            changes[name], _ = find_splits(str(value))
+            places = value if isinstance(value, list) else [value]
+            changes[name], changes["data_sizes"], _ = find_datasets([str(place) for place in places])
+            changes.setdefault("data_weights", ())
         else:
             changes[name] = _convert(name, value, type(getattr(config, name)))
     return replace(config, **changes)

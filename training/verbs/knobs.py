@@ -20,7 +20,7 @@ def parse_knobs(arguments: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for argument in arguments:
         name, equals, text = argument.partition("=")
-        if not equals or name not in defaults or name in ("data", "validation_data"):
+        if not equals or name not in defaults or name in ("data", "data_sizes", "validation_data"):
             close = closest_name(name, defaults)
             raise SettingError(
                 f"there is no knob {name!r}" if equals else f"{argument!r} is not KNOB=VALUE",
@@ -37,7 +37,7 @@ def _parse_value(name: str, text: str, default: Any) -> Any:
     try:
         if kind is tuple:
             parts = (part.strip() for part in text.strip("()").split(",") if part.strip())
-            return tuple(parts) if isinstance(default[0], str) else tuple(map(float, parts))
+            return tuple(parts) if default and isinstance(default[0], str) else tuple(map(float, parts))
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError):
         word = "numbers separated by commas" if kind is tuple else f"of type {kind.__name__}"

@@ -19,7 +19,13 @@ def add_train_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
         help="train a video diffusion model on shards of latents",
         epilog="example:\n  clipmill train --data /data/latents --out /data/training steps=500",
     )
-    train.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
+    train.add_argument(
+        "--data",
+        required=True,
+        action="append",
+        help="folder or URL of shards, or a .txt that lists tars; repeat it for several data sets, whose"
+        " shares of the steps are data_weights=0.7,0.3",
+    )
     train.add_argument(
         "--validation-data",
         default="",
@@ -43,16 +49,18 @@ def _train(args: argparse.Namespace) -> int:
 
     Under torchrun it returns 0, because torchrun reports any other code as a failure, and as 1.
     """
-    from training.data.find_shards import find_shards, find_splits
+    from training.data.find_shards import find_datasets, find_shards
     from training.errors import StoppedError
     from training.loop.stop_signal import stop_on_signals
     from training.recipes.stages import read_stages_file
     from training.recipes.world import train
 
-    data, validation_data = find_splits(args.data)
+    data, sizes, validation_data = find_datasets(args.data)
     if args.validation_data:
         validation_data = find_shards(args.validation_data)
     settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
+    if len(sizes) > 1:
+        settings["data_sizes"] = sizes
     if args.stages:
         settings["stages"] = read_stages_file(args.stages)
     marker = args.out / STOPPED_FILE

@@ -40,7 +40,8 @@ def test_the_script_is_valid_and_quotes_its_values(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["slurm-script", "--nodes", "2", "--time", "24:00:00", "--setup", "source venv/bin/activate"]
-    assert main([*command, "--data", "/my $data", "--out", "/o'ut", "steps=9"]) == 0
+    places = ["--data", "/my $data", "--data", "/b", "--stages", "s.yaml"]
+    assert main([*command, *places, "--out", "/o'ut", "steps=9"]) == 0
     script = capsys.readouterr().out
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     lines = script.splitlines()
@@ -49,9 +50,9 @@ def test_the_script_is_valid_and_quotes_its_values(
     assert "#SBATCH --signal=USR1@300" in lines
     assert "source venv/bin/activate" in lines
     assert not any(line.startswith("#SBATCH --account") for line in lines)
-    assert """--data '/my $data' --out '/o'"'"'ut' steps=9 || code=$?""" in script
+    assert """--data '/my $data' --data /b --out '/o'"'"'ut' --stages s.yaml steps=9 || code=$?""" in script
     with pytest.raises(SettingError, match="--partition is"):
-        slurm_script(SlurmJob(partition="gpu\n#SBATCH --exclusive"), "data", "out")
+        slurm_script(SlurmJob(partition="gpu\n#SBATCH --exclusive"), ["data"], "out")
     assert main([*command, "--data", "d", "--out", "o", "stpes=9"]) == 2
     assert "did you mean steps?" in capsys.readouterr().err
 
@@ -72,7 +73,7 @@ def test_a_job_stops_at_a_signal_and_resumes(make_shard: MakeShard, tmp_path: Pa
     def start(steps: int) -> "subprocess.Popen[bytes]":
         knobs = [f"steps={steps}", "batch_size=2", "num_threads=1", "quiet=true", "checkpoint_interval=9999"]
         script = slurm_script(
-            SlurmJob(nodes=2, gpus_per_node=0), str(Path(shard[0]).parents[1]), str(out), knobs
+            SlurmJob(nodes=2, gpus_per_node=0), [str(Path(shard[0]).parents[1])], str(out), knobs
         )
         return subprocess.Popen(["bash", "-c", script], env=environment, start_new_session=True)
 
