@@ -45,6 +45,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "training.cli:add_verbs",
         "predict memory and time of a training, without data",
     ),
+    "latent-statistics": (
+        "training.cli:add_verbs",
+        "compute mean and standard deviation of latents, of images and of videos",
+    ),
 }
 OLD_VERBS = {
     "text": "yaml",

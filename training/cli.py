@@ -1,4 +1,4 @@
-"""The commands of training: train, sample, evaluate, export.
+"""The commands of training, such as train, sample, evaluate and export.
 
 python -m training train --data FOLDER --out DIR steps=200 model=tiny
 torchrun --nproc-per-node 2 -m training train --data FOLDER --out DIR
@@ -80,11 +80,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "training", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add_verbs(parser.add_subparsers(required=True, metavar="VERB"))
-    args = parser.parse_args(arguments)
+    args = _parse(parser, arguments)
     try:
         return int(args.func(args))
     except ClipmillError as error:
         return report(error)
+    except OSError as error:
+        if not error.filename:
+            raise
+        return report(
+            ClipmillError(
+                error.strerror or str(error),
+                where=str(error.filename),
+                remedy="check that the path is right and may be written, and that its disk has space",
+            )
+        )
+
+
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments. Arguments KNOB=VALUE may stand before and after options."""
+    args, rest = parser.parse_known_args(arguments)
+    if rest and (not hasattr(args, "knobs") or any(each.startswith("-") for each in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.knobs = [*args.knobs, *rest]
+    return args
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -50,9 +50,24 @@ def test_errors_are_short_and_name_the_remedy(
     assert "no model here" in capsys.readouterr().err
     assert main(["export", "--from", str(tmp_path), "--out", str(tmp_path)]) == 1
     assert "no checkpoint here" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as exit_info:
-        main(["train"])
-    assert exit_info.value.code == 2
+    assert main(["sample", "--model", str(tmp_path), "--out", str(tmp_path / "none" / "x.mp4")]) == 2
+    assert "no such folder" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["train", "--data", folder, "--out", str(tmp_path / "file"), *KNOBS]) == 1
+    assert f"Not a directory\n  where:  {tmp_path / 'file'}" in capsys.readouterr().err
+    for wrong in (
+        ["train"],
+        ["train", "--data", "d", "lr=1", "--out", "o", "--stepz", "3"],
+        ["evaluate", "--model", "m", "--data", "d", "lr=1"],
+    ):
+        with pytest.raises(SystemExit) as exit_info:
+            main(wrong)
+        assert exit_info.value.code == 2
+
+
+def test_knobs_may_stand_before_and_after_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["slurm-script", "steps=9", "--data", "d", "lr=0.5", "--out", "o", "seed=1"]) == 0
+    assert "--data d --out o steps=9 lr=0.5 seed=1" in capsys.readouterr().out
 
 
 def test_help_imports_no_heavy_packages() -> None:

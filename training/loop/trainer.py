@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -18,7 +19,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.tensor import DTensor
 
 from training.callback import Callback, StepReport
-from training.errors import DivergenceError, StoppedError
+from training.errors import CheckpointError, DivergenceError, StoppedError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.memory import peak_memory_bytes
@@ -105,12 +106,14 @@ class Trainer(Generic[Batch]):
         if len(set(names)) < len(names):
             raise ValueError(f"optimization steps need different names, not {names}")
         self._skipped_in_a_row = 0
+        self._is_checkpoint_due = False
 
     def fit(self, total_steps: int) -> None:
         """Train until `total_steps` steps are taken; do nothing if they are.
 
-        A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped". When this
-        returns, the checkpoint of the last step is written.
+        A step whose loss or gradient is not finite changes nothing, and its metrics have "skipped". A
+        checkpoint that is due then is written after the next step that is not skipped, because the weights
+        may have diverged already. When this returns, the checkpoint of the last step is written.
 
         Raises:
             StoppedError: A rank was asked to stop; the checkpoint of this step is saved.
@@ -148,12 +151,14 @@ class Trainer(Generic[Batch]):
                 if self.step % task.interval == 0:
                     task.run(self.step)
             is_stopping = self.step < total_steps and self._is_stopping()
-            is_due = self.step % self.checkpoint_interval == 0 or self.step == total_steps
+            is_ending = is_stopping or self.step == total_steps
+            self._is_checkpoint_due |= self.step % self.checkpoint_interval == 0
             if self.checkpoints:
                 self.checkpoints.poll()
-                if is_due or is_stopping:
+                if is_ending or (self._is_checkpoint_due and not self._skipped_in_a_row):
                     self.checkpoints.save(self.step, self.state())
-                if is_stopping or self.step == total_steps:
+                    self._is_checkpoint_due = False
+                if is_ending:
                     self.checkpoints.wait()
             if is_stopping:
                 raise StoppedError(
@@ -176,8 +181,16 @@ class Trainer(Generic[Batch]):
                 + (f", as in the {self.max_skipped_steps} steps before" if self.max_skipped_steps else ""),
                 where=f"clips {clips}",
                 remedy="run again with a lower lr, a longer warmup, or a higher max_skipped_steps, or with"
-                " these clips in skip_samples; the training goes on from its last checkpoint",
+                f" these clips in skip_samples; the training goes on from {self._last_checkpoint()}",
             )
+
+    def _last_checkpoint(self) -> str:
+        """The last checkpoint in words, after the one in progress is written."""
+        with suppress(CheckpointError):
+            if self.checkpoints:
+                self.checkpoints.wait()
+        step = self.checkpoints.latest_step() if self.checkpoints else None
+        return "its start" if step is None else f"its checkpoint of step {step}"
 
     def state(self) -> dict[str, Any]:
         """All that changes the following steps, by parameter names, so it fits any number of ranks.

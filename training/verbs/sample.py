@@ -73,9 +73,12 @@ def _sample(args: argparse.Namespace) -> int:
     """Sample a video. The ranks of torchrun share its tokens, and the first one writes it."""
     import torch.distributed as dist
 
+    from training.errors import SettingError
     from training.parallel.mesh import local_device, process_group
     from training.recipes.sampling import SamplingRequest, sample, write_video
 
+    if not args.out.parent.is_dir():
+        raise SettingError("there is no such folder to write the video to", where=str(args.out.parent))
     request = SamplingRequest(
         prompt=[args.prompt],
         num_frames=args.num_frames,

@@ -73,6 +73,7 @@ def test_a_nan_loss_stops_the_training(runs: Runs) -> None:
     folder, results = runs
     assert "at step 5 the loss or the gradient is not finite" in results["nan"]["error"]
     assert "sample-5-3" in results["nan"]["error"]
+    assert "goes on from its checkpoint of step 3" in results["nan"]["error"]
     assert (folder / "few" / "latest").read_text() == "step-00000003"
 
 
@@ -83,6 +84,11 @@ def test_a_diverged_training_goes_on_after_skipped_steps(runs: Runs) -> None:
     assert len(results["skip"]["losses"]) == 7
     assert results["skip"]["losses"][:5] == results["whole"]["losses"][:5]
     assert all(torch.isfinite(w).all() for w in weights(folder / "skip")[0].values())
+    # The checkpoint of the skipped step 6 is that of step 7: the weights may have diverged already.
+    assert sorted(each.name for each in (folder / "skip").glob("step-*")) == [
+        "step-00000007",
+        "step-00000008",
+    ]
 
 
 def test_a_training_resumes_with_another_lr_and_records_it(runs: Runs) -> None:
