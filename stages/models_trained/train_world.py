@@ -39,7 +39,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
     `TrainingSettings`. `stages` and `latent_statistics` are text here, because a file is no part of the key.
     """
 
-    version = 4
+    version = 5
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(

@@ -17,11 +17,14 @@ from training.diffusion.denoiser import PreconditionedDenoiser
 from training.diffusion.generation_mode import GENERATION_MODES, generation_mode, possible_given_frames
 from training.diffusion.loss_weight import VelocityWeight
 from training.diffusion.path import add_noise, timestep_at
+from training.diffusion.timestep_sampler import TimestepSampler
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
 from training.model import load_model
-from training.noise import normal
+from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
+from training.recipes.given_frames import add_noise_to_given_frames
+from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.text_encoder import TextEncoder, add_text
 
@@ -61,6 +64,11 @@ def evaluate(
         reopen_text_encoder(text_encoder, world, info, shards),
         conditional_frames=dict(enumerate(info.training.get("conditional_frames", (1.0,)))),
         condition_timestep=info.training.get("condition_timestep", 0.0),
+        condition_timestep_sampler=build_condition_timestep_sampler(
+            info.diffusion.path,
+            info.training.get("condition_timestep_mean", 0.0),
+            info.training.get("condition_timestep_std", 0.0),
+        ),
         batch_size=batch_size,
         device=torch.device(device),
     )
@@ -83,6 +91,8 @@ class Evaluator:
         conditional_frames: Odds of each number of given latent frames in training. Those above 0 are
             evaluated.
         condition_timestep: Timestep of given frames.
+        condition_timestep_sampler: Distribution of the timesteps of noise on given frames; None adds none.
+            The timestep and the noise of a clip are the same in every evaluation.
         batch_size: Clips of one shape that a rank evaluates together.
         rank: Number of this rank among those that evaluate different clips.
         num_ranks: Number of ranks that evaluate different clips.
@@ -95,6 +105,7 @@ class Evaluator:
     text_encoder: TextEncoder | None = None
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
+    condition_timestep_sampler: TimestepSampler | None = None
     batch_size: int = 8
     rank: int = 0
     num_ranks: int = 1
@@ -140,9 +151,16 @@ class Evaluator:
             return conditioning
         b, _, t, h, w = clips.latents.shape
         is_given = (torch.arange(t, device=self.device) < given_frames).float()
-        return replace(
+        timesteps = torch.full((b,), self.condition_timestep, device=self.device)
+        if (sampler := self.condition_timestep_sampler) is not None:
+            numbers = uniform(0, "condition timestep", clips.positions)
+            timesteps = sampler(numbers, clips.latents.shape[1:]).to(self.device)
+        known = replace(
             conditioning,
             condition_mask=is_given[:, None, None].expand(b, 1, t, h, w),
             condition_latents=clips.latents,
-            condition_timestep=torch.full((b,), self.condition_timestep, device=self.device),
+            condition_timestep=timesteps,
         )
+        if sampler is None:
+            return known
+        return add_noise_to_given_frames(known, self.denoiser.path, 0, clips.positions)

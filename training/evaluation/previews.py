@@ -14,6 +14,7 @@ from training.diffusion.denoiser import ClassifierFreeGuidance, PreconditionedDe
 from training.errors import SettingError, TrainingError
 from training.evaluation.validation import temporary_weights
 from training.noise import normal
+from training.recipes.given_frames import add_noise_to_given_frames
 from training.recipes.sampling import find_sampler, write_video
 from training.sampler import default_grid
 from training.text_encoder import TextEncoder, add_text
@@ -52,6 +53,7 @@ class Previews:
         num_inference_steps: Steps of the sampler.
         flow_shift: Shift of the timesteps towards noise.
         condition_timestep: Timestep of given frames.
+        has_condition_noise: Given frames have noise of this timestep while a video is sampled.
         rank: Number of this rank among those that sample different videos.
         num_ranks: Number of ranks that sample different videos.
         writes: This rank writes the videos that it samples.
@@ -71,6 +73,7 @@ class Previews:
     num_inference_steps: int = 20
     flow_shift: float = 1.0
     condition_timestep: float = 0.0
+    has_condition_noise: bool = False
     rank: int = 0
     num_ranks: int = 1
     writes: bool = True
@@ -118,6 +121,9 @@ class Previews:
         path = self.denoiser.path
         noise = normal(0, "sample", numbers, self.shape, device=self.device)
         conditioning = self._conditioning([self.requests[number] for number in numbers])
+        clean, mask = conditioning.condition_latents, conditioning.condition_mask
+        if clean is not None and self.has_condition_noise:
+            conditioning = add_noise_to_given_frames(conditioning, path, 0, numbers)
         denoiser = ClassifierFreeGuidance(
             self.denoiser,
             self.denoiser,
@@ -125,7 +131,8 @@ class Previews:
             weak_conditioning=conditioning.without_text(),
         )
         timesteps = default_grid(path, self.num_inference_steps, self.flow_shift)
-        return find_sampler(SAMPLER)(denoiser, path, noise, conditioning, timesteps, seed=0)
+        latents = find_sampler(SAMPLER)(denoiser, path, noise, conditioning, timesteps, seed=0)
+        return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
 
     def _conditioning(self, requests: Sequence[PreviewRequest]) -> Conditioning:
         fps = torch.full((len(requests),), self.fps, device=self.device)

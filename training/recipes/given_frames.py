@@ -102,12 +102,21 @@ def choose_condition_timestep(requested: float, training: Mapping[str, Any], pat
     return requested or recorded or (0.001 if has_noise else 0.0)
 
 
-def add_noise_to_given_frames(conditioning: Conditioning, path: NoisePath, seed: int) -> Conditioning:
-    """Noise augmentation: given latents are noisy at `conditioning.condition_timestep` [b]."""
+def add_noise_to_given_frames(
+    conditioning: Conditioning, path: NoisePath, seed: int, positions: Sequence[int]
+) -> Conditioning:
+    """Noise augmentation: given latents are noisy at `conditioning.condition_timestep` [b].
+
+    Args:
+        conditioning: With given latents, [b c t h w].
+        path: The noise path.
+        seed: Seed of the noise.
+        positions: The number of each video, on which its noise depends.
+    """
     given, timestep = conditioning.condition_latents, conditioning.condition_timestep
     assert given is not None
     assert timestep is not None
-    noise = normal(seed, "condition noise", range(len(given)), given.shape[1:], device=given.device)
+    noise = normal(seed, "condition noise", positions, given.shape[1:], device=given.device)
     return replace(conditioning, condition_latents=add_noise(path, given, noise, timestep))
 
 

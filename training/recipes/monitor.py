@@ -1,6 +1,6 @@
 """What a training shows while it runs: loss curve, progress, TensorBoard, validation and previews."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.data.batches import LatentBatch
 from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
-from training.errors import SettingError
+from training.errors import LatentMismatchError, SettingError
 from training.evaluation.clips import EvaluationClips
 from training.evaluation.evaluate import Evaluator
 from training.evaluation.previews import PreviewRequest, Previews, check_video_writer, read_prompts
@@ -22,6 +22,8 @@ from training.loop.trainer import PeriodicTask, Trainer
 from training.model import ModelInfo
 from training.parallel.mesh import Mesh
 from training.recipes.config import TrainingConfig
+from training.recipes.given_frames import choose_condition_timestep
+from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.pretrained_text import PRECOMPUTED, reopen_text_encoder
 from training.recipes.sampling import open_tokenizer
 from training.text_encoder import TextEncoder
@@ -39,16 +41,21 @@ class Monitor:
         validation: Evaluates the EMA weights; None without held-out clips.
         tensorboard: Event files; None without them, and on ranks other than 0.
         previews: Writes videos; None without `preview_interval`.
+        open_evaluator: The evaluator of a stage, from its settings, its model and its held-out clips.
     """
 
     validation: Validation | None
     tensorboard: TensorBoard | None
-    previews: Previews | None = None
+    previews: Previews | None
+    open_evaluator: Callable[[TrainingConfig, ModelInfo, LatentShards], Evaluator]
 
-    def begin_stage(self, info: ModelInfo) -> None:
-        """Sample previews as the model of a stage is sampled from: in its size, with its shift."""
+    def begin_stage(self, config: TrainingConfig, info: ModelInfo) -> None:
+        """Show the model as a stage trains it: on clips of its sizes, with its given frames and its shift."""
+        shards = _held_out(config, info)
+        if self.validation is not None and shards is not None:
+            self.validation.evaluator = self.open_evaluator(config, info, shards)
         if self.previews is not None:
-            self.previews.shape, self.previews.flow_shift = info.latent_shapes[0], info.flow_shift
+            _show_stage(self.previews, config, info, shards)
 
     def close(self) -> None:
         """Write what is still in memory."""
@@ -109,26 +116,38 @@ def add_monitor(
     shards = _held_out(config, info)
     previews = None
     if config.preview_interval:
-        previews = _previews(config, work, mesh, info, trainer, encoder, shards)
+        previews = _previews(config, work, mesh, info, trainer, encoder)
+        _show_stage(previews, config, info, shards)
         trainer.tasks = [PeriodicTask(config.preview_interval, previews)]
+    open_evaluator = partial(_evaluator, mesh, trainer.model, encoder)
     if shards is None:
-        return Monitor(None, tensorboard, previews)
+        return Monitor(None, tensorboard, previews, open_evaluator)
     logs = None
     if mesh.rank == 0:
         logs = ValidationLogs(work / VALIDATION_FILE, trainer.step, tensorboard, config.quiet)
-    evaluator = _evaluator(config, mesh, info, trainer.model, encoder, shards)
+    evaluator = open_evaluator(config, info, shards)
     validation = Validation(trainer.model, trainer.ema.weights, evaluator, logs)
     if config.validation_interval:
         trainer.tasks = [PeriodicTask(config.validation_interval, validation), *trainer.tasks]
-    return Monitor(validation, tensorboard, previews)
+    return Monitor(validation, tensorboard, previews, open_evaluator)
 
 
 def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
-    """The held-out clips, or None."""
+    """The held-out clips of the sizes that are trained; all if none has one; None without any clips."""
     if not config.validation_data:
         return None
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    shards = LatentShards(config.validation_data, spec=spec, mixed_fps=info.network.base_fps is not None)
+    open_shards = partial(
+        LatentShards,
+        config.validation_data,
+        max_frames=config.max_latent_frames,
+        mixed_fps=info.network.base_fps is not None,
+        spec=spec,
+    )
+    try:
+        shards = open_shards(min_area=config.min_latent_area, max_area=config.max_latent_area)
+    except LatentMismatchError:
+        shards = open_shards()
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
     return shards
 
@@ -140,37 +159,44 @@ def _previews(
     info: ModelInfo,
     trainer: Trainer[LatentBatch],
     encoder: TextEncoder | None,
-    shards: LatentShards | None,
 ) -> Previews:
-    """Samples previews with the EMA weights of a training."""
+    """Samples previews with the EMA weights of a training. `_show_stage` says of what."""
     assert isinstance(trainer.model, WorldModel)
-    if config.preview_prompts:
-        requests = [PreviewRequest(prompt) for prompt in read_prompts(config.preview_prompts)]
-    else:
-        requests = _requests(config, shards)
-    folder = work / "previews"
-    if mesh.rank == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "prompts.txt").write_text("".join(f"{request.prompt}\n" for request in requests))
     return Previews(
         trainer.model,
         trainer.model.denoiser,
         trainer.ema.weights,
-        requests,
+        [],
         info.latent_shapes[0],
         info.fps,
         open_tokenizer("", info),
         encoder,
-        folder,
+        work / "previews",
         num_inference_steps=config.preview_num_inference_steps,
-        flow_shift=info.flow_shift,
-        condition_timestep=config.condition_timestep,
         latent_statistics=info.latent_statistics,
         rank=mesh.data_rank,
         num_ranks=mesh.num_data_ranks,
         writes=mesh.context_rank == 0,
         device=mesh.device,
     )
+
+
+def _show_stage(
+    previews: Previews, config: TrainingConfig, info: ModelInfo, shards: LatentShards | None
+) -> None:
+    """Sample previews as `sample` does from the model of a stage."""
+    if config.preview_prompts:
+        previews.requests = [PreviewRequest(prompt) for prompt in read_prompts(config.preview_prompts)]
+    else:
+        previews.requests = _requests(config, shards)
+    previews.shape, previews.flow_shift = info.latent_shapes[0], info.flow_shift
+    path = previews.denoiser.path
+    previews.condition_timestep = choose_condition_timestep(0.0, info.training, path)
+    previews.has_condition_noise = config.condition_timestep_std > 0
+    if previews.writes and previews.rank == 0:
+        previews.folder.mkdir(parents=True, exist_ok=True)
+        prompts = "".join(f"{request.prompt}\n" for request in previews.requests)
+        (previews.folder / "prompts.txt").write_text(prompts)
 
 
 def _requests(config: TrainingConfig, shards: LatentShards | None) -> list[PreviewRequest]:
@@ -186,11 +212,11 @@ def _requests(config: TrainingConfig, shards: LatentShards | None) -> list[Previ
 
 
 def _evaluator(
-    config: TrainingConfig,
     mesh: Mesh,
-    info: ModelInfo,
     model: WorldModel,
     encoder: TextEncoder | None,
+    config: TrainingConfig,
+    info: ModelInfo,
     shards: LatentShards,
 ) -> Evaluator:
     """Evaluates the model of a training on its held-out clips."""
@@ -202,6 +228,9 @@ def _evaluator(
         encoder,
         conditional_frames=dict(enumerate(config.conditional_frames)),
         condition_timestep=config.condition_timestep,
+        condition_timestep_sampler=build_condition_timestep_sampler(
+            config.path, config.condition_timestep_mean, config.condition_timestep_std
+        ),
         rank=mesh.data_rank,
         num_ranks=mesh.num_data_ranks,
         reduce_sum=lambda sums: mesh.mean(sums) * mesh.num_data_ranks,

@@ -35,7 +35,9 @@ def build_objective(
         text_dropout=settings.text_dropout,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
-        condition_timestep_sampler=_build_condition_timestep_sampler(settings),
+        condition_timestep_sampler=build_condition_timestep_sampler(
+            settings.path, settings.condition_timestep_mean, settings.condition_timestep_std
+        ),
         uncertainty=None if head is None else lambda t: head(denoiser.preconditioning.c_noise(t)),
         loss_scale=settings.loss_scale,
         image_loss_scale=settings.image_loss_scale,
@@ -44,12 +46,17 @@ def build_objective(
     )
 
 
-def _build_condition_timestep_sampler(settings: TrainingSettings) -> TimestepSampler | None:
-    """The distribution of the timesteps of noise on given frames; None adds no noise."""
-    mean, std = settings.condition_timestep_mean, settings.condition_timestep_std
+def build_condition_timestep_sampler(path: str, mean: float, std: float) -> TimestepSampler | None:
+    """The distribution of the timesteps of noise on given frames; None adds no noise.
+
+    Args:
+        path: Name of the noise path.
+        mean: Mean of ln(noise / signal).
+        std: Standard deviation of ln(noise / signal); 0 adds no noise.
+    """
     if not std:
         return None
-    if settings.path == "edm":
+    if path == "edm":
         return LogNormal(mean, std, scale_by_frames=False)
     return LogitNormal(mean, std)
 

@@ -167,7 +167,8 @@ def sample_latents(
         )
         clean = conditioning.condition_latents
         if info.training.get("condition_timestep_std", 0.0) > 0:
-            conditioning = add_noise_to_given_frames(conditioning, path, request.seed)
+            numbers = range(len(request.prompt))
+            conditioning = add_noise_to_given_frames(conditioning, path, request.seed, numbers)
     denoiser = ClassifierFreeGuidance(
         world.denoiser,
         world.denoiser,

@@ -56,7 +56,7 @@ class StageRunner:
         """Run one stage, from its start or from the step at which the training resumed."""
         config, trainer = stage.config, self.trainer
         info = model_info(config, stage.shards, self.network, self.encoder)
-        self.monitor.begin_stage(info)
+        self.monitor.begin_stage(config, info)
         changes = self.checkpoints.change_settings(
             trainer.step, recorded_settings(config, stage.shards), {"model": info.to_json()}
         )

@@ -8,7 +8,8 @@
 
 A stage has the settings of the training, except those that it names. Its warmup and learning rate schedule
 cover its own steps; after the first stage there is no warmup unless the stage names one. `data` names other
-shards. Weights, optimizer and EMA continue, and so does the stream of samples, which depends on the step.
+shards; held-out ones among them replace those of the training. Weights, optimizer and EMA continue, and so
+does the stream of samples, which depends on the step.
 """
 
 from collections.abc import Mapping
@@ -186,7 +187,8 @@ def _configure(config: TrainingConfig, values: Mapping[str, Any], number: int) -
     for name, value in sorted(values.items()):  # the weights follow the data
         if name == "data":
             places = value if isinstance(value, list) else [value]
-            changes[name], changes["data_sizes"], _ = find_datasets([str(place) for place in places])
+            changes[name], changes["data_sizes"], held_out = find_datasets([str(place) for place in places])
+            changes["validation_data"] = held_out or config.validation_data
             changes.setdefault("data_weights", ())
         else:
             changes[name] = _convert(name, value, type(getattr(config, name)))

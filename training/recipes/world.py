@@ -141,7 +141,7 @@ def _train(
     )
     trainer.resume()
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
-    monitor = add_monitor(trainer, config, work, mesh, info, encoder, peak)
+    monitor = add_monitor(trainer, stage.config, work, mesh, info, encoder, peak)
     timeouts = Timeouts(mesh, config.init_timeout_seconds, config.train_timeout_seconds)
     _set_timeouts(trainer, timeouts)
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)

@@ -3,17 +3,28 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from training.callbacks.loss_curve import TIMING_KEYS, read_loss_curve
+from training.data.shards import LatentShards
+from training.diffusion.conditioning import Conditioning
+from training.diffusion.path import RectifiedFlow
 from training.errors import SettingError, TrainingError
-from training.evaluation.evaluate import evaluate
+from training.evaluation.clips import EvaluationClips
+from training.evaluation.evaluate import Evaluator, evaluate
+from training.evaluation.previews import PreviewRequest, Previews
+from training.networks.config import MODEL_CONFIGS
 from training.recipes.config import SAME_BITS_SETTINGS
+from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.sampling import SamplingRequest, sample, write_video
 from training.recipes.world import TrainingResult, train
+from training.tokenizers import load_tokenizer, tokenizer_digest
 
 MakeShard = Callable[..., tuple[str, str]]
 Pairs = list[tuple[str, str]]
@@ -28,8 +39,6 @@ SHORT: dict[str, Any] = {
 
 @pytest.fixture
 def data(make_shard: MakeShard) -> Pairs:
-    from training.tokenizers import tokenizer_digest
-
     digest = tokenizer_digest("small")
     return [
         make_shard("films/a", [f"clip{n}" for n in range(4)], shape=(16, 2, 4, 4), tokenizer_digest=digest),
@@ -125,3 +134,74 @@ def test_what_previews_and_event_files_need_is_checked_first(
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(TrainingError, match=f"pip install {package}"):
             train({"data": [], **settings}, tmp_path)
+
+
+def test_each_stage_is_evaluated_as_it_is_trained(
+    data: Pairs, make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the given frames of the stage, on held-out clips of its sizes, or of its data if that has some."""
+    monkeypatch.setitem(MODEL_CONFIGS, "tiny", replace(MODEL_CONFIGS["tiny"], num_layers=1))
+    digest, shape = tokenizer_digest("small"), (16, 3, 4, 8)
+    wide = make_shard("other/000000", ["wide0", "wide1"], shape=shape, tokenizer_digest=digest)
+    make_shard("other/latents-validation/000000", ["wide2"], shape=shape, tokenizer_digest=digest)
+    stages = f"""
+- {{steps: 1, conditional_frames: [1]}}
+- {{steps: 1, conditional_frames: [0, 1], condition_timestep_std: 1}}
+- {{steps: 1, data: {Path(wide[0]).parent}, max_latent_frames: 2}}
+"""
+    shown = {"validation_data": data, "validation_interval": 1, "preview_interval": 1, "quiet": True}
+    settings = {**SHORT, **shown, "preview_num_inference_steps": 1, "text_encoder": "none"}
+    result = train({"data": data, "stages": stages, **settings}, tmp_path / "out")
+    lines = read_lines(result)
+    assert [set(line["loss_by_mode"]) for line in lines] == [
+        {"text_to_image", "text_to_video"},
+        {"text_to_image", "image_to_video"},
+        {"text_to_video", "image_to_video"},
+    ]
+    assert [list(line["loss_by_bucket"]) for line in lines] == [["1x4x4", "2x4x4"]] * 2 + [["2x4x8"]]
+    assert (tmp_path / "out/previews/prompts.txt").read_text() == "a wide2 shot\n"
+    videos = sorted(file.name for file in (tmp_path / "out/previews").glob("*.mp4"))
+    assert videos == [f"step-0000000{step}-{n}.mp4" for step in (1, 2) for n in range(4)] + [
+        "step-00000003-0.mp4"
+    ]
+    again = train({"data": data, "stages": stages, **settings}, tmp_path / "out")  # all steps are taken
+    assert again.validation == result.validation
+
+
+def test_given_frames_are_as_noisy_as_in_training(data: Pairs, tmp_path: Path) -> None:
+    """In evaluations with the timesteps of training, in previews with that of the command sample."""
+    seen: list[Conditioning] = []
+
+    class Denoiser(nn.Module):
+        path = RectifiedFlow()
+
+        def forward(self, noisy: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+            seen.append(conditioning)
+            return noisy
+
+    sampler = build_condition_timestep_sampler("rectified_flow", -1.0, 1.0)
+    clips = EvaluationClips(LatentShards(data[:1]), 4)
+    Evaluator(Denoiser(), clips, None, {1: 1.0}, condition_timestep_sampler=sampler)()  # type: ignore[arg-type]
+    (batch,) = clips.batches(4)
+    for conditioning in seen:
+        t, given = conditioning.condition_timestep, conditioning.condition_latents
+        assert t is not None
+        assert given is not None
+        assert len(set(t.tolist())) == 4
+        noise = (given - (1 - t)[:, None, None, None, None] * batch.clips.latents).flatten(1)
+        assert (noise.std(1) / t).tolist() == pytest.approx([1.0] * 4, abs=0.15)
+        assert torch.equal(given, seen[0].condition_latents)  # type: ignore[arg-type]
+    seen.clear()
+    frame, shape = batch.clips.latents[0, :, 0], (16, 2, 4, 4)
+    settings: dict[str, Any] = {"condition_timestep": 0.25, "num_inference_steps": 1}
+    for has_noise in (True, False):
+        previews = Previews(
+            model := Denoiser(), model, {}, [PreviewRequest("", frame)], shape, 12.0,  # type: ignore[arg-type]
+            load_tokenizer("small"), None, tmp_path, **settings, has_condition_noise=has_noise, writes=False,
+        )  # fmt: skip
+        previews(1)
+        previews.close()
+        given = seen.pop().condition_latents
+        assert given is not None
+        noise = given[0, :, 0] - (0.75 if has_noise else 1.0) * frame
+        assert float(noise.std()) == pytest.approx(0.25 if has_noise else 0.0, abs=0.04)
