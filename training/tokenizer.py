@@ -25,8 +25,8 @@ class Tokenizer(Protocol):
         stride: Frames and pixels per latent. An image is a video of one frame.
         channels: Channels of the latents.
         digest: Identifies weights and architecture. Equal digests give equal latents.
-        codebook_size: Number of codes of a discrete tokenizer, which is a `DiscreteTokenizer`. 0 if latents are
-            continuous.
+        codebook_size: Number of codes of a discrete tokenizer, which is a `DiscreteTokenizer`. 0 if latents
+            are continuous.
     """
 
     @property
@@ -51,7 +51,7 @@ class Tokenizer(Protocol):
         ...
 
     def encode_stream(self, videos: Iterable[Video]) -> Iterator[Latents]:
-        """Encode the parts of one long video, the first of 1 + k * stride.time frames, others of k * stride.time.
+        """Encode the parts of one long video: 1 + k * stride.time frames, then k * stride.time frames each.
 
         The latents, concatenated, are those of `encode` of the whole video. Memory does not grow with its
         length.

@@ -1,4 +1,4 @@
-"""Tokenizers: load a bundled one by name (`load_tokenizer("small")`), or your own by path."""
+"""Tokenizers: load a bundled one by name ("small", "small-discrete"), or your own by path."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,9 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(name_or_path: str) -> "Tokenizer":
-    """Load the bundled tokenizer of this name ("small"), or the one in this safetensors file or folder.
+    """Load the bundled tokenizer of this name, or the one in this safetensors file or folder.
+
+    Bundled are "small" and "small-discrete".
 
     Raises:
         CheckpointError: There is no such file, it is not a tokenizer, or its keys are not those of the

@@ -35,12 +35,17 @@ BASELINES = (truncated_haar, principal)
 
 
 def init_from_linear(tokenizer: PatchTokenizer, linear: LinearTokenizer) -> None:
-    """Set the linear layers to the projection and its inverse, so that latents have unit variance."""
+    """Set the linear layers to the projection and its inverse, so that latents have unit variance.
+
+    Of a discrete tokenizer the values before quantization have unit variance.
+    """
     with torch.no_grad():
         basis, mean = linear.basis, linear.mean
+        if tokenizer.codebook_size:
+            basis = basis / linear.std[:, None]
         for layer, weight, bias in (
             (tokenizer.encoder.linear, basis, -basis @ mean),
-            (tokenizer.decoder.linear, basis.T, mean),
+            (tokenizer.decoder.linear, linear.basis.T * (linear.std if tokenizer.codebook_size else 1), mean),
         ):
             assert layer.bias is not None
             layer.weight.copy_(weight[:, :, None, None])
@@ -48,12 +53,18 @@ def init_from_linear(tokenizer: PatchTokenizer, linear: LinearTokenizer) -> None
         for layer in (tokenizer.encoder.out, tokenizer.decoder.out):
             assert layer.bias is not None
             layer.bias.zero_()
-        tokenizer.latent_std.copy_(linear.std[:, None])
+        if not tokenizer.codebook_size:
+            tokenizer.latent_std.copy_(linear.std[:, None])
 
 
 @torch.no_grad()
 def update_latent_moments(tokenizer: PatchTokenizer, videos: list[Video]) -> None:
-    """Measure mean and standard deviation of the latents again. Decoded videos do not change."""
+    """Measure mean and standard deviation of the latents again. Decoded videos do not change.
+
+    A discrete tokenizer has none.
+    """
+    if tokenizer.codebook_size:
+        return
     latents = torch.cat([tokenizer.encode(v).transpose(0, 1).flatten(1) for v in videos], 1)  # [c n]
     tokenizer.latent_mean.add_(latents.mean(1)[:, None] * tokenizer.latent_std)
     tokenizer.latent_std.mul_(latents.std(1)[:, None])
@@ -82,7 +93,9 @@ def train(args: argparse.Namespace) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     crops = RandomCrops(args.frames_folder, size=args.size, frames=args.frames, seed=args.seed)
     sample = [crops.batch(args.steps + k, 4) for k in range(args.sample)]
-    tokenizer = PatchTokenizer(PatchTokenizerConfig(width=args.width))
+    levels = tuple(args.levels)
+    channels = len(levels) or PatchTokenizerConfig.channels
+    tokenizer = PatchTokenizer(PatchTokenizerConfig(width=args.width, channels=channels, levels=levels))
     if args.start:
         started_from = load_weights(str(args.start))
         assert isinstance(started_from, PatchTokenizer)
@@ -101,7 +114,7 @@ def train(args: argparse.Namespace) -> None:
     for step, batch in _prefetch(crops, args.steps, args.batch_size):
         for group in optimizer.param_groups:
             group["lr"] = args.lr * _lr_factor(step, args.steps)
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=args.precision == "bf16"):
             loss = objective(batch.to(device), step)
         optimizer.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
@@ -155,7 +168,7 @@ def _record(
     before = read_metadata(args.start.read_bytes(), args.start)["trained"] if args.start else None
     names = sorted({path.name.rsplit(".", 2)[0] for path in args.frames_folder.glob("*.npy")})
     held_out = sorted({path.name.rsplit(".", 2)[0] for path in args.held_out.glob("*.npy")})
-    settings = {k: v for k, v in vars(args).items() if isinstance(v, int | float)}
+    settings = {k: v for k, v in vars(args).items() if isinstance(v, int | float | list)}
     return {
         "data": names,
         "held_out": held_out,
@@ -183,6 +196,8 @@ def main() -> None:
     add("--size", type=int, default=128, help="side of a crop in px (%(default)s)")
     add("--frames", type=int, default=17, help="frames of a crop (%(default)s)")
     add("--width", type=int, default=128, help="channels of the networks (%(default)s)")
+    add("--levels", type=int, nargs="+", default=[], help="levels of a discrete tokenizer, one per channel")
+    add("--precision", choices=("fp32", "bf16"), default="bf16", help="type of the activations (%(default)s)")
     add("--lr", type=float, default=1e-3, help="peak learning rate (%(default)s)")
     add("--sample", type=int, default=60, help="batches of 4 crops to measure moments on (%(default)s)")
     add("--checkpoint-interval", type=int, default=500, help="steps between files (%(default)s)")

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 FORMAT = 2
 METADATA_KEY = "clipmill.tokenizer"
 TOKENIZER_FILE = "tokenizer.safetensors"
-BUNDLED = {"small": Path(__file__).parent / "small.safetensors"}
+BUNDLED = {
+    "small": Path(__file__).parent / "small.safetensors",
+    "small-discrete": Path(__file__).parent / "small_discrete.safetensors",
+}
 
 
 def find_weights(name_or_path: str) -> Path:

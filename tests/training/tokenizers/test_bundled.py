@@ -8,7 +8,21 @@ from torch import Tensor
 
 from training.metrics.image_quality import psnr, ssim
 from training.tokenizers import load_tokenizer
+from training.tokenizers.causal import CausalTokenizer
 from training.tokenizers.linear import patch_moments, truncated_haar
+from training.tokenizers.weights import BUNDLED, read_metadata
+
+MAX_BYTES = 12_000_000
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_a_bundled_file_is_small_and_describes_its_training(name: str) -> None:
+    data = BUNDLED[name].read_bytes()
+    assert len(data) <= MAX_BYTES
+    trained = read_metadata(data, BUNDLED[name])["trained"]
+    assert trained["data"]
+    assert trained["held_out"]
+    assert not set(trained["data"]) & set(trained["held_out"])
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +54,18 @@ def test_reconstruction_is_better_than_with_the_wavelets_fitted_to_this_clip(cli
         ours = tokenizer.decode(tokenizer.encode(clip))
     assert float(psnr(ours, clip)) > float(psnr(baseline, clip)) + 0.5
     assert float(ssim(ours, clip)) > float(ssim(baseline, clip))
+
+
+def test_the_discrete_tokenizer_is_better_than_as_many_wavelets_without_quantization(clip: Tensor) -> None:
+    tokenizer = load_tokenizer("small-discrete")
+    assert isinstance(tokenizer, CausalTokenizer)
+    assert tokenizer.codebook_size == 64_000
+    wavelets = truncated_haar(*patch_moments([clip], tokenizer.stride), tokenizer.channels, tokenizer.stride)
+    with torch.inference_mode():
+        indices = tokenizer.encode_indices(clip)
+        ours = tokenizer.decode_indices(indices)
+    assert float(psnr(ours, clip)) > float(psnr(wavelets.reconstruct(clip), clip))
+    assert len(indices.unique()) > 100
 
 
 def test_latents_are_of_about_unit_variance(clip: Tensor) -> None:
