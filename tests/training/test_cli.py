@@ -89,3 +89,22 @@ def test_torchrun_gives_the_same_losses(folder: str, tmp_path: Path) -> None:
         for name in ("one", "two")
     )
     assert two == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_thread_that_still_runs_pytorch_does_not_abort_the_exit(tmp_path: Path) -> None:
+    script = tmp_path / "busy.py"
+    script.write_text(
+        "import runpy, sys, threading, torch\n"
+        "torch.set_num_threads(1)\n"
+        "image = torch.rand(1, 1, 2000, 2000)\n"
+        "def work():\n"
+        "    while True:\n"
+        "        torch.nn.functional.conv2d(image, image[..., :3, :3])\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        f"sys.argv = ['training', 'train', '--data', 'nowhere', '--out', {str(tmp_path / 'out')!r}]\n"
+        "runpy.run_module('training', run_name='__main__')\n"
+    )
+    run = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert "nowhere" in run.stderr
+    assert run.returncode == 1, run.stderr
