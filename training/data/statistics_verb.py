@@ -12,7 +12,7 @@ def add_statistics_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentPars
     statistics = verbs.add_parser(
         "latent-statistics",
         help="compute mean and standard deviation of latents, of images and of videos",
-        epilog="example:\n  python -m training latent-statistics --data /data/latents --out statistics.json",
+        epilog="example:\n  clipmill latent-statistics --data /data/latents --out statistics.json",
     )
     statistics.add_argument(
         "--data", required=True, action="append", help="shards, of one or several data sets, as for train"
