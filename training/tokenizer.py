@@ -82,6 +82,17 @@ class DiscreteTokenizer(Tokenizer, Protocol):
         ...
 
 
+def check_size(video: Video, stride: Stride) -> None:
+    """Check that a video is in color, and that its sides fit the stride.
+
+    Raises:
+        ValueError: It is not [b 3 t h w], or height or width is not a multiple of the stride.
+    """
+    _, c, _, h, w = video.shape
+    if c != 3 or h % stride.height or w % stride.width or not h or not w:
+        raise ValueError(f"video {tuple(video.shape)} is not [b 3 t h w] with h, w multiples of {stride[1:]}")
+
+
 def count_latent_frames(frames: int, stride: int) -> int:
     """Number of latent frames of a video.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.tensors import Latents, Video
-from training.tokenizer import Stride, count_latent_frames
+from training.tokenizer import Stride, check_size, count_latent_frames
 from training.tokenizers.frame_cache import FrameCache
 from training.tokenizers.fsq import FSQ
 
@@ -120,11 +120,8 @@ class CausalTokenizer(nn.Module, ABC):
         return self.decode_chunk(z, FrameCache(is_stream=False).start_chunk()), latents
 
     def _check(self, video: Video, is_first: bool) -> None:
-        _, c, t, h, w = video.shape
-        if c != 3 or h % self.stride.height or w % self.stride.width or not h or not w:
-            raise ValueError(
-                f"video {tuple(video.shape)} is not [b 3 t h w] with h, w multiples of {self.stride[1:]}"
-            )
+        check_size(video, self.stride)
+        t = video.shape[2]
         if not is_first and (t == 0 or t % self.stride.time):
             raise ValueError(f"{t} frames that follow others are not a multiple of {self.stride.time}")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from training.tensors import Video
-from training.tokenizer import Stride, count_latent_frames
+from training.tokenizer import Stride, check_size, count_latent_frames
 
 
 def to_patches(video: Video, stride: Stride, is_first: bool = True) -> Tensor:
@@ -23,9 +23,8 @@ def to_patches(video: Video, stride: Stride, is_first: bool = True) -> Tensor:
     Raises:
         ValueError: Frames, height or width do not fit the stride.
     """
-    b, c, t, h, w = video.shape
-    if c != 3 or h % stride.height or w % stride.width or not h or not w:
-        raise ValueError(f"video {tuple(video.shape)} is not [b 3 t h w] with h, w multiples of {stride[1:]}")
+    check_size(video, stride)
+    b, _, t, h, w = video.shape
     frames = count_latent_frames(t, stride.time) if is_first else t // stride.time
     before = video[:, :, :1].expand(-1, -1, stride.time - 1 if is_first else 0, -1, -1)
     padded = torch.cat([before, video], 2)

@@ -98,7 +98,10 @@ def train(args: argparse.Namespace) -> None:
     tokenizer = PatchTokenizer(PatchTokenizerConfig(width=args.width, channels=channels, levels=levels))
     if args.start:
         started_from = load_weights(str(args.start))
-        assert isinstance(started_from, PatchTokenizer)
+        if not isinstance(started_from, PatchTokenizer):
+            raise SystemExit(
+                f"--start {args.start} is not a patch tokenizer, and only these are trained here"
+            )
         tokenizer = started_from
     moments = patch_moments(sample, tokenizer.stride)
     baselines = {fit.__name__: fit(*moments, tokenizer.channels, tokenizer.stride) for fit in BASELINES}

@@ -73,18 +73,19 @@ def load_weights(name_or_path: str) -> "CausalTokenizer":
     data = path.read_bytes()
     metadata = read_metadata(data, path)
     weights = {name: tensor.to(torch.float32) for name, tensor in load(data).items()}
-    statistics = weights.get("latent_mean", torch.empty(0))
+    for name in ("latent_mean", "latent_std"):
+        if name in weights and weights[name].dim() == 1:  # format 1 has [c], and not [c n]
+            weights[name] = weights[name][:, None]
+    statistics = weights.get("latent_mean", torch.empty(0, 1))
     try:
         tokenizer = build_tokenizer(
             metadata["class"],
             metadata["config"],
             hashlib.sha256(data).hexdigest(),
-            statistics[..., None].shape[1],
+            statistics.shape[1],
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"the config of the tokenizer is invalid: {error}", where=str(path)) from error
-    if statistics.dim() == 1:  # format 1
-        weights |= {name: weights[name][:, None] for name in ("latent_mean", "latent_std") if name in weights}
     check_keys(tokenizer.state_dict(), weights, str(path))
     tokenizer.load_state_dict(weights)
     return tokenizer.eval().requires_grad_(False)

@@ -10,7 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from training.errors import CheckpointError
-from training.tokenizers import load_tokenizer, tokenizer_digest
+from training.tokenizers import load_tokenizer, tokenizer_digest, tokenizer_stride
+from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.cosmos.config import CosmosTokenizerConfig
+from training.tokenizers.cosmos.tokenizer import CosmosTokenizer
 from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
 from training.tokenizers.weights import METADATA_KEY, TOKENIZER_FILE, save_weights
 
@@ -77,3 +80,28 @@ def test_the_digest_is_computed_without_torch() -> None:
     code = "import sys, training.tokenizers as t; t.tokenizer_digest('small'); print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_discrete_and_cosmos_tokenizers_are_stored_with_config_and_statistics(
+    tmp_path: Path,
+) -> None:
+    config = CosmosTokenizerConfig(
+        encoder_block_out_channels=(8, 8, 8, 8), decode_block_out_channels=(8, 8, 8, 8), num_layers=1
+    )
+    cosmos = CosmosTokenizer(config, normalized_frames=2)
+    cosmos.latent_mean.normal_()
+    discrete = PatchTokenizer(PatchTokenizerConfig(channels=2, width=8, levels=(8, 5)))
+    tokenizer: CausalTokenizer
+    for name, tokenizer in (("cosmos", cosmos), ("discrete", discrete)):
+        save_weights(tokenizer, tmp_path / name, {})
+        loaded = load_tokenizer(str(tmp_path / name))
+        assert type(loaded) is type(tokenizer)
+        assert isinstance(loaded, CausalTokenizer)
+        assert loaded.config_dict() == tokenizer.config_dict()
+        assert torch.equal(loaded.latent_mean, tokenizer.latent_mean)
+        stored = tokenizer.eval().half().float()  # weights are float16 in files
+        video = torch.rand(1, 3, 9, 16, 16)
+        with torch.inference_mode():
+            stored.latent_mean.copy_(loaded.latent_mean)
+            assert torch.equal(loaded.encode(video), stored.encode(video))
+    assert tokenizer_stride(str(tmp_path / "cosmos")) == (8, 8, 8)

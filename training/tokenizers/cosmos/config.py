@@ -104,5 +104,5 @@ CONFIGS = {
         temporal_attention_window=7,
     ),
 }  # fmt: skip
-"""Published shapes. The windows of temporal attention are the clips of the published training: 49 frames, and
-121 for CV8x8x8. """
+"""Published shapes. The window of temporal attention is a clip of the published training: 49 frames, and
+121 for CV8x8x8."""
