@@ -1,6 +1,11 @@
 """Settings of all tests: temporary files are in pytest's folder, and Hypothesis draws the same examples."""
 
+import os
 import tempfile
+
+# One thread for each test process: two processes with two threads each wait for each other on two cores.
+# This is set before a test imports NumPy or PyTorch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
