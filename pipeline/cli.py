@@ -35,7 +35,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
     "manifest": ("manifests.verbs.cli:add_verbs", "show, check or compare tables"),
     "train": ("training.cli:add_verbs", "train a video diffusion model on shards of latents"),
     "sample": ("training.cli:add_verbs", "sample a video from a trained model"),
-    "evaluate": ("training.cli:add_verbs", "compute the denoising loss of a model on held-out latents"),
+    "evaluate": (
+        "training.cli:add_verbs",
+        "compute the denoising loss of a model on held-out latents, or the quality of tokenizers",
+    ),
     "export": ("training.cli:add_verbs", "write a model file from the last checkpoint of a training"),
     "slurm-script": (
         "training.cli:add_verbs",
@@ -82,10 +85,10 @@ class Parser(ArgumentParser):
 
     def parse_verb(self, arguments: Sequence[str]) -> Namespace:
         """Parse the arguments of one verb. Knobs and options may be in any order."""
-        if self.nested:
-            return self.parse_args(arguments)
         if "--debug" not in self._option_string_actions:
             self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if self.nested:
+            return self.parse_args(arguments)
         return self.parse_intermixed_args(arguments)
 
     def error(self, message: str) -> NoReturn:

@@ -6,17 +6,17 @@ python -m training sample --model DIR --out video.mp4 --prompt "a slow pan"
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from manifests import ClipmillError, Range
+from manifests import ClipmillError
 from training.data.statistics_verb import add_statistics_verb
 from training.planning.slurm_verb import add_slurm_verb
 from training.planning.verb import add_plan_verb
+from training.verbs.evaluate import add_evaluate_verb
 from training.verbs.knobs import parse_knobs as parse_knobs
 from training.verbs.report import report
-from training.verbs.sample import TEXT_ENCODER_HELP, add_sample_verb
+from training.verbs.sample import add_sample_verb
 from training.verbs.train import add_train_verb
 
 
@@ -26,31 +26,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_slurm_verb(verbs)
     add_sample_verb(verbs)
     add_plan_verb(verbs, parse_knobs)
-
-    evaluate = verbs.add_parser(
-        "evaluate",
-        help="compute the denoising loss of a model on held-out latents",
-        epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
-    )
-    evaluate.add_argument("--model", required=True, type=Path, help="folder or file of the model")
-    evaluate.add_argument("--data", required=True, help="folder or URL of shards, or a .txt that lists tars")
-    evaluate.add_argument(
-        "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
-    )
-    evaluate.add_argument(
-        "--split",
-        default="",
-        help="split of the clips; by default validation if there is one, else all",
-    )
-    evaluate.add_argument(
-        "--batch-size", type=Range(1).argument(), default=8, help="clips evaluated together (%(default)s)"
-    )
-    evaluate.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
-    evaluate.add_argument(
-        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
-    )
-    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
-    evaluate.set_defaults(func=_evaluate)
+    add_evaluate_verb(verbs)
     _add_export(verbs)
     add_statistics_verb(verbs)
 
@@ -105,33 +81,6 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> 
     if rest:
         args.knobs = [*args.knobs, *rest]
     return args
-
-
-def _evaluate(args: argparse.Namespace) -> int:
-    import torch
-
-    from training.data.find_shards import find_shards, find_splits
-    from training.evaluation.evaluate import evaluate
-
-    if args.split:
-        data = find_shards(args.data, args.split)
-    else:
-        rest, held_out = find_splits(args.data)
-        data = held_out or rest
-    result = evaluate(
-        args.model,
-        data,
-        max_clips=args.max_clips,
-        batch_size=args.batch_size,
-        text_encoder=args.text_encoder,
-        num_threads=args.num_threads,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
-    if args.json:
-        print(json.dumps(result.to_json()))
-    else:
-        print("\n".join(result.lines()))
-    return 0
 
 
 def _export(args: argparse.Namespace) -> int:

@@ -73,6 +73,10 @@ class DiscreteTokenizer(Tokenizer, Protocol):
         """Encode a video into the indices of codes, int32 in 0..codebook_size - 1."""
         ...
 
+    def latents_to_indices(self, latents: Latents) -> Indices:
+        """The indices of latents that are codes, for example of a part that `encode_stream` gives."""
+        ...
+
     def decode_indices(self, indices: Indices) -> Video:
         """Decode indices of any integer type.
 

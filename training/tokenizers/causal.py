@@ -99,7 +99,11 @@ class CausalTokenizer(nn.Module, ABC):
 
     def encode_indices(self, video: Video) -> Tensor:
         """See `DiscreteTokenizer.encode_indices`."""
-        return self._quantizer().to_indices(self.encode(video).movedim(1, -1))
+        return self.latents_to_indices(self.encode(video))
+
+    def latents_to_indices(self, latents: Latents) -> Tensor:
+        """See `DiscreteTokenizer.latents_to_indices`."""
+        return self._quantizer().to_indices(latents.movedim(1, -1))
 
     def decode_indices(self, indices: Tensor) -> Video:
         """See `DiscreteTokenizer.decode_indices`."""

@@ -11,7 +11,12 @@ from pipeline.cli import VERBS, Parser, main
 from pipeline.recipes.catalog import find_recipe, list_recipes
 from pipeline.verbs.help_text import WIDTH, definition_lines, value_text
 
-NESTED = [("manifest", "show"), ("manifest", "check"), ("manifest", "diff")]
+NESTED = [
+    ("manifest", "show"),
+    ("manifest", "check"),
+    ("manifest", "diff"),
+    ("evaluate", "tokenizer"),
+]
 COMMANDS = [*((verb,) for verb in VERBS), *NESTED]
 RECIPES = [name for name, _, _ in list_recipes()]
 

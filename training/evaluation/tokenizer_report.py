@@ -1,0 +1,193 @@
+"""Evaluates tokenizers on a folder of videos: a table, JSON, and pictures beside their reconstruction."""
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from training.errors import CheckpointError, TrainingError
+from training.evaluation.tokenizer_quality import TokenizerQuality, VideoQuality, measure_video
+from training.evaluation.video_frames import find_videos, read_frames, split_frames
+from training.tensors import Video
+from training.tokenizers import load_tokenizer
+
+MAIN_SHORT_SIDE = 360  # px, of the figures that the JSON has first
+
+
+@dataclass(frozen=True)
+class TokenizerReport:
+    """The quality of each tokenizer at each resolution, on the same frames.
+
+    Attributes:
+        qualities: By tokenizer, then by resolution.
+        failed: Why videos were not measured, by name.
+        settings: What was measured, as JSON values.
+    """
+
+    qualities: Sequence[TokenizerQuality]
+    settings: dict[str, Any]
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The table, and the videos that were not measured."""
+        summaries = [quality.summary() for quality in self.qualities]
+        rows = [[text(values) for text in _COLUMNS.values()] for values in summaries]
+        columns = [
+            (title, [row[number] for row in rows])
+            for number, title in enumerate(_COLUMNS)
+            if any(row[number] for row in rows)
+        ]
+        widths = [max(map(len, [title, *cells])) for title, cells in columns]
+        table = [[title for title, _ in columns], *zip(*(cells for _, cells in columns), strict=True)]
+        lines = ["  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in table]
+        counted = f"{summaries[0]['videos_measured']} videos, {summaries[0]['frames_measured']} frames"
+        return [counted, *lines, *(f"not measured: {name}: {why}" for name, why in self.failed.items())]
+
+    def to_json(self) -> dict[str, Any]:
+        """All figures. "continuous" and "discrete" are those of the first tokenizer of each kind, at 360 px
+        of the short side, if that was measured.
+        """
+        values: dict[str, Any] = {}
+        for quality in sorted(self.qualities, key=lambda each: each.short_side != MAIN_SHORT_SIDE):
+            kind = "discrete" if quality.measured.codebook_size else "continuous"
+            values.setdefault(kind, quality.summary())
+        results = [
+            {**each.summary(), "videos": {name: asdict(video) for name, video in each.videos.items()}}
+            for each in self.qualities
+        ]
+        return values | {"results": results, "failed": self.failed, "settings": self.settings}
+
+
+def _number(name: str, form: str) -> Callable[[dict[str, Any]], str]:
+    return lambda values: format(values[name], form) if name in values else ""
+
+
+_COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "tokenizer": lambda values: Path(values["tokenizer"]).name,
+    "short side px": _number("short_side_px", "d"),
+    "PSNR dB": _number("psnr_db", ".2f"),
+    "SSIM": _number("ssim", ".3f"),
+    "LPIPS": _number("lpips", ".3f"),
+    "encode frames/s": _number("encode_frames_per_s", ".1f"),
+    "decode frames/s": _number("decode_frames_per_s", ".1f"),
+    "parameters": _number("parameters", ",d"),
+    "stride": lambda values: "x".join(map(str, values["stride"])),
+    "compression": _number("compression", ".0f"),
+    "codes used": _number("code_usage", ".1%"),
+    "perplexity": _number("code_perplexity", ".0f"),
+}
+
+
+def evaluate_tokenizers(
+    place: Path,
+    tokenizers: Sequence[str],
+    short_sides: Sequence[int],
+    *,
+    max_frames: int = 49,
+    pictures: Path | None = None,
+    lpips: Callable[[Video, Video], Tensor] | None = None,
+    device: torch.device | str = "cpu",
+) -> TokenizerReport:
+    """Measure tokenizers on all videos of a folder.
+
+    All tokenizers get the same frames: the first 1 + k * s, cut to multiples of the least common multiple of
+    their strides. A video that cannot be read is named, and the others are measured.
+
+    Args:
+        place: Folder of videos, images and .npy arrays of frames; or one file.
+        tokenizers: Names or paths.
+        short_sides: Short sides in px that larger frames are scaled to.
+        max_frames: Maximum number of frames of a video; 0 for all.
+        pictures: Folder for a PNG per video: a frame, and beside it each tokenizer's reconstruction.
+        lpips: Computes LPIPS of frames and their reference, [t].
+        device: Where to compute.
+
+    Raises:
+        SettingError: The folder has no videos.
+        CheckpointError: A tokenizer cannot be loaded.
+        TrainingError: No video could be measured.
+    """
+    videos = find_videos(place)
+    loaded = {name: load_tokenizer(name) for name in tokenizers}
+    for tokenizer in loaded.values():
+        if isinstance(tokenizer, nn.Module):
+            tokenizer.to(device)
+    strides = [math.lcm(*sizes) for sizes in zip(*(each.stride for each in loaded.values()), strict=True)]
+    qualities = [TokenizerQuality(name, side, loaded[name]) for name in loaded for side in short_sides]
+    settings = {"max_frames": max_frames, "device": str(device), "num_threads": torch.get_num_threads()}
+    report = TokenizerReport(qualities, settings | {"torch": torch.__version__})
+    for name, file in videos.items():
+        picture = _Picture((max_frames or 49) // 2)
+        measured: list[tuple[VideoQuality, Tensor]] = []
+        try:
+            for quality in qualities:
+                frames = read_frames(file, quality.short_side, (strides[1], strides[2]))
+                parts = split_frames(frames, strides[0], max_frames)
+                picture.start(quality)
+                measured.append(
+                    measure_video(quality.measured, parts, device=device, lpips=lpips, on_part=picture.see)
+                )
+        except CheckpointError:
+            raise
+        except (TrainingError, ValueError) as error:
+            report.failed[name] = str(error)
+            print(f"not measured: {name}: {error}", file=sys.stderr, flush=True)
+            continue
+        for quality, (video, counts) in zip(qualities, measured, strict=True):
+            quality.add(name, video, counts)
+        if pictures is not None:
+            picture.write(pictures, name)
+    if not any(quality.videos for quality in qualities):
+        raise TrainingError(
+            "no video could be measured",
+            where=str(place),
+            remedy="see the messages above, one per video",
+        )
+    return report
+
+
+class _Picture:
+    """One frame of a video beside its reconstructions, one picture per resolution.
+
+    Args:
+        number: The frame, or the last one of a shorter video.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._images: dict[int, list[Tensor]] = {}
+        self._seen, self._side = 0, 0
+
+    def start(self, quality: TokenizerQuality) -> None:
+        """Begin the reconstruction of another tokenizer."""
+        self._seen, self._side = 0, quality.short_side
+        images = self._images.setdefault(self._side, [torch.empty(0)])
+        images.append(torch.empty(0))
+
+    def see(self, original: Video, reconstruction: Video) -> None:
+        """Keep the frame if these parts have it, or are before it."""
+        place = min(self.number - self._seen, original.shape[2] - 1)
+        if place >= 0:
+            images = self._images[self._side]
+            images[0], images[-1] = original[0, :, place].cpu(), reconstruction[0, :, place].cpu()
+        self._seen += original.shape[2]
+
+    def write(self, folder: Path, name: str) -> None:
+        """Write the PNGs."""
+        import av
+
+        folder.mkdir(parents=True, exist_ok=True)
+        for side, images in self._images.items():
+            pixels = ((torch.cat(images, 2) + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0)
+            file = folder / f"{name.replace('/', '__')}.{side}.png"
+            with av.open(str(file), "w", format="image2", options={"update": "1"}) as container:
+                stream = container.add_stream("png", rate=1)
+                stream.height, stream.width, stream.pix_fmt = *pixels.shape[:2], "rgb24"
+                frame = av.VideoFrame.from_ndarray(pixels.contiguous().numpy(), format="rgb24")
+                container.mux(stream.encode(frame))
+                container.mux(stream.encode(None))

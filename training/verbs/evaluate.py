@@ -1,0 +1,136 @@
+"""The command evaluate: the denoising loss of a model, or the quality of tokenizers."""
+
+import argparse
+import json
+from pathlib import Path
+
+from manifests import Range
+from training.verbs.sample import TEXT_ENCODER_HELP
+
+
+def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command. It sets `func`, a function of the parsed arguments that returns the exit code."""
+    evaluate = verbs.add_parser(
+        "evaluate",
+        help="compute the denoising loss of a model on held-out latents, or the quality of tokenizers",
+        epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
+    )
+    evaluate.add_argument("--model", type=Path, help="folder or file of the model")
+    evaluate.add_argument("--data", help="folder or URL of shards, or a .txt that lists tars")
+    evaluate.add_argument(
+        "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--split",
+        default="",
+        help="split of the clips; by default validation if there is one, else all",
+    )
+    evaluate.add_argument(
+        "--batch-size", type=Range(1).argument(), default=8, help="clips evaluated together (%(default)s)"
+    )
+    evaluate.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
+    evaluate.add_argument(
+        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+    evaluate.set_defaults(func=_evaluate)
+    _add_tokenizer(evaluate)
+
+
+def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
+    subjects = evaluate.add_subparsers(metavar="tokenizer", title="to evaluate something else")
+    tokenizer = subjects.add_parser(
+        "tokenizer",
+        help="measure how well and how fast tokenizers reconstruct videos",
+        description="Measure how well and how fast tokenizers reconstruct videos, as TokenBench does.",
+        epilog="example:\n  clipmill evaluate tokenizer /data/videos --pictures /data/pictures",
+    )
+    tokenizer.add_argument(
+        "videos", type=Path, metavar="DIR", help="videos, images, or .npy arrays of frames; or one file"
+    )
+    tokenizer.add_argument(
+        "--tokenizer",
+        action="append",
+        metavar="NAME",
+        help="name or path; repeat it for several (small and small-discrete)",
+    )
+    tokenizer.add_argument(
+        "--resolutions",
+        type=Range(1).argument(),
+        nargs="+",
+        default=[360],
+        metavar="PX",
+        help="short sides that larger frames are scaled to; smaller ones stay as they are (360)",
+    )
+    tokenizer.add_argument(
+        "--frames",
+        type=Range(0).argument(),
+        default=49,
+        metavar="N",
+        help="maximum number of frames of a video; 0: all (%(default)s)",
+    )
+    tokenizer.add_argument(
+        "--pictures", type=Path, metavar="OUT", help="folder for pictures beside their reconstructions"
+    )
+    tokenizer.add_argument(
+        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
+    )
+    tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
+    tokenizer.set_defaults(func=_evaluate_tokenizer)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    import torch
+
+    from training.data.find_shards import find_shards, find_splits
+    from training.errors import SettingError
+    from training.evaluation.evaluate import evaluate
+
+    if args.model is None or args.data is None:
+        raise SettingError(
+            "evaluate needs --model and --data",
+            remedy="add them, or measure tokenizers: evaluate tokenizer DIR",
+        )
+    if args.split:
+        data = find_shards(args.data, args.split)
+    else:
+        rest, held_out = find_splits(args.data)
+        data = held_out or rest
+    result = evaluate(
+        args.model,
+        data,
+        max_clips=args.max_clips,
+        batch_size=args.batch_size,
+        text_encoder=args.text_encoder,
+        num_threads=args.num_threads,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
+    if args.json:
+        print(json.dumps(result.to_json()))
+    else:
+        print("\n".join(result.lines()))
+    return 0
+
+
+def _evaluate_tokenizer(args: argparse.Namespace) -> int:
+    import torch
+
+    from training.errors import SettingError
+    from training.evaluation.tokenizer_report import evaluate_tokenizers
+    from training.tokenizers.weights import BUNDLED
+
+    if args.json and not args.json.parent.is_dir():
+        raise SettingError("there is no such folder to write the figures to", where=str(args.json.parent))
+    torch.set_num_threads(args.num_threads)
+    report = evaluate_tokenizers(
+        args.videos,
+        args.tokenizer or list(BUNDLED),
+        args.resolutions,
+        max_frames=args.frames,
+        pictures=args.pictures,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
+    if args.json:
+        args.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")
+    print("\n".join(report.lines()))
+    return 0
