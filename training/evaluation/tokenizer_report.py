@@ -4,13 +4,14 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.errors import CheckpointError, TrainingError
+from training.errors import TrainingError
 from training.evaluation.tokenizer_quality import TokenizerQuality, VideoQuality, measure_video
 from training.evaluation.video_frames import find_videos, read_frames, split_frames
 from training.tensors import Video
@@ -117,23 +118,14 @@ def evaluate_tokenizers(
     for tokenizer in loaded.values():
         if isinstance(tokenizer, nn.Module):
             tokenizer.to(device)
-    strides = [math.lcm(*sizes) for sizes in zip(*(each.stride for each in loaded.values()), strict=True)]
     qualities = [TokenizerQuality(name, side, loaded[name]) for name in loaded for side in short_sides]
     settings = {"max_frames": max_frames, "device": str(device), "num_threads": torch.get_num_threads()}
     report = TokenizerReport(qualities, settings | {"torch": torch.__version__})
+    measure = partial(_measure_file, qualities, max_frames=max_frames, device=device, lpips=lpips)
     for name, file in videos.items():
         picture = _Picture((max_frames or 49) // 2)
-        measured: list[tuple[VideoQuality, Tensor]] = []
         try:
-            for quality in qualities:
-                frames = read_frames(file, quality.short_side, (strides[1], strides[2]))
-                parts = split_frames(frames, strides[0], max_frames)
-                picture.start(quality)
-                measured.append(
-                    measure_video(quality.measured, parts, device=device, lpips=lpips, on_part=picture.see)
-                )
-        except CheckpointError:
-            raise
+            measured = measure(file, picture=picture)
         except (TrainingError, ValueError) as error:
             report.failed[name] = str(error)
             print(f"not measured: {name}: {error}", file=sys.stderr, flush=True)
@@ -142,13 +134,36 @@ def evaluate_tokenizers(
             quality.add(name, video, counts)
         if pictures is not None:
             picture.write(pictures, name)
-    if not any(quality.videos for quality in qualities):
+    if len(report.failed) == len(videos):
         raise TrainingError(
             "no video could be measured",
             where=str(place),
             remedy="see the messages above, one per video",
         )
     return report
+
+
+def _measure_file(
+    qualities: Sequence[TokenizerQuality],
+    file: Path,
+    *,
+    max_frames: int,
+    device: torch.device | str,
+    lpips: Callable[[Video, Video], Tensor] | None,
+    picture: "_Picture",
+) -> list[tuple[VideoQuality, Tensor]]:
+    """`measure_video` of one file with each tokenizer at each resolution, on the same frames."""
+    measured = []
+    strides = [quality.measured.stride for quality in qualities]
+    time, height, width = (math.lcm(*sizes) for sizes in zip(*strides, strict=True))
+    for quality in qualities:
+        frames = read_frames(file, quality.short_side, (height, width))
+        parts = split_frames(frames, time, max_frames)
+        picture.start(quality)
+        measured.append(
+            measure_video(quality.measured, parts, device=device, lpips=lpips, on_part=picture.see)
+        )
+    return measured
 
 
 class _Picture:
