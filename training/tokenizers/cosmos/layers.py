@@ -53,20 +53,14 @@ class Conv(nn.Module):
 
     def _over_space(self, x: Tensor) -> Tensor:
         frames = x.flatten(0, 1).permute(0, 3, 1, 2)  # [b*t c h w], channels last in memory
-        weight = self.weight.squeeze(2).contiguous(memory_format=torch.channels_last)
-        y = nn.functional.conv2d(frames, weight, self.bias, self.stride, self.padding)
+        y = nn.functional.conv2d(frames, self.weight.squeeze(2), self.bias, self.stride, self.padding)
         return _split_frames(y, x)
 
     def _over_time(self, x: Tensor) -> Tensor:
-        """A sum of matrix products, one per frame of the kernel, of x [b t + frames before h w c]."""
-        taps = self.weight.flatten(2).unbind(2)
-        frames = (x.shape[1] - len(taps)) // self.stride + 1
-        stop = (frames - 1) * self.stride + 1
-        inputs = [x[:, k : k + stop : self.stride].flatten(0, 3) for k in range(len(taps))]
-        y = torch.addmm(self.bias, inputs[0], taps[0].T)
-        for values, weight in zip(inputs[1:], taps[1:], strict=True):
-            y = y.addmm_(values, weight.T) if not y.requires_grad else y.addmm(values, weight.T)
-        return y.view(len(x), frames, *x.shape[2:4], -1)
+        """x [b t + frames before h w c], as images of t x h*w positions, channels last in memory."""
+        images = x.flatten(2, 3).permute(0, 3, 1, 2)
+        y = nn.functional.conv2d(images, self.weight.squeeze(4), self.bias, (self.stride, 1))
+        return y.permute(0, 2, 3, 1).reshape(len(x), y.shape[2], *x.shape[2:4], -1)
 
 
 class FrameNorm(nn.Module):
