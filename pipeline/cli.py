@@ -60,6 +60,7 @@ OLD_VERBS = {
 }  # old name: new name; accepted for one release
 VALIDATORS = {  # additional checks by `manifest check` of the tables that a stage makes
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
+    "stages.latents.pack_latents:PackLatents": "stages.latents.validate:validate_latents",
 }
 _BUG = "this is a bug in clipmill; add --debug to see the traceback, and report it"
 # Errors of the machine, not of clipmill: a file is missing or may not be written, or a disk is full.

@@ -105,6 +105,10 @@ class Stage(ABC, Generic[In, Out]):
         """
         return ""
 
+    def seconds(self) -> Mapping[str, float]:
+        """Return for how long parts of the stage worked and waited so far, for example "x" and "x_waited"."""
+        return {}
+
     def settings(self) -> dict[str, Any]:
         """Return the values of the settings by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]

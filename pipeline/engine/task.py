@@ -1,6 +1,7 @@
 """A task is the smallest unit of work: the driver sends a `Task` and a worker returns a `TaskResult`."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from manifests.table import RowCounts
 
@@ -38,12 +39,14 @@ class WorkCounts:
         reused: Rows copied from an earlier table with the same content key.
         resumed: Rows that an earlier attempt had finished and written to its journal.
         reprocessed: Rows that an earlier attempt had started and not finished.
+        seconds: For how long parts of the stage worked and waited; see `Stage.seconds`.
     """
 
     processed: int = 0
     reused: int = 0
     resumed: int = 0
     reprocessed: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "WorkCounts") -> "WorkCounts":
         return WorkCounts(
@@ -51,7 +54,21 @@ class WorkCounts:
             self.reused + other.reused,
             self.resumed + other.resumed,
             self.reprocessed + other.reprocessed,
+            {
+                name: self.seconds.get(name, 0.0) + other.seconds.get(name, 0.0)
+                for name in {**self.seconds, **other.seconds}
+            },
         )
+
+    @property
+    def waited_shares(self) -> dict[str, float]:
+        """The share of its time that each part of the stage waited: "x_waited" of "x" and "x_waited"."""
+        shares = {}
+        for name, waited in self.seconds.items():
+            part = name.removesuffix("_waited")
+            if part != name and (total := waited + self.seconds.get(part, 0.0)) > 0:
+                shares[part] = waited / total
+        return shares
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,9 @@ class LineProgress:
         for name in schedule.steps:
             if name in complete - self._complete:
                 busy_s = self.stopwatch.busy_s.get(name, 0.0)
-                self.write(f"{name} done: {_rows(schedule, name)}, {busy_s:.1f} s of work")
+                waits = schedule.steps[name].work.waited_shares
+                waited = "".join(f", {part} waited {share:.0%}" for part, share in sorted(waits.items()))
+                self.write(f"{name} done: {_rows(schedule, name)}, {busy_s:.1f} s of work{waited}")
         self._complete |= complete
         self._write_pauses(schedule.pauses.reasons())
         if time.monotonic() >= self._next:

@@ -38,9 +38,16 @@ class Stopwatch:
         return time.monotonic() - self._start
 
     def to_json(self) -> dict[str, Any]:
-        """Worker-seconds and row counts, by step."""
+        """Worker-seconds, row counts, and what parts of a stage waited for each other, by step."""
         busy = {name: round(seconds, 3) for name, seconds in self.busy_s.items()}
-        return {"busy_s": busy, "rows": {name: asdict(work) for name, work in self.work.items()}}
+        rows = {name: asdict(work) for name, work in self.work.items()}
+        seconds = {name: row.pop("seconds") for name, row in rows.items()}
+        parts = {
+            name: {"seconds": {part: round(s, 3) for part, s in each.items()}, "waited_share": shares}
+            for name, each in seconds.items()
+            if (shares := {k: round(v, 3) for k, v in self.work[name].waited_shares.items()})
+        }
+        return {"busy_s": busy, "rows": rows} | ({"overlap": parts} if parts else {})
 
     def rows_per_s(self, name: str) -> float:
         """Rows that a step processed per second since its first task started; 0 before that."""

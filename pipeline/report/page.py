@@ -62,6 +62,7 @@ def _header(history: RunHistory) -> Html:
         "run": history.run,
         "state": " ".join(filter(None, [timings.get("state"), timings.get("error")])),
         "took": f"{timings.get('wall_s', 0):,.0f} s",
+        "waited": _waited(timings.get("overlap", {})),
         "store": history.store.url,
         "notes": "; ".join(history.notes),
         "code": request.get("commit", "")[:12],
@@ -88,6 +89,14 @@ def _knobs(knobs: Mapping[str, Any], descriptions: Mapping[str, str]) -> Html:
         )
         lines += [el("code", printable(f"{name}={value}", _MAX_CHARACTERS)), text(description), el("br")]
     return join(*lines)
+
+
+def _waited(overlap: Mapping[str, Any]) -> str:
+    """The share of its time that each part of a stage waited for the others."""
+    return "; ".join(
+        f"{step}: " + ", ".join(f"{part} {share:.0%}" for part, share in parts["waited_share"].items())
+        for step, parts in overlap.items()
+    )
 
 
 def _assignments(values: Mapping[str, Any]) -> str:

@@ -1,178 +1,246 @@
-"""Encodes clips into latents with a video tokenizer.
+"""Encodes windows of clips into latents, or into codes, with a video tokenizer.
 
-The stage takes the frames displayed at the times 0, 1/fps, 2/fps … from the start of the clip: the longest
-run of 1 + k * stride frames that the clip and `max_frames` allow. It scales them so that the short side is
-`short_side_px` and the long side the next lower multiple of `size_multiple_px`, and crops the center if the
-aspect ratio does not fit.
+A frame is scaled, with its aspect ratio, into the bucket whose aspect ratio is the nearest. At most
+`max_crop_share` of a side is cropped, and the rest of the bucket is padded with reflections.
 """
 
 import json
-import math
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from manifests import Artifact, PositiveFloat, PositiveInt, Row, column
+from manifests import Artifact, PositiveInt, Row, Share, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.decoding.frame import Frame
-from stages.media.decoding.video import Video, open_video
+from stages.latents.decode_ahead import DecodeAhead, OverlapTimes
+from stages.latents.fit_bucket import Fit, bucket_size, fit_bucket, parse_ratio
+from stages.latents.read_windows import DecodedWindow, Span, read_windows
+from stages.media.encoding.encoders import check_choice
 
 if TYPE_CHECKING:
+    import torch
+
     from training.tokenizer import Tokenizer
 
+DTYPES = ("float16", "bfloat16")
+PRECISIONS = ("float32", "bfloat16")
+MAX_UINT16_CODES = 2**16
 
-class CutClip(Row):
+
+class ClipWindow(Row):
     id: str
     clip: Artifact
+    window_first_frame: int
+    window_frames: int
+    window_fps: float
 
 
-class EncodedClip(Row):
-    latents: Artifact = column('safetensors file of one tensor "latents" [c t h w], unit variance, float16')
-    latent_channels: int = column("channels of the latents", unit="channels")
+class EncodedWindow(Row):
+    latents: Artifact = column(
+        'safetensors file of one tensor: "latents" [c t h w] of unit variance, or "codes" [1 t h w]'
+    )
+    latent_channels: int = column("channels of the latents; 1 for codes", unit="channels")
     latent_frames: int = column("frames of the latents", unit="latents")
     latent_height: int = column("rows of the latents", unit="latents")
     latent_width: int = column("columns of the latents", unit="latents")
+    latent_means: tuple[float, ...] = column("mean of each channel; empty for codes", unit="1")
+    latent_mean_squares: tuple[float, ...] = column(
+        "mean of the squares of each channel; empty for codes", unit="1"
+    )
+    latent_precision: str = column("dtype in which the tokenizer computed: float32 or bfloat16")
     tokenizer: str = column("name and digest of the tokenizer that made the latents")
 
 
-class EncodeLatents(Annotate[CutClip, EncodedClip]):
-    """Encodes the first frames of each clip into latents, and stores how they were made.
+class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
+    """Encodes each window of a clip into latents, and stores how they were made.
 
-    It encodes on one thread, so that equal clips give equal bytes.
+    A discrete tokenizer gives codes: uint16, or int32 if it has more than 65,536. One thread decodes the next
+    windows while another one encodes. It encodes on one thread of a CPU, so that equal windows give equal
+    bytes; on a GPU where a worker has one (`Needs`).
 
     Attributes:
         tokenizer: Name of a bundled tokenizer, or the path of a tokenizer's file or folder.
         short_side_px: Short side in px of the encoded frames. Higher values keep more detail and make larger
             latents.
-        size_multiple_px: Width and height in px are multiples of this.
-        fps: Frames encoded per second. Higher values cover a shorter time with the same number of frames.
-        max_frames: Maximum number of frames encoded per clip: 1 + a multiple of the tokenizer's temporal
-            stride. Higher values make longer latents.
+        size_multiple_px: Width and height in px are multiples of this. Higher values crop and pad more.
+        aspect_ratios: Aspect ratios of the buckets, such as 16:9. Without any, each frame has a bucket of its
+            own aspect ratio, and trainers get more and smaller buckets.
+        max_crop_share: Largest share of a side that is cropped. Higher values crop more and pad less: 0 only
+            pads, 1 only crops.
+        dtype: Dtype of stored latents: float16 or bfloat16, which is less exact and has a larger range.
+        precision: Dtype in which the tokenizer computes: float32, or bfloat16 by autocast. A window whose
+            latents are not finite is encoded again in float32.
+        batch_size: Windows of one shape encoded at a time, and decoded ahead. Higher values need more memory.
     """
 
-    version = 2
+    version = 3
 
     tokenizer: str = "small"
     short_side_px: PositiveInt = 128
     size_multiple_px: PositiveInt = 16
-    fps: PositiveFloat = 12.0
-    max_frames: PositiveInt = 33
+    aspect_ratios: tuple[str, ...] = ("9:16", "3:4", "1:1", "4:3", "16:9")
+    max_crop_share: Share = 0.1
+    dtype: str = "float16"
+    precision: str = "float32"
+    batch_size: PositiveInt = 2
 
-    needs = Needs(cpus=1, memory_gb=1)
+    needs = Needs(cpus=1, memory_gb=1, batch=8)
+    execution_settings = frozenset({"batch_size"})
+
+    def __post_init__(self) -> None:
+        check_choice(self.dtype, DTYPES, "dtype")
+        check_choice(self.precision, PRECISIONS, "precision")
+        for text in self.aspect_ratios:
+            parse_ratio(text)
 
     @cached_property
     def _tokenizer(self) -> "Tokenizer":
+        import torch
+
         from training.tokenizers import load_tokenizer
 
-        return load_tokenizer(self.tokenizer)
+        tokenizer = load_tokenizer(self.tokenizer)
+        return tokenizer.to(_device()) if isinstance(tokenizer, torch.nn.Module) else tokenizer
+
+    @cached_property
+    def _times(self) -> OverlapTimes:
+        return OverlapTimes()
 
     def digest(self) -> str:
         from training.tokenizers import tokenizer_digest
 
         return tokenizer_digest(self.tokenizer)
 
-    def min_frames(self) -> int:
-        """Minimum number of frames at `fps` of a clip. Shorter clips are rejected."""
+    def temporal_stride(self) -> int:
+        """Frames per latent of the tokenizer."""
         from training.tokenizers import tokenizer_stride
 
-        return 1 + tokenizer_stride(self.tokenizer)[0]
+        return tokenizer_stride(self.tokenizer)[0]
 
-    def annotate(self, rows: Sequence[CutClip]) -> Iterator[EncodedClip | Reject]:
-        for row in rows:
-            try:
-                with row.clip.local() as path:
-                    frames, provenance = self._read_frames(path)
-            except Reject as reason:
-                yield reason
-            else:
-                yield self._encode(frames, provenance)
+    def seconds(self) -> dict[str, float]:
+        return dict(vars(self._times))
 
-    def _read_frames(self, path: Path) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-        """The frames [t h w 3], and how they were scaled and cropped."""
-        stride = self._tokenizer.stride.time
-        frames: list[npt.NDArray[np.uint8]] = []
-        with open_video(str(path)) as video:
-            width, height, crop = 0, 0, (0, 0, 0, 0)
-            fps = Fraction(self.fps).limit_denominator(1001)
-            for frame, times in _displayed_frames(video, fps, self.max_frames):
-                if not frames:
-                    (width, height), crop = self._fit_size(*frame.display_size)
-                x, y, crop_width, crop_height = crop
-                scaled = frame.pixels("rgb24", width, height)
-                frames += [scaled[y : y + crop_height, x : x + crop_width]] * times
-        count = 1 + (len(frames) - 1) // stride * stride
-        if count < 1 + stride:
-            raise Reject(f"the clip is shorter than {1 + stride} frames at {self.fps:g} frames per second")
-        provenance = {"scaled_px": [width, height], "crop_px": list(crop), "frames": count, "fps": self.fps}
-        return np.stack(frames[:count]), provenance
+    def annotate(self, rows: Sequence[ClipWindow]) -> Iterator[EncodedWindow | Reject]:
+        batch: list[tuple[ClipWindow, DecodedWindow]] = []
+        with DecodeAhead(self._decode(rows), self.batch_size, self._times) as decoded:
+            for row, window in decoded:
+                shape = None if isinstance(window, Reject) else window.pixels.shape
+                if batch and shape != batch[0][1].pixels.shape:
+                    yield from self._encode(batch)
+                    batch = []
+                if isinstance(window, Reject):
+                    yield window
+                    continue
+                batch.append((row, window))
+                if len(batch) == self.batch_size:
+                    yield from self._encode(batch)
+                    batch = []
+            if batch:
+                yield from self._encode(batch)
 
-    def _fit_size(self, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-        """The size to scale to, and the crop of it: x, y, width, height; all in px."""
-        short = self.short_side_px // self.size_multiple_px * self.size_multiple_px
-        aspect = max(width, height) / min(width, height)
-        long = max(short, int(short * aspect) // self.size_multiple_px * self.size_multiple_px)
-        crop_width, crop_height = (long, short) if width >= height else (short, long)
-        scale = max(crop_width / width, crop_height / height)
-        scaled = max(crop_width, round(width * scale)), max(crop_height, round(height * scale))
-        x, y = (scaled[0] - crop_width) // 2, (scaled[1] - crop_height) // 2
-        return scaled, (x, y, crop_width, crop_height)
+    def _decode(self, rows: Sequence[ClipWindow]) -> Iterator[tuple[ClipWindow, DecodedWindow | Reject]]:
+        for _, group in groupby(rows, key=lambda row: (row.clip.path, row.clip.sha256)):
+            windows = list(group)
+            spans = [Span(row.window_first_frame, row.window_frames, row.window_fps) for row in windows]
+            with windows[0].clip.local() as path:
+                yield from zip(windows, read_windows(path, spans, self._fit), strict=True)
 
-    def _encode(self, frames: npt.NDArray[np.uint8], provenance: dict[str, Any]) -> EncodedClip:
+    def _fit(self, width: int, height: int) -> Fit:
+        bucket = bucket_size(width, height, self.short_side_px, self.size_multiple_px, self.aspect_ratios)
+        return fit_bucket(width, height, bucket, self.max_crop_share)
+
+    def _encode(self, batch: Sequence[tuple[ClipWindow, DecodedWindow]]) -> Iterator[EncodedWindow | Reject]:
+        import numpy as np
         import torch
-        from safetensors.torch import save
 
         num_threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             with torch.inference_mode():
-                video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-                latents = self._tokenizer.encode(video)[0].to(torch.float16).contiguous()  # [c t h w]
+                pixels = torch.from_numpy(np.stack([window.pixels for _, window in batch])).to(_device())
+                video = pixels.permute(0, 4, 1, 2, 3).float() / 127.5 - 1  # [b 3 t h w]
+                encoded = self._encode_video(video)
+                results = [
+                    self._result(row, window, *each) if each else _not_finite(self.dtype)
+                    for (row, window), each in zip(batch, encoded, strict=True)
+                ]
         finally:
             torch.set_num_threads(num_threads)
+        yield from results
+
+    def _encode_video(self, video: "torch.Tensor") -> "list[tuple[torch.Tensor, str] | None]":
+        """The tensor to store of each video [b 3 t h w], and in which precision; None if it is not finite."""
+        import torch
+
+        with torch.autocast(video.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            encoded = self._tokenizer.encode(video).float()
+        results: list[tuple[torch.Tensor, str] | None] = []
+        for number, latents in enumerate(encoded):
+            stored, precision = self._to_stored(latents), self.precision
+            if stored is None and precision != "float32":
+                precision = "float32"
+                stored = self._to_stored(self._tokenizer.encode(video[number : number + 1])[0])
+            results.append(None if stored is None else (stored, precision))
+        return results
+
+    def _to_stored(self, latents: "torch.Tensor") -> "torch.Tensor | None":
+        """Latents [c t h w] in `dtype`, or their codes [1 t h w]; None if values are not finite."""
+        import torch
+
+        if codes := self._tokenizer.codebook_size:
+            if not bool(torch.isfinite(latents).all()):
+                return None
+            indices = self._tokenizer.latents_to_indices(latents[None])  # type: ignore[attr-defined]
+            dtype = torch.uint16 if codes <= MAX_UINT16_CODES else torch.int32
+        else:
+            indices, dtype = latents, getattr(torch, self.dtype)
+        stored: torch.Tensor = indices.to("cpu", dtype).contiguous()
+        return stored if dtype == torch.uint16 or bool(torch.isfinite(stored).all()) else None
+
+    def _result(
+        self, row: ClipWindow, window: DecodedWindow, stored: "torch.Tensor", precision: str
+    ) -> EncodedWindow:
+        from safetensors.torch import save
+
+        codes = self._tokenizer.codebook_size
         name = Path(self.tokenizer).name  # without its folder, which may be private
-        metadata = provenance | {
+        metadata: dict[str, Any] = window.provenance | {
             "tokenizer": name,
             "tokenizer_digest": self._tokenizer.digest,
             "stride": list(self._tokenizer.stride),
-            "dtype": "float16",
+            "dtype": str(stored.dtype).removeprefix("torch."),
+            "precision": precision,
+            "fps": row.window_fps,
+            "frames": row.window_frames,
+            "first_frame": row.window_first_frame,
         }
+        metadata |= {"codebook_size": codes} if codes else {}
         # One key only: safetensors writes several in an order that changes from process to process.
-        data = save({"latents": latents}, metadata={"clipmill": json.dumps(metadata, sort_keys=True)})
-        channels, latent_frames, height, width = latents.shape
-        return EncodedClip(
+        data = save(
+            {"codes" if codes else "latents": stored},
+            metadata={"clipmill": json.dumps(metadata, sort_keys=True)},
+        )
+        channels, frames, height, width = stored.shape
+        values = None if codes else stored.double().flatten(1)
+        return EncodedWindow(
             latents=Artifact.of(data, ".safetensors"),
             latent_channels=channels,
-            latent_frames=latent_frames,
+            latent_frames=frames,
             latent_height=height,
             latent_width=width,
+            latent_means=() if values is None else tuple(values.mean(1).tolist()),
+            latent_mean_squares=() if values is None else tuple(values.square().mean(1).tolist()),
+            latent_precision=precision,
             tokenizer=f"{name}@{self._tokenizer.digest[:12]}",
         )
 
 
-def _displayed_frames(video: Video, fps: Fraction, max_frames: int) -> Iterator[tuple[Frame, int]]:
-    """The frames displayed at the times 0, 1/fps, 2/fps …, each with the number of times that it covers."""
-    count = 0
-    start: int | None = None
-    last: Frame | None = None
+def _device() -> str:
+    import torch
 
-    def count_times_before(pts: int) -> int:
-        """Number of times before `pts`, up to `max_frames`."""
-        assert start is not None
-        return min(max_frames, math.ceil((pts - start) * video.time_base * fps))
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
-    for frame in video.frames():
-        if last is None:
-            start = frame.pts
-        elif times := count_times_before(frame.pts) - count:
-            yield last, times
-            count += times
-        last = frame
-        if count >= max_frames:
-            return
-    if last is not None and (times := count_times_before(last.pts + last.duration) - count):
-        yield last, times
+
+def _not_finite(dtype: str) -> Reject:
+    return Reject(f"the latents contain NaN, infinity or values too large for {dtype}, also in float32")

@@ -1,5 +1,7 @@
 """Packs latents into shards: tars of latents of one shape, each with an index that has their provenance.
 
+Each index also has the mean and standard deviation of each channel over the whole train split.
+
 The format is described where it is read, in `training/data/shards.py`. The hash of a clip's id determines its
 shard. So shards are shuffled, and the bytes of a shard depend only on its clips.
 """
@@ -18,15 +20,21 @@ from pipeline import Needs, Survey
 from stages.media.tar import index_bytes, write_tar
 
 FORMAT = 1
+REQUIRED = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")  # equal in all samples of a shard
+OPTIONAL = ("encoded_px", "codebook_size")
+_BYTES = "bytes of "  # begins the names of totals of bytes
+_FIXED_POINT = 2**20  # totals are whole numbers, so that their sum does not depend on the order of parts
 
 
-class EncodedClip(Row):
+class EncodedWindow(Row):
     id: str
     latents: Artifact
     latent_channels: int
     latent_frames: int
     latent_height: int
     latent_width: int
+    latent_means: tuple[float, ...] = ()
+    latent_mean_squares: tuple[float, ...] = ()
     caption: str
     enhanced_caption: str | None = None
     text_embeddings: Artifact | None = None
@@ -42,7 +50,7 @@ class PackedLatents(Row):
     latents_index: Artifact = column("Parquet index of the tar: key, member, offset, size")
 
 
-class PackLatents(Survey[EncodedClip, PackedLatents]):
+class PackLatents(Survey[EncodedWindow, PackedLatents]):
     """Packs latents into shards of about equal size; equal clips give equal shards, byte for byte.
 
     The files are `latents/SHAPE/NUMBER.tar`. Clips whose `split` is not "train" go into `latents-SPLIT/…`,
@@ -52,31 +60,34 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
         shard_bytes: Approximate size of a shard in bytes. Higher values make fewer and larger shards.
     """
 
-    version = 3
+    version = 4
 
     shard_bytes: PositiveInt = 256 * 2**20
 
     needs = Needs(cpus=0.5)
 
-    def tally(self, rows: Sequence[EncodedClip]) -> Mapping[str, int]:
-        """Bytes of latents per bucket."""
-        sizes: Counter[str] = Counter()
+    def tally(self, rows: Sequence[EncodedWindow]) -> Mapping[str, int]:
+        """Bytes of latents per bucket, and the sums that statistics of the train split need."""
+        totals: Counter[str] = Counter()
         for row in rows:
-            sizes[_bucket(row)] += row.latents.size_bytes
-        return sizes
+            totals[f"{_BYTES}{_bucket(row)}"] += row.latents.size_bytes
+            if row.split == "train":
+                totals.update(_sums(row))
+        return totals
 
-    def fit(self, sample: Sequence[EncodedClip], totals: Mapping[str, int]) -> bytes:
-        """Number of shards per bucket, as JSON."""
-        shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in totals.items()}
-        return json.dumps(shards, sort_keys=True).encode()
+    def fit(self, sample: Sequence[EncodedWindow], totals: Mapping[str, int]) -> bytes:
+        """Number of shards per bucket, and the statistics, as JSON."""
+        sizes = {name.removeprefix(_BYTES): n for name, n in totals.items() if name.startswith(_BYTES)}
+        shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in sizes.items()}
+        return json.dumps({"shards": shards, "statistics": _statistics(totals)}, sort_keys=True).encode()
 
-    def assign(self, rows: Sequence[EncodedClip], fitted: bytes) -> Iterator[str]:
-        shards = json.loads(fitted)
+    def assign(self, rows: Sequence[EncodedWindow], fitted: bytes) -> Iterator[str]:
+        shards = json.loads(fitted)["shards"]
         for row in rows:
             bucket = _bucket(row)
             yield f"{bucket}-{_hash(row.id) % shards[bucket]:06d}"
 
-    def settle(self, group: str, rows: Sequence[EncodedClip], fitted: bytes) -> Iterator[PackedLatents]:
+    def settle(self, group: str, rows: Sequence[EncodedWindow], fitted: bytes) -> Iterator[PackedLatents]:
         place, number = group.rsplit("-", 1)
         split, _, bucket = place.rpartition(".")
         folder = f"latents-{split}/{bucket}" if split else f"latents/{bucket}"
@@ -89,7 +100,8 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
                 metadata = json.loads(header["__metadata__"]["clipmill"])
                 text = row.text_embeddings.read() if row.text_embeddings else b""
                 text_encoder = json.loads(_read_header(text)["__metadata__"]["clipmill"]) if text else None
-                _add_provenance(provenance, metadata, list(header["latents"]["shape"]), text_encoder)
+                [tensor] = header.keys() - {"__metadata__"}
+                _add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder)
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
                 yield f"{row.id}.json", _json({"id": row.id} | metadata | span)
                 yield f"{row.id}.safetensors", data
@@ -101,6 +113,8 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
             tar = Path(file.name)
         written = write_tar(tar, members())
         shard_metadata = {"format": FORMAT, "samples": len(rows)} | provenance
+        if statistics := json.loads(fitted)["statistics"]:
+            shard_metadata["statistics"] = statistics
         index = index_bytes(written, {"clipmill.latents": _json(shard_metadata).decode()})
         packed = PackedLatents(
             latents_bucket=bucket,
@@ -111,9 +125,33 @@ class PackLatents(Survey[EncodedClip, PackedLatents]):
             yield packed
 
 
-def _bucket(row: EncodedClip) -> str:
+def _bucket(row: EncodedWindow) -> str:
     shape = f"{row.latent_channels}x{row.latent_frames}x{row.latent_height}x{row.latent_width}"
     return shape if row.split == "train" else f"{row.split}.{shape}"
+
+
+def _sums(row: EncodedWindow) -> dict[str, int]:
+    """Count, sum and sum of squares of each channel, of images and of videos."""
+    kind = "image" if row.latent_frames == 1 else "video"
+    count = row.latent_frames * row.latent_height * row.latent_width
+    sums = {f"{kind} count": count if row.latent_means else 0}
+    for name, values in (("sum", row.latent_means), ("squares", row.latent_mean_squares)):
+        sums |= {f"{kind} {name} {c}": round(v * count * _FIXED_POINT) for c, v in enumerate(values)}
+    return sums
+
+
+def _statistics(totals: Mapping[str, int]) -> dict[str, dict[str, list[float]]]:
+    """Mean and standard deviation per channel, as `training.data.latent_statistics` describes them."""
+    statistics = {}
+    for kind in ("image", "video"):
+        count = totals.get(f"{kind} count", 0) * _FIXED_POINT
+        channels = sum(name.startswith(f"{kind} sum ") for name in totals)
+        if count and channels:
+            means = [totals[f"{kind} sum {c}"] / count for c in range(channels)]
+            squares = [totals[f"{kind} squares {c}"] / count for c in range(channels)]
+            std = [math.sqrt(max(0.0, s - m * m)) for s, m in zip(squares, means, strict=True)]
+            statistics[kind] = {"mean": means, "std": std}
+    return statistics
 
 
 def _hash(name: str) -> int:
@@ -141,8 +179,8 @@ def _add_provenance(
     Raises:
         ValueError: Two clips of one shard were encoded differently.
     """
-    shared = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")
-    of_clip = {name: metadata[name] for name in shared} | {"shape": shape}
+    of_clip = {name: metadata[name] for name in REQUIRED} | {"shape": shape}
+    of_clip |= {name: metadata[name] for name in OPTIONAL if name in metadata}
     if text_encoder is not None:
         of_clip["text_encoder"] = text_encoder
     if provenance and provenance != of_clip:

@@ -5,13 +5,14 @@ clipmill run stages/recipes/latents.py footage=DIR store=DIR
 
 from dataclasses import dataclass, replace
 
-from manifests import PositiveFloat, PositiveInt
+from manifests import NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.encode_text import EncodeText
 from stages.latents.pack_latents import PackLatents
+from stages.latents.split_windows import SplitWindows
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, Curation, build_shards
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
@@ -27,8 +28,13 @@ class Encoding:
             latents.
         latent_fps: Frame rate of the frames that are encoded, in frames per second. Higher covers a shorter
             time with the same number of frames.
-        latent_video_frames: Maximum number of frames encoded per clip: 1 + a multiple of the tokenizer's
-            temporal stride. Higher makes longer latents.
+        latent_video_frames: Frames of a window, 1 + a multiple of the tokenizer's temporal stride. A clip has
+            windows that follow each other. Higher makes fewer and longer latents.
+        min_window_frames: Minimum number of frames of a window. Fewer at the end of a clip are dropped. 0 is
+            1 + the temporal stride. Higher drops more, and makes fewer buckets.
+        latent_dtype: Dtype of stored latents: float16, or bfloat16, which is less exact.
+        max_crop_share: Largest share of a side of a frame that is cropped to fit the aspect ratio of its
+            bucket, 0 to 1. Higher crops more and pads less.
         text_encoder: Folder, or repository of the Hugging Face hub, of a T5 encoder or a language model whose
             text embeddings of the captions are packed with the latents. "" packs none.
     """
@@ -37,6 +43,9 @@ class Encoding:
     latent_px: PositiveInt = 128
     latent_fps: PositiveFloat = 12.0
     latent_video_frames: PositiveInt = 33
+    min_window_frames: NonNegativeInt = 0
+    latent_dtype: str = EncodeLatents.dtype
+    max_crop_share: Share = EncodeLatents.max_crop_share
     text_encoder: str = ""
 
     def stage(self) -> EncodeLatents:
@@ -44,8 +53,8 @@ class Encoding:
         return EncodeLatents(
             tokenizer=self.tokenizer,
             short_side_px=self.latent_px,
-            fps=self.latent_fps,
-            max_frames=self.latent_video_frames,
+            max_crop_share=self.max_crop_share,
+            dtype=self.latent_dtype,
         )
 
 
@@ -84,23 +93,33 @@ def build_latents(
         RecipeError: latent_video_frames is below the minimum of the tokenizer, or does not fit its stride.
     """
     encode = encoding.stage()
-    min_frames = encode.min_frames()
-    if encode.max_frames < min_frames:
+    stride = encode.temporal_stride()
+    frames, min_frames = encoding.latent_video_frames, max(1 + stride, encoding.min_window_frames)
+    if frames < min_frames:
         raise RecipeError(
-            f"latent_video_frames is {encode.max_frames}; {encode.tokenizer!r} needs at least {min_frames}",
+            f"latent_video_frames is {frames}; {encode.tokenizer!r} needs at least {min_frames}",
             remedy=f"set latent_video_frames to {min_frames} or more",
         )
-    stride = min_frames - 1
-    if below := (encode.max_frames - 1) % stride:
-        lower = encode.max_frames - below
+    if below := (frames - 1) % stride:
+        lower = frames - below
         raise RecipeError(
-            f"latent_video_frames is {encode.max_frames}; it must be 1 + a multiple of {stride},"
+            f"latent_video_frames is {frames}; it must be 1 + a multiple of {stride},"
             f" the temporal stride of {encode.tokenizer!r}",
             remedy=f"set latent_video_frames to {lower} or {lower + stride}",
         )
     filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
-    shards = build_shards(videos, filters, captions, curation, encode.fps)
-    encoded = shards.annotate(encode)
+    shards = build_shards(videos, filters, captions, curation, encoding.latent_fps)
+    return shards, encode_clips(shards, encoding, stride, min_frames, curation.shard_mb)
+
+
+def encode_clips(clips: Rows, encoding: Encoding, stride: int, min_frames: int, shard_mb: int) -> Rows:
+    """Add the steps from clips with captions to packed latents."""
     if encoding.text_encoder:
-        encoded = encoded.annotate(EncodeText(text_encoder=encoding.text_encoder))
-    return shards, encoded.survey(PackLatents(shard_bytes=curation.shard_mb * 2**20))
+        clips = clips.annotate(EncodeText(text_encoder=encoding.text_encoder))
+    windows = clips.expand(
+        SplitWindows(fps=encoding.latent_fps, window_frames=encoding.latent_video_frames, stride=stride)
+    )
+    kept = windows.keep(
+        f"window_frames >= {min_frames} or window_kind == 'image'", because="remainder too short for a window"
+    )
+    return kept.annotate(encoding.stage()).survey(PackLatents(shard_bytes=shard_mb * 2**20))

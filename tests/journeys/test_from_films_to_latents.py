@@ -75,7 +75,9 @@ def test_bad_files_are_rejected_and_the_others_are_packed(
     assert funnel["probe_video"]["rejected"] == 3
     assert funnel["too_short"]["dropped"] == 1  # the brief shot
     assert funnel["shaky"]["dropped"] == 1  # filmed with an unsteady hand
-    assert funnel["pack_latents"]["passed"] == 3 == funnel["cut_clip"]["passed"]
+    assert funnel["cut_clip"]["passed"] == 3
+    windows = funnel["pack_latents"]["passed"]
+    assert windows == funnel["encode_latents"]["passed"] > 2 * 3
     assert packed(store) == expected
     assert run(footage, store, "--inline", "--strict") == 1
     assert main(["manifest", "check", str(store)]) == 0
@@ -135,9 +137,9 @@ def test_a_changed_threshold_decodes_nothing(
     rows = last(store, "timings.json")["rows"]
     assert sorted(store.glob("scan_video-*")) == scans
     assert [name for name, effort in rows.items() if effort["processed"]] == []
-    assert rows["cut_clip"]["reused"] == rows["encode_latents"]["reused"] == 1
+    assert rows["cut_clip"]["reused"] == 1
     funnel = {line["step"]: line for line in last(store, "funnel.json")["steps"]}
-    assert funnel["pack_latents"]["passed"] == 1
+    assert funnel["pack_latents"]["passed"] == rows["encode_latents"]["reused"] > 1
     assert len(pandas_clips(store)) == 1, "the example reads only the tables of the last run"
 
 
@@ -182,7 +184,8 @@ def test_a_deleted_film_is_rejected_with_a_reason(footage: Path, tmp_path: Path)
     reasons = [row["reason"] for row in _rejects(plan, "probe_video")]
     assert len(reasons) == 1
     assert "does not exist" in reasons[0]
-    assert schedule.steps["pack_latents"].row_counts.passed == 1
+    assert schedule.steps["cut_clip"].row_counts.passed == 1
+    assert schedule.steps["pack_latents"].row_counts.passed == 2
 
 
 def _rejects(plan: Plan, step: str) -> Iterator[dict[str, Any]]:

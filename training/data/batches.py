@@ -28,7 +28,7 @@ class LatentBatch(NamedTuple):
         positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
         latents: [b c t h w], float32.
         captions: Captions of the clips.
-        conditioning: What the shards say about the clips: fps, and text embeddings if they are read.
+        conditioning: What the shards say about the clips: fps, padding, and text embeddings if they are read.
     """
 
     ids: tuple[str, ...]
@@ -53,9 +53,20 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
         latents=torch.stack([s.latents for s in samples]).float(),
         captions=tuple(s.caption for s in samples),
         conditioning=Conditioning(
-            text_embeddings=text, text_mask=text_mask, fps=torch.tensor([s.fps for s in samples])
+            text_embeddings=text,
+            text_mask=text_mask,
+            fps=torch.tensor([s.fps for s in samples]),
+            padding_mask=_stack_masks(samples),
         ),
     )
+
+
+def _stack_masks(samples: Sequence[Sample]) -> torch.Tensor | None:
+    """The padding masks [b 1 h w], zeros for samples that have none; None if no sample has one."""
+    if all(s.padding_mask is None for s in samples):
+        return None
+    size = (1, *samples[0].latents.shape[2:])
+    return torch.stack([torch.zeros(size) if s.padding_mask is None else s.padding_mask for s in samples])
 
 
 @dataclass

@@ -26,3 +26,4 @@ class Shard:
     shape: tuple[int, int, int, int]
     samples: int
     text_encoder: Mapping[str, Any] | None = None
+    statistics: Mapping[str, Any] | None = None

@@ -46,6 +46,32 @@ def check_fps(shards: Sequence[Shard]) -> None:
             )
 
 
+def check_statistics(shards: Sequence[Shard]) -> None:
+    """Refuse shards of one folder that were packed in different runs: they state other statistics."""
+    first: dict[str, Shard] = {}
+    for shard in shards:
+        folder = shard.tar.rsplit("/", 2)[0]  # that of the shapes
+        other = first.setdefault(folder, shard)
+        if shard.statistics != other.statistics:
+            raise LatentMismatchError(
+                f"the shard and {other.tar} are in one folder, but were not packed together: the statistics"
+                " of the channels differ",
+                where=shard.tar,
+                remedy="pack all clips again into an empty folder, or keep the sets in folders of their own",
+            )
+
+
+def check_continuous(spec: LatentSpec, where: str) -> None:
+    """Refuse codes of a discrete tokenizer, which a diffusion model cannot be trained on."""
+    if "int" in spec.dtype:
+        raise LatentMismatchError(
+            f"these are codes ({spec.dtype}) of the discrete tokenizer {spec.tokenizer}; a diffusion model is"
+            " trained on latents",
+            where=where,
+            remedy="encode the clips with a continuous tokenizer, such as tokenizer=small",
+        )
+
+
 def check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
     """Refuse shards whose captions are not encoded, or by another encoder than those of the first shard."""
     first = shards[0]

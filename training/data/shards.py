@@ -1,12 +1,15 @@
 """Shards of latents: tars with an index, read by offset, and refused if they do not match each other.
 
-A sample is `ID.safetensors` (one tensor, "latents" [c t h w], unit variance), `ID.json` (its provenance) and
-`ID.txt` (its caption), consecutive in the tar. `ID.text.safetensors` follows where captions were encoded
-before the training (see `training.text_encoders.precomputed`). The index is a Parquet file (key, member,
-offset, size). Its schema has under "clipmill.latents" a JSON object that holds for the whole shard: format,
-tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples, and "text_encoder" if
-captions are encoded. So the footers alone show whether shards match, and how many samples of which shape
-there are.
+A sample is `ID.safetensors` (one tensor, "latents" [c t h w] of unit variance, or "codes" [1 t h w]),
+`ID.json` (its provenance) and `ID.txt` (its caption), consecutive in the tar. `ID.text.safetensors` follows
+where captions were encoded before the training (see `training.text_encoders.precomputed`). The index is a
+Parquet file (key, member, offset, size). Its schema has under "clipmill.latents" a JSON object that holds for
+the whole shard: format, tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples;
+"text_encoder" if captions are encoded, "statistics" per channel of the whole set (see
+`training.data.latent_statistics`), and "codebook_size" of codes. So the footers alone show whether shards
+match, and how many samples of which shape there are.
+
+"video_px" [x y width height] in the provenance of a sample is the part of its frames that is not padding.
 """
 
 import io
@@ -26,7 +29,7 @@ from safetensors.torch import load
 from manifests.stores import open_store
 from training.data.order import SampleIndex
 from training.data.shard import LatentSpec, Shard
-from training.data.shard_checks import check_fps, check_spec, check_text, no_clips
+from training.data.shard_checks import check_fps, check_spec, check_statistics, check_text, no_clips
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
 
@@ -45,6 +48,7 @@ class Sample(NamedTuple):
         caption: Its caption.
         fps: Frames per second before the tokenizer.
         text_embeddings: [n d] as stored, without padding. None if they are not read.
+        padding_mask: 1 where the frames are padding, [1 h w], in latents. None if the shard does not say it.
     """
 
     id: str
@@ -52,6 +56,7 @@ class Sample(NamedTuple):
     caption: str
     fps: float
     text_embeddings: torch.Tensor | None = None
+    padding_mask: torch.Tensor | None = None
 
 
 class LatentShards:
@@ -93,6 +98,7 @@ class LatentShards:
         self.spec = spec or shards[0].spec
         for shard in shards:
             check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
+        check_statistics(shards)
         if not mixed_fps:
             check_fps(shards)
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
@@ -206,14 +212,18 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     metadata: dict[str, Any] = json.loads(footer[METADATA_KEY])
     if metadata["format"] != FORMAT:
         raise LatentMismatchError(
-            f"the shard has format {metadata['format']}; this version reads format {FORMAT}", where=index
+            f"the shard has format {metadata['format']}; this version reads format {FORMAT}",
+            where=index,
+            remedy="pack the latents again with PackLatents of this version",
         )
     shape, stride = tuple(metadata["shape"]), tuple(metadata["stride"])
     spec = LatentSpec(
         metadata["tokenizer"], metadata["tokenizer_digest"], stride, shape[0], metadata["dtype"]
     )
     fps, samples = float(metadata["fps"]), int(metadata["samples"])
-    return Shard(tar, index, spec, fps, shape, samples, metadata.get("text_encoder"))
+    return Shard(
+        tar, index, spec, fps, shape, samples, metadata.get("text_encoder"), metadata.get("statistics")
+    )
 
 
 def _read_spans(index: str) -> list[_Span]:
@@ -237,14 +247,14 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
         raise LatentMismatchError(
             "the sample was encoded with another tokenizer than its index says", where=where
         )
-    latents = load(members[".safetensors"])["latents"]
+    [latents] = load(members[".safetensors"]).values()
     if tuple(latents.shape) != shard.shape or str(latents.dtype) != f"torch.{shard.spec.dtype}":
         raise LatentMismatchError(
             f"the sample is {latents.dtype} {tuple(latents.shape)}, but its index says"
             f" {shard.spec.dtype} {shard.shape}",
             where=where,
         )
-    if not bool(torch.isfinite(latents).all()):
+    if latents.is_floating_point() and not bool(torch.isfinite(latents).all()):
         raise LatentMismatchError(
             "the latents contain values that are not finite (NaN or infinity)",
             where=where,
@@ -253,4 +263,17 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
     text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
     if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
         raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
-    return Sample(key, latents, members[".txt"].decode(), shard.fps, text)
+    padding = _padding_mask(metadata["video_px"], shard) if "video_px" in metadata else None
+    return Sample(key, latents, members[".txt"].decode(), shard.fps, text, padding)
+
+
+def _padding_mask(video_px: Sequence[int], shard: Shard) -> torch.Tensor:
+    """1 for each latent whose center is outside the part of the frames that shows video, [1 h w]."""
+    starts, sizes = video_px[1::-1], video_px[:1:-1]  # of rows, then of columns
+    rows, columns = (
+        (torch.arange(count) * stride + stride / 2 - start).div(size).floor() == 0
+        for count, stride, start, size in zip(
+            shard.shape[2:], shard.spec.stride[1:], starts, sizes, strict=True
+        )
+    )
+    return (~(rows[:, None] & columns)).float()[None]

@@ -14,6 +14,7 @@ from training.data.latent_statistics import LatentStatistics, normalize, read_st
 from training.data.mixture import MixedOrder, Order
 from training.data.order import SampleIndex, SampleOrder
 from training.data.shard import LatentSpec
+from training.data.shard_checks import check_continuous
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 from training.networks.config import PATCH_SIZE
@@ -44,6 +45,7 @@ def open_shards(
         mixed_fps=mixed_fps,
         spec=spec,
     )
+    check_continuous(shards.spec, shards.buckets[0][0].tar)
     shards.normalize = partial(normalize, statistics=open_statistics(config, shards))
     return shards
 

@@ -77,7 +77,7 @@ def part(
     inputs = inputs or part_input(plan, step, task.number)
     ids, new, reused, owner = inputs.ids, inputs.new, inputs.reused, _owner(step)
     journal = Journal(plan.store.scratch(name), plan.run, save_results=not stage.from_store)
-    done = False
+    done, before = False, dict(stage.seconds())
     try:
         expanded = _expand_many(step, stage, new, journal)
         others = rows_without_children(new, expanded)
@@ -102,7 +102,8 @@ def part(
     finally:
         journal.close(delete=done)
     resumed = new.num_rows - journal.started
-    work = WorkCounts(journal.started, len(ids) - new.num_rows, resumed, journal.restarted)
+    seconds = {key: value - before.get(key, 0.0) for key, value in stage.seconds().items()}
+    work = WorkCounts(journal.started, len(ids) - new.num_rows, resumed, journal.restarted, seconds)
     return TaskResult(row_counts=row_counts, work=work)
 
 

@@ -87,12 +87,12 @@ class Frame:
     def pixels(
         self, layout: str = "rgb24", width: int = 0, height: int = 0, interpolation: str = "AREA"
     ) -> npt.NDArray[np.uint8]:
-        """Return the upright image: uint8 [h w 3], or [h w] for the layout "gray".
+        """Return the upright image: uint8 [h w 3], [h w 4] for the layout "rgba", or [h w] for "gray".
 
         HDR is tone-mapped, and colors of BT.2020 and P3 are converted to BT.709.
 
         Args:
-            layout: "rgb24", "bgr24" or "gray".
+            layout: "rgb24", "bgr24", "rgba" or "gray".
             width: Width of the result in pixels; 0 keeps the coded width.
             height: Height of the result in pixels; 0 keeps the coded height. The coded size is not corrected
                 for the sample aspect ratio.
@@ -115,7 +115,7 @@ class Frame:
         scaled = scaler.reformat(
             source, *size, layout, src_colorspace=matrix_of(source), interpolation=interpolation, threads=1
         )
-        depth, plane = 1 if layout == "gray" else 3, scaled.planes[0]
+        depth, plane = {"gray": 1, "rgba": 4}.get(layout, 3), scaled.planes[0]
         strides = (plane.line_size, depth, 1)
         image: npt.NDArray[np.uint8] = np.ndarray(
             (scaled.height, scaled.width, depth), np.uint8, memoryview(plane), strides=strides

@@ -11,6 +11,7 @@ from toys import Numbers, Square
 from manifests.stores.folder import FolderStore
 from pipeline import Dag
 from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import WorkCounts
 from pipeline.executors.inline import Inline
 from pipeline.planning.plan import build_plan
 from pipeline.progress.display import JsonProgress, LineProgress, LiveProgress
@@ -120,3 +121,15 @@ def test_the_live_table_shows_every_step_or_what_fits(observed_run: Callable[...
         LiveProgress(show, height=5).table(schedule).row_count == 0
     )  # all steps are complete, and the terminal is small
     assert LiveProgress(show, height=40).table(schedule).row_count == 3
+
+
+def test_the_share_of_time_that_parts_of_a_stage_waited_is_recorded() -> None:
+    first = WorkCounts(processed=1, seconds={"decode": 3.0, "decode_waited": 0.0, "encode_waited": 1.0})
+    total = first + WorkCounts(processed=2, seconds={"decode_waited": 1.0, "encode": 1.0})
+    assert total.waited_shares == {"decode": 0.25, "encode": 0.5}
+    stopwatch = Stopwatch()
+    stopwatch.work = {"slow": total, "other": WorkCounts(processed=3)}
+    recorded = stopwatch.to_json()
+    assert list(recorded["overlap"]) == ["slow"]
+    assert recorded["overlap"]["slow"]["waited_share"] == {"decode": 0.25, "encode": 0.5}
+    assert recorded["rows"]["other"] == {"processed": 3, "reused": 0, "resumed": 0, "reprocessed": 0}

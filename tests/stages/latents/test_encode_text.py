@@ -10,7 +10,7 @@ from small_t5 import save_small_t5
 from manifests import Artifact
 from manifests.stores import open_store
 from stages.latents.encode_text import CaptionedClip, EncodedText, EncodeText
-from stages.latents.pack_latents import EncodedClip, PackLatents
+from stages.latents.pack_latents import EncodedWindow, PackLatents
 from training.data.batches import BatchLoader
 from training.data.order import SampleOrder
 from training.data.shards import LatentShards
@@ -46,7 +46,7 @@ def pack(texts: list[EncodedText] | None, root: Path) -> list[tuple[str, str]]:
         latents = torch.randn(4, 2, 4, 4, generator=torch.Generator().manual_seed(n)).half()
         data = save({"latents": latents}, metadata={"clipmill": json.dumps(metadata | {"fps": 12.0})})
         rows.append(
-            EncodedClip(
+            EncodedWindow(
                 id=f"c{n}",
                 latents=Artifact.of(data, ".safetensors"),
                 latent_channels=4,

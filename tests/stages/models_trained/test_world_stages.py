@@ -13,8 +13,8 @@ import pytest
 from manifests import Artifact
 from manifests.errors import InvalidSetting
 from manifests.stores import open_store
-from stages.latents.encode_latents import CutClip, EncodedClip, EncodeLatents
-from stages.latents.pack_latents import EncodedClip as Encoded
+from stages.latents.encode_latents import ClipWindow, EncodedWindow, EncodeLatents
+from stages.latents.pack_latents import EncodedWindow as Encoded
 from stages.latents.pack_latents import PackLatents
 from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
@@ -43,13 +43,16 @@ def make_clip(number: int) -> Artifact:
 def packed(tmp_path_factory: pytest.TempPathFactory) -> list[PackedLatents]:
     """Rows as the engine passes them on: one per clip, with the artifacts of stored shards."""
     store = open_store(str(tmp_path_factory.mktemp("store")))
-    encode, pack = EncodeLatents(short_side_px=64, max_frames=9), PackLatents()
+    encode, pack = EncodeLatents(short_side_px=64, aspect_ratios=()), PackLatents()
     rows = []
     for number in range(4):
         clip = make_clip(number).save(store, "cut")
-        (row,) = encode.annotate([CutClip(id=f"c{number}", clip=clip)])
-        assert isinstance(row, EncodedClip)
-        added = {name: getattr(row, name) for name in row.names() if name != "tokenizer"}
+        window = ClipWindow(
+            id=f"c{number}", clip=clip, window_first_frame=0, window_frames=9, window_fps=12.0
+        )
+        (row,) = encode.annotate([window])
+        assert isinstance(row, EncodedWindow)
+        added = {n: getattr(row, n) for n in row.names() if n not in ("tokenizer", "latent_precision")}
         columns = {"caption": f"square {number}", "source": "film.mp4", "start_s": 0.0, "end_s": 1.0}
         rows.append(Encoded(id=f"c{number}", **added, **columns))
     fitted = pack.fit([], pack.tally(rows))

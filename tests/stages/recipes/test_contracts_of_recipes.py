@@ -16,7 +16,7 @@ from manifests.table import part_name, parts_of, read_part
 from pipeline import Keep
 from pipeline.cli import main
 from pipeline.errors import RecipeError
-from stages.latents.encode_latents import EncodeLatents
+from stages.latents.split_windows import SplitWindows
 from stages.recipes.curate import Curation, curate
 from stages.recipes.filters import Filters
 from stages.recipes.latents import Encoding, latents
@@ -36,11 +36,11 @@ print(json.dumps(keys))
 
 def test_the_tokenizer_sets_the_minimum_length_of_a_clip() -> None:
     dag = latents(footage="x", encoding=Encoding(latent_fps=8.0))
-    pack, encode = dag.nodes["pack_shards"].work, dag.nodes["encode_latents"].work
+    pack, split = dag.nodes["pack_shards"].work, dag.nodes["split_windows"].work
     assert isinstance(pack, PackShards)
-    assert isinstance(encode, EncodeLatents)
-    assert pack.bucket_frames[0] == encode.min_frames() == 5
-    assert pack.fps == encode.fps == 8.0
+    assert isinstance(split, SplitWindows)
+    assert pack.bucket_frames[0] == 1 + split.stride == 5
+    assert pack.fps == split.fps == 8.0
     assert dag.nodes[RULE].work == Keep(f"duration_s > {min_seconds(5, 8.0)}", "shorter than any bucket")
     order = list(dag.nodes)
     assert order.index(RULE) < order.index("measure_light") < order.index("describe_clip")

@@ -97,6 +97,7 @@ def test_find_shards(pairs: list[tuple[str, str]], tmp_path: Path) -> None:
         ({"stride": [8, 8, 8]}, "stride is"),
         ({"tokenizer": "other"}, "tokenizer is other, but small"),
         ({"format": 2}, "format 2"),
+        ({"statistics": {"video": {"mean": [0.0] * 16, "std": [1.0] * 16}}}, "statistics"),
     ],
 )
 def test_shards_that_differ_are_refused(
@@ -107,6 +108,19 @@ def test_shards_that_differ_are_refused(
     with pytest.raises(LatentMismatchError, match=message) as caught:
         LatentShards([first, other])
     assert "b/000000" in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_captions_that_were_encoded_differently_are_refused(make_shard: MakeShard) -> None:
+    encoders = [{"name": "t5", "digest": "a"}, {"name": "t5", "digest": "b"}, None]
+    shards = [make_shard(f"{n}/000000", clip_ids(n, 1), text_encoder=e) for n, e in enumerate(encoders)]
+    for pairs, message in (
+        (shards[:2], "encoded differently"),
+        (shards[1:], r"not encoded[\s\S]*EncodeText"),
+    ):
+        with pytest.raises(LatentMismatchError, match=message) as caught:
+            LatentShards(pairs).read_text()
+        assert caught.value.where == pairs[1][0]
 
 
 def test_shards_that_do_not_match_the_model_are_refused(make_shard: MakeShard) -> None:
