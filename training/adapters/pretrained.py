@@ -1,7 +1,7 @@
 """Loads pretrained weights of a Cosmos video transformer, from a file, a folder or the Hugging Face hub."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -92,8 +92,12 @@ def load_weights(network: nn.Module, weights: Weights) -> None:
         part.copy_from_rows(weights.rows(name, *part.rows))
 
 
-def download(name: str) -> Path:
+def download(name: str, patterns: Sequence[str] = _HUB_PATTERNS) -> Path:
     """The local copy of weights on the Hugging Face hub; see `load_pretrained` for the form of the name.
+
+    Args:
+        name: The name.
+        patterns: Which files of a repository are downloaded.
 
     Raises:
         CheckpointError: The name has another form, huggingface_hub is not installed, or the download failed.
@@ -114,7 +118,7 @@ def download(name: str) -> Path:
     try:
         if len(parts) > 2:
             return Path(hf_hub_download(repo, "/".join(parts[2:]), revision=revision or None))
-        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=list(_HUB_PATTERNS)))
+        return Path(snapshot_download(repo, revision=revision or None, allow_patterns=list(patterns)))
     except Exception as error:
         message = str(error).strip().partition("\n")[0]
         raise CheckpointError(

@@ -1,5 +1,9 @@
-"""Tokenizers: load a bundled one by name ("small", "small-discrete"), or your own by path."""
+"""Tokenizers: load a bundled one by name ("small", "small-discrete"), your own by path, or one of diffusers.
 
+Of diffusers are AutoencoderKLCosmos and AutoencoderKLWan: a folder, or a name on the Hugging Face hub.
+"""
+
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +21,14 @@ def load_tokenizer(name_or_path: str) -> "Tokenizer":
     """
     from training.tokenizers.weights import load_weights
 
+    if folder := _diffusers_folder(name_or_path):
+        from training.tokenizers.cosmos.diffusers_config import load_cosmos
+        from training.tokenizers.diffusers_folder import COSMOS, folder_digest, read_config
+        from training.tokenizers.wan import load_wan
+
+        config, digest = read_config(folder), folder_digest(folder)
+        load = load_cosmos if config["_class_name"] == COSMOS else load_wan
+        return load(folder, config, digest)
     return load_weights(name_or_path)
 
 
@@ -28,6 +40,10 @@ def tokenizer_digest(name_or_path: str) -> str:
     """
     from training.tokenizers.weights import file_digest
 
+    if folder := _diffusers_folder(name_or_path):
+        from training.tokenizers.diffusers_folder import folder_digest
+
+        return folder_digest(folder)
     return file_digest(name_or_path)
 
 
@@ -39,4 +55,17 @@ def tokenizer_stride(name_or_path: str) -> tuple[int, int, int]:
     """
     from training.tokenizers.weights import read_stride
 
+    if folder := _diffusers_folder(name_or_path):
+        from training.tokenizers.diffusers_folder import folder_stride
+
+        return folder_stride(folder)
     return read_stride(name_or_path)
+
+
+def _diffusers_folder(name_or_path: str) -> Path | None:
+    """The folder of diffusers that this names, if it does."""
+    from training.tokenizers.diffusers_folder import find_folder
+    from training.tokenizers.weights import BUNDLED, TOKENIZER_FILE
+
+    is_own = name_or_path in BUNDLED or (Path(name_or_path) / TOKENIZER_FILE).is_file()
+    return None if is_own else find_folder(name_or_path)

@@ -1,5 +1,7 @@
 """What causal layers remember between the chunks of a video."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,10 +14,14 @@ class FrameCache:
 
     Args:
         is_stream: Whether more chunks follow. If not, nothing is remembered.
+
+    Attributes:
+        state: What the network of another package keeps instead, in its own form.
     """
 
     def __init__(self, is_stream: bool = True) -> None:
         self.is_stream = is_stream
+        self.state: list[Any] = []
         self._kept: list[Tensor] = []
         self._next = 0
         self._chunks = 0

@@ -39,7 +39,8 @@ def find_weights(name_or_path: str) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"there is no tokenizer {name_or_path!r}",
-            remedy=f"name one of {', '.join(BUNDLED)}, a safetensors file, or a folder with {TOKENIZER_FILE}",
+            remedy=f"name one of {', '.join(BUNDLED)}, a safetensors file, a folder with {TOKENIZER_FILE},"
+            " or a folder or hub name of diffusers' AutoencoderKLCosmos or AutoencoderKLWan",
         )
     return path
 
