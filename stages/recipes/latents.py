@@ -33,10 +33,12 @@ class Encoding:
         min_window_frames: Minimum number of frames of a window. Fewer at the end of a clip are dropped. 0 is
             1 + the temporal stride. Higher drops more, and makes fewer buckets.
         latent_dtype: Dtype of stored latents: float16, or bfloat16, which is less exact.
+        latent_precision: Dtype in which the tokenizer computes: float32, or bfloat16, faster on a GPU.
         max_crop_share: Largest share of a side of a frame that is cropped to fit the aspect ratio of its
             bucket, 0 to 1. Higher crops more and pads less.
         text_encoder: Folder, or repository of the Hugging Face hub, of a T5 encoder or a language model whose
             text embeddings of the captions are packed with the latents. "" packs none.
+        stored_text: What is packed of the captions: embeddings, or tokens, where embeddings are too large.
     """
 
     tokenizer: str = "small"
@@ -45,8 +47,10 @@ class Encoding:
     latent_video_frames: PositiveInt = 33
     min_window_frames: NonNegativeInt = 0
     latent_dtype: str = EncodeLatents.dtype
+    latent_precision: str = EncodeLatents.precision
     max_crop_share: Share = EncodeLatents.max_crop_share
     text_encoder: str = ""
+    stored_text: str = EncodeText.stored_text
 
     def stage(self) -> EncodeLatents:
         """The stage with these settings."""
@@ -55,6 +59,7 @@ class Encoding:
             short_side_px=self.latent_px,
             max_crop_share=self.max_crop_share,
             dtype=self.latent_dtype,
+            precision=self.latent_precision,
         )
 
 
@@ -115,7 +120,9 @@ def build_latents(
 def encode_clips(clips: Rows, encoding: Encoding, stride: int, min_frames: int, shard_mb: int) -> Rows:
     """Add the steps from clips with captions to packed latents."""
     if encoding.text_encoder:
-        clips = clips.annotate(EncodeText(text_encoder=encoding.text_encoder))
+        clips = clips.annotate(
+            EncodeText(text_encoder=encoding.text_encoder, stored_text=encoding.stored_text)
+        )
     windows = clips.expand(
         SplitWindows(fps=encoding.latent_fps, window_frames=encoding.latent_video_frames, stride=stride)
     )

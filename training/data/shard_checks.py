@@ -82,6 +82,13 @@ def check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
                 where=shard.tar,
                 remedy="add the step EncodeText before PackLatents, or set text_encoder to an encoder",
             )
+        if "embed_dim" not in shard.text_encoder:
+            raise LatentMismatchError(
+                "the shards have the tokens of the captions, not their embeddings",
+                where=shard.tar,
+                remedy=f"set text_encoder to {shard.text_encoder.get('name')}, which encodes the captions"
+                " during the training",
+            )
         if shard.text_encoder != first.text_encoder:
             raise LatentMismatchError(
                 f"the captions were encoded differently: {shard.text_encoder},"

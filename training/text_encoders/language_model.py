@@ -80,7 +80,7 @@ class LanguageModelTextEncoder:
         """Embeddings [b n embed_dim], float32, and mask [b n]; the empty caption is zeros."""
         padding = self.tokenizer.pad_token_id
         padding = (self.tokenizer.eos_token_id or 0) if padding is None else padding
-        rows = [self._tokens(caption) if caption else [] for caption in captions]
+        rows = [self.tokenize(caption) for caption in captions]
         if self.pad_to_max_length:
             rows = [[*row, *[padding] * (self.max_length - len(row))] if row else [] for row in rows]
         tokens, mask = pad_tokens(rows, padding, device)
@@ -88,7 +88,10 @@ class LanguageModelTextEncoder:
         embeddings = torch.cat([normalize_width(states[layer].float()) for layer in self.layers], -1)
         return zero_padding(embeddings, mask), mask
 
-    def _tokens(self, caption: str) -> list[int]:
+    def tokenize(self, caption: str) -> list[int]:
+        """The tokens of a caption that are encoded, without padding; none of the empty caption."""
+        if not caption:
+            return []
         text = caption
         if self.system_prompt is not None:
             messages = [

@@ -1,8 +1,9 @@
-"""Text embeddings that were encoded before the training and are stored in the shards of latents.
+"""Text embeddings, or tokens, that were encoded before the training and are stored in the shards of latents.
 
 A stored caption is a safetensors file of one tensor, "text_embeddings" [n d], without its padding. Its
 metadata "clipmill" is a JSON object: what identifies the encoder (the fields of `TextEncoder.info`, the name
-without its folder), `dtype` and `embed_dim`.
+without its folder), `dtype` and `embed_dim`. Stored tokens are one tensor "text_tokens" [n], int32, and have
+no `embed_dim`: they are for a program of your own, because a training encodes captions.
 """
 
 import json
@@ -19,6 +20,7 @@ from training.tensors import TextEmbeddings, TextMask
 from training.text_encoders.pretrained import DTYPES
 
 TENSOR = "text_embeddings"
+TOKENS = "text_tokens"
 
 
 class PrecomputedTextEncoder:
@@ -57,19 +59,30 @@ def serialize_embeddings(embeddings: Tensor, mask: Tensor, dtype: str, info: Map
         dtype: float32, float16 or bfloat16, the type of the stored numbers.
         info: `TextEncoder.info`.
     """
-    name = str(info["name"])
-    metadata = dict(info) | {
-        "name": Path(name).name if Path(name).exists() else name,  # a folder may be private
-        "dtype": dtype,
-        "embed_dim": embeddings.shape[1],
-    }
     used = embeddings[: int(mask.sum())].to("cpu", DTYPES[dtype]).contiguous()
-    return save({TENSOR: used}, metadata={"clipmill": json.dumps(metadata, sort_keys=True)})
+    return _save(TENSOR, used, info, {"dtype": dtype, "embed_dim": embeddings.shape[1]})
+
+
+def serialize_tokens(tokens: Sequence[int], info: Mapping[str, Any]) -> bytes:
+    """The stored form of the tokens of one caption.
+
+    Args:
+        tokens: Numbers of the tokens, without padding.
+        info: `TextEncoder.info`.
+    """
+    return _save(TOKENS, torch.tensor(tokens, dtype=torch.int32), info, {"dtype": "int32"})
 
 
 def deserialize_embeddings(data: bytes) -> Tensor:
     """The tensor [n d] of a stored caption, as stored."""
     return load(data)[TENSOR]
+
+
+def _save(name: str, tensor: Tensor, info: Mapping[str, Any], values: Mapping[str, Any]) -> bytes:
+    encoder = str(info["name"])
+    stored = Path(encoder).name if Path(encoder).exists() else encoder  # a folder may be private
+    metadata = dict(info) | {"name": stored} | dict(values)
+    return save({name: tensor}, metadata={"clipmill": json.dumps(metadata, sort_keys=True)})
 
 
 def pad_embeddings(captions: Sequence[Tensor]) -> tuple[TextEmbeddings, TextMask]:

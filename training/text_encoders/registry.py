@@ -51,7 +51,9 @@ def check_width(encoder: TextEncoder, embed_dim: int) -> None:
         )
 
 
-def load_pretrained_encoder(name_or_path: str, dtype: str = "bfloat16") -> TextEncoder:
+def load_pretrained_encoder(
+    name_or_path: str, dtype: str = "bfloat16"
+) -> T5TextEncoder | LanguageModelTextEncoder:
     """The pretrained text encoder of a folder or repository, of any width.
 
     Raises:

@@ -52,12 +52,16 @@ class T5TextEncoder:
         self, captions: Sequence[str], device: torch.device | str
     ) -> tuple[TextEmbeddings, TextMask]:
         """Embeddings [b n embed_dim], float32, and mask [b n]; the empty caption is zeros."""
-        rows = [
-            self.tokenizer(caption, truncation=True, max_length=self.max_length).input_ids if caption else []
-            for caption in captions
-        ]
+        rows = [self.tokenize(caption) for caption in captions]
         tokens, mask = pad_tokens(rows, self.tokenizer.pad_token_id or 0, device)
         # a row without tokens attends to its padding, which is finite, and is zeroed below
         attended = mask | (mask.sum(1, keepdim=True) == 0)
         hidden = self.encoder(device, input_ids=tokens, attention_mask=attended).last_hidden_state
         return zero_padding(hidden.float(), mask), mask
+
+    def tokenize(self, caption: str) -> list[int]:
+        """The tokens of a caption that are encoded; none of the empty caption."""
+        if not caption:
+            return []
+        tokens: list[int] = self.tokenizer(caption, truncation=True, max_length=self.max_length).input_ids
+        return tokens

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load
 from small_t5 import save_small_t5
 
-from manifests import Artifact
+from manifests import Artifact, ClipmillError
 from manifests.stores import open_store
 from stages.latents.encode_text import CaptionedClip, EncodedText, EncodeText
 from stages.latents.pack_latents import EncodedWindow, PackLatents
@@ -115,3 +116,23 @@ def test_captions_of_two_encoders_are_refused(stage: EncodeText, tmp_path: Path)
     other = EncodeText(text_encoder=str(save_small_t5(tmp_path / "t5", seed=1, d_model=128)), dtype="float32")
     with pytest.raises(ValueError, match="encoded differently"):
         pack([*encode(stage, CAPTIONS[:2]), *encode(other, CAPTIONS[2:])], tmp_path / "store")
+
+
+def test_embeddings_that_are_too_large_are_refused_and_tokens_are_stored(
+    encoder: Path, stage: EncodeText, tmp_path: Path
+) -> None:
+    too_large = EncodeText(text_encoder=str(encoder), max_caption_bytes=100_000)
+    with pytest.raises(ClipmillError, match=r"up to 0.1 MiB: 512 tokens of 128 numbers") as caught:
+        too_large.open()
+    assert "stored_text=tokens" in caught.value.remedy
+    tokens = EncodeText(text_encoder=str(encoder), max_caption_bytes=100_000, stored_text="tokens")
+    rows = encode(tokens, CAPTIONS)
+    assert [row.text_tokens for row in rows] == [row.text_tokens for row in encode(stage, CAPTIONS)]
+    stored = [load(row.text_embeddings.read())["text_tokens"] for row in rows]
+    assert [each.tolist() for each in stored] == [stage._encoder.tokenize(text) for text in CAPTIONS]
+    assert all(each.dtype == torch.int32 for each in stored)
+    with pytest.raises(
+        LatentMismatchError, match="the tokens of the captions, not their embeddings"
+    ) as refused:
+        LatentShards(pack(rows, tmp_path / "store")).read_text()
+    assert "encodes the captions during the training" in refused.value.remedy

@@ -112,7 +112,8 @@ def test_shards_that_differ_are_refused(
 
 
 def test_captions_that_were_encoded_differently_are_refused(make_shard: MakeShard) -> None:
-    encoders = [{"name": "t5", "digest": "a"}, {"name": "t5", "digest": "b"}, None]
+    encoders: list[dict[str, object] | None] = [{"digest": "a"}, {"digest": "b"}, None]
+    encoders = [e and {"name": "t5", "embed_dim": 8} | e for e in encoders]
     shards = [make_shard(f"{n}/000000", clip_ids(n, 1), text_encoder=e) for n, e in enumerate(encoders)]
     for pairs, message in (
         (shards[:2], "encoded differently"),
