@@ -6,6 +6,7 @@ A frame is scaled, with its aspect ratio, into the bucket whose aspect ratio is 
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -15,6 +16,7 @@ from manifests import Artifact, PositiveInt, Row, Share, column
 from pipeline import Annotate, Needs, Reject
 from stages.latents.decode_ahead import DecodeAhead, OverlapTimes
 from stages.latents.fit_bucket import Fit, bucket_size, fit_bucket, parse_ratio
+from stages.latents.media_member import local_member
 from stages.latents.read_windows import DecodedWindow, Span, read_windows
 from stages.media.encoding.encoders import check_choice
 
@@ -29,11 +31,17 @@ MAX_UINT16_CODES = 2**16
 
 
 class ClipWindow(Row):
+    """A window of `clip`, or else of the member of a shard."""
+
     id: str
-    clip: Artifact
     window_first_frame: int
     window_frames: int
     window_fps: float
+    clip: Artifact | None = None
+    shard_uri: str = ""
+    media_name: str = ""
+    media_offset: int = 0
+    media_bytes: int = 0
 
 
 class EncodedWindow(Row):
@@ -140,10 +148,10 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
                 yield from self._encode(batch)
 
     def _decode(self, rows: Sequence[ClipWindow]) -> Iterator[tuple[ClipWindow, DecodedWindow | Reject]]:
-        for _, group in groupby(rows, key=lambda row: (row.clip.path, row.clip.sha256)):
+        for _, group in groupby(rows, key=lambda row: (row.clip, row.shard_uri, row.media_offset)):
             windows = list(group)
             spans = [Span(row.window_first_frame, row.window_frames, row.window_fps) for row in windows]
-            with windows[0].clip.local() as path:
+            with _local_clip(windows[0]) as path:
                 yield from zip(windows, read_windows(path, spans, self._fit), strict=True)
 
     def _fit(self, width: int, height: int) -> Fit:
@@ -234,6 +242,12 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
             latent_precision=precision,
             tokenizer=f"{name}@{self._tokenizer.digest[:12]}",
         )
+
+
+def _local_clip(row: ClipWindow) -> AbstractContextManager[Path]:
+    if row.clip is not None:
+        return row.clip.local()
+    return local_member(row.shard_uri, row.media_offset, row.media_bytes, row.media_name)
 
 
 def _device() -> str:

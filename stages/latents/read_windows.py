@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pipeline import Reject
 from stages.latents.fit_bucket import Fit, crop_and_pad
+from stages.latents.media_member import is_image, read_image
 from stages.latents.split_windows import exact_fps
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.video import Video, open_video
@@ -40,7 +41,7 @@ class DecodedWindow(NamedTuple):
 
 
 def read_windows(path: Path, spans: Sequence[Span], fit_size: FitSize) -> Iterator[DecodedWindow | Reject]:
-    """Decode windows of one clip. Windows that follow each other are decoded in one pass.
+    """Decode windows of one clip, or an image. Windows that follow each other are decoded in one pass.
 
     Args:
         path: The file of the clip.
@@ -51,6 +52,10 @@ def read_windows(path: Path, spans: Sequence[Span], fit_size: FitSize) -> Iterat
         For each span the window, or why it cannot be read.
     """
     try:
+        if is_image(path):
+            image = read_image(path)
+            yield from (_read_window(iter([image]), span, fit_size) for span in spans)
+            return
         with open_video(str(path)) as video:
             frames: Iterator[Frame] = iter(())
             position = -1

@@ -97,6 +97,18 @@ def build_latents(
     Raises:
         RecipeError: latent_video_frames is below the minimum of the tokenizer, or does not fit its stride.
     """
+    stride, min_frames = check_encoding(encoding)
+    filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
+    shards = build_shards(videos, filters, captions, curation, encoding.latent_fps)
+    return shards, encode_clips(shards, encoding, stride, min_frames, curation.shard_mb)
+
+
+def check_encoding(encoding: Encoding) -> tuple[int, int]:
+    """The temporal stride of the tokenizer, and the minimum number of frames of a window of a video.
+
+    Raises:
+        RecipeError: latent_video_frames is below the minimum, or does not fit the stride.
+    """
     encode = encoding.stage()
     stride = encode.temporal_stride()
     frames, min_frames = encoding.latent_video_frames, max(1 + stride, encoding.min_window_frames)
@@ -112,9 +124,7 @@ def build_latents(
             f" the temporal stride of {encode.tokenizer!r}",
             remedy=f"set latent_video_frames to {lower} or {lower + stride}",
         )
-    filters = replace(filters, min_frames=max(filters.min_frames, min_frames))
-    shards = build_shards(videos, filters, captions, curation, encoding.latent_fps)
-    return shards, encode_clips(shards, encoding, stride, min_frames, curation.shard_mb)
+    return stride, min_frames
 
 
 def encode_clips(clips: Rows, encoding: Encoding, stride: int, min_frames: int, shard_mb: int) -> Rows:

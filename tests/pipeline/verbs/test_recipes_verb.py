@@ -19,7 +19,7 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_list_names_every_recipe_with_purpose_and_path(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(["recipes"], capsys)
-    assert [name for name, _, _ in RECIPES] == ["curate", "demo", "latents", "world"]
+    assert [name for name, _, _ in RECIPES] == ["curate", "demo", "encode_shards", "latents", "world"]
     for name, file, purpose in RECIPES:
         assert purpose.endswith(".")
         assert f" {name} {purpose} " in f" {' '.join(text.split())}"
@@ -44,7 +44,7 @@ def test_a_recipe_prints_its_knobs(name: str, capsys: pytest.CaptureFixture[str]
     found = json.loads(printed(["recipes", name, "--json"], capsys))
     assert [knob["name"] for knob in found["knobs"]] == list(recipe.knob_names())
     required = [knob["name"] for knob in found["knobs"] if knob["required"]]
-    assert required == ["footage"]
+    assert required == ["shards" if name == "encode_shards" else "footage"]
 
 
 def test_comments_describe_the_knobs_of_a_yaml_recipe(
@@ -74,4 +74,4 @@ def test_an_unknown_recipe_names_the_closest_one(capsys: pytest.CaptureFixture[s
     assert main(["recipes", "currate"]) == 2
     assert "did you mean curate?" in capsys.readouterr().err
     assert main(["recipes", "zzz"]) == 2
-    assert "curate, demo, latents, world" in capsys.readouterr().err
+    assert "curate, demo, encode_shards, latents, world" in capsys.readouterr().err

@@ -1,0 +1,32 @@
+"""Encode WebDataset shards of videos or images with captions into latents for the trainer.
+
+clipmill run stages/recipes/encode_shards.py shards=DIR store=DIR
+"""
+
+from manifests import PositiveInt
+from pipeline import Dag
+from stages.ingest.list_videos import ListVideos
+from stages.latents.read_samples import ReadSamples
+from stages.recipes.latents import DEFAULT_ENCODING, Encoding, check_encoding, encode_clips
+
+
+def encode_shards(
+    shards: str,
+    encoding: Encoding = DEFAULT_ENCODING,
+    shards_per_part: PositiveInt = 1,
+    shard_mb: PositiveInt = 256,
+) -> Dag:
+    """Turn shards of clips or images into shards of latents.
+
+    Args:
+        shards: Folder, file or URL of tars whose samples have a video or an image, and a txt or json member.
+        shards_per_part: Shards in one part, the unit of work and of resume. Higher writes fewer files; a
+            stopped run repeats more work.
+        shard_mb: Size of a shard of latents in MiB (2**20 bytes). Higher makes fewer and larger shards.
+    """
+    dag = Dag("encode_shards")
+    stride, min_frames = check_encoding(encoding)
+    listed = dag.read(ListVideos(root=shards, extensions=("tar",)), rows_per_part=shards_per_part)
+    samples = listed.expand(ReadSamples()).keep("sample_error == ''", because="the sample cannot be read")
+    dag.save(encode_clips(samples, encoding, stride, min_frames, shard_mb), "latents")
+    return dag
