@@ -93,7 +93,7 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
     precision: str = "float32"
     batch_size: PositiveInt = 2
 
-    needs = Needs(cpus=1, memory_gb=1, batch=8)
+    needs = Needs(cpus=1, memory_gb=2, batch=8)
     execution_settings = frozenset({"batch_size"})
 
     def __post_init__(self) -> None:
