@@ -79,6 +79,7 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
         dtype: Dtype of stored latents: float16 or bfloat16, which is less exact and has a larger range.
         precision: Dtype in which the tokenizer computes: float32, or bfloat16 by autocast. A window whose
             latents are not finite is encoded again in float32.
+        decode_threads: Threads that decode a clip. Higher values use more CPUs, so that encoding waits less.
         batch_size: Windows of one shape encoded at a time, and decoded ahead. Higher values need more memory.
     """
 
@@ -91,10 +92,11 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
     max_crop_share: Share = 0.1
     dtype: str = "float16"
     precision: str = "float32"
+    decode_threads: PositiveInt = 1
     batch_size: PositiveInt = 2
 
     needs = Needs(cpus=1, memory_gb=2, batch=8)
-    execution_settings = frozenset({"batch_size"})
+    execution_settings = frozenset({"batch_size", "decode_threads"})
 
     def __post_init__(self) -> None:
         check_choice(self.dtype, DTYPES, "dtype")
@@ -152,7 +154,9 @@ class EncodeLatents(Annotate[ClipWindow, EncodedWindow]):
             windows = list(group)
             spans = [Span(row.window_first_frame, row.window_frames, row.window_fps) for row in windows]
             with _local_clip(windows[0]) as path:
-                yield from zip(windows, read_windows(path, spans, self._fit), strict=True)
+                yield from zip(
+                    windows, read_windows(path, spans, self._fit, self.decode_threads), strict=True
+                )
 
     def _fit(self, width: int, height: int) -> Fit:
         bucket = bucket_size(width, height, self.short_side_px, self.size_multiple_px, self.aspect_ratios)

@@ -40,13 +40,16 @@ class DecodedWindow(NamedTuple):
     provenance: dict[str, Any]
 
 
-def read_windows(path: Path, spans: Sequence[Span], fit_size: FitSize) -> Iterator[DecodedWindow | Reject]:
+def read_windows(
+    path: Path, spans: Sequence[Span], fit_size: FitSize, threads: int = 1
+) -> Iterator[DecodedWindow | Reject]:
     """Decode windows of one clip, or an image. Windows that follow each other are decoded in one pass.
 
     Args:
         path: The file of the clip.
         spans: The windows.
         fit_size: How a frame of this display width and height in px fits into its bucket.
+        threads: Threads of the decoder. The frames are the same for any number.
 
     Yields:
         For each span the window, or why it cannot be read.
@@ -56,7 +59,7 @@ def read_windows(path: Path, spans: Sequence[Span], fit_size: FitSize) -> Iterat
             image = read_image(path)
             yield from (_read_window(iter([image]), span, fit_size) for span in spans)
             return
-        with open_video(str(path)) as video:
+        with open_video(str(path), threads) as video:
             frames: Iterator[Frame] = iter(())
             position = -1
             for span in spans:
@@ -80,7 +83,7 @@ def displayed_frames(video: Video, fps: Fraction, first: int = 0) -> Iterator[Fr
     frames = video.frames()
     start: int | None = None
     if first:
-        start = next(frame.pts for frame in frames)
+        start = next((frame.pts for frame in frames), 0)
         frames = _frames_from(video, start, first / fps)
     count, last = first, None
     for frame in frames:
