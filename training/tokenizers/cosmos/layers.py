@@ -7,6 +7,7 @@ The names and shapes of the parameters are those of diffusers' AutoencoderKLCosm
 import torch
 from torch import Tensor, nn
 
+from training.tokenizers.cosmos.winograd import can_use_winograd, winograd_conv
 from training.tokenizers.frame_cache import FrameCache
 
 EPS = 1e-6
@@ -52,8 +53,11 @@ class Conv(nn.Module):
         return nn.functional.linear(x, self.weight.flatten(1), self.bias)
 
     def _over_space(self, x: Tensor) -> Tensor:
-        frames = x.flatten(0, 1).permute(0, 3, 1, 2)  # [b*t c h w], channels last in memory
-        y = nn.functional.conv2d(frames, self.weight.squeeze(2), self.bias, self.stride, self.padding)
+        images, weight = x.flatten(0, 1), self.weight.squeeze(2)
+        if can_use_winograd(images, weight, self.stride, self.padding):
+            return winograd_conv(images, weight, self.bias).view(*x.shape[:4], -1)
+        frames = images.permute(0, 3, 1, 2)  # [b*t c h w], channels last in memory
+        y = nn.functional.conv2d(frames, weight, self.bias, self.stride, self.padding)
         return _split_frames(y, x)
 
     def _over_time(self, x: Tensor) -> Tensor:
