@@ -33,7 +33,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "generate the demo films; with --run, run the demo recipe",
     ),
     "manifest": ("manifests.verbs.cli:add_verbs", "show, check or compare tables"),
-    "train": ("training.cli:add_verbs", "train a video diffusion model on shards of latents"),
+    "train": (
+        "training.cli:add_verbs",
+        "train a video diffusion model on shards of latents, or a tokenizer on videos",
+    ),
     "sample": ("training.cli:add_verbs", "sample a video from a trained model"),
     "evaluate": (
         "training.cli:add_verbs",

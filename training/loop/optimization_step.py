@@ -18,6 +18,7 @@ class OptimizationStep(Generic[Batch]):
         optimizer: Over the parameters that this optimization step changes.
         lr: Learning rate as a function of the training step.
         interval: The optimization step runs at training steps that are multiples of this.
+        first_step: The first training step at which it runs.
         max_grad_norm: Gradients with a larger norm are clipped to it. 0 clips none.
         name: Prefix of its metrics, such as "discriminator" for "discriminator/loss". A training with several
             optimization steps gives each another name, and one of them "".
@@ -27,5 +28,10 @@ class OptimizationStep(Generic[Batch]):
     optimizer: Optimizer
     lr: Callable[[int], float]
     interval: int = 1
+    first_step: int = 0
     max_grad_norm: float = 1.0
     name: str = ""
+
+    def runs_at(self, step: int) -> bool:
+        """Whether it runs at a training step 0, 1, …"""
+        return step >= self.first_step and step % self.interval == 0

@@ -24,7 +24,7 @@ from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import EMA
 from training.loop.memory import peak_memory_bytes
 from training.loop.optimization_step import OptimizationStep
-from training.parallel.sharding import set_gradient_sync
+from training.parallel.sharding import reshard, set_gradient_sync
 
 TRAINED_ONLY = StateDictOptions(ignore_frozen_params=True, strict=False)
 Batch = TypeVar("Batch")
@@ -107,6 +107,9 @@ class Trainer(Generic[Batch]):
             raise ValueError(f"optimization steps need different names, not {names}")
         self._skipped_in_a_row = 0
         self._is_checkpoint_due = False
+        for each in self.optimization_steps:
+            if each.first_step:  # PyTorch creates the state at the first checkpoint, and counts it as a step
+                get_optimizer_state_dict(self.model, each.optimizer)
 
     def fit(self, total_steps: int) -> None:
         """Train until `total_steps` steps are taken; do nothing if they are.
@@ -134,8 +137,9 @@ class Trainer(Generic[Batch]):
             self.before_step(microbatches)
             metrics = dict(self.labels)
             for optimization_step in self.optimization_steps:
-                if self.step % optimization_step.interval == 0:
+                if optimization_step.runs_at(self.step):
                     metrics |= self._optimize(optimization_step, microbatches)
+            reshard(self.model)
             self._count_skipped(metrics)
             self.step += 1
             self.ema.update(self.step)

@@ -98,6 +98,13 @@ def set_gradient_sync(model: nn.Module, is_enabled: bool) -> None:
             module.set_requires_gradient_sync(is_enabled, recurse=False)
 
 
+def reshard(model: nn.Module) -> None:
+    """Free gathered parameters. A forward pass without a backward pass leaves them gathered."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def resolve_precision(precision: str, device: torch.device) -> str:
     """Replace "auto" by bf16 on a GPU, and by fp32 on a CPU, where bf16 is slow."""
     if precision != "auto":

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args, get_type_hints
 
-from manifests import Range
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
 from training.networks.registry import model_names
+from training.settings.check import check_settings
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
@@ -49,15 +48,7 @@ class TrainingSettings(
     """
 
     def __post_init__(self) -> None:
-        for name, declared in get_type_hints(type(self), include_extras=True).items():
-            for limits in get_args(declared)[1:]:
-                if isinstance(limits, Range) and not limits.contains(value := getattr(self, name)):
-                    raise SettingError(f"{name}: {value} is out of range; allowed: {limits}")
-        for name, choices in self._choices().items():
-            if (value := getattr(self, name)) not in choices:
-                raise SettingError(
-                    f"there is no {name} {value!r}", remedy=f"choose one of {', '.join(choices)}"
-                )
+        check_settings(self, self._choices())
         odds = self.conditional_frames
         if min(odds, default=-1) < 0 or not sum(odds):
             raise SettingError(

@@ -1,7 +1,8 @@
 """Random crops of stored frames, a pure function of (seed, step), and whole held-out clips."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,18 @@ from training.tensors import Video
 
 SCALES = (1.0, 1.4, 2.0)  # source pixels per pixel of the crop
 FRAME_STEPS = (1, 2, 3)  # source frames per frame of the crop
+
+
+class CropBatch(NamedTuple):
+    """Crops of one shape.
+
+    Attributes:
+        positions: Position of each crop in the stream of crops; all its random numbers depend on it.
+        videos: The crops, [b 3 t h w].
+    """
+
+    positions: tuple[int, ...]
+    videos: Video
 
 
 class RandomCrops:
@@ -28,17 +41,33 @@ class RandomCrops:
 
     def __init__(self, folder: Path, *, size: int, frames: int, seed: int = 0) -> None:
         self.size, self.frames, self.seed = size, frames, seed
-        arrays = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))]
-        self.arrays = [a for a in arrays if len(a) >= frames and min(a.shape[1:3]) >= size]
+        loaded = ((path, np.load(path, mmap_mode="r")) for path in sorted(folder.glob("*.npy")))
+        fitting = [(p, a) for p, a in loaded if len(a) >= frames and min(a.shape[1:3]) >= size]
+        self.names = [path.name for path, _ in fitting]
+        self.arrays = [array for _, array in fitting]
         if not self.arrays:
             raise FileNotFoundError(f"no .npy file in {folder} has {frames} frames of {size} px or more")
 
     def batch(self, step: int, count: int) -> Video:
         """`count` crops, [count 3 t h w] in -1..1."""
-        return torch.cat([self._crop(step, number) for number in range(count)])
+        return self.crops(step, range(count)).videos
+
+    def crops(self, step: int, numbers: Sequence[int]) -> CropBatch:
+        """Some of the crops of a step, by their numbers."""
+        videos = torch.cat([self._crop(step, number) for number in numbers])
+        return CropBatch(tuple(stream_position(step, number) for number in numbers), videos)
+
+    def name(self, step: int, number: int) -> str:
+        """The name of the file that a crop is from."""
+        choose = _chooser(iter(self._random_numbers(step, number)))
+        return self.names[choose(len(self.names))]
+
+    def _random_numbers(self, step: int, number: int) -> list[float]:
+        numbers: list[float] = uniform(self.seed, "crop", [stream_position(step, number)], (8,))[0].tolist()
+        return numbers
 
     def _crop(self, step: int, number: int) -> Video:
-        numbers = iter(uniform(self.seed, "crop", [stream_position(step, number)], (8,))[0].tolist())
+        numbers = iter(self._random_numbers(step, number))
         choose = _chooser(numbers)
         array = self.arrays[choose(len(self.arrays))]
         t, h, w, _ = array.shape

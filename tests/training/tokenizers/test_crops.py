@@ -1,8 +1,5 @@
-"""The two commands that made the bundled tokenizer train a tokenizer from videos."""
+"""Frames are decoded from videos, and random crops of them depend only on seed and step."""
 
-import json
-import runpy
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from training.tokenizers import load_tokenizer
 from training.tokenizers.crops import RandomCrops, held_out_clips
-from training.tokenizers.weights import read_metadata
+from training.tokenizers.frames import write_frames
 
 
 def _write_video(path: Path, frames: int = 24) -> Path:
@@ -31,52 +27,14 @@ def _write_video(path: Path, frames: int = 24) -> Path:
     return path
 
 
-def _command(module: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", [module, *map(str, arguments)])
-    runpy.run_module(module, run_name="__main__")
-
-
-def test_train_a_tokenizer_from_a_video(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    video_file, frames, out = (
-        _write_video(tmp_path / "film.mp4"),
-        tmp_path / "frames",
-        tmp_path / "first.safetensors",
-    )
-    sizes = ("--short-side", 32, "--frames", 20)
-    _command("training.tokenizers.frames", frames, video_file, *sizes, monkeypatch=monkeypatch)
-    written = sorted(frames.iterdir())
+def test_frames_of_a_video(tmp_path: Path) -> None:
+    video = _write_video(tmp_path / "film.mp4")
+    written = write_frames(video, tmp_path, short_side=32, frames=20, spans=2)
     assert [path.name for path in written] == ["film.mp4.0.npy", "film.mp4.1.npy"]
     first, last = (np.load(path) for path in written)
     assert first.shape == last.shape == (10, 32, 43, 3)
     assert np.abs(first[1, 16, 5:30].astype(int) - first[0, 16, 5:30] - 2).max() <= 2
     assert last[0].mean() > first[0].mean() + 20  # 14 frames later
-    capsys.readouterr()
-
-    small = ("--steps", 3, "--batch-size", 1, "--size", 32, "--frames", 5, "--width", 16, "--sample", 2)
-    args = (frames, "--held-out", frames, "--out", out, *small)
-    _command("training.tokenizers.train", *args, monkeypatch=monkeypatch)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert lines[0].keys() == {"truncated_haar", "principal"}
-    assert lines[-1]["small"]["psnr_db"] > 30  # it starts from the principal components of a simple video
-    assert lines[-1]["step"] == 3
-    tokenizer = load_tokenizer(str(out))
-    trained = read_metadata(out.read_bytes(), out)["trained"]
-    assert trained["data"] == ["film.mp4"]
-    assert trained["settings"]["steps_done"] == 3
-    latents = tokenizer.encode(RandomCrops(frames, size=32, frames=5).batch(0, 8))
-    assert 0.2 < float(latents.std()) < 5
-
-    again = tmp_path / "again.safetensors"
-    args = (frames, "--held-out", frames, "--out", again, "--start", out, "--lr", 0, *small)
-    _command("training.tokenizers.train", *args, monkeypatch=monkeypatch)
-    assert read_metadata(again.read_bytes(), again)["trained"]["before"] == trained
-    resumed = load_tokenizer(str(again))
-    video = RandomCrops(frames, size=32, frames=5).batch(1, 2)
-    assert torch.allclose(
-        resumed.decode(resumed.encode(video)), tokenizer.decode(tokenizer.encode(video)), atol=2e-2
-    )
 
 
 def test_crops_depend_only_on_seed_and_step(tmp_path: Path) -> None:

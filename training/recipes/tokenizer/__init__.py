@@ -1,0 +1,1 @@
+"""Trains a video tokenizer: from arrays of frames or videos to a file of weights."""
