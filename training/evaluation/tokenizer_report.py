@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from training.errors import TrainingError
 from training.evaluation.tokenizer_quality import TokenizerQuality, VideoQuality, measure_video
 from training.evaluation.video_frames import find_videos, read_frames, split_frames
+from training.metrics.lpips import LPIPS
 from training.tensors import Video
 from training.tokenizers import load_tokenizer
 
@@ -47,6 +48,8 @@ class TokenizerReport:
         table = [[title for title, _ in columns], *zip(*(cells for _, cells in columns), strict=True)]
         lines = ["  ".join(cell.rjust(n) for cell, n in zip(row, widths, strict=True)) for row in table]
         counted = f"{summaries[0]['videos_measured']} videos, {summaries[0]['frames_measured']} frames"
+        extractor = self.settings["lpips_extractor"]
+        lines += [f"LPIPS: {extractor}"] if extractor else []
         return [counted, *lines, *(f"not measured: {name}: {why}" for name, why in self.failed.items())]
 
     def to_json(self) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def evaluate_tokenizers(
     *,
     max_frames: int = 49,
     pictures: Path | None = None,
-    lpips: Callable[[Video, Video], Tensor] | None = None,
+    lpips: LPIPS | None = None,
     device: torch.device | str = "cpu",
 ) -> TokenizerReport:
     """Measure tokenizers on all videos of a folder.
@@ -105,7 +108,7 @@ def evaluate_tokenizers(
         short_sides: Short sides in px that larger frames are scaled to.
         max_frames: Maximum number of frames of a video; 0 for all.
         pictures: Folder for a PNG per video: a frame, and beside it each tokenizer's reconstruction.
-        lpips: Computes LPIPS of frames and their reference, [t].
+        lpips: Computes LPIPS; None leaves it out.
         device: Where to compute.
 
     Raises:
@@ -119,8 +122,13 @@ def evaluate_tokenizers(
         if isinstance(tokenizer, nn.Module):
             tokenizer.to(device)
     qualities = [TokenizerQuality(name, side, loaded[name]) for name in loaded for side in short_sides]
-    settings = {"max_frames": max_frames, "device": str(device), "num_threads": torch.get_num_threads()}
-    report = TokenizerReport(qualities, settings | {"torch": torch.__version__})
+    settings: dict[str, Any] = {
+        "max_frames": max_frames,
+        "device": str(device),
+        "num_threads": torch.get_num_threads(),
+    }
+    settings |= {"torch": torch.__version__, "lpips_extractor": lpips.extractor if lpips else None}
+    report = TokenizerReport(qualities, settings)
     measure = partial(_measure_file, qualities, max_frames=max_frames, device=device, lpips=lpips)
     for name, file in videos.items():
         picture = _Picture((max_frames or 49) // 2)
@@ -149,7 +157,7 @@ def _measure_file(
     *,
     max_frames: int,
     device: torch.device | str,
-    lpips: Callable[[Video, Video], Tensor] | None,
+    lpips: LPIPS | None,
     picture: "_Picture",
 ) -> list[tuple[VideoQuality, Tensor]]:
     """`measure_video` of one file with each tokenizer at each resolution, on the same frames."""

@@ -73,6 +73,12 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
         "--pictures", type=Path, metavar="OUT", help="folder for pictures beside their reconstructions"
     )
     tokenizer.add_argument(
+        "--lpips-weights",
+        type=Path,
+        metavar="FILE",
+        help="compute LPIPS too, with this state_dict of lpips.LPIPS(net='vgg'), .pth or .safetensors",
+    )
+    tokenizer.add_argument(
         "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
     )
     tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
@@ -117,18 +123,21 @@ def _evaluate_tokenizer(args: argparse.Namespace) -> int:
 
     from training.errors import SettingError
     from training.evaluation.tokenizer_report import evaluate_tokenizers
+    from training.metrics.lpips import LPIPS
     from training.tokenizers.weights import BUNDLED
 
     if args.json and not args.json.parent.is_dir():
         raise SettingError("there is no such folder to write the figures to", where=str(args.json.parent))
     torch.set_num_threads(args.num_threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     report = evaluate_tokenizers(
         args.videos,
         args.tokenizer or list(BUNDLED),
         args.resolutions,
         max_frames=args.frames,
         pictures=args.pictures,
-        device="cuda" if torch.cuda.is_available() else "cpu",
+        lpips=LPIPS(args.lpips_weights).to(device) if args.lpips_weights else None,
+        device=device,
     )
     if args.json:
         args.json.write_text(json.dumps(report.to_json(), indent=1) + "\n")

@@ -23,10 +23,10 @@ def can_use_winograd(x: Tensor, weight: Tensor, stride: int, padding: int) -> bo
         padding: Zeros at each border.
     """
     n, h, w, channels = x.shape
-    is_inference = not torch.is_grad_enabled() and x.device.type == "cpu" and x.dtype == torch.float32
+    is_float32 = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     is_regular = weight.shape[2:] == (3, 3) and stride == 1 and padding == 1 and not (h % 2 or w % 2)
     is_large = n * h * w >= MIN_POSITIONS and min(channels, len(weight)) >= MIN_CHANNELS
-    return is_inference and is_regular and is_large
+    return is_float32 and not torch.is_grad_enabled() and is_regular and is_large
 
 
 def winograd_conv(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
