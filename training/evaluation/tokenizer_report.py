@@ -16,6 +16,7 @@ from training.evaluation.tokenizer_quality import TokenizerQuality, VideoQuality
 from training.evaluation.video_frames import find_videos, read_frames, split_frames
 from training.metrics.lpips import LPIPS
 from training.tensors import Video
+from training.tokenizer import Tokenizer
 from training.tokenizers import load_tokenizer
 
 MAIN_SHORT_SIDE = 360  # px, of the figures that the JSON has first
@@ -117,17 +118,15 @@ def evaluate_tokenizers(
         TrainingError: No video could be measured.
     """
     videos = find_videos(place)
-    loaded = {name: load_tokenizer(name) for name in tokenizers}
-    for tokenizer in loaded.values():
-        if isinstance(tokenizer, nn.Module):
-            tokenizer.to(device)
+    loaded = {name: _load(name, device) for name in tokenizers}
     qualities = [TokenizerQuality(name, side, loaded[name]) for name in loaded for side in short_sides]
-    settings: dict[str, Any] = {
+    settings = {
         "max_frames": max_frames,
         "device": str(device),
         "num_threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "lpips_extractor": lpips.extractor if lpips else None,
     }
-    settings |= {"torch": torch.__version__, "lpips_extractor": lpips.extractor if lpips else None}
     report = TokenizerReport(qualities, settings)
     measure = partial(_measure_file, qualities, max_frames=max_frames, device=device, lpips=lpips)
     for name, file in videos.items():
@@ -143,12 +142,14 @@ def evaluate_tokenizers(
         if pictures is not None:
             picture.write(pictures, name)
     if len(report.failed) == len(videos):
-        raise TrainingError(
-            "no video could be measured",
-            where=str(place),
-            remedy="see the messages above, one per video",
-        )
+        remedy = "see the messages above, one per video"
+        raise TrainingError("no video could be measured", where=str(place), remedy=remedy)
     return report
+
+
+def _load(name: str, device: torch.device | str) -> Tokenizer:
+    tokenizer = load_tokenizer(name)
+    return tokenizer.to(device) if isinstance(tokenizer, nn.Module) else tokenizer
 
 
 def _measure_file(
