@@ -17,6 +17,7 @@ from training.callbacks.json_lines import JsonLines
 from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
+from training.errors import CheckpointError
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
@@ -28,9 +29,16 @@ from training.recipes.tokenizer.config import EXECUTION_SETTINGS, TokenizerConfi
 from training.recipes.tokenizer.frames import prepare_frames
 from training.recipes.tokenizer.network import TokenizerModel, build_model, measure_latents, sample_crops
 from training.recipes.tokenizer.objective import build_optimization_steps
+from training.tokenizers import tokenizer_digest
 from training.tokenizers.causal import CausalTokenizer
 from training.tokenizers.crops import CropBatch, RandomCrops, held_out_clips
-from training.tokenizers.weights import TOKENIZER_FILE, build_tokenizer, file_digest, save_weights
+from training.tokenizers.weights import (
+    TOKENIZER_FILE,
+    build_tokenizer,
+    find_weights,
+    read_metadata,
+    save_weights,
+)
 
 CHECKPOINT_FOLDER, CURVE_FILE, VALIDATION_FILE = "checkpoints", "curve.jsonl", "validation.jsonl"
 VIEWS = {  # how held-out videos are scaled: short side in px, frames, source frames per frame
@@ -191,6 +199,7 @@ class _Export:
             "device": self.mesh.device.type,
             "ranks": self.mesh.world_size,
             "torch": torch.__version__,
+            "before": _record_of(self.config.init_from),
         }
 
 
@@ -245,7 +254,7 @@ def _open_checkpoints(config: TokenizerConfig, work: Path, model: TokenizerModel
         "class": tokenizer.class_name,
         "config": tokenizer.config_dict(),
         "discriminator_channels": config.discriminator_channels if config.adversarial_weight else 0,
-        "init_digest": file_digest(config.init_from) if config.init_from else "",
+        "init_digest": tokenizer_digest(config.init_from) if config.init_from else "",
     }
     settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS | {"init_from"}}
     return CheckpointManager(work / CHECKPOINT_FOLDER, identity, settings, is_async=config.async_checkpoint)
@@ -261,6 +270,18 @@ def _add_callbacks(
     callbacks += [board] if board else []
     trainer.callbacks = callbacks if config.quiet else [*callbacks, Progress()]
     return board
+
+
+def _record_of(name_or_path: str) -> dict[str, Any] | None:
+    """How the tokenizer that the training starts from was trained, if it says so."""
+    if not name_or_path:
+        return None
+    try:
+        path = find_weights(name_or_path)
+        record: dict[str, Any] = read_metadata(path.read_bytes(), path)["trained"]
+    except CheckpointError:  # a folder of diffusers
+        return None
+    return record
 
 
 def _names(folder: Path) -> list[str]:

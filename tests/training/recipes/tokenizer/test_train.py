@@ -101,6 +101,20 @@ def test_the_file_records_how_it_was_trained(frames: Path, trained: Path) -> Non
     assert 0.3 < float(latents.std()) < 3
 
 
+def test_a_training_starts_from_a_tokenizer(frames: Path, trained: Path, tmp_path: Path) -> None:
+    settings = SETTINGS | {"data": str(frames), "init_from": str(trained), "adversarial_weight": 0.0}
+    train_tokenizer(settings | {"steps": 1, "lr": 1e-9}, tmp_path)
+    ours, before = (load_tokenizer(str(work)) for work in (tmp_path, trained))
+    video = RandomCrops(frames, size=32, frames=5).batch(1, 2)
+    torch.testing.assert_close(
+        ours.decode(ours.encode(video)), before.decode(before.encode(video)), atol=2e-2, rtol=0
+    )
+    records = [read_metadata(file.read_bytes(), file)["trained"] for file in (
+        tmp_path / "tokenizer.safetensors", trained / "tokenizer.safetensors"
+    )]  # fmt: skip
+    assert records[0]["before"] == records[1]
+
+
 def test_a_discrete_tokenizer_improves_on_its_start(frames: Path, tmp_path: Path) -> None:
     settings = SETTINGS | {"data": str(frames), "validation_data": str(frames), "levels": (8, 5, 5)}
     settings |= {"adversarial_weight": 0.0, "steps": 30, "lr": 3e-3, "lr_schedule": "cosine"}
