@@ -142,7 +142,8 @@ def measure_video(
         The quality, and how often each code was used, [codebook_size].
 
     Raises:
-        ValueError: The frames are smaller than the window of SSIM, or the video has no frame.
+        ValueError: The frames are smaller than the window of SSIM, the video has no frame, or its
+            reconstruction is not finite.
     """
     reconstruction = _Reconstruction(tokenizer, torch.device(device))
     frames, height, width, error, similarity, distance = 0, 0, 0, 0.0, 0.0, 0.0
@@ -156,6 +157,8 @@ def measure_video(
             on_part(original, part)
     if not frames:
         raise ValueError("it has no frames")
+    if not math.isfinite(error):
+        raise ValueError("its reconstruction has NaN or infinity")
     quality = VideoQuality(
         frames,
         height,

@@ -185,7 +185,8 @@ class Trainer(Generic[Batch]):
                 + (f", as in the {self.max_skipped_steps} steps before" if self.max_skipped_steps else ""),
                 where=f"clips {clips}",
                 remedy="run again with a lower lr, a longer warmup, or a higher max_skipped_steps, or with"
-                f" these clips in skip_samples; the training goes on from {self._last_checkpoint()}",
+                " these clips left out (skip_samples, for latents); the training goes on from"
+                f" {self._last_checkpoint()}",
             )
 
     def _last_checkpoint(self) -> str:

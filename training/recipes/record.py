@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.data.batches import LatentBatch
 from training.data.shards import LatentShards
 from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
@@ -62,7 +61,7 @@ def recorded_settings(config: TrainingConfig, shards: LatentShards) -> dict[str,
     return settings | {"data": _data_digest(shards)}
 
 
-def report_changes(trainer: Trainer[LatentBatch], *, quiet: bool) -> None:
+def report_changes(trainer: Trainer[Any], *, quiet: bool) -> None:
     """Print the step at which a training resumes, and the settings that changed since its checkpoint."""
     if quiet or trainer.checkpoints is None or not trainer.step:
         return

@@ -126,16 +126,26 @@ def build_tokenizer(
 def save_weights(tokenizer: "CausalTokenizer", path: Path, trained: dict[str, Any]) -> None:
     """Write weights as float16, and the mean and standard deviation of the latents as float32.
 
+    A tensor whose values are too large for float16 is written as float32.
+
     Args:
         trained: How the tokenizer was trained, as JSON values.
+
+    Raises:
+        CheckpointError: A weight is NaN or infinite.
     """
     import torch
     from safetensors.torch import save_file
 
-    tensors = {
-        name: tensor.detach().to("cpu", torch.float32 if name.startswith("latent_") else torch.float16)
-        for name, tensor in tokenizer.state_dict().items()
-    }
+    tensors = {}
+    for name, tensor in tokenizer.state_dict().items():
+        value = tensor.detach().to("cpu", torch.float32)
+        if not value.isfinite().all():
+            raise CheckpointError(
+                f"the weight {name} is NaN or infinite", where=str(path), remedy="train with a lower lr"
+            )
+        half = value.half()
+        tensors[name] = half if half.isfinite().all() and not name.startswith("latent_") else value
     metadata = {
         "format": FORMAT,
         "class": tokenizer.class_name,

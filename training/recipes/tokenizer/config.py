@@ -1,10 +1,12 @@
 """The settings of the training of a tokenizer."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Range, Share
 from training.errors import SettingError
+from training.metrics.image_quality import WINDOW
 from training.settings.check import check_settings
 from training.settings.reconstruction import ReconstructionSettings
 from training.tokenizers.cosmos.config import CONFIGS
@@ -31,6 +33,11 @@ EXECUTION_SETTINGS = {
     "tensorboard",
     "quiet",
 }
+
+
+# They determine the network of a training without `init_from`.
+NETWORK_SETTINGS = ("model", "width", "encoder_blocks", "decoder_blocks", "levels")
+MAX_CODES = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +137,19 @@ class TokenizerConfig(ReconstructionSettings):
         check_settings(self, CHOICES)
         if any(level < 2 or level != int(level) for level in self.levels):
             raise SettingError(f"levels is {self.levels}; they must be whole numbers of 2 or more")
+        if math.prod(self.levels) > MAX_CODES:
+            raise SettingError(f"levels {self.levels} make more than {MAX_CODES} codes", remedy="use fewer")
+        changed = [n for n in NETWORK_SETTINGS if getattr(self, n) != getattr(TokenizerConfig, n)]
+        if self.init_from and changed:
+            raise SettingError(
+                f"init_from determines the network, and {', '.join(changed)} would have no effect",
+                remedy="leave them out, or leave init_from out",
+            )
+        if self.size_px < WINDOW and self.perceptual_weight and not self.vgg_weights:
+            raise SettingError(
+                f"size_px is {self.size_px}, and the structural loss needs {WINDOW} px or more",
+                remedy="set size_px higher, or perceptual_weight=0",
+            )
         if self.levels and self.model != "patch":
             raise SettingError(
                 f"levels are set, and the model {self.model} has its own",

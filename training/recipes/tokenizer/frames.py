@@ -3,13 +3,16 @@
 import json
 import shutil
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch.distributed as dist
 
-from training.errors import LatentMismatchError, TrainingError
+from training.errors import LatentMismatchError, SettingError, TrainingError
 from training.evaluation.video_frames import find_videos
 from training.recipes.tokenizer.config import TokenizerConfig
+from training.tokenizers.crops import CUT_PX
 from training.tokenizers.frames import write_frames
 
 SPANS = 3  # runs of consecutive frames of a video
@@ -22,16 +25,19 @@ def prepare_frames(config: TokenizerConfig, place: str, out: Path) -> Path:
     Rank 0 decodes; all ranks must call it. A video that cannot be decoded is named and left out.
 
     Raises:
-        SettingError: There are no files.
+        SettingError: There are no files, some are arrays and others videos, or an array is not one of frames.
         LatentMismatchError: No file can be decoded.
     """
     folder = Path(place)
-    if any(folder.glob("*.npy")):
+    files = find_videos(folder)
+    arrays = {name: file for name, file in files.items() if file.suffix.lower() == ".npy"}
+    if arrays:
+        _check_arrays(folder, arrays, others=sorted(files.keys() - arrays.keys()))
         return folder
     errors: list[TrainingError | None] = [None]
     if dist.get_rank() == 0:
         try:
-            _decode(config, folder, out)
+            _decode(config, folder, files, out)
         except TrainingError as error:
             errors = [error]
     dist.broadcast_object_list(errors, src=0)
@@ -40,14 +46,35 @@ def prepare_frames(config: TokenizerConfig, place: str, out: Path) -> Path:
     return out
 
 
-def _decode(config: TokenizerConfig, folder: Path, out: Path) -> None:
+def _check_arrays(folder: Path, arrays: Mapping[str, Path], others: Sequence[str]) -> None:
+    if others or any("/" in name for name in arrays) or not folder.is_dir():
+        raise SettingError(
+            f"the folder has arrays and {others[0]}" if others else "the arrays are not in the folder itself",
+            where=str(folder),
+            remedy="name a folder that has only .npy files, or only videos and images",
+        )
+    for file in arrays.values():
+        try:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise SettingError(f"the array cannot be read: {error}", where=str(file)) from error
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not len(array):
+            raise SettingError(
+                f"the array is {array.dtype} {list(array.shape)}, and not uint8 [t h w 3]", where=str(file)
+            )
+        if min(array.shape[1:3]) < CUT_PX:
+            raise SettingError(
+                f"the frames are smaller than {CUT_PX} px: {list(array.shape)}", where=str(file)
+            )
+
+
+def _decode(config: TokenizerConfig, folder: Path, files: Mapping[str, Path], out: Path) -> None:
     import av
 
-    files = find_videos(folder)
     record = {
         "short_side_px": config.frames_short_side_px,
         "frames_per_video": config.frames_per_video,
-        "files": {name: file.stat().st_size for name, file in files.items()},
+        "files": {name: [file.stat().st_size, file.stat().st_mtime_ns] for name, file in files.items()},
     }
     done = out / RECORD_FILE
     if done.is_file() and json.loads(done.read_text()) == record:
@@ -55,12 +82,16 @@ def _decode(config: TokenizerConfig, folder: Path, out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     written: list[Path] = []
-    for name, file in files.items():
+    names: set[str] = set()
+    for number, (path, file) in enumerate(files.items()):
+        name = path.replace("/", "__")
+        name = f"{name}-{number}" if name in names else name
+        names.add(name)
         try:
             written += write_frames(
                 file,
                 out,
-                name=name.replace("/", "__"),
+                name=name,
                 short_side=config.frames_short_side_px,
                 frames=config.frames_per_video,
                 spans=SPANS,

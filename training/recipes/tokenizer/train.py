@@ -3,6 +3,8 @@
 `train_tokenizer` is called on every rank: in one process, or by torchrun.
 """
 
+import hashlib
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,7 +15,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from training.callback import Callback
-from training.callbacks.json_lines import JsonLines
+from training.callbacks.json_lines import JsonLines, read_json_lines
 from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
@@ -24,8 +26,9 @@ from training.loop.trainer import PeriodicTask, Trainer
 from training.metrics.image_quality import psnr, ssim
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import apply_fsdp, resolve_precision
+from training.recipes.record import report_changes
 from training.recipes.tokenizer.batches import CropBatches, open_crops
-from training.recipes.tokenizer.config import EXECUTION_SETTINGS, TokenizerConfig
+from training.recipes.tokenizer.config import EXECUTION_SETTINGS, NETWORK_SETTINGS, TokenizerConfig
 from training.recipes.tokenizer.frames import prepare_frames
 from training.recipes.tokenizer.network import TokenizerModel, build_model, measure_latents, sample_crops
 from training.recipes.tokenizer.objective import build_optimization_steps
@@ -127,14 +130,13 @@ def _train(config: TokenizerConfig, work: Path, stop_requested: Callable[[], boo
         reduce_mean=mesh.mean,
         count_work=_WorkCounter(model.tokenizer, mesh.world_size),
         ema=build_ema(model, config.ema, sigma_rel=config.ema_sigma_rel, decay=config.ema_decay),
-        checkpoints=_open_checkpoints(config, work, model),
+        checkpoints=_open_checkpoints(config, work, model, frames),
         checkpoint_interval=config.checkpoint_interval,
         max_skipped_steps=config.max_skipped_steps,
         stop_requested=stop_requested,
     )
     trainer.resume()
-    if trainer.step and mesh.rank == 0 and not config.quiet:
-        print(f"resuming at step {trainer.step}", file=sys.stderr)
+    report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     export = _Export(trainer, config, work, mesh, videos, frames, held_out)
     board = _add_callbacks(trainer, config, work, mesh)
     if config.validation_interval:
@@ -165,6 +167,8 @@ class _Export:
         self.trainer, self.config, self.work, self.mesh = trainer, config, work, mesh
         self.crops, self.frames, self.held_out = crops, frames, held_out
         self.lines = JsonLines(work / VALIDATION_FILE, trainer.step) if mesh.rank == 0 else None
+        logged = read_json_lines(work / VALIDATION_FILE) if mesh.rank == 0 else []
+        self._logged_step = int(logged[-1]["step"]) if logged else 0
         self._last: tuple[int, dict[str, dict[str, float]]] | None = None
 
     def __call__(self, step: int) -> dict[str, dict[str, float]]:
@@ -177,7 +181,7 @@ class _Export:
         scores = evaluate_reconstruction(averaged, self.held_out, self.mesh) if self.held_out else {}
         if self.mesh.rank == 0:
             save_weights(averaged, self.work / TOKENIZER_FILE, self._record(step, scores))
-        if self.lines is not None and scores:
+        if self.lines is not None and scores and step > self._logged_step:
             self.lines.append(step, scores)
             if not self.config.quiet:
                 text = [f"{v} {s['psnr_db']:.2f} dB, SSIM {s['ssim']:.4f}" for v, s in scores.items()]
@@ -188,6 +192,8 @@ class _Export:
     def _record(self, step: int, scores: Mapping[str, Any]) -> dict[str, Any]:
         """How the tokenizer was trained, for the metadata of its file."""
         settings = {k: v for k, v in asdict(self.config).items() if k not in EXECUTION_SETTINGS}
+        if self.config.init_from:
+            settings = {k: v for k, v in settings.items() if k not in NETWORK_SETTINGS}
         for name in ("vgg_weights", "raft_weights", "init_from"):
             settings[name] = Path(settings[name]).name  # without its folder, which may be private
         return {
@@ -224,7 +230,7 @@ def evaluate_reconstruction(
     results: dict[str, dict[str, float]] = {}
     for name, view in VIEWS.items():
         sums = torch.zeros(3, dtype=torch.float64)
-        for number, (_, video) in enumerate(held_out_clips(folder, **view)):
+        for number, (_, video) in enumerate(held_out_clips(folder, stride=tokenizer.stride, **view)):
             if number % num_ranks == rank:
                 reconstruction = tokenizer.decode(tokenizer.encode(video))
                 values = (float(psnr(reconstruction, video)), float(ssim(reconstruction, video)), 1.0)
@@ -247,7 +253,9 @@ def _averaged_tokenizer(tokenizer: CausalTokenizer, weights: Mapping[str, torch.
     return averaged.eval().requires_grad_(False)
 
 
-def _open_checkpoints(config: TokenizerConfig, work: Path, model: TokenizerModel) -> CheckpointManager:
+def _open_checkpoints(
+    config: TokenizerConfig, work: Path, model: TokenizerModel, frames: Path
+) -> CheckpointManager:
     tokenizer = model.tokenizer
     identity: dict[str, Any] = {
         "format": FORMAT,
@@ -257,6 +265,8 @@ def _open_checkpoints(config: TokenizerConfig, work: Path, model: TokenizerModel
         "init_digest": tokenizer_digest(config.init_from) if config.init_from else "",
     }
     settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS | {"init_from"}}
+    sizes = [(path.name, path.stat().st_size) for path in sorted(frames.glob("*.npy"))]
+    settings["data"] = hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
     return CheckpointManager(work / CHECKPOINT_FOLDER, identity, settings, is_async=config.async_checkpoint)
 
 

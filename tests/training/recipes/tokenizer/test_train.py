@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -14,11 +15,14 @@ from safetensors.torch import load_file
 
 from training.callbacks.loss_curve import TIMING_KEYS, read_loss_curve
 from training.cli import main
-from training.errors import SettingError, StoppedError, TrainingError
+from training.errors import CheckpointError, SettingError, StoppedError, TrainingError
 from training.recipes.tokenizer.train import evaluate_reconstruction, train_tokenizer
 from training.tokenizers import load_tokenizer
+from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.cosmos.diffusers_config import save_cosmos
+from training.tokenizers.cosmos.tokenizer import CosmosTokenizer
 from training.tokenizers.crops import RandomCrops
-from training.tokenizers.weights import read_metadata
+from training.tokenizers.weights import build_tokenizer, read_metadata, save_weights
 
 SCRIPT = Path(__file__).with_name("tokenizer_ranks.py")
 SETTINGS = {
@@ -26,6 +30,9 @@ SETTINGS = {
     "statistics_batches": 1, "warmup_steps": 1, "steps": 5, "image_share": 0.3, "adversarial_weight": 0.1,
     "adversarial_start": 2, "discriminator_channels": 4, "num_threads": 1, "quiet": True,
 }  # fmt: skip
+WITHOUT_NETWORK = {
+    k: v for k, v in SETTINGS.items() if k not in ("width", "encoder_blocks", "decoder_blocks")
+}
 SCORES = {"adversarial", "discriminator/real", "discriminator/reconstructed"}
 Curve = list[dict[str, float]]
 
@@ -102,7 +109,7 @@ def test_the_file_records_how_it_was_trained(frames: Path, trained: Path) -> Non
 
 
 def test_a_training_starts_from_a_tokenizer(frames: Path, trained: Path, tmp_path: Path) -> None:
-    settings = SETTINGS | {"data": str(frames), "init_from": str(trained), "adversarial_weight": 0.0}
+    settings = WITHOUT_NETWORK | {"data": str(frames), "init_from": str(trained), "adversarial_weight": 0.0}
     train_tokenizer(settings | {"steps": 1, "lr": 1e-9}, tmp_path)
     ours, before = (load_tokenizer(str(work)) for work in (tmp_path, trained))
     video = RandomCrops(frames, size=32, frames=5).batch(1, 2)
@@ -139,6 +146,7 @@ def test_a_cosmos_network_in_bf16(frames: Path, tmp_path: Path, monkeypatch: pyt
     )
     monkeypatch.setitem(network.CONFIGS, "CV8x8x8", small)
     settings = SETTINGS | {"data": str(frames), "model": "CV8x8x8", "precision": "bf16", "frames": 9}
+    settings |= {"validation_data": str(frames)}
     train_tokenizer(settings | {"steps": 3, "grad_accum_steps": 2}, tmp_path)
     losses = [line["loss"] for line in curve(tmp_path)]
     assert len(losses) == 3
@@ -164,6 +172,19 @@ def test_the_adversarial_stage_is_stable_over_300_steps(frames: Path, tmp_path: 
     assert end < start
     scores = [abs(line["discriminator/real"]) for line in lines[-50:]]
     assert max(scores) < 5
+
+
+def test_a_training_starts_from_a_folder_of_diffusers(frames: Path, tmp_path: Path) -> None:
+    config = {
+        "latent_channels": 4, "encoder_block_out_channels": [8, 8, 8, 8],
+        "decode_block_out_channels": [8, 8, 8, 8], "num_layers": 1,
+    }  # fmt: skip
+    tokenizer = build_tokenizer("cosmos", config)
+    assert isinstance(tokenizer, CosmosTokenizer)
+    save_cosmos(tokenizer, tmp_path / "vae")
+    settings = WITHOUT_NETWORK | {"data": str(frames), "init_from": str(tmp_path / "vae"), "steps": 1}
+    train_tokenizer(settings | {"adversarial_weight": 0.0, "frames": 9}, tmp_path / "out")
+    assert load_tokenizer(str(tmp_path / "out")).channels == 4
 
 
 def _write_media(folder: Path) -> None:
@@ -224,6 +245,9 @@ def test_all_knobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "all weights of losses are 0",
         ),
         ({"lr": 0.0}, "lr: 0.0 is out of range"),
+        ({"levels": (64_000, 64_000)}, "more than 16777216 codes"),
+        ({"init_from": "small", "width": 9}, "width, .* would have no effect"),
+        ({"size_px": 8}, "structural loss needs 11 px"),
         ({"data": "nowhere"}, "no such folder"),
     ],
 )
@@ -233,6 +257,64 @@ def test_settings_that_do_not_fit(
     error = TrainingError if "frames" in changes or "batch_size" in changes else SettingError
     with pytest.raises(error, match=message):
         train_tokenizer(SETTINGS | {"data": str(frames)} | changes, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((9, 40, 40, 3), np.float32), "float32"),
+        (np.zeros((9, 40, 40), np.uint8), r"\[9, 40, 40\], and not uint8 \[t h w 3\]"),
+        (np.zeros((9, 3, 40, 40), np.uint8), r"\[9, 3, 40, 40\]"),
+        (np.zeros((9, 12, 40, 3), np.uint8), "smaller than 16 px"),
+        (None, "cannot be read"),
+    ],
+)
+def test_an_array_that_is_not_one_of_frames_is_named(
+    frames: Path, tmp_path: Path, array: Any, message: str
+) -> None:
+    if array is None:
+        (tmp_path / "a.npy").write_bytes(b"")
+    else:
+        np.save(tmp_path / "a.npy", array)
+    for settings in ({"data": str(tmp_path)}, {"data": str(frames), "validation_data": str(tmp_path)}):
+        with pytest.raises(SettingError, match=message) as raised:
+            train_tokenizer(SETTINGS | settings, tmp_path / "out")
+        assert "a.npy" in str(raised.value)
+
+
+def test_arrays_beside_videos_are_refused(frames: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((9, 40, 40, 3), np.uint8))
+    (tmp_path / "b.mp4").write_bytes(b"x")
+    with pytest.raises(SettingError, match=r"has arrays and b\.mp4"):
+        train_tokenizer(SETTINGS | {"data": str(tmp_path)}, tmp_path / "out")
+
+
+def test_resuming_with_other_data_is_reported(
+    frames: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    np.save(other / "film9.0.npy", np.load(frames / "film0.0.npy")[:10])
+    settings = SETTINGS | {"quiet": False, "validation_data": str(frames), "adversarial_weight": 0.0}
+    for data, steps in ((frames, 2), (frames, 2), (other, 3)):
+        train_tokenizer(settings | {"data": str(data), "steps": steps}, tmp_path / "out")
+    assert re.search("resuming at step 2 with .*data [0-9a-f]{64} ", capsys.readouterr().err)
+    lines = (tmp_path / "out" / "validation.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 3]
+
+
+def test_weights_that_are_too_large_for_float16_are_stored_as_float32(trained: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(str(trained))
+    assert isinstance(tokenizer, CausalTokenizer)
+    weight = next(tokenizer.parameters())
+    weight.flatten()[0] = 1e6
+    save_weights(tokenizer, tmp_path / "tokenizer.safetensors", {})
+    again = load_tokenizer(str(tmp_path))
+    assert isinstance(again, CausalTokenizer)
+    assert float(next(again.parameters()).flatten()[0]) == 1e6
+    weight.flatten()[0] = math.nan
+    with pytest.raises(CheckpointError, match="NaN or infinite"):
+        save_weights(tokenizer, tmp_path / "tokenizer.safetensors", {})
 
 
 def test_another_network_in_the_same_folder_is_refused(frames: Path, trained: Path) -> None:
