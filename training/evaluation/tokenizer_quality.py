@@ -16,6 +16,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from training.metrics.fvd import frechet_distance
 from training.metrics.image_quality import ssim
 from training.tensors import Video
 from training.tokenizer import DiscreteTokenizer, Tokenizer
@@ -54,12 +55,14 @@ class TokenizerQuality:
     Attributes:
         videos: By name.
         code_counts: How often each code was used, [codebook_size], int64.
+        features: Features of each video and of its reconstruction, for FVD.
     """
 
     tokenizer: str
     short_side: int
     measured: Tokenizer
     videos: dict[str, VideoQuality] = field(default_factory=dict)
+    features: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.code_counts = torch.zeros(self.measured.codebook_size, dtype=torch.int64)
@@ -97,6 +100,9 @@ class TokenizerQuality:
             "videos_measured": len(videos),
             "frames_measured": frames,
         }
+        if len(self.features) > 1:
+            originals, reconstructions = (torch.cat(each) for each in zip(*self.features, strict=True))
+            values["fvd"] = frechet_distance(originals, reconstructions)
         lpips = [video.lpips for video in videos if video.lpips is not None]
         values |= {"lpips": sum(lpips) / len(lpips)} if lpips else {}
         return values | (code_usage(self.code_counts) if len(self.code_counts) else {})

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from training.errors import TrainingError
 from training.evaluation.tokenizer_quality import TokenizerQuality, VideoQuality, measure_video
 from training.evaluation.video_frames import find_videos, read_frames, split_frames
+from training.metrics.fvd import MIN_FRAMES, VideoFeatures
 from training.metrics.lpips import LPIPS
 from training.tensors import Video
 from training.tokenizer import Tokenizer
@@ -51,6 +52,8 @@ class TokenizerReport:
         counted = f"{summaries[0]['videos_measured']} videos, {summaries[0]['frames_measured']} frames"
         extractor = self.settings["lpips_extractor"]
         lines += [f"LPIPS: {extractor}"] if extractor else []
+        extractor = self.settings["fvd_extractor"]
+        lines += [f"FVD: {extractor}"] if extractor else []
         return [counted, *lines, *(f"not measured: {name}: {why}" for name, why in self.failed.items())]
 
     def to_json(self) -> dict[str, Any]:
@@ -78,6 +81,7 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "PSNR dB": _number("psnr_db", ".2f"),
     "SSIM": _number("ssim", ".3f"),
     "LPIPS": _number("lpips", ".3f"),
+    "FVD": _number("fvd", ".2f"),
     "encode frames/s": _number("encode_frames_per_s", ".1f"),
     "decode frames/s": _number("decode_frames_per_s", ".1f"),
     "parameters": _number("parameters", ",d"),
@@ -96,6 +100,7 @@ def evaluate_tokenizers(
     max_frames: int = 49,
     pictures: Path | None = None,
     lpips: LPIPS | None = None,
+    video_features: VideoFeatures | None = None,
     device: torch.device | str = "cpu",
 ) -> TokenizerReport:
     """Measure tokenizers on all videos of a folder.
@@ -110,6 +115,7 @@ def evaluate_tokenizers(
         max_frames: Maximum number of frames of a video; 0 for all.
         pictures: Folder for a PNG per video: a frame, and beside it each tokenizer's reconstruction.
         lpips: Computes LPIPS; None leaves it out.
+        video_features: Computes the features of FVD, of all videos of 10 frames or more; None leaves it out.
         device: Where to compute.
 
     Raises:
@@ -126,9 +132,17 @@ def evaluate_tokenizers(
         "num_threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "lpips_extractor": lpips.extractor if lpips else None,
+        "fvd_extractor": video_features.extractor if video_features else None,
     }
     report = TokenizerReport(qualities, settings)
-    measure = partial(_measure_file, qualities, max_frames=max_frames, device=device, lpips=lpips)
+    measure = partial(
+        _measure_file,
+        qualities,
+        max_frames=max_frames,
+        device=device,
+        lpips=lpips,
+        video_features=video_features,
+    )
     for name, file in videos.items():
         picture = _Picture((max_frames or 49) // 2)
         try:
@@ -159,6 +173,7 @@ def _measure_file(
     max_frames: int,
     device: torch.device | str,
     lpips: LPIPS | None,
+    video_features: VideoFeatures | None,
     picture: "_Picture",
 ) -> list[tuple[VideoQuality, Tensor]]:
     """`measure_video` of one file with each tokenizer at each resolution, on the same frames."""
@@ -169,9 +184,17 @@ def _measure_file(
         frames = read_frames(file, quality.short_side, (height, width))
         parts = split_frames(frames, time, max_frames)
         picture.start(quality)
-        measured.append(
-            measure_video(quality.measured, parts, device=device, lpips=lpips, on_part=picture.see)
-        )
+        seen: list[tuple[Video, Video]] = []
+
+        def see(original: Video, part: Video, seen: list[tuple[Video, Video]] = seen) -> None:
+            picture.see(original, part)
+            if video_features is not None:
+                seen.append((original, part))
+
+        measured.append(measure_video(quality.measured, parts, device=device, lpips=lpips, on_part=see))
+        if video_features is not None and sum(part.shape[2] for part, _ in seen) >= MIN_FRAMES:
+            original, reconstruction = (torch.cat(each, 2) for each in zip(*seen, strict=True))
+            quality.features.append((video_features(original), video_features(reconstruction)))
     return measured
 
 

@@ -79,6 +79,12 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
         help="compute LPIPS too, with this state_dict of lpips.LPIPS(net='vgg'), .pth or .safetensors",
     )
     tokenizer.add_argument(
+        "--fvd-weights",
+        type=Path,
+        metavar="FILE",
+        help="compute FVD too, with this TorchScript file, such as i3d_torchscript.pt of StyleGAN-V",
+    )
+    tokenizer.add_argument(
         "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
     )
     tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
@@ -123,6 +129,7 @@ def _evaluate_tokenizer(args: argparse.Namespace) -> int:
 
     from training.errors import SettingError
     from training.evaluation.tokenizer_report import evaluate_tokenizers
+    from training.metrics.fvd import VideoFeatures
     from training.metrics.lpips import LPIPS
     from training.tokenizers.weights import BUNDLED
 
@@ -136,6 +143,7 @@ def _evaluate_tokenizer(args: argparse.Namespace) -> int:
         args.resolutions,
         max_frames=args.frames,
         pictures=args.pictures,
+        video_features=VideoFeatures(args.fvd_weights, device) if args.fvd_weights else None,
         lpips=LPIPS(args.lpips_weights).to(device) if args.lpips_weights else None,
         device=device,
     )
