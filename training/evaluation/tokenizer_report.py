@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,22 +143,33 @@ def evaluate_tokenizers(
         lpips=lpips,
         video_features=video_features,
     )
+    _measure_all(report, videos, measure, pictures, (max_frames or 49) // 2)
+    if len(report.failed) == len(videos):
+        remedy = "see the messages above, one per video"
+        raise TrainingError("no video could be measured", where=str(place), remedy=remedy)
+    return report
+
+
+def _measure_all(
+    report: TokenizerReport,
+    videos: Mapping[str, Path],
+    measure: Callable[..., list[tuple[VideoQuality, Tensor]]],
+    pictures: Path | None,
+    pictured_frame: int,
+) -> None:
+    """Add each video to a report. One that cannot be measured is named."""
     for name, file in videos.items():
-        picture = _Picture((max_frames or 49) // 2)
+        picture = _Picture(pictured_frame)
         try:
             measured = measure(file, picture=picture)
         except (TrainingError, ValueError) as error:
             report.failed[name] = str(error)
             print(f"not measured: {name}: {error}", file=sys.stderr, flush=True)
             continue
-        for quality, (video, counts) in zip(qualities, measured, strict=True):
+        for quality, (video, counts) in zip(report.qualities, measured, strict=True):
             quality.add(name, video, counts)
         if pictures is not None:
             picture.write(pictures, name)
-    if len(report.failed) == len(videos):
-        remedy = "see the messages above, one per video"
-        raise TrainingError("no video could be measured", where=str(place), remedy=remedy)
-    return report
 
 
 def _load(name: str, device: torch.device | str) -> Tokenizer:

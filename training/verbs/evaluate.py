@@ -72,6 +72,16 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
     tokenizer.add_argument(
         "--pictures", type=Path, metavar="OUT", help="folder for pictures beside their reconstructions"
     )
+    _add_metrics(tokenizer)
+    tokenizer.add_argument(
+        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
+    )
+    tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
+    tokenizer.set_defaults(func=_evaluate_tokenizer)
+
+
+def _add_metrics(tokenizer: argparse.ArgumentParser) -> None:
+    """The metrics that need files of weights."""
     tokenizer.add_argument(
         "--lpips-weights",
         type=Path,
@@ -84,11 +94,6 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="compute FVD too, with this TorchScript file, such as i3d_torchscript.pt of StyleGAN-V",
     )
-    tokenizer.add_argument(
-        "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
-    )
-    tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
-    tokenizer.set_defaults(func=_evaluate_tokenizer)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
