@@ -16,7 +16,7 @@ def demo(
     footage: str,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    steps: PositiveInt = 200,
+    steps: PositiveInt = 300,
     seed: NonNegativeInt = 0,
 ) -> Dag:
     """Run the world recipe with one video per part, small latents and a short training.
