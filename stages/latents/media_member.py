@@ -30,6 +30,13 @@ def local_member(uri: str, offset: int, size: int, name: str) -> Iterator[Path]:
     with open_uri(uri) as file:
         file.seek(offset)
         data = file.read(size)
+    with local_bytes(data, name) as path:
+        yield path
+
+
+@contextmanager
+def local_bytes(data: bytes, name: str) -> Iterator[Path]:
+    """Yield a temporary file with this content, named like `name`."""
     with tempfile.NamedTemporaryFile(prefix="clipmill-", suffix=PurePosixPath(name).suffix) as temporary:
         temporary.write(data)
         temporary.flush()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from manifests import Row, column
 from pipeline import Expand, Needs, Reject
-from stages.latents.media_member import IMAGE_FORMATS, VIDEO_SUFFIXES, local_member, measure_length
+from stages.latents.media_member import IMAGE_FORMATS, VIDEO_SUFFIXES, local_bytes, measure_length
 from stages.media.files import open_uri
 from stages.media.tar import BLOCK, Member
 
@@ -97,7 +97,7 @@ def _sample(
         if len(data) != media.size:
             raise Reject(f"{media.name} has {media.size} bytes, but the shard ends after {len(data)} of them")
         facts = _read_facts(contents)
-        with local_member(row.uri, media.offset, media.size, media.name) as path:
+        with local_bytes(data, media.name) as path:
             length = measure_length(path)
     except (Reject, ValueError) as reason:
         return _row(row, key, media, digest, error=f"{media.name}: {reason}")

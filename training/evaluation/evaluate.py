@@ -23,6 +23,7 @@ from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSu
 from training.model import load_model
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
+from training.parallel.threads import cpu_threads
 from training.recipes.given_frames import add_noise_to_given_frames
 from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.pretrained_text import reopen_text_encoder
@@ -72,12 +73,8 @@ def evaluate(
         batch_size=batch_size,
         device=torch.device(device),
     )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    try:
+    with cpu_threads(num_threads):
         return evaluator()
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass

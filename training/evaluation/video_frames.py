@@ -92,13 +92,26 @@ def split_frames(frames: Iterator[Tensor], stride: int, max_frames: int) -> Iter
         size = stride
 
 
-def _array_images(file: Path) -> Iterator[npt.NDArray[np.uint8]]:
+def open_array(file: Path) -> npt.NDArray[np.uint8]:
+    """An array of frames [t h w 3] or of one image [h w 3], not read into memory.
+
+    Raises:
+        VideoError: The file cannot be read, or is not such an array.
+    """
     try:
         array = np.load(file, mmap_mode="r")
     except (ValueError, OSError, EOFError) as error:
         raise VideoError(f"it cannot be read: {error}") from error
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or array.shape[-1] != 3:
         raise VideoError(f"it is {array.dtype} {list(array.shape)}, and not uint8 [t h w 3] or [h w 3]")
+    if not array.size:
+        raise VideoError("it has no frames")
+    frames: npt.NDArray[np.uint8] = array
+    return frames
+
+
+def _array_images(file: Path) -> Iterator[npt.NDArray[np.uint8]]:
+    array = open_array(file)
     for image in array if array.ndim == 4 else array[None]:
         yield np.array(image)
 

@@ -1,8 +1,8 @@
 """The adversarial losses of a tokenizer: hinge losses, and an approximation of the R1 penalty.
 
-Sources: Lim & Ye 2017, arXiv:1705.02894 (hinge); Lin et al. 2025, arXiv:2501.08316, section 3.4 (approximated
-R1, which needs no second derivative and so works with FSDP); Esser et al. 2021, arXiv:2012.09841, Eq. 7 (the
-weight of the adversarial loss from norms of gradients); Defossez et al. 2022, arXiv:2210.13438, section 3.4
+Sources: Lim & Ye 2017, arXiv:1705.02894 (hinge); Lin et al. 2025, arXiv:2501.08316 (approximated
+R1, which needs no second derivative and so works with FSDP); Esser et al. 2021, arXiv:2012.09841 (the
+weight of the adversarial loss from norms of gradients); Defossez et al. 2022, arXiv:2210.13438
 (norms of the gradients at the output of the network).
 """
 
@@ -23,12 +23,13 @@ MAX_SCALE = 1e4
 class Adversarial:
     """The loss of the discriminator: it tells videos from reconstructed videos.
 
-    `Loss.parts` has "real" and "reconstructed", the mean scores, and "r1", the penalty.
+    `Loss.parts` has "real" and "reconstructed", the mean scores, and "r1", the
+    penalty: the mean squared change of the scores by noise.
 
     Attributes:
         tokenizer: Called with a video; returns (reconstructed video, latents). It gets no gradient.
         discriminator: Scores of places of a video.
-        r1_weight: Weight of the penalty.
+        r1_weight: Weight of the penalty. `r1_weight` * `r1_sigma`² weighs the squared norm of the gradient.
         r1_sigma: Standard deviation of the noise of the penalty, of values in -1..1.
         seed: Seed of the noise.
         autocast: Dtype of the forward pass; None is that of the weights.
@@ -36,7 +37,7 @@ class Adversarial:
 
     tokenizer: nn.Module
     discriminator: nn.Module
-    r1_weight: float = 10.0
+    r1_weight: float = 100.0
     r1_sigma: float = 0.01
     seed: int = 0
     autocast: torch.dtype | None = None
@@ -55,8 +56,8 @@ class Adversarial:
         total = (1 - real).relu().mean() + (1 + reconstructed).relu().mean()
         parts = {"real": real.detach().mean(), "reconstructed": reconstructed.detach().mean()}
         if self.r1_weight:
-            r1 = (scores[2] - real).square().mean() / self.r1_sigma**2
-            total = total + self.r1_weight * self.r1_sigma**2 * r1
+            r1 = (scores[2] - real).square().mean()
+            total = total + self.r1_weight * r1
             parts["r1"] = r1.detach()
         return Loss(total, parts)
 

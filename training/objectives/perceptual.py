@@ -2,7 +2,7 @@
 
 Sources: Wang et al. 2003, "Multiscale structural similarity"; Johnson et al. 2016, arXiv:1603.08155 (VGG
 features); Gatys et al. 2016 (Gram matrices); Teed & Deng 2020, arXiv:2003.12039 (RAFT); the layer weights are
-those of Wang et al. 2018, arXiv:1711.11585.
+those of Chen & Koltun 2017, arXiv:1707.09405.
 """
 
 from pathlib import Path
@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.errors import SettingError
+from training.adapters.weight_files import open_weights
 from training.metrics.image_quality import WINDOW, ssim
+from training.metrics.lpips import LAYERS
 from training.tensors import Scalar, Video
+from training.tokenizers.weights import check_keys
 
 SCALES = 3  # of the structural distance
-VGG_LAYERS = (3, 8, 15, 22, 29)  # the last ReLU of each block of vgg16.features
 VGG_LAYER_WEIGHTS = (1 / 2.6, 1 / 4.8, 1 / 3.7, 1 / 5.6, 10 / 1.5)
 VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RAFT_MIN_SIZE = 128  # px; RAFT needs multiples of 8
@@ -43,7 +44,7 @@ class VGGFeatures(nn.Module):
         weights: File of its weights.
 
     Raises:
-        SettingError: The file is not there, or has other weights.
+        CheckpointError: The file is not there, or has other weights.
     """
 
     def __init__(self, weights: Path) -> None:
@@ -51,8 +52,9 @@ class VGGFeatures(nn.Module):
 
         super().__init__()
         network = vgg16(weights=None)
-        _load(network, weights, "vgg16", ignored="classifier.")
-        self.layers = network.features[: VGG_LAYERS[-1] + 1].eval().requires_grad_(False)
+        del network.classifier, network.avgpool
+        _load(network, weights)
+        self.layers = network.features[: LAYERS[-1] + 1]
 
     def forward(self, video: Video) -> list[Tensor]:
         """Features [b*t c h w] of the five layers."""
@@ -61,7 +63,7 @@ class VGGFeatures(nn.Module):
         x, features = (x - mean) / std, []
         for number, layer in enumerate(self.layers):
             x = layer(x)
-            if number in VGG_LAYERS:
+            if number in LAYERS:
                 features.append(x)
         return features
 
@@ -84,7 +86,7 @@ class OpticalFlow(nn.Module):
         updates: Updates of the flow. Higher values are more exact and slower.
 
     Raises:
-        SettingError: The file is not there, or has other weights.
+        CheckpointError: The file is not there, or has other weights.
     """
 
     def __init__(self, weights: Path, updates: int = 6) -> None:
@@ -92,9 +94,8 @@ class OpticalFlow(nn.Module):
 
         super().__init__()
         self.network = raft_large(weights=None)
+        _load(self.network, weights)
         self.updates = updates
-        _load(self.network, weights, "raft_large")
-        self.network.eval().requires_grad_(False)
 
     def forward(self, video: Video) -> Tensor:
         """Flow in px from each frame to the next, then from each frame to the one before, [2*b*(t-1) 2 h w].
@@ -127,31 +128,17 @@ def _gram(features: Tensor) -> Tensor:
     return gram
 
 
-def _load(network: nn.Module, weights: Path, name: str, ignored: str = "\0") -> None:
-    """Load a file into a network; keys that start with `ignored` may be missing or unknown.
+def _load(network: nn.Module, weights: Path) -> None:
+    """Load all weights of a network, which then is not trained.
 
     Raises:
-        SettingError: The file is not there, or has other weights.
+        CheckpointError: The file is not there, or has other weights.
     """
-    if not weights.is_file():
-        raise SettingError(f"there is no file of weights of {name}", where=str(weights))
-    try:
-        if weights.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state = load_file(weights)
-        else:
-            state = torch.load(weights, map_location="cpu", weights_only=True)
-        missing, unknown = network.load_state_dict(state, strict=False)
-    except Exception as error:  # each reader has errors of its own
-        raise SettingError(
-            f"the weights of {name} cannot be read: {str(error).splitlines()[0]}",
-            where=str(weights),
-            remedy=f"save the state dict of torchvision's {name} as safetensors",
-        ) from error
-    if problems := [key for key in [*missing, *unknown] if not key.startswith(ignored)]:
-        raise SettingError(
-            f"the file does not have the weights of torchvision's {name}: {', '.join(problems[:4])}",
-            where=str(weights),
-            remedy=f"save the state dict of torchvision's {name} as safetensors",
-        )
+    stored = {  # without the classifier of vgg16
+        name: value.float()
+        for name, value in open_weights(weights).items()
+        if not name.startswith("classifier.")
+    }
+    check_keys(network.state_dict(), stored, str(weights))
+    network.load_state_dict(stored)
+    network.eval().requires_grad_(False)

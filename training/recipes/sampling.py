@@ -18,6 +18,7 @@ from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model
 from training.networks.video_dit import VideoDiT
 from training.noise import normal
+from training.parallel.threads import cpu_threads
 from training.recipes.given_frames import (
     add_given_frames,
     add_noise_to_given_frames,
@@ -116,17 +117,13 @@ def sample(
     """
     world, info = load_model(model)
     tokenizer = open_tokenizer(request.tokenizer, info)
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(request.num_threads)
-    try:
+    with cpu_threads(request.num_threads):
         latents = sample_latents(world, info, tokenizer, request, device, context_group)
         if context_group is not None and dist.get_rank(context_group) > 0:
             return SampledVideos(np.empty((0, 0, 0, 0, 3), np.uint8), info.fps)
         with torch.inference_mode():
             latents = denormalize(latents, info.latent_statistics)
             videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
-    finally:
-        torch.set_num_threads(num_threads)
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     return SampledVideos(frames.contiguous().numpy(), info.fps)
 

@@ -23,6 +23,7 @@ from training.model import MODEL_FILE, save_model
 from training.networks.registry import find_config
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import resolve_precision
+from training.parallel.threads import cpu_threads
 from training.parallel.timeouts import Timeouts
 from training.recipes.batches import build_batches
 from training.recipes.build import (
@@ -89,15 +90,10 @@ def train(
     defaults = initial.defaults_for(settings) if initial else {}
     config = TrainingConfig(**{**defaults, **settings})
     check_monitor(config)
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(config.num_threads)
-    try:
-        with process_group(config.init_timeout_seconds):
-            if initial and not config.quiet:
-                initial.report(defaults)
-            return _train(config, work, initial, stop_requested)
-    finally:
-        torch.set_num_threads(num_threads)
+    with cpu_threads(config.num_threads), process_group(config.init_timeout_seconds):
+        if initial and not config.quiet:
+            initial.report(defaults)
+        return _train(config, work, initial, stop_requested)
 
 
 def _train(

@@ -46,5 +46,5 @@ class ReconstructionSettings:
     adaptive_weight: bool = True
     discriminator_lr: PositiveFloat = 1e-4
     discriminator_channels: PositiveInt = 32
-    r1_weight: NonNegativeFloat = 10.0
+    r1_weight: NonNegativeFloat = 100.0
     r1_sigma: PositiveFloat = 0.01

@@ -1,6 +1,5 @@
-"""Random crops of stored frames, a pure function of (seed, step), and whole held-out clips."""
+"""Random crops of stored frames, a pure function of (seed, step)."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,9 +9,7 @@ import torch
 
 from training.noise import stream_position, uniform
 from training.tensors import Video
-from training.tokenizer import Stride
 
-CUT_PX = 16  # sides of held-out clips are multiples of this
 SCALES = (1.0, 1.4, 2.0)  # source pixels per pixel of the crop
 FRAME_STEPS = (1, 2, 3)  # source frames per frame of the crop
 
@@ -88,35 +85,6 @@ class RandomCrops:
         if next(numbers) < 0.5:
             video = video.flip(0)
         return video.transpose(0, 1)[None]
-
-
-def held_out_clips(
-    folder: Path, *, short_side: int, frames: int, frame_step: int, stride: Stride
-) -> Iterator[tuple[str, Video]]:
-    """The first frames of each array in a folder, uncropped and scaled.
-
-    Args:
-        folder: Contains .npy files, uint8 [t h w 3].
-        short_side: Short side in px that larger frames are scaled to.
-        frames: Maximum number of frames.
-        frame_step: Source frames per frame.
-        stride: Frames and pixels per latent.
-
-    Yields:
-        (file name, video [1 3 t h w]) of 1 + k * stride frames; sides are cut to multiples of 16 px and of
-        the stride.
-    """
-    for path in sorted(folder.glob("*.npy")):
-        array = np.load(path, mmap_mode="r")[::frame_step]
-        count = 1 + (min(frames, len(array)) - 1) // stride.time * stride.time
-        video = torch.from_numpy(np.array(array[:count])).permute(0, 3, 1, 2).float() / 127.5 - 1
-        scale = min(1.0, short_side / min(video.shape[-2:]))
-        if scale < 1:
-            h, w = (round(side * scale) for side in video.shape[-2:])
-            video = torch.nn.functional.interpolate(video, (h, w), mode="bilinear", antialias=True)
-        multiples = (math.lcm(CUT_PX, size) for size in stride[1:])
-        h, w = (side // size * size for side, size in zip(video.shape[-2:], multiples, strict=True))
-        yield path.name, video[:, :, :h, :w].transpose(0, 1)[None].contiguous()
 
 
 def _chooser(numbers: Iterator[float]) -> Callable[[int], int]:

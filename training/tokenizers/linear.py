@@ -1,4 +1,4 @@
-"""Linear tokenizers: the baselines of a trained tokenizer, and its initialization.
+"""Linear tokenizers: the start of a training, and baselines that tests compare with.
 
 Each keeps 16 coefficients of a patch: those of largest variance in an orthonormal Haar wavelet packet over
 gray and two color differences, or the principal components. No linear map has a smaller error than the

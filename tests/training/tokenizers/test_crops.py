@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.tokenizer import Stride
-from training.tokenizers.crops import RandomCrops, held_out_clips
+from training.tokenizers.crops import RandomCrops
 from training.tokenizers.frames import write_frames
 
 
@@ -50,20 +49,3 @@ def test_crops_depend_only_on_seed_and_step(tmp_path: Path) -> None:
     assert not torch.equal(crops.batch(8, 3), batch)
     with pytest.raises(FileNotFoundError, match="33 frames of 32 px"):
         RandomCrops(tmp_path, size=32, frames=33)
-
-
-def test_held_out_clips_are_not_cropped(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.full((20, 50, 70, 3), 255, dtype=np.uint8))
-    name, video = next(
-        held_out_clips(tmp_path, short_side=25, frames=33, frame_step=2, stride=Stride(4, 8, 8))
-    )
-    assert name == "a.npy"
-    assert video.shape == (1, 3, 9, 16, 32)
-    assert torch.allclose(video, torch.ones(()), atol=1e-5)
-
-
-def test_held_out_clips_have_the_frames_and_sides_of_the_stride(tmp_path: Path) -> None:
-    np.save(tmp_path / "a.npy", np.zeros((16, 50, 70, 3), dtype=np.uint8))
-    view = {"short_side": 50, "frames": 33, "frame_step": 1}
-    _, video = next(held_out_clips(tmp_path, **view, stride=Stride(8, 32, 16)))
-    assert video.shape == (1, 3, 9, 32, 64)

@@ -6,15 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch.distributed as dist
 
 from training.errors import LatentMismatchError, SettingError, TrainingError
-from training.evaluation.video_frames import find_videos
+from training.evaluation.video_frames import VideoError, find_videos, open_array
 from training.recipes.tokenizer.config import TokenizerConfig
-from training.tokenizers.crops import CUT_PX
 from training.tokenizers.frames import write_frames
 
+MIN_SIDE_PX = 16  # of frames; one latent, and the window of SSIM
 SPANS = 3  # runs of consecutive frames of a video
 RECORD_FILE = "frames.json"
 
@@ -55,16 +54,13 @@ def _check_arrays(folder: Path, arrays: Mapping[str, Path], others: Sequence[str
         )
     for file in arrays.values():
         try:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise SettingError(f"the array cannot be read: {error}", where=str(file)) from error
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not len(array):
+            shape = open_array(file).shape
+        except VideoError as error:
+            raise SettingError(f"the array cannot be used: {error.what}", where=str(file)) from error
+        if len(shape) != 4 or min(shape[1:3]) < MIN_SIDE_PX:
             raise SettingError(
-                f"the array is {array.dtype} {list(array.shape)}, and not uint8 [t h w 3]", where=str(file)
-            )
-        if min(array.shape[1:3]) < CUT_PX:
-            raise SettingError(
-                f"the frames are smaller than {CUT_PX} px: {list(array.shape)}", where=str(file)
+                f"the array is {list(shape)}, and not [t h w 3] with frames of {MIN_SIDE_PX} px or more",
+                where=str(file),
             )
 
 

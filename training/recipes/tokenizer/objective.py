@@ -27,7 +27,8 @@ def build_optimization_steps(
     """The step of the tokenizer, and in the adversarial stage that of the discriminator.
 
     Raises:
-        SettingError: A file of weights is missing, or the learning rate decays before the warmup ends.
+        CheckpointError: A file of weights is missing or of another network.
+        SettingError: The learning rate decays before the warmup ends.
     """
     autocast = torch.bfloat16 if precision == "bf16" else None
     reconstruction = Reconstruction(
@@ -65,7 +66,8 @@ def build_distances(config: TokenizerConfig, device: torch.device) -> dict[str, 
     """The (weight, distance) of each loss whose weight is above 0, by name.
 
     Raises:
-        SettingError: A file of weights is missing or of another network.
+        CheckpointError: A file of weights is missing or of another network.
+        SettingError: All weights are 0.
     """
     vgg = VGGFeatures(Path(config.vgg_weights)).to(device) if config.vgg_weights else None
     raft = OpticalFlow(Path(config.raft_weights)).to(device) if config.raft_weights else None

@@ -8,6 +8,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
 from training.errors import CheckpointError
+from training.evaluation.tokenizer_quality import measure_video
+from training.evaluation.video_frames import read_frames, split_frames
 from training.loop.checkpoint import CheckpointManager
 from training.loop.ema import build_ema
 from training.loop.trainer import PeriodicTask, Trainer
-from training.metrics.image_quality import psnr, ssim
 from training.parallel.mesh import Mesh, ParallelDims, process_group
 from training.parallel.sharding import apply_fsdp, resolve_precision
+from training.parallel.threads import cpu_threads
 from training.recipes.record import report_changes
 from training.recipes.tokenizer.batches import CropBatches, open_crops
 from training.recipes.tokenizer.config import EXECUTION_SETTINGS, NETWORK_SETTINGS, TokenizerConfig
@@ -34,7 +37,7 @@ from training.recipes.tokenizer.network import TokenizerModel, build_model, meas
 from training.recipes.tokenizer.objective import build_optimization_steps
 from training.tokenizers import tokenizer_digest
 from training.tokenizers.causal import CausalTokenizer
-from training.tokenizers.crops import CropBatch, RandomCrops, held_out_clips
+from training.tokenizers.crops import CropBatch, RandomCrops
 from training.tokenizers.weights import (
     TOKENIZER_FILE,
     build_tokenizer,
@@ -44,10 +47,7 @@ from training.tokenizers.weights import (
 )
 
 CHECKPOINT_FOLDER, CURVE_FILE, VALIDATION_FILE = "checkpoints", "curve.jsonl", "validation.jsonl"
-VIEWS = {  # how held-out videos are scaled: short side in px, frames, source frames per frame
-    "128px": {"short_side": 128, "frames": 33, "frame_step": 2},
-    "360px": {"short_side": 360, "frames": 17, "frame_step": 1},
-}
+VIEWS = {"128px": (128, 33, 2), "360px": (360, 17, 1)}  # short side in px, frames, source frames per frame
 FORMAT = 1  # of checkpoints
 
 
@@ -87,13 +87,8 @@ def train_tokenizer(
     config = TokenizerConfig(**settings)
     if config.tensorboard:
         check_tensorboard()
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(config.num_threads)
-    try:
-        with process_group(config.init_timeout_seconds):
-            return _train(config, work, stop_requested)
-    finally:
-        torch.set_num_threads(num_threads)
+    with cpu_threads(config.num_threads), process_group(config.init_timeout_seconds):
+        return _train(config, work, stop_requested)
 
 
 def _train(config: TokenizerConfig, work: Path, stop_requested: Callable[[], bool] | None) -> TokenizerResult:
@@ -129,7 +124,7 @@ def _train(config: TokenizerConfig, work: Path, stop_requested: Callable[[], boo
         batches=batches,
         reduce_mean=mesh.mean,
         count_work=_WorkCounter(model.tokenizer, mesh.world_size),
-        ema=build_ema(model, config.ema, sigma_rel=config.ema_sigma_rel, decay=config.ema_decay),
+        ema=build_ema(model.tokenizer, config.ema, sigma_rel=config.ema_sigma_rel, decay=config.ema_decay),
         checkpoints=_open_checkpoints(config, work, model, frames),
         checkpoint_interval=config.checkpoint_interval,
         max_skipped_steps=config.max_skipped_steps,
@@ -177,9 +172,9 @@ class _Export:
         model = self.trainer.model
         assert isinstance(model, TokenizerModel)
         averaged = _averaged_tokenizer(model.tokenizer, self.trainer.ema.weights)
-        measure_latents(averaged, sample_crops(self.config, self.crops))
         scores = evaluate_reconstruction(averaged, self.held_out, self.mesh) if self.held_out else {}
         if self.mesh.rank == 0:
+            measure_latents(averaged, sample_crops(self.config, self.crops))
             save_weights(averaged, self.work / TOKENIZER_FILE, self._record(step, scores))
         if self.lines is not None and scores and step > self._logged_step:
             self.lines.append(step, scores)
@@ -221,20 +216,20 @@ class _WorkCounter:
         return {"samples": float(b * self.num_ranks), "tokens": float(b * latents * self.num_ranks)}
 
 
-@torch.no_grad()
 def evaluate_reconstruction(
     tokenizer: CausalTokenizer, folder: Path, mesh: Mesh | None = None
 ) -> dict[str, dict[str, float]]:
     """Mean PSNR (dB) and SSIM over the arrays of a folder, in each view. Each rank evaluates some of them."""
     rank, num_ranks = (0, 1) if mesh is None else (mesh.rank, mesh.world_size)
     results: dict[str, dict[str, float]] = {}
-    for name, view in VIEWS.items():
+    time, *size_multiple = tokenizer.stride
+    for name, (short_side, frames, frame_step) in VIEWS.items():
         sums = torch.zeros(3, dtype=torch.float64)
-        for number, (_, video) in enumerate(held_out_clips(folder, stride=tokenizer.stride, **view)):
-            if number % num_ranks == rank:
-                reconstruction = tokenizer.decode(tokenizer.encode(video))
-                values = (float(psnr(reconstruction, video)), float(ssim(reconstruction, video)), 1.0)
-                sums += torch.tensor(values, dtype=torch.float64)
+        for file in sorted(folder.glob("*.npy"))[rank::num_ranks]:
+            images = read_frames(file, short_side, (size_multiple[0], size_multiple[1]))
+            parts = split_frames(islice(images, 0, None, frame_step), time, frames)
+            quality, _ = measure_video(tokenizer, parts)
+            sums += torch.tensor((quality.psnr_db, quality.ssim, 1.0), dtype=torch.float64)
         sums = sums if mesh is None else mesh.mean(sums)
         psnr_db, similarity = (sums[:2] / sums[2]).tolist()
         results[name] = {"psnr_db": round(psnr_db, 2), "ssim": round(similarity, 4)}
@@ -246,8 +241,7 @@ def _averaged_tokenizer(tokenizer: CausalTokenizer, weights: Mapping[str, torch.
     averaged = build_tokenizer(
         tokenizer.class_name, tokenizer.config_dict(), normalized_frames=tokenizer.latent_mean.shape[1]
     )
-    own = {name.removeprefix("tokenizer."): w for name, w in weights.items() if name.startswith("tokenizer.")}
-    state = dict(tokenizer.state_dict()) | own
+    state = tokenizer.state_dict() | dict(weights)
     full = {k: (v.full_tensor() if isinstance(v, DTensor) else v).cpu() for k, v in state.items()}
     averaged.load_state_dict(full)
     return averaged.eval().requires_grad_(False)

@@ -33,7 +33,7 @@ SETTINGS = {
 WITHOUT_NETWORK = {
     k: v for k, v in SETTINGS.items() if k not in ("width", "encoder_blocks", "decoder_blocks")
 }
-SCORES = {"adversarial", "discriminator/real", "discriminator/reconstructed"}
+SCORES = {"adversarial", "discriminator/real", "discriminator/reconstructed", "discriminator/grad_norm"}
 Curve = list[dict[str, float]]
 
 
@@ -78,7 +78,7 @@ def test_two_ranks_give_the_losses_of_one(
     for ours, expected in zip(curve(tmp_path), curve(trained), strict=True):
         # Adam divides the gradient of the last bias, which is only rounding, by its norm.
         scores = {k: v for k, v in expected.items() if k in SCORES}
-        assert {k: ours.pop(k) for k in scores} == pytest.approx(scores, abs=1e-3)
+        assert {k: ours.pop(k) for k in scores} == pytest.approx(scores, rel=5e-3, abs=1e-3)
         rest = {k: v for k, v in expected.items() if k not in SCORES}
         assert ours == pytest.approx(rest, rel=5e-4, abs=1e-5)
     ours, expected = (load_file(work / "tokenizer.safetensors") for work in (tmp_path, trained))
@@ -238,7 +238,7 @@ def test_all_knobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ({"frames": 33}, "no .npy file .* has 33 frames"),
         ({"batch_size": 3, "grad_accum_steps": 2}, "multiple of 2"),
         ({"gram_weight": 1.0}, "there are no vgg_weights"),
-        ({"vgg_weights": "missing.safetensors"}, "no file of weights of vgg16"),
+        ({"vgg_weights": "missing.safetensors"}, "there is no such file"),
         ({"levels": (8, 1)}, "whole numbers of 2 or more"),
         (
             {"l1_weight": 0.0, "difference_weight": 0.0, "perceptual_weight": 0.0},
@@ -254,7 +254,8 @@ def test_all_knobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_settings_that_do_not_fit(
     frames: Path, tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    error = TrainingError if "frames" in changes or "batch_size" in changes else SettingError
+    other = {"frames", "batch_size", "vgg_weights"} & changes.keys()
+    error = TrainingError if other else SettingError
     with pytest.raises(error, match=message):
         train_tokenizer(SETTINGS | {"data": str(frames)} | changes, tmp_path)
 
@@ -265,7 +266,7 @@ def test_settings_that_do_not_fit(
         (np.zeros((9, 40, 40, 3), np.float32), "float32"),
         (np.zeros((9, 40, 40), np.uint8), r"\[9, 40, 40\], and not uint8 \[t h w 3\]"),
         (np.zeros((9, 3, 40, 40), np.uint8), r"\[9, 3, 40, 40\]"),
-        (np.zeros((9, 12, 40, 3), np.uint8), "smaller than 16 px"),
+        (np.zeros((9, 12, 40, 3), np.uint8), "frames of 16 px or more"),
         (None, "cannot be read"),
     ],
 )
