@@ -65,7 +65,13 @@ Share = Annotated[float, Range(0, 1)]
 
 
 def column(
-    meaning: str, *, unit: str = "", key: bool = False, by_id: bool = False, default: Any = MISSING
+    meaning: str,
+    *,
+    unit: str = "",
+    key: bool = False,
+    by_id: bool = False,
+    group: bool = False,
+    default: Any = MISSING,
 ) -> Any:
     """Declare one column of a `Row`.
 
@@ -76,9 +82,10 @@ def column(
             values of its key columns.
         by_id: The row's id determines the value, independent of the settings of the stage that made the row,
             such as the frame numbers of a clip. Key columns always have this property.
+        group: All rows with the same value descend from one row of the source, so a rule or a stage can
+            process them together. For example, the name of a recording whose cameras are rows.
         default: Value that a stage reads if no step adds the column. Without a default the column is
             required.
     """
-    return field(
-        default=default, metadata={"meaning": meaning, "unit": unit, "key": key, "by_id": key or by_id}
-    )
+    metadata = {"meaning": meaning, "unit": unit, "key": key, "by_id": key or by_id, "group": group}
+    return field(default=default, metadata=metadata)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pipeline.chunked import Chunked as Chunked
     from pipeline.dag import Dag as Dag
-    from pipeline.dag import Keep as Keep
     from pipeline.dag import Rows as Rows
+    from pipeline.grouped import AnnotateGroups as AnnotateGroups
     from pipeline.needs import Needs as Needs
+    from pipeline.rule import Keep as Keep
     from pipeline.stage import Annotate as Annotate
     from pipeline.stage import Compare as Compare
     from pipeline.stage import ConfiguredStage as ConfiguredStage
@@ -35,8 +36,9 @@ _STAGE_NAMES = (
     "Survey",
     "Unavailable",
 )
-_MODULE_OF = dict.fromkeys(("Dag", "Keep", "Rows"), "pipeline.dag")
-_MODULE_OF |= {"Needs": "pipeline.needs", "Chunked": "pipeline.chunked"}
+_MODULE_OF = dict.fromkeys(("Dag", "Rows"), "pipeline.dag")
+_MODULE_OF |= {"Needs": "pipeline.needs", "Chunked": "pipeline.chunked", "Keep": "pipeline.rule"}
+_MODULE_OF |= {"AnnotateGroups": "pipeline.grouped"}
 _MODULE_OF |= dict.fromkeys(_STAGE_NAMES, "pipeline.stage")
 
 

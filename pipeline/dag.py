@@ -8,22 +8,16 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.messages import closest_name
-from manifests.predicate import names_in, parse
 from manifests.row import Row
 from manifests.schema import schema_of
 from pipeline.errors import PlanError
+from pipeline.grouped import AnnotateGroups
 from pipeline.needs import Needs
+from pipeline.rule import ALL, check_group, check_rule
+from pipeline.rule import Keep as Keep
 from pipeline.stage import Annotate, Compare, ConfiguredStage, Expand, Launch, Source, Stage, Survey
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-@dataclass(frozen=True)
-class Keep:
-    """A rule: keep the rows for which the predicate `where` is true; drop the others, with a reason."""
-
-    where: str
-    because: str
 
 
 Work = Stage[Any, Any] | Keep
@@ -56,11 +50,13 @@ class ColumnOrigin:
         node: The node that adds the column.
         field: The Arrow field.
         by_id: Whether the value is determined by the id of the row.
+        group: Whether all rows with the same value descend from one row of the source.
     """
 
     node: str
     field: pa.Field
     by_id: bool
+    group: bool = False
 
 
 @dataclass
@@ -171,12 +167,13 @@ class Rows:
         """Pass all rows to a program with many ranks, which returns one new row. A barrier."""
         return self.dag.add(stage, (self,))
 
-    def keep(self, where: str, *, because: str) -> "Rows":
+    def keep(self, where: str, *, because: str, across: str = "", when: str = ALL) -> "Rows":
         """Keep the rows for which the predicate `where` is true; drop the others with the reason `because`.
 
-        A row that has no value for a column of `where` is rejected: neither kept nor dropped.
+        A row that has no value for a column of `where` is rejected: neither kept nor dropped. With `across`,
+        rows with the same value in that column are decided together; see `Keep`.
         """
-        return self.dag.add(Keep(where, because), (self,))
+        return self.dag.add(Keep(where, because, across, when), (self,))
 
     def join(self, *others: "Rows") -> "Rows":
         """Return the rows that are in all of these, with all of their columns."""
@@ -208,7 +205,8 @@ def _rows_after(
 ) -> Rows:
     """Check that a step can read its columns, and return the rows after it."""
     if isinstance(work, Keep):
-        _check_rule(work, available)
+        fields = pa.schema([origin.field for origin in available.values()])
+        check_rule(work, fields, _group_columns(available))
         return Rows(dag, (name,), inputs[0].base, available, inputs[0].parents)
     takes_inputs = {Source: False, Annotate: True, Expand: True, Survey: True, Compare: True, Launch: True}
     expected = next((needed for kind, needed in takes_inputs.items() if isinstance(work, kind)), None)
@@ -216,8 +214,11 @@ def _rows_after(
         raise PlanError(f"{type(work).__name__} cannot be used here", where=f"step {name}")
     if not isinstance(work, Source):
         _check_reads(work, name, available)
+    if isinstance(work, AnnotateGroups):
+        check_group(work.group_by, _group_columns(available), f"step {name}")
     by_id = work.adds.names_by_id()
-    adds = {f.name: ColumnOrigin(name, f, f.name in by_id) for f in schema_of(work.adds)}
+    groups = {c.name for c in work.adds.columns() if c.metadata.get("group")}
+    adds = {f.name: ColumnOrigin(name, f, f.name in by_id, f.name in groups) for f in schema_of(work.adds)}
     if isinstance(work, Source | Launch):
         if isinstance(work, Launch):
             adds = {"id": ColumnOrigin(name, _ID, True), **adds}
@@ -228,10 +229,14 @@ def _rows_after(
         if column in available:
             raise _added_twice(column, available[column].node, name)
     if isinstance(work, Expand):
-        ids = {"id": ColumnOrigin(name, _ID, True), "parent": ColumnOrigin(name, _PARENT, True)}
+        ids = {"id": ColumnOrigin(name, _ID, True), "parent": ColumnOrigin(name, _PARENT, True, True)}
         inherited = {c: o for c, o in available.items() if c not in ids}
         return Rows(dag, (name,), name, {**ids, **inherited, **adds}, inputs[0].base)
     return Rows(dag, (name,), inputs[0].base, {**available, **adds}, inputs[0].parents)
+
+
+def _group_columns(available: Mapping[str, ColumnOrigin]) -> list[str]:
+    return [name for name, origin in available.items() if origin.group]
 
 
 class _Id(Row):
@@ -264,14 +269,6 @@ def _check_reads(stage: Stage[Any, Any], name: str, available: Mapping[str, Colu
                 where=f"step {name}",
                 remedy="declare the same type in both row types",
             )
-
-
-def _check_rule(rule: Keep, available: Mapping[str, ColumnOrigin]) -> None:
-    if not rule.because.strip():
-        raise PlanError(f"the rule {rule.where!r} has no reason", remedy='add because="…"')
-    if not names_in(rule.where):
-        raise PlanError(f"the rule {rule.where!r} reads no column, so it keeps all rows or none")
-    parse(rule.where, pa.schema([origin.field for origin in available.values()]))
 
 
 def _added_twice(column: str, one: str, two: str) -> PlanError:

@@ -14,22 +14,23 @@ import pyarrow.compute as pc
 from manifests.identity import child_id
 from manifests.manifest import columns_of
 from manifests.messages import closest_name, join_names
-from manifests.predicate import evaluate
 from manifests.row import Row
 from manifests.schema import record_of, rows_of, table_of
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part, read_row_counts
-from pipeline.dag import Dag, Keep
-from pipeline.engine.inputs import read_columns
+from pipeline.dag import Dag
+from pipeline.engine.inputs import input_ids, read_columns
 from pipeline.engine.journal import RowResult
 from pipeline.engine.steps import compare
 from pipeline.engine.steps.storing import result_from_error, save_artifacts
 from pipeline.errors import PipelineError, RecipeError
+from pipeline.grouped import AnnotateGroups
 from pipeline.history.explain import row_history
 from pipeline.history.find import RowLocation, find_row
 from pipeline.history.run_history import RUNS, RunHistory
 from pipeline.planning.keys import Keys
 from pipeline.planning.plan import Plan, Step
+from pipeline.rule import Keep, decide
 from pipeline.stage import Annotate, Compare, Expand, Survey
 
 
@@ -121,9 +122,9 @@ def _plan(history: RunHistory, dag: Dag) -> Plan:
 
 def _run_step(plan: Plan, step: Step, location: RowLocation, artifacts: FolderStore) -> RowResult:
     """The result of the step for the row now."""
-    table = read_columns(plan, location.base, step.reads, location.part, pa.array([location.id], pa.string()))
+    table = _rows_together(plan, step, location)
     if isinstance(step.node.work, Keep):
-        return _evaluate(step.node.work, table)
+        return _evaluate(step.node.work, table, location.id)
     stage = step.stage
     try:
         stage.open()
@@ -132,9 +133,10 @@ def _run_step(plan: Plan, step: Step, location: RowLocation, artifacts: FolderSt
         elif isinstance(stage, Compare):
             results = [compare.recompute_row(plan, step, stage, table)]
         else:
-            (row,) = rows_of(table, stage.reads, plan.store)
-            results = list(stage.annotate([row])) if isinstance(stage, Annotate) else []
-            results += list(stage.expand(row)) if isinstance(stage, Expand) else []
+            rows = rows_of(table, stage.reads, plan.store)
+            at = table["id"].to_pylist().index(location.id)
+            results = [list(stage.annotate(rows))[at]] if isinstance(stage, Annotate) else []
+            results += list(stage.expand(rows[at])) if isinstance(stage, Expand) else []
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -149,8 +151,20 @@ def _run_step(plan: Plan, step: Step, location: RowLocation, artifacts: FolderSt
         return _FailedResult(kind=failed.kind, reason=failed.reason, error=shown)
 
 
-def _evaluate(rule: Keep, table: pa.Table) -> RowResult:
-    holds = evaluate(rule.where, table)[0].as_py()
+def _rows_together(plan: Plan, step: Step, location: RowLocation) -> pa.Table:
+    """The row with the columns that the step reads, and the other rows of its group if it decides groups."""
+    work, own = step.node.work, pa.array([location.id], pa.string())
+    group_by = work.group_by if isinstance(work, AnnotateGroups) else getattr(work, "across", "")
+    ids = input_ids(plan, step, location.part) if group_by else own
+    table = read_columns(plan, location.base, step.reads, location.part, ids)
+    if not group_by:
+        return table
+    group = table.filter(pc.equal(table["id"], location.id))[group_by][0]
+    return table.filter(pc.equal(table[group_by], group))
+
+
+def _evaluate(rule: Keep, table: pa.Table, row: str) -> RowResult:
+    holds = decide([rule], table)[0][table["id"].to_pylist().index(row)].as_py()
     reasons = {True: "", False: rule.because, None: "a value is missing"}
     return RowResult(kind="" if holds else "reject", reason=reasons[holds])
 

@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from manifests.identity import digest_of
-from manifests.predicate import names_in
 from manifests.schema import schema_of
-from pipeline.dag import Dag, Keep, Node, Work
+from pipeline.dag import Dag, Node, Work
 from pipeline.errors import PlanError
+from pipeline.grouped import AnnotateGroups
 from pipeline.recipes.discovery import setting_types
 from pipeline.recipes.values import ValueMismatch, convert_value, is_plain
+from pipeline.rule import Keep
 from pipeline.stage import Compare, Launch, Source, Stage, Survey
 
 SHORT = 10  # hex digits of a key in a folder name; the manifest holds the full key
@@ -67,7 +68,7 @@ def compute_keys(dag: Dag, retried: Collection[str] = ()) -> dict[str, Keys]:
 def columns_read(dag: Dag, node: Node) -> tuple[str, ...]:
     """Return the columns that a node reads; optional columns only if an earlier step adds them."""
     if isinstance(node.work, Keep):
-        return tuple(dict.fromkeys(names_in(node.work.where)))
+        return node.work.columns
     if isinstance(node.work, Source):
         return ()
     reads = node.work.reads
@@ -78,7 +79,8 @@ def columns_read(dag: Dag, node: Node) -> tuple[str, ...]:
 def made_by(node: Node, digest: str = "") -> dict[str, Any]:
     """Return the provenance of a node's table, as plain values for its manifest."""
     if isinstance(node.work, Keep):
-        return {"keep": node.work.where, "because": node.work.because}
+        rule = {"keep": node.work.where, "because": node.work.because}
+        return rule | ({"across": node.work.across, "when": node.work.when} if node.work.across else {})
     stage_class = type(node.work)
     return {
         "stage": f"{stage_class.__module__}:{stage_class.__qualname__}",
@@ -117,7 +119,7 @@ def _keys_of_node(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     columns = {} if not node.inputs else _columns(dag, node, found)
     digest = node.work.digest() if isinstance(node.work, Stage) else ""
     provenance = made_by(node, digest)
-    if isinstance(node.work, Survey | Compare | Launch):
+    if isinstance(node.work, Survey | Compare | Launch | AnnotateGroups):
         provenance = {**provenance, "rows": inputs}
     content = digest_of("node", provenance, columns, _adds(node.work))
     return Keys(digest_of(content, inputs), content, digest)

@@ -6,7 +6,7 @@ Stages that read only the store can be run too. A row with an unknown outcome is
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import pyarrow as pa
@@ -16,12 +16,13 @@ from manifests.identity import id_of
 from manifests.predicate import evaluate
 from manifests.schema import rows_of, table_of
 from manifests.table import part_name, read_part, read_row_counts
-from pipeline.dag import Keep
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.expand_many import expand_table, rows_without_children
 from pipeline.engine.steps.reuse import reusable_rows
 from pipeline.engine.steps.rule import is_readable
+from pipeline.grouped import AnnotateGroups
 from pipeline.planning.plan import Plan, Step
+from pipeline.rule import Keep, decide_groups, group_has
 from pipeline.stage import Compare, Stage, Survey, Unavailable
 
 _NONE = pa.array([], pa.string())
@@ -212,25 +213,22 @@ class PartDecisions:
         """Run the stage on new rows whose input columns are known."""
         base = self.plan[step.node.inputs[0]].base
         inputs = {name: self.values(base, name, self.plan[by], ids) for name, by in step.reads.items()}
-        is_known = pa.repeat(True, len(ids))
-        for _, is_unknown in inputs.values():
-            is_known = pc.and_(is_known, pc.invert(is_unknown))
-        columns = {name: column for name, (column, _) in inputs.items()}
-        table = pa.table({"id": ids, **columns}).filter(is_known)
+        is_unknown = reduce(pc.or_, (lacking for _, lacking in inputs.values()), pa.repeat(False, len(ids)))
+        if isinstance(step.stage, AnnotateGroups):  # a group is complete or unknown
+            is_unknown = group_has(is_unknown, inputs[step.stage.group_by][0])
+        columns = {"id": ids, **{name: column for name, (column, _) in inputs.items()}}
+        table = pa.table(columns).filter(pc.invert(is_unknown))
         many = expand_table(step, step.stage, table)
         table = rows_without_children(table, many)
+        records, rejected, passed = list[dict[str, object]](), list[str](), list[str]()
+        compute = partial(rowwise.run_stage, self.plan, step, step.stage)
         rows = rows_of(table, step.stage.reads, self.plan.store)
-        records: list[dict[str, object]] = []
-        rejected: list[str] = []
-        passed: list[str] = []
-        for pair in zip(table.column("id").to_pylist(), rows, strict=True):
-            ((row, result),) = rowwise.run_with_retries(
-                step, partial(rowwise.run_stage, self.plan, step, step.stage), [pair]
-            ).items()
-            if isinstance(result, Unavailable):
-                raise result
-            records += result.records
-            (rejected if result.kind else passed).append(row)
+        for batch in rowwise.groups_of(step.stage, list(zip(table["id"].to_pylist(), rows, strict=True))):
+            for row, result in rowwise.run_with_retries(step, compute, batch).items():
+                if isinstance(result, Unavailable):
+                    raise result
+                records += result.records
+                (rejected if result.kind else passed).append(row)
         self._rejected[step.name] = pa.array(rejected, pa.string())
         self._without_children[step.name] = pa.array(passed, pa.string())
         return pa.concat_tables([many, table_of(records, step.schema)])
@@ -243,6 +241,8 @@ class PartDecisions:
             is_unknown = pc.or_(is_unknown, lacking)
         table = pa.table(columns)
         verdict = evaluate(rule.where, table)
+        if rule.across:
+            verdict, is_unknown = decide_groups(rule, verdict, is_unknown, columns[rule.across])
         self.rule_decisions[step.name] = RuleDecision(inputs.ids, table, verdict, is_unknown)
         is_known = pc.invert(is_unknown)
         kept = inputs.ids.filter(pc.or_(pc.fill_null(verdict, False), is_unknown))

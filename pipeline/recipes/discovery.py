@@ -21,7 +21,7 @@ from pipeline.errors import RecipeError
 from pipeline.recipes.descriptions import summary
 from pipeline.stage import Stage
 
-CONTRACTS = ("Source", "Annotate", "Chunked", "Expand", "Survey", "Compare", "Launch")
+CONTRACTS = ("Source", "Annotate", "AnnotateGroups", "Chunked", "Expand", "Survey", "Compare", "Launch")
 
 
 def stage_names(packages: Sequence[str]) -> tuple[str, ...]:

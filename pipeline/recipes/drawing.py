@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from manifests.messages import join_names
-from pipeline.dag import Dag, Keep, Node
+from pipeline.dag import Dag, Node
+from pipeline.rule import Keep
 from pipeline.stage import Compare, Expand, Launch, Source, Survey
 
 _MAX_WIDTH = 64  # characters of the text beside a step
@@ -42,7 +43,7 @@ def to_mermaid(dag: Dag) -> str:
     for name, node in dag.nodes.items():
         kind = "rule" if isinstance(node.work, Keep) else "barrier" if _is_barrier(node) else ""
         left, right = shapes[kind]
-        label = f"keep {node.work.where}" if isinstance(node.work, Keep) else type(node.work).__name__
+        label = f"keep {node.work}" if isinstance(node.work, Keep) else type(node.work).__name__
         lines.append(f'    step_{name}{left}"{_escape_mermaid(name)}<br>{_escape_mermaid(label)}"{right}')
     for name, node in dag.nodes.items():
         lines += [f"    step_{before} --> step_{name}" for before in node.inputs]
@@ -77,7 +78,7 @@ def _describe(node: Node, parent: str) -> str:
     named = ", ".join(other_inputs) if len(other_inputs) <= _MAX_NAMED else f"{len(other_inputs)} other steps"
     others = f" · also after {named}" if other_inputs else ""
     if isinstance(node.work, Keep):
-        return _shorten(f"keep {node.work.where}") + others
+        return _shorten(f"keep {node.work}") + others
     parts = [type(node.work).__name__]
     if isinstance(node.work, Source):
         parts.append("source")

@@ -8,6 +8,7 @@ from pipeline.needs import Needs
 from pipeline.recipes.descriptions import class_descriptions, descriptions, summary
 from pipeline.recipes.discovery import load_stages, required_settings, setting_types
 from pipeline.recipes.values import type_schema
+from pipeline.rule import ALL, ANY
 from pipeline.stage import Source, Stage
 
 _NAME = {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}
@@ -68,6 +69,8 @@ def json_schema(
                     "from": _NAMES,
                     "keep": {"type": "string"},
                     "because": {"type": "string"},
+                    "across": {"type": "string"},
+                    "when": {"enum": [ALL, ANY]},
                     "needs": _needs_schema(),
                 },
                 ("from", "keep", "because"),

@@ -27,7 +27,7 @@ import yaml
 
 from manifests.errors import ClipmillError
 from manifests.messages import closest_name, join_names
-from pipeline.dag import Dag, Keep, Node, Rows, default_needs
+from pipeline.dag import Dag, Node, Rows, default_needs
 from pipeline.errors import RecipeError
 from pipeline.needs import Needs
 from pipeline.recipes.discovery import find_stage, required_settings, setting_types
@@ -36,12 +36,14 @@ from pipeline.recipes.json_schema import json_schema as json_schema
 from pipeline.recipes.redaction import redact
 from pipeline.recipes.references import escape_references, fill_references
 from pipeline.recipes.yaml_positions import Dumper, Item, parse_yaml
+from pipeline.rule import Keep
 from pipeline.stage import ConfiguredStage, Source, Stage
 
 PACKAGES = ("stages",)  # packages whose stages YAML can name
 _RECIPE_KEYS = ("dag", "knobs", "steps", "save")
 _STAGE_KEYS = ("from", "stage", "with", "needs", "rows_per_part")
-_RULE_KEYS = ("from", "keep", "because", "needs")
+_RULE_KEYS = ("from", "keep", "because", "across", "when", "needs")
+_RULE_FIELDS = {"keep": "where"}  # where they have other names than the keys
 _KNOB_TYPES = (str, int, float, bool, type(None))
 
 
@@ -132,7 +134,7 @@ def _add_step(dag: Dag, name: str, step: Item, packages: Sequence[str]) -> None:
     inputs = tuple(dag.views[i] for i in _from(keys, dag.nodes))
     if "keep" in keys:
         step.mapping(f"rule {name}", _RULE_KEYS, ("from", "because"))
-        rule = Keep(keys["keep"].read(str, "keep"), keys["because"].read(str, "because"))
+        rule = Keep(**{_RULE_FIELDS.get(k, k): keys[k].read(str, k) for k in _RULE_KEYS[1:-1] if k in keys})
         dag.add(rule, inputs, name=name, needs=_needs(keys, default_needs(rule)))
         return
     stage = _stage(keys, step, name, packages)
@@ -270,7 +272,9 @@ def _step_to_yaml(node: Node, redact_secrets: bool) -> dict[str, Any]:
     needs_values = {f.name: getattr(node.needs, f.name) for f in fields(Needs)}
     needs = {"needs": _Flow({k: v for k, v in needs_values.items() if v != getattr(defaults, k)})}
     if isinstance(node.work, Keep):
-        step |= {"keep": escape_references(node.work.where), "because": escape_references(node.work.because)}
+        rule = {"keep": node.work.where, "because": node.work.because}
+        rule |= {"across": node.work.across, "when": node.work.when} if node.work.across else {}
+        step |= escape_references(rule)
     else:
         stage_class = type(node.work)
         settings = escape_references(node.work.settings())

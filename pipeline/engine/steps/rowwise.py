@@ -5,7 +5,7 @@ attempts that were killed. Only rows without a result are passed to the stage. A
 workers of this run died is rejected.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from pipeline.engine.steps.reuse import reusable_rows
 from pipeline.engine.steps.storing import rejects_table, result_from_error, save_artifacts
 from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed
+from pipeline.grouped import AnnotateGroups
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Annotate, Expand, Reject, Stage, Unavailable
 
@@ -155,14 +156,30 @@ def _results(
             results[row] = CRASH
             journal.finish({row: CRASH})
     todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in results]
-    suspects = [[pair] for pair in todo if journal.crashes[pair[0]]]
-    others = [pair for pair in todo if not journal.crashes[pair[0]]]
     size = step.node.needs.batch if isinstance(stage, Annotate) else 1
-    batches = [others[i : i + size] for i in range(0, len(others), size)]
-    for batch in [*batches, *suspects]:
+    for batch in _batches(stage, todo, size, suspects={row for row, _ in todo if journal.crashes[row]}):
         journal.start([row for row, _ in batch])
         results |= record_results(journal, run_with_retries(step, compute, batch))
     return {row: results[row] for row in ids}
+
+
+def _batches(stage: Stage[Any, Any], rows: Batch, size: int, suspects: Collection[str]) -> list[Batch]:
+    """The batches of rows: first those without suspects; then suspects one by one, or in their groups."""
+    if isinstance(stage, AnnotateGroups):
+        return sorted(groups_of(stage, rows), key=lambda group: any(row in suspects for row, _ in group))
+    others = [pair for pair in rows if pair[0] not in suspects]
+    batches: list[Batch] = [others[i : i + size] for i in range(0, len(others), size)]
+    return [*batches, *([pair] for pair in rows if pair[0] in suspects)]
+
+
+def groups_of(stage: Stage[Any, Any], rows: Batch) -> list[Batch]:
+    """The rows that a stage receives together: each row alone, or the rows of a group."""
+    if not isinstance(stage, AnnotateGroups):
+        return [[pair] for pair in rows]
+    groups: dict[Any, list[tuple[str, Row]]] = {}
+    for pair in rows:
+        groups.setdefault(getattr(pair[1], stage.group_by), []).append(pair)
+    return list(groups.values())
 
 
 def record_results(journal: Journal, results: Results) -> dict[str, RowResult]:
@@ -187,8 +204,8 @@ def has_crashed_workers(journal: Journal, row: str) -> bool:
 
 
 def run_with_retries(step: Step, compute: Compute, batch: Batch) -> Results:
-    """The results of some rows: of the whole batch, or row by row if the batch fails."""
-    if len(batch) > 1:
+    """The results of some rows: of the whole batch, or row by row if the batch fails and is no group."""
+    if len(batch) > 1 and not isinstance(step.node.work, AnnotateGroups):
         try:
             return compute(batch)
         except (StoreFull, StageFailed):
@@ -204,16 +221,16 @@ def run_with_retries(step: Step, compute: Compute, batch: Batch) -> Results:
         except ClipmillError:
             raise
         except Reject as reject:
-            return {batch[0][0]: result_from_error(reject)}
+            return {row: result_from_error(reject) for row, _ in batch}
         except Unavailable as unavailable:
-            return {batch[0][0]: unavailable}
+            return {row: unavailable for row, _ in batch}
         except OSError as error:  # a full disk is not the fault of a row
             last_error = disk_full_error(error, f"step {step.name}")
             if isinstance(last_error, StoreFull):
                 raise last_error from error
         except Exception as error:
             last_error = error
-    return {batch[0][0]: result_from_error(last_error)}
+    return {row: result_from_error(last_error) for row, _ in batch}
 
 
 def run_stage(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Results:
