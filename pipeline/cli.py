@@ -16,10 +16,14 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
     "try": ("pipeline.verbs.try_out:add_verbs", "show what other knobs would do to the rows of the last run"),
     "status": ("pipeline.verbs.status:add_verbs", "show the progress of a run and who holds the store"),
     "explain": (
-        "pipeline.verbs.explain:add_verbs",
+        "pipeline.verbs.rows.explain:add_verbs",
         "explain what happened to a video, a clip or another row",
     ),
-    "replay": ("pipeline.verbs.replay:add_verbs", "run one step on one row again and compare the results"),
+    "replay": (
+        "pipeline.verbs.rows.replay:add_verbs",
+        "run one step on one row again and compare the results",
+    ),
+    "gc": ("pipeline.verbs.gc:add_verbs", "delete tables and files that the newest runs do not use"),
     "report": ("pipeline.verbs.report:add_verbs", "write the HTML report of a run again"),
     "recipes": ("pipeline.verbs.recipes:add_verbs", "list all recipes, or print the knobs of one"),
     "stages": (

@@ -10,7 +10,7 @@ import pytest
 from counting import Spell
 from toys import Numbers, Quiet, Split, Square
 
-from manifests import Row, column
+from manifests import ManifestError, Row, column
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, read_part, read_row_counts, write_part
@@ -154,7 +154,7 @@ def test_without_a_record_the_tables_are_used(history: RunHistory, tmp_path: Pat
     assert tables.run == ""
     row = row_history(tables, find_row(tables, ids(history)[4]))
     assert "too small (half=2;" in row.summary
-    with pytest.raises(PipelineError, match="no recipe was run"):
+    with pytest.raises(ManifestError, match="no recipe was run"):
         read_history(FolderStore(tmp_path))
 
 
