@@ -84,17 +84,17 @@ class ListVideos(Source[Video]):
         Raises:
             ClipmillError: `root` does not exist or contains no video.
         """
-        vars(self)["_listed"] = listing = self._listing()
+        vars(self)["_listed"] = listing = self.listing()
         return digest_of([(f.source, f.size_bytes, f.stamp, f.problem) for f in listing.files])
 
     def notes(self) -> tuple[str, ...]:
         """See `Source.notes`: the files that are left out of the last digest."""
-        listing: Listing = vars(self).get("_listed") or self._listing()
+        listing: Listing = vars(self).get("_listed") or self.listing()
         return listing.notes()
 
     def rows(self) -> Iterator[Video]:
         copies: Counter[str] = Counter()
-        for file, (size_bytes, samples, problem) in _contents(self._listing().files):
+        for file, (size_bytes, samples, problem) in read_contents(self.listing().files):
             content = id_of("unreadable", file.source) if problem else id_of("video", size_bytes, samples)
             ordinal = copies[content]
             copies[content] += 1
@@ -107,7 +107,12 @@ class ListVideos(Source[Video]):
                 list_error=problem,
             )
 
-    def _listing(self) -> Listing:
+    def listing(self) -> Listing:
+        """List the files, and count what is left out.
+
+        Raises:
+            ClipmillError: `root` does not exist or contains no video.
+        """
         listing = Listing(() if "*" in self.extensions else self._endings())
         try:
             self._list(listing)
@@ -170,7 +175,7 @@ class ListVideos(Source[Video]):
         )
 
 
-def _contents(files: list[ListedFile]) -> Iterator[tuple[ListedFile, tuple[int, str, str]]]:
+def read_contents(files: list[ListedFile]) -> Iterator[tuple[ListedFile, tuple[int, str, str]]]:
     """Yield each file with its size, the digest of its content, and the reason why it cannot be read."""
     remaining = iter(files)
     while some := list(islice(remaining, 64)):
