@@ -167,7 +167,7 @@ def _made(history: RunHistory, base: str, part: int, parents: pa.Array) -> Itera
         table = read_part(history.store, name, ["id", "parent"])
         ids = table.filter(pc.is_in(table["parent"], value_set=parents))["id"].combine_chunks()
         kept = ids
-        removed: dict[str, list[int]] = {}  # by rule or stage: rows dropped, rows rejected
+        removed: dict[str, list[int]] = {}  # by rule or stage: rows dropped, rejected, failed on
         for later in history.steps_on(step.name):
             if history.store.exists(f"{later.folder}/{part_name(part)}"):
                 counts = read_row_counts(history.store, f"{later.folder}/{part_name(part)}")
@@ -176,8 +176,8 @@ def _made(history: RunHistory, base: str, part: int, parents: pa.Array) -> Itera
                     gone = pc.is_in(kept, value_set=pa.array(found, pa.string()))
                     removed[later.name] += [pc.sum(gone).as_py() or 0]
                     kept = kept.filter(pc.invert(gone))
-        dropped, rejected = ({n: c[i] for n, c in removed.items() if c[i]} for i in (0, 1))
-        yield RowOutcomes(step.name, len(ids), len(kept), dropped, rejected)
+        by_outcome = ({n: c[i] for n, c in removed.items() if c[i]} for i in (0, 1, 2))
+        yield RowOutcomes(step.name, len(ids), len(kept), *by_outcome)
         yield from _made(history, step.name, part, ids)
 
 
@@ -185,8 +185,7 @@ def _made_text(made: RowOutcomes) -> str:
     """The outcomes of the rows that a step made: "find_shots made 3 rows, 1 kept (2 dropped by frozen)"."""
     if not made.rows:
         return f"{made.base} made no row from it"
-    removed = [f"{n:,} dropped by {step}" for step, n in made.dropped.items()]
-    removed += [f"{n:,} rejected by {step}" for step, n in made.rejected.items()]
+    removed = made.removed()
     rows = "1 row" if made.rows == 1 else f"{made.rows:,} rows"
     outcomes = f" ({', '.join(removed)})" if removed else ""
     return f"{made.base} made {rows}, {made.kept:,} kept{outcomes}"

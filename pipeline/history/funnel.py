@@ -1,4 +1,4 @@
-"""The funnel: the number of rows that entered each step and were kept, dropped or rejected."""
+"""The funnel: how many rows entered each step and were kept, dropped, rejected, or failed with an error."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,10 @@ class FunnelLine:
         total_parts: Number of parts that the table will have; None if the source is not listed yet.
         complete: Whether the table is complete.
         description: The rule with its predicate, or the name of the stage.
-        rows_in, passed, dropped, rejected, errors, rows_out: As in `RowCounts`.
+        rows_in, passed, dropped, rows_out: As in `RowCounts`.
+        rejected: Rows that the step refused, because their input is invalid or a value is missing.
+        errors: Rows on which the stage failed or its process died. The row counts add up:
+            rows_in = passed + dropped + rejected + errors.
     """
 
     step: str
@@ -53,7 +56,13 @@ class Funnel:
 
     @property
     def rejected(self) -> int:
+        """Number of rows that steps refused as invalid."""
         return sum(line.rejected for line in self.lines)
+
+    @property
+    def errors(self) -> int:
+        """Number of rows on which stages failed."""
+        return sum(line.errors for line in self.lines)
 
     def as_dict(self) -> dict[str, object]:
         """The funnel as JSON values."""
@@ -66,13 +75,14 @@ class Funnel:
 
     def table(self) -> str:
         """The funnel as a text table."""
-        head = ("step", "in", "dropped", "rejected", "out", "")
+        head = ("step", "in", "dropped", "rejected", "errors", "out", "")
         rows = [
             (
                 line.step,
                 _count(line.rows_in),
                 _count(line.dropped),
                 _count(line.rejected),
+                _count(line.errors),
                 f"{line.rows_to_next:,}",
                 _note(line),
             )
@@ -97,7 +107,7 @@ def funnel_lines(history: RunHistory) -> tuple[FunnelLine, ...]:
 
 
 def align_columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterable[str]:
-    """Format rows of text as columns: the first and the last column align_columns left, the others right."""
+    """Format rows of text as columns: the first and the last column on the left, the others on the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     last = len(widths) - 1
     for row in rows:
@@ -132,7 +142,8 @@ def _line(history: RunHistory, step: StepHistory) -> FunnelLine:
 
 def _sum_counts(row_counts: Iterable[RowCounts]) -> dict[str, int]:
     every = list(row_counts)
-    return {name: sum(getattr(counts, name) for counts in every) for name in _COUNTS}
+    sums = {name: sum(getattr(counts, name) for counts in every) for name in _COUNTS}
+    return {**sums, "rejected": sums["rejected"] - sums["errors"]}
 
 
 def _note(line: FunnelLine) -> str:

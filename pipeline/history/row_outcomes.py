@@ -1,13 +1,13 @@
-"""Row accounting of a table: each row was kept to the end, or exactly one step dropped or rejected it.
+"""Row accounting of a table: each row was kept to the end, or one step dropped, rejected or failed on it.
 
 When a table is completed, each step is compared with the previous one. This module checks the whole path: the
-rows that leave the last step must be all rows of the table without those that a step dropped or rejected. If
-the steps form one line, sums are sufficient. If rows take several branches, two steps can drop the same row;
-then the ids are compared part by part.
+rows that leave the last step must be all rows of the table without those that a step dropped, rejected or
+failed on. If the steps form one line, sums are sufficient. If rows take several branches, two steps can drop
+the same row; then the ids are compared part by part.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pipeline.errors import RowCountMismatch
@@ -23,7 +23,8 @@ class RowOutcomes:
         rows: Number of rows of the table.
         kept: Number of rows that every step kept.
         dropped: Number of rows that each rule dropped and no earlier step dropped or rejected, by step.
-        rejected: The same for rejected rows.
+        rejected: The same for rows that a step rejected as invalid.
+        errors: The same for rows on which a step failed.
     """
 
     base: str
@@ -31,12 +32,17 @@ class RowOutcomes:
     kept: int
     dropped: Mapping[str, int]
     rejected: Mapping[str, int]
+    errors: Mapping[str, int] = field(default_factory=dict)
+
+    def removed(self) -> list[str]:
+        """What happened to the rows that were not kept, step by step."""
+        removed = [f"{count:,} dropped by {step}" for step, count in self.dropped.items()]
+        removed += [f"{count:,} rejected by {step}" for step, count in self.rejected.items()]
+        return removed + [f"{count:,} failed in {step}" for step, count in self.errors.items()]
 
     def line(self) -> str:
         """The outcomes in one line."""
-        removed = [f"{count:,} dropped by {step}" for step, count in self.dropped.items()]
-        removed += [f"{count:,} rejected by {step}" for step, count in self.rejected.items()]
-        return f"{self.base}: {self.rows:,} rows = {' + '.join([f'{self.kept:,} kept', *removed])}"
+        return f"{self.base}: {self.rows:,} rows = {' + '.join([f'{self.kept:,} kept', *self.removed()])}"
 
 
 def row_outcomes(history: RunHistory, passed: Mapping[str, int]) -> tuple[RowOutcomes, ...]:
@@ -77,9 +83,10 @@ def _outcomes(
     return RowOutcomes(
         base=base.name,
         rows=rows,
-        kept=rows - sum(sum(pair) for pair in removed.values()),
-        dropped={name: dropped for name, (dropped, _) in removed.items() if dropped},
-        rejected={name: rejected for name, (_, rejected) in removed.items() if rejected},
+        kept=rows - sum(map(sum, removed.values())),
+        dropped={name: counts[0] for name, counts in removed.items() if counts[0]},
+        rejected={name: counts[1] for name, counts in removed.items() if counts[1]},
+        errors={name: counts[2] for name, counts in removed.items() if counts[2]},
     )
 
 
@@ -92,15 +99,16 @@ def _path_to(last: StepHistory, steps: dict[str, StepHistory]) -> list[StepHisto
     return [step for name, step in steps.items() if name in reached]
 
 
-def _removed_by_step(history: RunHistory, steps: Sequence[StepHistory]) -> dict[str, tuple[int, int]]:
-    """Numbers of rows that each step dropped and rejected; the first step that removes a row counts it."""
+def _removed_by_step(history: RunHistory, steps: Sequence[StepHistory]) -> dict[str, tuple[int, ...]]:
+    """Numbers of rows that each step dropped, rejected and failed on; the first removal of a row counts."""
     removing = [s for s in steps if any(c.dropped or c.rejected for c in history.row_counts(s.name).values())]
     if not _is_line(removing, {step.name: step for step in steps}):
         return _removed_by_id(history, removing)
     counts = {}
     for step in removing:
         row_counts = history.row_counts(step.name).values()
-        counts[step.name] = sum(c.dropped for c in row_counts), sum(c.rejected for c in row_counts)
+        dropped, errors = sum(c.dropped for c in row_counts), sum(c.errors for c in row_counts)
+        counts[step.name] = dropped, sum(c.rejected for c in row_counts) - errors, errors
     return counts
 
 
@@ -109,17 +117,17 @@ def _is_line(removing: Sequence[StepHistory], steps: dict[str, StepHistory]) -> 
     return all(one in _path_to(other, steps) for one, other in pairwise(removing))
 
 
-def _removed_by_id(history: RunHistory, steps: Sequence[StepHistory]) -> dict[str, tuple[int, int]]:
-    counts = {step.name: [0, 0] for step in steps}
+def _removed_by_id(history: RunHistory, steps: Sequence[StepHistory]) -> dict[str, tuple[int, ...]]:
+    counts = {step.name: [0, 0, 0] for step in steps}
     row_counts = {step.name: history.row_counts(step.name) for step in steps}
     for number in sorted(set().union(*row_counts.values())):
         counted: set[str] = set()
         for step in steps:
             if number not in row_counts[step.name]:
                 continue
-            dropped, rejected = history.removed_ids(step.name, number, row_counts[step.name][number])
-            for place, ids in enumerate((dropped, rejected)):
+            removed = history.removed_ids(step.name, number, row_counts[step.name][number])
+            for place, ids in enumerate(removed):
                 new = set(ids) - counted
                 counts[step.name][place] += len(new)
                 counted |= new
-    return {name: (dropped, rejected) for name, (dropped, rejected) in counts.items()}
+    return {name: tuple(numbers) for name, numbers in counts.items()}

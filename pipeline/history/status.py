@@ -34,7 +34,7 @@ class Status:
 
     def text(self) -> str:
         """The status as text."""
-        head = ("step", "parts", "rows", "dropped", "rejected", "")
+        head = ("step", "parts", "rows", "dropped", "rejected", "errors", "")
         rows = [
             (
                 line.step,
@@ -42,6 +42,7 @@ class Status:
                 f"{line.rows_to_next:,}",
                 f"{line.dropped:,}" if line.dropped else "·",
                 f"{line.rejected:,}" if line.rejected else "·",
+                f"{line.errors:,}" if line.errors else "·",
                 line.description if line.kind == "drops" else "",
             )
             for line in self.lines

@@ -205,9 +205,9 @@ class _PartComparer:
         for step in history.steps_on(base.name):
             row_counts = self.row_counts[step.name].get(number, RowCounts())
             if step.kind != "model" and (row_counts.dropped or row_counts.rejected):
-                dropped, rejected = history.removed_ids(step.name, number, row_counts)
+                dropped, rejected, errors = history.removed_ids(step.name, number, row_counts)
                 removed += [(("dropped", step.name), pa.array(dropped, pa.string()))]
-                removed += [(("rejected", step.name), pa.array(rejected, pa.string()))]
+                removed += [(("rejected", step.name), pa.array([*rejected, *errors], pa.string()))]
         all_ids = ids.combine_chunks()
         return PreviousOutcomes(all_ids, self._encode(all_ids, removed), self.outcomes)
 
@@ -253,7 +253,8 @@ class _PartComparer:
         if name not in self.history.steps or self.history[name].keys["content"] != step.keys.content:
             return none, none
         row_counts = self.row_counts[name].get(number, RowCounts())
-        rejected = pa.array(self.history.removed_ids(name, number, row_counts)[1], pa.string())
+        _, refused, errors = self.history.removed_ids(name, number, row_counts)
+        rejected = pa.array([*refused, *errors], pa.string())
         if step.kind != "children":
             return rejected, none
         before = self._before(self.plan[step.parents], number)

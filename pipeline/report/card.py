@@ -89,7 +89,7 @@ def card(history: RunHistory, step: StepHistory) -> str:
         *_licenses(counts.licenses),
         "## Kept rows",
         "",
-        *_table(("step", "in", "dropped", "rejected", "out", "rule"), _funnel(history, step)),
+        *_table(("step", "in", "dropped", "rejected", "errors", "out", "rule"), _funnel(history, step)),
         "## Provenance",
         "",
         *_table(("step", "made by", "version", "settings"), _provenance(history, step)),
@@ -123,7 +123,7 @@ def _funnel(history: RunHistory, step: StepHistory) -> Rows:
     return [
         (
             line.step,
-            *(f"{n:,}" for n in (line.rows_in, line.dropped, line.rejected, line.rows_to_next)),
+            *(f"{n:,}" for n in (line.rows_in, line.dropped, line.rejected, line.errors, line.rows_to_next)),
             _rule(line),
         )
         for line in funnel_lines(history)

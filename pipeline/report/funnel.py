@@ -1,4 +1,4 @@
-"""The funnel as bars: how many of the rows that entered a step were kept, dropped or rejected."""
+"""The funnel as bars: how many of the rows that entered a step were kept, dropped, rejected, or failed."""
 
 from pipeline.history.funnel import FunnelLine, funnel_lines
 from pipeline.history.run_history import RunHistory
@@ -24,6 +24,7 @@ def funnel(history: RunHistory) -> Html:
                 ),
                 el("td", f"{line.dropped:,} dropped" if line.dropped else "", class_="n"),
                 el("td", f"{line.rejected:,} rejected" if line.rejected else "", class_="n"),
+                el("td", f"{line.errors:,} errors" if line.errors else "", class_="n"),
                 el("td", _note(line)),
             )
         )
@@ -32,7 +33,12 @@ def funnel(history: RunHistory) -> Html:
 
 def _bar(line: FunnelLine, total: int) -> Html:
     kept = line.rows_out if line.kind == "source" else line.passed
-    shares = (("kept", kept), ("dropped", line.dropped), ("rejected", line.rejected))
+    shares = (
+        ("kept", kept),
+        ("dropped", line.dropped),
+        ("rejected", line.rejected),
+        ("errors", line.errors),
+    )
     cells = [
         el("i", class_=name, style=f"width:{100 * count / total:.2f}%", title=f"{count:,} {name}")
         for name, count in shares

@@ -71,10 +71,10 @@ def _outcomes(history: RunHistory, base: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for step in history.steps_on(base):
         for number, counts in history.row_counts(step.name).items():
-            dropped, rejected = history.removed_ids(step.name, number, counts)
+            dropped, rejected, errors = history.removed_ids(step.name, number, counts)
             for row in dropped:
                 found.setdefault(row, step.name)
-            for row in rejected:
+            for row in [*rejected, *errors]:
                 found.setdefault(row, "rejected")
     return found
 

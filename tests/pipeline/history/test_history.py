@@ -64,8 +64,10 @@ def test_a_row_that_two_steps_reject_is_counted_once(tmp_path: Path) -> None:
     funnel = funnel_of(run_toy(tmp_path))
     numbers = next(each for each in funnel.outcomes if each.base == "numbers")
     lines = {line.step: line for line in funnel.lines}
-    assert (lines["square"].rejected, lines["spell"].rejected) == (5, 7)  # 0 and 15 by both
-    assert numbers.rejected == {"square": 5, "spell": 5, "too_small": 1}
+    assert (lines["square"].rejected, lines["spell"].rejected) == (4, 7)  # 0 and 15 by both
+    assert numbers.rejected == {"square": 4, "spell": 5, "too_small": 1}
+    assert (lines["square"].errors, numbers.errors) == (1, {"square": 1})  # the stage failed on 11
+    assert "1 failed in square" in numbers.line()
     assert numbers.dropped == {"too_small": 3}  # 1, 2, 4
     assert numbers.kept == 6 == lines["too_small"].passed
     assert numbers.rows == 20 == numbers.kept + 3 + 11

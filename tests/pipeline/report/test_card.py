@@ -114,7 +114,7 @@ def test_the_card_describes_content_and_origin(tmp_path: Path) -> None:
     assert "| train | 720p | 5 | 2.50 | 1 | 0.0 |" in body
     assert "| CC-BY-4.0 | 6 |" in body
     assert "| CC0-1.0 | 4 |" in body
-    assert "| not_wanted | 12 | 2 | 0 | 10 | not \\| wanted: keep source != '&lt;b>5\\|.mp4' |" in body
+    assert "| not_wanted | 12 | 2 | 0 | 0 | 10 | not \\| wanted: keep source != '&lt;b>5\\|.mp4' |" in body
     assert "Films" in body
     assert str(tmp_path) not in card
 
