@@ -122,11 +122,18 @@ class RunHistory:
             n: read_row_counts(self.store, f"{folder}/{part_name(n)}") for n in parts_of(self.store, folder)
         }
 
-    def removed_ids(self, name: str, number: int, row_counts: RowCounts) -> tuple[list[str], list[str]]:
-        """The ids of the rows that part `number` of a step dropped, and of those that it rejected."""
+    def removed_ids(
+        self, name: str, number: int, row_counts: RowCounts
+    ) -> tuple[list[str], list[str], list[str]]:
+        """The ids of the rows that part `number` of a step dropped, rejected as invalid, and failed on."""
         step = self[name]
         dropped = self._ids(f"{step.folder}/{part_name(number)}") if step.kind == "drops" else []
-        return dropped, self._ids(f"{step.folder}/{row_counts.rejects}") if row_counts.rejects else []
+        if not row_counts.rejects:
+            return dropped, [], []
+        rejects = read_part(self.store, f"{step.folder}/{row_counts.rejects}", ["id", "kind"])
+        rows = list(zip(rejects["id"].to_pylist(), rejects["kind"].to_pylist(), strict=True))
+        rejected = [row for row, kind in rows if kind == "reject"]
+        return dropped, rejected, [row for row, kind in rows if kind != "reject"]
 
     def _ids(self, name: str) -> list[str]:
         ids: list[str] = read_part(self.store, name, ["id"]).column("id").to_pylist()
