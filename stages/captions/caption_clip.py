@@ -11,9 +11,9 @@ from manifests import Artifact, ClipmillError, PositiveFloat, PositiveInt, Row, 
 from pipeline import Annotate, Needs, Reject
 from stages.captions.chat_model import STATUSES, ChatResponse
 from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
-from stages.captions.images import ImageSampling, window_images
-from stages.captions.prompt import Prompt, load_prompt
-from stages.captions.windows import Window, split_into_windows
+from stages.captions.requests.images import ImageSampling, window_images
+from stages.captions.requests.prompt import Prompt, load_prompt
+from stages.captions.requests.windows import Window, split_into_windows
 from stages.media.signals import read_signals
 
 FACTS = ("pictures", "picture_fps", "length_s", "fps")  # names of placeholders; users' prompts contain them

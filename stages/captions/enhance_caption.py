@@ -5,7 +5,7 @@ from functools import cached_property
 from manifests import Row, column
 from pipeline import Annotate, Needs
 from stages.captions.chat_stage import ChatModelStage, ChatSession, sum_if_known
-from stages.captions.prompt import Prompt, load_prompt
+from stages.captions.requests.prompt import Prompt, load_prompt
 
 
 class CaptionedClip(Row):

@@ -8,7 +8,8 @@ Name a model in one of four ways:
     hf-hub:OWNER/NAME             such a folder on the Hugging Face hub
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from stages.models.weights import SUFFIXES, WeightsError, digest_of_files
 
 BATCH = 16  # images or sentences in one forward pass, which bounds memory
 HUB = "hf-hub:"
+_SENTENCES = re.compile(r"(?<=[.!?;])\s+|(?<=[。！？；])|\n+")
+_COUNTED_TOKENS = 4096  # a part of a text with more tokens does not fit into any model
 
 Image = npt.NDArray[np.uint8]  # RGB [h w 3]
 Vectors = npt.NDArray[np.float32]  # [n d]
@@ -52,7 +55,7 @@ class OpenClipModel:
                 weights_only=True,
                 device=self._device,
             )
-            self._tokenize = open_clip.get_tokenizer(self._source.architecture)
+            self._tokenize: Any = open_clip.get_tokenizer(self._source.architecture)
         except Exception as error:
             raise _load_error(self._source, error) from error
         self._network: Any = network.eval()
@@ -78,8 +81,33 @@ class OpenClipModel:
         return self._run(self._network.encode_image, torch.stack(inputs))
 
     def embed_texts(self, sentences: Sequence[str]) -> Vectors:
-        """Return unit vectors, float32 [n d], of sentences."""
+        """Return unit vectors, float32 [n d], of sentences. What exceeds the context length is cut off."""
         return self._run(self._network.encode_text, self._tokenize(list(sentences)))
+
+    def split_text(self, text: str) -> list[str]:
+        """Split a text into parts that fit into the context length of the text tower (77 tokens in CLIP).
+
+        A part holds as many whole sentences as fit. A sentence that does not fit is split between words, and
+        a word that does not fit is a part of its own. A text without words has no part.
+        """
+        parts: list[str] = []
+        for piece in self._pieces(text):
+            joined = f"{parts[-1]} {piece}" if parts else ""
+            if joined and self._fits(joined):
+                parts[-1] = joined
+            else:
+                parts.append(piece)
+        return parts
+
+    def _pieces(self, text: str) -> Iterator[str]:
+        """Yield the sentences of a text, and the words of sentences that do not fit."""
+        for sentence in filter(None, (part.strip() for part in _SENTENCES.split(text))):
+            yield from ((sentence,) if self._fits(sentence) else sentence.split())
+
+    def _fits(self, text: str) -> bool:
+        padding = self._tokenize([""])[0, -2]  # in some tokenizers a special token is the last one
+        tokens = int((self._tokenize([text], _COUNTED_TOKENS) != padding).sum())
+        return tokens <= int(self._tokenize.context_length)
 
     def _run(self, tower: Any, inputs: Any) -> Vectors:
         import torch

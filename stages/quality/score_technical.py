@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from manifests import PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.quality.measures.still_vectors import Clip, embed_stills, round_score
+from stages.models.still_vectors import Clip, embed_stills, round_score
 
 if TYPE_CHECKING:
     from stages.models.open_clip import OpenClipModel

@@ -11,7 +11,7 @@ from numbered_frames import number_text, read_number
 from manifests import ClipmillError
 from pipeline import Reject
 from stages.captions.caption_clip import Caption, CaptionClip, ScannedClip
-from stages.captions.prompt import load_prompt
+from stages.captions.requests.prompt import load_prompt
 
 Clips = Callable[..., list[ScannedClip]]
 

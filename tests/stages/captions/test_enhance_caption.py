@@ -9,7 +9,7 @@ from small_vlm import save_vlm
 from manifests import ClipmillError
 from pipeline import Unavailable
 from stages.captions.enhance_caption import CaptionedClip, EnhanceCaption, EnhancedCaption
-from stages.captions.prompt import load_prompt
+from stages.captions.requests.prompt import load_prompt
 
 
 def rewrite(request: Request) -> Reply:

@@ -9,8 +9,8 @@ import pytest
 
 from manifests.stores.folder import FolderStore
 from stages.captions.caption_clip import ScannedClip
-from stages.captions.images import ImageSampling, window_images
-from stages.captions.windows import Window
+from stages.captions.requests.images import ImageSampling, window_images
+from stages.captions.requests.windows import Window
 from stages.ingest.probe_video import ProbeVideo, Video
 from stages.media.signals import read_signals
 from stages.scan.scan_video import ListedVideo, ScanVideo

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from manifests import ClipmillError
 from manifests.messages import closest_name, join_names
 
-FOLDER = Path(__file__).parent / "prompts"
+FOLDER = Path(__file__).parents[1] / "prompts"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 

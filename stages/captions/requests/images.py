@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from manifests import Artifact
 from pipeline import Reject
-from stages.captions.windows import Window
+from stages.captions.requests.windows import Window
 from stages.media.decoding.video import open_video
 from stages.media.strip import decode_still, encode_jpeg, read_strip
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from stages.captions.windows import split_into_windows
+from stages.captions.requests.windows import split_into_windows
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from manifests import ClipmillError
 from stages.captions.caption_clip import FACTS, CaptionClip
 from stages.captions.caption_with_facts import CaptionWithFacts
-from stages.captions.prompt import FOLDER, load_prompt
+from stages.captions.requests.prompt import FOLDER, load_prompt
 
 NAMES = sorted(file.stem for file in FOLDER.glob("*.txt"))
 

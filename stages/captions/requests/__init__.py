@@ -1,0 +1,1 @@
+"""What a chat model is asked: the windows of a clip, their images, and the prompts."""
