@@ -115,19 +115,37 @@ def build_shards(
     The rule on the number of frames and `PackShards` use the same limit, so `PackShards` rejects no clip as
     too short.
     """
-    check_choice(curation.hdr, (*CUT_HDR_MODES, "drop"), "hdr")
-    is_dropped = curation.hdr == "drop"
-    probed = videos.annotate(ProbeVideo())
-    probed = probed.keep("not is_hdr", because="HDR") if is_dropped else probed
-    scanned = probed.annotate(ScanVideo())
-    scored = scanned.annotate(ScoreBoundaries(detector=curation.detector))
-    found = scored.expand(
+    found = scan_videos(videos, curation).expand(
         FindShots(
             min_cut_score=filters.min_cut_score,
             min_transition_score=filters.min_transition_score,
             max_duration_s=curation.max_duration_s,
         )
     )
+    unique = select_shots(found, filters, captions, curation, fps, released_stores)
+    hdr = CutClip.hdr if curation.hdr == "drop" else curation.hdr
+    cut = unique.annotate(CutClip(crf=curation.crf, hdr=hdr))
+    bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
+    return cut.survey(PackShards(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames))
+
+
+def scan_videos(videos: Rows, curation: Curation) -> Rows:
+    """Add the steps from listed videos to scored boundaries."""
+    check_choice(curation.hdr, (*CUT_HDR_MODES, "drop"), "hdr")
+    probed = videos.annotate(ProbeVideo())
+    probed = probed.keep("not is_hdr", because="HDR") if curation.hdr == "drop" else probed
+    return probed.annotate(ScanVideo()).annotate(ScoreBoundaries(detector=curation.detector))
+
+
+def select_shots(
+    found: Rows,
+    filters: Filters,
+    captions: Captions,
+    curation: Curation,
+    fps: float,
+    released_stores: tuple[str, ...] = (),
+) -> Rows:
+    """Add the steps from found shots to the clips that are kept, with captions."""
     shots = found.keep("kind == 'shot'", because="transition")
     if filters.min_frames > 1:
         min_duration_s = min_seconds(filters.min_frames, fps)
@@ -136,10 +154,7 @@ def build_shards(
         () if captions.caption_model else (DescribeClip(),)
     )  # a model captions only unique clips, below
     embedded = filter_shots(shots, filters).annotate(*describe, EmbedClip(model=curation.embedding_model))
-    unique = caption_clips(_drop_duplicates(embedded, curation, released_stores), captions)
-    cut = unique.annotate(CutClip(crf=curation.crf, hdr=CutClip.hdr if is_dropped else curation.hdr))
-    bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
-    return cut.survey(PackShards(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames))
+    return caption_clips(_drop_duplicates(embedded, curation, released_stores), captions)
 
 
 def _drop_duplicates(clips: Rows, curation: Curation, released_stores: tuple[str, ...]) -> Rows:
