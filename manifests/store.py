@@ -1,9 +1,27 @@
 """The contract of a store: a folder of files in which the first writer of a name wins."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in a listing.
+
+    Attributes:
+        name: Path relative to the store.
+        size_bytes: Size in bytes.
+        content: Equal for two names of one file (hard links). An object store has no such names.
+        links: How many names the file has. Its bytes are freed with the last one.
+    """
+
+    name: str
+    size_bytes: int
+    content: str
+    links: int = 1
 
 
 class Store(ABC):
@@ -31,6 +49,13 @@ class Store(ABC):
         """Move a local file into the store; otherwise as `create`. The local file is gone in any case."""
 
     @abstractmethod
+    def link(self, name: str, existing: str) -> bool:
+        """Give the content of the file `existing` a second name; otherwise as `create`.
+
+        No bytes pass through this machine: a folder makes a hard link, an object store copies on its server.
+        """
+
+    @abstractmethod
     def replace(self, name: str, data: bytes) -> None:
         """Write a complete file and replace an existing one. Only for leases, logs and reports."""
 
@@ -54,12 +79,21 @@ class Store(ABC):
         """Every file below `folder`, as paths relative to the store, sorted within each folder."""
 
     @abstractmethod
+    def files(self, folder: str = "") -> list[StoredFile]:
+        """Every file below `folder` with its size, in one listing. Includes hidden files, unlike `walk`."""
+
+    @abstractmethod
     def remove(self, name: str) -> None:
-        """Delete a file if it exists. Only for leases, and for files that a power failure left incomplete."""
+        """Delete a file if it exists. Only for leases, incomplete files, and files that no row needs."""
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        """Delete files, as `remove`, in any order. A store whose calls are slow makes several at once."""
+        for name in names:
+            self.remove(name)
 
     @abstractmethod
     def remove_folder(self, folder: str) -> None:
-        """Delete a folder with its content if it exists. Only for intermediate files of a step."""
+        """Delete a folder with its content if it exists. Only for intermediate files and unused tables."""
 
     @abstractmethod
     def local(self, name: str) -> AbstractContextManager[Path]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from manifests.errors import ManifestError, unusable_store_error
-from manifests.store import Store
+from manifests.store import Store, StoredFile
 
 
 class FolderStore(Store):
@@ -56,6 +56,12 @@ class FolderStore(Store):
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def link(self, name: str, existing: str) -> bool:
+        target = self._path(name)
+        with self._readable_errors(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return _link(self._path(existing), target)
+
     def replace(self, name: str, data: bytes) -> None:
         target = self._path(name)
         with self._readable_errors(name):
@@ -89,6 +95,20 @@ class FolderStore(Store):
             for file in sorted(files):
                 if not file.startswith("."):
                     yield Path(here, file).relative_to(self.root).as_posix()
+
+    def files(self, folder: str = "") -> list[StoredFile]:
+        found = []
+        for here, _, files in os.walk(self._path(folder)):
+            for file in files:
+                path = Path(here, file)
+                try:
+                    status = path.lstat()
+                except FileNotFoundError:
+                    continue  # deleted since it was listed
+                name = path.relative_to(self.root).as_posix()
+                content = f"{status.st_dev}:{status.st_ino}"
+                found.append(StoredFile(name, status.st_size, content, status.st_nlink))
+        return sorted(found, key=lambda file: file.name)
 
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)

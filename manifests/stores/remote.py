@@ -7,9 +7,11 @@ environment or from fsspec's configuration, never from the URL.
 
 import inspect
 import os
+import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +21,7 @@ import fsspec
 
 from manifests.errors import ManifestError
 from manifests.identity import digest_of
-from manifests.store import Store
+from manifests.store import Store, StoredFile
 from manifests.stores.downloads import download_folder
 from manifests.stores.remote_errors import code_of, readable_error
 
@@ -27,6 +29,7 @@ _PROBE = ".clipmill-create-if-absent"
 _EXISTS = {"PreconditionFailed", "412"}
 _CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}  # two concurrent writers: try again
 _MAX_ATTEMPTS = 6
+_DELETES_AT_ONCE = 16
 
 
 class RemoteStore(Store):
@@ -63,6 +66,14 @@ class RemoteStore(Store):
                 created = _create(lambda: files.pipe_file(path, file.read_bytes(), mode="create"))
         file.unlink()
         return created
+
+    def link(self, name: str, existing: str) -> bool:
+        files, path = self._at(name)
+        with self._readable_errors(existing):
+            if files.exists(path):
+                return False
+            files.cp_file(self._at(existing)[1], path)
+        return True
 
     def replace(self, name: str, data: bytes) -> None:
         files, path = self._at(name)
@@ -115,15 +126,29 @@ class RemoteStore(Store):
             if not any(part.startswith(".") for part in parts):
                 yield "/".join(parts)
 
+    def files(self, folder: str = "") -> list[StoredFile]:
+        files, path = self._at(folder)
+        root = self._at("")[1]
+        with self._readable_errors(folder):
+            listing = files.find(path, detail=True)
+        named = ((_relative(name, root), int(file["size"])) for name, file in listing.items())
+        return [StoredFile(name, size, name) for name, size in sorted(named) if name]
+
     def remove(self, name: str) -> None:
         files, path = self._at(name)
         with self._readable_errors(name):
             with suppress(FileNotFoundError, KeyError):
                 files.rm_file(path)
 
+    def remove_all(self, names: Iterable[str]) -> None:
+        with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
+            for _ in pool.map(self.remove, names):
+                pass
+
     def remove_folder(self, folder: str) -> None:
-        for name in list(self.walk(folder)):
-            self.remove(name)
+        self.remove_all([file.name for file in self.files(folder)])
+        scratch = self.scratch(f"{folder}/any", create=False).parent  # in a local store it is in the folder
+        shutil.rmtree(scratch, ignore_errors=True)
 
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:

@@ -98,8 +98,12 @@ def check(
         except ManifestError as error:
             result.fault(error.what, error.where or f"{store.url}/{table.folder}", error.remedy)
     if whole_store:
+        shared = {path.partition("/")[0] for path in result.artifacts}
         for name in unknown_names(store):
-            result.notes.append(f"{name} does not belong to the store")
+            if name in shared:  # a table that was deleted, except for the files that other tables name
+                known_files[name] = set()
+            else:
+                result.notes.append(f"{name} does not belong to the store")
         for folder, names in known_files.items():
             _note_unknown_files(store, folder, names, result)
     return result

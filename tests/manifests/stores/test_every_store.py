@@ -94,6 +94,33 @@ def test_names_and_walk_list_existing_files(store: Store) -> None:
     assert [n for n in store.walk() if n.startswith("b/") and n.count("/") == 1] == ["b/10", "b/2"]
 
 
+def test_a_link_has_the_content_of_its_file_and_outlives_it(store: Store) -> None:
+    store.create("old/a.tar", b"shard")
+    assert store.link("new/deep/a.tar", "old/a.tar")
+    assert not store.link("new/deep/a.tar", "old/a.tar")
+    store.remove("old/a.tar")
+    assert store.read("new/deep/a.tar") == b"shard"
+    with pytest.raises(FileNotFoundError):
+        store.link("new/b.tar", "old/a.tar")
+    assert not store.exists("new/b.tar")
+
+
+def test_files_lists_all_files_with_sizes(store: Store) -> None:
+    for name, size in (("t/b/.hidden", 3), ("t/a", 0), ("t/b/c", 5), ("u", 7)):
+        store.create(name, b"x" * size)
+    assert [(f.name, f.size_bytes) for f in store.files("t")] == [
+        ("t/a", 0),
+        ("t/b/.hidden", 3),
+        ("t/b/c", 5),
+    ]
+    assert store.files("nowhere") == []
+    store.link("t/d", "t/b/c")
+    linked = [file for file in store.files() if file.size_bytes == 5]
+    shares = {file.content for file in linked}
+    assert len(linked) == 2
+    assert [file.links for file in linked] == ([2, 2] if len(shares) == 1 else [1, 1])
+
+
 def test_remove_folder_leaves_other_folders(store: Store) -> None:
     for name in ("t/pieces/a/1", "t/pieces/b", "t/pieces2", "t/part"):
         store.create(name, b"")
