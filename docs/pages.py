@@ -165,6 +165,7 @@ def _stages(stages: "dict[str, list[StageInfo]]") -> str:
             ]
             reads = ", ".join(f"`{column.name}`" for column in info.reads) or "nothing"
             adds = ", ".join(f"[`{column.name}`](columns.md#{column.name})" for column in info.adds)
+            adds += "; its settings decide further columns" if info.adds_by_settings else ""
             needs = ", ".join(f"{name} {value_text(value)}" for name, value in info.needs.items())
             lines += [f"### {info.name}", "", f"{info.kind}, version {info.version}. {info.purpose}", ""]
             if settings:

@@ -12,4 +12,6 @@ from manifests.errors import ClipmillError as ClipmillError
 from manifests.errors import ManifestError as ManifestError
 from manifests.row import Row as Row
 from manifests.row import Vector as Vector
+from manifests.row import make_row as make_row
+from manifests.runs.clips import clips as clips
 from manifests.store import Store as Store

@@ -7,7 +7,10 @@ ClipmillError
     ├── StageFailed       a stage failed, and the rows are not at fault
     ├── StageWaits        a service that a stage calls did not come back in time; all other work is done
     ├── StoreHeld         another run holds the lock of the store
+    ├── TooManyErrors     more rows failed than the command allows; finished parts are kept
     └── RowCountMismatch  a row entered a node and did not leave it
+
+Reject, Unavailable       what a stage returns or raises in the place of a row
 """
 
 from manifests.errors import ClipmillError
@@ -41,5 +44,31 @@ class StoreHeld(PipelineError):
     """Another run holds the lock of the store."""
 
 
+class TooManyErrors(PipelineError):
+    """More rows failed, or were rejected, than the command allows. Finished parts are kept."""
+
+
 class RowCountMismatch(PipelineError):
     """A row entered a node and did not leave it as kept, dropped or rejected."""
+
+
+class Reject(Exception):
+    """The row is invalid. The engine rejects it with this reason, continues, and never retries it."""
+
+
+class Unavailable(Exception):
+    """A service that the stage calls is not available, for example an endpoint that is down.
+
+    The rows are not at fault, so the engine requeues them. The step pauses while other steps run, and
+    finished rows of the part are kept. If no other step can run, the run ends unfinished, and the next run
+    continues from there.
+
+    Args:
+        reason: Message for the user, shown during the run and written to its log.
+        retry_s: Seconds until the step is tried again, with one task at first.
+        patience_s: Seconds after the first failure for which a run waits if no other step can run.
+    """
+
+    def __init__(self, reason: str, *, retry_s: float = 30.0, patience_s: float = 600.0) -> None:
+        super().__init__(reason)
+        self.retry_s, self.patience_s = retry_s, patience_s

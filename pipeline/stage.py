@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
 
 from manifests import Row
+from pipeline.added_columns import AddedColumns
+from pipeline.errors import Reject as Reject
+from pipeline.errors import Unavailable as Unavailable
 from pipeline.needs import Needs
 
 if TYPE_CHECKING:
@@ -24,28 +27,6 @@ if TYPE_CHECKING:
 
 In = TypeVar("In", bound=Row)
 Out = TypeVar("Out", bound=Row)
-
-
-class Reject(Exception):
-    """The row is invalid. The engine rejects it with this reason, continues, and never retries it."""
-
-
-class Unavailable(Exception):
-    """A service that the stage calls is not available, for example an endpoint that is down.
-
-    The rows are not at fault, so the engine requeues them. The step pauses while other steps run, and
-    finished rows of the part are kept. If no other step can run, the run ends unfinished, and the next run
-    continues from there.
-
-    Args:
-        reason: Message for the user, shown during the run and written to its log.
-        retry_s: Seconds until the step is tried again, with one task at first.
-        patience_s: Seconds after the first failure for which a run waits if no other step can run.
-    """
-
-    def __init__(self, reason: str, *, retry_s: float = 30.0, patience_s: float = 600.0) -> None:
-        super().__init__(reason)
-        self.retry_s, self.patience_s = retry_s, patience_s
 
 
 @dataclass(frozen=True)
@@ -66,7 +47,7 @@ class Stage(ABC, Generic[In, Out]):
 
     Attributes:
         reads: Row type of the columns that the stage reads.
-        adds: Row type of the columns that the stage adds.
+        adds: Row type of the columns that the stage adds. See also `added_columns`.
         needs: Default resources of one worker.
         version: Raise it when the same settings give other results.
         from_store: Whether the stage is fast, works from stored columns and artifacts alone, and adds no
@@ -77,7 +58,7 @@ class Stage(ABC, Generic[In, Out]):
     """
 
     reads: ClassVar[type[Row]]
-    adds: ClassVar[type[Row]]
+    adds: ClassVar[type[Any]]
     needs: ClassVar[Needs] = Needs()
     version: ClassVar[int] = 1
     from_store: ClassVar[bool] = False
@@ -90,7 +71,16 @@ class Stage(ABC, Generic[In, Out]):
         for base in getattr(cls, "__orig_bases__", ()):
             rows = [a for a in get_args(base) if isinstance(a, type) and issubclass(a, Row)]
             if rows:
-                cls.reads, cls.adds = rows[0], rows[-1]
+                cls.reads, cls.adds = rows[0], AddedColumns(rows[-1])  # type: ignore[assignment]
+
+    def added_columns(self) -> type[Row]:
+        """Return the row type of the columns that a stage with these settings adds.
+
+        Default: the declared one. A stage whose settings decide its columns returns `manifests.make_row(…)`
+        with the declared row as base. Only settings may decide it, because each worker computes it again.
+        """
+        declared: type[Row] = type(self).adds
+        return declared
 
     def open(self) -> None:
         """Build every `cached_property` now, so that a bad weight file fails before the first row."""
@@ -163,6 +153,8 @@ class Expand(Stage[In, Out]):
     The id of a child is derived from the id of its parent and the child's key columns, or from its position
     if it declares no key columns. Children can read the columns of their parents.
     """
+
+    from_listing: ClassVar[bool] = False  # whether columns are listed paths, which ids do not determine
 
     @abstractmethod
     def expand(self, row: In) -> Iterator[Out]:

@@ -77,7 +77,11 @@ class ColumnInfo:
 
 @dataclass(frozen=True)
 class StageInfo:
-    """Everything that the code of a stage says about it."""
+    """Everything that the code of a stage says about it.
+
+    Attributes:
+        adds_by_settings: Whether the settings decide about further columns, which are not in `adds`.
+    """
 
     name: str
     full_name: str
@@ -87,6 +91,7 @@ class StageInfo:
     settings: tuple[Setting, ...]
     reads: tuple[ColumnInfo, ...]
     adds: tuple[ColumnInfo, ...]
+    adds_by_settings: bool
     needs: dict[str, float]
 
 
@@ -166,6 +171,7 @@ def _describe(stage: StageClass, authors: dict[str, list[tuple[str, Any]]]) -> S
         settings,
         reads,
         tuple(_columns(stage.adds, authors)),
+        stage.added_columns is not Stage.added_columns,
         needs,
     )
 

@@ -64,7 +64,7 @@ def _details(stage: "StageInfo") -> Iterator[str]:
     for title, entries in (
         ("settings", [(_setting(setting), setting.description) for setting in stage.settings]),
         ("reads", [(column.name, _column(column, reads=True)) for column in stage.reads]),
-        ("adds", [(column.name, _column(column)) for column in stage.adds]),
+        ("adds", [*((column.name, _column(column)) for column in stage.adds), *_further_columns(stage)]),
         (
             "needs of one worker",
             [(f"{name}={value:g}", needs_docs.get(name, "")) for name, value in stage.needs.items()],
@@ -73,6 +73,11 @@ def _details(stage: "StageInfo") -> Iterator[str]:
         yield ""
         yield title
         yield from definition_lines(entries or [("none", "")])
+
+
+def _further_columns(stage: "StageInfo") -> Iterator[tuple[str, str]]:
+    if stage.adds_by_settings:
+        yield "…", "further columns, which the settings decide"
 
 
 def _setting(setting: "Setting") -> str:

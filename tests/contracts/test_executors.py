@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toys import Mate, Numbers, Quiet, Split, Square, Unopenable, toy_dag
+from toys import Mate, Numbers, Quiet, RaiseToPowers, Split, Square, Unopenable, toy_dag
 
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
@@ -46,6 +46,7 @@ def rejects(plan: Plan, step: str) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("workers", "ranks"), [(1, 0), (2, 1)])  # starting a launch takes longest
 def test_ray_equals_inline_with_one_worker_and_with_two(workers: int, ranks: int, tmp_path: Path) -> None:
     dag = toy_dag(bad=5, fail_on=11, ranks=ranks)
+    dag.save(dag.views["numbers"].annotate(RaiseToPowers(exponents=(2, 3))), "raised")
     Inline().run(make_plan(dag, tmp_path / "inline"), Quiet())
     expected = tables(tmp_path / "inline")
     assert len(expected) > 40

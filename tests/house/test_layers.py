@@ -57,7 +57,7 @@ PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
     ("history",),
     ("planning",),
     ("recipes",),
-    ("chunked", "dag", "errors", "grouped", "needs", "row_json", "rule", "stage"),
+    ("added_columns", "chunked", "dag", "errors", "grouped", "needs", "row_json", "rule", "stage"),
 )
 NEVER = {"manifests": HEAVY | {"numpy"}, "pipeline": HEAVY - {"ray"}, "stages": {"ray"}, "training": {"ray"}}
 OURS = ("manifests", "pipeline", "stages", "training")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, Row, column, make_row
 from manifests.identity import id_of
 from pipeline import Annotate, Compare, Dag, Expand, Launch, Needs, Reject, Source, Survey
 
@@ -220,3 +220,22 @@ def toy_dag(
     if ranks:
         dag.save(summed.launch(Learn().on(ranks=ranks)), "model")
     return dag
+
+
+class Powers(Row):
+    is_even: bool = column("whether the number is even")
+
+
+class RaiseToPowers(Annotate[N, Powers]):
+    """Adds a column for each exponent: `power_2`, `power_3` …"""
+
+    exponents: tuple[int, ...] = ()
+
+    def added_columns(self) -> type[Row]:
+        columns = {f"power_{e}": (int | None, column(f"power of {e}; missing for 0")) for e in self.exponents}
+        return make_row("RaisedNumber", columns, base=Powers)
+
+    def annotate(self, rows: Sequence[N]) -> Iterator[Powers]:
+        for row in rows:
+            powers = {f"power_{e}": row.n**e if row.n else None for e in self.exponents}
+            yield self.adds(is_even=row.n % 2 == 0, **powers)

@@ -125,7 +125,8 @@ def recompute_row(plan: Plan, step: Step, stage: Compare[Any, Any], row: pa.Tabl
         own = found.filter(pc.is_in(found["id"], value_set=row["id"].combine_chunks()))
         findings += [own] if own.num_rows else []
     columns = stage.conclude(row, pa.concat_tables(findings) if findings else None, fitted)
-    (result,) = rows_of(step_table(step, row, columns), stage.adds, plan.store)
+    kind: type[Row] = stage.adds
+    (result,) = rows_of(step_table(step, row, columns), kind, plan.store)
     return result
 
 
