@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 from manifests.format import STORE_FILE, format_text, open_checked_store
 from pipeline.dag import Dag
+from pipeline.engine.error_limit import ErrorLimit
 from pipeline.engine.lease import Lease
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import WorkCounts
-from pipeline.errors import StageWaits
+from pipeline.errors import StageWaits, TooManyErrors
 from pipeline.executor import Executor, Observer
 from pipeline.history.funnel import Funnel, funnel_lines, funnel_of
 from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
 from pipeline.history.run_history import RunHistory, history_of_plan
+from pipeline.history.run_warnings import run_warnings
 from pipeline.planning.plan import build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.display import LineProgress
@@ -36,10 +38,11 @@ class RunResult:
         funnel: Row counts of each step.
         rows: How many rows each step processed, reused, resumed and reprocessed.
         notes: What the user must know about the inputs, for example how many files are left out.
-        warnings: Messages for the user.
-        exit_code: 0: done. 1: done, but rows were rejected and `strict` was set. Above 128: stopped by a
-            signal.
+        warnings: Messages for the user; some have several lines.
+        exit_code: 0: done. 1: more rows failed than `strict` or `max_error_share` allows. Above 128: stopped
+            by a signal.
         report: Path of the report, or "" if it could not be written.
+        error: Why the exit code is 1, with the remedy; else "".
     """
 
     run: str
@@ -50,6 +53,7 @@ class RunResult:
     exit_code: int
     report: str = ""
     notes: tuple[str, ...] = ()
+    error: str = ""
 
 
 def run_dag(
@@ -61,6 +65,7 @@ def run_dag(
     request: RunRequest,
     force: bool = False,
     strict: bool = False,
+    max_error_share: float = 1.0,
     retry_errors: bool = False,
 ) -> RunResult:
     """Run a DAG in a store, and record the run there.
@@ -72,7 +77,9 @@ def run_dag(
         observer: Called while the run goes on, for example to display progress.
         request: The recipe and the knobs, for the record.
         force: Run even if another run holds the store.
-        strict: Set the exit code to 1 if a row was rejected.
+        strict: Fail the run, with exit code 1, as soon as a row is rejected or failed.
+        max_error_share: Fail the run, with exit code 1, once a stage has certainly failed on a larger share
+            of the rows of its step, 0 to 1. Rejected rows do not count.
         retry_errors: Process the rows again on which stages failed in earlier runs.
 
     Raises:
@@ -94,15 +101,18 @@ def run_dag(
             record.log(f"note: {note}")
         for name, rows in failed.items():
             record.log(f"{name}: {rows} rows on which it failed are processed again")
+        limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
-            executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer))
+            executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer, limit))
             funnel = funnel_of(history)
+        except TooManyErrors as error:
+            return _over_limit(history, record, stopwatch, error, request)
         except KeyboardInterrupt:
             return _stopped(history, record, stopwatch, exit_code_of_stop())
         except Exception as error:
             _failed(history, record, stopwatch, error)
             raise
-        return _done(history, funnel, record, stopwatch, strict)
+        return _done(history, funnel, record, stopwatch, request)
 
 
 class _Observers:
@@ -117,23 +127,43 @@ class _Observers:
 
 
 def _done(
-    history: RunHistory, funnel: Funnel, record: Record, stopwatch: Stopwatch, strict: bool
+    history: RunHistory, funnel: Funnel, record: Record, stopwatch: Stopwatch, request: RunRequest
 ) -> RunResult:
-    warnings = _warnings(funnel)
+    warnings = run_warnings(history, funnel, request)
     record.end(DONE, funnel, stopwatch.to_json())
     report, failures = _report(history, record)
     warnings = (*warnings, *failures, *_cards(history))
-    for line in warnings:
-        record.log(f"warning: {line}")
+    for warning in warnings:
+        record.log("; ".join(line.strip() for line in f"warning: {warning}".splitlines()))
     return RunResult(
         run=record.run,
         store=history.store.url,
         funnel=funnel,
         rows=stopwatch.work,
         warnings=warnings,
-        exit_code=1 if strict and funnel.rejected else 0,
+        exit_code=0,
         report=report,
         notes=history.notes,
+    )
+
+
+def _over_limit(
+    history: RunHistory, record: Record, stopwatch: Stopwatch, error: TooManyErrors, request: RunRequest
+) -> RunResult:
+    """Record a run that more rows failed than the command allows; its report shows what exists."""
+    funnel = Funnel(funnel_lines(history))
+    record.end(FAILED, funnel, stopwatch.to_json(), f"{type(error).__name__}: {error}")
+    report, warnings = _report(history, record)
+    return RunResult(
+        run=record.run,
+        store=history.store.url,
+        funnel=funnel,
+        rows=stopwatch.work,
+        warnings=warnings,
+        exit_code=1,
+        report=report,
+        notes=history.notes,
+        error=str(error),
     )
 
 
@@ -176,11 +206,3 @@ def _cards(history: RunHistory) -> tuple[str, ...]:
     except Exception as error:
         return (f"the dataset card could not be written: {type(error).__name__}: {redact_urls(str(error))}",)
     return ()
-
-
-def _warnings(funnel: Funnel) -> tuple[str, ...]:
-    if not funnel.rejected:
-        return ()
-    steps = ", ".join(f"{line.step} {line.rejected:,}" for line in funnel.lines if line.rejected)
-    rows = "row was" if funnel.rejected == 1 else "rows were"
-    return (f"{funnel.rejected:,} {rows} rejected ({steps}); the report lists the reasons",)

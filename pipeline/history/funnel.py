@@ -88,7 +88,8 @@ class Funnel:
             )
             for line in self.lines
         ]
-        return "\n".join([*align_columns([head, *rows]), "", *(each.line() for each in self.outcomes)])
+        outcomes = [each.line() for each in self.outcomes]
+        return "\n".join([*align_columns([head, *rows]), *([""] if outcomes else []), *outcomes])
 
 
 def funnel_of(history: RunHistory) -> Funnel:

@@ -104,7 +104,7 @@ def _removed_by_step(history: RunHistory, steps: Sequence[StepHistory]) -> dict[
     removing = [s for s in steps if any(c.dropped or c.rejected for c in history.row_counts(s.name).values())]
     if not _is_line(removing, {step.name: step for step in steps}):
         return _removed_by_id(history, removing)
-    counts = {}
+    counts: dict[str, tuple[int, ...]] = {}
     for step in removing:
         row_counts = history.row_counts(step.name).values()
         dropped, errors = sum(c.dropped for c in row_counts), sum(c.errors for c in row_counts)

@@ -14,7 +14,7 @@ from pipeline.errors import PipelineError, RecipeError
 from pipeline.recipes.recipe import Recipe, build_dag, load_recipe, parse_knobs
 from pipeline.recipes.redaction import redact_argument, redact_knob, redact_urls
 
-_OPTIONS = ("store", "ray_address")  # options of the command that may be written like knobs
+_OPTIONS = ("store", "ray_address", "max_error_share")  # options that may be written like knobs
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class RunRequest:
         knobs: Values of the knobs as typed.
         store: Path or URL of the store.
         ray_address: Address of a Ray cluster; empty runs on this machine.
+        max_error_share: Maximum share of failed rows of a step as typed; empty allows all.
         command: All arguments as typed, needed to print the command again. May contain credentials.
     """
 
@@ -33,6 +34,7 @@ class RunRequest:
     knobs: Mapping[str, str]
     store: str
     ray_address: str = ""
+    max_error_share: str = ""
     command: Sequence[str] = field(default=(), repr=False)
 
     @cached_property
@@ -52,6 +54,11 @@ class RunRequest:
             raise
         except ClipmillError as error:  # a stage rejects a setting, or a predicate or a row type is invalid
             raise RecipeError(error.what, where=error.where, remedy=error.remedy) from error
+
+    def knob_names(self) -> tuple[str, ...]:
+        """The names of the knobs, if the recipe is loaded."""
+        recipe: Recipe | None = vars(self).get("loaded_recipe")
+        return recipe.knob_names() if recipe else ()
 
     def to_record(self) -> dict[str, Any]:
         """Return the request as plain values without credentials, for the record of a run.
@@ -124,7 +131,8 @@ def parse_request(args: Namespace, command: Sequence[str] = (), *, store: bool =
             remedy=f"add store=DIR, for example: clipmill {args.verb} {args.recipe} store=/data/store",
         )
     ray_address = getattr(args, "ray_address", None) or options.get("ray_address", "")
-    return RunRequest(args.recipe, knobs, store_url, ray_address, tuple(command))
+    share = options.get("max_error_share", "")
+    return RunRequest(args.recipe, knobs, store_url, ray_address, share, tuple(command))
 
 
 def format_command(arguments: Sequence[str]) -> str:

@@ -2,13 +2,14 @@
 
 import json
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from manifests.column import Range
-from pipeline.recipes.request import add_recipe_arguments, format_command, parse_request
+from pipeline.errors import RecipeError
+from pipeline.recipes.request import RunRequest, add_recipe_arguments, format_command, parse_request
 
 if TYPE_CHECKING:
     from pipeline.executor import Executor
@@ -41,7 +42,16 @@ def add_verbs(verbs: Any) -> None:
         "--retry-errors", action="store_true", help="process the rows again on which a stage failed"
     )
     parser.add_argument(
-        "--strict", action="store_true", help="exit with code 1 if any row was rejected or failed"
+        "--strict",
+        action="store_true",
+        help="fail, with exit code 1, as soon as a row is rejected or a stage fails on it",
+    )
+    parser.add_argument(
+        "--max-error-share",
+        type=Range(0, 1).argument(float),
+        metavar="SHARE",
+        help="fail, with exit code 1, once a stage has certainly failed on a larger share of the rows of its "
+        "step, 0 to 1 (default: 1, never); rejected rows do not count; also as max_error_share=SHARE",
     )
     parser.add_argument("--json", action="store_true", help="print progress and results as lines of JSON")
     parser.add_argument("--quiet", action="store_true", help="print only errors and warnings")
@@ -66,6 +76,7 @@ def run(args: Namespace) -> int:
                 request=request,
                 force=args.force,
                 strict=args.strict,
+                max_error_share=_max_error_share(args, request),
                 retry_errors=args.retry_errors,
             )
     except KeyboardInterrupt:  # before the run began, or a second time while it stopped
@@ -73,6 +84,15 @@ def run(args: Namespace) -> int:
         return exit_code_of_stop()
     print_result(result, args.command_line, mode)
     return result.exit_code
+
+
+def _max_error_share(args: Namespace, request: RunRequest) -> float:
+    if args.max_error_share is not None or not request.max_error_share:
+        return 1.0 if args.max_error_share is None else float(args.max_error_share)
+    try:
+        return Range(0, 1).argument(float)(request.max_error_share)
+    except ArgumentTypeError as error:
+        raise RecipeError(f"max_error_share: {error}", remedy="for example max_error_share=0.01") from None
 
 
 def _executor(args: Namespace, ray_address: str) -> "Executor":
@@ -93,6 +113,7 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
         more = {
             "notes": result.notes,
             "warnings": result.warnings,
+            "error": result.error,
             "report": result.report,
             **result.funnel.as_dict(),
         }
@@ -105,6 +126,8 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
             print(f"note    {note}")
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+    if result.error:
+        print(f"error: {result.error}", file=sys.stderr)
     if result.exit_code > SIGNALED:
         print(f"continue with: {format_command(command_line)}", file=sys.stderr)
 
