@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -117,6 +117,8 @@ class Dag:
             )
         available = _merged(inputs, name)
         rows = _rows_after(self, name, work, inputs, available)
+        if inputs and rows.base == inputs[0].base:
+            rows = replace(rows, rule_groups=inputs[0].rule_groups)
         heads = tuple(dict.fromkeys(head for each in inputs for head in each.heads))
         self.nodes[name] = Node(name, work, heads, needs, rows_per_part)
         self.views[name] = rows
@@ -138,6 +140,7 @@ class Rows:
         base: The node that creates the rows: a source, an expansion or a launch.
         columns: Origin of each column, by name.
         parents: The base of the parent rows, or "" for rows without parents.
+        rule_groups: The `across` and `when` of rules that do not name their own; see `together`.
     """
 
     dag: Dag = field(repr=False, compare=False)
@@ -145,6 +148,7 @@ class Rows:
     base: str
     columns: Mapping[str, ColumnOrigin] = field(compare=False)
     parents: str = ""
+    rule_groups: tuple[str, str] = ("", ALL)
 
     @property
     def schema(self) -> pa.Schema:
@@ -173,13 +177,18 @@ class Rows:
         A row that has no value for a column of `where` is rejected: neither kept nor dropped. With `across`,
         rows with the same value in that column are decided together; see `Keep`.
         """
+        across, when = (across, when) if across else self.rule_groups
         return self.dag.add(Keep(where, because, across, when), (self,))
+
+    def together(self, across: str, *, when: str = ALL) -> "Rows":
+        """Return these rows; later rules decide rows with one value of `across` together, see `Keep`."""
+        return replace(self, rule_groups=(across, when))
 
     def join(self, *others: "Rows") -> "Rows":
         """Return the rows that are in all of these, with all of their columns."""
         rows = (self, *others)
         heads = tuple(dict.fromkeys(h for r in rows for h in r.heads))
-        return Rows(self.dag, heads, self.base, _merged(rows, "join"), self.parents)
+        return replace(self, heads=heads, columns=_merged(rows, "join"))
 
 
 def default_needs(work: Work) -> Needs:
@@ -204,9 +213,9 @@ def _rows_after(
     dag: Dag, name: str, work: Work, inputs: tuple[Rows, ...], available: Mapping[str, ColumnOrigin]
 ) -> Rows:
     """Check that a step can read its columns, and return the rows after it."""
+    grouping = [column for column, origin in available.items() if origin.group]
     if isinstance(work, Keep):
-        fields = pa.schema([origin.field for origin in available.values()])
-        check_rule(work, fields, _group_columns(available))
+        check_rule(work, pa.schema([origin.field for origin in available.values()]), grouping)
         return Rows(dag, (name,), inputs[0].base, available, inputs[0].parents)
     takes_inputs = {Source: False, Annotate: True, Expand: True, Survey: True, Compare: True, Launch: True}
     expected = next((needed for kind, needed in takes_inputs.items() if isinstance(work, kind)), None)
@@ -215,7 +224,7 @@ def _rows_after(
     if not isinstance(work, Source):
         _check_reads(work, name, available)
     if isinstance(work, AnnotateGroups):
-        check_group(work.group_by, _group_columns(available), f"step {name}")
+        check_group(work.group_by, grouping, f"step {name}")
     by_id = work.adds.names_by_id()
     groups = {c.name for c in work.adds.columns() if c.metadata.get("group")}
     adds = {f.name: ColumnOrigin(name, f, f.name in by_id, f.name in groups) for f in schema_of(work.adds)}
@@ -233,10 +242,6 @@ def _rows_after(
         inherited = {c: o for c, o in available.items() if c not in ids}
         return Rows(dag, (name,), name, {**ids, **inherited, **adds}, inputs[0].base)
     return Rows(dag, (name,), inputs[0].base, {**available, **adds}, inputs[0].parents)
-
-
-def _group_columns(available: Mapping[str, ColumnOrigin]) -> list[str]:
-    return [name for name, origin in available.items() if origin.group]
 
 
 class _Id(Row):

@@ -3,7 +3,7 @@
 from typing import ClassVar, Generic, TypeVar
 
 from manifests import Row
-from pipeline.stage import Annotate
+from pipeline.stage import Annotate, Expand
 
 In = TypeVar("In", bound=Row)
 Out = TypeVar("Out", bound=Row)
@@ -22,3 +22,8 @@ class AnnotateGroups(Annotate[In, Out], Generic[In, Out]):
 
     group_by: ClassVar[str] = "parent"
     from_store = True
+
+
+def is_made_again(work: object) -> bool:
+    """Whether the columns of a stage are computed again whenever the rows before it change."""
+    return isinstance(work, AnnotateGroups) or (isinstance(work, Expand) and work.from_listing)

@@ -81,10 +81,10 @@ def _find_by_id(history: RunHistory, query: str, base: str) -> Iterator[RowLocat
 
 
 def _find_by_path(history: RunHistory, query: str, base: str) -> Iterator[RowLocation]:
-    """Rows of sources with a text column that ends with `query`; texts are compared with a leading slash."""
+    """Rows with a file whose text columns end with `query`; texts are compared with a leading slash."""
     for step, number, name in _parts(history, base):
         texts = [c["name"] for c in step.columns if c["type"] == "string" and c["name"] != "id"]
-        if step.kind != "source" or not texts:
+        if not texts or (step.kind != "source" and "uri" not in texts):
             continue
         part = read_part(history.store, name, ["id", *texts])
         matches = pa.array([False] * part.num_rows)

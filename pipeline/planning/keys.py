@@ -18,7 +18,7 @@ from manifests.identity import digest_of
 from manifests.schema import schema_of
 from pipeline.dag import Dag, Node, Work
 from pipeline.errors import PlanError
-from pipeline.grouped import AnnotateGroups
+from pipeline.grouped import is_made_again
 from pipeline.recipes.discovery import setting_types
 from pipeline.recipes.values import ValueMismatch, convert_value, is_plain
 from pipeline.rule import Keep
@@ -119,7 +119,7 @@ def _keys_of_node(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     columns = {} if not node.inputs else _columns(dag, node, found)
     digest = node.work.digest() if isinstance(node.work, Stage) else ""
     provenance = made_by(node, digest)
-    if isinstance(node.work, Survey | Compare | Launch | AnnotateGroups):
+    if isinstance(node.work, Survey | Compare | Launch) or is_made_again(node.work):
         provenance = {**provenance, "rows": inputs}
     content = digest_of("node", provenance, columns, _adds(node.work))
     return Keys(digest_of(content, inputs), content, digest)

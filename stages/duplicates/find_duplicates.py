@@ -34,6 +34,7 @@ class SearchedClip(Row):
     released_copy_similarities: tuple[float, ...]
     released_copies_mirrored: tuple[bool, ...]
     pair_min_similarity: float
+    camera_number: int = 0
 
 
 class DuplicateDecision(Row):
@@ -66,7 +67,8 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
 
     The better of two clips has more pixels; if equal, it is sharper; if equal, longer; if equal, its id sorts
     first. A clip of an earlier release is better than any clip of this run. All clips that have a pair are
-    decided in one memory, about 1 GB per million clips.
+    decided in one memory, about 1 GB per million clips. Of the cameras of a recording, only the first one is
+    compared, with the first cameras of others: cameras that show the same place are no duplicates.
 
     Attributes:
         duplicates: copies (the same frames: also encoded again, resized, cropped, faster or trimmed) or
@@ -98,6 +100,8 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
                 where="FindDuplicates",
                 remedy=f"set min_similarity of SearchPairs to {self.max_semantic_similarity} or less",
             )
+        if "camera_number" in rows.column_names:
+            rows = rows.filter(pc.equal(rows["camera_number"], 0)).drop_columns(["camera_number"])
         has_pair = np.zeros(rows.num_rows, bool)
         for pairs in self._pairs(rows):
             has_pair[pairs.row] = True
@@ -125,6 +129,7 @@ class FindDuplicates(Compare[SearchedClip, DuplicateDecision]):
         rank = np.argsort(order)  # of each row; 0 is the best clip
         node = _best_of_equals(members["stills_sha256"], rank)  # of each row: the rank that stands for it
         own, released = self._pairs(members)
+        own = own.among(ids)
         other = pc.index_in(own.other, value_set=ids).to_numpy()
         ends = np.sort(np.stack([node[own.row], node[other]]), axis=0)
         better, worse, similarity, mirrored = (
@@ -185,6 +190,17 @@ class _StoredPairs(NamedTuple):
     other: "pa.Array"  # id of the other clip [n]
     similarity: np.ndarray  # float64 [n]
     mirrored: np.ndarray  # whether the copy is mirrored, bool [n]
+
+    def among(self, ids: "pa.Array") -> "_StoredPairs":
+        """The pairs whose other clip is one of `ids`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        kept = pc.is_in(self.other, value_set=ids)
+        mask = kept.to_numpy(zero_copy_only=False)
+        return _StoredPairs(
+            self.row[mask], self.other.filter(pa.array(mask)), self.similarity[mask], self.mirrored[mask]
+        )
 
 
 def _stored_pairs(rows: "pa.Table", name: str, similarities: str, min_similarity: float) -> _StoredPairs:

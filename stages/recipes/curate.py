@@ -10,6 +10,7 @@ from typing import Annotated
 
 from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveInt, Range, Share
 from pipeline import Dag, Rows
+from pipeline.rule import ALL
 from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
 from stages.duplicates.find_duplicates import COPIES, SEMANTIC, FindDuplicates
@@ -180,4 +181,5 @@ def _drop_duplicates(clips: Rows, curation: Curation, released_stores: tuple[str
         )
     if curation.duplicates == "off":
         return rows
-    return rows.keep("not duplicate", because=_REASONS[curation.duplicates])
+    reason = _REASONS[curation.duplicates]  # of a recording, only the first camera can be a duplicate
+    return rows.keep("not duplicate", because=reason, across=rows.rule_groups[0], when=ALL)

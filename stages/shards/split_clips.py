@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from manifests import Row, Share, column
-from manifests.identity import shuffle_key
+from manifests.identity import id_of, shuffle_key
 from pipeline import Needs, Survey
 
 _GROUP_ROWS = 5000  # rows per group, on average
@@ -17,6 +17,7 @@ _GROUP_ROWS = 5000  # rows per group, on average
 class SearchedClip(Row):
     id: str
     parent: str
+    recording: str = ""
     similar_ids: tuple[str, ...] = ()
     similarities: tuple[float, ...] = ()
 
@@ -29,9 +30,10 @@ class ClipSplit(Row):
 class SplitClips(Survey[SearchedClip, ClipSplit]):
     """Assigns each clip to training or validation.
 
-    The id of the video decides, which depends on its content only. If `SearchPairs` ran before, videos with
-    similar clips are linked and stay together; place this stage before duplicates are dropped. A video stays
-    on its side when videos are added, unless they link it to another one. One process holds the links of all
+    The id of the video decides, which depends on its content only; for cameras, the name of their recording.
+    If `SearchPairs` ran before, videos with similar clips are linked and stay together; place this stage
+    before duplicates are dropped. A video stays on its side when videos are added, unless they link it to
+    another one. One process holds the links of all
     videos, about 100 bytes per pair.
 
     Attributes:
@@ -56,7 +58,7 @@ class SplitClips(Survey[SearchedClip, ClipSplit]):
         for row in rows:
             for other, similarity in zip(row.similar_ids, row.similarities, strict=True):
                 if similarity >= self.duplicate_similarity:
-                    totals[f"{row.parent} {min(row.id, other)}"] = 1
+                    totals[f"{_video(row)} {min(row.id, other)}"] = 1
         return totals
 
     def fit(self, sample: Sequence[SearchedClip], totals: Mapping[str, int]) -> bytes:
@@ -68,14 +70,19 @@ class SplitClips(Survey[SearchedClip, ClipSplit]):
     def assign(self, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[str]:
         groups: int = json.loads(fitted)["groups"]
         for row in rows:
-            yield f"group-{shuffle_key(row.parent, 'group') * groups >> 64:06d}"
+            yield f"group-{shuffle_key(_video(row), 'group') * groups >> 64:06d}"
 
     def settle(self, group: str, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[ClipSplit]:
         first: dict[str, str] = json.loads(fitted)["first"]
         for row in rows:
-            video = first.get(row.parent, row.parent)
+            video = first.get(_video(row), _video(row))
             is_validation = shuffle_key(video, "split") < self.validation_share * 2**64
             yield ClipSplit(split="validation" if is_validation else "train", split_by=video)
+
+
+def _video(row: SearchedClip) -> str:
+    """What stays on one side: the video of the clip, or its recording (without spaces, as an id)."""
+    return id_of("recording", row.recording) if row.recording else row.parent
 
 
 def _first_linked(pairs: Sequence[Sequence[str]]) -> dict[str, str]:

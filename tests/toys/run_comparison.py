@@ -11,7 +11,9 @@ from pipeline import Compare
 
 def run_comparison(stage: Compare[Any, Any], rows: pa.Table, parts: int = 1) -> pa.Table:
     """`rows` with the columns that the stage adds, in the same order. The stage gets the columns it reads."""
-    whole, rows = rows, rows.select(["id", *(name for name in stage.reads.names() if name != "id")])
+    missing = stage.reads.optional_names() - set(rows.column_names)
+    names = [name for name in stage.reads.names() if name != "id" and name not in missing]
+    whole, rows = rows, rows.select(["id", *names])
     split = [rows.take(pa.array(range(n, rows.num_rows, parts), pa.int64())) for n in range(parts)]
     fitted = stage.fit(rows.sort_by("id").slice(0, stage.sample), rows.num_rows)
     members = [stage.assign(part, fitted) for part in split]

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from manifests.manifest import read_header
 from manifests.store import Store
 from manifests.table import part_name, parts_of, read_part
-from pipeline.grouped import AnnotateGroups
+from pipeline.grouped import is_made_again
 from pipeline.planning.keys import SHORT
 from pipeline.planning.plan import Plan, Step
 
@@ -28,7 +28,7 @@ def reusable_rows(
     """
     schema = step.schema if columns is None else pa.schema([step.schema.field(name) for name in columns])
     found = schema.empty_table()
-    if isinstance(step.node.work, AnnotateGroups):  # a group is never split
+    if is_made_again(step.node.work):
         return found
     for folder, same_root in _matching_tables(plan.store, plan, step):
         parts = [number] if same_root else _parts_with(plan.store, folder, owner, ids)

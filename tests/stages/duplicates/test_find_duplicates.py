@@ -152,3 +152,15 @@ def test_an_unknown_kind_of_duplicates_is_an_error(clips: Clips) -> None:
     searched = run_comparison(SearchPairs(), clips(np.eye(3)))
     with pytest.raises(CannotCompare, match="duplicates is 'alike'"):
         run_comparison(FindDuplicates(duplicates="alike"), searched)
+
+
+def test_of_a_recording_only_the_first_camera_can_be_a_duplicate(crowd: Crowd) -> None:
+    table, pairs = crowd()
+    one, other = sorted(pairs)[0]
+    ids = table["id"].to_pylist()
+    first = table.append_column("camera_number", pa.array([0] * len(ids), pa.int64()))
+    assert decide(first)[one]["duplicate"] or decide(first)[other]["duplicate"]
+    numbers = pa.array([int(row == one) for row in ids], pa.int64())
+    second = decide(table.append_column("camera_number", numbers))
+    assert not second[one]["duplicate"]
+    assert second[other]["duplicate_of"] != one
