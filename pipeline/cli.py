@@ -24,6 +24,7 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "run one step on one row again and compare the results",
     ),
     "gc": ("pipeline.verbs.gc:add_verbs", "delete tables and files that the newest runs do not use"),
+    "table": ("pipeline.verbs.rows.table:add_verbs", "write all clips of a run as CSV, Parquet or JSON"),
     "report": ("pipeline.verbs.report:add_verbs", "write the HTML report of a run again"),
     "recipes": ("pipeline.verbs.recipes:add_verbs", "list all recipes, or print the knobs of one"),
     "stages": (

@@ -97,7 +97,7 @@ def test_the_examples_of_the_format_page_return_the_clips(store: Path) -> None:
 def pandas_clips(store: Path) -> list[tuple[Any, ...]]:
     """The clips that the pandas example prints."""
     names: dict[str, Any] = {}
-    exec(example("python", 0, store), names)
+    exec(example("python", 1, store), names)
     clips = names["clips"].sort_values(["source", "start_s"])
     return list(clips[["source", "start_s", "end_s", "motion_mean"]].itertuples(index=False, name=None))
 
