@@ -106,7 +106,7 @@ def run_dag(
             executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer, limit))
             funnel = funnel_of(history)
         except TooManyErrors as error:
-            return _over_limit(history, record, stopwatch, error, request)
+            return _over_limit(history, record, stopwatch, error)
         except KeyboardInterrupt:
             return _stopped(history, record, stopwatch, exit_code_of_stop())
         except Exception as error:
@@ -147,9 +147,7 @@ def _done(
     )
 
 
-def _over_limit(
-    history: RunHistory, record: Record, stopwatch: Stopwatch, error: TooManyErrors, request: RunRequest
-) -> RunResult:
+def _over_limit(history: RunHistory, record: Record, stopwatch: Stopwatch, error: TooManyErrors) -> RunResult:
     """Record a run that more rows failed than the command allows; its report shows what exists."""
     funnel = Funnel(funnel_lines(history))
     record.end(FAILED, funnel, stopwatch.to_json(), f"{type(error).__name__}: {error}")

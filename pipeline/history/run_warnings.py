@@ -70,8 +70,8 @@ def _why(history: RunHistory, line: FunnelLine, request: RunRequest) -> str:
     if line.kind == "children" and line.passed:
         return f"{step.name} made no row from {line.passed:,} rows"
     if line.dropped:
-        told = f"rule {step.name} dropped {line.dropped:,} of the last {line.rows_in:,} rows"
-        return "\n  ".join([told, f"rule:   keep {step.rule}", *_values(history, line, numbers, request)])
+        what = f"rule {step.name} dropped {line.dropped:,} of the last {line.rows_in:,} rows"
+        return "\n  ".join([what, f"rule:   keep {step.rule}", *_values(history, line, numbers, request)])
     failed = bool(line.errors)
     reason = most_frequent_reason(history.store, step.folder, numbers, errors=failed)
     return f"{step.name} {'failed on' if failed else 'rejected'} the last {line.rows_in:,} rows: {reason}"
