@@ -11,12 +11,10 @@ from manifests import Artifact, ClipmillError, PositiveFloat, PositiveInt, Row, 
 from pipeline import Annotate, Needs, Reject
 from stages.captions.chat_model import STATUSES, ChatResponse
 from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
-from stages.captions.requests.images import ImageSampling, window_images
+from stages.captions.requests.images import ImageSampling
 from stages.captions.requests.prompt import Prompt, load_prompt
-from stages.captions.requests.windows import Window, split_into_windows
-from stages.media.signals import read_signals
-
-FACTS = ("pictures", "picture_fps", "length_s", "fps")  # names of placeholders; users' prompts contain them
+from stages.captions.requests.window_request import FACTS, window_request
+from stages.captions.requests.windows import Window, split_into_windows, windows_of
 
 
 class ScannedClip(Row):
@@ -141,22 +139,12 @@ class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Ca
         edges = split_into_windows(frames, self.window_frames, self.min_window_frames, self.min_clip_frames)
         if not edges:
             raise Reject(f"the clip has {frames} frames; a caption needs {self.min_clip_frames}")
-        signals = read_signals(row.signals, ["pts", "time_s"], row.start_frame, row.end_frame)
-        pts, times_s = [*signals["pts"].tolist(), row.end_pts], [*signals["time_s"].tolist(), row.end_s]
-        first = row.start_frame
-        return [Window(first + a, first + b, pts[a], pts[b], times_s[a], times_s[b]) for a, b in edges]
+        return windows_of(row, edges)
 
     def _prepare(self, row: ScannedClip, window: Window) -> tuple[list[str], list[bytes]]:
         """Return the prompts about a window, and its images."""
-        images = window_images(row, window, ImageSampling(self.sample_fps, self.image_px, self.max_images))
-        length_s = window.end_s - window.start_s
-        facts = {
-            "pictures": str(len(images)),
-            "picture_fps": f"{len(images) / length_s:.2g}",
-            "length_s": f"{length_s:.1f}",
-            **self.facts(row),
-        }
-        return [prompt.fill(facts) for prompt in self.prompts], images
+        sampling = ImageSampling(self.sample_fps, self.image_px, self.max_images)
+        return window_request(self.prompts, row, window, sampling, self.facts(row))
 
     def _caption(self, windows: Sequence[Window], conversations: Sequence[Sequence[ChatResponse]]) -> Caption:
         texts = [conversation[-1].text for conversation in conversations]

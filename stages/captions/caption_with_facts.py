@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from pipeline import Annotate
-from stages.captions.caption_clip import FACTS, Caption, CaptionClip, ScannedClip
+from stages.captions.caption_clip import Caption, CaptionClip, ScannedClip
+from stages.captions.requests.window_request import FACTS
 
 
 class MeasuredScannedClip(ScannedClip):

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from manifests import ClipmillError
-from stages.captions.caption_clip import FACTS, CaptionClip
+from stages.captions.caption_clip import CaptionClip
 from stages.captions.caption_with_facts import CaptionWithFacts
 from stages.captions.requests.prompt import FOLDER, load_prompt
+from stages.captions.requests.window_request import FACTS
 
 NAMES = sorted(file.stem for file in FOLDER.glob("*.txt"))
 
