@@ -25,6 +25,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
     ),
     "gc": ("pipeline.verbs.gc:add_verbs", "delete tables and files that the newest runs do not use"),
     "table": ("pipeline.verbs.rows.table:add_verbs", "write all clips of a run as CSV, Parquet or JSON"),
+    "show": (
+        "pipeline.verbs.rows.show:add_verbs",
+        "write a clip as an mp4 file or its stills as an image",
+    ),
     "report": ("pipeline.verbs.report:add_verbs", "write the HTML report of a run again"),
     "recipes": ("pipeline.verbs.recipes:add_verbs", "list all recipes, or print the knobs of one"),
     "stages": (
@@ -69,6 +73,10 @@ OLD_VERBS = {
 VALIDATORS = {  # additional checks by `manifest check` of the tables that a stage makes
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
     "stages.latents.pack_latents:PackLatents": "stages.latents.validate:validate_latents",
+}
+VIEWERS = {  # how `show` writes a row
+    "mp4": "stages.shards.viewers.clip_file:write_clip",
+    "sheet": "stages.shards.viewers.contact_sheet:write_sheet",
 }
 _BUG = "this is a bug in clipmill; add --debug to see the traceback, and report it"
 # Errors of the machine, not of clipmill: a file is missing or may not be written, or a disk is full.
@@ -155,6 +163,7 @@ def _parse(arguments: Sequence[str]) -> Namespace:
         if {"-h", "--help"} & {*arguments} and not chosen.nested:
             return Namespace(func=lambda _: _print_help(chosen, arguments[1:]))
         chosen.set_defaults(verb=verb, command_line=list(arguments), validators=VALIDATORS)
+        chosen.set_defaults(viewers=VIEWERS)
         return chosen.parse_verb(arguments[1:])
     for name, (_, summary) in VERBS.items():
         verbs.add_parser(name, help=summary)

@@ -53,7 +53,17 @@ class RowReader:
         return sum(counts.rows_out for counts in self._counts(self.base.name).values())
 
     def read(self, number: int, chosen: Mapping[str, RowColumn]) -> pa.Table:
-        """Read columns of part `number`, in the order of the ids in its table."""
+        """Read columns of part `number`, in the order of the ids in its table. Artifacts are paths."""
+        arrays = self._arrays(number, chosen)
+        fields = [column.field for column in chosen.values()]
+        return pa.table([_plain(arrays[f.name], f) for f in fields], schema=pa.schema(fields))
+
+    def read_row(self, number: int, row: str) -> pa.Table:
+        """Read all columns of the row with the id `row`, as they are stored: a table with one row."""
+        table = pa.table(self._arrays(number, self.columns))
+        return table.filter(pc.equal(table["id"], row))
+
+    def _arrays(self, number: int, chosen: Mapping[str, RowColumn]) -> dict[str, pa.Array]:
         own = [c.column for c in chosen.values() if c.step is self.base]
         links = ["parent"] if self.base.kind == "children" else []
         part = self._read(self.base, number, [*links, *own])
@@ -67,8 +77,7 @@ class RowReader:
             arrays |= self._outcomes(ids, number)
         if COUNT_COLUMNS.keys() & chosen.keys() - arrays.keys():
             arrays |= self._clip_counts(ids, number)
-        fields = [column.field for column in chosen.values()]
-        return pa.table([_plain(arrays[f.name], f) for f in fields], schema=pa.schema(fields))
+        return arrays
 
     def _read(self, step: StepHistory, number: int, columns: Iterable[str]) -> pa.Table:
         """Read columns and the id of a part; no rows if the part does not exist."""
