@@ -206,6 +206,10 @@ class Survey(Stage[In, Out]):
     def settle(self, group: str, rows: Sequence[In], fitted: bytes) -> Iterable[Out | Reject]:
         """Yield one result per row, in order. The rows of a group are sorted by id."""
 
+    def group_inputs(self, group: str, fitted: bytes) -> bytes | None:
+        """Return what `settle` uses of `fitted`: equal groups of earlier runs are reused. None: never."""
+        return None
+
 
 class Compare(Stage[In, Out]):
     """Adds columns that depend on comparisons between rows.

@@ -162,6 +162,10 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
                 embedding_index=tars.get("embedding_index"),
             )
 
+    def group_inputs(self, group: str, fitted: bytes) -> bytes:
+        """The columns of the metadata. A shard with equal clips and captions is linked, not written again."""
+        return json.dumps(json.loads(fitted)["columns"]).encode()
+
     def _reject_reason(self, row: CaptionedClip) -> str:
         """Why a clip cannot be packed, or ""."""
         if row.clip.size_bytes > MAX_MEMBER_BYTES:

@@ -30,8 +30,9 @@ from manifests.table import (
 )
 from pipeline.engine.inputs import input_table, read_columns, take_rows
 from pipeline.engine.journal import RowResult
+from pipeline.engine.steps.equal_groups import equal_group, group_key, with_key
 from pipeline.engine.steps.storing import rejects_table, result_from_error, save_artifacts
-from pipeline.engine.task import Task, TaskResult
+from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Reject, Stage, Survey
@@ -123,15 +124,17 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     name = f"{step.folder}/settled/{task.group}.parquet"
     if plan.store.exists(name):
         return TaskResult()
-    tables = []
-    for number in _parts_by_group(plan.store, step.folder).get(task.group, ()):
-        assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
-        ids = assigned.filter(pc.equal(assigned["group"], task.group))["id"].combine_chunks()
-        table = read_columns(plan, step.base, step.reads, number, ids)
-        tables.append(table.append_column("part", pa.array([number] * len(ids), pa.int64())))
-    whole = sort_by_id(pa.concat_tables(tables))
+    whole = _group_rows(plan, step, task.group)
+    schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
+    fitted = plan.store.read(f"{step.folder}/fitted.bin")
+    key = group_key(step, stage, task.group, whole, fitted)
+    reused = equal_group(plan, step, task.group, key, whole, schema)
+    if reused is not None:
+        row_counts = RowCounts(rows_in=len(whole), passed=len(whole), rows_out=len(whole))
+        write_part(plan.store, name, with_key(reused, key), row_counts)
+        return TaskResult(row_counts=row_counts, work=WorkCounts(reused=len(whole)))
     rows = rows_of(whole, stage.reads, plan.store)
-    results = list(stage.settle(task.group, rows, plan.store.read(f"{step.folder}/fitted.bin")))
+    results = list(stage.settle(task.group, rows, fitted))
     if len(results) != len(rows):
         raise StageFailed(
             f"{type(stage).__name__}.settle returned {len(results)} results for {len(rows)} rows",
@@ -151,14 +154,24 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
             rejects[row] = result_from_error(result)
         else:
             kept.append({"id": row, "part": part, **artifacts.save(record_of(result))})
-    schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
     number = min(parts, default=0)
     row_counts = RowCounts(
         rows_in=len(ids), passed=len(kept), rejected=len(rejects), rows_out=len(kept),
         rejects=write_rejects(plan.store, f"{step.folder}/settled", number, rejects_table(rejects)),
     )  # fmt: skip
-    write_part(plan.store, name, table_of(kept, schema), row_counts)
+    write_part(plan.store, name, with_key(table_of(kept, schema), key), row_counts)
     return TaskResult(row_counts=row_counts)
+
+
+def _group_rows(plan: Plan, step: Step, group: str) -> pa.Table:
+    """The columns that the step reads of all rows of a group, and the part of each row."""
+    tables = []
+    for number in _parts_by_group(plan.store, step.folder).get(group, ()):
+        assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
+        ids = assigned.filter(pc.equal(assigned["group"], group))["id"].combine_chunks()
+        table = read_columns(plan, step.base, step.reads, number, ids)
+        tables.append(table.append_column("part", pa.array([number] * len(ids), pa.int64())))
+    return sort_by_id(pa.concat_tables(tables))
 
 
 def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
