@@ -90,9 +90,7 @@ def test_only_a_group_with_a_new_row_is_settled_and_the_other_files_are_linked(t
     assert packed_rows(second) == before
 
 
-@pytest.mark.parametrize(
-    "change", ["a missing file", "rejected rows", "another setting", "a stage without it"]
-)
+@pytest.mark.parametrize("change", ["a missing file", "rejected rows", "another setting", "no reuse"])
 def test_a_group_is_settled_again_where_it_must_be(tmp_path: Path, change: str) -> None:
     settings = {"bad": 3} if change == "rejected rows" else {}
     first, _ = pack(tmp_path, 12, **settings)
