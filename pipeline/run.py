@@ -7,6 +7,7 @@ from manifests.format import STORE_FILE, format_text, open_checked_store
 from pipeline.dag import Dag
 from pipeline.engine.error_limit import ErrorLimit
 from pipeline.engine.lease import Lease
+from pipeline.engine.missing_files import missing_files
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import WorkCounts
 from pipeline.errors import StageWaits, TooManyErrors
@@ -101,6 +102,8 @@ def run_dag(
             record.log(f"note: {note}")
         for name, rows in failed.items():
             record.log(f"{name}: {rows} rows on which it failed are processed again")
+        for name, parts in missing_files(plan).items():
+            record.log(f"{name}: {sum(parts.values())} rows whose files were deleted are made again")
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
             executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer, limit))

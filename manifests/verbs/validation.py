@@ -277,11 +277,11 @@ class _TableCheck:
                 size = self.store.size(artifact.path)
                 if size != artifact.size_bytes:
                     what = f"an artifact has {size} bytes, but {artifact.size_bytes} were stored"
-                    self.result.fault(what, at, "restore the file, or delete the part and run again")
+                    self.result.fault(what, at, "restore it, or delete it and run the recipe again")
                 elif self.deep:
                     artifact.read()
             except FileNotFoundError:
-                remedy = "restore the file, or delete the part and run again"
+                remedy = "restore the file, or run the recipe again: it makes this row again"
                 self.result.fault("an artifact is missing", at, remedy)
             except ManifestError as error:
                 self.result.fault(error.what, at, error.remedy)

@@ -6,13 +6,14 @@ is complete. Tasks furthest downstream are taken first, so that few intermediate
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from manifests.manifest import complete_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
 from manifests.table import RowCounts, part_name, read_part, read_row_counts
+from pipeline.engine.missing_files import missing_files
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
 from pipeline.engine.task import Task, TaskResult, WorkCounts
@@ -60,8 +61,9 @@ class Schedule:
         self._groups: dict[str, set[str]] = {}
         self._remaining_pieces: dict[tuple[str, int], set[Task]] = {}
         self.pauses = Pauses()
+        missing = missing_files(plan)
         for step in plan:
-            self._find_existing_parts(step)
+            self._find_existing_parts(step, missing.get(step.name, {}))
         for step in plan:
             self._queue_ready(step)
 
@@ -174,10 +176,15 @@ class Schedule:
             del self._remaining_pieces[task.step, task.number]
             self._push(Task(task.step, "join", task.number))
 
-    def _find_existing_parts(self, step: Step) -> None:
+    def _find_existing_parts(self, step: Step, lacking: Collection[int]) -> None:
+        """Find what exists. Parts with rows that lack files count as missing, and in a survey all parts."""
         progress = self.steps[step.name]
         existing = rule.existing_parts(self.plan, step)
         manifest = complete_manifest(self.plan.store, step.folder, existing)
+        if lacking:
+            by_part = step.kind in ("layer", "children")
+            existing = [number for number in existing if by_part and number not in lacking]
+            manifest = None
         if manifest:
             progress.is_complete, progress.row_counts = True, manifest.row_counts
             progress.parts = len(manifest.parts)

@@ -4,7 +4,8 @@ STORE/retries/KEY   one file for each replaced table, named by its run key
 
 Tables are never changed. A table with error rows gets a successor whose run key is derived from its own key.
 Good rows are copied from the old table, as from any table with the same content key; all other rows are
-processed again. From then on every plan in this store uses the successor.
+processed again. From then on every plan in this store uses the successor. A table whose deleted files cannot
+be made again with equal bytes is replaced in the same way.
 """
 
 from manifests.rows.reject import RejectRow

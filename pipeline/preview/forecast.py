@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from manifests.manifest import complete_manifest
 from manifests.table import part_name
 from pipeline.engine.journal import finished_rows
+from pipeline.engine.missing_files import missing_files
 from pipeline.engine.steps.rule import existing_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
@@ -25,9 +26,10 @@ class StepForecast:
         complete: Whether its table is complete.
         existing_parts: Number of parts that exist.
         parts: Number of parts that the table will have; None if its source is not listed yet.
-        rows: Number of rows that will enter the missing parts; None if it is unknown.
+        rows: Number of rows that will enter the parts that do not exist; None if it is unknown.
         reused: Number of these rows that an earlier table holds; they are copied.
         resumed: Number of the other rows that a stopped run has finished; their results are in journals.
+        lacking: Number of rows of existing parts whose files were deleted; they are made again.
         is_exact: Whether `rows` is exact; otherwise it is an upper limit.
     """
 
@@ -38,12 +40,13 @@ class StepForecast:
     rows: int | None = 0
     reused: int = 0
     resumed: int = 0
+    lacking: int = 0
     is_exact: bool = True
 
     @property
     def new(self) -> int | None:
         """Number of rows on which the step has to run; None if it is unknown."""
-        return None if self.rows is None else self.rows - self.reused - self.resumed
+        return None if self.rows is None else self.rows + self.lacking - self.reused - self.resumed
 
 
 def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = None) -> list[StepForecast]:
@@ -56,12 +59,16 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
     """
     decide = decide or (lambda _, number: PartDecisions(plan, number))
     steps: dict[str, StepForecast] = {}
+    missing = missing_files(plan)
     for step in plan:
         existing = existing_parts(plan, step, remove=False)
         complete = complete_manifest(plan.store, step.folder, existing) is not None
         root = steps.get(step.root)
         parts = root.parts if root else len(existing) if complete else 1 if step.kind == "model" else None
-        steps[step.name] = StepForecast(step, complete, len(existing), parts)
+        lacking = missing.get(step.name, {})
+        found = StepForecast(step, complete and not lacking, len(existing) - len(lacking), parts)
+        found.lacking = sum(lacking.values())
+        steps[step.name] = found
     for each in steps.values():
         if not each.complete and steps[_input_root(plan, each.step)].parts is None:
             each.rows = None

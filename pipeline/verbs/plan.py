@@ -94,7 +94,8 @@ def _note(forecast: "StepForecast", made: str) -> str:
     wait = "waits for all input rows" if forecast.step.is_barrier and not forecast.complete else ""
     rule = made if forecast.step.kind == "drops" else ""
     resumed = f"{forecast.resumed:,} rows resumed from a stopped run" if forecast.resumed else ""
-    return " · ".join(filter(None, [rule, wait, resumed]))
+    lacking = f"the files of {forecast.lacking:,} rows were deleted" if forecast.lacking else ""
+    return " · ".join(filter(None, [rule, wait, resumed, lacking]))
 
 
 def step_record(forecast: "StepForecast") -> dict[str, Any]:
@@ -109,6 +110,7 @@ def step_record(forecast: "StepForecast") -> dict[str, Any]:
         "rows": forecast.rows,
         "rows_reused": forecast.reused,
         "rows_resumed": forecast.resumed,
+        "rows_lacking_files": forecast.lacking,
         "rows_exact": forecast.is_exact,
         "barrier": forecast.step.is_barrier,
         "cpus": forecast.step.node.needs.cpus,

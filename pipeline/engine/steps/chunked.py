@@ -24,10 +24,11 @@ from manifests.artifact import Artifact
 from manifests.errors import ClipmillError
 from manifests.row import Row
 from manifests.schema import record_of, rows_of
-from manifests.table import part_name, read_row_counts
+from manifests.table import part_name
 from pipeline.chunked import Chunked
 from pipeline.engine.inputs import read_columns
 from pipeline.engine.journal import Journal, RowResult
+from pipeline.engine.repair import existing_part
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.storing import result_from_error, save_artifacts
 from pipeline.engine.task import Task, TaskResult
@@ -73,7 +74,7 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResu
     assert isinstance(stage, Chunked)
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return TaskResult(row_counts=read_row_counts(plan.store, name))
+        return existing_part(plan, step, stage, task)
     part = _PartPieces(plan, step, stage, task.number)
     rows = part.read_split()
     if rows is None:

@@ -80,7 +80,8 @@ def _earlier_tables(store: Store, run: str, own: str, stage: str) -> tuple[str, 
 
 def _read_key(store: Store, name: str) -> str:
     with store.local(name) as path:
-        return (pq.read_schema(path).metadata or {}).get(_GROUP_KEY, b"").decode()
+        metadata: dict[bytes, bytes] = pq.read_schema(path).metadata or {}
+        return metadata.get(_GROUP_KEY, b"").decode()
 
 
 def _files(settled: pa.Table) -> list[tuple[str, int]]:

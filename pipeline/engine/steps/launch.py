@@ -10,8 +10,9 @@ from manifests.row import Row
 from manifests.schema import record_of, rows_of, table_of
 from manifests.table import RowCounts, part_name, parts_of, read_row_counts, write_part
 from pipeline.engine.inputs import input_ids, input_table
+from pipeline.engine.repair import restore, rows_without_files
 from pipeline.engine.steps.storing import save_artifacts
-from pipeline.engine.task import Task, TaskResult
+from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Launch, Stage
 
@@ -23,11 +24,17 @@ def launch(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     """
     assert isinstance(stage, Launch)
     name = f"{step.folder}/{part_name(0)}"
-    if plan.store.exists(name):
+    is_done = plan.store.exists(name)
+    lacking = rows_without_files(plan, step, name) if is_done else []
+    if is_done and not lacking:
         return TaskResult(row_counts=read_row_counts(plan.store, name), parts=1)
     row = stage.run(_rows(plan, step), work_folder(plan, step))
     if os.environ.get("RANK", "0") != "0":
         return TaskResult(parts=1)
+    if lacking:
+        restore(plan, step, lacking, [(id_of("model", step.keys.run), row)])
+        work = WorkCounts(processed=len(lacking))
+        return TaskResult(row_counts=read_row_counts(plan.store, name), parts=1, work=work)
     record = {"id": id_of("model", step.keys.run), **record_of(row)}
     rows_in = sum(len(input_ids(plan, step, number)) for number in _part_numbers(plan, step))
     row_counts = RowCounts(rows_in=rows_in, passed=rows_in, rows_out=1)

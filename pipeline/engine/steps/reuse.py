@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from manifests.manifest import read_header
 from manifests.store import Store
 from manifests.table import part_name, parts_of, read_part
+from pipeline.engine.missing_files import artifact_columns, lacks_file, read_paths
 from pipeline.grouped import is_made_again
 from pipeline.planning.keys import SHORT
 from pipeline.planning.plan import Plan, Step
@@ -36,13 +37,24 @@ def reusable_rows(
             name = f"{folder}/{part_name(part)}"
             if not plan.store.exists(name):
                 continue
-            rows = read_part(plan.store, name, columns).replace_schema_metadata(None)
+            rows = _with_files(plan, step, read_part(plan.store, name, columns), name, owner)
             missing = ids.filter(pc.invert(pc.is_in(ids, value_set=found.column(owner).combine_chunks())))
             matches = rows.filter(pc.is_in(rows.column(owner), value_set=missing))
             found = pa.concat_tables([found, matches.cast(schema)])
         if found.num_rows and len(pc.unique(found.column(owner))) == len(ids):
             break
     return found
+
+
+def _with_files(plan: Plan, step: Step, rows: pa.Table, name: str, owner: str) -> pa.Table:
+    """The rows of a part whose files exist; of children, those whose siblings all have their files."""
+    paths = artifact_columns(step)
+    if paths:
+        named = read_paths(plan.store, name, paths, owner)
+        lacking = named.filter(lacks_file(plan.store, plan.run, named, paths)).column(owner)
+        if len(lacking):
+            rows = rows.filter(pc.invert(pc.is_in(rows.column(owner), value_set=lacking.combine_chunks())))
+    return rows.replace_schema_metadata(None)
 
 
 def _matching_tables(store: Store, plan: Plan, step: Step) -> list[tuple[str, bool]]:

@@ -17,9 +17,10 @@ from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, disk_full
 from manifests.identity import child_id
 from manifests.row import Row
 from manifests.schema import ARTIFACT, record_of, rows_of, table_of
-from manifests.table import RowCounts, part_name, read_row_counts, write_part, write_rejects
+from manifests.table import RowCounts, part_name, write_part, write_rejects
 from pipeline.engine.inputs import input_table
 from pipeline.engine.journal import Journal, RowResult
+from pipeline.engine.repair import existing_part
 from pipeline.engine.steps.expand_many import (
     duplicate_keys_error,
     expand_table,
@@ -74,7 +75,7 @@ def part(
     """
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
-        return TaskResult(row_counts=read_row_counts(plan.store, name))
+        return existing_part(plan, step, stage, task)
     inputs = inputs or part_input(plan, step, task.number)
     ids, new, reused, owner = inputs.ids, inputs.new, inputs.reused, _owner(step)
     journal = Journal(plan.store.scratch(name), plan.run, save_results=not stage.from_store)

@@ -30,6 +30,7 @@ from manifests.table import (
 )
 from pipeline.engine.inputs import input_table, read_columns, take_rows
 from pipeline.engine.journal import RowResult
+from pipeline.engine.repair import restore, rows_without_files
 from pipeline.engine.steps.equal_groups import equal_group, group_key, with_key
 from pipeline.engine.steps.storing import rejects_table, result_from_error, save_artifacts
 from pipeline.engine.task import Task, TaskResult, WorkCounts
@@ -119,11 +120,11 @@ def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
 
 
 def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
-    """Compute the new columns of one group's rows."""
+    """Compute the new columns of one group's rows. If they exist, make files again that were deleted."""
     assert isinstance(stage, Survey)
     name = f"{step.folder}/settled/{task.group}.parquet"
     if plan.store.exists(name):
-        return TaskResult()
+        return _restore_files(plan, step, stage, task.group, rows_without_files(plan, step, name))
     whole = _group_rows(plan, step, task.group)
     schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
     fitted = plan.store.read(f"{step.folder}/fitted.bin")
@@ -161,6 +162,19 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     )  # fmt: skip
     write_part(plan.store, name, with_key(table_of(kept, schema), key), row_counts)
     return TaskResult(row_counts=row_counts)
+
+
+def _restore_files(
+    plan: Plan, step: Step, stage: Survey[Any, Any], group: str, lacking: list[dict[str, Any]]
+) -> TaskResult:
+    """Write the missing files of a group whose rows are settled."""
+    if lacking:
+        whole = _group_rows(plan, step, group)
+        rows = rows_of(whole, stage.reads, plan.store)
+        results = stage.settle(group, rows, plan.store.read(f"{step.folder}/fitted.bin"))
+        made = zip(whole["id"].to_pylist(), results, strict=True)
+        restore(plan, step, lacking, ((row, made) for row, made in made if not isinstance(made, Reject)))
+    return TaskResult(work=WorkCounts(processed=len(lacking)))
 
 
 def _group_rows(plan: Plan, step: Step, group: str) -> pa.Table:
