@@ -9,7 +9,7 @@ import ast
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +43,7 @@ def recipe_files(package: str) -> dict[str, tuple[Path, str]]:
     found = {}
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for file in sorted(Path(folder).rglob("*.py")):
-            for node in _parse(file).body:
+            for node in _parse(file.read_text(encoding="utf-8")).body:
                 if isinstance(node, ast.FunctionDef) and node.name == file.stem and _returns_dag(node):
                     found[node.name] = file, summary(ast.get_docstring(node))
     return found
@@ -146,21 +146,26 @@ def _stages_in(file: Path, any_name: bool = False) -> dict[str, str]:
 
     A class must match the name of the file, unless `any_name` is set.
     """
-    text = file.read_text(encoding="utf-8")
+    stages = _classes_in(file.read_text(encoding="utf-8"))
+    return {name: purpose for name, purpose in stages if any_name or snake_case(name) == file.stem}
+
+
+@lru_cache(maxsize=1024)
+def _classes_in(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the name and the first docstring line of each stage class in a source text."""
     if not any(f"{contract}[" in text for contract in CONTRACTS):
-        return {}
-    return {
-        node.name: summary(ast.get_docstring(node))
-        for node in _parse(file).body
+        return ()
+    return tuple(
+        (node.name, summary(ast.get_docstring(node)))
+        for node in _parse(text).body
         if isinstance(node, ast.ClassDef)
-        and (any_name or snake_case(node.name) == file.stem)
         and any(ast.unparse(base).partition("[")[0] in CONTRACTS for base in node.bases)
-    }
+    )
 
 
-def _parse(file: Path) -> ast.Module:
-    """Return the syntax tree of a file; an empty one if the file is not valid Python."""
+def _parse(text: str) -> ast.Module:
+    """Return the syntax tree of a source text; an empty one if the text is not valid Python."""
     try:
-        return ast.parse(file.read_text(encoding="utf-8"))
+        return ast.parse(text)
     except SyntaxError:
         return ast.Module(body=[], type_ignores=[])
