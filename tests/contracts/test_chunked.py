@@ -66,6 +66,7 @@ def test_ray_equals_inline_however_rows_are_split(tmp_path: Path) -> None:
     assert list(Path(tempfile.gettempdir()).glob("songs-*")) == []
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_pieces_of_one_row(tmp_path: Path) -> None:
     counted = tmp_path / "count"
     plan = make_plan(songs(count=7, rows_per_part=7, count_in=str(counted), wait_s=0.3), tmp_path / "s")

@@ -43,6 +43,7 @@ def make_plan(dag: Dag, store: Path) -> Plan:
     return build_plan(dag, FolderStore(store), "r")
 
 
+@pytest.mark.slow
 def test_two_steps_that_need_the_only_gpu_take_turns(tmp_path: Path) -> None:
     """The later step has ready parts and gets the GPU first; the earlier step must make the other parts."""
     dag = Dag("d")

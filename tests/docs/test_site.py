@@ -35,6 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_each_readme_is_a_page_under_its_own_path(site: Path) -> None:
     readmes = [
         path

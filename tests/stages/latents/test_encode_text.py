@@ -77,6 +77,7 @@ def test_equal_captions_give_equal_bytes_in_any_batch(stage: EncodeText) -> None
     assert len(stage.digest()) == 64
 
 
+@pytest.mark.slow
 def test_a_training_on_encoded_captions_equals_one_that_encodes_them(
     stage: EncodeText, encoder: Path, tmp_path: Path
 ) -> None:

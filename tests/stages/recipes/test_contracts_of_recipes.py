@@ -74,6 +74,7 @@ def _rows(store: FolderStore, step: str) -> list[dict[str, object]]:
     return [row for part in parts for row in part.to_pylist()]
 
 
+@pytest.mark.slow
 def test_shots_too_short_for_a_bucket_are_dropped_and_each_video_is_in_one_split(
     tmp_path: Path,
     film: Callable[..., Path],

@@ -77,6 +77,7 @@ def test_synthetic_videos_are_split_at_their_boundaries(
     assert result["mistaken"]["flash"]["taken"] == 0
 
 
+@pytest.mark.slow
 def test_transnet_alone_finds_the_cuts(drawn: Path, scan: Callable[..., Scan]) -> None:
     scanned = scan(drawn / "cuts.mp4")
     rows = shots(drawn / "cuts.mp4", scanned, score(scanned, detector="transnet"))

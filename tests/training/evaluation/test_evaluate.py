@@ -66,6 +66,7 @@ def test_an_evaluation_has_each_breakdown(
     assert text[-3].startswith("by mode: text_to_image ")
 
 
+@pytest.mark.slow
 def test_an_evaluation_does_not_depend_on_the_batch_size(trained: Path, data: Pairs) -> None:
     one, five, again = (evaluate(trained, data, batch_size=size, num_threads=1) for size in (1, 5, 5))
     assert again == five

@@ -82,6 +82,7 @@ def test_without_ema_the_average_is_the_weights() -> None:
         build_ema(model, "half")
 
 
+@pytest.mark.slow
 def test_without_ema_a_checkpoint_has_the_weights_once(
     make_shard: Callable[..., tuple[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

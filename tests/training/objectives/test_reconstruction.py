@@ -118,6 +118,7 @@ def test_the_penalty_approximates_the_squared_gradient_of_the_discriminator() ->
     assert float(loss.parts["r1"]) == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.slow
 def test_vgg_distances(tmp_path: Path) -> None:
     torchvision = pytest.importorskip("torchvision")
     file = tmp_path / "vgg16.safetensors"

@@ -39,6 +39,7 @@ def test_the_plan_of_a_published_model(model: str, parameters: int) -> None:
     assert plan.days == pytest.approx(200 * plan.flops / (8 * 989e12 * 0.4) / 86400)
 
 
+@pytest.mark.slow
 def test_context_ranks_share_the_activations() -> None:
     settings = TrainingSettings(text_encoder="none", batch_size=2)
     one = plan_training(settings, (16, 4, 16, 16), 2)
@@ -83,6 +84,7 @@ def test_impossible_layouts_are_refused(settings: dict[str, int], num_ranks: int
         plan_training(TrainingSettings(**settings), SHAPE, num_ranks)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_copy_for_a_checkpoint_is_as_large_as_planned(
     make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,7 @@ def test_the_first_frames_are_the_given_ones(model: Path, video: Path, tmp_path:
     assert np.abs(one[0].astype(float) - shown[-1].numpy()).mean() < 12
 
 
+@pytest.mark.slow
 def test_frames_with_noise_begin_a_video_without_it(
     settings: dict[str, Any], model: Path, video: Path, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def curve(result: TrainingResult) -> list[dict[str, float]]:
     return [{name: value for name, value in line.items() if name not in TIMING_KEYS} for line in lines]
 
 
+@pytest.mark.slow
 def test_a_watched_training_has_the_same_bits(
     data: Pairs, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

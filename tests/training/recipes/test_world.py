@@ -300,6 +300,7 @@ def test_a_wrong_knob_is_refused(argument: str, message: str) -> None:
         parse_knobs([argument])
 
 
+@pytest.mark.slow
 def test_an_uncertainty_head_trains_and_is_not_in_the_model(
     data: list[tuple[str, str]], tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ def test_the_ground_truth_is_in_order_and_within_the_film(sources: list[np.ndarr
     assert all(one[1] <= two[0] for one, two in itertools.pairwise(edges))
 
 
+@pytest.mark.slow
 def test_frames_change_at_the_cuts() -> None:
     plain = [np.full((60, 60, 100, 3), level, np.uint8) for level in (20, 120, 230)]
     steps, cuts = [], 0

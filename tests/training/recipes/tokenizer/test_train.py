@@ -137,6 +137,7 @@ def test_a_discrete_tokenizer_improves_on_its_start(frames: Path, tmp_path: Path
     assert again == pytest.approx(scores[-1], abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_cosmos_network_in_bf16(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.recipes.tokenizer import network
     from training.tokenizers.cosmos.config import CosmosTokenizerConfig
@@ -174,6 +175,7 @@ def test_the_adversarial_stage_is_stable_over_300_steps(frames: Path, tmp_path: 
     assert max(scores) < 5
 
 
+@pytest.mark.slow
 def test_a_training_starts_from_a_folder_of_diffusers(frames: Path, tmp_path: Path) -> None:
     config = {
         "latent_channels": 4, "encoder_block_out_channels": [8, 8, 8, 8],
