@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from manifests import Artifact, PositiveInt, Row, Share, column
 from pipeline import Annotate, Needs, Reject
 from stages.latents.decode_ahead import DecodeAhead, OverlapTimes
-from stages.latents.fit_bucket import Fit, bucket_size, fit_bucket, parse_ratio
+from stages.latents.fit_bucket import Fit, bucket_size, fit_bucket
 from stages.latents.media_member import local_member
 from stages.latents.read_windows import DecodedWindow, Span, read_windows
+from stages.media.aspect_ratio import parse_ratio
 from stages.media.encoding.encoders import check_choice
 
 if TYPE_CHECKING:

@@ -1,10 +1,11 @@
 """Fits frames into the size of a bucket: scaled with their aspect ratio, cropped a little, and padded."""
 
-import math
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
+from stages.media.aspect_ratio import nearest_ratio, parse_ratio
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -39,22 +40,10 @@ def bucket_size(
     """
     own = width / height
     ratios = [parse_ratio(text) for text in aspect_ratios] or [own]
-    ratio = min(ratios, key=lambda each: abs(math.log(each / own)))
+    ratio = nearest_ratio(own, ratios)
     short = max(1, short_side // multiple) * multiple
     long = max(short, int(short * max(ratio, 1 / ratio)) // multiple * multiple)
     return (long, short) if ratio >= 1 else (short, long)
-
-
-def parse_ratio(text: str) -> float:
-    """Width over height of a text such as "16:9".
-
-    Raises:
-        ValueError: It is not two positive numbers.
-    """
-    width, _, height = text.partition(":")
-    if not (width.isdigit() and height.isdigit() and int(width) and int(height)):
-        raise ValueError(f"{text!r} is not an aspect ratio such as 16:9")
-    return int(width) / int(height)
 
 
 def fit_bucket(width: int, height: int, bucket: tuple[int, int], max_crop_share: float) -> Fit:

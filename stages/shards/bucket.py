@@ -5,21 +5,65 @@ from bisect import bisect
 from collections.abc import Sequence
 from fractions import Fraction
 
-SHORT_SIDES_PX = (1080, 720, 480, 360)  # in descending order
+from manifests import ClipmillError
+from stages.media.aspect_ratio import nearest_ratio, parse_ratio
+
+RESOLUTIONS = (1080, 720, 480, 360)  # short sides in px
+ASPECT_RATIOS = ("9:16", "3:4", "1:1", "4:3", "16:9")  # each is 4/3 of the one before
+ASPECT_TOLERANCE = 0.16  # half of a step between two of them, on a logarithmic scale
 BUCKET_FRAMES = (33, 65, 129, 257)  # frame counts at which buckets begin, after the shortest bucket
-_ASPECT_RATIOS = {"9x16": 9 / 16, "3x4": 3 / 4, "1x1": 1.0, "4x3": 4 / 3, "16x9": 16 / 9}
 
 
-def short_side_px(width_px: int, height_px: int) -> int:
-    """The largest of `SHORT_SIDES_PX` that an image reaches, or 0 if it reaches none."""
-    return next((side for side in SHORT_SIDES_PX if min(width_px, height_px) >= side), 0)
+def check_buckets(resolutions: Sequence[int], aspect_ratios: Sequence[str]) -> None:
+    """Check the settings of buckets.
+
+    Raises:
+        ClipmillError: There is no resolution or no aspect ratio, or one is invalid.
+    """
+    if not resolutions or not aspect_ratios:
+        empty = "aspect_ratios" if resolutions else "resolutions"
+        raise ClipmillError(f"{empty} is empty", remedy=f"name one or more {empty}")
+    for text in aspect_ratios:
+        try:
+            parse_ratio(text)
+        except ValueError as error:
+            raise ClipmillError(str(error), where="aspect_ratios", remedy="write WIDTH:HEIGHT") from error
 
 
-def shape_name(width_px: int, height_px: int) -> str:
-    """Short side and nearest aspect ratio, for example "720p_16x9"."""
-    side = short_side_px(width_px, height_px)
-    ratio = math.log(width_px / height_px)
-    aspect = min(_ASPECT_RATIOS, key=lambda name: abs(math.log(_ASPECT_RATIOS[name]) - ratio))
+def reached_resolution(short_side_px: int, resolutions: Sequence[int] = RESOLUTIONS) -> int:
+    """The largest resolution that a short side reaches, or 0 if it reaches none."""
+    return max((each for each in resolutions if short_side_px >= each), default=0)
+
+
+def matching_ratio(width_px: int, height_px: int, aspect_ratios: Sequence[str], tolerance: float) -> str:
+    """The nearest aspect ratio, or "" if the picture is wider or narrower than it by more than the tolerance.
+
+    Args:
+        tolerance: Largest difference of the two ratios, as a share of the smaller one.
+    """
+    aspect = width_px / height_px
+    ratios = {parse_ratio(text): text for text in aspect_ratios}
+    nearest = nearest_ratio(aspect, ratios)
+    return ratios[nearest] if max(aspect / nearest, nearest / aspect) <= 1 + tolerance else ""
+
+
+def bucket_size(resolution: int, aspect_ratio: str) -> tuple[int, int]:
+    """Exact width and height of the clips of a bucket, both even: 854 x 480 for 480 and "16:9"."""
+    ratio = parse_ratio(aspect_ratio)
+    short, long = (2 * round(side / 2) for side in (resolution, resolution * max(ratio, 1 / ratio)))
+    return (long, short) if ratio >= 1 else (short, long)
+
+
+def shape_name(
+    width_px: int,
+    height_px: int,
+    resolutions: Sequence[int] = RESOLUTIONS,
+    aspect_ratios: Sequence[str] = ASPECT_RATIOS,
+    tolerance: float = ASPECT_TOLERANCE,
+) -> str:
+    """Resolution and aspect ratio, for example "720p_16x9"; "small" and "other" where none fits."""
+    side = reached_resolution(min(width_px, height_px), resolutions)
+    aspect = matching_ratio(width_px, height_px, aspect_ratios, tolerance).replace(":", "x") or "other"
     return f"{side}p_{aspect}" if side else f"small_{aspect}"
 
 

@@ -35,11 +35,13 @@ from stages.media.encoding.encoders import (
     check_choice,
     encoder_settings,
     hdr_encoder_settings,
+    without_reordering,
 )
 from stages.media.encoding.mp4 import EncoderSettings, Mp4Info, read_mp4_info, write_frames
 from stages.media.encoding.remux import copy_span
-from stages.shards.bucket import exact_fps, short_side_px
+from stages.shards.bucket import ASPECT_RATIOS, ASPECT_TOLERANCE, RESOLUTIONS, check_buckets, exact_fps
 from stages.shards.check_source import OtherFrames, check_frame, check_frame_count, check_source
+from stages.shards.clip_picture import TO_BUCKET, TargetSize, coded_crop, cropped, picture_of
 from stages.shards.frame_times import CountedSpan, average_rate, frames_at_own_times, nearest_frames
 
 if TYPE_CHECKING:
@@ -60,6 +62,10 @@ class KeptClip(Row):
     end_frame: int
     signals: Artifact | None = None
     time_repair: str = "none"
+    crop_x_px: int | None = None
+    crop_y_px: int | None = None
+    crop_width_px: int | None = None
+    crop_height_px: int | None = None
 
 
 class ClipFile(Row):
@@ -96,12 +102,20 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             smaller files.
         preset: Preset of x264, from ultrafast to veryslow; a slower one makes smaller files. NVENC uses the
             closest of its own presets.
-        encoder: x264, or nvenc on a GPU that has it. The bytes of nvenc differ between GPUs.
+        encoder: x264, x265 (HEVC), or nvenc on a GPU that has it. The bytes of nvenc differ between GPUs.
         threads: Threads of the encoder. More threads take less time but more CPU time. The bytes depend on
             the number, and are the same in each run.
         max_short_side_px: Shrink clips with a longer short side to this size, in pixels; 0 keeps the size.
             Clips are never enlarged. Higher values make larger files.
-        shrink_to_bucket: Shrink to the short side of the bucket: 1080, 720, 480 or 360 px.
+        width_px: Largest width of a clip in pixels; 0 sets no limit. Higher values make larger files.
+        height_px: Largest height of a clip in pixels; 0 sets no limit. With `width_px`, a clip is cropped
+            around its center to exactly this size. Higher values make larger files.
+        to_bucket: none; shrink: to the resolution of the bucket; crop: shrink, and crop around the center to
+            the exact size of the bucket.
+        resolutions: Short sides of buckets in pixels. More make more buckets.
+        aspect_ratios: Aspect ratios of buckets, such as 16:9. More make more buckets.
+        aspect_tolerance: Largest difference to the aspect ratio of a bucket, as a share of the smaller ratio.
+            Clips that differ more are not cropped to a bucket. Higher values crop more.
         fps: Frame rate of the clip, in frames per second; 0 keeps the average rate of the source.
         constant_frame_rate: Give frames of a source with a varying rate even times. False, with `fps` 0: each
             frame keeps its time.
@@ -118,7 +132,12 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     encoder: str = "x264"
     threads: PositiveInt = 1
     max_short_side_px: NonNegativeInt = 0
-    shrink_to_bucket: bool = False
+    width_px: NonNegativeInt = 0
+    height_px: NonNegativeInt = 0
+    to_bucket: str = "none"
+    resolutions: tuple[PositiveInt, ...] = RESOLUTIONS
+    aspect_ratios: tuple[str, ...] = ASPECT_RATIOS
+    aspect_tolerance: NonNegativeFloat = ASPECT_TOLERANCE
     fps: NonNegativeFloat = 0.0
     constant_frame_rate: bool = True
     audio: str = "none"
@@ -126,7 +145,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     copy_packets: bool = False
     hdr: str = "tonemap"
 
-    version = 4
+    version = 5
     needs = Needs(cpus=1, memory_gb=1)
 
     def __post_init__(self) -> None:
@@ -134,6 +153,8 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         check_choice(self.preset, PRESETS, "preset")
         check_choice(self.audio, AUDIO_CODECS, "audio")
         check_choice(self.hdr, CUT_HDR_MODES, "hdr")
+        check_choice(self.to_bucket, TO_BUCKET, "to_bucket")
+        check_buckets(self.resolutions, self.aspect_ratios)
         if not 0 <= self.crf <= MAX_CRF:
             raise ClipmillError(f"crf is {self.crf}", remedy=f"set crf to 0 to {MAX_CRF}")
         if self.threads < 1:  # 0 would mean one per core, and the bytes depend on the number
@@ -187,12 +208,15 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             if span.first is None:
                 raise OtherFrames("the source no longer has frames in this span")
             check_frame(span.first, row, row.start_frame)
-            size = self._target_size(*span.first.display_size)
+            crop_columns = row.crop_x_px, row.crop_y_px, row.crop_width_px, row.crop_height_px
+            shown, size = self._target_size.apply(picture_of(span.first, crop_columns))
+            crop = coded_crop(span.first, shown)
             base = video.time_base
             with self._open_audio(row, base) as audio:
                 is_hdr = span.first.picture_format.is_hdr
                 is_same_size = size == (video.coded_width_px, video.coded_height_px)
-                unchanged = is_same_size and not span.first.orientation and not self._resamples(row)
+                unchanged = is_same_size and not span.first.orientation and not any(crop[:4])
+                unchanged = unchanged and not self._resamples(row)
                 unchanged = unchanged and not (is_hdr and self.hdr == "tonemap")
                 may_copy = self.copy_packets and unchanged and row.time_repair != "joined"
                 if may_copy and copy_span(row.uri, path, row.start_pts, row.end_pts, audio):
@@ -204,10 +228,11 @@ class CutClip(Annotate[KeptClip, ClipFile]):
                 rate = average_rate(video, row.start_pts, row.end_pts, scanned)
                 rate = exact_fps(self.fps) if self.fps else rate
                 step = base if preserves_times else 1 / rate
-                frames = self._frames(span, row, size, step / base)
+                shown_frames = cropped(span, crop) if any(crop[:4]) else iter(span)
+                frames = self._frames(shown_frames, row, size, step / base)
                 settings = self._hdr_settings if is_hdr and self.hdr == "keep" else self._encoder_settings
                 if preserves_times:
-                    settings = _without_reordering(settings)
+                    settings = without_reordering(settings)
                 written = write_frames(path, frames, rate, step, settings, audio=audio)
         check_frame_count(span.count, row)
         check_frame(span.last or span.first, row, row.end_frame - 1)
@@ -222,7 +247,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         return bool(self.fps) or (row.variable_rate and self.constant_frame_rate)
 
     def _frames(
-        self, span: CountedSpan, row: KeptClip, size: tuple[int, int], step: Fraction
+        self, span: Iterator[Frame], row: KeptClip, size: tuple[int, int], step: Fraction
     ) -> Iterator["av.VideoFrame"]:
         """The frames with their times, in units of `step` source ticks."""
         if self._preserves_times(row):
@@ -236,27 +261,15 @@ class CutClip(Annotate[KeptClip, ClipFile]):
             planes.pts, planes.duration = number, 1
             yield planes
 
-    def _target_size(self, width_px: int, height_px: int) -> tuple[int, int]:
-        """The width and height to scale to. If an odd side is kept, the encoder drops its last line."""
-        source = min(width_px, height_px)
-        target = min(self.max_short_side_px or source, source)
-        if self.shrink_to_bucket:
-            target = short_side_px(target, target) or target
-        if target == source:
-            return width_px, height_px
-        scale = Fraction(target, source)
-        return max(2, round(width_px * scale / 2) * 2), max(2, round(height_px * scale / 2) * 2)
+    @cached_property
+    def _target_size(self) -> TargetSize:
+        return TargetSize(**{name: getattr(self, name) for name in TargetSize._fields})
 
     def _open_audio(self, row: KeptClip, base: Fraction) -> Any:
         if self.audio == "none":
             return nullcontext()
         start_s, end_s = row.start_pts * base, row.end_pts * base
         return open_audio(row.uri, start_s, end_s, self.audio, self.audio_bits_per_s)
-
-
-def _without_reordering(settings: EncoderSettings) -> EncoderSettings:
-    """The settings without B-frames: an mp4 file cannot store the durations of reordered frames."""
-    return settings._replace(options={**settings.options, "bf": "0"})
 
 
 def _read_info(path: Path, written: int, row: KeptClip) -> Mp4Info:

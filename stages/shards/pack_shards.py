@@ -5,7 +5,6 @@ clips in it, not on their order, the workers, or the location of the store.
 """
 
 import json
-import math
 import tempfile
 from bisect import bisect_right
 from collections import Counter
@@ -13,15 +12,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from manifests import Artifact, PositiveFloat, PositiveInt, Row, Vector, column
+from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Row, Vector, column
 from manifests.identity import shuffle_key
 from pipeline import Needs, Reject, Survey
 from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
-from stages.shards.bucket import BUCKET_FRAMES, exact_fps, frames_at_fps, length_name, shape_name
+from stages.shards.bucket import (
+    ASPECT_RATIOS,
+    ASPECT_TOLERANCE,
+    BUCKET_FRAMES,
+    RESOLUTIONS,
+    check_buckets,
+    exact_fps,
+    frames_at_fps,
+    length_name,
+    shape_name,
+)
 from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
 from stages.shards.sample import clean_caption, embedding_bytes, metadata_bytes
+from stages.shards.shard_bins import BINS, first_bins, shard_bin
 
-BINS = 4096  # bins of the order in which the clips of a bucket are assigned to shards
 _NO_BUCKET = "none"
 _COLUMN = "column "  # begins the name of a total that counts values of a column of the metadata
 TRAIN = "train"
@@ -74,8 +83,8 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
     """Writes `shards/BUCKET/NUMBER.tar` with KEY.mp4, KEY.json and KEY.txt; the key is the id of the clip.
 
     Clips whose `split` is not "train" are stored in a folder of their own, `shards-validation/…`. The name of
-    a bucket consists of the short side (1080, 720, 480, 360 or small), the nearest aspect ratio of 9:16, 3:4,
-    1:1, 4:3 and 16:9, and the range of the number of frames that a trainer reads at `fps`.
+    a bucket consists of the largest of `resolutions` that the short side reaches (or small), the aspect ratio
+    (or other), and the range of the number of frames that a trainer reads at `fps`.
 
     Rejected: a clip with fewer frames than the first of `bucket_frames`, a clip that is too large for a tar
     member, and with `include_embeddings` a clip without an embedding.
@@ -86,6 +95,10 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
         fps: Frame rate at which a trainer will read the clips, in frames per second.
         bucket_frames: Frame counts at which buckets begin, ascending. Clips with fewer frames than the first
             are rejected.
+        resolutions: Short sides of buckets in pixels. More make more buckets.
+        aspect_ratios: Aspect ratios of buckets, such as 16:9. More make more buckets.
+        aspect_tolerance: Largest difference to the aspect ratio of a bucket, as a share of the smaller ratio.
+            Clips that differ more are in a bucket "other". Higher values put fewer clips there.
         include_embeddings: Also pack the embedding, as KEY.npy.
         separate_tars: Write a tar for each of mp4, json, txt and npy, `shards/BUCKET/mp4/NUMBER.tar` …, with
             the same keys in the same order.
@@ -94,18 +107,24 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
     shard_bytes: PositiveInt = 256 * 2**20
     fps: PositiveFloat = 24.0
     bucket_frames: tuple[PositiveInt, ...] = (1, *BUCKET_FRAMES)
+    resolutions: tuple[PositiveInt, ...] = RESOLUTIONS
+    aspect_ratios: tuple[str, ...] = ASPECT_RATIOS
+    aspect_tolerance: NonNegativeFloat = ASPECT_TOLERANCE
     include_embeddings: bool = False
     separate_tars: bool = False
 
-    version = 4
+    version = 5
     needs = Needs(cpus=0.5)
+
+    def __post_init__(self) -> None:
+        check_buckets(self.resolutions, self.aspect_ratios)
 
     def tally(self, rows: Sequence[CaptionedClip]) -> Mapping[str, int]:
         """Bytes per bucket and bin; and number of parts with a value, per column of the metadata."""
         packed = [row for row in rows if not self._reject_reason(row)]
         totals: Counter[str] = Counter(f"{_COLUMN}{name}" for name in columns_with_values(packed))
         for row in packed:
-            totals[f"{self._bucket(row)}/{_bin(row):04d}"] += row.clip.size_bytes
+            totals[f"{self._bucket(row)}/{shard_bin(row.id):04d}"] += row.clip.size_bytes
         return totals
 
     def fit(self, sample: Sequence[CaptionedClip], totals: Mapping[str, int]) -> bytes:
@@ -120,7 +139,7 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
                 continue
             bucket, _, number = name.rpartition("/")
             bins.setdefault(bucket, [0] * BINS)[int(number)] = size
-        shards = {bucket: _first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
+        shards = {bucket: first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
         return json.dumps({"columns": columns, "shards": shards}, sort_keys=True).encode()
 
     def assign(self, rows: Sequence[CaptionedClip], fitted: bytes) -> Iterator[str]:
@@ -133,8 +152,8 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
             match shards_of[bucket]:
                 case int(shards):
                     number = shuffle_key(row.id, "shard") * shards >> 64
-                case list(first_bins):
-                    number = bisect_right(first_bins, _bin(row)) - 1
+                case list(starts):
+                    number = bisect_right(starts, shard_bin(row.id)) - 1
             yield f"{bucket}-{number:06d}"
 
     def settle(
@@ -184,7 +203,8 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
 
     def _bucket(self, row: CaptionedClip) -> str:
         """The bucket, after the split if that is not "train"."""
-        shape = shape_name(row.clip_width_px, row.clip_height_px)
+        buckets = self.resolutions, self.aspect_ratios, self.aspect_tolerance
+        shape = shape_name(row.clip_width_px, row.clip_height_px, *buckets)
         bucket = f"{shape}_{length_name(self._frames(row), self.bucket_frames)}"
         return bucket if row.split == TRAIN else f"{row.split}.{bucket}"
 
@@ -259,25 +279,3 @@ _CONTENTS: dict[str, Callable[[CaptionedClip], bytes]] = {
 def _without_split(bucket: str) -> str:
     """The name of the bucket without the split."""
     return bucket.rpartition(".")[2]
-
-
-def _bin(row: CaptionedClip) -> int:
-    return shuffle_key(row.id, "shard") * BINS >> 64
-
-
-def _first_bins(sizes: Sequence[int], shard_bytes: int) -> list[int] | int:
-    """The first bin of each shard, so that all shards hold about the same number of bytes.
-
-    If there were fewer than 16 bins per shard, a random assignment would be more even: then the number of
-    shards.
-    """
-    total = sum(sizes)
-    shards = max(1, math.ceil(total / shard_bytes))
-    if shards > BINS // 16:
-        return shards
-    first_bins, before = [0], 0
-    for place, size in enumerate(sizes):
-        if place and before * shards >= total * len(first_bins) and len(first_bins) < shards:
-            first_bins.append(place)
-        before += size
-    return first_bins

@@ -198,18 +198,8 @@ class Cropper:
         crop: What is cropped.
     """
 
-    def __init__(
-        self, uri: str, file: Any, container: "av.container.InputContainer", stream: "av.VideoStream"
-    ):
-        """Read the crop of a stream. `file` is the file object below the container, None for a local file."""
-        index = [other.index for other in container.streams.video].index(stream.index)
-        if file is not None:
-            position = file.tell()
-            self.crop = read_crop(file, container.format.name, index)
-            file.seek(position)  # where FFmpeg assumes it
-        else:
-            with open(local_path(uri) or uri, "rb") as local:
-                self.crop = read_crop(local, container.format.name, index)
+    def __init__(self, crop: Crop) -> None:
+        self.crop = crop
         self._graph: av.filter.Graph | None = None
         self._format = (0, 0, "")
 
@@ -230,3 +220,17 @@ class Cropper:
             self._graph.link_nodes(source, crop, self._graph.add("buffersink")).configure()
         self._graph.vpush(raw)
         return self._graph.vpull()
+
+
+def container_cropper(
+    uri: str, file: Any, container: "av.container.InputContainer", stream: "av.VideoStream"
+) -> Cropper:
+    """Return a cropper for a stream. `file` is the file object below the container, None for a local file."""
+    index = [other.index for other in container.streams.video].index(stream.index)
+    if file is not None:
+        position = file.tell()
+        crop = read_crop(file, container.format.name, index)
+        file.seek(position)  # where FFmpeg assumes it
+        return Cropper(crop)
+    with open(local_path(uri) or uri, "rb") as local:
+        return Cropper(read_crop(local, container.format.name, index))

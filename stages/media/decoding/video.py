@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from stages.media.decoding.container import main_video_stream, open_container, raise_machine_error
-from stages.media.decoding.crop import Cropper
+from stages.media.decoding.crop import container_cropper
 from stages.media.decoding.frame import Frame
 from stages.media.decoding.orientation import is_mirrored, orientation_of
 from stages.media.decoding.peak import LightPeak
@@ -150,7 +150,7 @@ class Video:
         except UnreadableFile:
             self.close()
             raise
-        self._cropper = Cropper(self.uri, self._file, self.container, self.stream)
+        self._cropper = container_cropper(self.uri, self._file, self.container, self.stream)
         self._sample_aspect = SampleAspect(self.stream, self._cropper.crop.sample_aspect)
         context = self.stream.codec_context
         context.thread_type = "FRAME" if self.threads > 1 else "NONE"

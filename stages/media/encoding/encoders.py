@@ -11,7 +11,7 @@ from stages.media.encoding.mp4 import EncoderSettings, write_frames
 # that the bytes of such clips differed from run to run.
 DETERMINISTIC_X264 = "mbtree=0"
 
-VIDEO_ENCODERS = ("x264", "nvenc")
+VIDEO_ENCODERS = ("x264", "x265", "nvenc")
 AUDIO_CODECS = ("none", "aac", "opus", "copy")
 PRESETS = {  # preset of x264: closest preset of NVENC
     "ultrafast": "p1", "superfast": "p1", "veryfast": "p2", "faster": "p3", "fast": "p3", "medium": "p4",
@@ -38,6 +38,8 @@ def encoder_settings(encoder: str, crf: int, preset: str, threads: int) -> Encod
     if encoder == "x264":
         options = {"crf": str(crf), "preset": preset, "x264-params": DETERMINISTIC_X264, "a53cc": "0"}
         return EncoderSettings("libx264", options, threads)
+    if encoder == "x265":
+        return EncoderSettings("libx265", _x265_options(crf, preset, threads), threads, codec_tag="hvc1")
     options = {"rc": "vbr", "cq": str(crf), "b": "0", "preset": PRESETS[preset]}
     settings = EncoderSettings("h264_nvenc", options, threads)
     _check_available(settings)
@@ -50,15 +52,24 @@ def hdr_encoder_settings(encoder: str, crf: int, preset: str, threads: int) -> E
     Raises:
         ClipmillError: This machine or this build of FFmpeg does not have the encoder.
     """
-    if encoder == "x264":
-        lossless = ":lossless=1" if crf == 0 else ""
-        params = f"pools={threads}:frame-threads=1:log-level=error:info=0{lossless}"
-        options = {"crf": str(crf), "preset": preset, "x265-params": params, "a53cc": "0"}
+    if encoder in ("x264", "x265"):
+        options = _x265_options(crf, preset, threads)
         return EncoderSettings("libx265", options, threads, pix_fmt="yuv420p10le", codec_tag="hvc1")
     options = {"rc": "vbr", "cq": str(crf), "b": "0", "preset": PRESETS[preset], "profile": "main10"}
     settings = EncoderSettings("hevc_nvenc", options, threads, pix_fmt="p010le", codec_tag="hvc1")
     _check_available(settings)
     return settings
+
+
+def _x265_options(crf: int, preset: str, threads: int) -> dict[str, str]:
+    lossless = ":lossless=1" if crf == 0 else ""
+    params = f"pools={threads}:frame-threads=1:log-level=error:info=0{lossless}"
+    return {"crf": str(crf), "preset": preset, "x265-params": params, "a53cc": "0"}
+
+
+def without_reordering(settings: EncoderSettings) -> EncoderSettings:
+    """The settings without B-frames: an mp4 file cannot store the durations of reordered frames."""
+    return settings._replace(options={**settings.options, "bf": "0"})
 
 
 def _check_available(settings: EncoderSettings) -> None:

@@ -184,7 +184,7 @@ def test_a_clip_can_shrink_to_the_size_of_its_bucket(draw_film: DrawFilm, row_of
     small = draw_film("b.mp4", 3, size=(300, 200))
     sizes = [
         (out.clip_width_px, out.clip_height_px)
-        for out in (cut(CutClip(shrink_to_bucket=True), row_of(film, 0, 3)) for film in (tall, small))
+        for out in (cut(CutClip(to_bucket="shrink"), row_of(film, 0, 3)) for film in (tall, small))
     ]
     assert sizes == [(360, 630), (300, 200)]
 
@@ -238,7 +238,7 @@ def test_a_reject_leaves_no_temporary_file(draw_film: DrawFilm, drafts: Path, ro
 
 @pytest.mark.parametrize(
     ("settings", "known"),
-    [({"audio": "mp3"}, "opus"), ({"encoder": "x265"}, "nvenc"), ({"preset": "x"}, "slow")],
+    [({"audio": "mp3"}, "opus"), ({"encoder": "x266"}, "nvenc"), ({"preset": "x"}, "slow")],
 )
 def test_an_unknown_value_is_an_error_that_lists_the_known_ones(settings: dict[str, str], known: str) -> None:
     with pytest.raises(ClipmillError, match=known):

@@ -152,7 +152,7 @@ def test_tarfile_and_plain_webdataset_read_it(tmp_path: Path) -> None:
         ({"clip_width_px": 608, "clip_height_px": 1080}, "480p_9x16_33-64f"),
         ({"clip_width_px": 1440, "clip_height_px": 1080}, "1080p_4x3_33-64f"),
         ({"clip_width_px": 100, "clip_height_px": 100}, "small_1x1_33-64f"),
-        ({"clip_width_px": 3000, "clip_height_px": 400}, "360p_16x9_33-64f"),
+        ({"clip_width_px": 3000, "clip_height_px": 400}, "360p_other_33-64f"),
         ({"clip_frames": 1}, "720p_16x9_1-32f"),
         (
             {"clip_frames": 33, "clip_fps": 25.0},
