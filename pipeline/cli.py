@@ -72,6 +72,7 @@ OLD_VERBS = {
 }  # old name: new name; accepted for one release
 VALIDATORS = {  # additional checks by `manifest check` of the tables that a stage makes
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
+    "stages.shards.pack_recordings:PackRecordings": "stages.shards.validate_recordings:validate_recordings",
     "stages.latents.pack_latents:PackLatents": "stages.latents.validate:validate_latents",
 }
 VIEWERS = {  # how `show` writes a row

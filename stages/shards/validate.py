@@ -47,7 +47,7 @@ def validate_shards(table: Table, result: CheckResult, *, quick: bool) -> None:
         quick: compare only the names, offsets and sizes of members in the tar headers and in the index.
             Otherwise all members are read, digests are compared, and all clips are decoded.
     """
-    clips = {} if quick else _cut_clips(table)
+    clips = {} if quick else cut_clips(table)
     for tar in _tars(table):
         where = f"{table.store.url}/{tar.shard.path}"
         try:
@@ -76,7 +76,7 @@ def _tars(table: Table) -> Iterator[_Tar]:
             yield _Tar(tar, index, extensions, {row["shard_key"]: row for row in by_path[path]})
 
 
-def _cut_clips(table: Table) -> dict[str, Mapping[str, Any]]:
+def cut_clips(table: Table) -> dict[str, Mapping[str, Any]]:
     """The rows of the step that cut the clips, by id; empty if its table is not in the store."""
     queue, visited = list(table.manifest.inputs), set[str]()
     while queue:
@@ -165,7 +165,7 @@ def _sample_faults(key: str, contents: Mapping[str, bytes], clip: Mapping[str, A
     if clip and hashlib.sha256(video).hexdigest() != clip["clip"]["sha256"]:
         yield "its video is not the clip that was cut"
     try:
-        decoded = _decode(video)
+        decoded = decode_size(video)
     except Exception as error:  # any error of a decoder for a broken file
         yield f"its video cannot be decoded: {error}"
         return
@@ -174,7 +174,7 @@ def _sample_faults(key: str, contents: Mapping[str, bytes], clip: Mapping[str, A
         yield f"its video has {found}, not {wanted}"
 
 
-def _decode(video: bytes) -> list[int]:
+def decode_size(video: bytes) -> list[int]:
     """The number of frames, all of which are decoded, and their width and height in pixels."""
     import av
 
