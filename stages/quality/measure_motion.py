@@ -22,6 +22,13 @@ LABELS = {  # for a negative and a positive speed
     "zoom": ("zoom out", "zoom in"),
     "roll": ("roll right", "roll left"),
 }
+CAMERA_LABELS = (
+    "static",
+    "handheld",
+    "shake",
+    "abrupt",
+    *(name for pair in LABELS.values() for name in pair),
+)
 MAX_REPEAT_CHANGE = 6.0  # luma levels of 0 to 255, as in MeasureFrame
 MOVE_S = 1 / 8  # after a rest, the time in which an image changes to the next one
 # Frame shifts also see objects in front of the camera; flow measurements do not. So a jump must show in both.

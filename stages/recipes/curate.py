@@ -19,19 +19,19 @@ from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.encoding.encoders import check_choice
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
+from stages.recipes.clip_format import ClipFormat, cut_clips, pack_clips
 from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
 from stages.scan.scan_video import ScanVideo
-from stages.shards.bucket import BUCKET_FRAMES, min_seconds
+from stages.shards.bucket import min_seconds
 from stages.shards.cut_clip import CUT_HDR_MODES, CutClip
-from stages.shards.pack_shards import PackShards
 from stages.shards.split_clips import SplitClips
 from stages.shots.find_shots import FindShots
 from stages.shots.score_boundaries import ScoreBoundaries
 
 
 @dataclass(frozen=True)
-class Curation:
-    """How shots are found, compared and packed. A recipe's argument of this type stands for all these knobs.
+class Curation(ClipFormat):
+    """How shots are found, compared and packed, with the knobs of `ClipFormat`.
 
     Attributes:
         extensions: Endings of the names of videos in folders, such as mp4,mkv. More endings list more files.
@@ -125,9 +125,8 @@ def build_shards(
     )
     unique = select_shots(found, filters, captions, curation, fps, released_stores)
     hdr = CutClip.hdr if curation.hdr == "drop" else curation.hdr
-    cut = unique.annotate(CutClip(crf=curation.crf, hdr=hdr))
-    bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
-    return cut.survey(PackShards(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames))
+    cut = cut_clips(unique, curation, curation.crf, hdr)
+    return pack_clips(cut, curation, filters.min_frames, fps, curation.shard_mb)
 
 
 def scan_videos(videos: Rows, curation: Curation) -> Rows:

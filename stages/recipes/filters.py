@@ -12,6 +12,7 @@ from stages.quality.measure_motion import MeasureMotion
 from stages.quality.measure_overlay import MeasureOverlay
 from stages.quality.measure_sharpness import MeasureSharpness
 from stages.quality.measure_stills import MeasureStills
+from stages.recipes.limits import Limits, limit_clips
 
 MEASURES = (
     MeasureLight(),
@@ -25,8 +26,8 @@ MEASURES = (
 
 
 @dataclass(frozen=True)
-class Filters:
-    """The thresholds of all recipes. A recipe's argument of this type stands for all of these knobs.
+class Filters(Limits):
+    """The thresholds of all recipes, with those of `Limits`, which are off by default.
 
     The defaults drop what nobody would train on. They do not drop what is merely not the best: a rule that
     is right only most of the time (a static camera, a dim room, faded colors) is left to the user.
@@ -115,4 +116,4 @@ def filter_shots(shots: Rows, filters: Filters) -> Rows:
     rows = shots.keep(f"duration_s >= {filters.min_duration_s}", because="too short").annotate(*MEASURES)
     for rule in rules(filters):
         rows = rows.keep(rule.where, because=rule.because)
-    return rows
+    return limit_clips(rows, filters)

@@ -34,6 +34,8 @@ def test_every_threshold_of_a_measurement_has_one_rule() -> None:
         "min_frames",
     }  # other steps use these
     for field in fields(Filters):
+        if field.name not in Filters.__annotations__:  # test_limits.py
+            continue
         changed = Filters(**{field.name: 0.123})
         differ = [
             one for one, other in zip(rules(DEFAULT_FILTERS), rules(changed), strict=True) if one != other
