@@ -74,10 +74,9 @@ class Stage(ABC, Generic[In, Out]):
                 cls.reads, cls.adds = rows[0], AddedColumns(rows[-1])  # type: ignore[assignment]
 
     def added_columns(self) -> type[Row]:
-        """Return the row type of the columns that a stage with these settings adds.
+        """Return the row type of the added columns. Default: the declared one; or see `manifests.make_row`.
 
-        Default: the declared one. A stage whose settings decide its columns returns `manifests.make_row(…)`
-        with the declared row as base. Only settings may decide it, because each worker computes it again.
+        Only settings may decide it, because each worker computes it again.
         """
         declared: type[Row] = type(self).adds
         return declared
@@ -122,6 +121,10 @@ class Source(Stage[Out, Out]):
     @abstractmethod
     def rows(self) -> Iterator[Out]:
         """Yield the rows in a deterministic order."""
+
+    def column_digests(self) -> Mapping[str, str]:
+        """Return a digest of all values of each column that the id does not determine; after `digest`."""
+        return {}
 
     def notes(self) -> tuple[str, ...]:
         """Return what the user must know about inputs that become no rows, such as files that are left out.

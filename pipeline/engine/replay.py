@@ -106,7 +106,7 @@ def _plan(history: RunHistory, dag: Dag) -> Plan:
     steps = {
         step.name: Step(
             node=dag.nodes[step.name],
-            keys=Keys(**step.keys),
+            keys=Keys(step.keys["run"], step.keys["content"]),
             folder=step.folder,
             base=step.base,
             parents=step.parents,

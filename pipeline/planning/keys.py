@@ -7,14 +7,16 @@ run      Also determines which rows exist: the content key and the run keys of a
 A column whose value is determined by the id of its row (`column(…, by_id=True)`) contributes only its name to
 the content keys of its readers, because its value is the same for every stage that finds the row. A changed
 shot threshold therefore creates other clips, but measurements of a clip that is found again stay valid. The
-ids of a source are derived from content, so its columns are determined by the id for all of its settings.
+ids of a source are derived from content, so its columns are determined by the id for all of its settings,
+except those for which it returns a digest of their values (`Source.column_digests`).
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from manifests.identity import digest_of
+from manifests.row import Row
 from manifests.schema import schema_of
 from pipeline.dag import Dag, Node, Work
 from pipeline.errors import PlanError
@@ -29,11 +31,16 @@ SHORT = 10  # hex digits of a key in a folder name; the manifest holds the full 
 
 @dataclass(frozen=True)
 class Keys:
-    """The keys of a node, as hex digests, and the digest of its stage."""
+    """The keys of a node, as hex digests, and the digest of its stage.
+
+    Attributes:
+        columns: Content keys of single columns, where they differ from that of the node.
+    """
 
     run: str
     content: str
     digest: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def folder(self, name: str) -> str:
         """Return the name of the node's folder, which contains both keys."""
@@ -112,10 +119,13 @@ def _keys_of_node(dag: Dag, node: Node, found: Mapping[str, Keys]) -> Keys:
     if isinstance(node.work, Source):
         stage_class = type(node.work)
         name = f"{stage_class.__module__}:{stage_class.__qualname__}"
-        content = digest_of("source", name, stage_class.version, _adds(node.work))
+        content = digest_of("source", name, stage_class.version, _described(node.work.adds))
         settings = hashed_settings(node.work)
         digest = node.work.digest()
-        return Keys(digest_of(content, settings, digest, node.rows_per_part), content, digest)
+        run = digest_of(content, settings, digest, node.rows_per_part)
+        by_id = digest_of("source", name, stage_class.version, _described(stage_class.adds))
+        columns_of = dict.fromkeys(stage_class.adds.names(), by_id) | dict(node.work.column_digests())
+        return Keys(run, content, digest, columns_of)
     columns = {} if not node.inputs else _columns(dag, node, found)
     digest = node.work.digest() if isinstance(node.work, Stage) else ""
     provenance = made_by(node, digest)
@@ -129,14 +139,22 @@ def _columns(dag: Dag, node: Node, found: Mapping[str, Keys]) -> dict[str, str]:
     """Return the content key of each column that a node reads, or "by id"."""
     origins = dag.available_columns(node.name)
     return {
-        name: "by id" if origins[name].by_id else found[origins[name].node].content
+        name: "by id" if origins[name].by_id else _column_key(name, found[origins[name].node])
         for name in columns_read(dag, node)
     }
+
+
+def _column_key(name: str, keys: Keys) -> str:
+    return keys.columns.get(name, keys.content)
 
 
 def _adds(work: Work) -> list[str]:
     """Describe the columns that a node adds, because other columns make another table."""
     if isinstance(work, Keep):
         return []
-    keys = work.adds.key_names()
-    return [f"{f.name} {f.type} {f.nullable} {f.name in keys}" for f in schema_of(work.adds)]
+    return _described(work.adds)
+
+
+def _described(adds: type[Row]) -> list[str]:
+    keys = adds.key_names()
+    return [f"{f.name} {f.type} {f.nullable} {f.name in keys}" for f in schema_of(adds)]

@@ -55,15 +55,18 @@ class MeasuredClip(Row):
     camera_tilt: float
     camera_zoom: float
     camera_roll: float
+    list_caption: str | None = None
 
 
 class Description(Row):
     caption: str = column("English sentences that describe the clip")
-    caption_by: str = column("author of the caption: measured facts, or a model with its revision")
+    caption_by: str = column("author of the caption: measured facts, a model with its revision, or list")
 
 
 class DescribeClip(Annotate[MeasuredClip, Description]):
     """Describes light, detail, shape, length, colors, camera motion and object motion in two sentences.
+
+    If a list of the footage has a column `caption` with a text for the video, this text is the caption.
 
     Attributes:
         max_stills: Stills of a clip whose colors are named, at most. Higher values take longer.
@@ -76,6 +79,9 @@ class DescribeClip(Annotate[MeasuredClip, Description]):
 
     def annotate(self, rows: Sequence[MeasuredClip]) -> Iterator[Description]:
         for row in rows:
+            if given := (row.list_caption or "").strip():
+                yield Description(caption=given, caption_by="list")
+                continue
             stills = read_strip(row, row.start_s, row.end_s, self.max_stills)
             colors = name_colors([decode_still(still) for still in stills])
             caption = f"{_appearance(row, colors)} {_movement(row)}"

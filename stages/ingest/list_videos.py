@@ -1,22 +1,22 @@
 """Lists the videos of a folder, a URL or a list file, with ids derived from their content."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 
 from manifests import ClipmillError, NonNegativeInt, Row, column
 from manifests.identity import digest_of, id_of
+from manifests.messages import join_names
 from pipeline import Source
-from stages.ingest.listed_entries import list_entries
-from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
-from stages.ingest.remote_listing import list_http, list_objects, parallel
+from stages.ingest.list_columns import ListColumn, extend_row, left_out, parse_columns, values_of
+from stages.ingest.listing import ListedFile, Listing
+from stages.ingest.remote_listing import parallel
+from stages.ingest.roots import list_roots
 from stages.media.errors import UnreadableFile
 from stages.media.fingerprint import fingerprint
-from stages.media.list_file import is_list
-from stages.media.remote.http import public_url
-from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri
+from stages.media.uri import escape_non_utf8
 
 EXTENSIONS = (
     ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v",
@@ -43,7 +43,7 @@ class Video(Row):
 
 
 class ListVideos(Source[Video]):
-    """Lists the videos of `root`: a folder, a file, a URL or a list.
+    """Lists the videos of `root`: a folder, a file, a URL or a list, or several of them after commas.
 
     A list is a text file with a path or URL per line, or a CSV, JSON lines or Parquet file with a column
     `uri`. Its entries are listed in its order, all other videos in order of `source`. A file that `root` or a
@@ -57,10 +57,13 @@ class ListVideos(Source[Video]):
     for example a broken link, a FIFO, a folder without permission, a missing or repeated entry of a list.
 
     Attributes:
-        root: Folder, file or URL of the footage, or a list of paths and URLs.
+        root: Folder, file or URL of the footage, or a list of paths and URLs; several are separated by
+            commas.
         limit: Maximum number of videos; 0 lists all. A higher value lists more.
         extensions: Endings of the names of videos in folders, with or without the dot, in any case. More
             endings list more files. Empty: `EXTENSIONS`; "*": every file.
+        list_columns: Further columns of the list that become columns of the videos, as name:type, where type
+            is str, int, float or bool. `find_list_columns` finds them. More add more columns.
     """
 
     execution_settings = frozenset({"root"})
@@ -69,6 +72,7 @@ class ListVideos(Source[Video]):
     root: str
     limit: NonNegativeInt = 0
     extensions: tuple[str, ...] = ()
+    list_columns: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.root.strip():
@@ -82,15 +86,29 @@ class ListVideos(Source[Video]):
         """Return the digest of the listing: names, sizes and modification times or ETags.
 
         Raises:
-            ClipmillError: `root` does not exist or contains no video.
+            ClipmillError: `root` does not exist or contains no video, or a value of a list does not have the
+                type of its column.
         """
         vars(self)["_listed"] = listing = self.listing()
-        return digest_of([(f.source, f.size_bytes, f.stamp, f.problem) for f in listing.files])
+        digest = digest_of([(f.source, f.size_bytes, f.stamp, f.problem) for f in listing.files])
+        return digest_of(digest, self.column_digests()) if self.list_columns else digest
+
+    def column_digests(self) -> dict[str, str]:
+        """See `Source.column_digests`: of the columns of the list."""
+        listing: Listing = vars(self).get("_listed") or self.listing()
+        rows = [(file.source, values_of(file.values, self._list_columns)) for file in listing.files]
+        names = self.adds.names()[len(Video.names()) :]
+        return {name: digest_of([(source, values[name]) for source, values in rows]) for name in names}
+
+    def added_columns(self) -> type[Row]:
+        return extend_row(Video, self._list_columns)
 
     def notes(self) -> tuple[str, ...]:
         """See `Source.notes`: the files that are left out of the last digest."""
         listing: Listing = vars(self).get("_listed") or self.listing()
-        return listing.notes()
+        unknown = left_out((file.values for file in listing.files), self._list_columns)
+        note = f"columns of the list are left out: {join_names(unknown)}; `list_columns` names the others"
+        return (*listing.notes(), note) if unknown else listing.notes()
 
     def rows(self) -> Iterator[Video]:
         copies: Counter[str] = Counter()
@@ -98,14 +116,19 @@ class ListVideos(Source[Video]):
             content = id_of("unreadable", file.source) if problem else id_of("video", size_bytes, samples)
             ordinal = copies[content]
             copies[content] += 1
-            yield Video(
+            yield self.adds(
                 id=id_of("video", content, ordinal) if ordinal else content,
                 uri=file.uri,
                 source=file.source,
                 size_bytes=size_bytes,
                 content_sha256=samples,
                 list_error=problem,
+                **values_of(file.values, self._list_columns),
             )
+
+    @cached_property
+    def _list_columns(self) -> list[ListColumn]:
+        return parse_columns(self.list_columns)
 
     def listing(self) -> Listing:
         """List the files, and count what is left out.
@@ -115,9 +138,7 @@ class ListVideos(Source[Video]):
         """
         listing = Listing(() if "*" in self.extensions else self._endings())
         try:
-            self._list(listing)
-        except (FileNotFoundError, UnreadableFile) as error:
-            raise self._missing(getattr(error, "strerror", None) or str(error)) from error
+            list_roots(self.root, listing)
         except OSError as error:
             raise ClipmillError(
                 "the footage cannot be listed",
@@ -137,42 +158,6 @@ class ListVideos(Source[Video]):
 
     def _endings(self) -> tuple[str, ...]:
         return tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions) or EXTENSIONS
-
-    def _list(self, listing: Listing) -> None:
-        path = local_path(self.root)
-        if path is None and has_secret(self.root):
-            raise ClipmillError(
-                "the URL of the footage has a query or a user, which may be a secret",
-                where=public_url(self.root),
-                remedy="write the URL into a text file, and give the file as footage: footage=urls.txt",
-            )
-        if path is not None:
-            path = os.path.abspath(os.path.expanduser(path))
-            if os.path.isdir(path):
-                list_folder(path, listing)
-                listing.files.sort()
-            elif is_list(path):
-                list_entries(path_to_uri(path), listing)
-            else:
-                listing.files.append(self._single_file(path))
-        elif is_list(public_url(self.root) if is_http(self.root) else self.root):
-            list_entries(self.root, listing)
-        else:
-            (list_http if is_http(self.root) else list_objects)(self.root, listing)
-            listing.files.sort()
-
-    def _single_file(self, path: str) -> ListedFile:
-        file = listed_file(path_to_uri(path), escape_non_utf8(os.path.basename(path)))
-        if file.problem:
-            raise self._missing(file.problem)
-        return file
-
-    def _missing(self, reason: str) -> ClipmillError:
-        return ClipmillError(
-            f"the footage does not exist or cannot be read: {reason}",
-            where=escape_non_utf8(self.root),
-            remedy="give an existing folder, file, URL or list",
-        )
 
 
 def read_contents(files: list[ListedFile]) -> Iterator[tuple[ListedFile, tuple[int, str, str]]]:

@@ -1,7 +1,9 @@
 """Lists the videos that a list file names: paths and URLs of files and folders."""
 
 import os
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from manifests import ClipmillError
 from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
@@ -22,12 +24,14 @@ class _Location(NamedTuple):
         location: Absolute path or full URL; "" if the entry cannot be read.
         uri: Its `uri` for tables.
         problem: Why the entry cannot be read, or "".
+        values: The values of the further columns of the list.
     """
 
     source: str
     location: str
     uri: str
     problem: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 def list_entries(list_uri: str, listing: Listing) -> None:
@@ -43,7 +47,7 @@ def list_entries(list_uri: str, listing: Listing) -> None:
         first = lines.setdefault(found.location, entry.line) if found.location else entry.line
         if first != entry.line:
             found = found._replace(location="", problem=f"listed twice: line {first} has it already")
-        locations.append(found)
+        locations.append(found._replace(values=entry.values))
     if not locations:
         raise ClipmillError(
             "the list names no footage",
@@ -82,7 +86,8 @@ def _listing_of(found: _Location, parent: Listing) -> Listing:
     """Return the file of an entry, or the files below its folder."""
     listing = Listing(parent.extensions)
     if not found.location:
-        listing.files.append(ListedFile(found.source, found.uri, problem=found.problem))
+        invalid = ListedFile(found.source, found.uri, problem=found.problem, values=found.values)
+        listing.files.append(invalid)
         return listing
     path = local_path(found.location)
     try:
@@ -104,4 +109,5 @@ def _listing_of(found: _Location, parent: Listing) -> Listing:
         reason = error.what
     if reason:
         listing.files.append(ListedFile(found.source, found.uri, problem=reason))
+    listing.files = [file._replace(values={**file.values, **found.values}) for file in listing.files]
     return listing

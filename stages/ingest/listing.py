@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from stages.media.errors import UnreadableFile
 from stages.media.files import file_status
@@ -24,6 +25,7 @@ class ListedFile(NamedTuple):
         size_bytes: Size in bytes; None if the server does not say it.
         stamp: A value that changes when the file changes.
         problem: Why the file cannot be read, or "".
+        values: What a list says about it in further columns, by name; see `Entry`.
     """
 
     source: str
@@ -31,6 +33,7 @@ class ListedFile(NamedTuple):
     size_bytes: int | None = 0
     stamp: str = ""
     problem: str = ""
+    values: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass
@@ -44,6 +47,7 @@ class Listing:
         hidden: Number of files and folders that are left out because their names begin with a dot.
         stores: Paths of the stores that are left out.
         beyond_limit: Number of videos that are left out by a limit.
+        repeated: Number of files that are left out because another root has them too.
     """
 
     extensions: Sequence[str]
@@ -52,6 +56,7 @@ class Listing:
     hidden: int = 0
     stores: list[str] = field(default_factory=list)
     beyond_limit: int = 0
+    repeated: int = 0
 
     def includes(self, name: str) -> bool:
         """Return whether a file has the ending of a video. Otherwise, count it as left out."""
@@ -71,6 +76,10 @@ class Listing:
         self.hidden += other.hidden
         self.stores += other.stores
 
+    def sort(self) -> None:
+        """Sort the files by their source."""
+        self.files.sort(key=lambda file: (file.source, file.uri))
+
     def notes(self) -> tuple[str, ...]:
         """Return one sentence for each kind of files that are left out."""
         found = []
@@ -86,6 +95,8 @@ class Listing:
                 f"{_count(self.hidden, 'hidden file or folder', 'hidden files and folders')} left out"
             )
         found += [f"the store {store} is left out" for store in self.stores]
+        if self.repeated:
+            found.append(f"{_count(self.repeated, 'file')} left out because the footage names it twice")
         if self.beyond_limit:
             found.append(f"{_count(self.beyond_limit, 'video')} left out by the limit")
         return tuple(found)

@@ -3,9 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 from urllib.parse import urljoin
 
 from manifests import ClipmillError
@@ -15,6 +18,10 @@ from stages.media.uri import is_http, local_path
 LIST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".ndjson", ".parquet")
 MAX_LIST_BYTES = 1 << 30
 _COLUMN = "uri"
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # 007 is a name, not a number
+_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_FLAGS = {"true": True, "false": False}
 
 
 class Entry(NamedTuple):
@@ -24,11 +31,14 @@ class Entry(NamedTuple):
         line: Its line, from 1; in Parquet, its row.
         location: Path or URL as written; "" if the entry is invalid.
         problem: Why the entry is invalid, or "".
+        values: The values of its other columns, by name: text, numbers and flags; other values as JSON. A
+            missing value is left out.
     """
 
     line: int
     location: str
     problem: str = ""
+    values: Mapping[str, Any] = _NOTHING
 
 
 def is_list(location: str) -> bool:
@@ -89,11 +99,46 @@ def _csv(name: str, text: str) -> Iterator[Entry]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if _COLUMN not in (reader.fieldnames or ()):
         raise _no_column(name, list(reader.fieldnames or ()))
+    rows, columns = [], [column for column in reader.fieldnames or () if column != _COLUMN]
     try:
         for row in reader:
-            yield Entry(reader.line_num, row[_COLUMN] or "")
+            rows.append((reader.line_num, row))
     except csv.Error as error:
         raise _unreadable(name, f"line {reader.line_num}: {error}") from error
+    typed = {column: _typed([(row[column] or "").strip() for _, row in rows]) for column in columns}
+    for number, (line, row) in enumerate(rows):
+        values = {column: typed[column][number] for column in columns if typed[column][number] != ""}
+        yield Entry(line, row[_COLUMN] or "", values=values)
+
+
+def _typed(texts: list[str]) -> list[Any]:
+    """The values of a column of text as whole numbers, numbers or flags, if all that exist are such."""
+    existing = [text for text in texts if text]
+    if existing and all(map(_INT.fullmatch, existing)):
+        return [int(text) if text else "" for text in texts]
+    if existing and all(map(_FLOAT.fullmatch, existing)):
+        return [float(text) if text else "" for text in texts]
+    if existing and all(text.lower() in _FLAGS for text in existing):
+        return [_FLAGS[text.lower()] if text else "" for text in texts]
+    return list(texts)
+
+
+def plain_values(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a record as text, numbers and flags; other values as JSON. None and NaN are left out."""
+    found = {str(name): _plain(value) for name, value in record.items() if name != _COLUMN}
+    return {name: value for name, value in found.items() if value is not None and value != ""}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    if value is None or isinstance(value, str | int):  # also a flag
+        return value
+    if isinstance(value, list | dict | tuple):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return None if isinstance(value, bytes) else str(value)
 
 
 def _json_lines(name: str, text: str) -> Iterator[Entry]:
@@ -105,8 +150,9 @@ def _json_lines(name: str, text: str) -> Iterator[Entry]:
         except ValueError:
             yield Entry(number, "", "not a line of JSON")
             continue
-        location = record.get(_COLUMN) if isinstance(record, dict) else None
-        yield Entry(number, location if isinstance(location, str) else "")
+        record = record if isinstance(record, dict) else {}
+        location = record.get(_COLUMN)
+        yield Entry(number, location if isinstance(location, str) else "", values=plain_values(record))
 
 
 def _parquet(name: str, data: bytes) -> Iterator[Entry]:
@@ -117,11 +163,13 @@ def _parquet(name: str, data: bytes) -> Iterator[Entry]:
         names = pq.read_schema(pa.BufferReader(data)).names
         if _COLUMN not in names:
             raise _no_column(name, names)
-        values = pq.read_table(pa.BufferReader(data), columns=[_COLUMN]).column(_COLUMN).to_pylist()
+        records = pq.read_table(pa.BufferReader(data)).to_pylist()
     except pa.ArrowException as error:
         raise _unreadable(name, str(error)) from error
-    for number, value in enumerate(values, 1):
-        yield Entry(number, value) if isinstance(value, str) and value else Entry(number, "", "no uri")
+    for number, record in enumerate(records, 1):
+        location, values = record[_COLUMN], plain_values(record)
+        is_valid = isinstance(location, str) and bool(location)
+        yield Entry(number, location if is_valid else "", "" if is_valid else "no uri", values)
 
 
 def _no_column(name: str, columns: list[str]) -> ClipmillError:

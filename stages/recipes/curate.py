@@ -15,12 +15,12 @@ from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
 from stages.duplicates.find_duplicates import COPIES, SEMANTIC, FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
-from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.encoding.encoders import check_choice
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
 from stages.recipes.clip_format import ClipFormat, cut_clips, pack_clips
 from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
+from stages.recipes.footage import DEFAULT_FOOTAGE, Footage, read_footage
 from stages.scan.scan_video import ScanVideo
 from stages.shards.bucket import min_seconds
 from stages.shards.cut_clip import CUT_HDR_MODES, CutClip
@@ -84,21 +84,22 @@ def curate(
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
     curation: Curation = DEFAULT_CURATION,
+    inputs: Footage = DEFAULT_FOOTAGE,
     fps: PositiveFloat = 24.0,
     released_stores: tuple[str, ...] = (),
 ) -> Dag:
     """Turn raw footage into curated WebDataset shards of clips.
 
     Args:
-        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet. Several
+            are separated by commas.
         fps: Frame rate in frames per second at which a trainer reads the clips. It decides the buckets by
             number of frames. Higher puts a clip into a bucket of more frames.
         released_stores: Stores of earlier releases, separated by commas. Clips similar to a released clip are
             duplicates. Empty: clips are only compared with each other.
     """
     dag = Dag("curate")
-    listed = ListVideos(root=footage, extensions=curation.extensions)
-    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
+    videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     dag.save(build_shards(videos, filters, captions, curation, fps, released_stores), "shards")
     return dag
 
@@ -173,7 +174,7 @@ def _drop_duplicates(clips: Rows, curation: Curation, released_stores: tuple[str
                 max_semantic_similarity=curation.max_semantic_similarity,
             )
         )
-    if curation.validation_share:
+    if curation.validation_share or "list_split" in clips.columns:
         similarity = curation.max_semantic_similarity
         rows = rows.survey(
             SplitClips(validation_share=curation.validation_share, duplicate_similarity=similarity)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from manifests import NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
-from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.encode_text import EncodeText
 from stages.latents.pack_latents import PackLatents
@@ -16,6 +15,7 @@ from stages.latents.split_windows import SplitWindows
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, Curation, build_shards
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
+from stages.recipes.footage import DEFAULT_FOOTAGE, Footage, read_footage
 
 
 @dataclass(frozen=True)
@@ -71,16 +71,17 @@ def latents(
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
     curation: Curation = DEFAULT_CURATION,
+    inputs: Footage = DEFAULT_FOOTAGE,
     encoding: Encoding = DEFAULT_ENCODING,
 ) -> Dag:
     """Turn raw footage into curated shards and latents of their clips.
 
     Args:
-        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet. Several
+            are separated by commas.
     """
     dag = Dag("latents")
-    listed = ListVideos(root=footage, extensions=curation.extensions)
-    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
+    videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     dag.save(shards, "shards")
     dag.save(encoded, "latents")

@@ -5,12 +5,12 @@ clipmill run stages/recipes/world.py footage=DIR store=DIR
 
 from manifests import NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline import Dag
-from stages.ingest.list_videos import ListVideos
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, Curation
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
+from stages.recipes.footage import DEFAULT_FOOTAGE, Footage, read_footage
 from stages.recipes.latents import DEFAULT_ENCODING, Encoding, build_latents
 
 
@@ -19,6 +19,7 @@ def world(
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
     curation: Curation = DEFAULT_CURATION,
+    inputs: Footage = DEFAULT_FOOTAGE,
     encoding: Encoding = DEFAULT_ENCODING,
     model: str = "tiny",
     steps: PositiveInt = 200,
@@ -33,7 +34,8 @@ def world(
     """Turn raw footage into shards, latents, a trained video diffusion model and a sampled video.
 
     Args:
-        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet.
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet. Several
+            are separated by commas.
         model: Size of the diffusion transformer: tiny or small.
         steps: Training steps. Higher trains longer.
         batch_size: Clips per training step, over all ranks. Higher needs more memory and time per step.
@@ -47,8 +49,7 @@ def world(
         num_inference_steps: Steps of the sampler. Higher takes longer and samples more precisely.
     """
     dag = Dag("world")
-    listed = ListVideos(root=footage, extensions=curation.extensions)
-    videos = dag.read(listed, rows_per_part=curation.videos_per_part)
+    videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     train = TrainWorld(
         steps=steps,

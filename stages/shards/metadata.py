@@ -1,5 +1,6 @@
 """The metadata in a sample's json member: the origin of the clip and its measurements."""
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
@@ -15,7 +16,10 @@ class SampleMetadata(Row):
     end_pts: int | None = None
     time_base_num: int | None = None
     time_base_den: int | None = None
-    license: str | None = column("license of the clip, from a step of your own", default=None)
+    license: str | None = column(
+        "license of the clip, from a list of the footage or a step of your own", default=None
+    )
+    list_values: str | None = None
     split: str = "train"
     clip_bit_depth: int | None = None
     clip_color_transfer: str | None = None
@@ -81,6 +85,11 @@ _JSON_NAMES = {  # columns with another name in the json
     "clip_bit_depth": "bit_depth",
     "clip_color_transfer": "color_transfer",
 }
+# The names of values in the json that no stage adds as a column. A column of a list cannot have them.
+JSON_KEYS = frozenset(
+    {*_JSON_NAMES.values(), "answers", "audio", "events", "frames", "height_px", "width_px"}
+)
+_LISTED = "list_values"  # columns of a list of the footage, as JSON
 _ALWAYS = frozenset({"license", "split"})  # columns that are in the json whether or not a clip has a value
 _NO_VALUE: dict[type, Any] = {str: "", float: float("nan"), int: -1, bool: False}
 
@@ -100,12 +109,14 @@ def typed_metadata(row: SampleMetadata, columns: Iterable[str]) -> dict[str, Any
         columns: the columns that some clip of the data set has a value for. `license` and `split` are added.
     """
     types = _column_types()
-    return {
+    typed = {
         _JSON_NAMES.get(name, name): types[name](
             _NO_VALUE[types[name]] if getattr(row, name) is None else getattr(row, name)
         )
-        for name in sorted(_ALWAYS | set(columns))
+        for name in sorted((_ALWAYS | set(columns)) - {_LISTED})
     }
+    listed: dict[str, Any] = json.loads(row.list_values or "{}")
+    return listed | typed
 
 
 @lru_cache(maxsize=1)

@@ -5,6 +5,7 @@ linked videos are on the same side.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from manifests import Row, Share, column
@@ -12,23 +13,30 @@ from manifests.identity import id_of, shuffle_key
 from pipeline import Needs, Survey
 
 _GROUP_ROWS = 5000  # rows per group, on average
+_SAME_SPLIT = dict.fromkeys(("val", "valid", "dev", "eval"), "validation") | {"training": "train"}
 
 
 class SearchedClip(Row):
     id: str
     parent: str
     recording: str = ""
+    list_split: str | None = None
     similar_ids: tuple[str, ...] = ()
     similarities: tuple[float, ...] = ()
 
 
 class ClipSplit(Row):
-    split: str = column("train or validation")
-    split_by: str = column("id of the video that decides: the clip's own, or the first of the linked videos")
+    split: str = column("train, validation, or another split that the list of the footage names")
+    split_by: str = column(
+        "id of the video that decides: the clip's own, or the first of the linked videos; or list"
+    )
 
 
 class SplitClips(Survey[SearchedClip, ClipSplit]):
     """Assigns each clip to training or validation.
+
+    If a list of the footage has a column `split` with a value for the video of the clip, this value decides
+    alone: val, valid, dev and eval count as validation, and training as train.
 
     The id of the video decides, which depends on its content only; for cameras, the name of their recording.
     If `SearchPairs` ran before, videos with similar clips are linked and stay together; place this stage
@@ -45,7 +53,7 @@ class SplitClips(Survey[SearchedClip, ClipSplit]):
     validation_share: Share = 0.01
     duplicate_similarity: Share = 0.75
 
-    version = 2
+    version = 3
     needs = Needs(cpus=0.5)
     never_rejects = True
 
@@ -75,9 +83,18 @@ class SplitClips(Survey[SearchedClip, ClipSplit]):
     def settle(self, group: str, rows: Sequence[SearchedClip], fitted: bytes) -> Iterator[ClipSplit]:
         first: dict[str, str] = json.loads(fitted)["first"]
         for row in rows:
+            if given := split_name(row.list_split or ""):
+                yield ClipSplit(split=given, split_by="list")
+                continue
             video = first.get(_video(row), _video(row))
             is_validation = shuffle_key(video, "split") < self.validation_share * 2**64
             yield ClipSplit(split="validation" if is_validation else "train", split_by=video)
+
+
+def split_name(written: str) -> str:
+    """The name of a split in lower case: letters, digits and hyphens; "" if nothing is left."""
+    name = "-".join(re.findall(r"[a-z0-9]+", written.lower()))
+    return _SAME_SPLIT.get(name, name)
 
 
 def _video(row: SearchedClip) -> str:

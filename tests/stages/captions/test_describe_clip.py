@@ -55,6 +55,13 @@ def test_a_whole_caption(strip: dict[str, Any]) -> None:
     )
 
 
+def test_the_caption_of_a_list_is_taken(strip: dict[str, Any]) -> None:
+    rows = [MeasuredClip(**strip, **FACTS, list_caption=text) for text in (" A dog.", "  ", None)]
+    found = [(answer.caption, answer.caption_by) for answer in DescribeClip().annotate(rows)]
+    assert found[0] == ("A dog.", "list")
+    assert {by for _, by in found[1:]} == {"measured facts, version 1"}
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [

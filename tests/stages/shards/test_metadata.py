@@ -8,7 +8,9 @@ from typing import Any
 from manifests import Artifact
 from manifests.stores.folder import FolderStore
 from pipeline import Reject
+from pipeline.recipes.discovery import load_stages
 from stages.recipes.curate import curate
+from stages.shards.metadata import JSON_KEYS
 from stages.shards.pack_shards import CaptionedClip, PackShards
 from stages.shards.sample import read_samples
 
@@ -73,3 +75,13 @@ def test_without_missing_values_the_json_is_standard(tmp_path: Path) -> None:
     assert {sample["license"] for sample in found.values()} == {""}
     for sample in found.values():
         json.dumps(sample, allow_nan=False)
+
+
+def test_columns_of_a_list_are_in_the_json_and_never_replace_another_value(tmp_path: Path) -> None:
+    """A column of a list cannot have the name of a key of the json, so `frames` here stands for an error."""
+    values = json.dumps({"license": "cc0", "take": 3, "frames": 1})
+    found = _jsons(tmp_path, [[_clip(n, license="cc0", list_values=values) for n in range(8)]])
+    assert {(s["license"], s["take"], s["frames"]) for s in found.values()} == {("cc0", 3, 50)}
+    assert "list_values" not in found["clip000"]
+    columns = {name for stage in load_stages(("stages",)).values() for name in stage.adds.names()}
+    assert set(found["clip000"]) - {"take", "license"} <= JSON_KEYS | columns

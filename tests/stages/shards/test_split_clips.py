@@ -89,3 +89,16 @@ def test_more_videos_move_no_video_to_the_other_side() -> None:
     few, more = _clips(50), _clips(500)
     first = [a.split for a in _split(SplitClips(validation_share=0.2), few)]
     assert [a.split for a in _split(SplitClips(validation_share=0.2), more)][: len(few)] == first
+
+
+@pytest.mark.parametrize(
+    ("written", "split"),
+    [("val", "validation"), ("Test", "test"), ("training", "train"), ("Fold 1.b", "fold-1-b")],
+)
+def test_the_split_of_a_list_decides_alone(written: str, split: str) -> None:
+    clips = [SearchedClip(id=f"{k}", parent=id_of("video", k), list_split=written) for k in range(20)]
+    found = _split(
+        SplitClips(validation_share=0.5), [*clips, SearchedClip(id="x", parent="x", list_split=" ")]
+    )
+    assert {(result.split, result.split_by) for result in found[:-1]} == {(split, "list")}
+    assert found[-1].split_by == "x"

@@ -1,0 +1,42 @@
+"""Reads footage: which files become videos, what lists say about them, and a rule on that."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from pipeline import Dag, Rows
+from pipeline.recipes.discovery import load_stages
+from stages.ingest.list_videos import ListVideos
+from stages.ingest.roots import find_list_columns
+from stages.shards.metadata import JSON_KEYS
+
+
+@dataclass(frozen=True)
+class Footage:
+    """The knobs of the footage. A recipe's argument of this type stands for all of them.
+
+    Attributes:
+        where: Rule on the columns of listed videos, such as license == 'cc0'. Videos for which it is false
+            are dropped; a video without a value is rejected. Empty: every video is kept.
+    """
+
+    where: str = ""
+
+
+DEFAULT_FOOTAGE = Footage()
+
+
+def read_footage(
+    dag: Dag, footage: str, knobs: Footage, extensions: tuple[str, ...], videos_per_part: int
+) -> Rows:
+    """Add the source of a recipe. Further columns of lists are columns of the videos."""
+    columns = find_list_columns(footage, _taken_names())
+    listed = ListVideos(root=footage, extensions=extensions, list_columns=columns)
+    videos = dag.read(listed, rows_per_part=videos_per_part)
+    return videos.keep(knobs.where, because="excluded by where") if knobs.where else videos
+
+
+@cache
+def _taken_names() -> frozenset[str]:
+    """The columns that some stage adds, and the names of values in the json of a sample."""
+    added = (name for stage in load_stages(("stages",)).values() for name in stage.adds.names())
+    return frozenset({"id", "parent", *added, *JSON_KEYS})
