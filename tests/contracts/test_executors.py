@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grouping
 import psutil
 import pytest
 from toys import Mate, Numbers, Quiet, RaiseToPowers, Split, Square, Unopenable, toy_dag
@@ -58,6 +59,13 @@ def test_a_comparison_on_ray_equals_inline(tmp_path: Path) -> None:
     dag = Dag("mated")
     pieces = dag.read(Numbers(count=12), rows_per_part=3).annotate(Square()).expand(Split())
     dag.save(pieces.survey(Mate()), "pieces")
+    assert Inline().run(make_plan(dag, tmp_path / "inline"), Quiet()).is_finished
+    assert OnRay(workers=2).run(make_plan(dag, tmp_path / "ray"), Quiet()).is_finished
+    assert tables(tmp_path / "ray") == tables(tmp_path / "inline")
+
+
+def test_groups_of_rows_on_ray_equal_inline(tmp_path: Path) -> None:
+    dag = grouping.grouping(fail_on=1)
     assert Inline().run(make_plan(dag, tmp_path / "inline"), Quiet()).is_finished
     assert OnRay(workers=2).run(make_plan(dag, tmp_path / "ray"), Quiet()).is_finished
     assert tables(tmp_path / "ray") == tables(tmp_path / "inline")
