@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from manifests.errors import ManifestError, SchemaMismatch, UnknownColumn
 from manifests.messages import closest_name, join_names, mark_position
 
-_UNKNOWN = pa.scalar(None, pa.bool_())
-_NULL_NUMBER = pa.scalar(None, pa.float64())
+_UNKNOWN, _NULL_NUMBER = (
+    pa.nulls(1, kind)[0] for kind in (pa.bool_(), pa.float64())
+)  # pa.scalar loads pandas
 _COMPARE: dict[type[ast.cmpop], Callable[..., pc.Expression]] = {
     ast.Gt: operator.gt,
     ast.GtE: operator.ge,

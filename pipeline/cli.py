@@ -41,6 +41,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "stages.recipes.demonstrate:add_verbs",
         "generate the demo films; with --run, run the demo recipe",
     ),
+    "completion": (
+        "pipeline.verbs.completion.script:add_verbs",
+        "print the script with which a shell completes",
+    ),
     "manifest": ("manifests.verbs.cli:add_verbs", "show, check or compare tables"),
     "train": (
         "training.cli:add_verbs",
@@ -121,6 +125,10 @@ class Parser(ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C."""
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for the next word
+        from pipeline.verbs.completion.complete import complete
+
+        complete(lambda verb: _parser(verb) if verb in ("", *VERBS) else None)
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in OLD_VERBS:
         old, new = arguments[0], OLD_VERBS[arguments[0]]
@@ -148,6 +156,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str]) -> Namespace:
+    verb = arguments[0] if arguments else ""
+    parser = _parser(verb)
+    if verb in VERBS:
+        if {"-h", "--help"} & {*arguments} and not parser.nested:
+            return Namespace(func=lambda _: _print_help(parser, arguments[1:]))
+        parser.set_defaults(command_line=list(arguments), validators=VALIDATORS, viewers=VIEWERS)
+        return parser.parse_verb(arguments[1:])
+    args = parser.parse_args(arguments)
+    args.func = _print_version if args.version else lambda _: parser.print_help()
+    return args
+
+
+def _parser(verb: str) -> Parser:
+    """The parser of a verb, whose code is imported; if there is no such verb, the parser of all verbs."""
     parser = Parser(
         prog="clipmill",
         description="Turn raw footage into curated shards, latents and a trained video model.",
@@ -155,22 +177,16 @@ def _parse(arguments: Sequence[str]) -> Namespace:
     )
     parser.add_argument("--version", action="store_true", help="print the version")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    verb = arguments[0] if arguments else ""
-    if verb in VERBS:
-        module, function = VERBS[verb][0].split(":")
-        getattr(import_module(module), function)(verbs)
-        chosen: Parser = verbs.choices[verb]
-        chosen.description = chosen.description or _sentence(VERBS[verb][1])
-        if {"-h", "--help"} & {*arguments} and not chosen.nested:
-            return Namespace(func=lambda _: _print_help(chosen, arguments[1:]))
-        chosen.set_defaults(verb=verb, command_line=list(arguments), validators=VALIDATORS)
-        chosen.set_defaults(viewers=VIEWERS)
-        return chosen.parse_verb(arguments[1:])
-    for name, (_, summary) in VERBS.items():
-        verbs.add_parser(name, help=summary)
-    args = parser.parse_args(arguments)
-    args.func = _print_version if args.version else lambda _: parser.print_help()
-    return args
+    if verb not in VERBS:
+        for name, (_, summary) in VERBS.items():
+            verbs.add_parser(name, help=summary)
+        return parser
+    module, function = VERBS[verb][0].split(":")
+    getattr(import_module(module), function)(verbs)
+    chosen: Parser = verbs.choices[verb]
+    chosen.description = chosen.description or _sentence(VERBS[verb][1])
+    chosen.set_defaults(verb=verb)
+    return chosen
 
 
 def _sentence(text: str) -> str:

@@ -10,7 +10,7 @@ from manifests.predicate import evaluate_all, names_in, parse
 from pipeline.errors import PlanError
 
 ALL, ANY = "all", "any"
-_NO_VERDICT = pa.scalar(None, pa.bool_())
+_NO_VERDICT = pa.nulls(1, pa.bool_())[0]  # pa.scalar loads pandas
 
 
 @dataclass(frozen=True)
