@@ -5,7 +5,7 @@ BIN := .venv/bin
 TEST_WORKERS ?= 2
 STAMP := .venv/.complete
 
-.PHONY: setup check test test-slow docs demo clean
+.PHONY: setup check test test-slow docs demo vendor clean
 
 setup: $(STAMP)  ## create .venv and check that it works
 
@@ -35,6 +35,15 @@ docs: $(STAMP)  ## build the documentation site in build/site
 
 demo: $(STAMP)  ## draw videos, run the whole DAG on a local Ray, train a model and sample a video
 	$(BIN)/clipmill demo demo/footage --run demo/store
+
+VENDOR := pipeline/report/web/vendor
+
+vendor:  ## fetch uPlot 1.6.32, which draws the charts of report.html, from npm and check it
+	mkdir -p build/uplot
+	cd build/uplot && npm pack --silent uplot@1.6.32 && tar -xzf uplot-1.6.32.tgz --strip-components=1
+	cp build/uplot/dist/uPlot.iife.min.js build/uplot/dist/uPlot.min.css $(VENDOR)/
+	cp build/uplot/LICENSE $(VENDOR)/LICENSE.txt
+	cd $(VENDOR) && sha256sum --check SHA256SUMS
 
 clean:  ## remove everything that these targets create
 	rm -rf .venv demo build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

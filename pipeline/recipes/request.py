@@ -63,14 +63,18 @@ class RunRequest:
     def to_record(self) -> dict[str, Any]:
         """Return the request as plain values without credentials, for the record of a run.
 
-        If the recipe is loaded, the values include the descriptions of the knobs that are set.
+        If the recipe is loaded, the values include the descriptions of the knobs that are set, and the
+        defaults of all knobs that are numbers.
         """
         recipe: Recipe | None = vars(self).get("loaded_recipe")
-        described = {knob.name: knob.description for knob in recipe.knobs} if recipe else {}
+        known = recipe.knobs if recipe else ()
+        described = {knob.name: knob.description for knob in known}
+        numbers = {k.name: str(k.default) for k in known if type(k.default) in (int, float)}
         return {
             "recipe": redact_urls(self.recipe),
             "knobs": {name: redact_knob(name, value) for name, value in self.knobs.items()},
             "knob_descriptions": {name: described[name] for name in self.knobs if name in described},
+            "knob_defaults": numbers,
             "store": redact_urls(self.store),
             "command": [redact_argument(argument) for argument in self.command],
         }

@@ -1,22 +1,31 @@
-"""The report of a run: one self-contained HTML page."""
+"""The report of a run: one HTML file with its data, styles and scripts, which needs no network."""
 
-from collections.abc import Mapping
+import base64
+import hashlib
+import json
+from html import escape
 from importlib.resources import files as resources
 from string import Template
 from typing import Any
 
 from pipeline.errors import PipelineError
 from pipeline.history.formatting import printable
-from pipeline.history.record import read_json
 from pipeline.history.run_history import RUNS, RunHistory
-from pipeline.report.funnel import funnel
-from pipeline.report.markup import Html, el, join, text
-from pipeline.report.rejects import rejects
-from pipeline.report.results import curves, files, videos
+from pipeline.report.clips import clip_table, clips_data, rules_data, sample_clips, shown_columns
+from pipeline.report.embedding_map import embedding_map
+from pipeline.report.overview import funnel_data, knob_values, label, run_data, times_data
+from pipeline.report.rejects import rejects_data
+from pipeline.report.results import curves_data, files_data
+from pipeline.report.results import videos_data as sampled_videos_data
 from pipeline.report.run_reader import RunReader
-from pipeline.report.stills import stills
+from pipeline.report.videos import hours, sample_videos, video_table, videos_data
 
-_MAX_CHARACTERS = 2000  # of a line of the header
+_STYLES = ("vendor/uPlot.min.css", "style.css", "parts.css")
+_LIBRARY = "vendor/uPlot.iife.min.js"
+_SCRIPTS = (
+    "dom.js", "model.js", "plots.js", "cards.js", "overview.js", "thresholds.js", "clips.js", "table.js",
+    "videos.js", "map.js", "results.js", "app.js",
+)  # fmt: skip
 
 
 def write_report(history: RunHistory) -> str:
@@ -37,67 +46,73 @@ def write_report(history: RunHistory) -> str:
 
 
 def render(history: RunHistory) -> str:
-    """Render the page. Sections without content are omitted."""
+    """Make the page. Its content-security policy allows only the styles and scripts that it contains."""
+    styles = "\n".join(_read(name) for name in _STYLES)
+    library, script = _read(_LIBRARY), _script()
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_digest(library)} {_digest(script)}",
+            f"style-src {_digest(styles)}",
+            "img-src data:",
+            "media-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    return Template(_read("page.html")).substitute(
+        policy=escape(policy),
+        title=escape(printable(f"{history.dag} {history.run}")),
+        styles=styles,
+        data=to_script_json(report_data(history)),
+        library=library,
+        script=script,
+    )
+
+
+def report_data(history: RunHistory) -> dict[str, Any]:
+    """All data of the page, as JSON values. Parts without content are absent."""
     reader = RunReader(history)
-    body = join(
-        _header(history),
-        funnel(history),
-        stills(reader),
-        rejects(reader),
-        curves(reader),
-        videos(reader),
-        files(reader),
-    )
-    page = Template(resources("pipeline.report").joinpath("page.html").read_text(encoding="utf-8"))
-    return page.substitute(title=text(f"{history.dag} {history.run}"), body=body)
-
-
-def _header(history: RunHistory) -> Html:
-    request, timings = (
-        read_json(history.store, history.run, f"{name}.json") for name in ("request", "timings")
-    )
-    values = {
-        "recipe": request.get("recipe", ""),
-        "knobs": _knobs(request.get("knobs", {}), request.get("knob_descriptions", {})),
-        "run": history.run,
-        "state": " ".join(filter(None, [timings.get("state"), timings.get("error")])),
-        "took": f"{timings.get('wall_s', 0):,.0f} s",
-        "waited": _waited(timings.get("overlap", {})),
-        "store": history.store.url,
-        "notes": "; ".join(history.notes),
-        "code": request.get("commit", "")[:12],
-        "versions": _assignments({"python": request.get("python", ""), **request.get("packages", {})}),
+    data: dict[str, Any] = {
+        "run": run_data(history),
+        "funnel": funnel_data(history),
+        "times": times_data(history),
+        "rejects": rejects_data(reader),
+        "curves": curves_data(reader),
+        "samples": sampled_videos_data(reader),
+        "files": files_data(reader),
     }
-    rows = [
-        el(
-            "div",
-            el("dt", name),
-            el("dd", value if isinstance(value, Html) else printable(str(value), _MAX_CHARACTERS)),
-        )
-        for name, value in values.items()
-        if value
-    ]
-    return el("header", el("h1", history.dag), el("dl", *rows))
+    base = clip_table(history)
+    if base is None:
+        return data
+    clips = sample_clips(reader, base, knob_values(history))
+    parents = video_table(reader, base)
+    videos = sample_videos(reader, parents, clips.sample) if parents else None
+    labels = {step.name: label(step) for step in history}
+    data["hours"] = hours(clips.sample, videos, labels)
+    data["labels"] = labels
+    data["clips"] = clips_data(reader, clips)
+    data["rules"] = rules_data(clips.rules, clips.sample.outcomes)
+    data["map"] = embedding_map(reader, clips.sample)
+    if videos:
+        data["videos"] = videos_data(videos, shown_columns(videos), clips.sample)
+    return data
 
 
-def _knobs(knobs: Mapping[str, Any], descriptions: Mapping[str, str]) -> Html:
-    """The knobs that the user set, one per line, each with its description."""
-    lines = []
-    for name, value in knobs.items():
-        description = (
-            el("span", f" {printable(descriptions[name], _MAX_CHARACTERS)}") if name in descriptions else ""
-        )
-        lines += [el("code", printable(f"{name}={value}", _MAX_CHARACTERS)), text(description), el("br")]
-    return join(*lines)
+def to_script_json(data: Any) -> str:
+    """JSON that cannot end the script element in which it stands."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c")
 
 
-def _waited(overlap: Mapping[str, Any]) -> str:
-    """The share of its time that each part of a stage waited for the others."""
-    return "; ".join(
-        f"{step}: " + ", ".join(f"{part} {share:.0%}" for part, share in parts["waited_share"].items())
-        for step, parts in overlap.items()
-    )
+def _script() -> str:
+    """The scripts of the page as one, inside a function, so that they define no global names."""
+    return '(() => {\n"use strict";\n' + "\n".join(_read(name) for name in _SCRIPTS) + "\n})();"
 
 
-def _assignments(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{name}={value}" for name, value in values.items())
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _read(name: str) -> str:
+    return resources("pipeline.report").joinpath("web", *name.split("/")).read_text(encoding="utf-8")

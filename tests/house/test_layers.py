@@ -17,6 +17,7 @@ PUBLIC = "pipeline: public names"  # names such as `pipeline.Annotate`, but not 
 PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
     "manifests": ({"manifests"}, {"pyarrow", "fsspec"}),
     "pipeline": ({"manifests", "pipeline"}, {"pyarrow", "yaml", "rich", "psutil"}),
+    "pipeline.report": ({"manifests", "pipeline"}, {"pyarrow", "numpy", "PIL"}),
     "pipeline.verbs.completion": ({"manifests", "pipeline"}, {"argcomplete"}),
     "pipeline.executors.on_ray": ({"manifests", "pipeline"}, {"pyarrow", "ray"}),
     "stages": ({"manifests", PUBLIC, "stages.media", "stages.models"}, ANY),

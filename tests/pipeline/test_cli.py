@@ -352,4 +352,6 @@ def test_the_schema_of_a_recipe_describes_its_knobs(capsys: pytest.CaptureFixtur
 def test_the_report_prints_the_description_of_a_knob_that_was_set(tmp_path: Path) -> None:
     assert run(tmp_path, "min_half=5", "--quiet") == 0
     [page] = tmp_path.glob("runs/*/report.html")
-    assert f"<code>min_half=5</code><span> {LEAST}</span>" in page.read_text(encoding="utf-8")
+    assert json.dumps({"text": "min_half=5", "description": LEAST}, separators=(",", ":")) in page.read_text()
+    request = json.loads((page.parent / "request.json").read_text())
+    assert request["knob_defaults"]["min_half"] == "4.0"  # so that the report knows the knob of a threshold
