@@ -18,7 +18,7 @@ from pipeline.history.run_history import RunHistory, history_of_plan
 from pipeline.history.run_warnings import run_warnings
 from pipeline.planning.plan import build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
-from pipeline.progress.display import LineProgress
+from pipeline.progress.lines import LineProgress
 from pipeline.progress.stopwatch import Stopwatch
 from pipeline.recipes.redaction import redact_urls
 from pipeline.recipes.request import RunRequest

@@ -1,6 +1,7 @@
 """Stops a run on SIGTERM and SIGHUP as on Ctrl-C: finished parts are kept, and the lease is released."""
 
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -47,6 +48,8 @@ class _Stoppable:
         self.inner.observe(schedule)
 
     def _set_handlers(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # Python allows it only there
         for number in self.handled:
             signal.signal(number, self._stop)
 

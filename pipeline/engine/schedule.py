@@ -32,7 +32,7 @@ class Progress:
         parts: How many parts the step will have, or None while its source is not listed yet.
         done: Numbers of the parts that exist.
         done_before: How many parts existed before this run.
-        running: How many tasks are running now.
+        tasks: The tasks that are running now.
         row_counts: Sums of the row counts of the parts of this run.
         work: How many rows the tasks of this run processed.
         phase: The current phase of a survey.
@@ -42,11 +42,16 @@ class Progress:
     parts: int | None = None
     done: set[int] = field(default_factory=set)
     done_before: int = 0
-    running: int = 0
+    tasks: set[Task] = field(default_factory=set)
     row_counts: RowCounts = field(default_factory=RowCounts)
     work: WorkCounts = field(default_factory=WorkCounts)
     phase: str = ""
     is_complete: bool = False
+
+    @property
+    def running(self) -> int:
+        """How many tasks are running now."""
+        return len(self.tasks)
 
 
 class Schedule:
@@ -83,7 +88,7 @@ class Schedule:
             return None
         best = max(names, key=lambda name: (self._ready[name][0][-1].phase == "close", self.plan[name].depth))
         *_, task = heapq.heappop(self._ready[best])
-        self.steps[best].running += 1
+        self.steps[best].tasks.add(task)
         return task
 
     def check_pauses(self) -> None:
@@ -109,7 +114,7 @@ class Schedule:
 
     def requeue(self, task: Task) -> None:
         """Queue a task again: its worker died, or its stage must wait."""
-        self.steps[task.step].running -= 1
+        self.steps[task.step].tasks.discard(task)
         heapq.heappush(self._ready[task.step], (*_order(task), task))
 
     def finish(self, task: Task, result: TaskResult) -> None:
@@ -124,7 +129,7 @@ class Schedule:
             return
         self.pauses.resume(task.step)
         step, progress = self.plan[task.step], self.steps[task.step]
-        progress.running -= 1
+        progress.tasks.discard(task)
         progress.work += result.work
         if task.phase == "close":
             progress.is_complete = True

@@ -5,7 +5,13 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
+from pipeline.engine.steps.launch import work_folder
 from pipeline.engine.task import WorkCounts
+from pipeline.history.timings import EarlierTimings, earlier_timings
+from pipeline.planning.plan import Step
+from pipeline.progress.estimate import Estimate, StepSoFar, estimate_remaining
+from pipeline.progress.rows_in_parts import RowsInParts
+from pipeline.stage import Launch
 
 
 class Stopwatch:
@@ -13,29 +19,47 @@ class Stopwatch:
 
     Attributes:
         busy_s: Worker-seconds of each step.
+        step_s: Seconds during which at least one task of a step ran, by step; it stops with the step.
+        active_s: Seconds during which at least one task ran.
         work: How many rows each step processed.
     """
 
     def __init__(self) -> None:
         self.busy_s: dict[str, float] = {}
+        self.step_s: dict[str, float] = {}
+        self.active_s = 0.0
         self.work: dict[str, WorkCounts] = {}
-        self._running: dict[str, int] = {}
-        self._started_at: dict[str, float] = {}
+        self._part_s: dict[str, float] = {}  # worker-seconds without the first phases of surveys
+        self._running: dict[str, tuple[int, str]] = {}
         self._start = self._last = time.monotonic()
+        self._parts = RowsInParts()
+        self._earlier: EarlierTimings | None = None
 
     def observe(self, schedule: Schedule) -> None:
         now = time.monotonic()
-        for name, tasks in self._running.items():
-            self.busy_s[name] = self.busy_s.get(name, 0.0) + tasks * (now - self._last)
-        self._running = {name: p.running for name, p in schedule.steps.items() if p.running}
-        self._last = now
-        for name in self._running:
-            self._started_at.setdefault(name, now)
+        seconds, self._last = now - self._last, now
+        for name, (tasks, phase) in self._running.items():
+            self.busy_s[name] = self.busy_s.get(name, 0.0) + tasks * seconds
+            self.step_s[name] = self.step_s.get(name, 0.0) + seconds
+            if phase in ("", "part"):
+                self._part_s[name] = self._part_s.get(name, 0.0) + tasks * seconds
+        self.active_s += seconds if self._running else 0.0
+        self._running = {name: (p.running, p.phase) for name, p in schedule.steps.items() if p.running}
+        self._parts.forget_finished(schedule)
         self.work = {name: p.work for name, p in schedule.steps.items() if p.work != WorkCounts()}
+
+    def read_journals(self, schedule: Schedule) -> None:
+        """Count the rows of running parts that are finished. Call it before a display is updated."""
+        self._parts.read(schedule)
 
     @property
     def elapsed_s(self) -> float:
         return time.monotonic() - self._start
+
+    @property
+    def workers(self) -> float:
+        """How many workers were busy at a time, on average, while any was."""
+        return sum(self.busy_s.values()) / self.active_s if self.active_s else 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Worker-seconds, row counts, and what parts of a stage waited for each other, by step."""
@@ -47,27 +71,57 @@ class Stopwatch:
             for name, each in seconds.items()
             if (shares := {k: round(v, 3) for k, v in self.work[name].waited_shares.items()})
         }
-        return {"busy_s": busy, "rows": rows} | ({"overlap": parts} if parts else {})
+        found = {"active_s": round(self.active_s, 3), "busy_s": busy, "rows": rows}
+        return found | ({"overlap": parts} if parts else {})
+
+    def rows_running(self, name: str) -> int:
+        """Rows of the running parts of a step that are finished; see `read_journals`."""
+        return self._parts.rows(name)
 
     def rows_per_s(self, name: str) -> float:
-        """Rows that a step processed per second since its first task started; 0 before that."""
-        elapsed_s = self._last - self._started_at.get(name, self._last)
-        return self.work[name].processed / elapsed_s if elapsed_s > 0 and name in self.work else 0.0
+        """Rows that a step processed per second in which it ran; 0 before the first row."""
+        seconds = self.step_s.get(name, 0.0)
+        return self._processed(name) / seconds if seconds > 0 else 0.0
 
-    def remaining_s(self, schedule: Schedule) -> float | None:
-        """Remaining seconds, if the remaining parts take as long as the finished ones; None if unknown."""
-        done = {name: len(p.done) - p.done_before for name, p in schedule.steps.items()}
-        part_s = {name: self.busy_s.get(name, 0.0) / count for name, count in done.items() if count > 0}
-        remaining = {name: _remaining_parts(p) for name, p in schedule.steps.items()}
-        if not part_s or None in remaining.values():
-            return None
-        mean_s = sum(part_s.values()) / len(part_s)
-        work_s = sum(count * part_s.get(name, mean_s) for name, count in remaining.items() if count)
-        workers = sum(self.busy_s.values()) / max(self._last - self._start, 1e-9)
-        return work_s / max(workers, 1e-9)
+    def remaining(self, schedule: Schedule) -> Estimate:
+        """The remaining time, from the rates so far and from earlier runs of the store."""
+        if self._earlier is None:
+            self._earlier = earlier_timings(schedule.plan)
+        steps = [self._so_far(schedule, step, schedule.steps[step.name]) for step in schedule.plan]
+        return estimate_remaining(steps, self.workers, self._earlier.row_s, self._earlier.rates)
+
+    def _processed(self, name: str) -> int:
+        done = self.work[name].processed if name in self.work else 0
+        return done + self._parts.new_rows(name)
+
+    def _so_far(self, schedule: Schedule, step: Step, progress: Progress) -> StepSoFar:
+        counts = progress.row_counts
+        is_survey, is_launch = step.kind == "survey", step.kind == "model"
+        makes_rows = step.kind in ("source", "children", "model")
+        parts = progress.parts or 0
+        return StepSoFar(
+            name=step.name,
+            inputs=step.node.inputs,
+            is_rule=step.kind == "drops",
+            is_launch=is_launch,
+            is_complete=progress.is_complete,
+            rows_in=counts.rows_in,
+            rows_out=counts.rows_out if makes_rows else counts.passed,
+            rows_running=self.rows_running(step.name),
+            share_before=progress.done_before / parts if parts else 0.0,
+            processed=counts.rows_in if is_survey else self._processed(step.name),
+            busy_s=(self._part_s if is_survey else self.busy_s).get(step.name, 0.0),
+            parts_left=max(parts - len(progress.done), 1),
+            share_done=launch_progress(schedule, step)[0] if is_launch and progress.running else 0.0,
+        )
 
 
-def _remaining_parts(progress: Progress) -> int | None:
-    if progress.is_complete:
-        return 0
-    return None if progress.parts is None else progress.parts - len(progress.done)
+def launch_progress(schedule: Schedule, step: Step) -> tuple[float, str]:
+    """What a running launch says about its progress; (0, "") if its files are not on this machine."""
+    stage = step.node.work
+    if not isinstance(stage, Launch):
+        return 0.0, ""
+    try:
+        return stage.progress(work_folder(schedule.plan, step, create=False))
+    except (OSError, ValueError, KeyError):  # a file that is being written
+        return 0.0, ""

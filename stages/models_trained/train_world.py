@@ -10,6 +10,8 @@ from manifests import Artifact, Row, column
 from pipeline import Launch, Needs
 from training.recipes.config import EXECUTION_SETTINGS, TrainingSettings
 
+_CURVE_FILE = "curve.jsonl"  # in the folder of the training
+
 
 class PackedLatents(Row):
     latents_shard: Artifact
@@ -48,6 +50,18 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
         if field.name in EXECUTION_SETTINGS - {"validation_max_clips"}  # the row has the loss on these clips
     )
 
+    def progress(self, work: Path) -> tuple[float, str]:
+        """The last step of the loss curve, and its loss. The share is unknown for a training in stages."""
+        from training.callbacks.loss_curve import read_last_line
+
+        last = read_last_line(work / _CURVE_FILE)
+        if not last:
+            return 0.0, ""
+        step, loss = int(last["step"]), last.get("loss")
+        of = "" if self.stages else f"/{self.steps}"
+        text = f"step {step}{of}" + ("" if loss is None else f", loss {loss:.4f}")
+        return 0.0 if self.stages else min(step / self.steps, 1.0), text
+
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
         from training.recipes.stages import check_settings_of_dag
@@ -59,7 +73,8 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             pair = _url(row.latents_shard), _url(row.latents_index)
             shards.setdefault(row.split, set()).add(pair)
         data, held_out = (sorted(shards.get(split, ())) for split in ("train", "validation"))
-        result = train({"data": data, "validation_data": held_out, **self.settings()}, work)
+        files = {"data": data, "validation_data": held_out}
+        result = train({**files, "quiet": True, **self.settings()}, work)  # the run shows the progress
         if os.environ.get("RANK", "0") != "0":  # the engine uses the files of rank 0, and may move them
             model = Artifact(path="model.safetensors", size_bytes=0, sha256="")
         else:

@@ -288,9 +288,10 @@ def test_progress_and_outcome_as_json(tmp_path: Path, capsys: pytest.CaptureFixt
     assert run(tmp_path, "--json") == 0
     *progress, outcome = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert progress[-1]["event"] == "progress"
-    assert progress[-1]["steps"]["square"] | {"rows_per_s": 0} == {
+    assert progress[-1]["steps"]["square"] | {"rows_per_s": 0, "seconds": 0} == {
         "parts": 7, "parts_done": 7, "complete": True, "running_tasks": 0, "paused": "", "ready_tasks": 0,
-        "rows_in": 20, "passed": 20, "dropped": 0, "rejected": 0, "rows_out": 20, "rows_per_s": 0,
+        "rows_in": 20, "passed": 20, "dropped": 0, "rejected": 0, "errors": 0, "rows_out": 20,
+        "rows_running": 0, "rows_per_s": 0, "seconds": 0, "text": "",
     }  # fmt: skip
     assert outcome["exit_code"] == 0
     assert Path(outcome["report"]).is_file()

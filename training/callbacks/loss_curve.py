@@ -1,5 +1,6 @@
 """The loss curve: one JSON object per step, in a file that survives kills and resumes."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,6 +36,19 @@ class LossCurve:
 def read_loss_curve(file: Path) -> list[dict[str, float]]:
     """Read the lines of a loss curve. A line that a kill left incomplete is ignored."""
     return read_json_lines(file)
+
+
+def read_last_line(file: Path, max_bytes: int = 8192) -> dict[str, float]:
+    """Read the last complete line of a loss curve without the others; {} if there is none yet."""
+    try:
+        with file.open("rb") as opened:
+            opened.seek(max(0, file.stat().st_size - max_bytes))
+            lines = opened.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return {}
+    complete = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
+    last: dict[str, float] = json.loads(complete[-1]) if complete else {}
+    return last
 
 
 def add_throughput(metrics: Mapping[str, float], peak_flops: float = 0.0) -> dict[str, float]:

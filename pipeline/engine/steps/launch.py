@@ -43,9 +43,9 @@ def launch(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     return TaskResult(row_counts=row_counts, parts=1)
 
 
-def work_folder(plan: Plan, step: Step) -> Path:
+def work_folder(plan: Plan, step: Step, *, create: bool = True) -> Path:
     """The folder of the program's own files, such as checkpoints. It survives a kill."""
-    return plan.store.scratch(f"{step.folder}/work")
+    return plan.store.scratch(f"{step.folder}/work", create=create)
 
 
 def _rows(plan: Plan, step: Step) -> Iterator[Row]:

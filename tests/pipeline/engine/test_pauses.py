@@ -21,7 +21,8 @@ from pipeline.errors import StageFailed, StageWaits
 from pipeline.executors.inline import Inline
 from pipeline.history.status import status_of
 from pipeline.planning.plan import build_plan
-from pipeline.progress.display import LineProgress, LiveProgress
+from pipeline.progress.lines import LineProgress
+from pipeline.progress.live_table import LiveProgress
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
 
@@ -97,7 +98,7 @@ def test_lines_and_the_table_show_that_a_step_pauses_and_continues(tmp_path: Pat
         console.print(table)
         screens.append(console.file.getvalue())  # type: ignore[attr-defined]
 
-    live = LiveProgress(show, height=40)
+    live = LiveProgress(show, lambda: (150, 40))
 
     class UpAfterPause:
         def observe(self, schedule: Schedule) -> None:

@@ -178,3 +178,12 @@ def test_an_unknown_choice_is_an_error_before_any_work(setting: str, known: str)
     with pytest.raises(TrainingError, match=f"no {setting} 'x'") as caught:
         TrainWorld(**{setting: "x"})
     assert known in caught.value.remedy
+
+
+def test_a_running_training_tells_its_step_and_loss(tmp_path: Path) -> None:
+    stage = TrainWorld(steps=40)
+    assert stage.progress(tmp_path) == (0.0, "")
+    lines = [json.dumps({"step": n, "loss": 1 / n, "grad_norm": 0.1}) + "\n" for n in (1, 2, 10)]
+    (tmp_path / "curve.jsonl").write_text("".join(lines) + '{"step": 11, "lo')  # a line that is being written
+    assert stage.progress(tmp_path) == (0.25, "step 10/40, loss 0.1000")
+    assert TrainWorld(steps=40, stages="stages.yaml").progress(tmp_path) == (0.0, "step 10, loss 0.1000")
