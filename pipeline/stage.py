@@ -290,11 +290,9 @@ class Launch(Stage[In, Out]):
 
         Args:
             rows: The input rows.
-            work: Folder shared by all ranks. It survives a killed run, so that the next run can resume from
-                it.
+            work: Folder shared by all ranks. It survives a killed run: the next run can resume from it.
 
-        Returns:
-            The row of rank 0 is used. The engine derives its id from the key of the node.
+        Returns the row; that of rank 0 is used. The engine derives its id from the key of the node.
         """
 
     def progress(self, work: Path) -> tuple[float, str]:
