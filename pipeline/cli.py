@@ -82,6 +82,7 @@ VALIDATORS = {  # additional checks by `manifest check` of the tables that a sta
 VIEWERS = {  # how `show` writes a row
     "mp4": "stages.shards.viewers.clip_file:write_clip",
     "sheet": "stages.shards.viewers.contact_sheet:write_sheet",
+    "webp": "stages.shards.viewers.preview:write_preview",
 }
 _BUG = "this is a bug in clipmill; add --debug to see the traceback, and report it"
 # Errors of the machine, not of clipmill: a file is missing or may not be written, or a disk is full.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.history.find import RowLocation
     from pipeline.history.run_history import RunHistory
 
-SUFFIXES = {"mp4": ".mp4", "sheet": ".png"}
+SUFFIXES = {"mp4": ".mp4", "sheet": ".png", "webp": ".webp"}
 _CLIP_COLUMN = "start_s"  # a row without it is a whole video
 _OPENERS = ("xdg-open", "open")  # of Linux and of macOS
 
@@ -42,8 +42,8 @@ def add_verbs(verbs: Any) -> None:
         "--as",
         choices=tuple(SUFFIXES),
         dest="form",
-        help="mp4; sheet: a PNG of stills (default: by the ending of --out, else mp4 of a clip and sheet of "
-        "a video)",
+        help="mp4; sheet: a PNG of stills; webp: stills one after the other (default: by the ending of "
+        "--out, else mp4 of a clip and sheet of a video)",
     )
     parser.add_argument("--out", metavar="FILE", help="the file to write (default: ID with its ending)")
     parser.add_argument("--open", action="store_true", help="open the file with its default program")

@@ -48,8 +48,8 @@ def write_sheet(row: "pa.Table", store: Store, path: Path, settings: Mapping[str
     path.write_bytes(data.tobytes())
 
 
-def stills_of(row: "pa.Table", store: Store, max_stills: int = MAX_STILLS) -> list[Still]:
-    """The stored stills of a row, evenly spread; of a very short clip the still nearest to its middle.
+def row_with_stills(row: "pa.Table", store: Store) -> StillsOfRow:
+    """The stills of a row and its span, which for a video is the whole.
 
     Raises:
         ClipmillError: no stills are stored.
@@ -65,6 +65,16 @@ def stills_of(row: "pa.Table", store: Store, max_stills: int = MAX_STILLS) -> li
     if not store.exists(stills.strip.path):
         where = f"{store.url}/{stills.strip.path}"
         raise ClipmillError("the stored stills are missing", where=where, remedy="run the recipe again")
+    return stills
+
+
+def stills_of(row: "pa.Table", store: Store, max_stills: int = MAX_STILLS) -> list[Still]:
+    """The stored stills of a row, evenly spread; of a very short clip the still nearest to its middle.
+
+    Raises:
+        ClipmillError: no stills are stored.
+    """
+    stills = row_with_stills(row, store)
     found = read_strip(stills, stills.start_s, stills.end_s, max_stills)
     if found:
         return found

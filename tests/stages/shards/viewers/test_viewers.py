@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image, ImageSequence
 
 from manifests import Artifact, ClipmillError
 from manifests.stores.folder import FolderStore
@@ -19,6 +20,7 @@ from stages.media.strip import encode_jpeg
 from stages.shards.cut_clip import KeptClip
 from stages.shards.viewers.clip_file import write_clip
 from stages.shards.viewers.contact_sheet import write_sheet
+from stages.shards.viewers.preview import write_preview
 
 STAGE = "stages.shards.cut_clip:CutClip"
 
@@ -120,6 +122,19 @@ def test_a_contact_sheet_holds_the_stills_of_the_span(
         top, left = place // columns * 62 + 4, place % columns * 64 + 4
         assert abs(float(sheet[top : top + 40, left : left + 60].mean()) - level) < 2
         assert sheet[top + 40 : top + 58, left : left + 60].max() > 150  # its time
+
+
+def test_a_preview_is_stored_or_made_of_the_stills(
+    strip: tuple[FolderStore, dict[str, object]], tmp_path: Path
+) -> None:
+    store, values = strip
+    out = tmp_path / "out.webp"
+    write_preview(table_of(**values, start_s=2.0, end_s=6.0), store, out, {})
+    with Image.open(out) as image:
+        levels = [np.asarray(frame.convert("L")).mean() for frame in ImageSequence.Iterator(image)]
+    assert levels == pytest.approx([40, 60, 80, 100], abs=6)
+    write_preview(table_of(**values, preview=stored(b"a preview", ".webp", store)), store, out, {})
+    assert out.read_bytes() == b"a preview"
 
 
 def test_without_stills_the_reason_is_named(
