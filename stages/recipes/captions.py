@@ -9,11 +9,18 @@ from stages.captions.caption_clip import CaptionClip
 from stages.captions.compare_captions import CompareCaptions
 from stages.captions.enhance_caption import EnhanceCaption
 from stages.captions.measure_caption import MeasureCaption
+from stages.recipes.semantics import (
+    ModelPlace,
+    Semantics,
+    caption_events,
+    filter_by_answers,
+    measure_similarity,
+)
 
 
 @dataclass(frozen=True)
-class Captions:
-    """The knobs of captions. A recipe's argument of this type stands for all of them.
+class Captions(Semantics):
+    """The knobs of captions, with those of `Semantics`. A recipe's argument of this type stands for all.
 
     Without a model, captions are written from the measurements, and the rules on captions do not apply.
 
@@ -21,8 +28,8 @@ class Captions:
         caption_model: Vision-language model that writes the captions: a folder, OWNER/NAME, or the name that
             the endpoint uses. Empty: captions are written from the measurements.
         caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read the URL from an
-            environment variable of the workers. Empty: the model runs in the workers.
-        caption_gpus: GPUs of one worker if the model runs in the workers; below 1, workers share a GPU.
+            environment variable of the workers. Empty: the models run in the workers.
+        caption_gpus: GPUs of one worker if the models run in the workers; below 1, workers share a GPU.
         caption_prompt: Prompt of the model: default, short, driving, robotics, or the path of a file.
         caption_refine: Second prompt, which sees the frames and the first answer: refine, or the path of a
             file. Empty: no second request.
@@ -64,32 +71,42 @@ def rules(captions: Captions) -> tuple[Keep, ...]:
 
 
 def caption_clips(clips: Rows, captions: Captions) -> Rows:
-    """Caption the clips with a model and keep those that pass all rules. Without a model, change nothing.
+    """Ask questions about the clips, caption them, and keep those that pass all rules.
+
+    Without a model, clips keep the captions that they have.
 
     Raises:
-        RecipeError: an endpoint or an enhancer is set, but no model.
+        RecipeError: a knob needs another knob that is not set, such as an endpoint without a model.
+        ClipmillError: the file of questions is wrong.
     """
-    if not captions.caption_model:
-        if captions.caption_endpoint or captions.caption_enhancer:
-            raise RecipeError(
-                "caption_endpoint or caption_enhancer is set, but caption_model is not",
-                remedy="add caption_model=NAME",
-            )
-        return clips
+    model, place = captions.caption_model, ModelPlace(captions.caption_endpoint, captions.caption_gpus)
+    if captions.caption_enhancer and not model:
+        raise RecipeError(
+            "caption_enhancer is set, but caption_model is not", remedy="add caption_model=NAME"
+        )
+    if captions.caption_endpoint and not (model or captions.question_model or captions.event_model):
+        raise RecipeError(
+            "caption_endpoint is set, but caption_model is not", remedy="add caption_model=NAME"
+        )
+    rows = filter_by_answers(clips, captions, model, place)
+    rows = _caption(rows, captions, place) if model else rows
+    rows = measure_similarity(rows, captions, place)
+    return caption_events(rows, captions, model, place)
+
+
+def _caption(clips: Rows, captions: Captions, place: ModelPlace) -> Rows:
+    """Caption the clips with a model and keep those that pass all rules."""
     caption = CaptionClip(
         model=captions.caption_model,
         endpoint=captions.caption_endpoint,
         prompt=captions.caption_prompt,
         refine_prompt=captions.caption_refine,
     )
-    batch = (
-        32 if captions.caption_endpoint else 1
-    )  # without an endpoint, a worker captions one clip at a time
-    rows = clips.annotate(caption.on(gpus=captions.caption_gpus, batch=batch))
+    rows = clips.annotate(caption.on(gpus=place.gpus, batch=place.batch))
     rows = rows.keep("caption_status == 'ok'", because="caption cut off or refused")
     if captions.caption_enhancer:
         enhance = EnhanceCaption(model=captions.caption_enhancer, endpoint=captions.caption_endpoint)
-        rows = rows.annotate(enhance.on(gpus=captions.caption_gpus, batch=batch))
+        rows = rows.annotate(enhance.on(gpus=place.gpus, batch=place.batch))
         rows = rows.keep("enhanced_status == 'ok'", because="enhanced caption cut off or refused")
     rows = rows.annotate(MeasureCaption()).survey(CompareCaptions())
     for rule in rules(captions):

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
 from manifests import Row, column
+from stages.shards.sample import clean_caption
 
 
 class SampleMetadata(Row):
@@ -28,6 +29,13 @@ class SampleMetadata(Row):
     caption_revision: str | None = None
     caption_prompt_sha256: str | None = None
     enhanced_by: str | None = None
+    caption_similarity: float | None = None
+    caption_similarity_min: float | None = None
+    caption_parts: int | None = None
+    answers: str | None = None
+    event_starts_s: tuple[float, ...] | None = None
+    event_ends_s: tuple[float, ...] | None = None
+    event_captions: tuple[str, ...] | None = None
     light_mean: float | None = None
     light_spread: float | None = None
     highlight_luma: float | None = None
@@ -91,6 +99,7 @@ JSON_KEYS = frozenset(
 )
 _LISTED = "list_values"  # columns of a list of the footage, as JSON
 _ALWAYS = frozenset({"license", "split"})  # columns that are in the json whether or not a clip has a value
+_NESTED = frozenset({"answers", "event_starts_s", "event_ends_s", "event_captions"})
 _NO_VALUE: dict[type, Any] = {str: "", float: float("nan"), int: -1, bool: False}
 
 
@@ -108,15 +117,28 @@ def typed_metadata(row: SampleMetadata, columns: Iterable[str]) -> dict[str, Any
     Args:
         columns: the columns that some clip of the data set has a value for. `license` and `split` are added.
     """
-    types = _column_types()
+    types, known = _column_types(), (_ALWAYS | set(columns)) - {_LISTED}
     typed = {
         _JSON_NAMES.get(name, name): types[name](
             _NO_VALUE[types[name]] if getattr(row, name) is None else getattr(row, name)
         )
-        for name in sorted((_ALWAYS | set(columns)) - {_LISTED})
+        for name in sorted(known - _NESTED)
     }
+    if "answers" in known:
+        typed["answers"] = json.loads(row.answers or "{}")
+    if "event_captions" in known:
+        typed["events"] = _events(row)
     listed: dict[str, Any] = json.loads(row.list_values or "{}")
     return listed | typed
+
+
+def _events(row: SampleMetadata) -> list[dict[str, Any]]:
+    """The events of a clip in order; their times count from the start of the clip."""
+    columns = (row.event_starts_s or (), row.event_ends_s or (), row.event_captions or ())
+    return [
+        {"start_s": float(start_s), "end_s": float(end_s), "text": clean_caption(text)}
+        for start_s, end_s, text in zip(*columns, strict=True)
+    ]
 
 
 @lru_cache(maxsize=1)
