@@ -14,7 +14,7 @@ from manifests.stores import open_store
 from manifests.table import part_name, parts_of, read_part
 
 RUNS = "runs"
-_STORE_NAMES = {STORE_FILE, RUNS, "lease.json", "retries"}
+_STORE_NAMES = {STORE_FILE, RUNS, "lease.json", "retries", "accepted_code"}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """Runs a DAG in a store: acquire the lease, plan, record, execute, check the row counts, and report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from manifests.format import STORE_FILE, format_text, open_checked_store
 from pipeline.dag import Dag
+from pipeline.engine.changed_code import ChangedCode, changed_code
 from pipeline.engine.error_limit import ErrorLimit
 from pipeline.engine.lease import Lease
 from pipeline.engine.missing_files import missing_files
@@ -16,7 +17,7 @@ from pipeline.history.funnel import Funnel, funnel_lines, funnel_of
 from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
 from pipeline.history.run_history import RunHistory, history_of_plan
 from pipeline.history.run_warnings import run_warnings
-from pipeline.planning.plan import build_plan
+from pipeline.planning.plan import Plan, build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.lines import LineProgress
 from pipeline.progress.stopwatch import Stopwatch
@@ -68,6 +69,7 @@ def run_dag(
     strict: bool = False,
     max_error_share: float = 1.0,
     retry_errors: bool = False,
+    accept_code: bool = False,
 ) -> RunResult:
     """Run a DAG in a store, and record the run there.
 
@@ -82,6 +84,7 @@ def run_dag(
         max_error_share: Fail the run, with exit code 1, once a stage has certainly failed on a larger share
             of the rows of its step, 0 to 1. Rejected rows do not count.
         retry_errors: Process the rows again on which stages failed in earlier runs.
+        accept_code: Record that earlier results hold for stages whose code changed under the same version.
 
     Raises:
         PlanError: the DAG cannot run as written.
@@ -98,12 +101,8 @@ def run_dag(
         plan = build_plan(dag, store, run) if failed else plan
         history, record, stopwatch = history_of_plan(plan), Record(store, run), Stopwatch()
         record.begin(dag, history, request)
-        for note in history.notes:
-            record.log(f"note: {note}")
-        for name, rows in failed.items():
-            record.log(f"{name}: {rows} rows on which it failed are processed again")
-        for name, parts in missing_files(plan).items():
-            record.log(f"{name}: {sum(parts.values())} rows whose files were deleted are made again")
+        changed = changed_code(plan, accept=accept_code)
+        _log_start(record, plan, history, failed, changed)
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
             executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer, limit))
@@ -115,7 +114,21 @@ def run_dag(
         except Exception as error:
             _failed(history, record, stopwatch, error)
             raise
-        return _done(history, funnel, record, stopwatch, request)
+        return _done(history, funnel, record, stopwatch, request, changed)
+
+
+def _log_start(
+    record: Record, plan: Plan, history: RunHistory, failed: Mapping[str, int], changed: Sequence[ChangedCode]
+) -> None:
+    """Log what the user must know before the steps run."""
+    for note in history.notes:
+        record.log(f"note: {note}")
+    for name, rows in failed.items():
+        record.log(f"{name}: {rows} rows on which it failed are processed again")
+    for name, parts in missing_files(plan).items():
+        record.log(f"{name}: {sum(parts.values())} rows whose files were deleted are made again")
+    for change in changed:
+        record.log(f"warning: {change}")
 
 
 class _Observers:
@@ -130,9 +143,14 @@ class _Observers:
 
 
 def _done(
-    history: RunHistory, funnel: Funnel, record: Record, stopwatch: Stopwatch, request: RunRequest
+    history: RunHistory,
+    funnel: Funnel,
+    record: Record,
+    stopwatch: Stopwatch,
+    request: RunRequest,
+    changed: Sequence[ChangedCode],
 ) -> RunResult:
-    warnings = run_warnings(history, funnel, request)
+    warnings = (*map(str, changed), *run_warnings(history, funnel, request))
     record.end(DONE, funnel, stopwatch.to_json())
     report, failures = _report(history, record)
     warnings = (*warnings, *failures, *_cards(history))

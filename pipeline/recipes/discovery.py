@@ -107,7 +107,8 @@ def _full_name(name: str, packages: Sequence[str]) -> str:
     if not any(module == package or module.startswith(f"{package}.") for package in packages):
         raise RecipeError(
             f"stage {name} is outside {join_names(packages)}; YAML can name stages of these packages only",
-            remedy="move the stage into one of them, or write the recipe in Python",
+            remedy="move the stage into one of them, write the recipe in Python, or name its file: "
+            f"code: {{{module}: /path/to/{module.replace('.', '/')}.py}}",
         )
     return name
 

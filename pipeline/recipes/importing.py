@@ -3,7 +3,7 @@
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -13,6 +13,7 @@ from types import CodeType, ModuleType
 from manifests.errors import ClipmillError
 from manifests.messages import mark_position
 from pipeline.errors import RecipeError
+from pipeline.recipes.yaml_positions import Item
 
 _LINE = "\n" + " " * 10  # a continuation line below "  where:  "
 
@@ -53,10 +54,43 @@ def import_recipe_module(file: Path) -> ModuleType:
         return module
 
 
+def import_stage_modules(code: Item) -> list[str]:
+    """Import modules of stages from the files that a YAML recipe names, and return the names of the modules.
+
+    Raises:
+        RecipeError: A file is missing, has another name than its module, or cannot be imported.
+    """
+    for name, item in code.mapping("code").items():
+        file, parts = Path(item.read(str, f"the file of {name}")), tuple(name.split("."))
+        if not file.is_absolute() or not _is_file_of(name, file):
+            remedy = f"write an absolute path that ends with {'/'.join(parts)}.py"
+            item.fail(f"{file} is not the file of the module {name}", remedy)
+        if not file.is_file():
+            item.fail(f"the file of the module {name} does not exist: {file}", "correct its path")
+        root = str(file.parents[len(parts) - 1])
+        if root not in sys.path:
+            sys.path.insert(0, root)
+        importlib.invalidate_caches()
+        with located_errors(file):
+            _check_origin(importlib.import_module(name), file.resolve(), file)
+    return list(code.keys())
+
+
+def module_files(names: Iterable[str]) -> dict[str, str]:
+    """Return the files of loaded modules that `import_stage_modules` can import, by name."""
+    files = {name: Path(getattr(sys.modules.get(name), "__file__", None) or "") for name in sorted(names)}
+    return {name: str(file.absolute()) for name, file in files.items() if _is_file_of(name, file)}
+
+
+def _is_file_of(module: str, file: Path) -> bool:
+    parts = tuple(module.split("."))
+    return file.suffix == ".py" and file.with_suffix("").parts[-len(parts) :] == parts
+
+
 def _check_origin(module: ModuleType, full: Path, file: Path) -> None:
-    """Check that a loaded module is this recipe, or another recipe outside a package that may be replaced."""
+    """Check that a loaded module is from this file, or a recipe outside a package that may be replaced."""
     origin = getattr(module, "__file__", None) or "Python itself"
-    if origin == str(full) or isinstance(getattr(module, "__loader__", None), _SourceLoader):
+    if Path(origin).resolve() == full or isinstance(getattr(module, "__loader__", None), _SourceLoader):
         return
     raise RecipeError(
         f"another module is named {module.__name__}, from {origin}",

@@ -44,6 +44,7 @@ def json_schema(
                 "properties": {name: dict(schema) for name, schema in (knobs or {}).items()},
                 "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
             },
+            "code": {"type": "object", "additionalProperties": {"type": "string"}},
             "steps": {
                 "type": "object",
                 "propertyNames": _NAME,
@@ -64,17 +65,7 @@ def json_schema(
                     "allOf": [_step_schema(stage_class, names[full]) for full, stage_class in stages.items()],
                 },
             },
-            "keep": _object(
-                {
-                    "from": _NAMES,
-                    "keep": {"type": "string"},
-                    "because": {"type": "string"},
-                    "across": {"type": "string"},
-                    "when": {"enum": [ALL, ANY]},
-                    "needs": _needs_schema(),
-                },
-                ("from", "keep", "because"),
-            ),
+            "keep": _rule_schema(),
         },
     }
 
@@ -120,3 +111,17 @@ def _object(properties: Mapping[str, Any], required: Sequence[str] = ()) -> dict
 
 def _or_knob(value: dict[str, Any]) -> dict[str, Any]:
     return {"anyOf": [value, _REFERENCE]}
+
+
+def _rule_schema() -> dict[str, Any]:
+    return _object(
+        {
+            "from": _NAMES,
+            "keep": {"type": "string"},
+            "because": {"type": "string"},
+            "across": {"type": "string"},
+            "when": {"enum": [ALL, ANY]},
+            "needs": _needs_schema(),
+        },
+        ("from", "keep", "because"),
+    )

@@ -16,6 +16,7 @@
     save:
       clips: no_motion
 
+`code: {my_stages.measure: /home/me/my_stages/measure.py}` names the files of stages outside `stages`.
 A value that is exactly one `${knob}` gets the type of the knob. Write `$${` for a literal `${`.
 """
 
@@ -32,6 +33,7 @@ from pipeline.errors import RecipeError
 from pipeline.needs import Needs
 from pipeline.recipes.discovery import find_stage, required_settings, setting_types
 from pipeline.recipes.discovery import load_stages as load_stages
+from pipeline.recipes.importing import import_stage_modules, module_files
 from pipeline.recipes.json_schema import json_schema as json_schema
 from pipeline.recipes.redaction import redact
 from pipeline.recipes.references import escape_references, fill_references
@@ -40,7 +42,7 @@ from pipeline.rule import Keep
 from pipeline.stage import ConfiguredStage, Source, Stage
 
 PACKAGES = ("stages",)  # packages whose stages YAML can name
-_RECIPE_KEYS = ("dag", "knobs", "steps", "save")
+_RECIPE_KEYS = ("dag", "knobs", "code", "steps", "save")
 _STAGE_KEYS = ("from", "stage", "with", "needs", "rows_per_part")
 _RULE_KEYS = ("from", "keep", "because", "across", "when", "needs")
 _RULE_FIELDS = {"keep": "where"}  # where they have other names than the keys
@@ -56,7 +58,10 @@ def to_yaml(dag: Dag, *, redact_secrets: bool = False) -> str:
     """
     steps = {name: _step_to_yaml(node, redact_secrets) for name, node in dag.nodes.items()}
     save = {name: _names_to_yaml(rows.heads) for name, rows in dag.outputs.items()}
-    recipe = {"dag": escape_references(dag.name), "steps": steps, "save": save}
+    modules = {type(node.work).__module__ for node in dag.nodes.values() if isinstance(node.work, Stage)}
+    files = module_files(name for name in modules if name.partition(".")[0] not in PACKAGES)
+    code = {"code": escape_references(files)} if files else {}
+    recipe = {"dag": escape_references(dag.name), **code, "steps": steps, "save": save}
     return yaml.dump(recipe, Dumper=_Writer, sort_keys=False, width=110, allow_unicode=True)
 
 
@@ -90,7 +95,7 @@ def from_yaml(
         text: The YAML text.
         where: Name of the file, shown in errors.
         knobs: Values for `${…}`; other knobs keep their defaults.
-        packages: Packages whose stages the text can name. No other code is reachable.
+        packages: Packages whose stages the text can name. It reaches only these, and the files in `code`.
 
     Raises:
         RecipeError: A key, setting, step or stage is unknown or has the wrong type, the steps form a cycle,
@@ -105,6 +110,7 @@ def from_yaml(
         key: fill_references(item, values)
         for key, item in parse_yaml(text, where).mapping("a recipe", _RECIPE_KEYS).items()
     }
+    packages = (*packages, *(import_stage_modules(top["code"]) if "code" in top else ()))
     dag = Dag(top["dag"].read(str, "dag"))
     steps = top["steps"].mapping("steps")
     _check_order(steps, top["steps"].keys())

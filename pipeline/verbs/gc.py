@@ -107,12 +107,16 @@ def _lines(garbage: "Garbage", deleted: bool) -> list[str]:
         (r["run"], r["state"], _size(r["bytes"]), _size(r["bytes_alone"]), _run_note(r))
         for r in _runs(garbage)
     ]
+    found = sorted(_tables(garbage), key=lambda t: (-t["freed_bytes"], t["table"]))
     tables = [
-        (t["table"], _size(t["bytes"]), _size(t["freed_bytes"]), f"{t['kept_runs']}", _table_note(t))
-        for t in _tables(garbage)
+        (t["table"], _size(t["bytes"]), _size(t["freed_bytes"]), _table_note(t))
+        for t in found
+        if t["deleted_files"]
     ]
+    left = [t for t in found if not t["deleted_files"]]
+    rest = (f"{len(left)} other tables", _size(sum(t["bytes"] for t in left)), _size(0), "keep")
     lines = [*align_columns([("run", "state", "uses", "alone", ""), *runs]), ""]
-    lines += [*align_columns([("table", "size", "freed", "kept runs", ""), *tables]), ""]
+    lines += [*align_columns([("table", "size", "freed", ""), *tables, rest]), ""]
     count, size = len(garbage.names), garbage.freed_bytes
     if deleted:
         return [*lines, f"deleted {count:,} files: {size:,} bytes are free"]

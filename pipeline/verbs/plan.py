@@ -27,6 +27,7 @@ def add_verbs(verbs: Any) -> None:
 
 def plan(args: Namespace) -> None:
     from manifests.format import open_checked_store
+    from pipeline.engine.changed_code import changed_code
     from pipeline.planning.plan import build_plan
     from pipeline.planning.retry_errors import failed_rows
     from pipeline.preview.forecast import forecast
@@ -43,6 +44,8 @@ def plan(args: Namespace) -> None:
         print(json.dumps([step_record(a) for a in steps], indent=1))
         return
     print(_table(steps, store.url))
+    for change in changed_code(planned):
+        print(f"warning: {change}")
     if failed and not args.retry_errors:
         counts = ", ".join(f"{name} {rows:,}" for name, rows in failed.items())
         print(f"rows on which a stage failed: {counts}; a run with --retry-errors processes them again")
@@ -94,7 +97,8 @@ def _note(forecast: "StepForecast", made: str) -> str:
     wait = "waits for all input rows" if forecast.step.is_barrier and not forecast.complete else ""
     rule = made if forecast.step.kind == "drops" else ""
     resumed = f"{forecast.resumed:,} rows resumed from a stopped run" if forecast.resumed else ""
-    lacking = f"the files of {forecast.lacking:,} rows were deleted" if forecast.lacking else ""
+    rows = "1 row lacks its file" if forecast.lacking == 1 else f"{forecast.lacking:,} rows lack their files"
+    lacking = rows if forecast.lacking else ""
     return " · ".join(filter(None, [rule, wait, resumed, lacking]))
 
 

@@ -42,6 +42,11 @@ def add_verbs(verbs: Any) -> None:
         "--retry-errors", action="store_true", help="process the rows again on which a stage failed"
     )
     parser.add_argument(
+        "--accept-code",
+        action="store_true",
+        help="use earlier results of stages whose code changed under the same version, and warn no more",
+    )
+    parser.add_argument(
         "--strict",
         action="store_true",
         help="fail, with exit code 1, as soon as a row is rejected or a stage fails on it",
@@ -78,6 +83,7 @@ def run(args: Namespace) -> int:
                 strict=args.strict,
                 max_error_share=_max_error_share(args, request),
                 retry_errors=args.retry_errors,
+                accept_code=args.accept_code,
             )
     except KeyboardInterrupt:  # before the run began, or a second time while it stopped
         print(f"stopped; continue with: {format_command(args.command_line)}", file=sys.stderr)

@@ -6,6 +6,7 @@ from manifests.errors import Damaged
 from manifests.manifest import Manifest, columns_of, describe_part, read_header, read_manifest
 from manifests.table import part_name, parts_of
 from pipeline.chunked import Chunked
+from pipeline.engine.changed_code import recorded_code
 from pipeline.engine.inputs import input_count, stored_counts
 from pipeline.engine.steps.chunked import FOLDER as PIECES
 from pipeline.engine.steps.compare import MEMBERS
@@ -30,6 +31,7 @@ def begin_table(plan: Plan, step: Step) -> Manifest:
         made_by=step.made_by(),
         inputs=tuple(plan[i].folder for i in step.node.inputs),
         columns=columns_of(step.schema),
+        extra=recorded_code(plan, step),
     )
     if not table.write_header(plan.store, step.folder):
         existing = read_header(plan.store, step.folder)

@@ -57,6 +57,13 @@ def _with_files(plan: Plan, step: Step, rows: pa.Table, name: str, owner: str) -
     return rows.replace_schema_metadata(None)
 
 
+def matching_tables(plan: Plan, step: Step) -> list[str]:
+    """The folders of other tables with this step's content key, from which rows can be copied."""
+    if is_made_again(step.node.work):
+        return []
+    return [folder for folder, _ in _matching_tables(plan.store, plan, step)]
+
+
 def _matching_tables(store: Store, plan: Plan, step: Step) -> list[tuple[str, bool]]:
     """Other folders with this step's content key, and whether they have the same source."""
     return _matching_tables_of(store, plan.run, step.folder, step.keys.content, plan[step.root].folder)
