@@ -11,20 +11,13 @@ from manifests.identity import digest_of, id_of
 from manifests.messages import join_names
 from pipeline import Source
 from stages.ingest.list_columns import ListColumn, extend_row, left_out, parse_columns, values_of
-from stages.ingest.listing import ListedFile, Listing
+from stages.ingest.listing import VIDEO_EXTENSIONS, ListedFile, Listing
 from stages.ingest.remote_listing import parallel
 from stages.ingest.roots import list_roots
 from stages.media.errors import UnreadableFile
 from stages.media.fingerprint import fingerprint
 from stages.media.uri import escape_non_utf8
 
-EXTENSIONS = (
-    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v",
-    ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
-    ".mj2", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv",
-    ".mqv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod",
-    ".tp", ".trp", ".ts", ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
-)  # fmt: skip
 _EMPTY = hashlib.sha256().hexdigest()
 
 
@@ -46,9 +39,11 @@ class ListVideos(Source[Video]):
     """Lists the videos of `root`: a folder, a file, a URL or a list, or several of them after commas.
 
     A list is a text file with a path or URL per line, or a CSV, JSON lines or Parquet file with a column
-    `uri`. Its entries are listed in its order, all other videos in order of `source`. A file that `root` or a
-    list names is listed whatever its ending; folders are searched for the endings `extensions`. `clipmill
-    plan` and `run` show the number of files that are left out.
+    `uri`. The videos in tars, such as WebDataset shards, are listed where they are, unless `extensions` names
+    tar; the .json and .txt member beside a video give further columns. The entries of a list are listed in
+    its order, all other videos in order of `source`. A file that `root` or a list names is listed whatever
+    its ending; folders are searched for the endings `extensions`. `clipmill plan` and `run` show the number
+    of files that are left out.
 
     An id is derived from the size and the SHA-256 of 16 samples of 64 KiB at even distances (the whole file
     up to 1 MiB), so a file keeps its id when it is moved. Identical files differ by their ordinal. Files and
@@ -61,7 +56,7 @@ class ListVideos(Source[Video]):
             commas.
         limit: Maximum number of videos; 0 lists all. A higher value lists more.
         extensions: Endings of the names of videos in folders, with or without the dot, in any case. More
-            endings list more files. Empty: `EXTENSIONS`; "*": every file.
+            endings list more files. Empty: `VIDEO_EXTENSIONS`; "*": every file.
         list_columns: Further columns of the list that become columns of the videos, as name:type, where type
             is str, int, float or bool. `find_list_columns` finds them. More add more columns.
     """
@@ -157,7 +152,7 @@ class ListVideos(Source[Video]):
         return listing
 
     def _endings(self) -> tuple[str, ...]:
-        return tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions) or EXTENSIONS
+        return tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions) or VIDEO_EXTENSIONS
 
 
 def read_contents(files: list[ListedFile]) -> Iterator[tuple[ListedFile, tuple[int, str, str]]]:

@@ -14,6 +14,13 @@ from stages.media.uri import escape_non_utf8, path_to_uri
 
 STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
 _SHOWN_ENDINGS = 4
+VIDEO_EXTENSIONS = (
+    ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v",
+    ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
+    ".mj2", ".mk3d", ".mkv", ".mod", ".mov", ".mp2v", ".mp4", ".mp4v", ".mpe", ".mpeg", ".mpg", ".mpv",
+    ".mqv", ".mts", ".mxf", ".nut", ".obu", ".ogm", ".ogv", ".ogx", ".qt", ".rm", ".rmvb", ".tod",
+    ".tp", ".trp", ".ts", ".vob", ".vro", ".webm", ".wm", ".wmv", ".wtv", ".xvid", ".y4m",
+)  # fmt: skip
 
 
 class ListedFile(NamedTuple):
@@ -66,8 +73,14 @@ class Listing:
         return False
 
     def is_video(self, name: str) -> bool:
-        """Return whether a file has the ending of a video."""
-        return not self.extensions or _ending(name) in self.extensions
+        """Return whether a file has the ending of a video, or of a tar whose videos are read."""
+        ending = _ending(name)
+        return not self.extensions or ending in self.extensions or (self.reads_tars and ending == ".tar")
+
+    @property
+    def reads_tars(self) -> bool:
+        """Whether tars are read as folders of videos: unless `extensions` asks for the tars themselves."""
+        return bool(self.extensions) and ".tar" not in self.extensions
 
     def extend(self, other: "Listing") -> None:
         """Add the files and counts of another listing."""

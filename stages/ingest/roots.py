@@ -2,14 +2,16 @@
 
 import os
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from typing import Any
 
 from manifests import ClipmillError
 from stages.ingest.list_columns import infer_columns
 from stages.ingest.listed_entries import list_entries
-from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
+from stages.ingest.listing import VIDEO_EXTENSIONS, ListedFile, Listing, list_folder, listed_file
 from stages.ingest.remote_listing import list_http, list_objects
+from stages.ingest.tar_members import expand_tars
 from stages.media.errors import UnreadableFile
 from stages.media.files import read_list
 from stages.media.list_file import is_list
@@ -58,6 +60,8 @@ def list_roots(text: str, listing: Listing) -> None:
             raise missing(root, getattr(error, "strerror", None) or str(error)) from error
         if len(roots) > 1 and has_folder:
             part.files = [f._replace(source=f"{labels[root]}/{f.source}") for f in part.files]
+        if part.reads_tars:
+            expand_tars(part)
         new = [file for file in part.files if file.problem or file.uri not in seen]
         listing.repeated += len(part.files) - len(new)
         seen.update(file.uri for file in new)
@@ -110,7 +114,8 @@ def list_root(root: str, listing: Listing) -> bool:
 def find_list_columns(text: str, taken: Collection[str]) -> tuple[str, ...]:
     """The further columns of the lists among the parts of the footage, as `ListVideos.list_columns`.
 
-    A list that cannot be read has none; listing it will tell why.
+    So are those of tars that are parts of the footage, entries of a list, or files in a local folder. A list
+    that cannot be read has none; listing it will tell why.
 
     Args:
         text: The footage.
@@ -127,8 +132,23 @@ def find_list_columns(text: str, taken: Collection[str]) -> tuple[str, ...]:
         uri = root if path is None else path_to_uri(os.path.expanduser(path))
         if is_list(public_url(uri) if is_http(uri) else uri) and not os.path.isdir(path or ""):
             with suppress(OSError, ClipmillError):
-                records += [entry.values for entry in read_list(uri)]
+                entries = read_list(uri)
+                records += [entry.values for entry in entries]
+                if any(public_url(entry.location).lower().endswith(".tar") for entry in entries):
+                    records += _values_in_tars(uri)
+        elif path is not None or public_url(uri).lower().endswith(".tar"):
+            records += _values_in_tars(uri)
     return tuple(map(str, infer_columns(records, taken)))
+
+
+def _values_in_tars(root: str) -> list[Mapping[str, Any]]:
+    """What the texts in the tars of a part of the footage say about the videos."""
+    listing = Listing((".tar",))
+    with suppress(OSError, ClipmillError, UnreadableFile):
+        list_root(root, listing)
+    videos = Listing(VIDEO_EXTENSIONS, files=listing.files)
+    expand_tars(videos)
+    return [file.values for file in videos.files if file.values]
 
 
 def _single_file(path: str, root: str) -> ListedFile:

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 from manifests import ClipmillError
 from stages.media.errors import UnreadableFile
 from stages.media.list_file import MAX_LIST_BYTES, Entry, absolute_location, parse_list
+from stages.media.member_file import MemberFile
 from stages.media.remote.downloads import download
 from stages.media.remote.http import HttpRanges, public_url, read_head, read_small
 from stages.media.remote.objects import ObjectRanges, stamp_of
 from stages.media.remote.reader import RemoteFile
-from stages.media.uri import is_http, listed_url, local_path
+from stages.media.uri import is_http, listed_url, local_path, tar_member
 
 _KINDS = {
     stat.S_IFIFO: "a FIFO",
@@ -43,6 +44,8 @@ def file_status(uri: str) -> FileStatus:
         UnreadableFile: It is not a regular file, for example a FIFO, which may never end.
         RemoteReadError: The server fails or refuses access.
     """
+    if member := tar_member(uri):
+        return FileStatus(member.size, file_status(member.archive_uri).stamp)
     path = local_path(uri)
     if path is not None:
         status = os.stat(path)
@@ -60,7 +63,7 @@ def open_uri(uri: str, *, read_ahead: bool = True) -> Any:
     """Open a seekable binary file, which the caller must close.
 
     Args:
-        uri: Path or URL.
+        uri: Path, URL, or member of a tar.
         read_ahead: Fetch more than the requested bytes of a remote file that is read in order.
 
     Raises:
@@ -68,6 +71,9 @@ def open_uri(uri: str, *, read_ahead: bool = True) -> Any:
         UnreadableFile: It is not a regular file, or too large to download.
         RemoteReadError: The server fails or refuses access.
     """
+    if member := tar_member(uri):
+        archive = open_uri(member.archive_uri, read_ahead=read_ahead)
+        return MemberFile(archive, member.offset, member.size)
     path = local_path(uri)
     if path is not None:
         check_regular(os.stat(path))

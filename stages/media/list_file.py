@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from manifests import ClipmillError
 from manifests.messages import join_names
-from stages.media.uri import is_http, local_path
+from stages.media.uri import is_http, local_path, tar_member
 
 LIST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".ndjson", ".parquet")
 MAX_LIST_BYTES = 1 << 30
@@ -71,8 +71,11 @@ def absolute_location(location: str, list_uri: str) -> str:
     """Return the path or URL of an entry. A relative one is relative to the folder of the list.
 
     Raises:
-        ValueError: A list at a URL names a file of this machine, or a URL is incomplete.
+        ValueError: A list at a URL names a file of this machine, a URL is incomplete, or the entry is a
+            member of a tar.
     """
+    if tar_member(location):
+        raise ValueError("an entry cannot be a member of a tar: name the tar")
     folder = local_path(list_uri)
     if local_path(location) is None:
         if not location.partition("://")[2].strip("/"):

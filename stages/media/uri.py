@@ -2,6 +2,9 @@
 
 A URL may hold a secret: the signature in its query, or a user and a password. Such a URL stays in the list
 file that names it. Its `uri` in tables is the public part of the URL, followed by `#list=LIST&line=N`.
+
+A member of a tar has the `uri` of the tar, followed by `#member=NAME&offset=BYTE&size=BYTES`. The name is for
+people; the numbers say where it is.
 """
 
 import os
@@ -14,6 +17,7 @@ from stages.media.remote.http import public_url
 
 _FILE = "file://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_MEMBER = re.compile(r"#member=([^#&]*)&offset=(\d+)&size=(\d+)$")
 _REFERENCE = re.compile(r"#list=[^#&]+&line=\d+$")
 
 
@@ -25,18 +29,34 @@ class ListedUrl(NamedTuple):
     line: int
 
 
+class TarMember(NamedTuple):
+    """A reference to a member of a tar: `size` bytes of the file `archive_uri` from byte `offset`."""
+
+    archive_uri: str
+    offset: int
+    size: int
+
+
 def path_to_uri(path: Path | str) -> str:
-    """Return the absolute path, or its percent-encoded file:// URL if the name is not valid UTF-8."""
+    """Return the absolute path, or its percent-encoded file:// URL if the name is not valid UTF-8.
+
+    A name that looks like a member of a tar also gets a URL.
+    """
     name = os.path.abspath(path)
     try:
         name.encode()
+        is_plain = not _MEMBER.search(name)
     except UnicodeEncodeError:
+        is_plain = False
+    if not is_plain:
         return _FILE + quote_from_bytes(os.fsencode(name))
     return name
 
 
 def local_path(uri: str) -> str | None:
-    """Return the path on this machine, or None if `uri` is a remote URL."""
+    """Return the path on this machine, or None if `uri` is a remote URL or a member of a tar."""
+    if _MEMBER.search(uri):
+        return None
     if uri.startswith(_FILE):
         return os.fsdecode(unquote_to_bytes(uri[len(_FILE) :]))
     return None if _SCHEME.match(uri) else uri
@@ -67,6 +87,17 @@ def listed_url(uri: str) -> ListedUrl | None:
     url, _, reference = uri.rpartition("#")
     fields = dict(parse_qsl(reference))
     return ListedUrl(url, fields["list"], int(fields["line"]))
+
+
+def refer_to_member(archive_uri: str, name: bytes, offset: int, size: int) -> str:
+    """Return the `uri` for tables of a member of a tar. See `TarMember`."""
+    return f"{archive_uri}#member={quote_from_bytes(name)}&offset={offset}&size={size}"
+
+
+def tar_member(uri: str) -> TarMember | None:
+    """Return the reference that `refer_to_member` made, or None for other locations."""
+    found = _MEMBER.search(uri)
+    return TarMember(uri[: found.start()], int(found[2]), int(found[3])) if found else None
 
 
 def escape_non_utf8(name: str) -> str:

@@ -18,7 +18,8 @@ from pipeline.preview.forecast import forecast
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
 from pipeline.verbs.plan import _table
-from stages.ingest.list_videos import EXTENSIONS, ListVideos, Video
+from stages.ingest.list_videos import ListVideos, Video
+from stages.ingest.listing import VIDEO_EXTENSIONS
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.errors import UnreadableFile
 from stages.media.files import open_uri
@@ -67,8 +68,8 @@ def test_less_common_endings_are_listed(tmp_path: Path, ending: str) -> None:
 
 
 def test_the_endings_are_sorted_and_in_lower_case() -> None:
-    assert sorted({e.lower() for e in EXTENSIONS}) == sorted(EXTENSIONS)
-    assert all(e.startswith(".") for e in EXTENSIONS)
+    assert sorted({e.lower() for e in VIDEO_EXTENSIONS}) == sorted(VIDEO_EXTENSIONS)
+    assert all(e.startswith(".") for e in VIDEO_EXTENSIONS)
 
 
 def test_special_files_are_rejected_and_never_opened(tmp_path: Path) -> None:
