@@ -42,7 +42,7 @@ def test_the_files_of_all_parts_are_listed_with_their_folder() -> None:
     assert _sources("x") == ["a.mp4"]
 
 
-def test_two_folders_of_one_name_are_told_apart() -> None:
+def test_two_folders_of_one_name_keep_their_paths() -> None:
     assert _sources("x,y/deep/x") == ["x/a.mp4", "y/deep/x/b.mp4"]
 
 
