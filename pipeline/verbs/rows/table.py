@@ -81,7 +81,7 @@ def table(args: Namespace) -> None:
     limit = _SHOWN_ROWS if args.limit is None else args.limit
     shown = columns or [name for name in _SHOWN if name in reader.columns]
     _, parts = read_clips(reader, shown, args.where)
-    print("\n".join(_lines(_first_rows(parts, limit + 1 if limit else 0), shown, limit, reader)))
+    print("\n".join(_lines(_first_rows(parts, limit + 1 if limit else 0), shown, limit, reader, args.where)))
 
 
 def _target(args: Namespace) -> tuple[str, str]:
@@ -129,7 +129,9 @@ def _write(form: str, target: str, schema: "pa.Schema", parts: "Iterable[pa.Tabl
     print(f"{target}: {rows:,} rows, {len(schema.names)} columns")
 
 
-def _lines(parts: "Iterable[pa.Table]", names: list[str], limit: int, reader: "RowReader") -> Iterator[str]:
+def _lines(
+    parts: "Iterable[pa.Table]", names: list[str], limit: int, reader: "RowReader", where: str | None
+) -> Iterator[str]:
     rows = [tuple(map(_cell, row.values())) for part in parts for row in part.to_pylist()]
     shown = rows[:limit] if limit else rows
     is_number = [not _is_text(reader.columns[name].field.type) for name in names]
@@ -139,8 +141,8 @@ def _lines(parts: "Iterable[pa.Table]", names: list[str], limit: int, reader: "R
         cells = zip(row, widths, is_number, strict=True)
         line = "  ".join(text.rjust(width) if number else text.ljust(width) for text, width, number in cells)
         yield f"{line[: screen - 1]}…" if len(line.rstrip()) > screen else line.rstrip()
-    of = f"{len(shown):,} rows of {reader.base.name}"
-    more = f"the first {of}" if len(rows) > len(shown) else of
+    more = f"the first {len(shown):,}" if len(rows) > len(shown) else f"{len(shown):,}"
+    more += f" rows of {reader.base.name}" if where else f" of {reader.rows:,} rows of {reader.base.name}"
     yield f"\n{more}; --csv FILE writes all {len(reader.columns)} columns, and --list-columns explains them"
 
 

@@ -68,9 +68,9 @@ def environment(folder: Path) -> dict[str, str]:
 @needs_bash
 def test_bash_gets_the_words(folder: Path) -> None:
     row = str(clips(folder / "store", columns=["id"])["id"][0])
-    asked = [line.replace("ROW", row[:12]) for line in LINES]
+    lines = [line.replace("ROW", row[:12]) for line in LINES]
     done = subprocess.run(
-        [str(BASH), "--norc", "-c", ASK], input="\n".join(asked) + "\n", capture_output=True, text=True,
+        [str(BASH), "--norc", "-c", ASK], input="\n".join(lines) + "\n", capture_output=True, text=True,
         cwd=folder, env=environment(folder), check=True,
     )  # fmt: skip
     answers = dict(zip(LINES, (line.strip() for line in done.stdout.split("\n")), strict=False))

@@ -111,7 +111,7 @@ def test_a_terminal_gets_the_first_rows(
     assert len(rows) == 4
     assert blank == ""
     assert max(map(len, rows)) <= 60
-    assert note.startswith("the first 4 rows of numbers; --csv FILE writes all")
+    assert note.startswith("the first 4 of 20 rows of numbers; --csv FILE writes all")
     assert main([*arguments, "--parquet"]) == 2
     assert "name a file: --parquet FILE" in capsys.readouterr().err
     assert main([*arguments, "--list-columns"]) == 0
