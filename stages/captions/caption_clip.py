@@ -15,9 +15,10 @@ from stages.captions.requests.images import ImageSampling
 from stages.captions.requests.prompt import Prompt, load_prompt
 from stages.captions.requests.window_request import FACTS, window_request
 from stages.captions.requests.windows import Window, split_into_windows, windows_of
+from stages.media.strip import CroppedStills
 
 
-class ScannedClip(Row):
+class ScannedClip(CroppedStills):
     uri: str
     width_px: int
     height_px: int

@@ -11,7 +11,7 @@ from typing import TypeVar
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate, Needs
 from stages.captions.colors import name_colors
-from stages.media.strip import decode_still, read_strip
+from stages.media.strip import CroppedStills, decode_still, read_strip
 
 T = TypeVar("T")
 TEXT_VERSION = 1  # of the sentences; raise it when they change
@@ -39,7 +39,7 @@ _CAMERA = {
 }
 
 
-class MeasuredClip(Row):
+class MeasuredClip(CroppedStills):
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]
@@ -116,7 +116,7 @@ def _speed(row: MeasuredClip) -> float:
 
 
 def _shape(row: MeasuredClip) -> str:
-    ratio = row.width_px / row.height_px
+    ratio = (row.crop_width_px or row.width_px) / (row.crop_height_px or row.height_px)
     return "landscape" if ratio > 1.1 else "portrait" if ratio < 1 / 1.1 else "square"
 
 

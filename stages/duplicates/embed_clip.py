@@ -13,7 +13,7 @@ from pipeline import Annotate, Needs, Reject
 from stages.duplicates.copies import signature_of
 from stages.duplicates.descriptor import KIND, PARTS, descriptor_of
 from stages.media.signals import read_signals, read_thumbnails
-from stages.media.strip import Still, decode_still, read_strip
+from stages.media.strip import CroppedStills, Still, crop_pixels, decode_still, read_strip
 
 if TYPE_CHECKING:
     from stages.models.open_clip import OpenClipModel
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _TIME_SLACK_S = 1e-6
 
 
-class ScannedClip(Row):
+class ScannedClip(CroppedStills):
     signals: Artifact
     strip: Artifact
     strip_times_s: tuple[float, ...]
@@ -132,6 +132,8 @@ def _signature(row: ScannedClip) -> bytes:
     if start >= end:
         return b""
     luma, _ = read_thumbnails(row.signals, start, end)
+    if shares := row.crop_shares():
+        luma = crop_pixels(luma, shares)
     return signature_of(luma, times_s[start:end], row.start_s, min(row.end_s, float(times_s[-1]) + 1.0))
 
 

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from manifests import Artifact, Row
+from manifests import Artifact
 from pipeline import Reject
-from stages.media.strip import decode_still, read_strip
+from stages.media.strip import CroppedStills, decode_still, read_strip
 
 if TYPE_CHECKING:
     from stages.models.open_clip import OpenClipModel
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DIGITS = 4  # decimals of a score; further digits of a network's output differ between machines
 
 
-class Clip(Row):
+class Clip(CroppedStills):
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]

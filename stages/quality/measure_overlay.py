@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from manifests import Artifact, NonNegativeInt, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.strip import Still, read_strip
+from stages.media.strip import CroppedStills, Still, read_strip
 from stages.quality.measures.overlay_detection import (
     gradients,
     logo_share,
@@ -34,7 +34,7 @@ MARGIN = 0.012  # cut off beside a black bar, as a share of the longer side
 Luma = npt.NDArray[np.uint8]  # [t h w]
 
 
-class Clip(Row):
+class Clip(CroppedStills):
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]

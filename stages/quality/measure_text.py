@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.strip import Still, read_strip
+from stages.media.strip import CroppedStills, Still, read_strip
 from stages.quality.measures.overlay_detection import (
     MAX_STATIC,
     MEDIUM,
@@ -33,7 +33,7 @@ CHANGED = 0.6  # instability of a line's own structure above which it is another
 Image = npt.NDArray[np.uint8]  # BGR [h w 3]
 
 
-class Clip(Row):
+class Clip(CroppedStills):
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]

@@ -12,6 +12,7 @@ from stages.quality.measure_motion import MeasureMotion
 from stages.quality.measure_overlay import MeasureOverlay
 from stages.quality.measure_sharpness import MeasureSharpness
 from stages.quality.measure_stills import MeasureStills
+from stages.recipes.borders import Borders, measure_borders
 from stages.recipes.limits import Limits, limit_clips
 
 MEASURES = (
@@ -26,8 +27,8 @@ MEASURES = (
 
 
 @dataclass(frozen=True)
-class Filters(Limits):
-    """The thresholds of all recipes, with those of `Limits`, which are off by default.
+class Filters(Limits, Borders):
+    """The thresholds of all recipes, with those of `Limits`, which are off by default, and `borders`.
 
     The defaults drop what nobody would train on. They do not drop what is merely not the best: a rule that
     is right only most of the time (a static camera, a dim room, faded colors) is left to the user.
@@ -62,7 +63,7 @@ class Filters(Limits):
         max_slideshow_share: Maximum share of the time that is a slideshow of still images, 0 to 1. Clips
             that reach it are dropped. Higher keeps more.
         max_border_share: Maximum share of the frame under black borders, 0 to 1. Clips that reach it are
-            dropped as letterboxed. Higher keeps more.
+            dropped as letterboxed if borders is drop. Higher keeps more.
         max_overlay_share: Maximum share of the frame under logos or subtitles (the larger of both), 0 to 1.
             Clips that reach it are dropped. Higher keeps more.
         min_information: Minimum information in bits per cell of the thumbnails, 0 or more. Clips that do not
@@ -94,6 +95,8 @@ DEFAULT_FILTERS = Filters()
 
 def rules(filters: Filters) -> tuple[Keep, ...]:
     """The rules on the measurements. Each names the defect for which it drops a shot."""
+    borders = [Keep(f"border_share < {filters.max_border_share}", "letterboxed")]
+    borders = borders if filters.borders == "drop" else []
     return (
         Keep(f"highlight_luma > {filters.min_highlight_luma}", "too dark"),
         Keep(f"overexposed_share < {filters.max_overexposed_share}", "overexposed"),
@@ -105,7 +108,7 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
         Keep(f"slideshow_share < {filters.max_slideshow_share}", "slideshow"),
         Keep(f"still_share < {filters.max_still_share}", "no motion"),
         Keep(f"camera_jitter < {filters.max_camera_jitter}", "shaky"),
-        Keep(f"border_share < {filters.max_border_share}", "letterboxed"),
+        *borders,
         Keep(f"overlay_share < {filters.max_overlay_share}", "text or logo overlay"),
         Keep(f"information > {filters.min_information}", "no content"),
     )
@@ -113,7 +116,8 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
 
 def filter_shots(shots: Rows, filters: Filters) -> Rows:
     """Drop short shots, measure the others, and keep those that pass all rules."""
-    rows = shots.keep(f"duration_s >= {filters.min_duration_s}", because="too short").annotate(*MEASURES)
+    rows = shots.keep(f"duration_s >= {filters.min_duration_s}", because="too short")
+    rows = measure_borders(rows, filters).annotate(*MEASURES)
     for rule in rules(filters):
         rows = rows.keep(rule.where, because=rule.because)
     return limit_clips(rows, filters)

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from manifests import Artifact, PositiveFloat, PositiveInt, Range, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.media.strip import decode_still, read_strip
+from stages.media.strip import CroppedStills, decode_still, read_strip
 
 
-class ClipStills(Row):
+class ClipStills(CroppedStills):
     strip: Artifact
     strip_times_s: tuple[float, ...]
     strip_offsets: tuple[int, ...]

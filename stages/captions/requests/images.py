@@ -11,7 +11,7 @@ from manifests import Artifact
 from pipeline import Reject
 from stages.captions.requests.windows import Window
 from stages.media.decoding.video import open_video
-from stages.media.strip import decode_still, encode_jpeg, read_strip
+from stages.media.strip import CroppedStills, crop_image, decode_still, encode_jpeg, read_strip
 
 _SIZE_TOLERANCE = 0.97  # share of the requested size that is enough, because sides are rounded
 _JPEG_QUALITY = 90  # of the JPEGs made here, 1 … 100
@@ -87,7 +87,10 @@ def _from_source(row: HasSourceAndStrip, window: Window, count: int, longer_side
                 width, height = frame.display_size
                 scale = min(Fraction(1), Fraction(longer_side, max(width, height)))
                 size = (max(1, round(width * scale)), max(1, round(height * scale)))
-                yield encode_jpeg(frame.pixels("bgr24", *size), _JPEG_QUALITY)
+                image = frame.pixels("bgr24", *size)
+                shares = row.crop_shares() if isinstance(row, CroppedStills) else None
+                inside = np.ascontiguousarray(crop_image(image, shares)) if shares else image
+                yield encode_jpeg(inside, _JPEG_QUALITY)
                 taken += 1
     if frames != (scanned := window.end_frame - window.start_frame):
         raise Reject(f"the source has {frames} frames in a window, but the scan found {scanned}")
