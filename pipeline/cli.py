@@ -78,6 +78,7 @@ VALIDATORS = {  # additional checks by `manifest check` of the tables that a sta
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
     "stages.shards.pack_recordings:PackRecordings": "stages.shards.validate_recordings:validate_recordings",
     "stages.latents.pack_latents:PackLatents": "stages.latents.validate:validate_latents",
+    "stages.latents.pack_views:PackViews": "stages.latents.validate_views:validate_views",
 }
 VIEWERS = {  # how `show` writes a row
     "mp4": "stages.shards.viewers.clip_file:write_clip",

@@ -22,7 +22,7 @@ from stages.media.tar import index_bytes, write_tar
 FORMAT = 1
 REQUIRED = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")  # equal in all samples of a shard
 OPTIONAL = ("encoded_px", "codebook_size")
-_BYTES = "bytes of "  # begins the names of totals of bytes
+BYTES = "bytes of "  # begins the names of totals of bytes
 _FIXED_POINT = 2**20  # totals are whole numbers, so that their sum does not depend on the order of parts
 
 
@@ -70,22 +70,24 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
         """Bytes of latents per bucket, and the sums that statistics of the train split need."""
         totals: Counter[str] = Counter()
         for row in rows:
-            totals[f"{_BYTES}{_bucket(row)}"] += row.latents.size_bytes
+            totals[f"{BYTES}{_bucket(row)}"] += row.latents.size_bytes
             if row.split == "train":
-                totals.update(_sums(row))
+                totals.update(channel_sums(row))
         return totals
 
     def fit(self, sample: Sequence[EncodedWindow], totals: Mapping[str, int]) -> bytes:
         """Number of shards per bucket, and the statistics, as JSON."""
-        sizes = {name.removeprefix(_BYTES): n for name, n in totals.items() if name.startswith(_BYTES)}
+        sizes = {name.removeprefix(BYTES): n for name, n in totals.items() if name.startswith(BYTES)}
         shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in sizes.items()}
-        return json.dumps({"shards": shards, "statistics": _statistics(totals)}, sort_keys=True).encode()
+        return json.dumps(
+            {"shards": shards, "statistics": channel_statistics(totals)}, sort_keys=True
+        ).encode()
 
     def assign(self, rows: Sequence[EncodedWindow], fitted: bytes) -> Iterator[str]:
         shards = json.loads(fitted)["shards"]
         for row in rows:
             bucket = _bucket(row)
-            yield f"{bucket}-{_hash(row.id) % shards[bucket]:06d}"
+            yield f"{bucket}-{sample_hash(row.id) % shards[bucket]:06d}"
 
     def settle(self, group: str, rows: Sequence[EncodedWindow], fitted: bytes) -> Iterator[PackedLatents]:
         place, number = group.rsplit("-", 1)
@@ -94,16 +96,16 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
         provenance: dict[str, Any] = {}
 
         def members() -> Iterator[tuple[str, bytes]]:
-            for row in sorted(rows, key=lambda row: (_hash(row.id), row.id)):
+            for row in sorted(rows, key=lambda row: (sample_hash(row.id), row.id)):
                 data = row.latents.read()
-                header = _read_header(data)
+                header = read_header(data)
                 metadata = json.loads(header["__metadata__"]["clipmill"])
                 text = row.text_embeddings.read() if row.text_embeddings else b""
-                text_encoder = json.loads(_read_header(text)["__metadata__"]["clipmill"]) if text else None
+                text_encoder = json.loads(read_header(text)["__metadata__"]["clipmill"]) if text else None
                 [tensor] = header.keys() - {"__metadata__"}
-                _add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder)
+                add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder)
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
-                yield f"{row.id}.json", _json({"id": row.id} | metadata | span)
+                yield f"{row.id}.json", to_json({"id": row.id} | metadata | span)
                 yield f"{row.id}.safetensors", data
                 yield f"{row.id}.txt", (row.enhanced_caption or row.caption).encode()
                 if text:
@@ -115,7 +117,7 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
         shard_metadata = {"format": FORMAT, "samples": len(rows)} | provenance
         if statistics := json.loads(fitted)["statistics"]:
             shard_metadata["statistics"] = statistics
-        index = index_bytes(written, {"clipmill.latents": _json(shard_metadata).decode()})
+        index = index_bytes(written, {"clipmill.latents": to_json(shard_metadata).decode()})
         packed = PackedLatents(
             latents_bucket=bucket,
             latents_shard=Artifact.of_file(tar, name=f"{folder}/{number}.tar"),
@@ -130,7 +132,7 @@ def _bucket(row: EncodedWindow) -> str:
     return shape if row.split == "train" else f"{row.split}.{shape}"
 
 
-def _sums(row: EncodedWindow) -> dict[str, int]:
+def channel_sums(row: EncodedWindow) -> dict[str, int]:
     """Count, sum and sum of squares of each channel, of images and of videos."""
     kind = "image" if row.latent_frames == 1 else "video"
     count = row.latent_frames * row.latent_height * row.latent_width
@@ -140,7 +142,7 @@ def _sums(row: EncodedWindow) -> dict[str, int]:
     return sums
 
 
-def _statistics(totals: Mapping[str, int]) -> dict[str, dict[str, list[float]]]:
+def channel_statistics(totals: Mapping[str, int]) -> dict[str, dict[str, list[float]]]:
     """Mean and standard deviation per channel, as `training.data.latent_statistics` describes them."""
     statistics = {}
     for kind in ("image", "video"):
@@ -154,21 +156,21 @@ def _statistics(totals: Mapping[str, int]) -> dict[str, dict[str, list[float]]]:
     return statistics
 
 
-def _hash(name: str) -> int:
+def sample_hash(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big")
 
 
-def _json(value: object) -> bytes:
+def to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def _read_header(data: bytes) -> dict[str, Any]:
+def read_header(data: bytes) -> dict[str, Any]:
     """The header of a safetensors file: its length in eight bytes, then JSON."""
     header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     return header
 
 
-def _add_provenance(
+def add_provenance(
     provenance: dict[str, Any],
     metadata: Mapping[str, Any],
     shape: list[int],

@@ -130,6 +130,12 @@ def check_encoding(encoding: Encoding) -> tuple[int, int]:
 
 def encode_clips(clips: Rows, encoding: Encoding, stride: int, min_frames: int, shard_mb: int) -> Rows:
     """Add the steps from clips with captions to packed latents."""
+    encoded = encode_windows(clips, encoding, stride, min_frames)
+    return encoded.survey(PackLatents(shard_bytes=shard_mb * 2**20))
+
+
+def encode_windows(clips: Rows, encoding: Encoding, stride: int, min_frames: int) -> Rows:
+    """Add the steps from clips with captions to the latents of their windows."""
     if encoding.text_encoder:
         clips = clips.annotate(
             EncodeText(text_encoder=encoding.text_encoder, stored_text=encoding.stored_text)
@@ -140,4 +146,4 @@ def encode_clips(clips: Rows, encoding: Encoding, stride: int, min_frames: int, 
     kept = windows.keep(
         f"window_frames >= {min_frames} or window_kind == 'image'", because="remainder too short for a window"
     )
-    return kept.annotate(encoding.stage()).survey(PackLatents(shard_bytes=shard_mb * 2**20))
+    return kept.annotate(encoding.stage())

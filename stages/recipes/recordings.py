@@ -1,18 +1,22 @@
 """Curate recordings of several cameras: their clips are cut at the same times and stay together.
 
-    clipmill run stages/recipes/recordings.py footage=DIR store=DIR pattern={recording}/{camera}
+    clipmill run stages/recipes/recordings.py footage=DIR store=DIR
 
 Each camera is scanned and measured like any video. A clip is a time that all cameras show.
 """
 
+from dataclasses import replace
+
 from manifests import PositiveFloat
-from pipeline import Dag
+from pipeline import Dag, Rows
 from stages.ingest.list_cameras import ListCameras
 from stages.ingest.list_recordings import ListRecordings
+from stages.latents.pack_views import PackViews
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
+from stages.recipes.clip_format import cut_clips
 from stages.recipes.curate import DEFAULT_CURATION, Curation, scan_videos, select_shots
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
-from stages.shards.bucket import BUCKET_FRAMES
+from stages.recipes.latents import DEFAULT_ENCODING, Encoding, check_encoding, encode_windows
 from stages.shards.cut_clip import CutClip
 from stages.shards.pack_recordings import PackRecordings
 from stages.shots.align_cameras import AlignCameras
@@ -23,37 +27,60 @@ def recordings(
     footage: str,
     pattern: str = ListRecordings.pattern,
     cameras_must_pass: str = "all",
+    encode_latents: bool = False,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
     curation: Curation = DEFAULT_CURATION,
+    encoding: Encoding = DEFAULT_ENCODING,
     fps: PositiveFloat = 24.0,
 ) -> Dag:
     """Turn recordings of several cameras into shards with one sample for all cameras of a clip.
 
     Args:
         footage: Folder or URL of the videos, or a list with the columns uri, recording, camera and, if the
-            cameras did not start together, start_s.
+            cameras did not start together, start_s. Several are separated by commas.
         pattern: Path of a file without its ending, with {recording} and {camera}; * stands for any part of a
-            name. Not used for a list.
-        cameras_must_pass: all: a clip is kept if the clips of all cameras pass a rule. any: if one of them
-            passes. Rules on times always need all.
-        fps: Frame rate of the clips of all cameras in frames per second. Higher makes clips of more frames.
+            name. Not used for lists with these columns.
+        cameras_must_pass: all: a clip is kept if the clips of all cameras pass a rule. any: if the clip of
+            one of them passes.
+        encode_latents: Whether clips are also encoded into latents, with all cameras in one sample.
+        fps: Frame rate in frames per second at which a trainer reads the clips, and to which the clips of all
+            cameras are cut if clip_fps is 0. Higher makes clips of more frames.
     """
     dag = Dag("recordings")
     listed = ListRecordings(root=footage, pattern=pattern, extensions=curation.extensions)
-    read = dag.read(listed, rows_per_part=curation.videos_per_part)
-    scored = scan_videos(read.expand(ListCameras()), curation)
-    aligned = scored.annotate(
-        AlignCameras(min_cut_score=filters.min_cut_score, min_transition_score=filters.min_transition_score)
-    )
-    found = aligned.expand(SplitRecording(fps=fps, max_duration_s=curation.max_duration_s))
-    both = "kind not in ['partial', 'no_frames']"
-    clips = found.keep(both, because="not shown by all cameras", across="recording_clip")
-    clips = clips.together("recording_clip", when=cameras_must_pass)
+    cameras = dag.read(listed, rows_per_part=curation.videos_per_part).expand(ListCameras())
+    found = split_recordings(scan_videos(cameras, curation), filters, curation, fps)
+    clips = found.together("recording_clip", when=cameras_must_pass)
     unique = select_shots(clips, filters, captions, curation, fps)
+    clip_format = replace(curation, clip_fps=curation.clip_fps or fps)
     hdr = CutClip.hdr if curation.hdr == "drop" else curation.hdr
-    cut = unique.annotate(CutClip(crf=curation.crf, hdr=hdr, fps=fps))
-    bucket_frames = (filters.min_frames, *(edge for edge in BUCKET_FRAMES if edge > filters.min_frames))
-    pack = PackRecordings(shard_bytes=curation.shard_mb * 2**20, fps=fps, bucket_frames=bucket_frames)
-    dag.save(cut.survey(pack), "shards")
+    packed = cut_clips(unique, clip_format, curation.crf, hdr).survey(
+        PackRecordings(
+            shard_bytes=curation.shard_mb * 2**20,
+            fps=fps,
+            resolutions=curation.resolutions,
+            aspect_ratios=curation.aspect_ratios,
+            aspect_tolerance=curation.aspect_tolerance,
+            bucket_frames=(
+                filters.min_frames,
+                *(edge for edge in curation.bucket_frames if edge > filters.min_frames),
+            ),
+        )
+    )
+    dag.save(packed, "shards")
+    if encode_latents:
+        windows = encode_windows(packed, encoding, *check_encoding(encoding))
+        dag.save(windows.survey(PackViews(shard_bytes=curation.shard_mb * 2**20)), "latents")
     return dag
+
+
+def split_recordings(scored: Rows, filters: Filters, curation: Curation, fps: float) -> Rows:
+    """Add the steps from scored boundaries to clips that all cameras show."""
+    align = AlignCameras(
+        min_cut_score=filters.min_cut_score, min_transition_score=filters.min_transition_score
+    )
+    rate = curation.clip_fps or fps
+    found = scored.annotate(align).expand(SplitRecording(fps=rate, max_duration_s=curation.max_duration_s))
+    shown_by_all = "kind not in ['partial', 'no_frames']"
+    return found.keep(shown_by_all, because="not shown by all cameras", across="recording_clip")

@@ -11,12 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from manifests import Artifact, PositiveFloat, PositiveInt, Row, column
+from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Row, column
 from manifests.identity import shuffle_key
 from manifests.messages import join_names
 from pipeline import Needs, Reject, Survey
 from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
-from stages.shards.bucket import BUCKET_FRAMES, exact_fps, frames_at_fps, length_name, shape_name
+from stages.shards.bucket import (
+    ASPECT_RATIOS,
+    ASPECT_TOLERANCE,
+    BUCKET_FRAMES,
+    RESOLUTIONS,
+    check_buckets,
+    exact_fps,
+    frames_at_fps,
+    length_name,
+    shape_name,
+)
 from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
 from stages.shards.sample import clean_caption, metadata_bytes
 from stages.shards.shard_bins import BINS, first_bins, shard_bin
@@ -73,13 +83,23 @@ class PackRecordings(Survey[CameraSample, PackedCamera]):
         fps: Frame rate at which a trainer will read the clips, in frames per second.
         bucket_frames: Frame counts at which buckets begin, ascending. Clips with fewer frames than the first
             are rejected.
+        resolutions: Short sides of buckets in pixels. More make more buckets.
+        aspect_ratios: Aspect ratios of buckets, such as 16:9. More make more buckets.
+        aspect_tolerance: Largest difference to the aspect ratio of a bucket, as a share of the smaller ratio.
+            Clips that differ more are in a bucket "other". Higher values put fewer clips there.
     """
 
     shard_bytes: PositiveInt = 256 * 2**20
     fps: PositiveFloat = 24.0
     bucket_frames: tuple[PositiveInt, ...] = (1, *BUCKET_FRAMES)
+    resolutions: tuple[PositiveInt, ...] = RESOLUTIONS
+    aspect_ratios: tuple[str, ...] = ASPECT_RATIOS
+    aspect_tolerance: NonNegativeFloat = ASPECT_TOLERANCE
 
     needs = Needs(cpus=0.5)
+
+    def __post_init__(self) -> None:
+        check_buckets(self.resolutions, self.aspect_ratios)
 
     def tally(self, rows: Sequence[CameraSample]) -> Mapping[str, int]:
         """Bytes per bucket and bin; and number of parts with a value, per column of the metadata."""
@@ -175,7 +195,8 @@ class PackRecordings(Survey[CameraSample, PackedCamera]):
     def _bucket(self, cameras: Sequence[CameraSample]) -> str:
         """The bucket, after the split if that is not "train"."""
         first = cameras[0]
-        shape = shape_name(first.clip_width_px, first.clip_height_px)
+        buckets = self.resolutions, self.aspect_ratios, self.aspect_tolerance
+        shape = shape_name(first.clip_width_px, first.clip_height_px, *buckets)
         length = length_name(self._frames(first), self.bucket_frames)
         bucket = f"{shape}_{length}_{len(cameras)}cameras"
         return bucket if first.split == TRAIN else f"{first.split}.{bucket}"

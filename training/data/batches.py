@@ -11,6 +11,7 @@ from training.data.mixture import Order
 from training.data.order import SampleIndex, slice_of_batch
 from training.data.prefetch import Prefetcher
 from training.data.shards import LatentShards, Sample
+from training.data.views import view_indices
 from training.diffusion.conditioning import Conditioning
 from training.errors import LatentMismatchError
 from training.noise import stream_position
@@ -57,8 +58,15 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
             text_mask=text_mask,
             fps=torch.tensor([s.fps for s in samples]),
             padding_mask=_stack_masks(samples),
+            view_indices=_view_indices(samples),
         ),
     )
+
+
+def _view_indices(samples: Sequence[Sample]) -> torch.Tensor | None:
+    """The number of the view of each latent frame, [b t]; None for single videos."""
+    views, frames = samples[0].num_views, samples[0].latents.shape[1]
+    return view_indices(views, frames // views).repeat(len(samples), 1) if views > 1 else None
 
 
 def _stack_masks(samples: Sequence[Sample]) -> torch.Tensor | None:

@@ -17,7 +17,10 @@ class LatentSpec(NamedTuple):
 
 @dataclass(frozen=True)
 class Shard:
-    """One tar and its index, as the footer of the index describes them."""
+    """One tar and its index, as the footer of the index describes them.
+
+    `shape` is that of one view, and `views` has the names of the cameras of each clip: () for single videos.
+    """
 
     tar: str
     index: str
@@ -27,3 +30,4 @@ class Shard:
     samples: int
     text_encoder: Mapping[str, Any] | None = None
     statistics: Mapping[str, Any] | None = None
+    views: tuple[str, ...] = ()

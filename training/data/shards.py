@@ -9,6 +9,8 @@ the whole shard: format, tokenizer, tokenizer_digest, stride [t h w], dtype, fps
 `training.data.latent_statistics`), and "codebook_size" of codes. So the footers alone show whether shards
 match, and how many samples of which shape there are.
 
+A shard of recordings has one tensor per camera; see `training.data.views`.
+
 "video_px" [x y width height] in the provenance of a sample is the part of its frames that is not padding.
 """
 
@@ -30,6 +32,7 @@ from manifests.stores import open_store
 from training.data.order import SampleIndex
 from training.data.shard import LatentSpec, Shard
 from training.data.shard_checks import check_fps, check_spec, check_statistics, check_text, no_clips
+from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
 
@@ -44,11 +47,12 @@ class Sample(NamedTuple):
 
     Attributes:
         id: Its id.
-        latents: [c t h w] as stored.
+        latents: [c t h w] as stored; the views of a recording follow each other in t.
         caption: Its caption.
         fps: Frames per second before the tokenizer.
         text_embeddings: [n d] as stored, without padding. None if they are not read.
         padding_mask: 1 where the frames are padding, [1 h w], in latents. None if the shard does not say it.
+        num_views: Number of views in `latents`.
     """
 
     id: str
@@ -57,6 +61,7 @@ class Sample(NamedTuple):
     fps: float
     text_embeddings: torch.Tensor | None = None
     padding_mask: torch.Tensor | None = None
+    num_views: int = 1
 
 
 class LatentShards:
@@ -70,6 +75,8 @@ class LatentShards:
         max_area: Clips whose latent height * width is larger are left out; 0 leaves none out.
         spec: How the latents of the model were made, if the model is already trained.
         mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
+        views: Cameras of recordings whose latents follow each other in time, in this order. () reads shards
+            of single videos.
 
     Attributes:
         normalize: Applied to the latents [c t h w] of each clip that is read; by default it changes nothing.
@@ -87,6 +94,7 @@ class LatentShards:
         max_area: int = 0,
         spec: LatentSpec | None = None,
         mixed_fps: bool = False,
+        views: Sequence[str] = (),
     ) -> None:
         unique = sorted({(tar, index) for tar, index in pairs})
         if not unique:
@@ -99,10 +107,11 @@ class LatentShards:
         for shard in shards:
             check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
         check_statistics(shards)
+        check_views(shards, views)
         if not mixed_fps:
             check_fps(shards)
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
-        self._max_frames, self._with_text = max_frames, False
+        self._max_frames, self._with_text, self.views = max_frames, False, tuple(views)
         self.text_encoder = shards[0].text_encoder
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
@@ -140,20 +149,20 @@ class LatentShards:
         """
         shard = self.buckets[bucket][index.shard]
         span = self._span(bucket, index)
-        wanted = [member for member in span.members if self._with_text or member[0] != TEXT_SUFFIX]
+        suffixes = {*latent_suffixes(self.views), ".json", ".txt", *([TEXT_SUFFIX] * self._with_text)}
+        wanted = [member for member in span.members if member[0] in suffixes]
         start, stop = min(m[1] for m in wanted), max(m[2] for m in wanted)
         try:
             data = fetch(shard.tar, start, stop - start)
             members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
-            sample = _decode(span.key, members, shard)
+            sample = _decode(span.key, members, shard, self.views, self._max_frames or shard.shape[1])
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise LatentMismatchError(
                 f"the sample cannot be read: {type(error).__name__}: {error}",
                 where=f"{shard.tar}: {span.key}",
                 remedy=f"pack the shard again, or put {span.key} into skip_samples",
             ) from error
-        latents = sample.latents[:, : self._crop_shape(shard.shape)[1]]
-        return sample._replace(latents=self.normalize(latents))
+        return sample._replace(latents=self.normalize(sample.latents))
 
     def read_text(self) -> Mapping[str, Any]:
         """Read the text embeddings of each sample from now on. Returns the metadata of their encoder.
@@ -166,7 +175,7 @@ class LatentShards:
 
     def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
-        return c, min(t, self._max_frames or t), h, w
+        return c, min(t, self._max_frames or t) * max(1, len(self.views)), h, w
 
     def _span(self, bucket: int, index: SampleIndex) -> "_Span":
         shard = self.buckets[bucket][index.shard]
@@ -221,9 +230,8 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
         metadata["tokenizer"], metadata["tokenizer_digest"], stride, shape[0], metadata["dtype"]
     )
     fps, samples = float(metadata["fps"]), int(metadata["samples"])
-    return Shard(
-        tar, index, spec, fps, shape, samples, metadata.get("text_encoder"), metadata.get("statistics")
-    )
+    others = metadata.get("text_encoder"), metadata.get("statistics"), tuple(metadata.get("views", ()))
+    return Shard(tar, index, spec, fps, shape, samples, *others)
 
 
 def _read_spans(index: str) -> list[_Span]:
@@ -237,17 +245,31 @@ def _read_spans(index: str) -> list[_Span]:
     return [_Span(key, tuple(members)) for key, members in grouped.items()]
 
 
-def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
-    """A sample from its members, checked against the footer of its shard."""
-    where = f"{shard.tar}: {key}"
-    if missing := {".safetensors", ".json", ".txt"} - set(members):
+def _decode(
+    key: str, members: dict[str, bytes], shard: Shard, views: Sequence[str], max_frames: int
+) -> Sample:
+    """A sample from its members, checked against the footer of its shard and cropped in time."""
+    where, suffixes = f"{shard.tar}: {key}", latent_suffixes(views)
+    if missing := {*suffixes, ".json", ".txt"} - set(members):
         raise LatentMismatchError(f"the sample has no {', no '.join(sorted(missing))}", where=where)
     metadata = json.loads(members[".json"])
     if metadata.get("tokenizer_digest") != shard.spec.digest:
         raise LatentMismatchError(
             "the sample was encoded with another tokenizer than its index says", where=where
         )
-    [latents] = load(members[".safetensors"]).values()
+    every = [_load_latents(members[suffix], shard, where, key) for suffix in suffixes]
+    text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
+    if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
+        raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
+    masks = [_padding_mask(video_px, shard) for video_px in video_sizes(metadata, views)]
+    padding = torch.stack(masks).amax(0) if masks else None
+    latents = torch.cat([each[:, :max_frames] for each in every], 1)
+    return Sample(key, latents, members[".txt"].decode(), shard.fps, text, padding, len(every))
+
+
+def _load_latents(data: bytes, shard: Shard, where: str, key: str) -> torch.Tensor:
+    """The latents of one view."""
+    [latents] = load(data).values()
     if tuple(latents.shape) != shard.shape or str(latents.dtype) != f"torch.{shard.spec.dtype}":
         raise LatentMismatchError(
             f"the sample is {latents.dtype} {tuple(latents.shape)}, but its index says"
@@ -260,11 +282,7 @@ def _decode(key: str, members: dict[str, bytes], shard: Shard) -> Sample:
             where=where,
             remedy=f"encode the clip again, or put {key} into skip_samples",
         )
-    text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
-    if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
-        raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
-    padding = _padding_mask(metadata["video_px"], shard) if "video_px" in metadata else None
-    return Sample(key, latents, members[".txt"].decode(), shard.fps, text, padding)
+    return latents
 
 
 def _padding_mask(video_px: Sequence[int], shard: Shard) -> torch.Tensor:

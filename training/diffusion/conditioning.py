@@ -23,6 +23,8 @@ class Conditioning:
         condition_timestep: Timestep of `condition_latents`, [b]; it is small, because they are almost clean.
         action: Action before each latent frame, [b t a].
         camera: Rays of the camera at each latent, [b r t h w].
+        view_indices: Number of the view of each latent frame, [b t], if the views of several cameras follow
+            each other in t.
     """
 
     text_embeddings: TextEmbeddings | None = None
@@ -34,6 +36,7 @@ class Conditioning:
     condition_timestep: Timestep | None = None
     action: Tensor | None = None
     camera: Tensor | None = None
+    view_indices: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Conditioning":
         """Apply a function to each tensor, for example to move it to a device or to select clips."""

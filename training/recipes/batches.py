@@ -16,7 +16,7 @@ from training.data.order import SampleIndex, SampleOrder
 from training.data.shard import LatentSpec
 from training.data.shard_checks import check_continuous
 from training.data.shards import LatentShards
-from training.errors import LatentMismatchError
+from training.errors import LatentMismatchError, SettingError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh
 from training.recipes.config import TrainingConfig, TrainingSettings
@@ -36,7 +36,10 @@ def open_shards(
 
     Raises:
         LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
+        SettingError: `views` names several cameras.
     """
+    if len(config.views) > 1:
+        raise SettingError(f"views names {len(config.views)} cameras; the networks take one view of a clip")
     shards = LatentShards(
         config.data,
         max_frames=config.max_latent_frames,
@@ -44,6 +47,7 @@ def open_shards(
         max_area=config.max_latent_area,
         mixed_fps=mixed_fps,
         spec=spec,
+        views=config.views,
     )
     check_continuous(shards.spec, shards.buckets[0][0].tar)
     shards.normalize = partial(normalize, statistics=open_statistics(config, shards))

@@ -11,14 +11,21 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import torch
 from camera_films import write_camera
 
 from manifests.catalog import tables_of
 from manifests.stores.folder import FolderStore
 from pipeline.cli import main
+from training.data.batches import collate
+from training.data.order import SampleIndex
+from training.data.shards import LatentShards
+from training.errors import LatentMismatchError, SettingError
+from training.recipes.batches import open_shards
+from training.recipes.config import TrainingConfig
 
 RECIPE = "stages/recipes/recordings.py"
-KNOBS = ("fps=12", "min_duration_s=1", "validation_share=0.5")
+KNOBS = ("fps=12", "min_duration_s=1", "validation_share=0.5", "encode_latents=true", "latent_px=64")
 LIST = """uri,recording,camera,start_s,fx
 left.mp4,street,left,0,700
 right.mp4,street,right,0.4,650
@@ -32,7 +39,7 @@ broken.mp4,broken,right,,4
 def draw(folder: Path) -> Path:
     """Six films and their list. The right camera of the street stands 40 px to the right of the left one."""
     write_camera(folder / "left.mp4", 1, seconds=6, cut_s=3)
-    write_camera(folder / "right.mp4", 1, seconds=5, start_s=0.4, fps=25, left_px=40, size=(128, 96), cut_s=3)
+    write_camera(folder / "right.mp4", 1, seconds=5, start_s=0.4, fps=25, left_px=40, size=(160, 96), cut_s=3)
     write_camera(folder / "bright.mp4", 2, seconds=2)
     write_camera(folder / "dark.mp4", 2, seconds=2, left_px=40, brightness=0.15)
     write_camera(folder / "alone.mp4", 3, seconds=2)
@@ -63,10 +70,10 @@ def rows(store: Path, step: str) -> list[dict[str, Any]]:
     return list(table.read().to_pylist())
 
 
-def samples(store: Path) -> dict[str, dict[str, bytes]]:
+def samples(store: Path, step: str = "pack_recordings") -> dict[str, dict[str, bytes]]:
     """The members of each key of all shards, by their names without the key."""
     found: dict[str, dict[str, bytes]] = {}
-    for path in sorted(store.rglob("*.tar")):
+    for path in sorted(store.glob(f"{step}-*/**/*.tar")):
         with tarfile.open(path) as tar:
             for info in tar:
                 key, _, name = info.name.partition(".")
@@ -164,7 +171,7 @@ def test_the_store_is_valid_and_a_changed_member_is_found(
     assert main(["manifest", "check", str(store)]) == 0
     copy = tmp_path / "copy"
     shutil.copytree(store, copy)
-    tar = next(copy.rglob("*.tar"))
+    tar = next(copy.glob("pack_recordings-*/**/*.tar"))
     data = bytearray(tar.read_bytes())
     tar.chmod(0o644)
     data[600] ^= 255  # inside the first clip
@@ -208,6 +215,46 @@ def test_a_changed_start_scans_no_film_again(films: Path, store: Path, tmp_path:
         if t.folder.startswith("list_cameras-")
     ]
     assert uris[0].isdisjoint(uris[1])
+
+
+def test_the_trainer_reads_one_view_or_several_after_each_other(store: Path) -> None:
+    pairs = sorted(
+        (str(path), str(path.with_suffix(".parquet"))) for path in store.glob("pack_views-*/**/*.tar")
+    )
+    both = LatentShards(pairs, views=("right", "left"))
+    left, right = (LatentShards(pairs, views=(name,)) for name in ("left", "right"))
+    for bucket, (c, t, h, w) in enumerate(left.shapes):
+        assert both.shapes[bucket] == (c, 2 * t, h, w)
+        one, two, every = (shards.read(bucket, SampleIndex(0, 0)) for shards in (right, left, both))
+        assert one.id == two.id == every.id
+        assert torch.equal(torch.cat([one.latents, two.latents], 1), every.latents)
+        assert not torch.equal(one.latents, two.latents)
+        batch = collate([every, every], [0, 1])
+        assert batch.conditioning.view_indices is not None
+        assert batch.conditioning.view_indices.tolist() == [[0] * t + [1] * t] * 2
+    assert collate([left.read(0, SampleIndex(0, 0))], [0]).conditioning.view_indices is None
+    short = LatentShards(pairs, views=("left", "right"), max_frames=1)
+    assert {shape[1] for shape in short.shapes} == {2}
+
+
+def test_the_trainer_refuses_views_that_are_not_chosen(store: Path) -> None:
+    pairs = [(str(p), str(p.with_suffix(".parquet"))) for p in store.glob("pack_views-*/**/*.tar")]
+    with pytest.raises(LatentMismatchError, match="several views: left, right"):
+        LatentShards(pairs)
+    with pytest.raises(LatentMismatchError, match="no view 'rear'"):
+        LatentShards(pairs, views=("rear",))
+    with pytest.raises(SettingError, match="2 cameras"):
+        open_shards(TrainingConfig(data=pairs, views=("left", "right")))
+
+
+def test_a_sample_of_latents_has_the_windows_of_all_cameras(store: Path) -> None:
+    found = samples(store, "pack_views")
+    assert found
+    for key, members in found.items():
+        assert sorted(members) == ["json", "left.safetensors", "right.safetensors", "txt"]
+        metadata = json.loads(members["json"])
+        assert (metadata["id"], metadata["views"]) == (key, ["left", "right"])
+        assert metadata["cameras"]["right"]["calibration"] == {"fx": 650}
 
 
 @pytest.mark.slow

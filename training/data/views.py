@@ -1,0 +1,51 @@
+"""Clips of several cameras: the latents of their views follow each other in time, as in Cosmos.
+
+A sample of such a shard has `ID.CAMERA.safetensors` for each camera. The index has the names of the cameras
+under "views", and "shape" is the shape of one view.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from manifests.messages import join_names
+from training.data.shard import Shard
+from training.errors import LatentMismatchError
+
+
+def check_views(shards: Sequence[Shard], views: Sequence[str]) -> None:
+    """Refuse shards that do not have all of these views, and shards of several views if none is chosen.
+
+    Raises:
+        LatentMismatchError: A shard does not fit.
+    """
+    for shard in shards:
+        if missing := [name for name in views if name not in shard.views]:
+            raise LatentMismatchError(
+                f"the clips have no view {missing[0]!r}; their views: {join_names(shard.views) or 'none'}",
+                where=shard.tar,
+                remedy="choose other views, or shards of recordings with these cameras",
+            )
+        if shard.views and not views:
+            raise LatentMismatchError(
+                f"each clip has several views: {join_names(shard.views)}",
+                where=shard.tar,
+                remedy=f"choose one or more of them: views={shard.views[0]}",
+            )
+
+
+def latent_suffixes(views: Sequence[str]) -> tuple[str, ...]:
+    """The suffixes of the members with the latents of a sample, in the order of the views."""
+    return tuple(f".{name}.safetensors" for name in views) or (".safetensors",)
+
+
+def video_sizes(metadata: Mapping[str, Any], views: Sequence[str]) -> list[Sequence[int]]:
+    """The part of the frames that shows video, for each view that states it: x, y, width, height in px."""
+    records = [metadata["cameras"][name] for name in views] if views else [metadata]
+    return [record["video_px"] for record in records if "video_px" in record]
+
+
+def view_indices(views: int, frames: int) -> torch.Tensor:
+    """The number of the view of each latent frame, [views * frames]."""
+    return torch.arange(views).repeat_interleave(frames)
