@@ -4,14 +4,16 @@ import csv
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import counting
 import pytest
-from toys import Quiet
+from toys import Numbers, Quiet, Split, Square
 
-from manifests import clips
+from manifests import Row, clips, column
 from manifests.stores.folder import FolderStore
+from pipeline import Dag, Expand
 from pipeline.cli import main
 from pipeline.executors.inline import Inline
 from pipeline.history.explain import row_history
@@ -59,6 +61,35 @@ def test_the_reasons_are_those_of_explain(history: RunHistory) -> None:
     assert {row["n"]: row["outcome"] for row in rows if row["n"] in (4, 5, 11, 13)} == {
         4: "dropped", 5: "rejected", 11: "error", 13: "kept",
     }  # fmt: skip
+
+
+class StartOfPiece(Row):
+    start: int
+
+
+class Half(Row):
+    side: int = column("0 or 1", key=True)
+
+
+class Halve(Expand[StartOfPiece, Half]):
+    def expand(self, row: StartOfPiece) -> Iterator[Half]:
+        yield from (Half(side=side) for side in (0, 1))
+
+
+def test_rows_of_the_third_generation_have_all_columns(tmp_path: Path) -> None:
+    dag = Dag("halves")
+    pieces = dag.read(Numbers(count=8), rows_per_part=3).annotate(Square()).expand(Split())
+    dag.save(pieces.expand(Halve()), "halves")
+    run_dag(
+        dag, str(tmp_path), executor=Inline(), observer=Quiet(), request=RunRequest("", {}, str(tmp_path))
+    )
+    rows = clips(tmp_path).to_pylist()
+    found = Counter((row["n"], row["square"], row["start"], row["side"]) for row in rows)
+    numbers = [(n, i) for n in range(8) for i in range(n % 4)]
+    assert found == Counter((n, n * n, 2 * i, side) for n, i in numbers for side in (0, 1))
+    counts = {row["n"]: row["clips"] for row in clips(tmp_path, of="split").to_pylist()}
+    assert counts == dict.fromkeys({n for n, _ in numbers}, 2)
+    assert "clips" not in clips(tmp_path, of="numbers").column_names
 
 
 def test_a_part_that_is_not_done_is_pending(history: RunHistory, tmp_path: Path) -> None:
