@@ -1,6 +1,7 @@
 """The metadata in a sample's json member: the origin of the clip and its measurements."""
 
 import json
+import math
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
@@ -133,10 +134,14 @@ def typed_metadata(row: SampleMetadata, columns: Iterable[str]) -> dict[str, Any
 
 
 def _events(row: SampleMetadata) -> list[dict[str, Any]]:
-    """The events of a clip in order; their times count from the start of the clip."""
+    """The events of a clip in order; their times count from the start of the clip.
+
+    A file of variable frame rate may end before the span of its clip does; its last event ends with the file.
+    """
+    last_s = getattr(row, "clip_duration_s", math.inf)
     columns = (row.event_starts_s or (), row.event_ends_s or (), row.event_captions or ())
     return [
-        {"start_s": float(start_s), "end_s": float(end_s), "text": clean_caption(text)}
+        {"start_s": float(start_s), "end_s": float(min(end_s, last_s)), "text": clean_caption(text)}
         for start_s, end_s, text in zip(*columns, strict=True)
     ]
 

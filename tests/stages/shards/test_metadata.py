@@ -85,3 +85,15 @@ def test_columns_of_a_list_are_in_the_json_and_never_replace_another_value(tmp_p
     assert "list_values" not in found["clip000"]
     columns = {name for stage in load_stages(("stages",)).values() for name in stage.adds.names()}
     assert set(found["clip000"]) - {"take", "license"} <= JSON_KEYS | columns
+
+
+def test_answers_and_events_are_nested_and_events_end_inside_the_file(tmp_path: Path) -> None:
+    events = {"event_starts_s": (0, 0.5), "event_ends_s": (0.5, 2.01), "event_captions": ("a dog", "a\0cat")}
+    clips = [_clip(n, answers='{"has_dog": "yes"}', **events) for n in range(8)]
+    for sample in _jsons(tmp_path, [clips]).values():
+        assert sample["answers"] == {"has_dog": "yes"}
+        assert sample["events"] == [
+            {"start_s": 0.0, "end_s": 0.5, "text": "a dog"},
+            {"start_s": 0.5, "end_s": 2.0, "text": "a cat"},
+        ]
+        assert not {"event_starts_s", "event_ends_s", "event_captions"} & set(sample)
