@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.messages import closest_name
 from manifests.row import Row
 from manifests.schema import schema_of
+from pipeline.column_authors import missing_column_remedy
 from pipeline.errors import PlanError
 from pipeline.grouped import AnnotateGroups
 from pipeline.needs import Needs
@@ -259,11 +259,10 @@ def _check_reads(stage: Stage[Any, Any], name: str, available: Mapping[str, Colu
     fields = [f for f in schema_of(stage.reads) if f.name not in optional]
     missing = [f.name for f in fields if f.name not in available]
     if missing:
-        hint = closest_name(missing[0], available)
         raise PlanError(
             f"{type(stage).__name__} reads {', '.join(missing)}, which no earlier step adds",
             where=f"step {name}; available columns: {', '.join(available)}",
-            remedy=f"add a stage that adds it{f', or read {hint!r}' if hint else ''}",
+            remedy=missing_column_remedy(missing[0], available),
         )
     for read in fields:
         actual = available[read.name].field

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.errors import UnknownColumn
 from manifests.predicate import evaluate_all, names_in, parse
+from pipeline.column_authors import missing_column_remedy
 from pipeline.errors import PlanError
 
 ALL, ANY = "all", "any"
@@ -57,7 +59,12 @@ def check_rule(rule: Keep, available: pa.Schema, groups: Collection[str]) -> Non
         raise PlanError(f"the rule {rule.where!r} has no reason", remedy='add because="…"')
     if not names_in(rule.where):
         raise PlanError(f"the rule {rule.where!r} reads no column, so it keeps all rows or none")
-    parse(rule.where, available)
+    try:
+        parse(rule.where, available)
+    except UnknownColumn as error:
+        unknown = next(name for name in names_in(rule.where) if name not in available.names)
+        remedy = missing_column_remedy(unknown, available.names)
+        raise UnknownColumn(error.what, where=error.where, remedy=remedy) from error
     if rule.when not in (ALL, ANY):
         raise PlanError(f"`when` of the rule {rule.where!r} is {rule.when!r}", remedy="set it to all or any")
     check_group(rule.across, groups, f"the rule {rule.where!r}")

@@ -59,8 +59,19 @@ PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
     ("history",),
     ("planning",),
     ("recipes",),
-    ("added_columns", "chunked", "dag", "errors", "grouped", "needs", "row_json", "rule", "stage"),
-)
+    (
+        "added_columns",
+        "chunked",
+        "column_authors",
+        "dag",
+        "errors",
+        "grouped",
+        "needs",
+        "row_json",
+        "rule",
+        "stage",
+    ),
+)  # fmt: skip
 NEVER = {"manifests": HEAVY | {"numpy"}, "pipeline": HEAVY - {"ray"}, "stages": {"ray"}, "training": {"ray"}}
 OURS = ("manifests", "pipeline", "stages", "training")
 

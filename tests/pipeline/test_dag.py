@@ -7,7 +7,7 @@ from toys import Learn, Number, Numbers, Split, Square, Sum
 
 from manifests import Row, column
 from manifests.errors import SchemaMismatch, UnknownColumn
-from pipeline import Annotate, Dag, Needs, Rows, Source
+from pipeline import Annotate, Dag, Expand, Needs, Rows, Source
 from pipeline.errors import PlanError
 
 
@@ -69,6 +69,15 @@ class AddsUnsupported(Annotate[Number, Unsupported]):
         return []
 
 
+class OnlyHalf(Row):
+    half: float | None
+
+
+class ExpandsHalf(Expand[OnlyHalf, Nothing]):
+    def expand(self, row: OnlyHalf) -> Iterator[Nothing]:
+        return iter(())
+
+
 def squares() -> tuple[Dag, Rows]:
     dag = Dag("toy")
     return dag, dag.read(Numbers()).annotate(Square())
@@ -87,6 +96,23 @@ def test_a_rule_on_an_unknown_column_names_the_closest_column() -> None:
     _, rows = squares()
     with pytest.raises(UnknownColumn, match="square"):
         rows.keep("sqare > 1", because="typo")
+
+
+def test_a_missing_column_error_names_the_stage_that_adds_it() -> None:
+    """Of the package `stages`, which is parsed and not imported, and of own stages."""
+    _, rows = squares()
+    for name, stage in (
+        ("motion_mean", ".annotate(MeasureMotion("),
+        ("duplicate_of", ".survey(FindDuplicates("),
+    ):
+        with pytest.raises(UnknownColumn) as error:
+            rows.keep(f"{name} > 1", because="missing")
+        assert f"{name} is added by {stage.split('(')[1]}: put {stage}…)) before" in error.value.remedy
+    with pytest.raises(UnknownColumn, match="did you mean 'motion_mean'\\? It is added by MeasureMotion"):
+        rows.keep("motion_maen > 1", because="typo")
+    with pytest.raises(PlanError) as plan_error:
+        Dag("toy").read(Numbers()).expand(ExpandsHalf())
+    assert "half is added by Square: put .annotate(Square(" in plan_error.value.remedy
 
 
 def test_two_steps_that_add_the_same_column_are_named() -> None:
