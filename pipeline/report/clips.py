@@ -17,7 +17,7 @@ from pipeline.report.sample import DROPPED, KEPT, PENDING, Outcome, Sample, samp
 MAX_CLIPS = 10_000  # whose columns the report contains
 _MAX_TEXT = 400  # characters of a text
 _MAX_PER_GROUP, _MAX_KEPT, _MAX_STILLS = 32, 160, 640
-_MAX_PREVIEWS_PER_GROUP, _MAX_PREVIEWS = 12, 140
+_MAX_PREVIEWS_PER_GROUP, _MAX_PREVIEWS = 12, 120
 _MAX_ORIGINALS = 24  # duplicates that are shown beside the clip that they repeat
 _STILL_BYTES, _PREVIEW_BYTES = 8_000_000, 7_000_000  # of all pictures, in base64
 _SIGNIFICANT_DIGITS = 6
@@ -145,7 +145,7 @@ def shown_columns(sample: Sample) -> list[dict[str, str]]:
         for name, column in sample.columns.items()
         if not name.endswith(_TICKS)
         and "sha256" not in name
-        and any(value is not None for value in sample.values.get(name, ()))
+        and any(value not in (None, "") for value in sample.values.get(name, ()))
     ]
 
 

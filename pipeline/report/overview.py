@@ -80,16 +80,21 @@ def times_data(history: RunHistory) -> list[dict[str, Any]]:
     """For each step with recorded work: worker time, rows that it processed in this run, and rows copied."""
     timings = read_json(history.store, history.run, "timings.json")
     rows, busy = timings.get("rows", {}), timings.get("busy_s", {})
-    return [
-        {
-            "step": step.name,
-            "busy_s": round(float(busy.get(step.name, 0.0)), 3),
-            "processed": int(rows.get(step.name, {}).get("processed", 0)),
-            "reused": int(rows.get(step.name, {}).get("reused", 0)),
-        }
-        for step in history
-        if step.name in busy or step.name in rows
-    ]
+    times = []
+    for step in history:
+        counts = rows.get(step.name, {})
+        if step.name in busy or counts:
+            # Barriers and rules record no rows: they process all that enter.
+            entered = sum(count.rows_in for count in history.row_counts(step.name).values())
+            times.append(
+                {
+                    "step": step.name,
+                    "busy_s": round(float(busy.get(step.name, 0.0)), 3),
+                    "processed": int(counts.get("processed", 0)) if counts else entered,
+                    "reused": int(counts.get("reused", 0)),
+                }
+            )
+    return times
 
 
 def label(step: StepHistory) -> str:

@@ -14,7 +14,7 @@ from pipeline.history.find import RowLocation
 from pipeline.report.run_reader import RunReader
 
 _STILL_PX, _PREVIEW_PX = 320, 224  # longer side
-_PREVIEW_FRAMES, _FRAME_MS = 10, 300
+_PREVIEW_FRAMES, _FRAME_MS = 8, 300
 _QUALITY = 62  # of WebP
 _MAX_JPEG_BYTES = 2_000_000  # of one still of a strip
 
@@ -100,8 +100,10 @@ def _open(jpeg: bytes, pixels: int) -> Any:
 
     try:
         with Image.open(io.BytesIO(jpeg), formats=["JPEG"]) as image:
-            image.draft("RGB", (pixels, pixels))
-            image.thumbnail((pixels, pixels))
+            ratio = min(1.0, pixels / max(image.size))
+            size = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
+            image.draft("RGB", size)  # the decoder scales by 1/2, 1/4 or 1/8, which costs least
+            image.thumbnail(size, Image.Resampling.BILINEAR)
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError):
         return None
@@ -113,5 +115,5 @@ def _webp(images: Sequence[Any]) -> str:
         return ""
     out = io.BytesIO()
     several = {"save_all": True, "append_images": images[1:], "duration": _FRAME_MS, "loop": 0}
-    images[0].save(out, "WEBP", quality=_QUALITY, method=1, **(several if len(images) > 1 else {}))
+    images[0].save(out, "WEBP", quality=_QUALITY, method=0, **(several if len(images) > 1 else {}))
     return base64.b64encode(out.getvalue()).decode()

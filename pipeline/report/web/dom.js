@@ -67,6 +67,7 @@ const valueText = (value, column) => {
   if (value === true) return "yes";
   if (value === false) return "no";
   if (typeof value !== "number") return String(value);
+  if (column && column.unit === "bytes") return bytes(value);
   const unit = column && column.unit && !["1", "0..1"].includes(column.unit) ? ` ${column.unit}` : "";
   return short(value, 5) + unit;
 };

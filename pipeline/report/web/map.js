@@ -18,7 +18,9 @@ const mapPage = () => {
   const side = h(
     "aside",
     { class: "map-side", "aria-live": "polite" },
-    note("Point at a clip to see it; click to open it. Drag to zoom, double-click to zoom out."),
+    note(
+      "Point at a clip or tap it to see it; click or tap again to open it. Drag to zoom, double-click to zoom out.",
+    ),
   );
   let drawn = null;
   let current = -1;
@@ -45,11 +47,13 @@ const mapPage = () => {
       const found = at(event);
       if (found >= 0 && found !== current) choose(found);
     });
+    let before = -1; // a first tap shows a clip, a second one opens it
+    plot.over.addEventListener("pointerdown", () => (before = current));
     plot.over.addEventListener("mousedown", (event) => (pressed = [event.clientX, event.clientY]));
     plot.over.addEventListener("click", (event) => {
       const isDrag = pressed && Math.hypot(event.clientX - pressed[0], event.clientY - pressed[1]) > 4;
       const found = at(event);
-      if (found >= 0 && !isDrag) location.hash = `#clip/${C.id[rows[found]]}`;
+      if (found >= 0 && found === before && !isDrag) location.hash = `#clip/${C.id[rows[found]]}`;
     });
   };
   holder.addEventListener("keydown", (event) => {

@@ -51,17 +51,28 @@ const passes = (value, op, limit) => {
 const thresholds = new Map();
 const limitOf = (rule, term) => thresholds.get(`${rule}:${term}`) ?? rules[rule].terms[term].value;
 
-/** The answer of a rule for a clip with the thresholds of the sliders: true, false, or null if unknown. */
-const answer = (number, row) => {
+const answered = new Map();
+/**
+ * The answers of a rule for all clips with the thresholds of the sliders: 1, 0, or -1 if a value is missing.
+ * They are computed again only if a threshold of the rule changed.
+ */
+const answers = (number) => {
   const rule = rules[number];
-  if (!rule.terms.length) return { 1: true, 0: false }[rule.answers[row]] ?? null;
-  let all = true;
-  for (let i = 0; i < rule.terms.length; i += 1) {
-    const one = passes(clipValue(row, rule.terms[i].column), rule.terms[i].op, limitOf(number, i));
-    if (one === false) return false;
-    if (one === null) all = null;
-  }
-  return all;
+  const limits = rule.terms.map((_, i) => limitOf(number, i));
+  const known = answered.get(number);
+  if (known && known.limits.every((limit, i) => limit === limits[i])) return known.found;
+  const found = new Int8Array(N).fill(1);
+  if (!rule.terms.length)
+    for (let row = 0; row < N; row += 1) found[row] = { 1: 1, 0: 0 }[rule.answers[row]] ?? -1;
+  rule.terms.forEach((term, i) => {
+    for (let row = 0; row < N; row += 1) {
+      const one = passes(clipValue(row, term.column), term.op, limits[i]);
+      if (one === false) found[row] = 0;
+      else if (one === null && found[row] === 1) found[row] = -1;
+    }
+  });
+  answered.set(number, { limits, found });
+  return found;
 };
 
 /**
@@ -71,11 +82,12 @@ const answer = (number, row) => {
  */
 const whatIf = () => {
   const result = { stays: 0, returns: 0, leaves: 0, kept: 0 };
+  const every = rules.map((_, number) => answers(number));
   for (let row = 0; row < COUNTED; row += 1) {
     const kind = outcomeOf(row).kind;
     if (kind !== "kept" && kind !== "dropped") continue;
     result.kept += kind === "kept" ? 1 : 0;
-    const isOut = rules.some((_, number) => answer(number, row) === false);
+    const isOut = every.some((found) => found[row] === 0);
     if (kind === "kept") result[isOut ? "leaves" : "stays"] += 1;
     else if (!isOut) result.returns += 1;
   }

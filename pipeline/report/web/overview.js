@@ -283,7 +283,7 @@ const timesSection = () => {
   return section(
     "Time and rate per step",
     note(
-      `${span(total)} of worker time in this run. Steps that run together are timed together, under the name of the last one with a time. Copied rows come from an earlier run.`,
+      `${span(total)} of worker time in this run. Steps that ran together are timed together. Copied rows come from an earlier run.`,
     ),
     sortableTable(columns, times, { label: "Time per step" }),
   );

@@ -68,7 +68,7 @@ const binning = (values, limits = []) => {
   const width = (high - low) / BINS;
   const bin = (value) => Math.max(0, Math.min(BINS - 1, Math.floor((value - low) / width)));
   const edges = Array.from({ length: BINS }, (_, i) => low + i * width);
-  return { low, high, edges, bin, isClipped: sorted[0] < low || sorted[sorted.length - 1] > high };
+  return { low, high, edges, bin };
 };
 
 /** Counts per bin of all values, and of those that pass. */
@@ -161,12 +161,18 @@ const curves = (holder, x, series, { xLabel, yLabel, log, readout }) => {
   return chart(holder, options, [x, ...series.map((each) => each.y)]);
 };
 
+/** A range with room for the points at its ends. */
+const padded = (plot, low, high) => {
+  const room = (high - low || 1) * 0.04;
+  return [low - room, high + room];
+};
+
 /** Draw points in colored groups; `x` is ascending, and each group has null where a point is not its own. */
 const scatter = (holder, x, groups, { onready, height }) => {
   const options = () => ({
     height,
     cursor: { points: { show: false }, x: false, y: false, drag: { x: true, y: true, uni: 20 } },
-    scales: { x: { time: false }, y: {} },
+    scales: { x: { time: false, range: padded }, y: { range: padded } },
     axes: [axis("component 1", { size: 34 }), axis("component 2", { size: 48 })],
     series: [
       {},

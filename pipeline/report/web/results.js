@@ -93,7 +93,13 @@ const trainingPage = () =>
       : null,
   );
 
-const fileLink = (file) => h("a", { href: file.link, class: "path" }, userText(file.path));
+/** A link to a file of the store; digests in its name are shortened. */
+const fileLink = (file) => {
+  const name = file.path
+    .replace(/^.*artifacts\/(?:.*\/)?/, "")
+    .replace(/[0-9a-f]{40,}/g, (text) => text.slice(0, 12));
+  return h("a", { href: file.link, class: "path", title: file.path }, userText(name));
+};
 
 const curveSection = (curve) => {
   const holder = h("div", { class: "plot" });
@@ -103,7 +109,7 @@ const curveSection = (curve) => {
     "Point at the curve to read it; drag to zoom, double-click to zoom out.",
   );
   const chosen = new Set(
-    curve.series.filter((series) => series.name.includes("loss")).map((series) => series.name),
+    curve.series.map((series) => series.name).filter((name) => /^(loss|validation.*)$/.test(name)),
   );
   if (!chosen.size) chosen.add(curve.series[0].name);
   let log = false;

@@ -4,10 +4,10 @@ const thresholdsPage = () => {
   const summary = h("div", { class: "panel summary", "aria-live": "polite" });
   const cards = [];
   rules.forEach((rule, number) =>
-    rule.terms.forEach((term, i) => cards.push(thresholdCard(number, i, () => refresh()))),
+    rule.terms.forEach((term, i) => cards.push(thresholdCard(number, i, (card) => refresh([card])))),
   );
-  const refresh = () => {
-    cards.forEach((card) => card.update());
+  const refresh = (changed = cards) => {
+    changed.forEach((card) => card.update());
     fillSummary(summary, () => {
       thresholds.clear();
       cards.forEach((card) => card.reset());
@@ -19,6 +19,8 @@ const thresholdsPage = () => {
     (column) => column.type === "number" && !ruled.has(column.name) && !isTrivial(column.name),
   );
   const fixed = rules.filter((rule) => !rule.terms.length);
+  const active = cards.filter((card) => card.dropped);
+  const idle = cards.filter((card) => !card.dropped);
   const page = h(
     "div",
     {},
@@ -32,11 +34,15 @@ const thresholdsPage = () => {
       ? note(`Counts are of ${count(COUNTED)} evenly spaced clips of ${count(C.total)}.`)
       : null,
     cards.length ? summary : note("No rule compares a number."),
-    h(
-      "div",
-      { class: "threshold-grid" },
-      cards.map((card) => card.node),
-    ),
+    h("div", { class: "threshold-grid" }, nodes(active)),
+    idle.length
+      ? h(
+          "details",
+          { open: !active.length },
+          h("summary", {}, `${plural(idle.length, "threshold")} of rules that dropped nothing`),
+          h("div", { class: "threshold-grid" }, nodes(idle)),
+        )
+      : null,
     fixed.length
       ? section(
           "Rules without a slider",
@@ -50,9 +56,10 @@ const thresholdsPage = () => {
         )
       : null,
     others.length
-      ? section(
-          "Other scores",
-          note("No rule reads these."),
+      ? h(
+          "details",
+          {},
+          h("summary", {}, `${plural(others.length, "score")} that no rule reads`),
           h(
             "div",
             { class: "score-grid" },
@@ -64,6 +71,8 @@ const thresholdsPage = () => {
   refresh();
   return page;
 };
+
+const nodes = (cards) => cards.map((card) => card.node);
 
 const isTrivial = (name) => {
   const values = C.values[name].filter((value) => value !== null);
@@ -100,9 +109,10 @@ const thresholdCard = (number, i, onchange) => {
       column.meaning ? `${column.meaning[0].toUpperCase()}${column.meaning.slice(1)}.` : "",
     ),
   );
+  const card = { node, dropped: rule.dropped, update: () => {}, reset: () => {} };
   if (!values.length) {
     node.append(note("No clip of this file has this score."));
-    return { node, update: () => {}, reset: () => {} };
+    return card;
   }
   const bins = binning(values, [term.value]);
   const isKept = (value) => passes(value, term.op, limitOf(number, i));
@@ -124,7 +134,7 @@ const thresholdCard = (number, i, onchange) => {
   const set = (value) => {
     if (!Number.isFinite(value) || value === term.value) thresholds.delete(key);
     else thresholds.set(key, value);
-    onchange();
+    onchange(card);
   };
   slider.addEventListener("input", () => set(Number(Number(slider.value).toPrecision(3))));
   box.addEventListener("change", () => set(box.value === "" ? term.value : Number(box.value)));
@@ -150,7 +160,9 @@ const thresholdCard = (number, i, onchange) => {
     node.classList.toggle("changed", thresholds.has(key));
   };
   node.append(plot, h("div", { class: "slider-row" }, slider, box), output, setting, alone);
-  return { node, update, reset: () => (slider.value = term.value) };
+  card.update = update;
+  card.reset = () => (slider.value = term.value);
+  return card;
 };
 
 const unitText = (column) =>

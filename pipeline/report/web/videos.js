@@ -136,7 +136,11 @@ const videoPage = (id) => {
       ? section(
           "Clips",
           note(`${pictureCounts(rows)}.`),
-          grid(rows, (row) => clipCard(row)),
+          h(
+            "div",
+            { class: "own-video" },
+            grid(rows, (row) => clipCard(row)),
+          ),
         )
       : null,
     section("Values", valueTable(V, video)),
