@@ -20,12 +20,12 @@ from pipeline.history.run_warnings import run_warnings
 from pipeline.planning.plan import Plan, build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.lines import LineProgress
+from pipeline.progress.stopping import exit_code_of_stop
 from pipeline.progress.stopwatch import Stopwatch
 from pipeline.recipes.redaction import redact_urls
 from pipeline.recipes.request import RunRequest
 from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
-from pipeline.stopping import exit_code_of_stop
 
 _LOG_S = 30.0  # seconds between two progress lines in log.txt
 

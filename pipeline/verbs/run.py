@@ -65,8 +65,8 @@ def add_verbs(verbs: Any) -> None:
 
 def run(args: Namespace) -> int:
     from pipeline.progress.display import progress_display
+    from pipeline.progress.stopping import exit_code_of_stop, stopped_by_signals
     from pipeline.run import run_dag
-    from pipeline.stopping import exit_code_of_stop, stopped_by_signals
 
     request = parse_request(args, args.command_line)
     dag = request.dag()

@@ -70,9 +70,9 @@ def _run(args: Namespace) -> int:
     from pipeline.executor import Executor
     from pipeline.history.run_history import read_history
     from pipeline.progress.display import progress_display
+    from pipeline.progress.stopping import exit_code_of_stop, stopped_by_signals
     from pipeline.recipes.request import RunRequest, format_command
     from pipeline.run import run_dag
-    from pipeline.stopping import exit_code_of_stop, stopped_by_signals
     from pipeline.verbs.run import print_result
     from stages.recipes.accuracy import format_scores, score_run
 

@@ -49,7 +49,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
 PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("verbs",),
-    ("run", "stopping"),
+    ("run",),
     ("progress",),
     ("preview",),
     ("executors",),
