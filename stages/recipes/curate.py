@@ -17,6 +17,7 @@ from stages.duplicates.find_duplicates import COPIES, SEMANTIC, FindDuplicates
 from stages.duplicates.search_pairs import SearchPairs
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.encoding.encoders import check_choice
+from stages.recipes.audio import AudioLimits, limit_audio, scan_audio
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
 from stages.recipes.clip_format import ClipFormat, cut_clips, pack_clips
 from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
@@ -30,8 +31,8 @@ from stages.shots.score_boundaries import ScoreBoundaries
 
 
 @dataclass(frozen=True)
-class Curation(ClipFormat):
-    """How shots are found, compared and packed, with the knobs of `ClipFormat`.
+class Curation(ClipFormat, AudioLimits):
+    """How shots are found, compared and packed, with the knobs of `ClipFormat` and `AudioLimits`.
 
     Attributes:
         extensions: Endings of the names of videos in folders, such as mp4,mkv. More endings list more files.
@@ -135,7 +136,8 @@ def scan_videos(videos: Rows, curation: Curation) -> Rows:
     check_choice(curation.hdr, (*CUT_HDR_MODES, "drop"), "hdr")
     probed = videos.annotate(ProbeVideo())
     probed = probed.keep("not is_hdr", because="HDR") if curation.hdr == "drop" else probed
-    return probed.annotate(ScanVideo()).annotate(ScoreBoundaries(detector=curation.detector))
+    scanned = scan_audio(probed.annotate(ScanVideo()), curation)
+    return scanned.annotate(ScoreBoundaries(detector=curation.detector))
 
 
 def select_shots(
@@ -154,7 +156,8 @@ def select_shots(
     describe = (
         () if captions.caption_model else (DescribeClip(),)
     )  # a model captions only unique clips, below
-    embedded = filter_shots(shots, filters).annotate(*describe, EmbedClip(model=curation.embedding_model))
+    filtered = limit_audio(filter_shots(shots, filters), curation)
+    embedded = filtered.annotate(*describe, EmbedClip(model=curation.embedding_model))
     return caption_clips(_drop_duplicates(embedded, curation, released_stores), captions)
 
 

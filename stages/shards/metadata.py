@@ -87,6 +87,16 @@ class SampleMetadata(Row):
     video_type: str | None = None
     video_type_score: float | None = None
     video_type_second: str | None = None
+    border_kind: str | None = None
+    crop_x_px: int | None = None
+    crop_y_px: int | None = None
+    crop_width_px: int | None = None
+    crop_height_px: int | None = None
+    silence_share: float | None = None
+    speech_share: float | None = None
+    loudness_lufs: float | None = None
+    audio_peak_dbfs: float | None = None
+    audio_clipping_share: float | None = None
 
 
 _JSON_NAMES = {  # columns with another name in the json

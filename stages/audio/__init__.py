@@ -1,0 +1,1 @@
+"""Measures the audio of clips: silence, loudness, peaks, clipping and speech."""
