@@ -49,12 +49,12 @@ class MeasuredClip(CroppedStills):
     height_px: int
     light_mean: float
     sharpness: float
-    object_motion: float
-    camera: str
-    camera_pan: float
-    camera_tilt: float
-    camera_zoom: float
-    camera_roll: float
+    object_motion: float | None = None  # an image has no motion
+    camera: str | None = None
+    camera_pan: float | None = None
+    camera_tilt: float | None = None
+    camera_zoom: float | None = None
+    camera_roll: float | None = None
     list_caption: str | None = None
 
 
@@ -84,7 +84,9 @@ class DescribeClip(Annotate[MeasuredClip, Description]):
                 continue
             stills = read_strip(row, row.start_s, row.end_s, self.max_stills)
             colors = name_colors([decode_still(still) for still in stills])
-            caption = f"{_appearance(row, colors)} {_movement(row)}"
+            caption = " ".join(
+                sentence for sentence in (_appearance(row, colors), _movement(row)) if sentence
+            )
             yield Description(caption=caption, caption_by=f"measured facts, version {TEXT_VERSION}")
 
 
@@ -93,10 +95,13 @@ def _appearance(row: MeasuredClip, colors: Sequence[str]) -> str:
     detail = _below(_DETAIL, row.sharpness, "sharp")
     mostly = f", mostly {' and '.join(colors)}" if colors else ""
     article = "An" if light[0] in "aeiou" else "A"
-    return f"{article} {light}, {detail} {_shape(row)} shot of {_length(row.end_s - row.start_s)}{mostly}."
+    kind = "image" if row.camera is None else f"shot of {_length(row.end_s - row.start_s)}"
+    return f"{article} {light}, {detail} {_shape(row)} {kind}{mostly}."
 
 
 def _movement(row: MeasuredClip) -> str:
+    if row.camera is None or row.object_motion is None:
+        return ""
     camera = _CAMERA.get(row.camera, "moves")
     speed = "" if row.camera in ("static", "shake") else _below(_SPEED, _speed(row), " quickly")
     objects = _below(_OBJECTS, row.object_motion, "much in the scene moves")
@@ -106,12 +111,12 @@ def _movement(row: MeasuredClip) -> str:
 def _speed(row: MeasuredClip) -> float:
     """Return the speed of the camera motion that the label names, in longer sides of the image per s."""
     speeds = {
-        "pan": row.camera_pan,
-        "tilt": row.camera_tilt,
-        "zoom": row.camera_zoom / 2,
-        "roll": math.radians(row.camera_roll) / 2,
+        "pan": row.camera_pan or 0.0,
+        "tilt": row.camera_tilt or 0.0,
+        "zoom": (row.camera_zoom or 0.0) / 2,
+        "roll": math.radians(row.camera_roll or 0.0) / 2,
     }
-    kind = row.camera.partition(" ")[0]
+    kind = (row.camera or "").partition(" ")[0]
     return abs(speeds[kind]) if kind in speeds else max(map(abs, speeds.values()))
 
 

@@ -11,7 +11,7 @@ from manifests.identity import digest_of, id_of
 from manifests.messages import join_names
 from pipeline import Source
 from stages.ingest.list_columns import ListColumn, extend_row, left_out, parse_columns, values_of
-from stages.ingest.listing import VIDEO_EXTENSIONS, ListedFile, Listing
+from stages.ingest.listing import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, ListedFile, Listing, is_image_name
 from stages.ingest.remote_listing import parallel
 from stages.ingest.roots import list_roots
 from stages.media.errors import UnreadableFile
@@ -59,6 +59,8 @@ class ListVideos(Source[Video]):
             endings list more files. Empty: `VIDEO_EXTENSIONS`; "*": every file.
         list_columns: Further columns of the list that become columns of the videos, as name:type, where type
             is str, int, float or bool. `find_list_columns` finds them. More add more columns.
+        media: videos: leave out files with the ending of an image. images: list only these, also in folders.
+            Empty: list what `extensions` and lists name.
     """
 
     execution_settings = frozenset({"root"})
@@ -68,12 +70,15 @@ class ListVideos(Source[Video]):
     limit: NonNegativeInt = 0
     extensions: tuple[str, ...] = ()
     list_columns: tuple[str, ...] = ()
+    media: str = ""
 
     def __post_init__(self) -> None:
         if not self.root.strip():
             raise ClipmillError(
                 "the footage is empty", remedy="give a folder, a file, a URL or a list as footage"
             )
+        if self.media not in ("", "videos", "images"):
+            raise ClipmillError(f"media is {self.media!r}", remedy="set media to videos or images, or not")
         if self.limit < 0:
             raise ClipmillError(f"limit is {self.limit}", remedy="set limit to 0 or more")
 
@@ -131,7 +136,7 @@ class ListVideos(Source[Video]):
         Raises:
             ClipmillError: `root` does not exist or contains no video.
         """
-        listing = Listing(() if "*" in self.extensions else self._endings())
+        listing = Listing(() if "*" in self.extensions else self._endings(self.media))
         try:
             list_roots(self.root, listing)
         except OSError as error:
@@ -140,7 +145,9 @@ class ListVideos(Source[Video]):
                 where=str(error),
                 remedy="check the URL, the connection, and the credentials in the environment",
             ) from error
-        if not listing.files:
+        is_empty = not listing.files
+        self._select_media(listing)
+        if is_empty:
             raise ClipmillError(
                 f"no videos found among {listing.endings.total()} files",
                 where=escape_non_utf8(self.root),
@@ -151,7 +158,17 @@ class ListVideos(Source[Video]):
             listing.files = listing.files[: self.limit]
         return listing
 
-    def _endings(self) -> tuple[str, ...]:
+    def _select_media(self, listing: Listing) -> None:
+        """Leave out the files that another source lists."""
+        if self.media:
+            wanted = self.media == "images"
+            listing.files = [f for f in listing.files if is_image_name(f.source) == wanted]
+            for ending in self._endings("videos" if wanted else "images"):
+                del listing.endings[ending]
+
+    def _endings(self, media: str) -> tuple[str, ...]:
+        if media == "images":
+            return IMAGE_EXTENSIONS
         return tuple(f".{e.strip().lower().removeprefix('.')}" for e in self.extensions) or VIDEO_EXTENSIONS
 
 

@@ -14,6 +14,7 @@ from stages.media.uri import escape_non_utf8, path_to_uri
 
 STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
 _SHOWN_ENDINGS = 4
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 VIDEO_EXTENSIONS = (
     ".264", ".265", ".3g2", ".3gp", ".amv", ".asf", ".av1", ".avi", ".divx", ".dv", ".f4v",
     ".flv", ".gif", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t", ".m2ts", ".m2v", ".m4v",
@@ -41,6 +42,11 @@ class ListedFile(NamedTuple):
     stamp: str = ""
     problem: str = ""
     values: Mapping[str, Any] = MappingProxyType({})
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file has the ending of an image."""
+    return _ending(name) in IMAGE_EXTENSIONS
 
 
 @dataclass

@@ -9,7 +9,7 @@ people; the numbers say where it is.
 
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, quote_from_bytes, unquote_to_bytes
 
@@ -98,6 +98,15 @@ def tar_member(uri: str) -> TarMember | None:
     """Return the reference that `refer_to_member` made, or None for other locations."""
     found = _MEMBER.search(uri)
     return TarMember(uri[: found.start()], int(found[2]), int(found[3])) if found else None
+
+
+def name_ending(uri: str) -> str:
+    """Return the ending of the name of a file or of a member of a tar, in lower case with its dot."""
+    member = _MEMBER.search(uri)
+    name = member[1] if member else uri
+    if not member and is_http(uri):
+        name = public_url(uri)
+    return PurePosixPath(name).suffix.lower()
 
 
 def escape_non_utf8(name: str) -> str:

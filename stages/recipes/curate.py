@@ -22,6 +22,7 @@ from stages.recipes.captions import DEFAULT_CAPTIONS, Captions, caption_clips
 from stages.recipes.clip_format import ClipFormat, cut_clips, pack_clips
 from stages.recipes.filters import DEFAULT_FILTERS, Filters, filter_shots
 from stages.recipes.footage import DEFAULT_FOOTAGE, Footage, read_footage
+from stages.recipes.images import save_images
 from stages.scan.scan_video import ScanVideo
 from stages.shards.bucket import min_seconds
 from stages.shards.cut_clip import CUT_HDR_MODES, CutClip
@@ -102,6 +103,7 @@ def curate(
     dag = Dag("curate")
     videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     dag.save(build_shards(videos, filters, captions, curation, fps, released_stores), "shards")
+    save_images(dag, footage, inputs, filters, curation)
     return dag
 
 

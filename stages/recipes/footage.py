@@ -17,9 +17,12 @@ class Footage:
     Attributes:
         where: Rule on the columns of listed videos, such as license == 'cc0'. Videos for which it is false
             are dropped; a video without a value is rejected. Empty: every video is kept.
+        images: Whether images of the footage, such as jpg, png and webp, become samples of one frame, in
+            shards of their own. Images are not compared with videos.
     """
 
     where: str = ""
+    images: bool = False
 
 
 DEFAULT_FOOTAGE = Footage()
@@ -29,10 +32,20 @@ def read_footage(
     dag: Dag, footage: str, knobs: Footage, extensions: tuple[str, ...], videos_per_part: int
 ) -> Rows:
     """Add the source of a recipe. Further columns of lists are columns of the videos."""
-    columns = find_list_columns(footage, _taken_names())
-    listed = ListVideos(root=footage, extensions=extensions, list_columns=columns)
+    media = "videos" if knobs.images else ""
+    listed = ListVideos(root=footage, extensions=extensions, list_columns=list_columns(footage), media=media)
     videos = dag.read(listed, rows_per_part=videos_per_part)
-    return videos.keep(knobs.where, because="excluded by where") if knobs.where else videos
+    return keep_where(videos, knobs, "excluded by where")
+
+
+def list_columns(footage: str) -> tuple[str, ...]:
+    """The further columns of the lists of the footage."""
+    return find_list_columns(footage, _taken_names())
+
+
+def keep_where(rows: Rows, knobs: Footage, because: str) -> Rows:
+    """Add the rule `where`, if there is one."""
+    return rows.keep(knobs.where, because=because) if knobs.where else rows
 
 
 @cache

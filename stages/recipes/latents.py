@@ -16,6 +16,7 @@ from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, Curation, build_shards
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
 from stages.recipes.footage import DEFAULT_FOOTAGE, Footage, read_footage
+from stages.recipes.images import save_image_latents, save_images
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,8 @@ def latents(
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     dag.save(shards, "shards")
     dag.save(encoded, "latents")
+    images = save_images(dag, footage, inputs, filters, curation)
+    save_image_latents(dag, images, encoding, curation.shard_mb)
     return dag
 
 

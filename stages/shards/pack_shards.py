@@ -28,7 +28,7 @@ from stages.shards.bucket import (
     shape_name,
 )
 from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
-from stages.shards.sample import clean_caption, embedding_bytes, metadata_bytes
+from stages.shards.sample import clean_caption, embedding_bytes, media_extension, metadata_bytes
 from stages.shards.shard_bins import BINS, first_bins, shard_bin
 
 _NO_BUCKET = "none"
@@ -81,6 +81,8 @@ INDEX_COLUMNS = {
 
 class PackShards(Survey[CaptionedClip, PackedSample]):
     """Writes `shards/BUCKET/NUMBER.tar` with KEY.mp4, KEY.json and KEY.txt; the key is the id of the clip.
+
+    An image has KEY.jpg, KEY.png or KEY.webp in place of KEY.mp4, and a bucket that ends in "image".
 
     Clips whose `split` is not "train" are stored in a folder of their own, `shards-validation/…`. The name of
     a bucket consists of the largest of `resolutions` that the short side reaches (or small), the aspect ratio
@@ -205,7 +207,9 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
         """The bucket, after the split if that is not "train"."""
         buckets = self.resolutions, self.aspect_ratios, self.aspect_tolerance
         shape = shape_name(row.clip_width_px, row.clip_height_px, *buckets)
-        bucket = f"{shape}_{length_name(self._frames(row), self.bucket_frames)}"
+        is_image = media_extension(row.clip.path) != "mp4"
+        length = "image" if is_image else length_name(self._frames(row), self.bucket_frames)
+        bucket = f"{shape}_{length}"
         return bucket if row.split == TRAIN else f"{row.split}.{bucket}"
 
     def _write_tars(
@@ -234,7 +238,11 @@ def _write_tar(name: str, rows: Sequence[CaptionedClip], contents: "_Contents") 
     with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
         tar = Path(file.name)
     try:
-        members = ((f"{row.id}.{e}", content(row)) for row in rows for e, content in contents.items())
+        members = (
+            (f"{row.id}.{media_extension(row.clip.path) if e == 'mp4' else e}", content(row))
+            for row in rows
+            for e, content in contents.items()
+        )
         written = write_tar(tar, members)
         note = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
         index = index_bytes(written, {"clipmill.clips": note})

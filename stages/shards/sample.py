@@ -3,11 +3,13 @@
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from manifests import Artifact
 from stages.media.tar import Member
 
+IMAGE_EXTENSIONS = ("jpg", "png", "webp")
 _CONTROL_CHARACTERS = {code: " " for code in range(32) if chr(code) not in "\t\n"} | {127: " "}
 
 
@@ -15,9 +17,15 @@ class Sample(NamedTuple):
     """The members of one key of a shard."""
 
     key: str
-    video: bytes  # an mp4 file
+    video: bytes  # an mp4 file, or an image
     metadata: dict[str, Any]
     caption: str
+
+
+def media_extension(path: str) -> str:
+    """The extension of the member that is the clip, by the name of its file: mp4, or that of an image."""
+    ending = PurePosixPath(path).suffix.removeprefix(".")
+    return ending if ending in IMAGE_EXTENSIONS else "mp4"
 
 
 def metadata_bytes(metadata: Mapping[str, Any]) -> bytes:
@@ -49,7 +57,8 @@ def read_samples(shard: Artifact, index: Artifact) -> Iterator[Sample]:
     for member in read_index(index):
         samples.setdefault(member.key, {})[member.name.removeprefix(f"{member.key}.")] = member
     for key, members in samples.items():
-        parts = (members[extension] for extension in ("mp4", "json", "txt"))
+        media = next((e for e in IMAGE_EXTENSIONS if e in members), "mp4")
+        parts = (members[extension] for extension in (media, "json", "txt"))
         video, metadata, caption = (shard.read_range(part.offset, part.size) for part in parts)
         yield Sample(key, video, json.loads(metadata), caption.decode())
 

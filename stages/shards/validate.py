@@ -15,7 +15,7 @@ from manifests.errors import ManifestError
 from manifests.verbs.validation import CheckResult
 from stages.media.tar import Member
 from stages.shards.pack_shards import EXTENSIONS, INDEX_COLUMNS, SHARD_COLUMNS
-from stages.shards.sample import read_index
+from stages.shards.sample import IMAGE_EXTENSIONS, read_index
 
 _REMEDY = "delete the shard and the rows of its group and run again, or restore the stored file"
 _CLIP_COLUMNS = ("clip", "clip_frames", "clip_width_px", "clip_height_px")
@@ -137,6 +137,8 @@ def _check_names(tar: _Tar, found: Mapping[str, list[str]], result: CheckResult,
         result.fault(f"a shard holds the clip {key}, which has no row", where, _REMEDY)
     for key, extensions in found.items():
         expected = tar.extensions or tuple(e for e in EXTENSIONS if e != "npy" or "npy" in extensions)
+        image = next((e for e in IMAGE_EXTENSIONS if e in extensions), "mp4")
+        expected = tuple(image if e == "mp4" else e for e in expected)
         if Counter(extensions) != Counter(expected):
             held, wanted = ", ".join(extensions), ", ".join(expected)
             result.fault(f"the clip {key} has the members {held}, not {wanted}", where, _REMEDY)
@@ -154,7 +156,8 @@ def _sample_faults(key: str, contents: Mapping[str, bytes], clip: Mapping[str, A
     text = contents.get(f"{key}.txt")
     if metadata and text is not None and text.decode("utf-8", "replace") != metadata.get("caption"):
         yield "its text is not the caption in its json"
-    video = contents.get(f"{key}.mp4")
+    names = (f"{key}.{extension}" for extension in ("mp4", *IMAGE_EXTENSIONS))
+    video = next((contents[name] for name in names if name in contents), None)
     if video is None:
         return
     expected: list[Any] | None = None

@@ -1,0 +1,1 @@
+"""Images: pictures of the footage become samples of one frame."""
