@@ -114,6 +114,8 @@ def rules_data(rules: Sequence[Rule], outcomes: Sequence[Outcome]) -> list[dict[
             "where": printable(rule.where),
             "terms": [vars(term) for term in rule.terms],
             "answers": "" if rule.terms else "".join(letters[answer] for answer in rule.answers),
+            "groups": list(rule.groups),
+            "when": rule.when,
             "dropped": sum(o.kind == DROPPED and o.step == rule.step for o in outcomes),
         }
         for rule in rules

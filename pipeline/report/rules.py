@@ -48,7 +48,9 @@ class Term:
 class Rule:
     """A rule. `terms` is empty if it is not a conjunction of comparisons with numbers.
 
-    `answers` has the answer of the rule for each row of the sample; None where a value is missing.
+    `answers` has the answer of the rule for each row of the sample; None where a value is missing. For a rule
+    that decides rows together, `groups` has the number of the group of each row, and `when` is "all" if the
+    rule keeps a group of which each row passes, "any" if one is enough.
     """
 
     step: str
@@ -56,6 +58,8 @@ class Rule:
     where: str
     terms: tuple[Term, ...]
     answers: tuple[bool | None, ...]
+    groups: tuple[int, ...] = ()
+    when: str = ""
 
 
 def rules_of(sample: Sample, steps: Sequence[StepHistory], knobs: Mapping[str, str]) -> list[Rule]:
@@ -71,14 +75,14 @@ def rules_of(sample: Sample, steps: Sequence[StepHistory], knobs: Mapping[str, s
         if step.kind != "drops":
             continue
         because = str(step.made_by.get("because", ""))
-        if set(step.made_by) - {"keep", "because"}:  # it decides rows of a group together, or only some rows
-            rules.append(Rule(step.name, because, step.rule, (), tuple(_decisions(step, sample))))
-            continue
         terms = tuple(_with_knob(term, knobs) for term in parse_terms(step.rule, sample))
         rows = range(len(sample.rows))
         answers = [_all(term.passes(sample.value(term.column, row)) for term in terms) for row in rows]
         answers = answers if terms else _answers(step.rule, sample)
-        rules.append(Rule(step.name, because, step.rule, terms, tuple(answers)))
+        when = str(step.made_by.get("when", ""))
+        groups = _groups(sample, str(step.made_by.get("across", "")))
+        answers = _together(answers, groups, when) if groups else answers
+        rules.append(Rule(step.name, because, step.rule, terms, tuple(answers), groups, when))
     return rules
 
 
@@ -173,10 +177,21 @@ def _answers(rule: str, sample: Sample) -> list[bool | None]:
         return [None] * len(sample.rows)
 
 
-def _decisions(step: StepHistory, sample: Sample) -> list[bool | None]:
-    """What a rule decided in the run: None for a row that another step removed."""
-    known = {KEPT: True, DROPPED: False}
-    return [known.get(o.kind) if o.step in ("", step.name) else None for o in sample.outcomes]
+def _groups(sample: Sample, across: str) -> tuple[int, ...]:
+    """The number of the group of each row; empty if the rule decides each row alone."""
+    names = sample.parents if across == "parent" else sample.values.get(across, [])
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return tuple(numbers[name] for name in names)
+
+
+def _together(answers: Sequence[bool | None], groups: Sequence[int], when: str) -> list[bool | None]:
+    """The answer of the group of each row. A row without an answer, as one dropped earlier, has no say."""
+    decisive = when == "any"
+    verdicts: dict[int, bool | None] = {}
+    for group, one in zip(groups, answers, strict=True):
+        known = verdicts.get(group)
+        verdicts[group] = known if one is None or known is decisive else one
+    return [verdicts[group] for group in groups]
 
 
 def _all(answers: Any) -> bool | None:

@@ -51,6 +51,16 @@ const passes = (value, op, limit) => {
 const thresholds = new Map();
 const limitOf = (rule, term) => thresholds.get(`${rule}:${term}`) ?? rules[rule].terms[term].value;
 
+/** Give each clip the answer of its group: of all its clips, or of any. A clip without an answer has no say. */
+const together = (found, rule) => {
+  const decisive = rule.when === "any" ? 1 : 0;
+  const verdicts = new Map();
+  rule.groups.forEach((group, row) => {
+    if (found[row] >= 0 && verdicts.get(group) !== decisive) verdicts.set(group, found[row]);
+  });
+  rule.groups.forEach((group, row) => (found[row] = verdicts.get(group) ?? -1));
+};
+
 const answered = new Map();
 /**
  * The answers of a rule for all clips with the thresholds of the sliders: 1, 0, or -1 if a value is missing.
@@ -71,6 +81,7 @@ const answers = (number) => {
       else if (one === null && found[row] === 1) found[row] = -1;
     }
   });
+  if (rule.groups.length) together(found, rule);
   answered.set(number, { limits, found });
   return found;
 };

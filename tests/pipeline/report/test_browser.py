@@ -91,7 +91,7 @@ def visit(browser: Any, report: Path) -> Iterator[Visit]:
 
 def test_a_slider_counts_what_another_threshold_keeps(visit: Visit) -> None:
     page = visit.open("thresholds")
-    noise = page.locator("[data-column=noise]")
+    noise = page.locator("[data-rule=noisy]")
     assert noise.locator("output").inner_text() == "8 of 12 clips with this score pass"
     assert page.locator(".kept-total").inner_text() == "5"
     assert "max_noise=2" in noise.locator(".setting").inner_text()
@@ -116,9 +116,23 @@ def test_a_slider_counts_what_another_threshold_keeps(visit: Visit) -> None:
     assert "start_s < 2.5" in page.locator("[data-column=start_s] .setting").inner_text()
 
 
+def test_a_slider_of_a_rule_on_groups_drops_whole_groups(visit: Visit) -> None:
+    page = visit.open("thresholds")
+    page.get_by_text("threshold of rules that dropped nothing").click()
+    card = page.locator("[data-rule=a_shot_of_the_film_is_silent]")
+    card.locator("input[type=number]").fill("0.1")
+    card.locator("input[type=number]").press("Enter")
+    assert card.locator("output").inner_text() == "11 of 12 clips with this score pass (−1)"
+    # Only the first shot of the first film is too quiet, but all shots of this film go.
+    stored = json.loads(page.locator("#data").text_content())["clips"]
+    kinds = [stored["outcomes"][number]["kind"] for number in stored["outcome"]]
+    kept = sum(k == "kept" and n >= 1 for k, n in zip(kinds, stored["values"]["noise"], strict=True))
+    assert page.locator(".kept-total").inner_text() == str(kept)
+
+
 def test_a_slider_moves_by_keys(visit: Visit) -> None:
     page = visit.open("thresholds")
-    slider = page.get_by_label("Threshold of noise", exact=True)
+    slider = page.locator("[data-rule=noisy] input[type=range]")
     slider.focus()
     before = float(slider.input_value())
     for _ in range(3):
@@ -215,7 +229,7 @@ def test_the_overview_says_where_the_hours_went(visit: Visit) -> None:
     funnel = page.locator(".funnel").inner_text()
     assert "3 dropped" in funnel
     assert "no_caption" not in funnel
-    assert "1 rule dropped nothing" in page.locator("summary").inner_text()
+    assert "2 rules dropped nothing" in page.locator("summary").inner_text()
     visit.open("training")
     assert page.locator(".plot canvas").count() == 1
     assert "first 2, last 0.2222" in page.locator("main").inner_text()

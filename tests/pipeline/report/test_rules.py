@@ -19,8 +19,8 @@ def sample() -> Sample:
     kept, noisy = Outcome(KEPT), Outcome(DROPPED, "noisy", "noise=…")
     found = Sample(step("shots", "children"), 5)
     found.rows = [RowLocation("shots", 0, str(i)) for i in range(5)]
-    found.values = {"noise": list(NOISE), "luma": list(LUMA), "kind": ["shot"] * 5}
-    types = {"noise": "double", "luma": "double", "kind": "string"}
+    found.values = {"noise": list(NOISE), "luma": list(LUMA), "kind": ["shot"] * 5, "clip": list("aaabc")}
+    types = {"noise": "double", "luma": "double", "kind": "string", "clip": "string"}
     found.columns = {name: {"name": name, "type": kind} for name, kind in types.items()}
     found.outcomes = [kept, kept, noisy, noisy, Outcome("rejected", "noisy", "a value is missing")]
     return found
@@ -51,14 +51,17 @@ def test_a_rule_answers_for_every_row() -> None:
         [
             step("noisy", "drops", keep="noise < 1.8", because="noisy"),
             step("either", "drops", keep="noise < 1.8 or luma > 0.5", because="either"),
-            step("cameras", "drops", keep="noise < 1.8", because="one camera is noisy", across="any"),
+            step("cameras", "drops", keep="noise < 1.8", because="noisy", across="clip", when="all"),
+            step("views", "drops", keep="noise < 1.8", because="noisy", across="clip", when="any"),
         ],
         {},
     )
     assert rules[0].answers == (True, True, False, False, None)
     assert rules[1].answers == (True, True, True, False, True)
-    assert rules[2].answers == (True, True, None, None, None)
-    assert not rules[2].terms  # it decides rows together, so no slider can predict it
+    assert rules[2].groups == (0, 0, 0, 1, 2)
+    assert rules[2].answers == (False, False, False, False, None)  # one row of the group is noisy
+    assert rules[3].answers == (True, True, True, False, None)
+    assert rules[2].terms == rules[3].terms == rules[0].terms
 
 
 @pytest.mark.parametrize(
