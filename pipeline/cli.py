@@ -76,7 +76,7 @@ OLD_VERBS = {
 }  # old name: new name; accepted for one release
 VALIDATORS = {  # additional checks by `manifest check` of the tables that a stage makes
     "stages.shards.pack_shards:PackShards": "stages.shards.validate:validate_shards",
-    "stages.shards.pack_recordings:PackRecordings": "stages.shards.validate_recordings:validate_recordings",
+    "stages.shards.pack_recordings:PackRecordings": "stages.shards.validation.recordings:validate_recordings",
     "stages.latents.pack_latents:PackLatents": "stages.latents.validate:validate_latents",
     "stages.latents.pack_views:PackViews": "stages.latents.validate_views:validate_views",
 }

@@ -41,8 +41,8 @@ def recordings(
             cameras did not start together, start_s. Several are separated by commas.
         pattern: Path of a file without its ending, with {recording} and {camera}; * stands for any part of a
             name. Not used for lists with these columns.
-        cameras_must_pass: all: a clip is kept if the clips of all cameras pass a rule. any: if the clip of
-            one of them passes.
+        cameras_must_pass: Whether a clip is kept if the clips of all cameras pass a rule (all), or if that of
+            at least one camera does (any).
         encode_latents: Whether clips are also encoded into latents, with all cameras in one sample.
         fps: Frame rate in frames per second at which a trainer reads the clips, and to which the clips of all
             cameras are cut if clip_fps is 0. Higher makes clips of more frames.

@@ -8,8 +8,8 @@ import numpy as np
 from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row
 from pipeline import Expand
 from stages.media.signals import read_signals
-from stages.shots import scene_detectors
 from stages.shots.boundary import Boundary, check_detector
+from stages.shots.detectors import scene_detectors
 from stages.shots.shot import FrameTimes, PictureSizes, Shot, split_video
 
 SIGNALS = {

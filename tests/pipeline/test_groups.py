@@ -79,7 +79,7 @@ def test_a_missing_value_of_one_lens_rejects_its_group(history: RunHistory) -> N
 
 def test_a_stage_receives_the_rows_of_a_group_together(history: RunHistory) -> None:
     events = last_events(history)
-    assert {events[2, lens].values["brightest"] for lens in range(3)} == {(22.0, "1")}
+    assert {events[2, lens].values["highest_light"] for lens in range(3)} == {(22.0, "1")}
     assert outcomes(history)["compare_lenses", "kept"] == 9  # numbers 0, 1 and 2
 
 

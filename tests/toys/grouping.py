@@ -31,7 +31,7 @@ class SeenLight(Row):
 
 
 class Compared(Row):
-    brightest: float = column("light of the brightest lens of the number", unit="1")
+    highest_light: float = column("highest light of the lenses of the number", unit="1")
 
 
 class CompareLenses(AnnotateGroups[SeenLight, Compared]):
@@ -48,7 +48,7 @@ class CompareLenses(AnnotateGroups[SeenLight, Compared]):
             if len(rows) < LENSES:
                 yield Reject(f"only {len(rows)} lenses")
             else:
-                yield Compared(brightest=max(row.light or 0.0 for row in rows))
+                yield Compared(highest_light=max(row.light or 0.0 for row in rows))
 
 
 def grouping(

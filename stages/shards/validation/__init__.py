@@ -1,0 +1,1 @@
+"""Checks of packed recordings by `clipmill manifest check`."""

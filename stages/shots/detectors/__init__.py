@@ -1,0 +1,1 @@
+"""The detectors of PySceneDetect, which `ReplaySceneDetect` replays on stored signals."""
