@@ -69,12 +69,21 @@ class AddsUnsupported(Annotate[Number, Unsupported]):
         return []
 
 
-class OnlyHalf(Row):
-    half: float | None
+class Own(Row):
+    own_column: int = column("a column that only this file adds")
 
 
-class ExpandsHalf(Expand[OnlyHalf, Nothing]):
-    def expand(self, row: OnlyHalf) -> Iterator[Nothing]:
+class AddsOwn(Annotate[Number, Own]):
+    def annotate(self, rows: Sequence[Row]) -> list[Own]:
+        return []
+
+
+class ReadsOwn(Row):
+    own_column: int
+
+
+class ExpandsOwn(Expand[ReadsOwn, Nothing]):
+    def expand(self, row: ReadsOwn) -> Iterator[Nothing]:
         return iter(())
 
 
@@ -111,8 +120,8 @@ def test_a_missing_column_error_names_the_stage_that_adds_it() -> None:
     with pytest.raises(UnknownColumn, match="did you mean 'motion_mean'\\? It is added by MeasureMotion"):
         rows.keep("motion_maen > 1", because="typo")
     with pytest.raises(PlanError) as plan_error:
-        Dag("toy").read(Numbers()).expand(ExpandsHalf())
-    assert "half is added by Square: put .annotate(Square(" in plan_error.value.remedy
+        Dag("toy").read(Numbers()).expand(ExpandsOwn())
+    assert "own_column is added by AddsOwn: put .annotate(AddsOwn(" in plan_error.value.remedy
 
 
 def test_two_steps_that_add_the_same_column_are_named() -> None:
