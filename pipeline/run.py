@@ -20,6 +20,7 @@ from pipeline.history.run_warnings import run_warnings
 from pipeline.planning.plan import Plan, build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.lines import LineProgress
+from pipeline.progress.planned import PlannedTime
 from pipeline.progress.stopping import exit_code_of_stop
 from pipeline.progress.stopwatch import Stopwatch
 from pipeline.recipes.redaction import redact_urls
@@ -45,6 +46,8 @@ class RunResult:
             by a signal.
         report: Path of the report, or "" if it could not be written.
         error: Why the exit code is 1, with the remedy; else "".
+        seconds: Duration of the run in seconds.
+        planned_s: Its duration as planned from earlier runs of the store; None if these timed too little.
     """
 
     run: str
@@ -56,6 +59,8 @@ class RunResult:
     report: str = ""
     notes: tuple[str, ...] = ()
     error: str = ""
+    seconds: float = 0.0
+    planned_s: float | None = None
 
 
 def run_dag(
@@ -105,7 +110,8 @@ def run_dag(
         _log_start(record, plan, history, failed, changed)
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
-            executor.run(plan, _Observers(stopwatch, LineProgress(record.log, _LOG_S), observer, limit))
+            log = LineProgress(record.log, _LOG_S)
+            executor.run(plan, _Observers(stopwatch, PlannedTime(stopwatch), log, observer, limit))
             funnel = funnel_of(history)
         except TooManyErrors as error:
             return _over_limit(history, record, stopwatch, error)
@@ -152,6 +158,7 @@ def _done(
 ) -> RunResult:
     warnings = (*map(str, changed), *run_warnings(history, funnel, request))
     record.end(DONE, funnel, stopwatch.to_json())
+    seconds = stopwatch.elapsed_s
     report, failures = _report(history, record)
     warnings = (*warnings, *failures, *_cards(history))
     for warning in warnings:
@@ -165,6 +172,8 @@ def _done(
         exit_code=0,
         report=report,
         notes=history.notes,
+        seconds=seconds,
+        planned_s=stopwatch.planned_s,
     )
 
 

@@ -50,10 +50,9 @@ class Stage(ABC, Generic[In, Out]):
         adds: Row type of the columns that the stage adds. See also `added_columns`.
         needs: Default resources of one worker.
         version: Raise it when the same settings give other results.
-        from_store: Whether the stage is fast, works from stored columns and artifacts alone, and adds no
-            files.
-        execution_settings: Names of settings that change where or how fast a stage runs, but not its result.
-            They are not part of the content key.
+        from_store: Whether the stage is fast, reads only stored columns and artifacts, and adds no files.
+        decodes: Column with the seconds of video that the stage decodes for a row; `clipmill plan` reads it.
+        execution_settings: Names of settings that change no result, such as devices: no part of the key.
         secret_settings: Names of settings that run records redact; a value such as "env:NAME" is shown.
     """
 
@@ -62,6 +61,7 @@ class Stage(ABC, Generic[In, Out]):
     needs: ClassVar[Needs] = Needs()
     version: ClassVar[int] = 1
     from_store: ClassVar[bool] = False
+    decodes: ClassVar[str] = ""
     execution_settings: ClassVar[frozenset[str]] = frozenset()
     secret_settings: ClassVar[frozenset[str]] = frozenset()
 

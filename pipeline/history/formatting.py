@@ -46,6 +46,28 @@ def round_fractions(text: str) -> str:
     return _FRACTION.sub(lambda match: f"{float(match[0]):.4g}", text)
 
 
+def format_duration(seconds: float) -> str:
+    """Seconds as 0:41 (minutes and seconds), or as 1:02:03 from an hour on."""
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def format_long_duration(seconds: float) -> str:
+    """Seconds in words: 41 s, 3 min 10 s, or 2 h 5 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes in kB, MB or GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
 def history_lines(row: RowHistory) -> Iterator[str]:
     """The history of a row as lines: the summary, the events of ancestors, its own events, its children."""
     yield f"{row.location.id}, made by {row.location.base}: {round_fractions(printable(row.summary))}"

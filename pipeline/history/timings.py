@@ -22,6 +22,7 @@ class EarlierTimings:
         workers: How many workers were busy at a time, on average.
         overhead_s: Seconds of a run in which no task ran, such as the start of Ray; the median.
         runs: Number of runs that timed a step.
+        folders: Folder of the table that the newest of these runs had for a step.
     """
 
     row_s: Mapping[str, float] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class EarlierTimings:
     workers: float = 1.0
     overhead_s: float = 0.0
     runs: int = 0
+    folders: Mapping[str, str] = field(default_factory=dict)
 
 
 def earlier_timings(plan: Plan) -> EarlierTimings:
@@ -43,10 +45,14 @@ def earlier_timings(plan: Plan) -> EarlierTimings:
     left: dict[str, int] = {}
     busy_s = active_s = 0.0
     overheads: list[float] = []
+    folders: dict[str, str] = {}
     for run in reversed([name for name in plan.store.names(RUNS) if name != plan.run][-_MAX_RUNS:]):
         timings = read_json(plan.store, run, "timings.json")
         spent: Mapping[str, float] = timings.get("busy_s", {})
-        same = _same_steps(plan, read_json(plan.store, run, "plan.json"))
+        recorded = read_json(plan.store, run, "plan.json")
+        same = _same_steps(plan, recorded)
+        tables = {step["name"]: step["folder"] for step in recorded.get("steps", ())}
+        folders = {**{step.name: tables[step.name] for step in same}, **folders}
         timed = [step for step in same if step.name in spent]
         funnel = {line["step"]: line for line in read_json(plan.store, run, "funnel.json").get("steps", ())}
         for step in same:
@@ -67,6 +73,7 @@ def earlier_timings(plan: Plan) -> EarlierTimings:
         workers=busy_s / active_s if active_s else 1.0,
         overhead_s=sorted(overheads)[len(overheads) // 2] if overheads else 0.0,
         runs=len(overheads),
+        folders=folders,
     )
 
 

@@ -3,9 +3,11 @@
 Numbers that depend on rows with unknown outcomes are marked as upper limits.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.manifest import complete_manifest
@@ -15,6 +17,10 @@ from pipeline.engine.missing_files import missing_files
 from pipeline.engine.steps.rule import existing_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
+from pipeline.preview.listed import ListedPart, ids_listed_before, list_parts
+from pipeline.stage import Stage
+
+_SIZE = "size_bytes"  # column of a source with the size of the file in bytes
 
 
 @dataclass
@@ -31,6 +37,7 @@ class StepForecast:
         resumed: Number of the other rows that a stopped run has finished; their results are in journals.
         lacking: Number of rows of existing parts whose files were deleted; they are made again.
         is_exact: Whether `rows` is exact; otherwise it is an upper limit.
+        counts: The rows of all parts, from which costs are estimated.
     """
 
     step: Step
@@ -42,11 +49,43 @@ class StepForecast:
     resumed: int = 0
     lacking: int = 0
     is_exact: bool = True
+    counts: "KnownCounts" = field(default_factory=lambda: KnownCounts())
+
+    @property
+    def decodes(self) -> bool:
+        """Whether the step decodes video."""
+        return bool(_decodes(self.step))
 
     @property
     def new(self) -> int | None:
         """Number of rows on which the step has to run; None if it is unknown."""
         return None if self.rows is None else self.rows + self.lacking - self.reused - self.resumed
+
+
+@dataclass
+class KnownCounts:
+    """What is known of the rows of all parts of a step, existing or not.
+
+    Attributes:
+        existing: Rows that entered the parts that exist.
+        decided: Rows whose outcome is known.
+        passed: Rows that the step passes on for them.
+        new: Rows on which the step has to run, as far as they are known.
+        seconds, timed: Seconds of video that known rows make the stage decode, and the number of these rows.
+        new_seconds, new_timed: The same for the rows of `new`.
+        size_bytes, new_bytes: Sizes of the source files of the rows of `timed` and of `new`.
+    """
+
+    existing: int = 0
+    decided: int = 0
+    passed: int = 0
+    new: int = 0
+    seconds: float = 0.0
+    timed: int = 0
+    new_seconds: float = 0.0
+    new_timed: int = 0
+    size_bytes: int = 0
+    new_bytes: int = 0
 
 
 def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = None) -> list[StepForecast]:
@@ -55,9 +94,10 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
     Args:
         plan: The plan.
         decide: Returns the decisions for a part, by the name of its root and its number. By default rules are
-            decided only from existing tables.
+            decided only from existing tables, and a source without a table is listed.
     """
-    decide = decide or (lambda _, number: PartDecisions(plan, number))
+    listed: dict[str, list[pa.Table]] = {}
+    is_listing, decide = decide is None, decide or partial(_decide_listed, plan, listed)
     steps: dict[str, StepForecast] = {}
     missing = missing_files(plan)
     for step in plan:
@@ -68,6 +108,8 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
         lacking = missing.get(step.name, {})
         found = StepForecast(step, complete and not lacking, len(existing) - len(lacking), parts)
         found.lacking = sum(lacking.values())
+        if is_listing and step.kind == "source" and not complete:
+            _list_source(plan, found, listed)
         steps[step.name] = found
     for each in steps.values():
         if not each.complete and steps[_input_root(plan, each.step)].parts is None:
@@ -81,6 +123,25 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
     return list(steps.values())
 
 
+def _decide_listed(plan: Plan, listed: Mapping[str, list[pa.Table]], root: str, number: int) -> PartDecisions:
+    """Decisions for a part; its source is listed if it has no table yet."""
+    columns = frozenset({_SIZE, *(_decodes(step) for step in plan)} - {""})
+    rows = {root: listed[root][number]} if root in listed else {}
+    return ListedPart(plan, number, extra_columns=columns, listed=rows)
+
+
+def _list_source(plan: Plan, found: StepForecast, listed: dict[str, list[pa.Table]]) -> None:
+    """List the rows of a source, and count those that no earlier table of the source has."""
+    parts = list_parts(found.step)
+    if parts is None:
+        return
+    before = ids_listed_before(plan.store, found.step)
+    ids = [row for part in parts for row in part.column("id").to_pylist()]
+    listed[found.step.name] = parts
+    found.parts, found.rows = len(parts), len(ids)
+    found.reused = sum(row in before for row in ids)
+
+
 def _input_root(plan: Plan, step: Step) -> str:
     """The root whose parts hold the rows that enter a step."""
     return plan[step.node.inputs[0]].root if step.kind == "model" else step.root
@@ -88,16 +149,19 @@ def _input_root(plan: Plan, step: Step) -> str:
 
 def _add_part(step_forecast: StepForecast, decisions: PartDecisions) -> None:
     """Add the rows that enter one part of a step, if the part does not exist."""
-    step = step_forecast.step
-    if step_forecast.complete or step_forecast.rows is None or not step.node.inputs:
-        return
-    if step.kind != "model" and decisions.has_part(step):
+    step, counts = step_forecast.step, step_forecast.counts
+    if step_forecast.complete or not step.node.inputs:
         return
     inputs = decisions.inputs(step)
+    if step.kind != "model":
+        _count_outcomes(counts, step, decisions)
+        if decisions.has_part(step):
+            counts.existing += len(inputs.ids)
+            return
     if inputs.is_incomplete:
         step_forecast.rows = None
-        return
-    step_forecast.rows += len(inputs.ids)
+    if step_forecast.rows is not None:
+        step_forecast.rows += len(inputs.ids)
     step_forecast.is_exact = step_forecast.is_exact and inputs.is_exact
     if step.kind in ("layer", "children"):
         known = decisions.table(step)
@@ -107,4 +171,62 @@ def _add_part(step_forecast: StepForecast, decisions: PartDecisions) -> None:
         name = f"{step.folder}/{part_name(decisions.number)}"
         finished = finished_rows(decisions.plan.store.scratch(name, create=False))
         left = finished.difference(reused.to_pylist()) if finished else ()
-        step_forecast.resumed += len(left and left.intersection(inputs.ids.to_pylist()))
+        resumed = left and left.intersection(inputs.ids.to_pylist())
+        step_forecast.resumed += len(resumed)
+        gone = pa.array([*reused.to_pylist(), *resumed], pa.string())
+        _count_new(
+            counts, step, decisions, inputs.ids.filter(pc.invert(pc.is_in(inputs.ids, value_set=gone)))
+        )
+
+
+def _count_outcomes(counts: KnownCounts, step: Step, decisions: PartDecisions) -> None:
+    """Add the rows of a part whose outcome is known, and the seconds of video of those that were decoded."""
+    ids, outcome = decisions.inputs(step).ids, decisions.outcome(step)
+    unknown = len(outcome.unknown)
+    counts.decided += len(ids) - unknown
+    counts.passed += len(outcome.kept.ids) - (0 if step.kind == "children" else unknown)
+    seconds, sizes = _decoded(step, decisions, ids)
+    counts.seconds, counts.timed = counts.seconds + sum(seconds), counts.timed + len(seconds)
+    counts.size_bytes += sum(sizes)
+
+
+def _count_new(counts: KnownCounts, step: Step, decisions: PartDecisions, ids: pa.Array) -> None:
+    """Add the rows of a part on which the step has to run."""
+    seconds, _ = _decoded(step, decisions, ids)
+    counts.new += len(ids)
+    counts.new_seconds, counts.new_timed = counts.new_seconds + sum(seconds), counts.new_timed + len(seconds)
+    size = _author(decisions.plan, step, _SIZE)
+    if _decodes(step) and size and size.base == step.base:
+        counts.new_bytes += sum(_values(decisions, step, _SIZE, ids).drop_null().to_pylist())
+
+
+def _decoded(step: Step, decisions: PartDecisions, ids: pa.Array) -> tuple[list[float], list[int]]:
+    """The seconds of video of the rows for which they are known, and the sizes of their source files."""
+    if not _decodes(step) or _author(decisions.plan, step, _decodes(step)) is None:
+        return [], []
+    seconds = _values(decisions, step, _decodes(step), ids)
+    known = seconds.is_valid()
+    size = _author(decisions.plan, step, _SIZE)
+    sizes = _values(decisions, step, _SIZE, ids.filter(known)) if size and size.base == step.base else None
+    return seconds.filter(known).to_pylist(), sizes.drop_null().to_pylist() if sizes is not None else []
+
+
+def _decodes(step: Step) -> str:
+    """The column with the seconds of video that a row makes the step decode; "" if it decodes none."""
+    return step.node.work.decodes if isinstance(step.node.work, Stage) else ""
+
+
+def _values(decisions: PartDecisions, step: Step, column: str, ids: pa.Array) -> pa.Array:
+    author = _author(decisions.plan, step, column)
+    assert author is not None
+    return decisions.values(step.base, column, author, ids)[0]
+
+
+def _author(plan: Plan, step: Step, column: str) -> Step | None:
+    """The step before `step` that adds a column to its rows, or to the rows from which they were made."""
+    bases: list[str] = []
+    base = step.base
+    while base:
+        bases, base = [*bases, base], plan[base].parents
+    makers = [s for s in plan if s.base in bases and s.kind != "drops" and column in s.schema.names]
+    return next((s for s in makers if s.depth < step.depth), None)

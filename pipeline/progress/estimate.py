@@ -8,6 +8,8 @@ cost in earlier runs of the store. Where neither is known, the step counts as no
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.history.formatting import format_duration
+
 _MIN_SHARE = 0.02  # of a launch: before that, its first steps (compiling, filling buffers) mislead
 
 
@@ -104,12 +106,6 @@ def estimate_remaining(
     longest = max((seconds / min(workers, max(parts, 1)) for seconds, parts in parallel), default=0.0)
     shared = sum(seconds for seconds, _ in parallel) / workers
     return Estimate(max(shared, longest) + serial_s, tuple(not_timed))
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds as 0:41 (minutes and seconds), or as 1:02:03 from an hour on."""
-    hours, rest = divmod(int(seconds), 3600)
-    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
 def _expected_rows(step: StepSoFar, rows_out: Mapping[str, float | None]) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
-from pipeline.progress.estimate import format_duration
+from pipeline.history.formatting import format_duration
 from pipeline.progress.stopwatch import Stopwatch, launch_progress
 
 Write = Callable[[str], None]

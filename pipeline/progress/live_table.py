@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pipeline.engine.schedule import Progress, Schedule
-from pipeline.progress.estimate import format_duration
+from pipeline.history.formatting import format_duration
 from pipeline.progress.lines import format_parts, format_rate, format_times, rows_done
 from pipeline.progress.stopwatch import Stopwatch, launch_progress
 

@@ -22,6 +22,7 @@ class Stopwatch:
         step_s: Seconds during which at least one task of a step ran, by step; it stops with the step.
         active_s: Seconds during which at least one task ran.
         work: How many rows each step processed.
+        planned_s: Planned duration of the run in seconds, or None; see `PlannedTime`.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class Stopwatch:
         self.step_s: dict[str, float] = {}
         self.active_s = 0.0
         self.work: dict[str, WorkCounts] = {}
+        self.planned_s: float | None = None
         self._part_s: dict[str, float] = {}  # worker-seconds without the first phases of surveys
         self._running: dict[str, tuple[int, str]] = {}
         self._start = self._last = time.monotonic()
@@ -62,7 +64,7 @@ class Stopwatch:
         return sum(self.busy_s.values()) / self.active_s if self.active_s else 1.0
 
     def to_json(self) -> dict[str, Any]:
-        """Worker-seconds, row counts, and what parts of a stage waited for each other, by step."""
+        """Planned and active seconds, and by step worker-seconds, row counts, and waiting of its parts."""
         busy = {name: round(seconds, 3) for name, seconds in self.busy_s.items()}
         rows = {name: asdict(work) for name, work in self.work.items()}
         seconds = {name: row.pop("seconds") for name, row in rows.items()}
@@ -72,7 +74,8 @@ class Stopwatch:
             if (shares := {k: round(v, 3) for k, v in self.work[name].waited_shares.items()})
         }
         found = {"active_s": round(self.active_s, 3), "busy_s": busy, "rows": rows}
-        return found | ({"overlap": parts} if parts else {})
+        planned = {} if self.planned_s is None else {"planned_s": round(self.planned_s, 3)}
+        return found | planned | ({"overlap": parts} if parts else {})
 
     def rows_running(self, name: str) -> int:
         """Rows of the running parts of a step that are finished; see `read_journals`."""

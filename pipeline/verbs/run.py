@@ -120,12 +120,16 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
             "notes": result.notes,
             "warnings": result.warnings,
             "error": result.error,
+            "seconds": round(result.seconds, 3),
+            "planned_s": None if result.planned_s is None else round(result.planned_s, 3),
             "report": result.report,
             **result.funnel.as_dict(),
         }
         print(json.dumps({**head, "rows": rows, **more}, ensure_ascii=False))
     elif mode != "quiet":
         print(f"\n{result.funnel.table()}\n\n{_work(result)}")
+        if result.seconds:
+            print(_time(result))
         print(f"run     {result.run}\nstore   {result.store}")
         print(f"report  {result.report or 'none'}")
         for note in result.notes:
@@ -136,6 +140,14 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
         print(f"error: {result.error}", file=sys.stderr)
     if result.exit_code > SIGNALED:
         print(f"continue with: {format_command(command_line)}", file=sys.stderr)
+
+
+def _time(result: "RunResult") -> str:
+    """The duration of the run, and how long it was planned to take."""
+    from pipeline.history.formatting import format_long_duration
+
+    planned = f"planned {format_long_duration(result.planned_s)}, " if result.planned_s else ""
+    return f"time    {planned}took {format_long_duration(result.seconds)}"
 
 
 def _work(result: "RunResult") -> str:

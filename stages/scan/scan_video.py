@@ -92,6 +92,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
 
     version = 4
     needs = Needs(memory_gb=1)
+    decodes = "video_duration_s"
     execution_settings = frozenset({"threads", "span_s"})
 
     meters: tuple[str, ...] = METERS

@@ -146,6 +146,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
     hdr: str = "tonemap"
 
     version = 5
+    decodes = "duration_s"
     needs = Needs(cpus=1, memory_gb=1)
 
     def __post_init__(self) -> None:

@@ -79,8 +79,10 @@ def test_a_lowered_threshold_runs_it_only_on_new_rows(tmp_path: Path) -> None:
 
 def test_unknown_numbers_are_marked(tmp_path: Path) -> None:
     empty = {a.step.name: a for a in forecast(build_plan(numbers(), FolderStore(tmp_path / "none"), "look"))}
-    assert {a.parts for name, a in empty.items() if name != "learn"} == {None}
-    assert {a.rows for name, a in empty.items() if name != "numbers"} == {None}
+    assert {a.parts for name, a in empty.items() if name != "learn"} == {6}  # the source is listed
+    assert (empty["numbers"].rows, empty["square"].new, empty["square"].is_exact) == (24, 24, True)
+    assert (empty["too_small"].rows, empty["too_small"].is_exact) == (24, False)
+    assert {empty[name].rows for name in ("too_large", "spell", "sum", "learn")} == {None}
     steps, schedule = forecast_and_run(tmp_path, {}, {"bad": 7})
     assert (steps["square"].new, steps["square"].is_exact) == (24, True)
     assert steps["too_small"].rows == 24

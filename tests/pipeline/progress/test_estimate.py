@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.progress.estimate import Estimate, StepSoFar, estimate_remaining, format_duration
+from pipeline.history.formatting import format_duration, format_long_duration
+from pipeline.progress.estimate import Estimate, StepSoFar, estimate_remaining
 
 SOURCE = StepSoFar(name="list", rows_out=100, is_complete=True)
 SCAN = StepSoFar(
@@ -80,3 +81,8 @@ def test_a_training_is_estimated_from_its_steps_and_runs_alone() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(41.9, "0:41"), (3599, "59:59"), (3723, "1:02:03")])
 def test_a_duration_is_minutes_and_seconds_and_hours_where_needed(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(41.4, "41 s"), (219.6, "3 min 40 s"), (7512, "2 h 5 min")])
+def test_a_long_duration_is_in_words(seconds: float, text: str) -> None:
+    assert format_long_duration(seconds) == text
