@@ -1,11 +1,13 @@
 """Toy films with hostile names: stills of one color each, shots, noise, embeddings, duplicates, a model."""
 
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from manifests import Artifact, Row, column
 from manifests.identity import id_of
@@ -44,6 +46,14 @@ def jpeg(gray: int) -> bytes:
     return bytes(cv2.imencode(".jpg", np.full((36, 64, 3), gray, np.uint8))[1])
 
 
+def animation() -> bytes:
+    """An animated WebP of five images."""
+    images = [Image.new("RGB", (32, 18), (40 * i, 0, 0)) for i in range(5)]
+    out = io.BytesIO()
+    images[0].save(out, "WEBP", save_all=True, append_images=images[1:], duration=100)
+    return out.getvalue()
+
+
 class Scan(Annotate[Named, Scanned]):
     """Sixteen stills, four per second, each darker than the last."""
 
@@ -65,10 +75,11 @@ class Shot(Row):
     caption: str = column("description")
     noise: float = column("noise of the shot", unit="1")
     embedding: tuple[float, ...] = column("vector", unit="1")
+    preview: Artifact | None = column("animated WebP")
 
 
 class Cut(Expand[Named, Shot]):
-    """Four shots of half a second: the noise is the number of the film, and a quarter for each shot."""
+    """Four shots of half a second. The noise is the number of the film plus a quarter of that of the shot."""
 
     def expand(self, row: Named) -> Iterator[Shot]:
         film = NAMES.index(row.source)
@@ -79,6 +90,7 @@ class Cut(Expand[Named, Shot]):
                 caption=f"<i>shot {shot}</i> of {row.source}",
                 noise=film + 0.25 * shot,
                 embedding=(float(film), float(shot), 1.0),
+                preview=Artifact.of(animation(), ".webp") if film == 1 else None,
             )
 
 

@@ -96,7 +96,7 @@ const trainingPage = () =>
 /** A link to a file of the store; digests in its name are shortened. */
 const fileLink = (file) => {
   const name = file.path
-    .replace(/^.*artifacts\/(?:.*\/)?/, "")
+    .replace(/^[^/]+\/(?:artifacts\/(?:.*\/)?)?/, "")
     .replace(/[0-9a-f]{40,}/g, (text) => text.slice(0, 12));
   return h("a", { href: file.link, class: "path", title: file.path }, userText(name));
 };
