@@ -97,6 +97,8 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
     """The rules on the measurements. Each names the defect for which it drops a shot."""
     borders = [Keep(f"border_share < {filters.max_border_share}", "letterboxed")]
     borders = borders if filters.borders == "drop" else []
+    motion = [Keep(f"still_share < {filters.max_still_share}", "no motion")]
+    motion = motion if filters.min_still_share is None else []
     return (
         Keep(f"highlight_luma > {filters.min_highlight_luma}", "too dark"),
         Keep(f"overexposed_share < {filters.max_overexposed_share}", "overexposed"),
@@ -106,7 +108,7 @@ def rules(filters: Filters) -> tuple[Keep, ...]:
         Keep(f"quantizer_step < {filters.max_quantizer_step}", "low bit rate"),
         Keep(f"frozen_share < {filters.max_frozen_share}", "frozen"),
         Keep(f"slideshow_share < {filters.max_slideshow_share}", "slideshow"),
-        Keep(f"still_share < {filters.max_still_share}", "no motion"),
+        *motion,
         Keep(f"camera_jitter < {filters.max_camera_jitter}", "shaky"),
         *borders,
         Keep(f"overlay_share < {filters.max_overlay_share}", "text or logo overlay"),

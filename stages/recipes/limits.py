@@ -45,8 +45,8 @@ class Limits:
         max_motion_mean: Maximum mean optical flow, in longer sides per s. Higher keeps more.
         max_motion_p95: Maximum optical flow of the fastest twentieth of the frames, in longer sides per s.
             Higher keeps more.
-        min_still_share: Minimum share of the time without motion, 0 to 1. Higher drops more, and leaves
-            still scenes; it needs a higher max_still_share.
+        min_still_share: Minimum share of the time without motion, 0 to 1. It replaces max_still_share. Higher
+            drops more: 0.9 keeps only still scenes.
         min_object_motion: Minimum flow that camera motion does not explain, in longer sides per s. Higher
             drops more.
         max_object_motion: Maximum flow that camera motion does not explain, in longer sides per s. Higher

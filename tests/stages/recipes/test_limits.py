@@ -30,6 +30,13 @@ def test_every_limit_is_one_rule_on_its_column() -> None:
     assert len(found) == len(LIMITS) > 35
 
 
+def test_only_still_scenes() -> None:
+    nodes = curate("films", filters=Filters(min_still_share=0.9)).nodes
+    assert nodes["still_share_too_low"].work == Keep("still_share >= 0.9", "still_share too low")
+    assert "no_motion" not in nodes
+    assert "no_motion" in curate("films").nodes
+
+
 def test_only_a_static_camera() -> None:
     nodes = curate("films", filters=Filters(cameras=("static", "pan left"))).nodes
     assert nodes["other_camera_motion"].work == Keep(
