@@ -103,7 +103,7 @@ def curate(
     dag = Dag("curate")
     videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     dag.save(build_shards(videos, filters, captions, curation, fps, released_stores), "shards")
-    save_images(dag, footage, inputs, filters, curation)
+    save_images(dag, footage, inputs, filters, captions, curation)
     return dag
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline import ConfiguredStage, Dag, Rows, Stage
 from pipeline.dag import snake_case
+from stages.captions.caption_clip import CaptionClip
 from stages.captions.describe_clip import DescribeClip
 from stages.duplicates.embed_clip import EmbedClip
 from stages.duplicates.find_duplicates import FindDuplicates
@@ -19,8 +20,10 @@ from stages.latents.pack_latents import PackLatents
 from stages.latents.split_windows import SplitWindows
 from stages.quality.measure_light import MeasureLight
 from stages.quality.measure_sharpness import MeasureSharpness
+from stages.recipes.captions import Captions
 from stages.recipes.filters import Filters
 from stages.recipes.footage import Footage, keep_where, list_columns
+from stages.recipes.semantics import ModelPlace
 from stages.scan.scan_video import ScanVideo
 from stages.shards.pack_shards import PackShards
 from stages.shards.split_clips import SplitClips
@@ -33,7 +36,9 @@ def of_images(stage: Stage[Any, Any]) -> ConfiguredStage:
     return stage.on(name=f"{snake_case(type(stage).__name__)}_of_images")
 
 
-def save_images(dag: Dag, footage: str, knobs: Footage, filters: Filters, curation: Any) -> Rows | None:
+def save_images(
+    dag: Dag, footage: str, knobs: Footage, filters: Filters, captions: Captions, curation: Any
+) -> Rows | None:
     """Add the steps from footage to packed images and the output `images`, if the knobs ask for them.
 
     Args:
@@ -49,8 +54,9 @@ def save_images(dag: Dag, footage: str, knobs: Footage, filters: Filters, curati
     }
     for where, because in rules.items():
         rows = rows.keep(where, because=because)
-    described = rows.annotate(of_images(DescribeClip()), of_images(EmbedClip(model=curation.embedding_model)))
-    kept = _drop_duplicates(described, curation).annotate(KeepImage().on(name="keep_images"))
+    rows = rows.annotate(of_images(EmbedClip(model=curation.embedding_model)))
+    captioned = _caption(_drop_duplicates(rows, curation), captions)
+    kept = captioned.annotate(KeepImage().on(name="keep_images"))
     pack = PackShards(shard_bytes=curation.shard_mb * 2**20, fps=1.0, bucket_frames=(1,))
     packed = kept.survey(of_images(pack))
     dag.save(packed, "images")
@@ -86,6 +92,22 @@ def _drop_duplicates(images: Rows, curation: Any) -> Rows:
         split = SplitClips(validation_share=curation.validation_share, duplicate_similarity=similarity)
         rows = rows.survey(of_images(split))
     return rows if curation.duplicates == "off" else rows.keep("not duplicate", because="duplicate image")
+
+
+def _caption(images: Rows, captions: Captions) -> Rows:
+    """Add the captions: of the model, or of the measurements."""
+    if not captions.caption_model:
+        return images.annotate(of_images(DescribeClip()))
+    caption = CaptionClip(
+        model=captions.caption_model,
+        endpoint=captions.caption_endpoint,
+        prompt=captions.caption_prompt,
+        refine_prompt=captions.caption_refine,
+        min_clip_frames=1,
+    )
+    place = ModelPlace(captions.caption_endpoint, captions.caption_gpus)
+    step = caption.on(name="caption_images", gpus=place.gpus, batch=place.batch)
+    return images.annotate(step).keep("caption_status == 'ok'", because="image caption cut off or refused")
 
 
 def save_image_latents(dag: Dag, images: Rows | None, encoding: Any, shard_mb: int) -> None:

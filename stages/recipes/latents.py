@@ -86,7 +86,7 @@ def latents(
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)
     dag.save(shards, "shards")
     dag.save(encoded, "latents")
-    images = save_images(dag, footage, inputs, filters, curation)
+    images = save_images(dag, footage, inputs, filters, captions, curation)
     save_image_latents(dag, images, encoding, curation.shard_mb)
     return dag
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from chat_server import ChatServer, completion
 from toys import Quiet
 
 from manifests.stores.folder import FolderStore
@@ -15,6 +16,7 @@ from pipeline.executors.inline import Inline
 from pipeline.planning.keys import compute_keys
 from pipeline.planning.plan import Plan, build_plan
 from stages.ingest.list_videos import ListVideos
+from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.curate import DEFAULT_CURATION, curate
 from stages.recipes.filters import DEFAULT_FILTERS
 from stages.recipes.footage import Footage
@@ -44,9 +46,9 @@ def _footage(root: Path) -> str:
     return str(root / "mixed")
 
 
-def _run(root: Path, encoding: Encoding | None = None) -> Plan:
+def _run(root: Path, encoding: Encoding | None = None, captions: Captions = DEFAULT_CAPTIONS) -> Plan:
     dag = Dag("images")
-    images = save_images(dag, _footage(root), IMAGES, DEFAULT_FILTERS, DEFAULT_CURATION)
+    images = save_images(dag, _footage(root), IMAGES, DEFAULT_FILTERS, captions, DEFAULT_CURATION)
     if encoding:
         save_image_latents(dag, images, encoding, 1)
     made = build_plan(dag, FolderStore(root / "store"), "r")
@@ -80,6 +82,16 @@ def test_images_are_packed_in_a_bucket_of_their_own_and_duplicates_are_dropped(p
 def test_captions_do_not_mention_motion(plan: Plan) -> None:
     captions = [str(row["caption"]) for row in _rows(plan, "describe_clip_of_images")]
     assert all("landscape image" in caption and "camera" not in caption for caption in captions)
+
+
+def test_a_model_captions_each_image(tmp_path: Path) -> None:
+    with ChatServer(lambda request: completion(f"A picture of {len(request.images)} image.")) as server:
+        captions = Captions(caption_model="toy", caption_endpoint=server.url)
+        plan = _run(tmp_path, captions=captions)
+    rows = _rows(plan, "caption_images")
+    assert [row["caption"] for row in rows] == ["A picture of 1 image."] * 3
+    assert len(server.requests) == 3
+    assert len(_rows(plan, "pack_shards_of_images")) == 3
 
 
 @pytest.mark.slow
