@@ -18,9 +18,7 @@ def rejects_data(reader: RunReader) -> list[dict[str, Any]]:
 
 
 def _of_step(reader: RunReader, step: StepHistory) -> dict[str, Any]:
-    row_counts = {
-        number: counts for number, counts in reader.history.row_counts(step.name).items() if counts.rejects
-    }
+    row_counts = {number: counts for number, counts in reader.row_counts(step.name).items() if counts.rejects}
     rows: list[dict[str, str]] = []
     for number, counts in row_counts.items():
         if len(rows) >= _MAX_ROWS:

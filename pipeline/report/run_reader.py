@@ -1,6 +1,5 @@
 """Reads values of a run for the report: a column of a row, or of the rows from which it was made."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +18,8 @@ class RunReader:
     def __init__(self, history: RunHistory) -> None:
         self.history = history
         self._column = lru_cache(maxsize=64)(self._read)
+        # The counts of an unfinished table are in its parts, so they are read once.
+        self.row_counts = lru_cache(maxsize=None)(history.row_counts)
 
     def author(self, column: str, base: str) -> StepHistory | None:
         """The step that adds a column to the rows of `base`, or to the rows from which they were made."""
@@ -45,23 +46,6 @@ class RunReader:
         """The numbers of at most 24 evenly spaced parts of a step."""
         every = parts_of(self.history.store, step.folder)
         return every[:: max(1, -(-len(every) // _MAX_PARTS))]
-
-    def kept_rows(self, base: StepHistory) -> Iterator[RowLocation]:
-        """Rows of a table that every step kept, from some of its parts."""
-        steps = self.history.steps_on(base.name)
-        row_counts = {step.name: self.history.row_counts(step.name) for step in steps}
-        for number in self.some_parts(base):
-            if any(number not in row_counts[s.name] for s in steps if s.kind != "model"):
-                continue
-            removed: set[str] = set()
-            for step in steps:
-                if number in row_counts[step.name]:
-                    counts = row_counts[step.name][number]
-                    removed.update(*self.history.removed_ids(step.name, number, counts))
-            name = f"{base.folder}/{part_name(number)}"
-            for row in read_part(self.history.store, name, ["id"]).column("id").to_pylist():
-                if row not in removed:
-                    yield RowLocation(base.name, number, row)
 
     def _read_value(self, step: StepHistory, row: RowLocation, column: str) -> Any:
         return self._column(f"{step.folder}/{part_name(row.part)}", column).get(row.id)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import part_name, read_part
+from manifests.table import RowCounts, part_name, read_part
 from pipeline.history.find import RowLocation
 from pipeline.history.run_history import RunHistory, StepHistory
 from pipeline.report.run_reader import RunReader
@@ -81,7 +81,7 @@ def sample_rows(
         max_rows: Maximum number of rows.
         parts: The parts to read; by default, enough evenly spaced parts.
     """
-    counts = reader.history.row_counts(base.name)
+    counts = reader.row_counts(base.name)
     total = sum(count.rows_out for count in counts.values())
     sample = Sample(base, total)
     for step in _steps_with_columns(reader.history, base):
@@ -90,7 +90,7 @@ def sample_rows(
     numbers = numbers if parts is None else [number for number in parts if number in counts]
     read = sum(counts[number].rows_out for number in numbers)
     for number in numbers:
-        _add_part(reader.history, sample, number, share=min(1.0, max_rows / max(1, read)))
+        _add_part(reader, sample, number, share=min(1.0, max_rows / max(1, read)))
     return sample
 
 
@@ -111,9 +111,9 @@ def _spread(items: list[Any], count: int) -> list[Any]:
     return [items[i * len(items) // count] for i in range(count)]
 
 
-def _add_part(history: RunHistory, sample: Sample, number: int, share: float) -> None:
+def _add_part(reader: RunReader, sample: Sample, number: int, share: float) -> None:
     """Add the rows of one part, or an evenly spaced share of them."""
-    base = sample.base
+    base, history = sample.base, reader.history
     names = ["id", *(["parent"] if base.kind == "children" else [])]
     name = f"{base.folder}/{part_name(number)}"
     if not history.store.exists(name):
@@ -128,49 +128,50 @@ def _add_part(history: RunHistory, sample: Sample, number: int, share: float) ->
     for column in sample.columns.values():
         by_step.setdefault(column["step"], []).append(column["name"])
     for step, columns in by_step.items():
-        read = _aligned(history, history[step], number, ids, columns)
+        read = _aligned(reader, history[step], number, ids, columns)
         for name in columns:
             sample.values.setdefault(name, []).extend(read[name])
-    sample.outcomes += _outcomes(history, base, number, ids.to_pylist())
+    sample.outcomes += _outcomes(reader, base, number, ids.to_pylist())
 
 
 def _aligned(
-    history: RunHistory, step: StepHistory, number: int, ids: pa.Array, columns: list[str]
+    reader: RunReader, step: StepHistory, number: int, ids: pa.Array, columns: list[str]
 ) -> dict[str, list[Any]]:
     """Columns of a step for some rows of a part, in their order."""
     name = f"{step.folder}/{part_name(number)}"
-    if not history.store.exists(name):
+    counts = reader.row_counts(step.name).get(number)
+    if counts is None or not counts.rows_out:
         return {column: [None] * len(ids) for column in columns}
-    part = read_part(history.store, name, ["id", *columns])
+    part = read_part(reader.history.store, name, ["id", *columns])
     at = pc.index_in(ids, value_set=part.column("id").combine_chunks())
     return {column: part.column(column).combine_chunks().take(at).to_pylist() for column in columns}
 
 
-def _outcomes(history: RunHistory, base: StepHistory, number: int, ids: list[str]) -> list[Outcome]:
+def _outcomes(reader: RunReader, base: StepHistory, number: int, ids: list[str]) -> list[Outcome]:
     """The outcome of each row: the first step that removed it, else whether every step has processed it."""
     removed: dict[str, Outcome] = {}
     pending = ""
-    for step in history.steps_on(base.name):
-        counts = history.row_counts(step.name).get(number)
+    for step in reader.history.steps_on(base.name):
+        counts = reader.row_counts(step.name).get(number)
         if counts is None:
             pending = pending or (step.name if step.kind != "model" else "")
             continue
-        for row, outcome in _removed(history, step, number, counts.rejects):
+        for row, outcome in _removed(reader.history, step, number, counts):
             removed.setdefault(row, outcome)
     rest = Outcome(PENDING, pending) if pending else Outcome(KEPT)
     return [removed.get(row, rest) for row in ids]
 
 
 def _removed(
-    history: RunHistory, step: StepHistory, number: int, rejects: str
+    history: RunHistory, step: StepHistory, number: int, counts: RowCounts
 ) -> Iterator[tuple[str, Outcome]]:
     """The rows of a part that a step dropped, rejected or failed on."""
-    if step.kind == "drops":
+    if counts.dropped:
         part = read_part(history.store, f"{step.folder}/{part_name(number)}", ["id", "value"])
         for record in part.to_pylist():
             yield record["id"], Outcome(DROPPED, step.name, record["value"])
-    if rejects:
-        for record in read_part(history.store, f"{step.folder}/{rejects}").to_pylist():
+    if counts.rejects:
+        for record in read_part(history.store, f"{step.folder}/{counts.rejects}").to_pylist():
             kind = REJECTED if record["kind"] == "reject" else FAILED
             detail = f" ({record['detail']})" if record["detail"] else ""
             yield record["id"], Outcome(kind, step.name, f"{record['reason']}{detail}")

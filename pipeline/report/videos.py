@@ -20,7 +20,7 @@ def video_table(reader: RunReader, clips: StepHistory) -> StepHistory | None:
 
 def sample_videos(reader: RunReader, base: StepHistory, clips: Sample) -> Sample:
     """Sample the parts that the clips were sampled from, and all parts if these are few."""
-    total = sum(count.rows_out for count in reader.history.row_counts(base.name).values())
+    total = sum(count.rows_out for count in reader.row_counts(base.name).values())
     return sample_rows(reader, base, MAX_VIDEOS, None if total <= MAX_VIDEOS else part_numbers(clips))
 
 
