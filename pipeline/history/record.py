@@ -4,8 +4,9 @@ recipe.yaml   the DAG as YAML, which `clipmill run` accepts
 request.json  the command, the knobs, the versions of Python and packages, the commit of the code
 plan.json     the steps with their tables
 funnel.json   rows in and out of each step, and the outcomes of the rows of each table
-timings.json  start, end and final state of the run; for each step the worker time in seconds and the numbers
-              of rows that it processed, copied from earlier tables, read from a journal, or processed again;
+timings.json  start, end and final state of the run; its planned seconds, if earlier runs timed its steps, and
+              the seconds in which tasks ran; for each step the worker time in seconds and the numbers of rows
+              that it processed, copied from earlier tables, read from a journal, or processed again;
               the share of its time that each part of a stage waited for the others
 log.txt       the log of the run
 report.html   the report
