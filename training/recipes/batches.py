@@ -38,8 +38,9 @@ def open_shards(
         LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
         SettingError: `views` names several cameras.
     """
-    if len(config.views) > 1:
-        raise SettingError(f"views names {len(config.views)} cameras; the networks take one view of a clip")
+    views = [name.strip() for name in config.views.split(",") if name.strip()]
+    if len(views) > 1:
+        raise SettingError(f"views names {len(views)} cameras; the networks take one view of a clip")
     shards = LatentShards(
         config.data,
         max_frames=config.max_latent_frames,
@@ -47,7 +48,7 @@ def open_shards(
         max_area=config.max_latent_area,
         mixed_fps=mixed_fps,
         spec=spec,
-        views=config.views,
+        views=views,
     )
     check_continuous(shards.spec, shards.buckets[0][0].tar)
     shards.normalize = partial(normalize, statistics=open_statistics(config, shards))

@@ -23,8 +23,8 @@ class DataSettings:
             values leave more out.
         max_latent_area: Clips whose latent height * width is larger are left out; 0 leaves none out. Higher
             values take larger clips, which need more memory.
-        views: Camera of recordings whose clips are trained on, such as front. Several are read by the loader,
-            one after another in time, but no network takes them yet. (): clips of single videos.
+        views: Camera of recordings whose clips are trained on, such as front. Several, separated by commas,
+            are refused, because no network takes them yet. "": clips of single videos.
         latent_statistics: Mean and standard deviation of each channel that the latents are normalized by,
             images and videos apart: "auto" (computed from at most 1000 clips of each shape when the training
             first starts), or the JSON text that the command latent-statistics writes; `training train` also
@@ -41,7 +41,7 @@ class DataSettings:
     max_latent_frames: NonNegativeInt = 0
     min_latent_area: NonNegativeInt = 0
     max_latent_area: NonNegativeInt = 0
-    views: tuple[str, ...] = ()
+    views: str = ""
     latent_statistics: str = ""
     num_workers: PositiveInt = 2
     prefetch_factor: PositiveInt = 2

@@ -299,7 +299,7 @@ def test_the_trainer_refuses_views_that_are_not_chosen(store: Path) -> None:
     with pytest.raises(LatentMismatchError, match="no view 'rear'"):
         LatentShards(pairs, views=("rear",))
     with pytest.raises(SettingError, match="2 cameras"):
-        open_shards(TrainingConfig(data=pairs, views=("left", "right")))
+        open_shards(TrainingConfig(data=pairs, views="left,right"))
 
 
 def test_a_sample_of_latents_has_the_windows_of_all_cameras(store: Path) -> None:
