@@ -90,12 +90,14 @@ const answers = (number) => {
  * What the thresholds of the sliders would keep, from stored values. `stays`: clips that are kept in the run
  * and still pass. `returns`: clips that a rule dropped and that now pass every rule with stored values; steps
  * after that rule have not seen them. `leaves`: kept clips that a rule would now drop.
+ * `open`: clips that a step has not processed yet.
  */
 const whatIf = () => {
-  const result = { stays: 0, returns: 0, leaves: 0, kept: 0 };
+  const result = { stays: 0, returns: 0, leaves: 0, kept: 0, open: 0 };
   const every = rules.map((_, number) => answers(number));
   for (let row = 0; row < COUNTED; row += 1) {
     const kind = outcomeOf(row).kind;
+    if (kind === "not finished") result.open += 1;
     if (kind !== "kept" && kind !== "dropped") continue;
     result.kept += kind === "kept" ? 1 : 0;
     const isOut = every.some((found) => found[row] === 0);

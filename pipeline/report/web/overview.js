@@ -36,7 +36,7 @@ const runLine = () => {
     state,
     " ",
     run.started ? `${run.started.replace("T", " ").replace("Z", " UTC")}` : run.run,
-    run.wall_s ? `, took ${span(run.wall_s)}` : "",
+    run.ended ? `, took ${span(run.wall_s)}` : "",
   ];
 };
 
@@ -53,7 +53,7 @@ const tiles = () => {
     .reduce((total, part) => total + part.rows, 0);
   const refused = sumOf("rejected");
   const errors = sumOf("errors");
-  const wall = D.run.wall_s;
+  const wall = D.run.ended ? D.run.wall_s : 0;
   return h(
     "div",
     { class: "tiles" },

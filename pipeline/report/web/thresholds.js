@@ -195,6 +195,7 @@ const fillSummary = (summary, reset) => {
       { class: "summary-text" },
       h("b", { class: "kept-total" }, count(result.stays + result.returns)),
       ` clips pass every rule; this run kept ${count(result.kept)}.`,
+      result.open ? ` ${plural(result.open, "clip")} not finished.` : "",
       result.leaves ? ` ${count(result.leaves)} kept now would be dropped.` : "",
       result.returns && changed.length
         ? ` ${count(result.returns)} dropped now would pass; later steps have not seen all of them yet.`
