@@ -103,8 +103,8 @@ def draw(folder: Path) -> Path:
     return folder / "list.csv"
 
 
-def run(films: Path, store: Path, *knobs: str, executor: str = "--inline") -> None:
-    words = ["run", RECIPE, f"footage={films}", f"store={store}", executor, "--quiet", *KNOBS, *knobs]
+def run(films: Path, store: Path, *knobs: str) -> None:
+    words = ["run", RECIPE, f"footage={films}", f"store={store}", "--inline", "--quiet", *KNOBS, *knobs]
     assert main(words) == 0
 
 
@@ -310,9 +310,3 @@ def test_a_sample_of_latents_has_the_windows_of_all_cameras(store: Path) -> None
         metadata = json.loads(members["json"])
         assert (metadata["id"], metadata["views"]) == (key, ["left", "right"])
         assert metadata["cameras"]["right"]["calibration"] == {"fx": 650}
-
-
-@pytest.mark.slow
-def test_ray_writes_the_same_shards(films: Path, store: Path, tmp_path: Path) -> None:
-    run(films, tmp_path, executor="--workers=2")
-    assert samples(tmp_path) == samples(store)
