@@ -43,7 +43,9 @@ class TargetSize(NamedTuple):
     aspect_tolerance: float = 0.0
 
     def apply(self, source: Rectangle) -> tuple[Rectangle, tuple[int, int]]:
-        """The part of the source that is shown, and width and height of the clip. Nothing is enlarged.
+        """The part of the source that is shown, and width and height of the clip.
+
+        Nothing is enlarged, except that a crop to a bucket makes up for what it takes from the short side.
 
         Args:
             source: The picture without its borders.
@@ -61,13 +63,11 @@ class TargetSize(NamedTuple):
         scale = min([Fraction(1), *(Fraction(limit, side) for limit, side in limits if limit)])
         if self.to_bucket == "none":
             return source, scaled_size(source, scale)
-        if self.to_bucket == "crop":
-            ratio = matching_ratio(source.width, source.height, self.aspect_ratios, self.aspect_tolerance)
-            shown = source.centered(parse_ratio(ratio)) if ratio else source
-            resolution = reached_resolution(int(min(shown.width, shown.height) * scale), self.resolutions)
-            if ratio and resolution:
-                return shown, bucket_size(resolution, ratio)
         resolution = reached_resolution(int(short * scale), self.resolutions)
+        if self.to_bucket == "crop" and resolution:
+            ratio = matching_ratio(source.width, source.height, self.aspect_ratios, self.aspect_tolerance)
+            if ratio:
+                return source.centered(parse_ratio(ratio)), bucket_size(resolution, ratio)
         return source, scaled_size(source, Fraction(resolution, short) if resolution else scale)
 
 

@@ -81,6 +81,12 @@ def test_a_crop_of_pixels_that_are_not_square() -> None:
         ({"to_bucket": "shrink"}, (1920, 803), (0, 0, 1920, 803), (1722, 720)),
         ({"to_bucket": "crop"}, (2000, 1080), (40, 0, 1920, 1080), (1920, 1080)),
         ({"to_bucket": "crop"}, (720, 480), (40, 0, 640, 480), (640, 480)),
+        (
+            {"to_bucket": "crop"},
+            (476, 360),
+            (0, 2, 476, 356),
+            (480, 360),
+        ),  # the bucket of 360 px has one size
         ({"to_bucket": "crop"}, (2390, 1000), (0, 0, 2390, 1000), (1720, 720)),  # matches no aspect ratio
         ({"to_bucket": "crop"}, (320, 180), (0, 0, 320, 180), (320, 180)),  # reaches no resolution
         ({"to_bucket": "crop", "max_short_side_px": 500}, (2000, 1080), (40, 0, 1920, 1080), (854, 480)),
@@ -97,6 +103,15 @@ def test_clips_of_a_bucket_can_be_stacked(
     film: Callable[..., Path], moving: Callable[..., Any], row_of: Callable[..., KeptClip], cut: Any
 ) -> None:
     paths = [film(moving(3, 2, size=size), f"{size[0]}.mp4") for size in ((104, 196), (100, 176), (120, 208))]
-    stage = CutClip(to_bucket="crop", resolutions=(96,), encoder="x265")
+    stage = CutClip(to_bucket="crop", resolutions=(96,))
     clips = [cut(stage, row_of(path, 0, -1)) for path in paths]
-    assert {(c.clip_width_px, c.clip_height_px, c.clip_codec) for c in clips} == {(170, 96, "hevc")}
+    assert {(c.clip_width_px, c.clip_height_px, c.clip_codec) for c in clips} == {(170, 96, "h264")}
+
+
+def test_a_clip_can_be_hevc(
+    film: Callable[..., Path], moving: Callable[..., Any], row_of: Callable[..., KeptClip], cut: Any
+) -> None:
+    row = row_of(film(moving(3, 6, size=(144, 176))), 0, -1)
+    clips = [cut(CutClip(encoder="x265"), row) for _ in range(2)]
+    assert {(c.clip_codec, c.clip_bit_depth, c.clip_frames) for c in clips} == {("hevc", 8, 6)}
+    assert clips[0].clip.sha256 == clips[1].clip.sha256
