@@ -5,12 +5,13 @@ from collections.abc import Iterable
 
 from manifests.store import Store
 from manifests.table import part_name, read_part, read_row_counts
+from pipeline.history.formatting import printable
 
 _MAX_FILES = 24  # files of rejects that are read
 
 
 def most_frequent_reason(store: Store, folder: str, numbers: Iterable[int], *, errors: bool) -> str:
-    """The most frequent reason in the first parts with rejected rows; "" if there are none.
+    """The most frequent reason in the first parts with rejected rows, in printable characters; "" if none.
 
     Args:
         store: The store.
@@ -30,4 +31,4 @@ def most_frequent_reason(store: Store, folder: str, numbers: Iterable[int], *, e
         files += 1
         if files == _MAX_FILES:
             break
-    return min(reasons, key=lambda reason: (-reasons[reason], reason), default="")
+    return printable(min(reasons, key=lambda reason: (-reasons[reason], reason), default=""))

@@ -60,7 +60,7 @@ def show(args: Namespace) -> None:
     history = read_history(open_checked_store(store_from_args(args)), args.run)
     location = find_row(history, args.row)
     row = RowReader(history, location.base).read_row(location.part, location.id)
-    form = args.form or _form_of_file(args.out)
+    form = _form(args.form, args.out)
     first = form or ("mp4" if _CLIP_COLUMN in row.column_names else "sheet")
     try:
         path = _write(args, history, location, row, first)
@@ -75,9 +75,22 @@ def show(args: Namespace) -> None:
         _open(path)
 
 
-def _form_of_file(file: str | None) -> str:
-    ending = Path(file or "").suffix.lower()
-    return next((form for form, suffix in SUFFIXES.items() if suffix == ending), "")
+def _form(form: str | None, file: str | None) -> str:
+    """The form that --as or the ending of --out names; "" if neither does.
+
+    Raises:
+        RecipeError: no form, or another one than --as, has files with this ending.
+    """
+    from manifests.messages import join_names
+    from pipeline.errors import RecipeError
+
+    ending = Path(file or "").suffix
+    named = next((name for name, suffix in SUFFIXES.items() if suffix == ending.lower()), "")
+    if ending and (not named or form not in (None, named)):
+        suffixes = SUFFIXES[form] if form else join_names(list(SUFFIXES.values()))
+        what = f"--as {form}" if form else "--out"
+        raise RecipeError(f"{what} writes no {ending} file", where=file or "", remedy=f"use {suffixes}")
+    return form or named
 
 
 def _write(

@@ -29,7 +29,7 @@ class Weigh(Annotate[N, Weight]):
     def annotate(self, rows: Sequence[N]) -> Iterator[Weight | Reject]:
         for row in rows:
             if self.broken and row.n % self.broken == 0:
-                raise ValueError("the scale is broken")
+                raise ValueError("the scale is broken\x1b[2J")  # an escape sequence of terminals
             yield Reject("5 is invalid") if row.n == 5 else Weight(weight=row.n / 100)
 
 
@@ -57,7 +57,7 @@ def test_failed_rows_are_a_warning_that_names_the_reason_and_the_remedy(tmp_path
     assert (result.funnel.rejected, result.funnel.errors) == (1, 4)
     rejected, failed = result.warnings
     assert rejected == "1 row was rejected as invalid (weigh 1); the report lists the reasons"
-    assert "weigh 4: ValueError: the scale is broken" in failed
+    assert "weigh 4: ValueError: the scale is broken\\x1b[2J" in failed
     assert "--retry-errors" in failed
     log = (tmp_path / "runs" / result.run / "log.txt").read_text()
     assert "warning: 4 rows failed with an error" in log
@@ -71,7 +71,7 @@ def test_a_run_fails_as_soon_as_too_many_errors_are_certain_and_continues_when_m
     assert result.exit_code == 1
     assert result.rows["weigh"].processed == 20  # 0, 4, 8, 12 and 16 are more than a tenth of 40
     assert "step weigh failed on 5 rows; --max-error-share allows 0.1 of at most 40 rows" in result.error
-    assert "most frequent reason: ValueError: the scale is broken" in result.error
+    assert "most frequent reason: ValueError: the scale is broken\\x1b[2J" in result.error
     assert "--retry-errors" in result.error
     assert "rejected" not in result.error  # invalid rows do not count
     found = recorded(tmp_path, result)
@@ -121,7 +121,11 @@ def test_an_output_without_rows_names_the_rule_its_values_and_a_knob(tmp_path: P
     ("count", "broken", "why"),
     [
         (0, 0, "output heavy has no row: numbers found no row"),
-        (3, 1, "output heavy has no row: weigh failed on the last 3 rows: ValueError: the scale is broken"),
+        (
+            3,
+            1,
+            "output heavy has no row: weigh failed on the last 3 rows: ValueError: the scale is broken\\x1b[2J",
+        ),
     ],
 )
 def test_an_output_without_rows_names_the_step_that_lost_the_last_ones(

@@ -59,6 +59,18 @@ def test_a_failure_leaves_no_file(store: Path, capsys: pytest.CaptureFixture[str
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_ending_of_the_file_fits_its_form(
+    store: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    show = ["show", id_of(store, 6), f"store={store}", "--out"]
+    assert main([*show, "x.gif"]) == 2
+    assert "--out writes no .gif file\n  where:  x.gif\n  remedy: use .mp4, .png" in capsys.readouterr().err
+    assert main([*show, "x.mp4", "--as", "sheet"]) == 2
+    assert "--as sheet writes no .mp4 file\n  where:  x.mp4\n  remedy: use .png" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main([*show, "X.PNG"]) == 0
+
+
 def test_a_clip_that_cannot_be_cut_is_shown_by_its_stills(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
