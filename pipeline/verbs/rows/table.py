@@ -73,7 +73,7 @@ def table(args: Namespace) -> None:
     if args.list_columns:
         print("\n".join(_column_lines(reader)))
         return
-    columns = args.columns.split(",") if args.columns else None
+    columns = [name.strip() for name in args.columns.split(",")] if args.columns else None
     if form:
         schema, parts = read_clips(reader, columns, args.where)
         _write(form, target, schema, _first_rows(parts, args.limit or 0))

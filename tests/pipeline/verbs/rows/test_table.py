@@ -109,7 +109,7 @@ def test_it_writes_files_and_prints_csv(
 ) -> None:
     store = f"store={history.store.url}"
     file = tmp_path / "numbers.json"
-    where = ["--where", "outcome == 'kept' and n > 8", "--columns", "n,square"]
+    where = ["--where", "outcome == 'kept' and n > 8", "--columns", "n, square"]
     assert main(["table", store, "--of", "numbers", *where, "--json", str(file)]) == 0
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert rows
