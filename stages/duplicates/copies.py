@@ -74,14 +74,15 @@ def copy_similarity(one: bytes, other: bytes) -> float:
     from stages.duplicates.kernels import best_alignments
 
     (rate, first), (other_rate, second) = _decode(one), _decode(other)
+    if len(first) == len(second) == 1:  # two images
+        return _still_similarity(first, second)
     if min(len(first), len(second)) < 2:
         return 0.0
     whole = _crop_weights()[0]
     a, b = first @ whole.T, second @ whole.T
     centered_a, centered_b = a - a.mean(axis=0), b - b.mean(axis=0)
     if max((centered_a**2).mean(), (centered_b**2).mean()) < _STILL:
-        difference = _find_crop(first.mean(axis=0), second.mean(axis=0))[2]
-        return round(float(np.exp(-difference / _SAME_PICTURE)), 6)
+        return _still_similarity(first, second)
     lines = np.empty((_LINES, 3))
     best_alignments(
         centered_a @ centered_b.T, (centered_a**2).sum(axis=1), (centered_b**2).sum(axis=1),
@@ -96,6 +97,12 @@ def copy_similarity(one: bytes, other: bytes) -> float:
             similarity = agreement - _SPEED_PENALTY * float(change)
             highest = max(highest, 1 - (1 - similarity) * max(1.0, _MIN_KINDS / kinds))
     return round(min(highest, 1.0), 6)
+
+
+def _still_similarity(first: np.ndarray, second: np.ndarray) -> float:
+    """How much two clips that show one picture each are alike, 0 to 1."""
+    difference = _find_crop(first.mean(axis=0), second.mean(axis=0))[2]
+    return round(float(np.exp(-difference / _SAME_PICTURE)), 6)
 
 
 def mirror(signature: bytes) -> bytes:

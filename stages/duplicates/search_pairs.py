@@ -85,7 +85,7 @@ class SearchPairs(Compare[EmbeddedClip, SimilarClips]):
     released_stores: tuple[str, ...] = ()
     group_rows: PositiveInt = 1 << 17
 
-    version = 3
+    version = 4
     execution_settings = frozenset({"released_stores"})  # the content of the stores is in the digest
     needs = Needs(cpus=1, memory_gb=3)
     sample = 1 << 16

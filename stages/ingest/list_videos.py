@@ -145,7 +145,7 @@ class ListVideos(Source[Video]):
                 where=str(error),
                 remedy="check the URL, the connection, and the credentials in the environment",
             ) from error
-        is_empty = not listing.files
+        is_empty = not listing.files and not self._left_to_another_source(listing)
         self._select_media(listing)
         if is_empty:
             raise ClipmillError(
@@ -157,6 +157,11 @@ class ListVideos(Source[Video]):
             listing.beyond_limit = max(0, len(listing.files) - self.limit)
             listing.files = listing.files[: self.limit]
         return listing
+
+    def _left_to_another_source(self, listing: Listing) -> int:
+        """The number of files with the ending of an image if this source lists videos, and the reverse."""
+        others = {"videos": "images", "images": "videos"}.get(self.media)
+        return sum(listing.endings[ending] for ending in self._endings(others)) if others else 0
 
     def _select_media(self, listing: Listing) -> None:
         """Leave out the files that another source lists."""

@@ -59,7 +59,9 @@ def list_roots(text: str, listing: Listing) -> None:
         except (FileNotFoundError, UnreadableFile) as error:
             raise missing(root, getattr(error, "strerror", None) or str(error)) from error
         if len(roots) > 1 and has_folder:
-            part.files = [f._replace(source=f"{labels[root]}/{f.source}") for f in part.files]
+            name = labels[root]
+            is_file = len(part.files) == 1 and f"/{name}".endswith(f"/{part.files[0].source}")
+            part.files = [f._replace(source=name if is_file else f"{name}/{f.source}") for f in part.files]
         if part.reads_tars:
             expand_tars(part)
         new = [file for file in part.files if file.problem or file.uri not in seen]

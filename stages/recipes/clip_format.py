@@ -99,6 +99,11 @@ def pack_clips(clips: Rows, clip_format: ClipFormat, min_frames: int, fps: float
         resolutions=clip_format.resolutions,
         aspect_ratios=clip_format.aspect_ratios,
         aspect_tolerance=clip_format.aspect_tolerance,
-        bucket_frames=(min_frames, *(edge for edge in clip_format.bucket_frames if edge > min_frames)),
+        bucket_frames=bucket_edges(clip_format, min_frames),
     )
     return clips.survey(pack)
+
+
+def bucket_edges(clip_format: ClipFormat, min_frames: int) -> tuple[int, ...]:
+    """The numbers of frames at which buckets begin, ascending. The first is `min_frames`."""
+    return min_frames, *sorted({edge for edge in clip_format.bucket_frames if edge > min_frames})

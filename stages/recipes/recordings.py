@@ -13,7 +13,7 @@ from stages.ingest.list_cameras import ListCameras
 from stages.ingest.list_recordings import ListRecordings
 from stages.latents.pack_views import PackViews
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
-from stages.recipes.clip_format import cut_clips
+from stages.recipes.clip_format import bucket_edges, cut_clips
 from stages.recipes.curate import DEFAULT_CURATION, Curation, scan_videos, select_shots
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
 from stages.recipes.latents import DEFAULT_ENCODING, Encoding, check_encoding, encode_windows
@@ -62,10 +62,7 @@ def recordings(
             resolutions=curation.resolutions,
             aspect_ratios=curation.aspect_ratios,
             aspect_tolerance=curation.aspect_tolerance,
-            bucket_frames=(
-                filters.min_frames,
-                *(edge for edge in curation.bucket_frames if edge > filters.min_frames),
-            ),
+            bucket_frames=bucket_edges(curation, filters.min_frames),
         )
     )
     dag.save(packed, "shards")

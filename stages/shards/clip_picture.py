@@ -60,7 +60,7 @@ class TargetSize(NamedTuple):
         limits = (
             (self.width_px, source.width), (self.height_px, source.height), (self.max_short_side_px, short)
         )  # fmt: skip
-        scale = min([Fraction(1), *(Fraction(limit, side) for limit, side in limits if limit)])
+        scale = min([Fraction(1), *(Fraction(_even(limit), side) for limit, side in limits if limit)])
         if self.to_bucket == "none":
             return source, scaled_size(source, scale)
         resolution = reached_resolution(int(short * scale), self.resolutions)
@@ -69,6 +69,11 @@ class TargetSize(NamedTuple):
             if ratio:
                 return source.centered(parse_ratio(ratio)), bucket_size(resolution, ratio)
         return source, scaled_size(source, Fraction(resolution, short) if resolution else scale)
+
+
+def _even(limit: int) -> int:
+    """The largest even side within a limit in px, but at least 2."""
+    return max(2, limit // 2 * 2)
 
 
 def scaled_size(picture: Rectangle, scale: Fraction) -> tuple[int, int]:

@@ -113,11 +113,12 @@ def test_of_still_clips_the_picture_decides() -> None:
     assert copy_similarity(still, _signature(_take(1))) < LIMIT
 
 
-def test_a_clip_with_less_than_two_samples_copies_nothing() -> None:
+def test_a_clip_without_frames_copies_nothing() -> None:
     nothing = signature_of(np.zeros((0, 18, 32), np.uint8), np.zeros(0), 0.0, 1.0)
     assert copy_similarity(nothing, nothing) == copy_similarity(nothing, _signature(_take(1, 2.0))) == 0.0
     one = _signature(_take(1, 2.0)[:1])
-    assert copy_similarity(one, one) == 0.0
+    assert copy_similarity(one, one) == 1.0
+    assert copy_similarity(one, _signature(_take(1, 2.0))) == 0.0
 
 
 def test_real_takes_of_one_scene_are_no_copies_and_an_encoded_one_is() -> None:
@@ -134,3 +135,14 @@ def test_real_takes_of_one_scene_are_no_copies_and_an_encoded_one_is() -> None:
     assert copy_similarity(signature("odd/mdnie__flower.webm"), signature("single/mdnie__flower.mp4")) > 0.9
     for one, other in (("odd/cp1__0.mp4", "odd/cp1__1.mp4"), ("odd/cp1__6.mp4", "odd/cp1__7.mp4")):
         assert copy_similarity(signature(one), signature(other)) < LIMIT - 0.2
+
+
+def test_images_of_one_picture_are_copies() -> None:
+    def signature(image: np.ndarray) -> bytes:
+        return signature_of(image[None], np.zeros(1), 0.0, 0.0)
+
+    image, other = (_texture(np.random.default_rng(seed)) for seed in (1, 2))
+    encoded = cv2.imdecode(cv2.imencode(".jpg", image)[1], cv2.IMREAD_GRAYSCALE)
+    assert copy_similarity(signature(image), signature(encoded)) > 0.95
+    assert copy_similarity(signature(image), signature(cv2.resize(image, (200, 100)))) > 0.95
+    assert copy_similarity(signature(image), signature(other)) < LIMIT / 2

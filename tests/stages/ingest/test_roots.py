@@ -62,3 +62,8 @@ def test_a_missing_part_is_named() -> None:
 def test_the_ids_do_not_depend_on_the_parts() -> None:
     alone = {row.id for row in ListVideos(root="y").rows()}
     assert alone < {row.id for row in ListVideos(root="x,y").rows()}
+
+
+def test_files_keep_their_names() -> None:
+    assert _sources("y/deep/x/b.mp4,x") == ["b.mp4", "x/a.mp4"]
+    assert _sources("x/a.mp4,y/a.mp4") == ["x/a.mp4", "y/a.mp4"]

@@ -9,6 +9,7 @@ import pytest
 from chat_server import ChatServer, completion
 from toys import Quiet
 
+from manifests import ClipmillError
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, read_part
 from pipeline import Dag
@@ -124,3 +125,10 @@ def test_footage_of_images_alone_is_no_error(tmp_path: Path) -> None:
     listing.write_text("a.jpg\n")
     assert [row.source for row in ListVideos(root=str(listing), media="images").rows()] == ["a.jpg"]
     assert list(ListVideos(root=str(listing), media="videos").rows()) == []
+    films = tmp_path / "films"
+    films.mkdir()
+    _draw(films / "b.jpg", 1)
+    assert [row.source for row in ListVideos(root=str(films), media="images").rows()] == ["b.jpg"]
+    assert list(ListVideos(root=str(films), media="videos").rows()) == []
+    with pytest.raises(ClipmillError, match="no videos"):
+        ListVideos(root=str(films)).digest()

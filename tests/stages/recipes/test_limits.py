@@ -55,7 +55,7 @@ def test_the_clip_format_reaches_the_stages() -> None:
         "clip_height": 480, "clip_width": 640, "clip_short_side": 360, "clip_fps": 24.0,
         "clip_constant_fps": False, "clip_codec": "hevc", "clip_preset": "fast", "clip_audio": "aac",
         "clip_audio_bit_rate": 64_000, "clip_to_bucket": "crop", "resolutions": (256,),
-        "aspect_ratios": ("1:1",), "aspect_tolerance": 0.5, "bucket_frames": (17,), "preview": "none",
+        "aspect_ratios": ("1:1",), "aspect_tolerance": 0.5, "bucket_frames": (33, 17, 33), "preview": "none",
     }  # fmt: skip
     assert set(values) == {field.name for field in fields(ClipFormat)}
     nodes = curate("films", curation=Curation(**values)).nodes
@@ -64,6 +64,6 @@ def test_the_clip_format_reaches_the_stages() -> None:
         height_px=480, width_px=640, max_short_side_px=360, fps=24.0, constant_frame_rate=False,
         encoder="x265", preset="fast", audio="aac", audio_bits_per_s=64_000, to_bucket="crop", **buckets,
     )  # fmt: skip
-    assert nodes["pack_shards"].work == PackShards(bucket_frames=(1, 17), fps=24.0, **buckets)
+    assert nodes["pack_shards"].work == PackShards(bucket_frames=(1, 17, 33), fps=24.0, **buckets)
     assert "preview_clip" not in nodes
     assert "preview_clip" in curate("films").nodes

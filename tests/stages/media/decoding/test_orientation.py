@@ -3,11 +3,13 @@
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from stages.media.decoding.orientation import MIRRORED, orientation_of, rotate_upright
 from stages.media.decoding.video import frames
@@ -53,3 +55,13 @@ def test_a_video_of_photographs_is_rotated_by_its_exif_data(tmp_path: Path) -> N
     assert len(displayed) == 3
     assert displayed[0].shape == (96, 48)
     assert displayed[0][:, 24:].min() > 200 > 50 > displayed[0][:, :24].max()
+
+
+@pytest.mark.parametrize(("ending", "options"), [("jpg", {}), ("png", {}), ("webp", {"lossless": True})])
+def test_the_exif_data_of_an_image_turn_it(tmp_path: Path, ending: str, options: dict[str, Any]) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # a quarter turn clockwise
+    exif[ExifTags.Base.Make] = "a camera"
+    path = tmp_path / f"turned.{ending}"
+    Image.new("RGB", (64, 32)).save(path, exif=exif, **options)
+    assert [frame.display_size for frame in frames(str(path))] == [(32, 64)]
