@@ -24,7 +24,8 @@ NOT_A_RULE = {
 }
 REQUIRED = {"footage": "films"}
 ALL_STEPS = {
-    **REQUIRED, "caption_model": "m", "caption_similarity_model": "c", "validation_share": 0.5, "min_frames": 40,
+    **REQUIRED, "caption_model": "m", "caption_similarity_model": "c", "validation_share": 0.5,
+    "min_frames": 40,
 }  # fmt: skip
 SENTINELS = (0.8125, 41, 977)  # values that no recipe uses; each knob accepts at least one
 BELOW, ABOVE = (ast.Lt, ast.LtE), (ast.Gt, ast.GtE)

@@ -121,7 +121,11 @@ def write_frames(
             written += 1
         if stream is None:
             raise ValueError("there are no frames to write")
-        container.mux(stream.encode(None))
+        last = stream.encode(None)
+        if written < 3 and settings.encoder == "libx265":  # x265 leaves their dts undefined
+            for packet in last:
+                packet.dts = packet.pts
+        container.mux(last)
         while next_packet is not None:
             container.mux(next_packet[1])
             next_packet = next(packets, None)

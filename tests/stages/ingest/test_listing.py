@@ -14,10 +14,11 @@ from manifests.stores.folder import FolderStore
 from pipeline import Dag, Reject
 from pipeline.executors.inline import Inline
 from pipeline.planning.plan import Plan, build_plan
+from pipeline.preview.costs import costs_of
 from pipeline.preview.forecast import forecast
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
-from pipeline.verbs.plan import _table
+from pipeline.verbs.plan import _summary
 from stages.ingest.list_videos import ListVideos, Video
 from stages.ingest.listing import VIDEO_EXTENSIONS
 from stages.ingest.probe_video import ProbeVideo
@@ -179,9 +180,10 @@ def test_plans_and_runs_record_what_is_left_out(tmp_path: Path) -> None:
     [folder] = (tmp_path / "s/runs").iterdir()
     for name in ("log.txt", "plan.json", "report.html"):
         assert "1 file left out because of the ending" in (folder / name).read_text()
-    assert note in "\n".join(step_table(build_plan(dag, FolderStore(tmp_path / "s"))))
+    assert note in "\n".join(printed_plan(build_plan(dag, FolderStore(tmp_path / "s"))))
 
 
-def step_table(plan: Plan) -> list[str]:
-    """The lines that `clipmill plan` prints."""
-    return _table(forecast(plan), "s").splitlines()
+def printed_plan(plan: Plan) -> list[str]:
+    """The lines that `clipmill plan` prints below the table of steps."""
+    steps = forecast(plan)
+    return _summary(steps, costs_of(plan, steps), "s")

@@ -14,9 +14,9 @@ from manifests import ClipmillError
 from pipeline import Reject
 from stages.media.strip import decode_still, read_strip
 from stages.models.open_clip import OpenClipModel
+from stages.models.still_vectors import Clip
 from stages.models.weights import WeightsError
 from stages.quality.classify_video import DEFAULT_TYPES, ClassifyVideo, VideoType, read_types
-from stages.models.still_vectors import Clip
 from stages.quality.score_aesthetics import Aesthetics, ScoreAesthetics
 from stages.quality.score_technical import ScoreTechnical, Technical
 from stages.scan.scan_video import ScannedVideo

@@ -48,6 +48,16 @@ def test_the_index_comes_first_and_the_file_contains_no_version(tmp_path: Path) 
     assert b"Lavf" not in data
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_hevc_file_of_few_frames_has_their_times(count: int, tmp_path: Path) -> None:
+    path, settings = tmp_path / "a.mp4", encoder_settings("x265", 18, "ultrafast", 1)
+    for _ in range(6):
+        write_frames(path, _frames([*range(count)], [1] * count), Fraction(25), Fraction(1, 25), settings)
+        with av.open(str(path)) as film:
+            times = [frame.pts * frame.time_base for frame in film.decode(video=0)]
+        assert [time - times[0] for time in times] == [Fraction(k, 25) for k in range(count)]
+
+
 def test_no_frames_and_unknown_encoders_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no frames"):
         write_frames(tmp_path / "a.mp4", [], Fraction(25), Fraction(1, 25), EncoderSettings())
