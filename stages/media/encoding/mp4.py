@@ -108,10 +108,7 @@ def write_frames(
             while next_packet is not None and next_packet[0] <= cast(int, frame.pts) * time_base:
                 container.mux(next_packet[1])
                 next_packet = next(packets, None)
-            frame.pict_type, frame.time_base = (
-                0,
-                time_base,
-            )  # key frames are the encoder's choice
+            frame.pict_type, frame.time_base = 0, time_base  # key frames are the encoder's choice
             try:
                 container.mux(stream.encode(frame))
             except av.error.FFmpegError as error:
@@ -121,15 +118,20 @@ def write_frames(
             written += 1
         if stream is None:
             raise ValueError("there are no frames to write")
-        last = stream.encode(None)
-        if written < 3 and settings.encoder == "libx265":  # x265 leaves their dts undefined
-            for packet in last:
-                packet.dts = packet.pts
-        container.mux(last)
+        container.mux(_last_packets(stream, written))
         while next_packet is not None:
             container.mux(next_packet[1])
             next_packet = next(packets, None)
     return written
+
+
+def _last_packets(stream: "av.VideoStream", frames: int) -> "list[av.Packet[av.VideoStream]]":
+    """Return the packets that the encoder still holds. x265 leaves dts undefined if there are 1 or 2 frames."""
+    packets = stream.encode(None)
+    if frames < 3 and stream.codec_context.codec.name == "libx265":
+        for packet in packets:
+            packet.dts = packet.pts
+    return packets
 
 
 def _video_stream(
