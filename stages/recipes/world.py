@@ -3,7 +3,7 @@
 clipmill run stages/recipes/world.py footage=DIR store=DIR
 """
 
-from manifests import NonNegativeInt, PositiveFloat, PositiveInt
+from manifests import ClipmillError, NonNegativeInt, PositiveFloat, PositiveInt
 from pipeline import Dag
 from stages.models_trained.sample_video import SampleVideo
 from stages.models_trained.train_world import TrainWorld
@@ -48,6 +48,12 @@ def world(
         seed: Seed of the weights, the order of the clips, the timesteps, the noise and the sampled video.
         num_inference_steps: Steps of the sampler. Higher takes longer and samples more precisely.
     """
+    if inputs.images:
+        raise ClipmillError(
+            "the recipe world trains on clips of videos only",
+            where="knob images",
+            remedy="run the recipe latents with images=true, and train on its latents with clipmill train",
+        )
     dag = Dag("world")
     videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     shards, encoded = build_latents(videos, filters, captions, curation, encoding)

@@ -23,6 +23,7 @@ from stages.recipes.filters import DEFAULT_FILTERS
 from stages.recipes.footage import Footage
 from stages.recipes.images import save_image_latents, save_images
 from stages.recipes.latents import Encoding
+from stages.recipes.world import world
 
 IMAGES = Footage(images=True)
 
@@ -103,6 +104,11 @@ def test_images_become_latents_of_one_frame(tmp_path: Path) -> None:
     assert {row["latent_frames"] for row in encoded} == {1}
     buckets = [str(row["latents_bucket"]) for row in _rows(plan, "pack_latents_of_images")]
     assert {bucket.split("x")[1] for bucket in buckets} == {"1"}
+
+
+def test_a_training_on_videos_refuses_images() -> None:
+    with pytest.raises(ClipmillError, match="trains on clips of videos only"):
+        world("films", inputs=IMAGES)
 
 
 def test_images_change_nothing_about_videos(tmp_path: Path) -> None:
