@@ -93,6 +93,7 @@ _ENVIRONMENT = {
 }  # fmt: skip
 _FIX = "check that the path is right and may be written, and that its disk has space"
 _PIPE_CLOSED, _STOPPED, _USAGE = 141, 130, 2
+_MISSING = "the following arguments are required: "  # words of argparse
 
 
 class Parser(ArgumentParser):
@@ -119,6 +120,13 @@ class Parser(ArgumentParser):
         import difflib
 
         known = [*self._option_string_actions, *VERBS]
+        if message.startswith(_MISSING):
+            names = message.removeprefix(_MISSING).split(", ")
+            options = self._option_string_actions
+            needed = [f"{n} {options[n].metavar or ''}".rstrip() if n in options else n for n in names]
+            self.exit(
+                _USAGE, f"error: {message}\n  remedy: add `{' '.join(needed)}`, see {self.prog} --help\n"
+            )
         wrong = message.split("arguments: ")[-1].split("'")[1:2] or message.split(": ")[-1].split()[:1]
         hint = difflib.get_close_matches(wrong[0].partition("=")[0], known, n=1) if wrong else []
         remedy = f"did you mean {hint[0]!r}? " if hint else ""

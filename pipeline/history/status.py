@@ -71,11 +71,11 @@ def status_of(store: Store, run: str = "") -> Status:
     """
     history = read_history(store, run)
     holder = lease_holder(store)
-    runs = {name: _state(store, name, holder) for name in run_names(store)}
+    runs = {name: run_state(store, name, holder) for name in run_names(store)}
     return Status(store.url, history.run, funnel_lines(history), holder, runs)
 
 
-def _state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
+def run_state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
     """The recorded state of a run; "killed" if it says "running" but the run does not hold the store."""
     state = str(read_json(store, run, "timings.json").get("state", "ended before it had a plan"))
     is_alive = holder is not None and holder["run"] == run

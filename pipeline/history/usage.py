@@ -10,8 +10,10 @@ from manifests.schema import ARTIFACT
 from manifests.store import Store, StoredFile
 from manifests.table import part_number, read_part
 from pipeline.errors import PipelineError
+from pipeline.history.lease_holder import lease_holder
 from pipeline.history.record import read_json
 from pipeline.history.run_history import RUNS, run_names
+from pipeline.history.status import run_state
 
 INTERMEDIATE = ("tally/", "assigned/", "settled/", "pieces/", "rejects/", "fitted.bin")
 _TABLE_FOLDER = re.compile(r".+-[0-9a-f]{10}-[0-9a-f]{10}")
@@ -39,7 +41,7 @@ class RunUse:
 
     Attributes:
         name: Name of the run.
-        state: Recorded state: "done", "failed" …
+        state: Its state: "done", "failed", "killed" …
         tables: Folders of its tables that exist.
         files: Files that it uses, without its record.
         record: Files of its record.
@@ -108,16 +110,18 @@ def store_use(store: Store) -> StoreUse:
     for name in files:
         by_folder.setdefault(name.partition("/")[0], []).append(name)
     tables = {t.folder: _table_use(t, by_folder[t.folder], files) for t in tables_of(store)}
-    return StoreUse(
-        files, tables, {name: _run_use(store, name, tables, by_folder.get(RUNS, [])) for name in runs}
-    )
+    holder, records = lease_holder(store), by_folder.get(RUNS, [])
+    states = {name: run_state(store, name, holder) for name in runs}
+    used = {name: _run_use(store, name, state, tables, records) for name, state in states.items()}
+    return StoreUse(files, tables, used)
 
 
-def _run_use(store: Store, run: str, tables: Mapping[str, TableUse], records: list[str]) -> RunUse:
+def _run_use(
+    store: Store, run: str, state: str, tables: Mapping[str, TableUse], records: list[str]
+) -> RunUse:
     plan = read_json(store, run, "plan.json")
     folders = tuple(step["folder"] for step in plan.get("steps", ()) if step["folder"] in tables)
     used = frozenset[str]().union(*(tables[f].own | tables[f].named for f in folders))
-    state = str(read_json(store, run, "timings.json").get("state", "ended before it had a plan"))
     return RunUse(run, state, folders, used, frozenset(n for n in records if n.startswith(f"{RUNS}/{run}/")))
 
 

@@ -118,10 +118,10 @@ def _lines(garbage: "Garbage", deleted: bool) -> list[str]:
     lines = [*align_columns([("run", "state", "uses", "alone", ""), *runs]), ""]
     lines += [*align_columns([("table", "size", "freed", ""), *tables, rest]), ""]
     count, size = len(garbage.names), garbage.freed_bytes
-    if deleted:
-        return [*lines, f"deleted {count:,} files: {size:,} bytes are free"]
     if not count:
         return [*lines, "nothing to delete"]
+    if deleted:
+        return [*lines, f"deleted {count:,} files: {size:,} bytes are free"]
     return [*lines, f"{count:,} files to delete, {size:,} bytes; nothing was deleted: add --delete to do it"]
 
 

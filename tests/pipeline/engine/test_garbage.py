@@ -17,6 +17,7 @@ from pipeline.engine.lease import Lease
 from pipeline.errors import PipelineError, StoreHeld
 from pipeline.executors.inline import Inline
 from pipeline.history.run_history import run_names
+from pipeline.history.status import status_of
 from pipeline.recipes.request import RunRequest
 from pipeline.run import RunResult, run_dag
 
@@ -71,6 +72,10 @@ def test_the_dry_run_states_exactly_what_is_freed_and_deletes_nothing(
     assert len(before) - len(after) == int(count.replace(",", ""))
     assert sum(before.values()) - sum(after.values()) == int(size.replace(",", ""))
     assert f"deleted {count} files: {size} bytes" in capsys.readouterr().out
+    assert main(["gc", f"store={store}", "--keep", "1", "--delete"]) == 0
+    assert "nothing to delete" in capsys.readouterr().out
+    assert main(["gc", f"store={store}"]) == 2
+    assert "remedy: add `--keep N`, see clipmill gc --help" in capsys.readouterr().err
 
 
 def test_what_newer_runs_use_stays_and_they_repeat_nothing(store: Path) -> None:
@@ -112,6 +117,10 @@ def test_a_run_that_continues_and_a_named_run_are_kept(store: Path) -> None:
     assert find_garbage(FolderStore(store), 1).runs == (first, second)
     with pytest.raises(PipelineError, match="no run 'may'"):
         find_garbage(FolderStore(store), 1, ["may"])
+    (store / "runs" / "9999-unfinished" / "timings.json").write_text('{"state": "running"}')
+    states = {name: run.state for name, run in find_garbage(FolderStore(store), 1).use.runs.items()}
+    assert states == status_of(FolderStore(store)).runs
+    assert states["9999-unfinished"] == "killed"
 
 
 def test_a_store_that_a_run_holds_is_refused(store: Path) -> None:
