@@ -126,7 +126,7 @@ def write_frames(
 
 
 def _last_packets(stream: "av.VideoStream", frames: int) -> "list[av.Packet[av.VideoStream]]":
-    """Return the packets that the encoder still holds. x265 leaves dts undefined if there are 1 or 2 frames."""
+    """Return the packets that the encoder still holds. x265 leaves the dts of 1 or 2 frames undefined."""
     packets = stream.encode(None)
     if frames < 3 and stream.codec_context.codec.name == "libx265":
         for packet in packets:
