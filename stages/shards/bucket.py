@@ -88,5 +88,12 @@ def length_name(frames: int, bucket_frames: Sequence[int]) -> str:
 
 
 def exact_fps(fps: float) -> Fraction:
-    """A frame rate as an exact fraction: 23.976… is 24000/1001."""
-    return Fraction(fps).limit_denominator(1001)
+    """A frame rate as an exact fraction: 23.976… is 24000/1001.
+
+    Raises:
+        ClipmillError: The rate is above 0 and rounds to 0.
+    """
+    rate = Fraction(fps).limit_denominator(1001)
+    if fps and not rate:
+        raise ClipmillError(f"fps is {fps}", remedy="set fps to 0.001 frames per second or more")
+    return rate

@@ -156,6 +156,7 @@ class CutClip(Annotate[KeptClip, ClipFile]):
         check_choice(self.hdr, CUT_HDR_MODES, "hdr")
         check_choice(self.to_bucket, TO_BUCKET, "to_bucket")
         check_buckets(self.resolutions, self.aspect_ratios)
+        exact_fps(self.fps)  # raises if it is too low
         if not 0 <= self.crf <= MAX_CRF:
             raise ClipmillError(f"crf is {self.crf}", remedy=f"set crf to 0 to {MAX_CRF}")
         if self.threads < 1:  # 0 would mean one per core, and the bytes depend on the number

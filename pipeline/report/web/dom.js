@@ -34,7 +34,8 @@ const percent = (part, whole) => {
 const short = (value, digits = 4) => {
   if (value === null || value === undefined || Number.isNaN(value)) return "–";
   if (Number.isInteger(value)) return value.toLocaleString("en-US");
-  return String(Number(value.toPrecision(digits)));
+  const rounded = Number(value.toPrecision(digits));
+  return Math.abs(rounded) < 1000 ? String(rounded) : rounded.toLocaleString("en-US");
 };
 
 const clock = (seconds) => {

@@ -54,6 +54,7 @@ const tiles = () => {
   const refused = sumOf("rejected");
   const errors = sumOf("errors");
   const wall = D.run.ended ? D.run.wall_s : 0;
+  const copied = D.times.some((line) => line.reused) ? " and copied rows of earlier runs" : "";
   return h(
     "div",
     { class: "tiles" },
@@ -77,7 +78,7 @@ const tiles = () => {
     tile(
       "Speed",
       wall && hours.in ? `${short((hours.in * 3600) / wall, 3)} ×` : "–",
-      wall ? `real time; the run took ${span(wall)}` : "the run did not finish",
+      wall ? `real time; the run took ${span(wall)}${copied}` : "the run did not finish",
     ),
   );
 };

@@ -245,8 +245,8 @@ def test_an_unknown_value_is_an_error_that_lists_the_known_ones(settings: dict[s
         CutClip(**settings)
 
 
-@pytest.mark.parametrize(("setting", "value"), [("threads", 0), ("crf", 52), ("crf", -1)])
-def test_a_number_out_of_range_is_an_error(setting: str, value: int) -> None:
+@pytest.mark.parametrize(("setting", "value"), [("threads", 0), ("crf", 52), ("crf", -1), ("fps", 1e-4)])
+def test_a_number_out_of_range_is_an_error(setting: str, value: float) -> None:
     with pytest.raises(ClipmillError, match=f"{setting} is {value}"):
         CutClip(**{setting: value})
 
