@@ -5,6 +5,8 @@ ClipmillError               what · where · remedy, printed on one screen
 └── ManifestError           the tables and the store
     ├── StoreUnusable       the store cannot be a folder: it is a file, or it cannot be created or written
     ├── UnknownColumn       a predicate or a view names a column that no step adds
+    ├── UnknownName         a store has no run, or a run no rows, of the name that a command gives
+    ├── InvalidPredicate    the text of a predicate cannot be read, or its types do not fit
     ├── SchemaMismatch      rows do not fit the declared columns, or two parts disagree
     ├── StoreFull           the disk or the quota of the store is full
     ├── OlderFormat         an older clipmill wrote the store
@@ -69,6 +71,18 @@ class StoreUnusable(ManifestError):
 
 class UnknownColumn(ManifestError):
     """A predicate or a view names a column that no step adds."""
+
+    exit_code = 2
+
+
+class UnknownName(ManifestError):
+    """A store has no run, or a run has no rows, of the name that a command gives."""
+
+    exit_code = 2
+
+
+class InvalidPredicate(ManifestError):
+    """The text of a predicate cannot be read, or its types do not fit."""
 
     exit_code = 2
 

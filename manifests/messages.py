@@ -44,6 +44,18 @@ def closest_name(name: str, known: Iterable[str]) -> str:
     return next(iter(replaced or difflib.get_close_matches(name, names, n=1)), "")
 
 
+def suggest_names(name: str, known: Iterable[str]) -> str:
+    """The question "did you mean …?", or "".
+
+    It has up to 3 names of which `name` is a word, such as shard_key for key; else the closest name.
+    """
+    names = list(known)
+    found = [] if name in _NEW_NAMES else [each for each in names if f"_{name}_" in f"_{each}_"][:3]
+    near = closest_name(name, names)
+    found = found or ([near] if near else [])
+    return f"did you mean {' or '.join(map(repr, found))}?" if found else ""
+
+
 def join_names(names: Iterable[str], max_names: int = 12) -> str:
     """The first `max_names` names, separated by commas, and how many more there are."""
     every = list(names)

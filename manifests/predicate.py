@@ -18,8 +18,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import ManifestError, SchemaMismatch, UnknownColumn
-from manifests.messages import closest_name, join_names, mark_position
+from manifests.errors import InvalidPredicate, UnknownColumn
+from manifests.messages import join_names, mark_position, suggest_names
 
 _UNKNOWN, _NULL_NUMBER = (
     pa.nulls(1, kind)[0] for kind in (pa.bool_(), pa.float64())
@@ -62,19 +62,19 @@ def parse(text: str, schema: pa.Schema) -> pc.Expression:
 
     Raises:
         UnknownColumn: a name is not in `schema`; the error names the closest column.
-        SchemaMismatch: the types do not fit, such as text compared with a number.
-        ManifestError: the text is not a predicate, or uses syntax that predicates do not support.
+        InvalidPredicate: the text is not a predicate, uses syntax that predicates do not support, or the
+            types do not fit, such as text compared with a number.
     """
     tree, line = _read(text)
     term = _Builder(line, schema).build(tree)
     if not names_in(text):
-        raise ManifestError(
+        raise InvalidPredicate(
             "this predicate names no column, so its result is the same for every row",
             where=mark_position(line, 0, len(line)),
             remedy="name a column, or remove the rule",
         )
     if term.kind != "bool":
-        raise SchemaMismatch(
+        raise InvalidPredicate(
             "the result of a predicate must be true or false",
             where=mark_position(line, 0, len(line)),
             remedy="compare the value with another one, as in `motion_mean > 0.4`",
@@ -87,7 +87,7 @@ def names_in(text: str) -> tuple[str, ...]:
     """The column names that a predicate reads, each once, in the order in which they are written.
 
     Raises:
-        ManifestError: the text is not a predicate.
+        InvalidPredicate: the text is not a predicate.
     """
     names = [node for node in ast.walk(_read(text)[0]) if isinstance(node, ast.Name)]
     return tuple(dict.fromkeys(n.id for n in sorted(names, key=lambda n: n.col_offset)))
@@ -119,22 +119,15 @@ def _read(text: str) -> tuple[ast.expr, str]:
     line = text.replace("\r", " ").replace("\n", " ").strip()
     try:
         tree = ast.parse(line, mode="eval").body
-    except SyntaxError as error:
-        raise ManifestError(
-            f"this is not a predicate: {error.msg}",
-            where=mark_position(line, (error.offset or len(line)) - 1, 1),
-            remedy='write it as in "motion_mean > 0.4 and not has_text"',
-        ) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        reason = str(error) or "it is nested too deeply"
-        raise ManifestError(
-            f"this is not a predicate: {reason}",
-            where=repr(line[:80]),
-            remedy='write it as in "motion_mean > 0.4 and not has_text"',
-        ) from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason, where = str(error) or "it is nested too deeply", repr(line[:80])
+        if isinstance(error, SyntaxError):
+            reason, where = error.msg, mark_position(line, (error.offset or len(line)) - 1, 1)
+        remedy = 'write it as in "motion_mean > 0.4 and not has_text"'
+        raise InvalidPredicate(f"this is not a predicate: {reason}", where=where, remedy=remedy) from None
     terms = sum(isinstance(n, ast.expr) and not isinstance(n, ast.Constant) for n in ast.walk(tree))
     if terms > _MAX_TERMS:
-        raise ManifestError(
+        raise InvalidPredicate(
             f"this predicate has {terms} operations and names; the maximum is {_MAX_TERMS}",
             where=mark_position(line, 0, len(line)),
             remedy="list values with `in (…)`, or add the result as a column in a stage",
@@ -191,6 +184,10 @@ class _Builder:
         return self._ordering(left, op, right)
 
     def _ordering(self, left: ast.expr, op: ast.cmpop, right: ast.expr) -> pc.Expression:
+        for side, other in ((left, right), (right, left)):
+            is_unknown = isinstance(side, ast.Name) and side.id not in self.schema.names
+            if is_unknown and self.build(other).kind == "text":
+                raise self._unknown_column(side, ast.unparse(side), is_text=True)
         one, two = self.build(left), self.build(right)
         compare = _COMPARE[type(op)]
         if one.kind == two.kind == "bool" and not isinstance(op, ast.Eq | ast.NotEq):
@@ -237,12 +234,7 @@ class _Builder:
 
     def _column(self, node: ast.expr, name: str) -> _Term:
         if name not in self.schema.names:
-            near = closest_name(name, self.schema.names)
-            raise UnknownColumn(
-                f"there is no column {name!r} here",
-                where=self._position(node),
-                remedy=f"did you mean {near!r}?" if near else f"the columns: {join_names(self.schema.names)}",
-            )
+            raise self._unknown_column(node, name)
         kind = self.schema.field(name).type
         if pa.types.is_dictionary(kind):
             kind = kind.value_type
@@ -256,6 +248,13 @@ class _Builder:
         if pa.types.is_string(kind) or pa.types.is_large_string(kind):
             return _Term(field.cast(pa.string()) if kind != pa.string() else field, "text")
         return _Term(field, "other")
+
+    def _unknown_column(self, node: ast.expr, name: str, *, is_text: bool = False) -> UnknownColumn:
+        """The error of a name that is no column; `is_text` if it is compared with a text."""
+        quotes = f"a text needs quotes: {name!r}" if is_text else ""
+        hints = filter(None, (quotes, suggest_names(name, self.schema.names)))
+        remedy = ", or ".join(hints) or f"the columns: {join_names(self.schema.names)}"
+        return UnknownColumn(f"there is no column {name!r} here", where=self._position(node), remedy=remedy)
 
     def _number(self, node: ast.expr, value: int | float) -> _Term:
         self._finite(node, value)
@@ -278,13 +277,13 @@ class _Builder:
             raise self._mismatch(node, f"arithmetic needs numbers, but this is {_describe(term)}")
         return term.as_float()
 
-    def _not_allowed(self, node: ast.expr, what: str = "", remedy: str = "") -> ManifestError:
+    def _not_allowed(self, node: ast.expr, what: str = "", remedy: str = "") -> InvalidPredicate:
         message = what or "this is not allowed in a predicate"
         allowed = "allowed are: and or not, < <= == != >= >, in, is None, + - * /, numbers, text, columns"
-        return ManifestError(message, where=self._position(node), remedy=remedy or allowed)
+        return InvalidPredicate(message, where=self._position(node), remedy=remedy or allowed)
 
-    def _mismatch(self, node: ast.expr, what: str) -> SchemaMismatch:
-        return SchemaMismatch(
+    def _mismatch(self, node: ast.expr, what: str) -> InvalidPredicate:
+        return InvalidPredicate(
             what, where=self._position(node), remedy="compare numbers with numbers and text with text"
         )
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.errors import Damaged, ManifestError, UnknownColumn
-from manifests.messages import closest_name, join_names
+from manifests.errors import Damaged, UnknownColumn, UnknownName
+from manifests.messages import closest_name, join_names, suggest_names
 from manifests.runs.run_history import RunHistory, StepHistory
 from manifests.schema import ARTIFACT
 
@@ -63,7 +63,7 @@ def find_table(history: RunHistory, of: str) -> StepHistory:
     are the rows from which the clips were made.
 
     Raises:
-        ManifestError: no step makes such rows.
+        UnknownName: no step makes such rows.
     """
     made = {step.name: step for step in history if step.base == step.name}
     if of in made:
@@ -77,7 +77,7 @@ def find_table(history: RunHistory, of: str) -> StepHistory:
         return history[clips.parents]
     names = [CLIPS, *([VIDEOS] if clips and clips.parents else []), *made]
     hint = closest_name(of, names)
-    raise ManifestError(
+    raise UnknownName(
         f"run {history.run} has no rows {of!r}" if history.run else f"this store has no rows {of!r}",
         where=history.store.url,
         remedy=f"did you mean {hint!r}?" if hint else f"name one of: {join_names(names)}",
@@ -119,11 +119,10 @@ def choose_columns(
     chosen = {}
     for name in names:
         if name not in found:
-            hint = closest_name(name, found)
             raise UnknownColumn(
                 f"there is no column {name!r} here",
                 where=where,
-                remedy=f"did you mean {hint!r}?" if hint else f"the columns: {join_names(found, 40)}",
+                remedy=suggest_names(name, found) or f"the columns: {join_names(found)}",
             )
         chosen[name] = found[name]
     return chosen

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from manifests.catalog import RUNS
-from manifests.errors import Damaged, ManifestError
+from manifests.errors import Damaged, ManifestError, UnknownName
 from manifests.manifest import Manifest, read_header, read_manifest
 from manifests.store import Store
 from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
@@ -154,11 +154,12 @@ def read_history(store: Store, run: str = "") -> RunHistory:
             returned as steps.
 
     Raises:
-        ManifestError: the run does not exist, or the store is empty.
+        UnknownName: the run does not exist.
+        ManifestError: the store is empty.
     """
     known = run_names(store)
     if run and run not in known:
-        raise ManifestError(
+        raise UnknownName(
             f"there is no run {run!r} in this store",
             where=f"{store.url}/{RUNS}",
             remedy=f"name one of the runs: {', '.join(known[-5:]) or 'none yet'}",

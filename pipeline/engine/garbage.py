@@ -15,7 +15,7 @@ from manifests.manifest import MANIFEST_FILE
 from manifests.messages import closest_name, join_names
 from manifests.store import Store
 from pipeline.engine.lease import Lease
-from pipeline.errors import PipelineError, StoreHeld
+from pipeline.errors import PipelineError, RecipeError, StoreHeld
 from pipeline.history.record import DONE, new_run
 from pipeline.history.usage import INTERMEDIATE, StoreUse, is_header, is_table_file, store_use
 
@@ -55,7 +55,8 @@ def find_garbage(store: Store, keep: int, keep_runs: Collection[str] = ()) -> Ga
         keep_runs: Further runs to keep.
 
     Raises:
-        PipelineError: there is no recorded run, none is finished, or a run of `keep_runs` does not exist.
+        RecipeError: a run of `keep_runs` does not exist.
+        PipelineError: there is no recorded run, or none is finished.
     """
     use = store_use(store)
     kept = _kept_runs(store, use, keep, keep_runs)
@@ -87,7 +88,7 @@ def _kept_runs(store: Store, use: StoreUse, keep: int, keep_runs: Collection[str
     for run in keep_runs:
         if run not in use.runs:
             hint = closest_name(run, use.runs)
-            raise PipelineError(
+            raise RecipeError(
                 f"there is no run {run!r} in this store",
                 where=store.url,
                 remedy=f"did you mean {hint}?" if hint else f"runs: {join_names(list(use.runs)[-8:])}",

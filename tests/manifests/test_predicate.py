@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from manifests.errors import ManifestError, SchemaMismatch, UnknownColumn
+from manifests.errors import InvalidPredicate, ManifestError, UnknownColumn
 from manifests.predicate import evaluate, names_in, parse
 
 SCHEMA = pa.schema(
@@ -205,50 +205,55 @@ def test_arrow_agrees_with_a_slow_evaluation(text: str, rows: list[dict[str, Any
         ("motion_maen > 1", UnknownColumn, "did you mean 'motion_mean'?", (0, 11)),
         ("frames > 1 and has_txt", UnknownColumn, "did you mean 'has_text'?", (15, 7)),
         ("codec == 'é' and qqq > 1", UnknownColumn, "the columns: motion_mean, light", (17, 3)),
-        ("codec > 3", SchemaMismatch, "text is compared with a number", (8, 1)),
-        ("frames == 'x'", SchemaMismatch, "a number is compared with text", (10, 3)),
-        ("has_text > 1", SchemaMismatch, "true or false is compared with a number", (11, 1)),
-        ("has_text < has_text", SchemaMismatch, "have no order", (11, 8)),
-        ("embedding == 1", SchemaMismatch, "neither number, text nor true-or-false", (13, 1)),
-        ("frames", SchemaMismatch, "must be true or false", (0, 6)),
-        ("frames and has_text", SchemaMismatch, "this is a number", (0, 6)),
-        ("not codec", SchemaMismatch, "this is text", (4, 5)),
-        ("codec + 1 > 2", SchemaMismatch, "arithmetic needs numbers, but this is text", (0, 5)),
-        ("has_text + 1 > 2", SchemaMismatch, "arithmetic needs numbers, but this is true or false", (0, 8)),
-        ("codec in ('a', 1)", SchemaMismatch, "text cannot be 1", (15, 1)),
-        ("frames in (True,)", SchemaMismatch, "a number cannot be True", (11, 4)),
-        ("embedding in (1,)", SchemaMismatch, "cannot be 1", (14, 1)),
-        ("codec in 'h264'", ManifestError, "`in` needs a list", (9, 6)),
-        ("codec in codec", ManifestError, "`in` needs a list", (9, 5)),
-        ("codec in ()", ManifestError, "`in` needs a list", (9, 2)),
-        ("codec in (caption,)", ManifestError, "only hold literals", (10, 7)),
-        ("codec == None", ManifestError, "write `is None`", (9, 4)),
-        ("codec in (None,)", ManifestError, "only hold literals", (10, 4)),
-        ("has_text is True", ManifestError, "`is` works only with None", (12, 4)),
-        ("frames % 2 == 0", ManifestError, "not allowed", (0, 10)),
-        ("frames ** 2 > 1", ManifestError, "not allowed", (0, 11)),
-        ("abs(frames) > 1", ManifestError, "not allowed", (0, 11)),
-        ("codec.upper == 'X'", ManifestError, "not allowed", (0, 11)),
-        ("codec[0] == 'x'", ManifestError, "not allowed", (0, 8)),
-        ("(lambda: 1) == 1", ManifestError, "not allowed", (1, 9)),
-        ("(x := 1) == 1", ManifestError, "not allowed", (1, 6)),
-        ("[1 for x in codec] == 1", ManifestError, "not allowed", (0, 18)),
-        ("frames > 1 if has_text else has_text", ManifestError, "not allowed", (0, 36)),
-        ("f'{codec}' == 'x'", ManifestError, "not allowed", (0, 10)),
-        ("codec == b'x'", ManifestError, "not allowed", (9, 4)),
-        ("frames > 1j", ManifestError, "not allowed", (9, 2)),
-        ("frames > 1e999", ManifestError, "too large", (9, 5)),
-        ("frames > 9223372036854775808", ManifestError, "too large", (9, 19)),
-        ("frames > ", ManifestError, "not a predicate", None),
-        ("frames > 1 has_text", ManifestError, "not a predicate", None),
-        ("frames = 1", ManifestError, "not a predicate", None),
-        ("frames > 1; has_text", ManifestError, "not a predicate", None),
-        ("frames > 1) or (has_text", ManifestError, "not a predicate", None),
-        ("", ManifestError, "not a predicate", None),
-        ("frames > 1\0", ManifestError, "not a predicate", None),
-        ("(" * 300 + "has_text" + ")" * 300, ManifestError, "not a predicate", None),
-        ("not " * 5000 + "has_text", ManifestError, "not a predicate|the maximum is 400", None),
-        ("1 < 2", ManifestError, "names no column", None),
+        ("codec == h264", UnknownColumn, "a text needs quotes: 'h264'", (9, 4)),
+        ("h264 == codec", UnknownColumn, "a text needs quotes: 'h264'", (0, 4)),
+        ("codec == codex", UnknownColumn, "quotes: 'codex', or did you mean 'codec'?", (9, 5)),
+        ("frames == h264", UnknownColumn, "remedy: the columns: ", (10, 4)),
+        ("text", UnknownColumn, "did you mean 'has_text'?", (0, 4)),
+        ("codec > 3", InvalidPredicate, "text is compared with a number", (8, 1)),
+        ("frames == 'x'", InvalidPredicate, "a number is compared with text", (10, 3)),
+        ("has_text > 1", InvalidPredicate, "true or false is compared with a number", (11, 1)),
+        ("has_text < has_text", InvalidPredicate, "have no order", (11, 8)),
+        ("embedding == 1", InvalidPredicate, "neither number, text nor true-or-false", (13, 1)),
+        ("frames", InvalidPredicate, "must be true or false", (0, 6)),
+        ("frames and has_text", InvalidPredicate, "this is a number", (0, 6)),
+        ("not codec", InvalidPredicate, "this is text", (4, 5)),
+        ("codec + 1 > 2", InvalidPredicate, "arithmetic needs numbers, but this is text", (0, 5)),
+        ("has_text + 1 > 2", InvalidPredicate, "arithmetic needs numbers, but this is true or false", (0, 8)),
+        ("codec in ('a', 1)", InvalidPredicate, "text cannot be 1", (15, 1)),
+        ("frames in (True,)", InvalidPredicate, "a number cannot be True", (11, 4)),
+        ("embedding in (1,)", InvalidPredicate, "cannot be 1", (14, 1)),
+        ("codec in 'h264'", InvalidPredicate, "`in` needs a list", (9, 6)),
+        ("codec in codec", InvalidPredicate, "`in` needs a list", (9, 5)),
+        ("codec in ()", InvalidPredicate, "`in` needs a list", (9, 2)),
+        ("codec in (caption,)", InvalidPredicate, "only hold literals", (10, 7)),
+        ("codec == None", InvalidPredicate, "write `is None`", (9, 4)),
+        ("codec in (None,)", InvalidPredicate, "only hold literals", (10, 4)),
+        ("has_text is True", InvalidPredicate, "`is` works only with None", (12, 4)),
+        ("frames % 2 == 0", InvalidPredicate, "not allowed", (0, 10)),
+        ("frames ** 2 > 1", InvalidPredicate, "not allowed", (0, 11)),
+        ("abs(frames) > 1", InvalidPredicate, "not allowed", (0, 11)),
+        ("codec.upper == 'X'", InvalidPredicate, "not allowed", (0, 11)),
+        ("codec[0] == 'x'", InvalidPredicate, "not allowed", (0, 8)),
+        ("(lambda: 1) == 1", InvalidPredicate, "not allowed", (1, 9)),
+        ("(x := 1) == 1", InvalidPredicate, "not allowed", (1, 6)),
+        ("[1 for x in codec] == 1", InvalidPredicate, "not allowed", (0, 18)),
+        ("frames > 1 if has_text else has_text", InvalidPredicate, "not allowed", (0, 36)),
+        ("f'{codec}' == 'x'", InvalidPredicate, "not allowed", (0, 10)),
+        ("codec == b'x'", InvalidPredicate, "not allowed", (9, 4)),
+        ("frames > 1j", InvalidPredicate, "not allowed", (9, 2)),
+        ("frames > 1e999", InvalidPredicate, "too large", (9, 5)),
+        ("frames > 9223372036854775808", InvalidPredicate, "too large", (9, 19)),
+        ("frames > ", InvalidPredicate, "not a predicate", None),
+        ("frames > 1 has_text", InvalidPredicate, "not a predicate", None),
+        ("frames = 1", InvalidPredicate, "not a predicate", None),
+        ("frames > 1; has_text", InvalidPredicate, "not a predicate", None),
+        ("frames > 1) or (has_text", InvalidPredicate, "not a predicate", None),
+        ("", InvalidPredicate, "not a predicate", None),
+        ("frames > 1\0", InvalidPredicate, "not a predicate", None),
+        ("(" * 300 + "has_text" + ")" * 300, InvalidPredicate, "not a predicate", None),
+        ("not " * 5000 + "has_text", InvalidPredicate, "not a predicate|the maximum is 400", None),
+        ("1 < 2", InvalidPredicate, "names no column", None),
     ],
 )  # fmt: skip
 def test_errors_have_a_message_and_a_mark(
@@ -258,6 +263,7 @@ def test_errors_have_a_message_and_a_mark(
         parse(text, SCHEMA)
     shown = str(error.value)
     assert any(part in shown for part in message.split("|")), shown
+    assert error.value.exit_code == 2
     assert len(shown.splitlines()) <= 6
     assert max(map(len, shown.splitlines())) < 200
     if mark:
@@ -281,13 +287,13 @@ def test_a_predicate_of_any_length_gives_a_result_or_an_error() -> None:
     code = """
 import threading
 import pyarrow as pa
-from manifests.errors import ManifestError
+from manifests.errors import InvalidPredicate
 from manifests.predicate import evaluate
 
 def ask(text):
     try:
         print(evaluate(text, pa.table({"m": [0.5], "b": [True]})).to_pylist())
-    except ManifestError:
+    except InvalidPredicate:
         print("refused")
 
 def ask_all():
@@ -313,7 +319,7 @@ ask(f"m in ({', '.join(map(str, range(5000)))}, 0.5)")
 def test_names_are_listed_once_in_the_order_written() -> None:
     assert names_in("b > 1 and (a < b or not c) and a in (1, 2)") == ("b", "a", "c")
     assert names_in("é > 1 and b > é") == ("é", "b")
-    with pytest.raises(ManifestError):
+    with pytest.raises(InvalidPredicate):
         names_in("a >")
 
 

@@ -11,7 +11,7 @@ from pyarrow import csv
 from small_store import make_store
 
 from manifests import ManifestError, clips
-from manifests.errors import UnknownColumn
+from manifests.errors import UnknownColumn, UnknownName
 from manifests.runs.files import write_csv, write_json, write_parquet
 
 
@@ -59,15 +59,17 @@ def test_a_missing_value_never_passes(root: Path) -> None:
     [
         ({"columns": ["motion"]}, UnknownColumn, "did you mean 'motion_mean'"),
         ({"where": "motion_men > 1"}, UnknownColumn, "did you mean 'motion_mean'"),
-        ({"of": "video"}, ManifestError, "did you mean 'videos'"),
-        ({"run": "2026"}, ManifestError, "there is no run '2026'"),
+        ({"columns": ["mean"]}, UnknownColumn, "did you mean 'motion_mean'"),
+        ({"of": "video"}, UnknownName, "did you mean 'videos'"),
+        ({"run": "2026"}, UnknownName, "there is no run '2026'"),
     ],
 )
 def test_a_wrong_name_suggests_the_right_one(
-    options: dict[str, object], error: type[Exception], message: str, root: Path
+    options: dict[str, object], error: type[ManifestError], message: str, root: Path
 ) -> None:
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         clips(root, **options)  # type: ignore[arg-type]
+    assert caught.value.exit_code == 2
 
 
 def test_the_files_hold_the_same_rows(root: Path) -> None:

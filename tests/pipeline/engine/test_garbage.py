@@ -14,7 +14,7 @@ from manifests.verbs.validation import check
 from pipeline.cli import main
 from pipeline.engine.garbage import delete_garbage, find_garbage
 from pipeline.engine.lease import Lease
-from pipeline.errors import PipelineError, StoreHeld
+from pipeline.errors import PipelineError, RecipeError, StoreHeld
 from pipeline.executors.inline import Inline
 from pipeline.history.run_history import run_names
 from pipeline.history.status import status_of
@@ -115,7 +115,7 @@ def test_a_run_that_continues_and_a_named_run_are_kept(store: Path) -> None:
     assert list(garbage.kept) == [first, third, "9999-unfinished"]
     assert {name.split("/")[1] for name in garbage.names} == {second}  # its record; its tables are in use
     assert find_garbage(FolderStore(store), 1).runs == (first, second)
-    with pytest.raises(PipelineError, match="no run 'may'"):
+    with pytest.raises(RecipeError, match="no run 'may'"):
         find_garbage(FolderStore(store), 1, ["may"])
     (store / "runs" / "9999-unfinished" / "timings.json").write_text('{"state": "running"}')
     states = {name: run.state for name, run in find_garbage(FolderStore(store), 1).use.runs.items()}
