@@ -5,7 +5,7 @@ ClipmillError               what · where · remedy, printed on one screen
 └── ManifestError           the tables and the store
     ├── StoreUnusable       the store cannot be a folder: it is a file, or it cannot be created or written
     ├── UnknownColumn       a predicate or a view names a column that no step adds
-    ├── UnknownName         a store has no run, or a run no rows, of the name that a command gives
+    ├── UnknownName         there is no store, no run, or no rows of the name that a command gives
     ├── InvalidPredicate    the text of a predicate cannot be read, or its types do not fit
     ├── SchemaMismatch      rows do not fit the declared columns, or two parts disagree
     ├── StoreFull           the disk or the quota of the store is full
@@ -76,7 +76,7 @@ class UnknownColumn(ManifestError):
 
 
 class UnknownName(ManifestError):
-    """A store has no run, or a run has no rows, of the name that a command gives."""
+    """There is no store, no run, or no rows of the name that a command gives."""
 
     exit_code = 2
 

@@ -6,7 +6,7 @@ keys of JSON members, so a table of another version is never read or extended.
 
 import json
 
-from manifests.errors import Damaged, InvalidSetting, NewerFormat, OlderFormat
+from manifests.errors import Damaged, InvalidSetting, NewerFormat, OlderFormat, UnknownName
 from manifests.store import Store
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
@@ -34,6 +34,20 @@ def open_checked_store(url: str) -> Store:
     if store.exists(STORE_FILE):
         check_store(store)
     return store
+
+
+def check_exists(store: Store) -> None:
+    """Check that the folder of a store exists; a store at a URL is not checked.
+
+    Raises:
+        UnknownName: there is no such folder.
+    """
+    if isinstance(store, FolderStore) and not store.root.exists():
+        raise UnknownName(
+            "the store does not exist",
+            where=str(store.root),
+            remedy="check the path; a run makes a new store: clipmill run RECIPE store=DIR",
+        )
 
 
 def check_store(store: Store) -> None:

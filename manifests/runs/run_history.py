@@ -12,6 +12,7 @@ from typing import Any
 
 from manifests.catalog import RUNS
 from manifests.errors import Damaged, ManifestError, UnknownName
+from manifests.format import check_exists
 from manifests.manifest import Manifest, read_header, read_manifest
 from manifests.store import Store
 from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
@@ -154,11 +155,12 @@ def read_history(store: Store, run: str = "") -> RunHistory:
             returned as steps.
 
     Raises:
-        UnknownName: the run does not exist.
+        UnknownName: the store or the run does not exist.
         ManifestError: the store is empty.
     """
     known = run_names(store)
     if run and run not in known:
+        check_exists(store)
         raise UnknownName(
             f"there is no run {run!r} in this store",
             where=f"{store.url}/{RUNS}",
@@ -194,6 +196,7 @@ def _history_of_tables(store: Store) -> RunHistory:
     headers = {folder: read_header(store, folder) for folder in folders}
     tables = {folder: table for folder, table in headers.items() if table}
     if not tables:
+        check_exists(store)
         raise ManifestError(
             "no recipe was run in this store yet",
             where=store.url,

@@ -40,10 +40,11 @@ def add_verbs(verbs: Any) -> None:
 
 
 def gc(args: Namespace) -> None:
-    from manifests.format import open_checked_store
+    from manifests.format import check_exists, open_checked_store
     from pipeline.engine.garbage import delete_garbage, find_garbage
 
     store = open_checked_store(store_from_args(args))
+    check_exists(store)
     find = delete_garbage if args.delete else find_garbage
     garbage = find(store, args.keep, args.keep_run)
     if args.json:

@@ -79,12 +79,14 @@ def _form(form: str | None, file: str | None) -> str:
     """The form that --as or the ending of --out names; "" if neither does.
 
     Raises:
-        RecipeError: no form, or another one than --as, has files with this ending.
+        RecipeError: no form, or another one than --as, has files with this ending, or its folder is missing.
     """
     from manifests.messages import join_names
     from pipeline.errors import RecipeError
 
-    ending = Path(file or "").suffix
+    folder, ending = Path(file or "").parent, Path(file or "").suffix
+    if not folder.is_dir():
+        raise RecipeError("the folder of --out does not exist", where=str(folder), remedy="create it first")
     named = next((name for name, suffix in SUFFIXES.items() if suffix == ending.lower()), "")
     if ending and (not named or form not in (None, named)):
         suffixes = SUFFIXES[form] if form else join_names(list(SUFFIXES.values()))

@@ -67,6 +67,9 @@ def test_the_ending_of_the_file_fits_its_form(
     assert "--out writes no .gif file\n  where:  x.gif\n  remedy: use .mp4, .png" in capsys.readouterr().err
     assert main([*show, "x.mp4", "--as", "sheet"]) == 2
     assert "--as sheet writes no .mp4 file\n  where:  x.mp4\n  remedy: use .png" in capsys.readouterr().err
+    assert main([*show, str(tmp_path / "none" / "x.png")]) == 2
+    error = capsys.readouterr().err
+    assert f"the folder of --out does not exist\n  where:  {tmp_path / 'none'}\n" in error
     assert list(tmp_path.iterdir()) == []
     assert main([*show, "X.PNG"]) == 0
 
