@@ -1,6 +1,7 @@
 """The funnel: how many rows entered each step and were kept, dropped, rejected, or failed with an error."""
 
 import json
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -8,6 +9,7 @@ from manifests.table import RowCounts
 from pipeline.history.row_outcomes import RowOutcomes, row_outcomes
 from pipeline.history.run_history import RunHistory, StepHistory
 
+MAX_CHARACTERS = 119  # of a printed line
 _COUNTS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
 
 
@@ -88,7 +90,7 @@ class Funnel:
             )
             for line in self.lines
         ]
-        outcomes = [each.line() for each in self.outcomes]
+        outcomes = [part for each in self.outcomes for part in wrap_line(each.line())]
         return "\n".join([*align_columns([head, *rows]), *([""] if outcomes else []), *outcomes])
 
 
@@ -117,6 +119,13 @@ def align_columns(rows: Sequence[Sequence[str]], gap: str = "  ") -> Iterable[st
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         ]
         yield gap.join(cells).rstrip()
+
+
+def wrap_line(line: str) -> list[str]:
+    """Split a line that is too long; what follows is indented."""
+    return textwrap.wrap(
+        line, MAX_CHARACTERS, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
 
 
 def describe_origin(made_by: Mapping[str, object]) -> str:

@@ -1,18 +1,17 @@
 """Progress as text lines and as JSON lines, for pipes and logs. A text line has fewer than 120 characters."""
 
 import json
-import textwrap
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
 from pipeline.history.formatting import format_duration
+from pipeline.history.funnel import MAX_CHARACTERS, wrap_line
 from pipeline.progress.stopwatch import Stopwatch, launch_progress
 
 Write = Callable[[str], None]
 _LINES_S, _JSON_S = 10.0, 2.0  # seconds between two updates
-_MAX_CHARACTERS = 119
 
 
 class LineProgress:
@@ -50,7 +49,7 @@ class LineProgress:
 
     def _write(self, line: str) -> None:
         """Write a line; what is too long is continued on the next line."""
-        for part in textwrap.wrap(line, _MAX_CHARACTERS, subsequent_indent="  ", break_on_hyphens=False):
+        for part in wrap_line(line):
             self.write(part)
 
     def _write_pauses(self, paused: Mapping[str, str]) -> None:
@@ -69,7 +68,7 @@ class LineProgress:
         for left, name in zip(range(len(steps) - 1, -1, -1), steps, strict=True):
             more = f" | and {left} more" if left else ""
             longer = f"{line} | {self._step(schedule, name)}"
-            if len(longer + more) > _MAX_CHARACTERS and shown:
+            if len(longer + more) > MAX_CHARACTERS and shown:
                 return f"{line} | and {left + 1} more"
             line, shown = longer, shown + 1
         return line

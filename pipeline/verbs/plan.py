@@ -31,6 +31,7 @@ def add_verbs(verbs: Any) -> None:
 def plan(args: Namespace) -> None:
     from manifests.format import open_checked_store
     from pipeline.engine.changed_code import changed_code
+    from pipeline.history.funnel import wrap_line
     from pipeline.planning.plan import build_plan
     from pipeline.planning.retry_errors import failed_rows
     from pipeline.preview.costs import costs_of
@@ -50,7 +51,7 @@ def plan(args: Namespace) -> None:
         return
     print("\n".join([*step_lines(steps, costs), "", *_summary(steps, costs, store.url)]))
     for change in changed_code(planned):
-        print(f"warning: {change}")
+        print("\n".join(wrap_line(f"warning: {change}")))
     if failed and not args.retry_errors:
         counts = ", ".join(f"{name} {rows:,}" for name, rows in failed.items())
         print(f"rows on which a stage failed: {counts}; a run with --retry-errors processes them again")

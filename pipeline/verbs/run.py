@@ -113,6 +113,8 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
 
 def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "") -> None:
     """Print the summary of a run. The `mode` may be "json" or "quiet"."""
+    from pipeline.history.funnel import wrap_line
+
     if mode == "json":
         head = {"run": result.run, "store": result.store, "exit_code": result.exit_code}
         rows = {name: asdict(effort) for name, effort in result.rows.items()}
@@ -135,7 +137,8 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
         for note in result.notes:
             print(f"note    {note}")
     for warning in result.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        line = f"warning: {warning}"
+        print(line if "\n" in line else "\n".join(wrap_line(line)), file=sys.stderr)
     if result.error:
         print(f"error: {result.error}", file=sys.stderr)
     if result.exit_code > SIGNALED:

@@ -23,7 +23,8 @@ from pipeline.executors.inline import Inline
 from pipeline.history.explain import row_history
 from pipeline.history.find import find_row
 from pipeline.history.formatting import format_column
-from pipeline.history.funnel import funnel_of
+from pipeline.history.funnel import Funnel, funnel_of
+from pipeline.history.row_outcomes import RowOutcomes
 from pipeline.history.run_history import RunHistory, read_history
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
@@ -320,3 +321,12 @@ def test_a_replay_prints_units(history: RunHistory) -> None:
     assert format_column("time_s", 2.5, "s") == "2.5"
     found = replay(history, counting.counting(), "square", ids(history)[13])
     assert found.units == {"id": "", "square": "", "half": "1", "text": ""}
+
+
+def test_a_long_line_of_outcomes_is_wrapped() -> None:
+    dropped = {f"too_{number}_something": number for number in range(12)}
+    outcomes = RowOutcomes(base="find_shots", rows=70, kept=4, dropped=dropped, rejected={})
+    lines = Funnel((), (outcomes,)).table().splitlines()[2:]
+    assert len(lines) > 2
+    assert max(map(len, lines)) <= 119
+    assert " ".join(line.strip() for line in lines) == outcomes.line()
