@@ -18,7 +18,7 @@ _KINDS = (Expand, Survey, Compare, Launch, Source)
 
 def missing_column_remedy(name: str, available: Collection[str]) -> str:
     """What to do about a column that no earlier step adds: a stage that adds it, or a name like it."""
-    authors = {**_authors_in_package(), **_loaded_authors()}
+    authors = {**_loaded_authors(), **_authors_in_package()}
     if name in authors:
         return f"{name} is added by {_call(authors[name])} before this step"
     near = closest_name(name, [*available, *(column for column in authors if column not in available)])

@@ -19,7 +19,9 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_the_list_names_every_recipe_with_purpose_and_path(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(["recipes"], capsys)
-    assert [name for name, _, _ in RECIPES] == ["curate", "demo", "encode_shards", "latents", "world"]
+    assert [name for name, _, _ in RECIPES] == [
+        "curate", "demo", "encode_shards", "latents", "recordings", "world",
+    ]  # fmt: skip
     for name, file, purpose in RECIPES:
         assert purpose.endswith(".")
         assert f" {name} {purpose} " in f" {' '.join(text.split())}"
@@ -74,4 +76,4 @@ def test_an_unknown_recipe_names_the_closest_one(capsys: pytest.CaptureFixture[s
     assert main(["recipes", "currate"]) == 2
     assert "did you mean curate?" in capsys.readouterr().err
     assert main(["recipes", "zzz"]) == 2
-    assert "curate, demo, encode_shards, latents, world" in capsys.readouterr().err
+    assert "curate, demo, encode_shards, latents, recordings, world" in capsys.readouterr().err
