@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from manifests.manifest import MANIFEST_FILE
 from manifests.messages import closest_name, join_names
 from manifests.store import Store
-from pipeline.engine.lease import Lease
+from pipeline.engine.lease import GC_PREFIX, Lease
 from pipeline.errors import PipelineError, RecipeError, StoreHeld
 from pipeline.history.record import DONE, new_run
 from pipeline.history.usage import INTERMEDIATE, StoreUse, is_header, is_table_file, store_use
@@ -75,7 +75,7 @@ def delete_garbage(store: Store, keep: int, keep_runs: Collection[str] = ()) -> 
         PipelineError: as `find_garbage`.
     """
     try:
-        with Lease(store, f"gc-{new_run()}"):
+        with Lease(store, f"{GC_PREFIX}{new_run()}"):
             garbage = find_garbage(store, keep, keep_runs)
             _delete(store, garbage)
             return garbage

@@ -20,6 +20,7 @@ from manifests.store import Store
 from pipeline.errors import StoreHeld
 from pipeline.history.lease_holder import LEASE_FILE, lease_holder, read_lease
 
+GC_PREFIX = "gc-"  # of the name under which `clipmill gc` holds a store
 _HEARTBEAT_S = 5.0
 
 
@@ -27,7 +28,7 @@ class Lease:
     """Holds a store while a run goes on. With `force`, runs without the lease, beside its holder.
 
     Raises:
-        StoreHeld: on entering, if a living run holds the store.
+        StoreHeld: on entering, if a living run holds the store; with `force`, only if `clipmill gc` does.
     """
 
     def __init__(self, store: Store, run: str, *, force: bool = False) -> None:
@@ -44,7 +45,7 @@ class Lease:
             time.sleep(0.2)  # if two drivers find it at the same time, the last to write holds it
             holder = lease_holder(self.store)
             acquired = holder is not None and holder["run"] == self.run
-        if not acquired and not self.force:
+        if not acquired and (not self.force or _is_gc(holder or {})):
             raise _held_by(self.store, holder or {})
         if acquired:
             self._held = True
@@ -75,7 +76,17 @@ class Lease:
         return json.dumps(lease).encode()
 
 
+def _is_gc(holder: Mapping[str, Any]) -> bool:
+    return str(holder.get("run")).startswith(GC_PREFIX)
+
+
 def _held_by(store: Store, holder: Mapping[str, Any]) -> StoreHeld:
+    if _is_gc(holder):
+        return StoreHeld(
+            f"clipmill gc deletes files of this store (process {holder.get('pid')} on {holder.get('host')})",
+            where=f"{store.url}/{LEASE_FILE}",
+            remedy="wait until it ends; --force does not help, because a run could lose its tables",
+        )
     run = f"run {holder.get('run')} (process {holder.get('pid')} on {holder.get('host')})"
     return StoreHeld(
         f"the store is held by {run}",

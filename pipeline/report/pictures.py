@@ -105,7 +105,7 @@ def _open(jpeg: bytes, pixels: int) -> Any:
             image.draft("RGB", size)  # the decoder scales by 1/2, 1/4 or 1/8, which costs least
             image.thumbnail(size, Image.Resampling.BILINEAR)
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
 
 

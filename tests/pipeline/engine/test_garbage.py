@@ -133,6 +133,22 @@ def test_a_store_that_a_run_holds_is_refused(store: Path) -> None:
     assert files_of(store) == before
 
 
+class ForcedRun(FolderStore):
+    """At the first deletion of a table, another driver starts with --force."""
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        with pytest.raises(StoreHeld, match="clipmill gc deletes files") as caught:
+            Lease(FolderStore(self.root), "forced", force=True).__enter__()
+        assert "wait" in caught.value.remedy
+        super().remove_all(names)
+
+
+def test_no_run_starts_while_files_are_deleted_not_even_with_force(store: Path) -> None:
+    delete_garbage(ForcedRun(store), 1)
+    with Lease(FolderStore(store), "other"), Lease(FolderStore(store), "forced", force=True):
+        pass  # beside a run, --force works
+
+
 def test_nothing_is_deleted_without_a_finished_run(tmp_path: Path) -> None:
     with pytest.raises(PipelineError, match="no run is recorded"):
         find_garbage(FolderStore(tmp_path), 1)
