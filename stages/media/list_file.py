@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 1 << 30
 _COLUMN = "uri"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")  # 007 is a name, not a number
-_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]{0,14})(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")  # longer: an id
 _FLAGS = {"true": True, "false": False}
 
 
@@ -128,7 +128,7 @@ def _typed(texts: list[str]) -> list[Any]:
 
 def plain_values(record: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a record as text, numbers and flags; other values as JSON. None and NaN are left out."""
-    found = {str(name): _plain(value) for name, value in record.items() if name != _COLUMN}
+    found = {_encodable(str(name)): _plain(value) for name, value in record.items() if name != _COLUMN}
     return {name: value for name, value in found.items() if value is not None and value != ""}
 
 
@@ -137,11 +137,18 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
-    if value is None or isinstance(value, str | int):  # also a flag
+    if isinstance(value, str):
+        return _encodable(value)
+    if value is None or isinstance(value, int):  # also a flag
         return value
     if isinstance(value, list | dict | tuple):
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+        return _encodable(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
     return None if isinstance(value, bytes) else str(value)
+
+
+def _encodable(text: str) -> str:
+    """The text with ? for each half of a character, which JSON can hold where a text was cut."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _json_lines(name: str, text: str) -> Iterator[Entry]:
@@ -155,7 +162,8 @@ def _json_lines(name: str, text: str) -> Iterator[Entry]:
             continue
         record = record if isinstance(record, dict) else {}
         location = record.get(_COLUMN)
-        yield Entry(number, location if isinstance(location, str) else "", values=plain_values(record))
+        location = _encodable(location) if isinstance(location, str) else ""
+        yield Entry(number, location, values=plain_values(record))
 
 
 def _parquet(name: str, data: bytes) -> Iterator[Entry]:

@@ -14,6 +14,7 @@ from pipeline.planning.keys import Keys, compute_keys
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
 from stages.ingest.roots import find_list_columns
+from stages.media.list_file import parse_list
 from stages.recipes.curate import curate
 from stages.recipes.footage import Footage, read_footage
 
@@ -60,6 +61,20 @@ def test_every_format_gives_the_same_columns(ending: str, tmp_path: Path) -> Non
     assert json.loads(first["list_values"])["take"] == 1
     assert json.loads(second["list_values"])["license"] == ""
     assert stage.notes() == ()
+
+
+def test_long_ids_stay_text_and_a_text_that_was_cut_within_a_character_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("uri,video\na.mp4,7106594312292453675\nb.mp4,7106594312292453676\n")
+    (tmp_path / "l.jsonl").write_text(r'{"uri": "\ud83d.mp4", "title": "cut \ud83d", "tags": ["\ud83d"]}')
+    assert find_list_columns(str(tmp_path / "l.csv"), ()) == ("video:str",)
+    assert [e.values["video"][-1] for e in parse_list("l.csv", (tmp_path / "l.csv").read_bytes())] == [
+        "5",
+        "6",
+    ]
+    footage = str(tmp_path / "l.jsonl")
+    (row,) = ListVideos(root=footage, list_columns=find_list_columns(footage, ())).rows()
+    assert (vars(row)["title"], vars(row)["tags"], row.source) == ("cut ?", '["?"]', "?.mp4")
+    assert row.list_error
 
 
 def test_names_that_are_taken_or_invalid_get_a_prefix_and_others_are_reported(tmp_path: Path) -> None:
