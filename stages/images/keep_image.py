@@ -22,7 +22,9 @@ class KeptImage(Row):
 
 class ImageFile(Row):
     clip: Artifact = column("the image: the file of the footage, or an upright PNG of 8 bits")
-    clip_method: str = column("copied, or encoded: turned upright, or in a format that trainers do not read")
+    clip_method: str = column(
+        "copied, or encoded: turned upright, made of square pixels, or in a format that trainers do not read"
+    )
     clip_audio: str = column("empty: an image has no audio")
     clip_width_px: int = column("width of the upright image", unit="px")
     clip_height_px: int = column("height of the upright image", unit="px")
@@ -43,7 +45,7 @@ class _Image(NamedTuple):
 
 
 class KeepImage(Annotate[KeptImage, ImageFile]):
-    """Copies each JPEG, PNG and WebP that is upright, and writes other images as upright PNG.
+    """Copies each JPEG, PNG and WebP that is upright and has square pixels, and writes others as upright PNG.
 
     The columns are those of a clip of one frame, so that images are packed and encoded as clips are.
 
@@ -72,11 +74,12 @@ def _read(row: KeptImage) -> _Image:
         if frame is None:
             raise UnreadableFile("the image has no picture")
         ending = _ending(data)
-        if ending and not frame.orientation:
+        is_square = frame.display_size == (frame.raw.width, frame.raw.height)  # its pixels
+        if ending and not frame.orientation and is_square:
             return _Image(data, ending, *frame.display_size, "copied")
         import cv2
 
-        pixels = frame.pixels("bgr24")
+        pixels = frame.pixels("bgr24", *frame.display_size)
         height, width = pixels.shape[:2]
         return _Image(cv2.imencode(".png", pixels)[1].tobytes(), ".png", width, height, "encoded")
 

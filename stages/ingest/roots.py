@@ -2,14 +2,21 @@
 
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from manifests import ClipmillError
 from stages.ingest.list_columns import infer_columns
 from stages.ingest.listed_entries import list_entries
-from stages.ingest.listing import VIDEO_EXTENSIONS, ListedFile, Listing, list_folder, listed_file
+from stages.ingest.listing import (
+    IMAGE_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    ListedFile,
+    Listing,
+    list_folder,
+    listed_file,
+)
 from stages.ingest.remote_listing import list_http, list_objects
 from stages.ingest.tar_members import expand_tars
 from stages.media.errors import UnreadableFile
@@ -113,7 +120,7 @@ def list_root(root: str, listing: Listing) -> bool:
     return True
 
 
-def find_list_columns(text: str, taken: Collection[str]) -> tuple[str, ...]:
+def find_list_columns(text: str, taken: Collection[str], *, images: bool = False) -> tuple[str, ...]:
     """The further columns of the lists among the parts of the footage, as `ListVideos.list_columns`.
 
     So are those of tars that are parts of the footage, entries of a list, or files in a local folder. A list
@@ -122,11 +129,12 @@ def find_list_columns(text: str, taken: Collection[str]) -> tuple[str, ...]:
     Args:
         text: The footage.
         taken: Names that columns of a list cannot have. Such a column gets the prefix `list_`.
+        images: Read also what tars say about images, not only about videos.
 
     Raises:
         ClipmillError: There are too many columns, or two of them get the same name.
     """
-    records = []
+    records, extensions = [], (*VIDEO_EXTENSIONS, *(IMAGE_EXTENSIONS if images else ()))
     for root in split_roots(text):
         path = local_path(root)
         if path is None and has_secret(root):
@@ -137,20 +145,20 @@ def find_list_columns(text: str, taken: Collection[str]) -> tuple[str, ...]:
                 entries = read_list(uri)
                 records += [entry.values for entry in entries]
                 if any(public_url(entry.location).lower().endswith(".tar") for entry in entries):
-                    records += _values_in_tars(uri)
+                    records += _values_in_tars(uri, extensions)
         elif path is not None or public_url(uri).lower().endswith(".tar"):
-            records += _values_in_tars(uri)
+            records += _values_in_tars(uri, extensions)
     return tuple(map(str, infer_columns(records, taken)))
 
 
-def _values_in_tars(root: str) -> list[Mapping[str, Any]]:
-    """What the texts in the tars of a part of the footage say about the videos."""
+def _values_in_tars(root: str, extensions: Sequence[str]) -> list[Mapping[str, Any]]:
+    """What the texts in the tars of a part of the footage say about files with these endings."""
     listing = Listing((".tar",))
     with suppress(OSError, ClipmillError, UnreadableFile):
         list_root(root, listing)
-    videos = Listing(VIDEO_EXTENSIONS, files=listing.files)
-    expand_tars(videos)
-    return [file.values for file in videos.files if file.values]
+    members = Listing(extensions, files=listing.files)
+    expand_tars(members)
+    return [file.values for file in members.files if file.values]
 
 
 def _single_file(path: str, root: str) -> ListedFile:

@@ -38,9 +38,9 @@ def read_footage(
     return keep_where(videos, knobs, "excluded by where")
 
 
-def list_columns(footage: str) -> tuple[str, ...]:
-    """The further columns of the lists of the footage."""
-    return find_list_columns(footage, _taken_names())
+def list_columns(footage: str, *, images: bool = False) -> tuple[str, ...]:
+    """The further columns of the lists of the footage, and of texts beside videos (and images) in tars."""
+    return find_list_columns(footage, _taken_names(), images=images)
 
 
 def keep_where(rows: Rows, knobs: Footage, because: str) -> Rows:

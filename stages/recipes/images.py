@@ -57,7 +57,14 @@ def save_images(
     rows = rows.annotate(of_images(EmbedClip(model=curation.embedding_model)))
     captioned = _caption(_drop_duplicates(rows, curation), captions)
     kept = captioned.annotate(KeepImage().on(name="keep_images"))
-    pack = PackShards(shard_bytes=curation.shard_mb * 2**20, fps=1.0, bucket_frames=(1,))
+    pack = PackShards(
+        shard_bytes=curation.shard_mb * 2**20,
+        fps=1.0,
+        resolutions=curation.resolutions,
+        aspect_ratios=curation.aspect_ratios,
+        aspect_tolerance=curation.aspect_tolerance,
+        bucket_frames=(1,),
+    )
     packed = kept.survey(of_images(pack))
     dag.save(packed, "images")
     return packed
@@ -65,9 +72,8 @@ def save_images(
 
 def _measure(dag: Dag, footage: str, knobs: Footage, curation: Any) -> Rows:
     """Add the source of images, and their measurements."""
-    listed = ListVideos(
-        root=footage, extensions=curation.extensions, list_columns=list_columns(footage), media="images"
-    )
+    columns = list_columns(footage, images=True)
+    listed = ListVideos(root=footage, extensions=curation.extensions, list_columns=columns, media="images")
     images = dag.read(of_images(listed), rows_per_part=curation.videos_per_part)
     probed = keep_where(images, knobs, "image excluded by where").annotate(of_images(ProbeVideo()))
     scanned = probed.annotate(of_images(ScanVideo()))

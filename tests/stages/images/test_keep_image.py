@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import Reject
 from stages.images.keep_image import ImageFile, KeepImage, KeptImage
@@ -42,6 +43,15 @@ def test_formats_that_trainers_read_are_copied(name: str, method: str, ending: s
     assert (kept.clip.data == path.read_bytes()) == (method == "copied")
     stored = cv2.imdecode(np.frombuffer(kept.clip.data, np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(stored, cv2.imread(str(path)))
+
+
+def test_an_image_without_square_pixels_becomes_one_with_the_size_of_its_row(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", dpi=(72, 144))
+    kept = _keep(tmp_path / "a.jpg")
+    assert isinstance(kept, ImageFile), kept
+    assert kept.clip.data is not None
+    stored = cv2.imdecode(np.frombuffer(kept.clip.data, np.uint8), cv2.IMREAD_COLOR)
+    assert stored.shape[1::-1] == (kept.clip_width_px, kept.clip_height_px) == (20, 24)
 
 
 def test_a_changed_image_is_rejected(tmp_path: Path) -> None:

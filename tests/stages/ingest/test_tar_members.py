@@ -85,6 +85,16 @@ def test_videos_in_a_tar_are_those_of_a_folder(tmp_path: Path, film: bytes) -> N
     assert scans[0].strip.sha256 == scans[1].strip.sha256
 
 
+def test_texts_beside_images_in_a_tar_are_columns_of_the_images(tmp_path: Path) -> None:
+    members = {"a.jpg": b"picture", "a.txt": b"A cat.", "b.mp4": b"film", "b.json": b'{"take": 1}'}
+    tar = str(_tar(tmp_path / "shard.tar", members))
+    assert find_list_columns(tar, {"caption"}) == ("take:int",)
+    columns = find_list_columns(tar, {"caption"}, images=True)
+    assert columns == ("list_caption:str", "take:int")
+    (image,) = _rows(tar, list_columns=columns, media="images")
+    assert image.list_caption == "A cat."
+
+
 def test_tars_in_folders_and_lists_are_read_and_can_be_listed_themselves(tmp_path: Path, film: bytes) -> None:
     _tar(tmp_path / "shard.tar", _shard(film))
     (tmp_path / "list.csv").write_text("uri,license,split\nshard.tar,by,val\n")

@@ -1,6 +1,7 @@
 """Tests of images beside videos: listed apart, measured, deduplicated, packed, and encoded as one frame."""
 
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,6 +25,7 @@ from stages.recipes.footage import Footage
 from stages.recipes.images import save_image_latents, save_images
 from stages.recipes.latents import Encoding
 from stages.recipes.world import world
+from stages.shards.pack_shards import PackShards
 
 IMAGES = Footage(images=True)
 
@@ -123,6 +125,14 @@ def test_images_change_nothing_about_videos(tmp_path: Path) -> None:
     assert [row.source for row in listed.rows()] == ["a.mp4"]
     listed.digest()
     assert listed.notes() == ()
+
+
+def test_the_knobs_of_buckets_hold_for_images(tmp_path: Path) -> None:
+    _draw(tmp_path / "a.jpg", 0)
+    curation = replace(DEFAULT_CURATION, resolutions=(512,), aspect_ratios=("1:1",), aspect_tolerance=0.5)
+    pack = curate(str(tmp_path), curation=curation, inputs=IMAGES).nodes["pack_shards_of_images"].work
+    assert isinstance(pack, PackShards)
+    assert (pack.resolutions, pack.aspect_ratios, pack.aspect_tolerance) == ((512,), ("1:1",), 0.5)
 
 
 def test_footage_of_images_alone_is_no_error(tmp_path: Path) -> None:
