@@ -2,7 +2,8 @@
 
 Repaired are: text and code fences around the object; single quotes, trailing commas and Python's True and
 False; lines `name: answer` without an object; names in another case; "yes" and "no" for true and false; an
-object {"answer": …} around a value. Anything else is an error: a missing question, an unknown choice.
+object {"answer": …} around a value; a number for a choice.
+Anything else is an error: a missing question, an unknown choice.
 """
 
 import json
@@ -90,7 +91,7 @@ def _answer(question: Question, fields: dict[str, Any]) -> Answer:
         value = dict(value).get("answer", value)
     if value is None or (isinstance(value, bool) and not question.choices):
         return value
-    word = str(value).strip() if isinstance(value, str | bool) else None
+    word = str(value).strip() if isinstance(value, str | int) else None  # also a flag
     if word is not None:
         plain = word.strip(" .\"'").casefold()
         choice = next((c for c in question.choices if c.strip(" .\"'").casefold() == plain), None)

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.captions.questions.answers import BadAnswer, parse_answers
-from stages.captions.questions.question import parse_question
+from stages.captions.questions.question import Question, parse_question
 
 QUESTIONS = [
     parse_question(line)
@@ -38,6 +38,11 @@ def test_an_answer_is_read_or_repaired(text: str) -> None:
 def test_a_model_that_cannot_tell_gives_none() -> None:
     text = '{"has_person": null, "is_dark": "Unclear", "place": "none"}'
     assert parse_answers(text, QUESTIONS) == {"has_person": None, "is_dark": None, "place": "none"}
+
+
+def test_a_number_is_a_choice() -> None:
+    questions = [Question("people", "How many?", ("0", "1", "more"))]
+    assert parse_answers('{"people": 1}', questions) == {"people": "1"}
 
 
 @pytest.mark.parametrize(
