@@ -11,7 +11,7 @@ from manifests.errors import SchemaMismatch
 from manifests.schema import rows_of
 from pipeline import Reject
 from stages.shards.cut_clip import CutClip, KeptClip
-from stages.shards.sample import read_index
+from stages.shards.sample import IMAGE_EXTENSIONS, read_index
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +24,7 @@ class StoredClip(Row):
     shard: Artifact | None = None
     shard_index: Artifact | None = None
     shard_key: str | None = None
+    shard_member: str | None = None
 
 
 def write_clip(row: "pa.Table", store: Store, path: Path, settings: Mapping[str, Mapping[str, Any]]) -> None:
@@ -66,8 +67,10 @@ def _stored_bytes(row: StoredClip, store: Store) -> bytes | None:
     if row.clip and store.exists(row.clip.path):
         return row.clip.read()
     if row.shard and row.shard_index and store.exists(row.shard.path) and store.exists(row.shard_index.path):
+        media = ("mp4", *IMAGE_EXTENSIONS)
+        names = {row.shard_member} if row.shard_member else {f"{row.shard_key}.{e}" for e in media}
         for member in read_index(row.shard_index):
-            if member.name == f"{row.shard_key}.mp4":
+            if member.name in names:
                 return row.shard.read_range(member.offset, member.size)
     return None
 

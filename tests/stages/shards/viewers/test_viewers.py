@@ -60,13 +60,22 @@ def test_a_stored_clip_is_copied(tmp_path: Path) -> None:
     write_clip(table_of(clip=stored(b"the clip", ".mp4", store)), store, out, {})
     assert out.read_bytes() == b"the clip"
     index = io.BytesIO()
-    columns = {"key": ["a", "b"], "member": ["a.mp4", "b.mp4"], "offset": [0, 3], "size": [3, 4]}
+    members = {"a.mp4": b"one", "b.mp4": b"line", "c.jpg": b"image", "d.left.mp4": b"l", "d.right.mp4": b"r"}
+    sizes = [len(member) for member in members.values()]
+    offsets = [sum(sizes[:place]) for place in range(len(sizes))]
+    keys = [name[0] for name in members]
+    columns = {"key": keys, "member": list(members), "offset": offsets, "size": sizes}
     pq.write_table(pa.table(columns), index)
-    files = {"shard": stored(b"oneline", ".tar", store)}
+    files = {"shard": stored(b"".join(members.values()), ".tar", store)}
     files |= {"shard_index": stored(index.getvalue(), ".parquet", store)}
     gone = {"path": "table/gone.mp4", "size_bytes": 1, "sha256": ""}
-    write_clip(table_of(clip=gone, shard_key="b", **files), store, out, {})
-    assert out.read_bytes() == b"line"
+    for named, member in (
+        ({"shard_key": "b"}, "b.mp4"),
+        ({"shard_key": "c"}, "c.jpg"),
+        ({"shard_key": "d", "shard_member": "d.right.mp4"}, "d.right.mp4"),
+    ):
+        write_clip(table_of(clip=gone, **named, **files), store, out, {})
+        assert out.read_bytes() == members[member]
 
 
 @pytest.mark.parametrize("change", ["missing", "changed"])
