@@ -13,7 +13,7 @@ from urllib.parse import urljoin
 
 from manifests import ClipmillError
 from manifests.messages import join_names
-from stages.media.uri import is_http, local_path, tar_member
+from stages.media.uri import hide_secrets, is_http, local_path, tar_member
 
 LIST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".ndjson", ".parquet")
 MAX_LIST_BYTES = 1 << 30
@@ -123,7 +123,7 @@ def _typed(texts: list[str]) -> list[Any]:
         return [float(text) if text else "" for text in texts]
     if existing and all(text.lower() in _FLAGS for text in existing):
         return [_FLAGS[text.lower()] if text else "" for text in texts]
-    return list(texts)
+    return list(map(hide_secrets, texts))
 
 
 def plain_values(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,11 +138,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     if isinstance(value, str):
-        return _encodable(value)
+        return hide_secrets(_encodable(value))
     if value is None or isinstance(value, int):  # also a flag
         return value
     if isinstance(value, list | dict | tuple):
-        return _encodable(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str))
+        return hide_secrets(_encodable(json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)))
     return None if isinstance(value, bytes) else str(value)
 
 

@@ -18,6 +18,10 @@ from stages.media.remote.http import public_url
 _FILE = "file://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
 _MEMBER = re.compile(r"#member=([^#&]*)&offset=(\d+)&size=(\d+)$")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
+_SECRET = re.compile(  # a parameter of a query that holds a signature or a token, by its name
+    r"[?&;](sig|auth|key|[^=&;]*(signature|token|secret|passw|credential|api_?key|access_?key)[^=&;]*)=", re.I
+)
 _REFERENCE = re.compile(r"#list=[^#&]+&line=\d+$")
 
 
@@ -73,6 +77,16 @@ def has_secret(uri: str) -> bool:
         return False
     host, _, path = uri.partition("://")[2].partition("/")
     return "@" in host or (is_http(uri) and "?" in f"{host}/{path}".partition("#")[0])
+
+
+def hide_secrets(text: str) -> str:
+    """Return a text in which URLs with a user, a signature or a token have neither user nor query."""
+    return _URL.sub(lambda found: _hide_secret(found[0]), text) if "://" in text else text
+
+
+def _hide_secret(url: str) -> str:
+    has_user = "@" in re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+    return public_url(url) if has_user or _SECRET.search(url.replace("-", "_")) else url
 
 
 def refer_to_list(url: str, list_uri: str, line: int) -> str:

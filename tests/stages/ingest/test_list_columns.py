@@ -77,6 +77,16 @@ def test_long_ids_stay_text_and_a_text_that_was_cut_within_a_character_is_stored
     assert row.list_error
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
+def test_a_signed_url_in_a_column_is_stored_without_its_signature(ending: str, tmp_path: Path) -> None:
+    _films(tmp_path)
+    record = {"uri": "a.mp4", "score": 1, "page": "https://h/p?v=1", "thumb": "https://h/t.jpg?Signature=abc"}
+    footage = _write(tmp_path, ending, [record])
+    (row,) = ListVideos(root=footage, list_columns=find_list_columns(footage, ())).rows()
+    assert (vars(row)["page"], vars(row)["thumb"]) == ("https://h/p?v=1", "https://h/t.jpg")
+    assert "abc" not in vars(row)["list_values"]
+
+
 def test_names_that_are_taken_or_invalid_get_a_prefix_and_others_are_reported(tmp_path: Path) -> None:
     _films(tmp_path)
     footage = _write(

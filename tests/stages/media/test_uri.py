@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.media.files import open_uri
-from stages.media.uri import escape_non_utf8, local_path, path_to_uri
+from stages.media.uri import escape_non_utf8, hide_secrets, local_path, path_to_uri
 
 NAMES = [
     b"plain.mp4",
@@ -35,6 +35,14 @@ def test_remote_files_have_no_local_path() -> None:
     assert local_path("/films/s3://odd/a.mp4") == "/films/s3://odd/a.mp4"
     with pytest.raises(FileNotFoundError):
         open_uri("memory://nothing/here.mp4")
+
+
+def test_urls_in_a_text_lose_users_signatures_and_tokens_only() -> None:
+    signed = "https://h/a.jpg?X-Amz-Date=1&X-Amz-Signature=s", "s3://me:pw@h/b", "https://h/c?sig=s#x"
+    for url, public in zip(signed, ("https://h/a.jpg", "s3://h/b", "https://h/c"), strict=True):
+        assert hide_secrets(f'["{url}", "see {url} there"]') == f'["{public}", "see {public} there"]'
+    for text in ("https://h/watch?v=abc&design=1&keyword=2", "me@h", "a ?token=b", "https://h/@user"):
+        assert hide_secrets(text) == text
 
 
 def test_escaped_names_stay_distinct() -> None:
