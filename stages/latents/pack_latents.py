@@ -9,15 +9,13 @@ shard. So shards are shuffled, and the bytes of a shard depend only on its clips
 import hashlib
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Needs, Survey
-from stages.media.tar import index_bytes, write_tar
+from stages.media.tar import pack_tar
 
 FORMAT = 1
 REQUIRED = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")  # equal in all samples of a shard
@@ -111,20 +109,23 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
                 if text:
                     yield f"{row.id}.text.safetensors", text
 
-        with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
-            tar = Path(file.name)
-        written = write_tar(tar, members())
-        shard_metadata = {"format": FORMAT, "samples": len(rows)} | provenance
-        if statistics := json.loads(fitted)["statistics"]:
-            shard_metadata["statistics"] = statistics
-        index = index_bytes(written, {"clipmill.latents": to_json(shard_metadata).decode()})
-        packed = PackedLatents(
-            latents_bucket=bucket,
-            latents_shard=Artifact.of_file(tar, name=f"{folder}/{number}.tar"),
-            latents_index=Artifact.of(index, ".parquet", name=f"{folder}/{number}.parquet"),
-        )
+        def metadata() -> dict[str, str]:
+            return shard_metadata(len(rows), provenance, fitted)
+
+        shard, index = pack_tar(f"{folder}/{number}", members(), metadata)
+        packed = PackedLatents(latents_bucket=bucket, latents_shard=shard, latents_index=index)
         for _ in rows:
             yield packed
+
+
+def shard_metadata(
+    samples: int, provenance: Mapping[str, Any], fitted: bytes, **more: object
+) -> dict[str, str]:
+    """The metadata of the index of a shard."""
+    metadata = {"format": FORMAT, "samples": samples, **more} | dict(provenance)
+    if statistics := json.loads(fitted)["statistics"]:
+        metadata["statistics"] = statistics
+    return {"clipmill.latents": to_json(metadata).decode()}
 
 
 def _bucket(row: EncodedWindow) -> str:

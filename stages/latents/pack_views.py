@@ -6,10 +6,8 @@ The format is described where it is read, in `training/data/views.py`. Otherwise
 
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from manifests import Artifact, PositiveInt, Row, column
@@ -18,16 +16,16 @@ from manifests.messages import join_names
 from pipeline import Needs, Reject, Survey
 from stages.latents.pack_latents import (
     BYTES,
-    FORMAT,
     EncodedWindow,
     add_provenance,
     channel_statistics,
     channel_sums,
     read_header,
     sample_hash,
+    shard_metadata,
     to_json,
 )
-from stages.media.tar import index_bytes, write_tar
+from stages.media.tar import pack_tar
 
 _NO_BUCKET = "none"
 
@@ -104,16 +102,12 @@ class PackViews(Survey[EncodedView, PackedViews]):
         keys = sorted(samples, key=lambda key: (sample_hash(key), key))
         provenance: dict[str, Any] = {}
         members = (m for key in keys for m in _members(key, samples[key], provenance))
-        with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
-            tar = Path(file.name)
-        written = write_tar(tar, members)
         names = [view.camera_name for view in samples[keys[0]]]
-        metadata = {"format": FORMAT, "samples": len(keys), "views": names} | provenance
-        if statistics := json.loads(fitted)["statistics"]:
-            metadata["statistics"] = statistics
-        index = index_bytes(written, {"clipmill.latents": to_json(metadata).decode()})
-        shard = Artifact.of_file(tar, name=f"{folder}/{number}.tar")
-        index_file = Artifact.of(index, ".parquet", name=f"{folder}/{number}.parquet")
+
+        def metadata() -> dict[str, str]:
+            return shard_metadata(len(keys), provenance, fitted, views=names)
+
+        shard, index_file = pack_tar(f"{folder}/{number}", members, metadata)
         for row in rows:
             yield PackedViews(
                 latents_bucket=bucket,

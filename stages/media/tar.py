@@ -5,10 +5,13 @@ let the machine influence some of them. The format is POSIX ustar, which GNU tar
 read.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
+
+from manifests import Artifact
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,6 +84,27 @@ def index_bytes(members: Sequence[Member], metadata: Mapping[str, str] = Mapping
     table = index_table(members).replace_schema_metadata(dict(metadata) or None)
     pq.write_table(table, sink, compression="zstd")
     return bytes(sink.getvalue().to_pybytes())
+
+
+def pack_tar(
+    name: str, members: Iterable[tuple[str, bytes]], metadata: Callable[[], Mapping[str, str]]
+) -> tuple[Artifact, Artifact]:
+    """Write a tar and its index as temporary files, which are deleted if an error occurs.
+
+    Args:
+        name: Name of both artifacts without the ending: NAME.tar and NAME.parquet.
+        members: Names and contents.
+        metadata: Called when the members are written; returns the metadata of the index.
+    """
+    with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
+        tar = Path(file.name)
+    try:
+        written = write_tar(tar, members)
+        index = Artifact.of(index_bytes(written, metadata()), ".parquet", name=f"{name}.parquet")
+        return Artifact.of_file(tar, name=f"{name}.tar"), index
+    except BaseException:
+        tar.unlink()
+        raise
 
 
 def _header(name: str, size: int) -> bytes:

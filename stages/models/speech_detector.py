@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.weights import WeightsError
+from stages.models.weights import WeightsError, open_onnx
 
 RATE_HZ = 16_000
 FRAME = 512  # samples of one probability
@@ -24,22 +24,7 @@ class SpeechDetector:
     """
 
     def __init__(self) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        path = weights_file()
-        try:
-            self._network = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise WeightsError(
-                f"the weights of the speech detector cannot be read: {str(error).splitlines()[0]}",
-                where=str(path),
-                remedy="install silero-vad again",
-            ) from error
+        self._network = open_onnx(weights_file(), "the speech detector", "install silero-vad again")
         self.reset()
 
     def reset(self) -> None:

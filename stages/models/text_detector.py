@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.weights import WeightsError
+from stages.models.weights import WeightsError, open_onnx
 
 MIN_PIXEL_PROBABILITY, MIN_LINE_PROBABILITY = 0.3, 0.6  # of one pixel; mean over the pixels of a line
 STEP = 32  # px; the sides of the network's input are multiples of it
@@ -54,23 +54,10 @@ class TextDetector:
     """
 
     def __init__(self, weights: str = "", longer_side_px: int = 320) -> None:
-        import onnxruntime
-
         self._px = longer_side_px
-        path = weights_file(weights)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self._network = onnxruntime.InferenceSession(
-                path.read_bytes(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise WeightsError(
-                f"the text detector's weights cannot be read: {str(error).splitlines()[0]}",
-                where=str(path),
-                remedy="name an ONNX file of a PP-OCR detector",
-            ) from error
+        self._network = open_onnx(
+            weights_file(weights), "the text detector", "name an ONNX file of a PP-OCR detector"
+        )
         self._input = self._network.get_inputs()[0].name
 
     def __call__(self, image: Image) -> list[TextBox]:

@@ -75,3 +75,28 @@ def read_tensors(path: Path, owner: str) -> "dict[str, torch.Tensor]":
             remedy="save its state dict",
         )
     return loaded
+
+
+def open_onnx(path: Path, what: str, remedy: str) -> Any:
+    """Return an onnxruntime session on one thread of the CPU.
+
+    Args:
+        what: The network that the weights belong to, for the error message, such as "the text detector".
+        remedy: What to do about a broken file.
+
+    Raises:
+        WeightsError: onnxruntime cannot read the file.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise WeightsError(
+            f"the weights of {what} cannot be read: {str(error).splitlines()[0]}",
+            where=str(path),
+            remedy=remedy,
+        ) from error

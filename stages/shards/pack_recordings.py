@@ -4,18 +4,15 @@ Buckets, shards and their order are those of `PackShards`, with the clip of the 
 """
 
 import json
-import tempfile
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Row, column
 from manifests.identity import shuffle_key
 from manifests.messages import join_names
 from pipeline import Needs, Reject, Survey
-from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
+from stages.media.tar import MAX_MEMBER_BYTES, pack_tar
 from stages.shards.bucket import (
     ASPECT_RATIOS,
     ASPECT_TOLERANCE,
@@ -29,10 +26,9 @@ from stages.shards.bucket import (
 )
 from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
 from stages.shards.sample import clean_caption, metadata_bytes
-from stages.shards.shard_bins import BINS, first_bins, shard_bin
+from stages.shards.shard_bins import COLUMN, fit_shards, shard_number, size_total
 
 _NO_BUCKET = "none"
-_COLUMN = "column "  # begins the name of a total that counts values of a column of the metadata
 TRAIN = "train"
 
 
@@ -108,22 +104,13 @@ class PackRecordings(Survey[CameraSample, PackedCamera]):
         for key, cameras in group_cameras(rows).items():
             if not self._reject_reason(cameras):
                 columns |= columns_with_values(cameras)
-                totals[f"{self._bucket(cameras)}/{shard_bin(key):04d}"] += sum(
-                    c.clip.size_bytes for c in cameras
-                )
-        totals.update(f"{_COLUMN}{name}" for name in columns)
+                size = sum(c.clip.size_bytes for c in cameras)
+                totals[size_total(self._bucket(cameras), key)] += size
+        totals.update(f"{COLUMN}{name}" for name in columns)
         return totals
 
     def fit(self, sample: Sequence[CameraSample], totals: Mapping[str, int]) -> bytes:
-        """The columns of the metadata; and for each bucket the first bin of each shard, or their number."""
-        columns = sorted(name.removeprefix(_COLUMN) for name in totals if name.startswith(_COLUMN))
-        bins: dict[str, list[int]] = {}
-        for name, size in totals.items():
-            if not name.startswith(_COLUMN):
-                bucket, _, number = name.rpartition("/")
-                bins.setdefault(bucket, [0] * BINS)[int(number)] = size
-        shards = {bucket: first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
-        return json.dumps({"columns": columns, "shards": shards}, sort_keys=True).encode()
+        return fit_shards(totals, self.shard_bytes)
 
     def assign(self, rows: Sequence[CameraSample], fitted: bytes) -> Iterator[str]:
         shards_of: dict[str, list[int] | int] = json.loads(fitted)["shards"]
@@ -133,12 +120,7 @@ class PackRecordings(Survey[CameraSample, PackedCamera]):
                 groups[key] = _NO_BUCKET
                 continue
             bucket = self._bucket(cameras)
-            match shards_of[bucket]:
-                case int(shards):
-                    number = shuffle_key(key, "shard") * shards >> 64
-                case list(starts):
-                    number = bisect_right(starts, shard_bin(key)) - 1
-            groups[key] = f"{bucket}-{number:06d}"
+            groups[key] = f"{bucket}-{shard_number(shards_of[bucket], key):06d}"
         yield from (groups[row.recording_clip] for row in rows)
 
     def settle(
@@ -228,17 +210,8 @@ def _write_shard(
             yield f"{key}.json", metadata_bytes(_metadata(cameras, columns))
             yield f"{key}.txt", _caption(cameras[0]).encode()
 
-    with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
-        tar = Path(file.name)
-    try:
-        written = write_tar(tar, members())
-        note = json.dumps({"format": 1, "samples": len(samples)}, sort_keys=True)
-        index = index_bytes(written, {"clipmill.recordings": note})
-        shard = Artifact.of_file(tar, name=f"{name}.tar")
-        return shard, Artifact.of(index, ".parquet", name=f"{name}.parquet")
-    except BaseException:
-        tar.unlink()
-        raise
+    note = json.dumps({"format": 1, "samples": len(samples)}, sort_keys=True)
+    return pack_tar(name, members(), lambda: {"clipmill.recordings": note})
 
 
 def _metadata(cameras: Sequence[CameraSample], columns: Sequence[str]) -> dict[str, Any]:

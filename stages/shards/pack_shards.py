@@ -5,17 +5,14 @@ clips in it, not on their order, the workers, or the location of the store.
 """
 
 import json
-import tempfile
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from manifests import Artifact, NonNegativeFloat, PositiveFloat, PositiveInt, Row, Vector, column
 from manifests.identity import shuffle_key
 from pipeline import Needs, Reject, Survey
-from stages.media.tar import MAX_MEMBER_BYTES, index_bytes, write_tar
+from stages.media.tar import MAX_MEMBER_BYTES, pack_tar
 from stages.shards.bucket import (
     ASPECT_RATIOS,
     ASPECT_TOLERANCE,
@@ -29,10 +26,9 @@ from stages.shards.bucket import (
 )
 from stages.shards.metadata import SampleMetadata, columns_with_values, typed_metadata
 from stages.shards.sample import clean_caption, embedding_bytes, media_extension, metadata_bytes
-from stages.shards.shard_bins import BINS, first_bins, shard_bin
+from stages.shards.shard_bins import COLUMN, fit_shards, shard_number, size_total
 
 _NO_BUCKET = "none"
-_COLUMN = "column "  # begins the name of a total that counts values of a column of the metadata
 TRAIN = "train"
 
 
@@ -124,25 +120,13 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
     def tally(self, rows: Sequence[CaptionedClip]) -> Mapping[str, int]:
         """Bytes per bucket and bin; and number of parts with a value, per column of the metadata."""
         packed = [row for row in rows if not self._reject_reason(row)]
-        totals: Counter[str] = Counter(f"{_COLUMN}{name}" for name in columns_with_values(packed))
+        totals: Counter[str] = Counter(f"{COLUMN}{name}" for name in columns_with_values(packed))
         for row in packed:
-            totals[f"{self._bucket(row)}/{shard_bin(row.id):04d}"] += row.clip.size_bytes
+            totals[size_total(self._bucket(row), row.id)] += row.clip.size_bytes
         return totals
 
     def fit(self, sample: Sequence[CaptionedClip], totals: Mapping[str, int]) -> bytes:
-        """The columns of the metadata; and for each bucket the first bin of each shard.
-
-        For a very large bucket, the number of shards stands for the first bins.
-        """
-        columns = sorted(name.removeprefix(_COLUMN) for name in totals if name.startswith(_COLUMN))
-        bins: dict[str, list[int]] = {}
-        for name, size in totals.items():
-            if name.startswith(_COLUMN):
-                continue
-            bucket, _, number = name.rpartition("/")
-            bins.setdefault(bucket, [0] * BINS)[int(number)] = size
-        shards = {bucket: first_bins(sizes, self.shard_bytes) for bucket, sizes in bins.items()}
-        return json.dumps({"columns": columns, "shards": shards}, sort_keys=True).encode()
+        return fit_shards(totals, self.shard_bytes)
 
     def assign(self, rows: Sequence[CaptionedClip], fitted: bytes) -> Iterator[str]:
         shards_of: dict[str, list[int] | int] = json.loads(fitted)["shards"]
@@ -151,12 +135,7 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
                 yield _NO_BUCKET
                 continue
             bucket = self._bucket(row)
-            match shards_of[bucket]:
-                case int(shards):
-                    number = shuffle_key(row.id, "shard") * shards >> 64
-                case list(starts):
-                    number = bisect_right(starts, shard_bin(row.id)) - 1
-            yield f"{bucket}-{number:06d}"
+            yield f"{bucket}-{shard_number(shards_of[bucket], row.id):06d}"
 
     def settle(
         self, group: str, rows: Sequence[CaptionedClip], fitted: bytes
@@ -235,24 +214,13 @@ class PackShards(Survey[CaptionedClip, PackedSample]):
 
 def _write_tar(name: str, rows: Sequence[CaptionedClip], contents: "_Contents") -> tuple[Artifact, Artifact]:
     """A tar with these members of each row, and its index."""
-    with tempfile.NamedTemporaryFile(suffix=".tar", delete=False) as file:
-        tar = Path(file.name)
-    try:
-        members = (
-            (f"{row.id}.{media_extension(row.clip.path) if e == 'mp4' else e}", content(row))
-            for row in rows
-            for e, content in contents.items()
-        )
-        written = write_tar(tar, members)
-        note = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
-        index = index_bytes(written, {"clipmill.clips": note})
-        return (
-            Artifact.of_file(tar, name=f"{name}.tar"),
-            Artifact.of(index, ".parquet", name=f"{name}.parquet"),
-        )
-    except BaseException:
-        tar.unlink()
-        raise
+    members = (
+        (f"{row.id}.{media_extension(row.clip.path) if e == 'mp4' else e}", content(row))
+        for row in rows
+        for e, content in contents.items()
+    )
+    note = json.dumps({"format": 1, "samples": len(rows)}, sort_keys=True)
+    return pack_tar(name, members, lambda: {"clipmill.clips": note})
 
 
 def _metadata(row: CaptionedClip, columns: Sequence[str]) -> bytes:

@@ -1,10 +1,13 @@
 """Divides the clips of a bucket, in random order, into bins, and starts shards at bins of even bytes."""
 
+import json
 import math
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 
 from manifests.identity import shuffle_key
 
+COLUMN = "column "  # begins the name of a total that counts values of a column of the metadata
 BINS = 4096  # bins of the order in which the clips of a bucket are assigned to shards
 
 
@@ -29,3 +32,30 @@ def first_bins(sizes: Sequence[int], shard_bytes: int) -> list[int] | int:
             starts.append(place)
         before += size
     return starts
+
+
+def size_total(bucket: str, key: str) -> str:
+    """The name of the total that counts the bytes of a sample."""
+    return f"{bucket}/{shard_bin(key):04d}"
+
+
+def fit_shards(totals: Mapping[str, int], shard_bytes: int) -> bytes:
+    """The columns of the metadata; and for each bucket the first bin of each shard, as JSON.
+
+    For a very large bucket, the number of shards stands for the first bins.
+    """
+    columns = sorted(name.removeprefix(COLUMN) for name in totals if name.startswith(COLUMN))
+    bins: dict[str, list[int]] = {}
+    for name, size in totals.items():
+        if not name.startswith(COLUMN):
+            bucket, _, number = name.rpartition("/")
+            bins.setdefault(bucket, [0] * BINS)[int(number)] = size
+    shards = {bucket: first_bins(sizes, shard_bytes) for bucket, sizes in bins.items()}
+    return json.dumps({"columns": columns, "shards": shards}, sort_keys=True).encode()
+
+
+def shard_number(shards: list[int] | int, key: str) -> int:
+    """The number of the shard of a sample; `shards` is what `fit_shards` returned for its bucket."""
+    if isinstance(shards, int):
+        return shuffle_key(key, "shard") * shards >> 64
+    return bisect_right(shards, shard_bin(key)) - 1

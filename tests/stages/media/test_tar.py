@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
-from stages.media.tar import index_bytes, index_table, write_tar
+from stages.media.tar import index_bytes, index_table, pack_tar, write_tar
 
 LONG = "folder-" + "x" * 90 + "/" + "y" * 80 + ".txt"
 MEMBERS = [("a.mp4", b"film" * 300), ("a.json", b'{"k": 1}'), ("b/c.d.txt", b""), (LONG, "grüße".encode())]
@@ -59,3 +59,12 @@ def test_an_invalid_name_is_an_error(tmp_path: Path, name: str) -> None:
 def test_a_duplicate_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="two members"):
         write_tar(tmp_path / "1.tar", [("a", b"1"), ("a", b"2")])
+
+
+def test_a_tar_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ValueError, match="two members"):
+        pack_tar("shards/000000", [("a.txt", b"1"), ("a.txt", b"2")], dict)
+    assert list(tmp_path.rglob("*.tar")) == []
+    tar, index = pack_tar("shards/000000", [("a.txt", b"1")], lambda: {"samples": "1"})
+    assert (tar.path, index.path) == ("shards/000000.tar", "shards/000000.parquet")
