@@ -9,9 +9,10 @@ from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
 from stages.media.files import open_uri
 from stages.media.fingerprint import fingerprint
+from stages.media.image_format import image_ending
 
 MAX_BYTES = 1 << 30  # of an image file
-_ENDINGS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png"}
+_TRAINED = (".jpg", ".png", ".webp")  # formats that trainers read
 
 
 class KeptImage(Row):
@@ -73,22 +74,15 @@ def _read(row: KeptImage) -> _Image:
         frame = next(video.frames(), None)
         if frame is None:
             raise UnreadableFile("the image has no picture")
-        ending = _ending(data)
+        ending = image_ending(data)
         is_square = frame.display_size == (frame.raw.width, frame.raw.height)  # its pixels
-        if ending and not frame.orientation and is_square:
+        if ending in _TRAINED and not frame.orientation and is_square:
             return _Image(data, ending, *frame.display_size, "copied")
         import cv2
 
         pixels = frame.pixels("bgr24", *frame.display_size)
         height, width = pixels.shape[:2]
         return _Image(cv2.imencode(".png", pixels)[1].tobytes(), ".png", width, height, "encoded")
-
-
-def _ending(data: bytes) -> str:
-    """The ending for a format that trainers read, or ""."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return ".webp"
-    return next((ending for magic, ending in _ENDINGS.items() if data.startswith(magic)), "")
 
 
 def _image_file(image: _Image) -> ImageFile:

@@ -12,9 +12,9 @@ from stages.media.decoding.frame import Frame
 from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
 from stages.media.files import open_uri
+from stages.media.image_format import HEAD_BYTES, IMAGE_FORMATS, image_format
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".mov", ".avi", ".m4v", ".gif", ".apng")
-IMAGE_FORMATS = {".jpg": "jpeg_pipe", ".jpeg": "jpeg_pipe", ".png": "png_pipe", ".webp": "webp_pipe"}
 
 
 class MediaLength(NamedTuple):
@@ -57,7 +57,9 @@ def read_image(path: Path) -> Frame:
     import av
 
     try:
-        with av.open(str(path), format=IMAGE_FORMATS[path.suffix.lower()]) as container:
+        with path.open("rb") as file:
+            form = image_format(path.suffix.lower(), file.read(HEAD_BYTES))
+        with av.open(str(path), format=form) as container:
             return Frame(pts=0, duration=1, orientation=0, raw=next(container.decode(video=0)))
     except (av.FFmpegError, StopIteration) as error:
         raise UnreadableFile(f"the image cannot be decoded: {error}") from error

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from manifests import Row, column
 from pipeline import Expand, Needs, Reject
-from stages.latents.media_member import IMAGE_FORMATS, VIDEO_SUFFIXES, local_bytes, measure_length
+from stages.latents.media_member import VIDEO_SUFFIXES, local_bytes, measure_length
 from stages.media.files import open_uri
+from stages.media.image_format import IMAGE_FORMATS
 from stages.media.tar import BLOCK, Member
 
 MEDIA_SUFFIXES = (*VIDEO_SUFFIXES, *IMAGE_FORMATS)

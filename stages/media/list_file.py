@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urljoin
 
 from manifests import ClipmillError
 from manifests.messages import join_names
 from stages.media.uri import hide_secrets, is_http, local_path, tar_member
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LIST_EXTENSIONS = (".txt", ".csv", ".jsonl", ".ndjson", ".parquet")
 MAX_LIST_BYTES = 1 << 30
@@ -171,16 +174,27 @@ def _parquet(name: str, data: bytes) -> Iterator[Entry]:
     import pyarrow.parquet as pq
 
     try:
-        names = pq.read_schema(pa.BufferReader(data)).names
-        if _COLUMN not in names:
-            raise _no_column(name, names)
-        records = pq.read_table(pa.BufferReader(data)).to_pylist()
+        schema = pq.read_schema(pa.BufferReader(data))
+        if _COLUMN not in schema.names:
+            raise _no_column(name, schema.names)
+        read = [field.name for field in schema if field.name == _COLUMN or not _is_data(field.type)]
+        records = pq.read_table(pa.BufferReader(data), columns=read).to_pylist()
     except pa.ArrowException as error:
         raise _unreadable(name, str(error)) from error
     for number, record in enumerate(records, 1):
         location, values = record[_COLUMN], plain_values(record)
         is_valid = isinstance(location, str) and bool(location)
         yield Entry(number, location if is_valid else "", "" if is_valid else "no uri", values)
+
+
+def _is_data(kind: "pa.DataType") -> bool:
+    """Whether values are bytes or vectors, such as thumbnails or embeddings, which are not read."""
+    import pyarrow as pa
+
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return True
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return is_list and (pa.types.is_floating(kind.value_type) or _is_data(kind.value_type))
 
 
 def _no_column(name: str, columns: list[str]) -> ClipmillError:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
 from stages.media.errors import UnreadableFile
 from stages.media.files import check_regular, open_uri
+from stages.media.image_format import HEAD_BYTES, IMAGE_FORMATS, image_format
 from stages.media.uri import local_path, name_ending
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
     "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
 )
-
-# Formats of images by the ending of the name. FFmpeg would open a JPEG as a sequence of files (image2).
-_IMAGES = {".jpg": "jpeg_pipe", ".jpeg": "jpeg_pipe", ".png": "png_pipe", ".webp": "webp_pipe"}
-_IMAGES |= {".bmp": "bmp_pipe", ".tif": "tiff_pipe", ".tiff": "tiff_pipe"}
 
 _TEST_ALLOCATION_BYTES = 1 << 26
 
@@ -44,10 +41,10 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
                 raise UnreadableFile("the file is empty")
         else:
             remote_file = open_uri(uri)
-        image_format = _IMAGES.get(name_ending(uri))
-        options = {"format_whitelist": image_format or _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+        form = _image_format(uri, remote_file)
+        options = {"format_whitelist": form or _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
         source = f"file:{path}" if remote_file is None else remote_file
-        opened = av.open(source, format=image_format, options=options, metadata_errors="replace")
+        opened = av.open(source, format=form, options=options, metadata_errors="replace")
         return opened, remote_file
     except BaseException as error:
         head = b""
@@ -64,6 +61,19 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
         if reject is None:
             raise
         raise reject from error
+
+
+def _image_format(uri: str, remote_file: Any) -> str | None:
+    """Return the format of a file that is named like an image, or None."""
+    ending = name_ending(uri)
+    if ending not in IMAGE_FORMATS:
+        return None
+    if remote_file is not None:
+        head = remote_file.read(HEAD_BYTES)
+        remote_file.seek(0)
+        return image_format(ending, head)
+    with open_uri(uri) as file:
+        return image_format(ending, file.read(HEAD_BYTES))
 
 
 def _reject(error: BaseException, head: bytes) -> UnreadableFile | None:

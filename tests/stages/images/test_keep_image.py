@@ -10,6 +10,7 @@ from PIL import Image
 from pipeline import Reject
 from stages.images.keep_image import ImageFile, KeepImage, KeptImage
 from stages.ingest.probe_video import ProbeVideo, Video
+from stages.latents.media_member import read_image
 from stages.media.fingerprint import fingerprint
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (24, 40, 3), np.uint8)
@@ -43,6 +44,16 @@ def test_formats_that_trainers_read_are_copied(name: str, method: str, ending: s
     assert (kept.clip.data == path.read_bytes()) == (method == "copied")
     stored = cv2.imdecode(np.frombuffer(kept.clip.data, np.uint8), cv2.IMREAD_COLOR)
     assert np.array_equal(stored, cv2.imread(str(path)))
+
+
+@pytest.mark.parametrize(("written", "name"), [("a.png", "b.jpg"), ("a.webp", "b.png"), ("a.jpg", "b.webp")])
+def test_the_bytes_of_an_image_decide_and_not_its_name(written: str, name: str, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / written), PIXELS)
+    path = (tmp_path / written).rename(tmp_path / name)
+    kept = _keep(path)
+    assert isinstance(kept, ImageFile), kept
+    assert (kept.clip_method, Path(kept.clip.path).suffix) == ("copied", Path(written).suffix)
+    assert read_image(path).display_size == (40, 24)
 
 
 def test_an_image_without_square_pixels_becomes_one_with_the_size_of_its_row(tmp_path: Path) -> None:

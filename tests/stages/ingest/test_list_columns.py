@@ -77,6 +77,13 @@ def test_long_ids_stay_text_and_a_text_that_was_cut_within_a_character_is_stored
     assert row.list_error
 
 
+def test_vectors_and_bytes_of_a_parquet_list_are_not_read(tmp_path: Path) -> None:
+    _films(tmp_path)
+    record = {"uri": "a.mp4", "score": 1, "tags": ["x", "y"], "embedding": [0.5, 0.25], "thumbnail": b"jpeg"}
+    footage = _write(tmp_path, ".parquet", [record])
+    assert find_list_columns(footage, ()) == ("score:float", "tags:str")
+
+
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_a_signed_url_in_a_column_is_stored_without_its_signature(ending: str, tmp_path: Path) -> None:
     _films(tmp_path)
