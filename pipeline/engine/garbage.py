@@ -75,9 +75,9 @@ def delete_garbage(store: Store, keep: int, keep_runs: Collection[str] = ()) -> 
         PipelineError: as `find_garbage`.
     """
     try:
-        with Lease(store, f"{GC_PREFIX}{new_run()}"):
+        with Lease(store, f"{GC_PREFIX}{new_run()}") as lease:
             garbage = find_garbage(store, keep, keep_runs)
-            _delete(store, garbage)
+            _delete(store, garbage, lease)
             return garbage
     except StoreHeld as error:
         remedy = "wait for that run or stop it; gc never deletes beside a run"
@@ -111,9 +111,11 @@ def _kept_runs(store: Store, use: StoreUse, keep: int, keep_runs: Collection[str
     return kept
 
 
-def _delete(store: Store, garbage: Garbage) -> None:
+def _delete(store: Store, garbage: Garbage, lease: Lease) -> None:
+    """Delete the garbage. Stops before the next run or table if another run took the store."""
     use, names = garbage.use, garbage.names
     for run in garbage.runs:
+        lease.check()
         record = use.runs[run].record & names
         store.remove_all(name for name in record if name.endswith("/plan.json"))
         store.remove_all(name for name in record if not name.endswith("/plan.json"))
@@ -130,8 +132,10 @@ def _delete(store: Store, garbage: Garbage) -> None:
             elif name in names:
                 artifacts.append(name)
     for folder, files in rows.items():
+        lease.check()
         store.remove_all(name for name in files if name == f"{folder}/{MANIFEST_FILE}")
         store.remove_all(_rejects_last(folder, files))
+    lease.check()
     store.remove_all(artifacts)
     store.remove_all(headers)
     for folder, files in by_folder.items():

@@ -25,7 +25,7 @@ _HEARTBEAT_S = 5.0
 
 
 class Lease:
-    """Holds a store while a run goes on. With `force`, runs without the lease, beside its holder.
+    """Holds a store while a run goes on. With `force`, runs beside the holder, and holds the store after it.
 
     Raises:
         StoreHeld: on entering, if a living run holds the store; with `force`, only if `clipmill gc` does.
@@ -38,32 +38,45 @@ class Lease:
         self._thread = threading.Thread(target=self._send_heartbeats, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        acquired = self.store.create(LEASE_FILE, self._content())
-        holder = None if acquired else lease_holder(self.store)
-        if not acquired and holder is None:  # the run that wrote the file is dead
-            self.store.replace(LEASE_FILE, self._content())
-            time.sleep(0.2)  # if two drivers find it at the same time, the last to write holds it
-            holder = lease_holder(self.store)
-            acquired = holder is not None and holder["run"] == self.run
-        if not acquired and (not self.force or _is_gc(holder or {})):
-            raise _held_by(self.store, holder or {})
-        if acquired:
-            self._held = True
-            self._thread.start()
+        self._held = self._acquire()
+        if not self._held:
+            holder = lease_holder(self.store) or {}
+            if not self.force or _is_gc(holder):
+                raise _held_by(self.store, holder)
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._thread.join()
         if self._held:
-            self._thread.join()
             lease = read_lease(self.store)
             if lease and lease["run"] == self.run:
                 self.store.remove(LEASE_FILE)
 
+    def check(self) -> None:
+        """Raise StoreHeld if another run took the store, for example while this process was suspended."""
+        lease = read_lease(self.store)
+        if lease is None or lease["run"] != self.run:
+            raise _held_by(self.store, lease or {})
+
+    def _acquire(self) -> bool:
+        if self.store.create(LEASE_FILE, self._content()):
+            return True
+        if lease_holder(self.store) is not None:
+            return False
+        self.store.replace(LEASE_FILE, self._content())  # the run that wrote the file is dead
+        time.sleep(0.2)  # if two drivers find it at the same time, the last to write holds it
+        holder = lease_holder(self.store)
+        return holder is not None and holder["run"] == self.run
+
     def _send_heartbeats(self) -> None:
         while not self._stop.wait(_HEARTBEAT_S):
             with suppress(ClipmillError, OSError):  # the next heartbeat may succeed
-                self.store.replace(LEASE_FILE, self._content())
+                if not self._held:
+                    self._held = self._acquire()
+                elif (read_lease(self.store) or {"run": self.run})["run"] == self.run:
+                    self.store.replace(LEASE_FILE, self._content())
 
     def _content(self) -> bytes:
         lease = {

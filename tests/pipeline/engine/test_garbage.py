@@ -1,7 +1,9 @@
 """Tests of `clipmill gc`: what newer runs use stays, sizes are exact, and a crash leaves a valid store."""
 
+import json
 import re
 import shutil
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -147,6 +149,37 @@ def test_no_run_starts_while_files_are_deleted_not_even_with_force(store: Path) 
     delete_garbage(ForcedRun(store), 1)
     with Lease(FolderStore(store), "other"), Lease(FolderStore(store), "forced", force=True):
         pass  # beside a run, --force works
+
+
+def test_a_forced_run_holds_the_store_after_its_holder(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.engine.lease._HEARTBEAT_S", 0.01)
+    holder = Lease(FolderStore(store), "other")
+    with holder, Lease(FolderStore(store), "forced", force=True):
+        holder.__exit__()
+        while not (store / "lease.json").exists():
+            time.sleep(0.01)
+        with pytest.raises(StoreHeld, match="held by run forced"):
+            delete_garbage(FolderStore(store), 1)
+    assert not (store / "lease.json").exists()
+
+
+class Taken(FolderStore):
+    """At the first deletion, another run has taken the store, as if this process had been suspended."""
+
+    def remove_all(self, names: Iterable[str]) -> None:
+        lease = json.loads(self.read("lease.json"))
+        self.replace("lease.json", json.dumps(lease | {"run": "other"}).encode())
+        super().remove_all(names)
+
+
+def test_a_store_that_was_taken_is_left_alone(store: Path) -> None:
+    with pytest.raises(StoreHeld, match="held by run other"):
+        delete_garbage(Taken(store), 1)
+    tables = {name for name in files_of(store) if name.endswith("manifest.json")}
+    (store / "lease.json").unlink()
+    assert tables
+    assert delete_garbage(FolderStore(store), 1).names
+    assert {name for name in files_of(store) if name.endswith("manifest.json")} < tables
 
 
 def test_nothing_is_deleted_without_a_finished_run(tmp_path: Path) -> None:
