@@ -239,3 +239,21 @@ class RaiseToPowers(Annotate[N, Powers]):
         for row in rows:
             powers = {f"power_{e}": row.n**e if row.n else None for e in self.exponents}
             yield self.adds(is_even=row.n % 2 == 0, **powers)
+
+
+class Weight(Row):
+    weight: int = column("nothing")
+
+
+class Uneven(Launch[Number, Weight]):
+    """Rank 1 fails, or no rank does; the other ranks never end."""
+
+    ranks_in: str
+    fails: bool
+
+    def run(self, rows: Iterator[Number], work: Path) -> Weight:
+        Path(self.ranks_in, str(os.getpid())).touch()
+        if self.fails and os.environ["RANK"] == "1":
+            raise ValueError("rank 1 fails")
+        time.sleep(3600)
+        return Weight(weight=0)

@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 from siding import siding
-from toys import N, Number, Numbers, Piece, Quiet, toy_dag
+from toys import N, Numbers, Piece, Quiet, Uneven, toy_dag
 
 from manifests import Row, Vector, column
 from manifests.errors import Damaged, SchemaMismatch, StoreFull
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, parts_of, read_part
-from pipeline import Annotate, Dag, Expand, Launch, Reject
+from pipeline import Annotate, Dag, Expand, Reject
 from pipeline.engine.journal import Journal, RowResult
 from pipeline.engine.lease import Lease
 from pipeline.engine.schedule import Schedule
@@ -230,24 +230,6 @@ def test_a_failed_heartbeat_is_followed_by_the_next(tmp_path: Path, monkeypatch:
     assert failed
 
 
-class Weight(Row):
-    weight: int = column("nothing")
-
-
-class Uneven(Launch[Number, Weight]):
-    """Rank 1 fails, or no rank does; the other ranks never end."""
-
-    ranks_in: str
-    fails: bool
-
-    def run(self, rows: Iterator[Number], work: Path) -> Weight:
-        Path(self.ranks_in, str(os.getpid())).touch()
-        if self.fails and os.environ["RANK"] == "1":
-            raise ValueError("rank 1 fails")
-        time.sleep(3600)
-        return Weight(weight=0)
-
-
 def launched(folder: Path, fails: bool) -> Plan:
     folder.mkdir()
     dag = Dag("d")
@@ -262,6 +244,7 @@ def all_ended(folder: Path) -> bool:
 def test_a_failed_rank_ends_the_ranks_that_wait_for_it(tmp_path: Path) -> None:
     with pytest.raises(StageFailed, match="rank 1 of 2 failed"):
         Inline().run(launched(tmp_path / "ranks", fails=True), Quiet())
+    assert all_ended(tmp_path / "ranks")
 
 
 class FakeProcess:
