@@ -70,7 +70,7 @@ class Artifact:
         else:
             assert self.file is not None
             created = store.move_in(path, self.file)
-        if not created and not self._is_stored(store, path):
+        if not created and not self.is_stored_at(store, path):
             raise ManifestError(
                 "two different files have the same artifact name",
                 where=f"{store.url}/{path}",
@@ -78,7 +78,7 @@ class Artifact:
             )
         return replace(self, path=path, data=None, file=None, store=store)
 
-    def _is_stored(self, store: Store, path: str) -> bool:
+    def is_stored_at(self, store: Store, path: str) -> bool:
         """Whether the file at `path` has this content; if the name contains the digest, the size decides."""
         same_size = store.size(path) == self.size_bytes
         if not same_size or self.sha256 in path:

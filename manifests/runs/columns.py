@@ -59,8 +59,7 @@ class RowColumn:
 def find_table(history: RunHistory, of: str) -> StepHistory:
     """The step that made the rows `of`: "clips", "videos", or the name of a step that makes rows.
 
-    Clips are the first rows with a start and an end in seconds, else the last rows that a step made. Videos
-    are the rows from which the clips were made.
+    Clips are the rows of `clip_table`. Videos are the rows from which the clips were made.
 
     Raises:
         UnknownName: no step makes such rows.
@@ -68,9 +67,7 @@ def find_table(history: RunHistory, of: str) -> StepHistory:
     made = {step.name: step for step in history if step.base == step.name}
     if of in made:
         return made[of]
-    rows = [step for step in made.values() if step.kind != "model"]
-    with_times = (s for s in rows if {"start_s", "end_s"} <= {str(c["name"]) for c in s.columns})
-    clips = next(with_times, rows[-1] if rows else None)
+    clips = clip_table(history)
     if of == CLIPS and clips:
         return clips
     if of == VIDEOS and clips and clips.parents:
@@ -82,6 +79,16 @@ def find_table(history: RunHistory, of: str) -> StepHistory:
         where=history.store.url,
         remedy=f"did you mean {hint!r}?" if hint else f"name one of: {join_names(names)}",
     )
+
+
+def clip_table(history: RunHistory) -> StepHistory | None:
+    """The step that made the clips: the first rows with a start and an end in seconds, else the last rows.
+
+    None if no step makes rows.
+    """
+    rows = [step for step in history if step.base == step.name and step.kind != "model"]
+    with_times = (s for s in rows if {"start_s", "end_s"} <= {str(c["name"]) for c in s.columns})
+    return next(with_times, rows[-1] if rows else None)
 
 
 def columns_of_rows(history: RunHistory, base: StepHistory) -> dict[str, RowColumn]:
@@ -138,7 +145,8 @@ def ancestors(history: RunHistory, base: StepHistory) -> list[StepHistory]:
 
 
 def _parent_of_clips(history: RunHistory) -> str:
-    return find_table(history, CLIPS).parents
+    clips = clip_table(history)
+    return clips.parents if clips else ""
 
 
 def _steps_with_columns(history: RunHistory, base: StepHistory) -> Iterator[StepHistory]:

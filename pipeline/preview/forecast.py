@@ -14,6 +14,7 @@ from manifests.manifest import complete_manifest
 from manifests.table import part_name
 from pipeline.engine.journal import finished_rows
 from pipeline.engine.missing_files import missing_files
+from pipeline.engine.steps.reuse import rejected_rows
 from pipeline.engine.steps.rule import existing_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
@@ -127,7 +128,13 @@ def _decide_listed(plan: Plan, listed: Mapping[str, list[pa.Table]], root: str, 
     """Decisions for a part; its source is listed if it has no table yet."""
     columns = frozenset({_SIZE, *(_decodes(step) for step in plan)} - {""})
     rows = {root: listed[root][number]} if root in listed else {}
-    return ListedPart(plan, number, extra_columns=columns, listed=rows)
+    outcomes = partial(_known_outcomes, plan)
+    return ListedPart(plan, number, extra_columns=columns, known_outcomes=outcomes, listed=rows)
+
+
+def _known_outcomes(plan: Plan, step: Step, number: int) -> tuple[pa.Array, pa.Array]:
+    """The ids of the rows that earlier tables with the same content key rejected; others may pass."""
+    return rejected_rows(plan, step, number), pa.array([], pa.string())
 
 
 def _list_source(plan: Plan, found: StepForecast, listed: dict[str, list[pa.Table]]) -> None:

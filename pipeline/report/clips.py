@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.errors import PipelineError
 from pipeline.history.find import RowLocation, find_row
 from pipeline.history.formatting import printable
-from pipeline.history.run_history import RunHistory, StepHistory
+from pipeline.history.run_history import StepHistory
 from pipeline.report.pictures import Pictures
 from pipeline.report.rules import Rule, borderline, rules_of
 from pipeline.report.run_reader import RunReader
@@ -22,19 +22,6 @@ _MAX_ORIGINALS = 24  # duplicates that are shown beside the clip that they repea
 _STILL_BYTES, _PREVIEW_BYTES = 8_000_000, 7_000_000  # of all pictures, in base64
 _SIGNIFICANT_DIGITS = 6
 _TICKS = ("_pts", "_num", "_den")  # ends of names of columns that mean nothing to a reader
-
-
-def clip_table(history: RunHistory) -> StepHistory | None:
-    """The step whose rows are the clips: the first that makes rows with a start and an end.
-
-    Without one, the source whose rows have stills or rules; None if the run has no source.
-    """
-    for step in history:
-        if step.kind == "children" and {"start_s", "end_s"} <= {c["name"] for c in step.columns}:
-            return step
-    sources = [step for step in history if step.kind in ("children", "source")]
-    ruled = [s for s in sources if any(each.kind == "drops" for each in history.steps_on(s.name))]
-    return next(iter(ruled or sources), None)
 
 
 @dataclass(frozen=True)

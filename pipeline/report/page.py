@@ -8,10 +8,11 @@ from importlib.resources import files as resources
 from string import Template
 from typing import Any
 
+from manifests.runs.columns import clip_table
 from pipeline.errors import PipelineError
 from pipeline.history.formatting import printable
 from pipeline.history.run_history import RUNS, RunHistory
-from pipeline.report.clips import clip_table, clips_data, rules_data, sample_clips, shown_columns
+from pipeline.report.clips import clips_data, rules_data, sample_clips, shown_columns
 from pipeline.report.embedding_map import embedding_map
 from pipeline.report.overview import funnel_data, knob_values, label, run_data, times_data
 from pipeline.report.rejects import rejects_data

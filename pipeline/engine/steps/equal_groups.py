@@ -55,7 +55,7 @@ def equal_group(
             if _read_key(store, name) != key or read_row_counts(store, name).rejects:
                 continue
             settled = read_part(store, name)
-            linked = {path: _link(store, path, size, folder, step.folder) for path, size in _files(settled)}
+            linked = {file.path: _link(store, file, folder, step.folder) for file in _files(settled)}
         except FileNotFoundError:
             continue
         if all(linked.values()):
@@ -84,20 +84,19 @@ def _read_key(store: Store, name: str) -> str:
         return metadata.get(_GROUP_KEY, b"").decode()
 
 
-def _files(settled: pa.Table) -> list[tuple[str, int]]:
-    """The artifacts that settled rows name, each once: path and size in bytes."""
+def _files(settled: pa.Table) -> list[Artifact]:
+    """The artifacts that settled rows name, each once."""
     columns = [column for column in settled.columns if column.type == ARTIFACT]
-    return sorted(
-        {(value["path"], value["size_bytes"]) for column in columns for value in column.to_pylist() if value}
-    )
+    named = {value["path"]: value for column in columns for value in column.to_pylist() if value}
+    return [Artifact(**value) for value in named.values()]
 
 
-def _link(store: Store, path: str, size: int, folder: str, new: str) -> str:
+def _link(store: Store, file: Artifact, folder: str, new: str) -> str:
     """Give a file the same name in the folder `new`. Returns the new path, or "" if that is impossible."""
-    if not path.startswith(f"{folder}/") or store.size(path) != size:
+    if not file.path.startswith(f"{folder}/") or store.size(file.path) != file.size_bytes:
         return ""
-    target = f"{new}{path.removeprefix(folder)}"
-    is_linked = store.link(target, path) or store.size(target) == size
+    target = f"{new}{file.path.removeprefix(folder)}"
+    is_linked = store.link(target, file.path) or file.is_stored_at(store, target)
     return target if is_linked else ""
 
 

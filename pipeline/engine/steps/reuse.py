@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from manifests.manifest import read_header
 from manifests.store import Store
-from manifests.table import part_name, parts_of, read_part
+from manifests.table import part_name, parts_of, read_part, read_row_counts
 from pipeline.engine.missing_files import artifact_columns, lacks_file, read_paths
 from pipeline.grouped import is_made_again
 from pipeline.planning.keys import SHORT
@@ -55,6 +55,32 @@ def _with_files(plan: Plan, step: Step, rows: pa.Table, name: str, owner: str) -
         if len(lacking):
             rows = rows.filter(pc.invert(pc.is_in(rows.column(owner), value_set=lacking.combine_chunks())))
     return rows.replace_schema_metadata(None)
+
+
+def rejected_rows(plan: Plan, step: Step, number: int) -> pa.Array:
+    """The ids of rows that earlier tables with this step's content key rejected; failed rows do not count.
+
+    As in `reusable_rows`, only the part `number` of a table with the same source is read.
+    """
+    found: set[str] = set()
+    for folder, same_root in (
+        () if is_made_again(step.node.work) else _matching_tables(plan.store, plan, step)
+    ):
+        found |= _rejected_in(plan.store, plan.run, folder, number if same_root else None)
+    return pa.array(sorted(found), pa.string())
+
+
+@lru_cache(maxsize=256)
+def _rejected_in(store: Store, run: str, folder: str, number: int | None) -> frozenset[str]:
+    """The rows that one part of a table rejected, or all its parts (None). Read once per run and process."""
+    found: set[str] = set()
+    for part in parts_of(store, folder) if number is None else [number]:
+        name = f"{folder}/{part_name(part)}"
+        rejects_file = read_row_counts(store, name).rejects if store.exists(name) else ""
+        if rejects_file:
+            rejects = read_part(store, f"{folder}/{rejects_file}", ["id", "kind"])
+            found.update(rejects.filter(pc.equal(rejects["kind"], "reject"))["id"].to_pylist())
+    return frozenset(found)
 
 
 def matching_tables(plan: Plan, step: Step) -> list[str]:

@@ -12,7 +12,10 @@ from small_store import make_store
 
 from manifests import ManifestError, clips
 from manifests.errors import UnknownColumn, UnknownName
+from manifests.runs.columns import clip_table, find_table
 from manifests.runs.files import write_csv, write_json, write_parquet
+from manifests.runs.run_history import RunHistory, StepHistory
+from manifests.stores.folder import FolderStore
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,25 @@ def test_videos_have_outcomes_with_reasons_and_counts_of_clips(root: Path) -> No
     assert rows["b.mp4"][2:] == ("motion_mean=0.1", 0, 0)
     assert rows["e.mp4"] == ("rejected", "motion_mean missing", "", 0, 0)
     assert rows["bad.mp4"] == ("rejected", "cannot be decoded", "", 0, 0)
+
+
+def test_the_clips_are_the_rows_with_times_else_the_last_rows(root: Path) -> None:
+    def table(name: str, kind: str, *columns: str) -> StepHistory:
+        named = tuple({"name": column} for column in columns)
+        return StepHistory(name=name, kind=kind, folder=name, base=name, root="films", columns=named)
+
+    def clips_of(*steps: StepHistory) -> str | None:
+        history = RunHistory(FolderStore(root), "", "", {step.name: step for step in steps}, {})
+        found = clip_table(history)
+        assert found is None or find_table(history, "clips") == found
+        return found and found.name
+
+    films, shots = table("films", "source", "uri"), table("shots", "children", "start_s", "end_s")
+    frames, model = table("frames", "children", "time_s"), table("train", "model", "loss")
+    assert clips_of(films, shots, frames, model) == "shots"
+    assert clips_of(films, frames, model) == "frames"
+    assert clips_of(films) == "films"
+    assert clips_of(model) is None
 
 
 def test_a_missing_value_never_passes(root: Path) -> None:

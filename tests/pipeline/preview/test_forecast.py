@@ -91,6 +91,37 @@ def test_unknown_numbers_are_marked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("first", "then", "step", "next_step"),
+    [
+        ({}, {"count": 20}, "square", "too_small"),  # another source: rows are in any part
+        ({"unnamed": 3}, {"unnamed": 3, "max_square": 150}, "spell", "sum"),
+    ],
+)
+def test_rows_that_were_rejected_earlier_are_not_expected_to_pass(
+    first: dict[str, Any], then: dict[str, Any], step: str, next_step: str, tmp_path: Path
+) -> None:
+    steps, schedule = forecast_and_run(tmp_path, first, then)
+    progress = schedule.steps[step]
+    assert progress.row_counts.rejected > 0
+    assert steps[step].new == progress.work.processed == progress.row_counts.rejected
+    assert (steps[next_step].rows, steps[next_step].is_exact) == (progress.row_counts.passed, True)
+
+
+def test_rows_on_which_a_stage_failed_may_pass(tmp_path: Path) -> None:
+    def squares(count: int) -> Dag:
+        dag = Dag("squares")
+        rows = dag.read(Numbers(count=count), rows_per_part=4).annotate(Square(bad=5, fail_on=3))
+        dag.save(rows.keep("half >= 0", because="negative"), "kept")
+        return dag
+
+    store = FolderStore(tmp_path)
+    Inline().run(build_plan(squares(8), store, "first"), Quiet())
+    steps = {a.step.name: a for a in forecast(build_plan(squares(7), store, "look"))}
+    assert (steps["square"].new, steps["negative"].rows) == (3, 5)  # 0 and 5 were rejected, 3 failed
+    assert not steps["negative"].is_exact
+
+
+@pytest.mark.parametrize(
     "step", ["numbers", "square", "too_small", "split", "too_large", "spell", "sum", "learn"]
 )
 def test_a_missing_part_of_a_complete_table_is_planned_and_made_again(step: str, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from toys import N, Numbers, Quiet
 
-from manifests import Artifact, Row, column
+from manifests import Artifact, ManifestError, Row, column
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline import Dag, Reject, Survey
@@ -100,6 +100,21 @@ def test_a_group_is_settled_again_where_it_must_be(tmp_path: Path, change: str) 
     second, settled = pack(tmp_path, 13, **later)
     assert settled == "tens0 tens1"
     assert len(packed_rows(second)) == (13 if not later else 12 if "bad" in later else 13)
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_an_existing_file_counts_only_with_the_same_content(is_equal: bool, tmp_path: Path) -> None:
+    """A stopped run can leave a file under the new name."""
+    first, _ = pack(tmp_path, 20)
+    (tmp_path / "fresh").mkdir()
+    new = pack(tmp_path / "fresh", 21)[0]["pack_tens"].folder
+    content = first.store.read(f"{first['pack_tens'].folder}/packs/tens0.txt")
+    first.store.create(f"{new}/packs/tens0.txt", content if is_equal else b"x" * len(content))
+    if is_equal:
+        assert pack(tmp_path, 21)[1] == "tens2"
+    else:
+        with pytest.raises(ManifestError, match="two different files"):
+            pack(tmp_path, 21)
 
 
 def test_a_later_run_uses_the_newest_equal_group(tmp_path: Path) -> None:
