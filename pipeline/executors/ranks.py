@@ -38,6 +38,7 @@ def run_ranks(plan: Plan, task: Task) -> TaskResult:
         for process in processes:
             if process.is_alive():
                 process.kill()
+                process.join()
     if failed:
         raise StageFailed(
             f"step {task.step}: rank {failed[0]} of {ranks} failed; its error is printed above",

@@ -97,7 +97,7 @@ def _rows_out(plan: Plan, found: StepForecast, rows: float | None, earlier: Earl
     if not step.node.inputs or rows is None:
         return rows
     rate = counts.passed / counts.decided if counts.decided else earlier.rates.get(step.name)
-    if step.kind != "drops":  # rows that were rejected before are not among the decided ones
+    if step.kind != "drops":  # rows that failed or have no children are not decided
         rate = earlier.rates.get(step.name, rate)
     others = max(rows - counts.decided, 0.0)
     if not others:

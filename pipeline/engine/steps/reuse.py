@@ -63,9 +63,8 @@ def rejected_rows(plan: Plan, step: Step, number: int) -> pa.Array:
     As in `reusable_rows`, only the part `number` of a table with the same source is read.
     """
     found: set[str] = set()
-    for folder, same_root in (
-        () if is_made_again(step.node.work) else _matching_tables(plan.store, plan, step)
-    ):
+    tables = [] if is_made_again(step.node.work) else _matching_tables(plan.store, plan, step)
+    for folder, same_root in tables:
         found |= _rejected_in(plan.store, plan.run, folder, number if same_root else None)
     return pa.array(sorted(found), pa.string())
 

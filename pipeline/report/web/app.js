@@ -33,6 +33,7 @@ const show = () => {
   document.title = `${content.querySelector("h1")?.textContent || key} – ${D.run.dag} ${D.run.run}`;
   const isSame = route.split("/")[0] === name;
   route = hash;
+  document.body.dataset.route = hash;
   window.scrollTo(0, isSame && name === "clips" ? window.scrollY : scrolls.get(hash) || 0);
   document
     .querySelector("#tabs [aria-current=page]")

@@ -55,7 +55,7 @@ def test_the_clips_are_the_rows_with_times_else_the_last_rows(root: Path) -> Non
         history = RunHistory(FolderStore(root), "", "", {step.name: step for step in steps}, {})
         found = clip_table(history)
         assert found is None or find_table(history, "clips") == found
-        return found and found.name
+        return found.name if found else None
 
     films, shots = table("films", "source", "uri"), table("shots", "children", "start_s", "end_s")
     frames, model = table("frames", "children", "time_s"), table("train", "model", "loss")

@@ -64,8 +64,12 @@ class Visit:
 
     def open(self, route: str) -> Any:
         self.page.evaluate("route => { location.hash = route }", route)
-        self.until("route => location.hash === '#' + route", route)
+        self.until_shown(route)
         return self.page
+
+    def until_shown(self, route: str) -> None:
+        """Wait until the page of a route is drawn: the address changes before it."""
+        self.until("route => document.body.dataset.route === route", route)
 
     def until(self, condition: str, arg: object = None) -> None:
         """Wait for a condition. Playwright's own wait evaluates text, which the page forbids."""
@@ -256,7 +260,7 @@ def test_every_page_fits_its_width_and_has_its_theme(
 def test_keys_reach_everything(visit: Visit) -> None:
     page = visit.open("overview")
     page.keyboard.press("3")
-    visit.until("location.hash === '#clips'")
+    visit.until_shown("clips")
     page.keyboard.press("/")
     assert page.evaluate("document.activeElement.type") == "search"
     page.keyboard.press("Escape")
