@@ -11,6 +11,7 @@ from manifests.table import part_name, read_part, read_row_counts
 from pipeline.history.find import RowLocation, read_row
 from pipeline.history.row_outcomes import RowOutcomes
 from pipeline.history.run_history import RunHistory, StepHistory
+from pipeline.rule import ALL
 
 KEPT, DROPPED, REJECTED, PENDING, LOST = "kept", "dropped", "rejected", "not done yet", "lost"
 _MAX_CHILDREN = 20
@@ -120,7 +121,7 @@ def _event(history: RunHistory, step: StepHistory, location: RowLocation) -> Row
         if row:
             reason = f"{row['rule']} ({row['value']}; the rule keeps {row['where']})"
             return RowEvent(step.name, DROPPED, reason)
-        return RowEvent(step.name, KEPT, f"{step.rule} is true")
+        return RowEvent(step.name, KEPT, _kept_by_rule(step))
     if step.kind == "children":
         count = len(_child_ids(history, step, location))
         return RowEvent(step.name, KEPT, f"{count:,} {'row was' if count == 1 else 'rows were'} made from it")
@@ -129,6 +130,14 @@ def _event(history: RunHistory, step: StepHistory, location: RowLocation) -> Row
         reason = "its part exists and does not contain it; run `clipmill manifest check` for details"
         return RowEvent(step.name, LOST, reason)
     return RowEvent(step.name, KEPT, "", _with_units(step, row))
+
+
+def _kept_by_rule(step: StepHistory) -> str:
+    across = step.made_by.get("across", "")
+    if not across:
+        return f"{step.rule} is true"
+    rows = "each row" if step.made_by["when"] == ALL else "at least one row"
+    return f"{step.rule} is true for {rows} of its {across}"
 
 
 def _model_event(history: RunHistory, step: StepHistory) -> RowEvent:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from manifests.table import RowCounts
 from pipeline.history.row_outcomes import RowOutcomes, row_outcomes
 from pipeline.history.run_history import RunHistory, StepHistory
+from pipeline.rule import Keep
 
 MAX_CHARACTERS = 119  # of a printed line
 _COUNTS = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
@@ -131,7 +132,8 @@ def wrap_line(line: str) -> list[str]:
 def describe_origin(made_by: Mapping[str, object]) -> str:
     """What made a table, in a few words: the rule with its predicate, or the class name of the stage."""
     if "keep" in made_by:
-        return f"{made_by['because']}: keep {made_by['keep']}"
+        rule = Keep(*(str(made_by.get(name, "")) for name in ("keep", "because", "across", "when")))
+        return f"{rule.because}: keep {rule}"
     return str(made_by.get("stage", "")).rpartition(":")[2]
 
 

@@ -16,6 +16,7 @@ from pipeline.errors import PlanError
 from pipeline.executors.inline import Inline
 from pipeline.history.explain import RowEvent, row_history
 from pipeline.history.find import RowLocation
+from pipeline.history.funnel import describe_origin
 from pipeline.history.run_history import RunHistory, read_history
 from pipeline.planning.keys import compute_keys
 from pipeline.preview.what_if import what_if
@@ -81,6 +82,19 @@ def test_a_stage_receives_the_rows_of_a_group_together(history: RunHistory) -> N
     events = last_events(history)
     assert {events[2, lens].values["highest_light"] for lens in range(3)} == {(22.0, "1")}
     assert outcomes(history)["compare_lenses", "kept"] == 9  # numbers 0, 1 and 2
+
+
+@pytest.mark.parametrize(("when", "rows"), [("any", "at least one row"), ("all", "each row")])
+def test_the_history_of_a_kept_row_says_for_which_rows_its_rule_is_true(
+    when: str, rows: str, tmp_path: Path
+) -> None:
+    history = run(tmp_path, when=when, max_light=41.5)  # light 40, 41 and 42 of number 4
+    number = 4 if when == "any" else 2
+    events = row_history(history, locations(history)[number, 2], relatives=False).events
+    (reason,) = [event.reason for event in events if event.step == "bright"]
+    assert reason == f"light < 41.5 is true for {rows} of its take"
+    lenses = "any row" if when == "any" else "all rows"
+    assert describe_origin(history["bright"].made_by) == f"bright: keep light < 41.5 in {lenses} of a take"
 
 
 def test_any_lens_that_passes_keeps_its_group(tmp_path: Path) -> None:
