@@ -77,8 +77,12 @@ const tiles = () => {
     ),
     tile(
       "Speed",
-      wall && hours.in ? `${short((hours.in * 3600) / wall, 3)} ×` : "–",
-      wall ? `real time; the run took ${span(wall)}${copied}` : "the run did not finish",
+      wall && hours.in && D.times.length ? `${short((hours.in * 3600) / wall, 3)} ×` : "–",
+      !wall
+        ? "the run did not finish"
+        : D.times.length
+          ? `real time; the run took ${span(wall)}${copied}`
+          : "all results are of earlier runs",
     ),
   );
 };

@@ -287,3 +287,12 @@ def test_a_script_from_elsewhere_does_not_run(visit: Visit) -> None:
     assert page.evaluate("window.ran") is None
     assert any("Content Security Policy" in fault for fault in visit.faults)
     visit.faults.clear()
+
+
+def test_a_run_without_work_states_no_speed(browser: Any, tmp_path: Path) -> None:
+    request = RunRequest("films.py", {}, str(tmp_path))
+    for has_worked in (True, False):
+        run_dag(films(), str(tmp_path), executor=Inline(), observer=Quiet(), request=request)
+        text = Visit(browser, Path(write_report(read_history(FolderStore(tmp_path))))).page.inner_text("body")
+        assert ("real time; the run took" in text) == has_worked
+        assert ("all results are of earlier runs" in text) != has_worked
