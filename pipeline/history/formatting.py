@@ -46,6 +46,11 @@ def round_fractions(text: str) -> str:
     return _FRACTION.sub(lambda match: f"{float(match[0]):.4g}", text)
 
 
+def format_rows(count: int) -> str:
+    """A number of rows in words: 1 row, or 1,200 rows."""
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as 0:41 (minutes and seconds), or as 1:02:03 from an hour on."""
     hours, rest = divmod(int(seconds), 3600)

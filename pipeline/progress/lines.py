@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
-from pipeline.history.formatting import format_duration
+from pipeline.history.formatting import format_duration, format_rows
 from pipeline.history.funnel import MAX_CHARACTERS, wrap_line
 from pipeline.progress.stopwatch import Stopwatch, launch_progress
 
@@ -78,7 +78,7 @@ class LineProgress:
         text = launch_progress(schedule, schedule.plan[name])[1]
         if text:
             return f"{name} {text}"
-        rows = f"{rows_done(schedule, self.stopwatch, name):,} rows"
+        rows = format_rows(rows_done(schedule, self.stopwatch, name))
         lost = _lost(progress)
         return ", ".join([f"{name} {format_parts(progress)}", rows, *lost]) + _rate(
             self.stopwatch.rows_per_s(name)
@@ -177,12 +177,13 @@ def _rows(schedule: Schedule, name: str) -> str:
     progress = schedule.steps[name]
     counts = progress.row_counts
     makes_rows = schedule.plan[name].kind in ("source", "children", "model")
-    return ", ".join([f"{counts.rows_out if makes_rows else counts.passed:,} rows", *_lost(progress)])
+    return ", ".join([format_rows(counts.rows_out if makes_rows else counts.passed), *_lost(progress)])
 
 
 def _lost(progress: Progress) -> list[str]:
     counts = progress.row_counts
-    lost = {"dropped": counts.dropped, "rejected": counts.rejected - counts.errors, "errors": counts.errors}
+    errors = "error" if counts.errors == 1 else "errors"
+    lost = {"dropped": counts.dropped, "rejected": counts.rejected - counts.errors, errors: counts.errors}
     return [f"{count:,} {name}" for name, count in lost.items() if count]
 
 

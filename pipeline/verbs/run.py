@@ -155,8 +155,10 @@ def _time(result: "RunResult") -> str:
 
 def _work(result: "RunResult") -> str:
     """Rows processed, copied and resumed by the run, summed over all steps."""
+    from pipeline.history.formatting import format_rows
+
     efforts = result.rows.values()
-    parts = [f"{sum(e.processed for e in efforts):,} rows processed"]
+    parts = [f"{format_rows(sum(e.processed for e in efforts))} processed"]
     reused, resumed = sum(e.reused for e in efforts), sum(e.resumed for e in efforts)
     parts += [f"{reused:,} copied from earlier tables"] if reused else []
     parts += [f"{resumed:,} resumed from a stopped run"] if resumed else []

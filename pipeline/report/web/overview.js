@@ -228,7 +228,7 @@ const funnelRow = (line, totals) => {
     { class: isNew ? "new" : "" },
     h("th", { scope: "row", title: line.description }, line.step),
     h("td", { class: "bar-cell" }, bar),
-    h("td", { class: "n" }, isNew ? `${count(line.out)} new` : count(line.out)),
+    h("td", { class: "n" }, isNew ? plural(line.out, "row") : count(line.out)),
     h("td", { class: "n" }, line.note || lost),
     h("td", { class: "muted wide" }, line.kind === "drops" ? line.description : ""),
   );
