@@ -56,9 +56,12 @@ def _outputs_without_rows(history: RunHistory, funnel: Funnel, request: RunReque
 
 
 def _last_step_with_rows(history: RunHistory, lines: dict[str, FunnelLine], step: str) -> str:
-    """The step that the last rows entered and did not leave."""
-    while not lines[step].rows_in and history[step].inputs:
-        step = next(name for name in history[step].inputs if not lines[name].rows_to_next)
+    """The step that the last rows entered and did not leave, or that joins branches without a common row."""
+    while not lines[step].rows_in:
+        empty = [name for name in history[step].inputs if not lines[name].rows_to_next]
+        if not empty:
+            break
+        step = empty[0]
     return step
 
 
@@ -67,6 +70,8 @@ def _why(history: RunHistory, line: FunnelLine, request: RunRequest) -> str:
     numbers = parts_of(history.store, step.folder)
     if not step.inputs:
         return f"{step.name} found no row"
+    if not line.rows_in:
+        return f"no row is left by all inputs of {step.name}: {', '.join(step.inputs)}"
     if line.kind == "children" and line.passed:
         return f"{step.name} made no row from {line.passed:,} rows"
     if line.dropped:

@@ -131,3 +131,13 @@ def test_an_output_without_rows_names_the_step_that_lost_the_last_ones(
     rows = dag.read(Numbers(count=count)).annotate(Weigh(broken=broken).on(retries=0))
     dag.save(rows.keep("weight >= 0", because="too light"), "heavy")
     assert run(tmp_path, dag).warnings[-1].removesuffix("\\x1b[2J") == why
+
+
+def test_an_output_behind_branches_without_a_common_row_names_the_branches(tmp_path: Path) -> None:
+    dag = Dag("branches")
+    rows = dag.read(Numbers(count=40), rows_per_part=5)
+    low, high = rows.keep("n < 10", because="high"), rows.keep("n > 20", because="low")
+    dag.save(low.join(high).keep("n > 1", because="small"), "both")
+    result = run(tmp_path, dag)
+    assert result.warnings == ("output both has no row: no row is left by all inputs of small: high, low",)
+    assert recorded(tmp_path, result)["state"] == "done"
