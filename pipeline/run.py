@@ -1,7 +1,7 @@
 """Runs a DAG in a store: acquire the lease, plan, record, execute, check the row counts, and report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from manifests.format import STORE_FILE, format_text, open_checked_store
 from pipeline.dag import Dag
@@ -44,7 +44,7 @@ class RunResult:
         warnings: Messages for the user; some have several lines.
         exit_code: 0: done. 1: more rows failed than `strict` or `max_error_share` allows. Above 128: stopped
             by a signal.
-        report: Path of the report, or "" if it could not be written.
+        report: Path of the report, or "" if it could not be written or the run was stopped.
         error: Why the exit code is 1, with the remedy; else "".
         seconds: Duration of the run in seconds.
         planned_s: Its duration as planned from earlier runs of the store; None if these timed too little.
@@ -54,13 +54,13 @@ class RunResult:
     store: str
     funnel: Funnel
     rows: Mapping[str, WorkCounts]
-    warnings: tuple[str, ...]
-    exit_code: int
+    notes: tuple[str, ...]
+    seconds: float
+    planned_s: float | None
+    warnings: tuple[str, ...] = ()
+    exit_code: int = 0
     report: str = ""
-    notes: tuple[str, ...] = ()
     error: str = ""
-    seconds: float = 0.0
-    planned_s: float | None = None
 
 
 def run_dag(
@@ -114,7 +114,7 @@ def run_dag(
             executor.run(plan, _Observers(stopwatch, PlannedTime(stopwatch), log, observer, limit))
             funnel = funnel_of(history)
         except TooManyErrors as error:
-            return _over_limit(history, record, stopwatch, error)
+            return _over_limit(history, record, stopwatch, error, changed)
         except KeyboardInterrupt:
             return _stopped(history, record, stopwatch, exit_code_of_stop())
         except Exception as error:
@@ -156,56 +156,47 @@ def _done(
     request: RunRequest,
     changed: Sequence[ChangedCode],
 ) -> RunResult:
-    warnings = (*map(str, changed), *run_warnings(history, funnel, request))
-    record.end(DONE, funnel, stopwatch.to_json())
-    seconds = stopwatch.elapsed_s
+    result = _end(history, funnel, record, stopwatch, DONE)
     report, failures = _report(history, record)
-    warnings = (*warnings, *failures, *_cards(history))
-    for warning in warnings:
+    found = (*run_warnings(history, funnel, request), *failures, *_cards(history))
+    for warning in found:
         record.log("; ".join(line.strip() for line in f"warning: {warning}".splitlines()))
-    return RunResult(
-        run=record.run,
-        store=history.store.url,
-        funnel=funnel,
-        rows=stopwatch.work,
-        warnings=warnings,
-        exit_code=0,
-        report=report,
-        notes=history.notes,
-        seconds=seconds,
-        planned_s=stopwatch.planned_s,
-    )
+    return replace(result, warnings=(*map(str, changed), *found), report=report)
 
 
-def _over_limit(history: RunHistory, record: Record, stopwatch: Stopwatch, error: TooManyErrors) -> RunResult:
+def _over_limit(
+    history: RunHistory,
+    record: Record,
+    stopwatch: Stopwatch,
+    error: TooManyErrors,
+    changed: Sequence[ChangedCode],
+) -> RunResult:
     """Record a run that more rows failed than the command allows; its report shows what exists."""
-    funnel = Funnel(funnel_lines(history))
-    record.end(FAILED, funnel, stopwatch.to_json(), f"{type(error).__name__}: {error}")
-    report, warnings = _report(history, record)
-    return RunResult(
-        run=record.run,
-        store=history.store.url,
-        funnel=funnel,
-        rows=stopwatch.work,
-        warnings=warnings,
-        exit_code=1,
-        report=report,
-        notes=history.notes,
-        error=str(error),
-    )
+    text = f"{type(error).__name__}: {error}"
+    result = _end(history, Funnel(funnel_lines(history)), record, stopwatch, FAILED, text)
+    report, failures = _report(history, record)
+    warnings = (*map(str, changed), *failures)
+    return replace(result, warnings=warnings, exit_code=1, report=report, error=str(error))
 
 
 def _stopped(history: RunHistory, record: Record, stopwatch: Stopwatch, exit_code: int) -> RunResult:
-    funnel = Funnel(funnel_lines(history))
-    record.end(STOPPED, funnel, stopwatch.to_json())
+    result = _end(history, Funnel(funnel_lines(history)), record, stopwatch, STOPPED)
+    return replace(result, warnings=("stopped; finished parts are kept",), exit_code=exit_code)
+
+
+def _end(
+    history: RunHistory, funnel: Funnel, record: Record, stopwatch: Stopwatch, state: str, error: str = ""
+) -> RunResult:
+    """Record how a run ended. Returns its result, without warnings and report."""
+    record.end(state, funnel, stopwatch.to_json(), error)
     return RunResult(
         run=record.run,
         store=history.store.url,
         funnel=funnel,
         rows=stopwatch.work,
-        warnings=("stopped; finished parts are kept",),
-        exit_code=exit_code,
         notes=history.notes,
+        seconds=stopwatch.elapsed_s,
+        planned_s=stopwatch.planned_s,
     )
 
 

@@ -130,9 +130,7 @@ def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "
         print(json.dumps({**head, "rows": rows, **more}, ensure_ascii=False))
     elif mode != "quiet":
         print(f"\n{result.funnel.table()}\n\n{_work(result)}")
-        if result.seconds:
-            print(_time(result))
-        print(f"run     {result.run}\nstore   {result.store}")
+        print(f"{_time(result)}\nrun     {result.run}\nstore   {result.store}")
         print(f"report  {result.report or 'none'}")
         for note in result.notes:
             print(f"note    {note}")

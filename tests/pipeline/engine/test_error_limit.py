@@ -69,6 +69,7 @@ def test_a_run_fails_as_soon_as_too_many_errors_are_certain_and_continues_when_m
 ) -> None:
     result = run(tmp_path, weighed(broken=4), max_error_share=0.1)  # 10 of 40 rows would fail
     assert result.exit_code == 1
+    assert result.seconds > 0
     assert result.rows["weigh"].processed == 20  # 0, 4, 8, 12 and 16 are more than a tenth of 40
     assert "step weigh failed on 5 rows; --max-error-share allows 0.1 of at most 40 rows" in result.error
     assert "most frequent reason: ValueError: the scale is broken\\x1b[2J" in result.error
