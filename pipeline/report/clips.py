@@ -139,12 +139,13 @@ def shown_columns(sample: Sample) -> list[dict[str, str]]:
 
 
 def _values(sample: Sample, name: str, rules: Sequence[Rule]) -> list[Any]:
-    """The values of a column. Rounding never moves a value to the other side of a threshold."""
+    """The values of a column; None if one is not finite. Rounding never moves one across a threshold."""
     terms = [term for rule in rules for term in rule.terms if term.column == name]
     shown = []
     for value in sample.values[name]:
         rounded = cell(value)
-        shown.append(value if any(t.passes(value) != t.passes(rounded) for t in terms) else rounded)
+        moves = rounded is not None and any(t.passes(value) != t.passes(rounded) for t in terms)
+        shown.append(value if moves else rounded)
     return shown
 
 

@@ -1,5 +1,6 @@
 """The source videos of a run in the report: their columns, outcomes, and the clips made from them."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,10 +55,14 @@ def video_name(videos: Sample, row: int) -> str:
 
 def duration(sample: Sample, row: int) -> float | None:
     """The duration of a video or clip in seconds, from the first column that has it."""
-    start, end = sample.value("start_s", row), sample.value("end_s", row)
+    start, end = (_finite(sample.value(name, row)) for name in ("start_s", "end_s"))
     if start is not None and end is not None:
-        return float(end) - float(start)
-    return next((float(v) for v in (sample.value(n, row) for n in _DURATIONS) if v is not None), None)
+        return end - start
+    return next((v for v in (_finite(sample.value(n, row)) for n in _DURATIONS) if v is not None), None)
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def hours(clips: Sample, videos: Sample | None, labels: Mapping[str, str]) -> dict[str, Any]:
