@@ -50,10 +50,8 @@ def funnel_data(history: RunHistory) -> list[dict[str, Any]]:
     """The row counts of each step. `quiet` marks a step that removed and made no rows."""
     lines = []
     for line in funnel_lines(history):
-        counts = history.row_counts(line.step).values()
-        errors = sum(count.errors for count in counts)
-        rejected = sum(count.rejected for count in counts) - errors
         makes_rows = line.kind in ("source", "children", "model")
+        lost = line.dropped + line.rejected + line.errors
         lines.append(
             {
                 "step": line.step,
@@ -64,10 +62,10 @@ def funnel_data(history: RunHistory) -> list[dict[str, Any]]:
                 "in": line.rows_in,
                 "passed": line.passed,
                 "dropped": line.dropped,
-                "rejected": rejected,
-                "errors": errors,
+                "rejected": line.rejected,
+                "errors": line.errors,
                 "out": line.rows_to_next,
-                "quiet": line.complete and not (makes_rows or line.dropped or rejected or errors),
+                "quiet": line.complete and not (makes_rows or lost),
                 "note": ""
                 if line.complete
                 else f"not finished: {line.parts} of {line.total_parts or '?'} parts",
