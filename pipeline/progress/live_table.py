@@ -89,7 +89,7 @@ class LiveProgress:
             if schedule.steps[step.name].running and step.kind == "model":
                 text = launch_progress(schedule, step)[1]
                 lines += [f"{step.name}: {text}"] if text else []
-        lines += [f"{hidden} more steps are done or wait"] if hidden else []
+        lines += [f"{hidden} more {'step' if hidden == 1 else 'steps'}, done or waiting"] if hidden else []
         return "\n".join(lines)
 
 

@@ -62,20 +62,19 @@ def clips_data(reader: RunReader, clips: Clips) -> dict[str, Any]:
     near = borderline(sample, rules)
     groups = _groups(sample, near, originals)
     pictures = Pictures(reader, _STILL_BYTES, _PREVIEW_BYTES)
-    # Originals first: both sides of a pair need a picture.
-    wanted = {original for pair in list(originals.items())[:_MAX_ORIGINALS] for original in pair}
+    # Pictures are added until their bytes are used up. Originals first: both sides of a pair need a picture.
+    pairs = list(originals.items())[:_MAX_ORIGINALS]
+    pictures.add_stills(sample.rows, {row for pair in pairs for row in pair})
     for members in groups.values():
-        wanted |= set(_spread(members, _MAX_PER_GROUP))
-    wanted |= set(_spread(groups.get(KEPT, []), _MAX_KEPT))
+        pictures.add_stills(sample.rows, _spread(members, _MAX_PER_GROUP))
+    pictures.add_stills(sample.rows, _spread(groups.get(KEPT, []), _MAX_KEPT))
     every = range(len(sample.rows))
-    wanted |= set(_spread(every, max(0, _MAX_STILLS - len(wanted))))
-    pictures.add_stills(sample.rows, wanted)
-    playing: set[int] = set()
+    pictures.add_stills(sample.rows, _spread(every, max(0, _MAX_STILLS - len(pictures.stills))))
     for members in groups.values():
-        playing |= set(_spread([row for row in members if row in pictures.stills], _MAX_PREVIEWS_PER_GROUP))
-    rest = [row for row in pictures.stills if row not in playing]
-    playing |= set(_spread(rest, max(0, _MAX_PREVIEWS - len(playing))))
-    pictures.add_previews(sample.rows, playing)
+        with_still = [row for row in members if row in pictures.stills]
+        pictures.add_previews(sample.rows, _spread(with_still, _MAX_PREVIEWS_PER_GROUP))
+    rest = [row for row in pictures.stills if row not in pictures.previews]
+    pictures.add_previews(sample.rows, _spread(rest, max(0, _MAX_PREVIEWS - len(pictures.previews))))
     return {
         "base": sample.base.name,
         "total": sample.total,

@@ -84,12 +84,12 @@ def times_data(history: RunHistory) -> list[dict[str, Any]]:
         if step.name in busy or counts:
             # Barriers and rules record no processed rows: they process all that enter and are not copied.
             entered = sum(count.rows_in for count in history.row_counts(step.name).values())
-            reused = int(counts.get("reused", 0))
+            reused, resumed = int(counts.get("reused", 0)), int(counts.get("resumed", 0))
             times.append(
                 {
                     "step": step.name,
                     "busy_s": round(float(busy.get(step.name, 0.0)), 3),
-                    "processed": int(counts.get("processed", 0)) or max(0, entered - reused),
+                    "processed": int(counts.get("processed", 0)) or max(0, entered - reused - resumed),
                     "reused": reused,
                 }
             )

@@ -132,7 +132,7 @@ def test_the_live_table_shows_every_step_or_what_fits(observed_run: Callable[...
     assert screen[2].split() == ["square", "━━━━━━━━", "4/4", "·", "·", "12", "·", "3", "2.4", "0:05"]
     small = LiveProgress(shown.append, lambda: (100, 5)).table(schedule)
     assert small.row_count == 0  # all steps are complete, and the terminal is small
-    assert "3 more steps are done or wait" in "\n".join(printed(small, 100))
+    assert "3 more steps, done or waiting" in "\n".join(printed(small, 100))
 
 
 class Measured(Row):

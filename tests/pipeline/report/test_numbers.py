@@ -9,7 +9,7 @@ from toys import N, Numbers, Quiet
 
 from manifests import Row, column
 from manifests.stores.folder import FolderStore
-from pipeline import Annotate, Dag, Expand
+from pipeline import Dag, Expand
 from pipeline.executors.inline import Inline
 from pipeline.history.run_history import read_history
 from pipeline.recipes.request import RunRequest

@@ -163,6 +163,13 @@ def test_a_duplicate_is_beside_its_original(data: Any, tmp_path: Path) -> None:
     assert elsewhere["clips"]["originals"] == []
 
 
+def test_pairs_get_their_stills_first(history: RunHistory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips_module, "_STILL_BYTES", 2)  # a still is added while a byte is left
+    clips = report_data(history)["clips"]
+    assert clips["originals"]
+    assert set(clips["stills"]) == {min(clips["originals"][0])}
+
+
 def test_hours_and_the_funnel_add_up(data: Any) -> None:
     hours = data["hours"]
     assert hours["in"] * 3600 == pytest.approx(20)
