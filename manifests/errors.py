@@ -8,6 +8,7 @@ ClipmillError               what · where · remedy, printed on one screen
     ├── UnknownName         there is no store, no run, or no rows of the name that a command gives
     ├── InvalidPredicate    the text of a predicate cannot be read, or its types do not fit
     ├── SchemaMismatch      rows do not fit the declared columns, or two parts disagree
+    ├── StoreUnavailable    an object store did not answer for as long as its patience
     ├── StoreFull           the disk or the quota of the store is full
     ├── OlderFormat         an older clipmill wrote the store
     ├── NewerFormat         a newer clipmill wrote the store
@@ -89,6 +90,10 @@ class InvalidPredicate(ManifestError):
 
 class SchemaMismatch(ManifestError):
     """Rows do not fit the declared columns, or two parts of a table disagree."""
+
+
+class StoreUnavailable(ManifestError):
+    """An object store did not answer for as long as its patience (`CLIPMILL_STORE_PATIENCE`)."""
 
 
 class StoreFull(ManifestError):

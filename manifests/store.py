@@ -28,7 +28,8 @@ class Store(ABC):
     """A folder of files, local or on an object store.
 
     Names are relative POSIX paths ("scan-1a/part-00003.parquet") that stay inside the store. Every method may
-    raise `StoreFull`; reading a name that does not exist raises `FileNotFoundError`.
+    raise `StoreFull` and, at a URL, `StoreUnavailable`. Reading a name that does not exist raises
+    `FileNotFoundError`.
     """
 
     url: str  # path or URL of the store, without credentials
@@ -59,6 +60,16 @@ class Store(ABC):
     def replace(self, name: str, data: bytes) -> None:
         """Write a complete file and replace an existing one. Only for leases, logs and reports."""
 
+    def replace_if(self, name: str, expected: bytes, data: bytes) -> bool:
+        """Replace a file if its content is `expected`. Returns whether its content is `data` now."""
+        try:
+            if self.read(name) != expected:
+                return False
+        except FileNotFoundError:
+            return False
+        self.replace(name, data)
+        return True
+
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         """Read a file, or `size` bytes of it from byte `start`."""
@@ -69,6 +80,10 @@ class Store(ABC):
     @abstractmethod
     def size(self, name: str) -> int:
         """The size of a file in bytes."""
+
+    @abstractmethod
+    def age_s(self, name: str) -> float:
+        """Seconds since a file was written, by the clock of the server if it has one."""
 
     @abstractmethod
     def names(self, folder: str = "") -> list[str]:

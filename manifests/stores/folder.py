@@ -1,10 +1,12 @@
 """A store in a local folder: files appear complete, by `link`, and the first writer of a name wins."""
 
+import fcntl
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from manifests.errors import ManifestError, unusable_store_error
@@ -72,6 +74,10 @@ class FolderStore(Store):
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def replace_if(self, name: str, expected: bytes, data: bytes) -> bool:
+        with self._locked():
+            return super().replace_if(name, expected, data)
+
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         with self._path(name).open("rb") as stream:
             stream.seek(start)
@@ -82,6 +88,9 @@ class FolderStore(Store):
 
     def size(self, name: str) -> int:
         return self._path(name).stat().st_size
+
+    def age_s(self, name: str) -> float:
+        return time.time() - self._path(name).stat().st_mtime
 
     def names(self, folder: str = "") -> list[str]:
         try:
@@ -143,6 +152,17 @@ class FolderStore(Store):
     def _temporary(self, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         return target.with_name(f".{uuid.uuid4().hex}.tmp")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold a lock on the folder. A file system without locks for folders (NFS) goes without."""
+        folder = os.open(self.root, os.O_RDONLY)
+        try:
+            with suppress(OSError):
+                fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
 
     @contextmanager
     def _readable_errors(self, name: str) -> Iterator[None]:

@@ -2,40 +2,40 @@
 
 The server implements create-if-absent (`If-None-Match: *` on S3, `ifGenerationMatch=0` on Google). A server
 that ignores the condition is detected before the first write. Credentials and the endpoint come from the
-environment or from fsspec's configuration, never from the URL.
+environment or from fsspec's configuration, never from the URL. A server that does not answer is waited for
+(`outage`).
 """
 
-import inspect
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import fsspec
-
-from manifests.errors import ManifestError
+from manifests.errors import ManifestError, StoreUnavailable
 from manifests.identity import digest_of
 from manifests.store import Store, StoredFile
+from manifests.stores.conditional import NewFile, is_created_twice, replace_if_unchanged, supports_mode
 from manifests.stores.downloads import download_folder
-from manifests.stores.remote_errors import code_of, readable_error
+from manifests.stores.file_systems import open_file_system, seconds_since_written
+from manifests.stores.outage import Kind, store_patience_s, wait_for_answer
+from manifests.stores.remote_errors import code_of, no_answer_reason, readable_error
 
 _PROBE = ".clipmill-create-if-absent"
-_EXISTS = {"PreconditionFailed", "412"}
-_CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}  # two concurrent writers: try again
-_MAX_ATTEMPTS = 6
 _DELETES_AT_ONCE = 16
+_RANGE_BYTES = 16 << 20
+T = TypeVar("T")
 
 
 class RemoteStore(Store):
     """A prefix of an object store. It can be sent to other processes: its pickle holds only the URL."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_s: float | None = None) -> None:
+        """`patience_s`: how long a server that does not answer is waited for; None: as `store_patience_s`."""
         parts = urlsplit(url)
         if "::" in url or not parts.scheme:
             raise ManifestError(
@@ -44,52 +44,56 @@ class RemoteStore(Store):
             )
         place = parts.netloc.rpartition("@")[2]
         self.url = f"{parts.scheme}://{place}{parts.path}".rstrip("/")
+        self.patience_s = store_patience_s() if patience_s is None else patience_s
         self._file_system: tuple[int, Any, str] | None = None  # process id, file system, root
         self._conditions_checked = False
 
     def __reduce__(self) -> tuple[object, ...]:
-        return RemoteStore, (self.url,)
+        return RemoteStore, (self.url, self.patience_s)
 
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            self._check_conditions()
-            return _create(lambda: files.pipe_file(path, data, mode="create"))
+        return self._create(name, lambda **options: files.pipe_file(path, data, mode="create", **options))
 
     def move_in(self, name: str, file: Path) -> bool:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            self._check_conditions()
-            if _supports_mode(files, "put_file"):
-                created = _create(lambda: files.put_file(str(file), path, mode="create"))
-            else:
-                created = _create(lambda: files.pipe_file(path, file.read_bytes(), mode="create"))
+        if supports_mode(files, "put_file"):
+            created = self._create(
+                name, lambda **options: files.put_file(str(file), path, mode="create", **options)
+            )
+        else:
+            created = self.create(name, file.read_bytes())
         file.unlink()
         return created
 
     def link(self, name: str, existing: str) -> bool:
         files, path = self._at(name)
-        with self._readable_errors(existing):
-            if files.exists(path):
-                return False
-            files.cp_file(self._at(existing)[1], path)
+        if self.exists(name):
+            return False
+        self._call(existing, "write", lambda: files.cp_file(self._at(existing)[1], path))
         return True
 
     def replace(self, name: str, data: bytes) -> None:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            files.pipe_file(path, data)
+        self._call(name, "write", lambda: files.pipe_file(path, data))
+
+    def replace_if(self, name: str, expected: bytes, data: bytes) -> bool:
+        files, path = self._at(name)
+        return self._call(name, "write", lambda: replace_if_unchanged(files, path, expected, data))
 
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         files, path = self._at(name)
+        if start == 0 and size is None:
+            return self._call(name, "read", lambda: bytes(files.cat_file(path)))
+        if size == 0:  # servers return the whole file for an empty range
+            self.size(name)  # raises if the file is missing
+            return b""
+        end = None if size is None else start + size
         with self._readable_errors(name):
-            if start == 0 and size is None:
-                return bytes(files.cat_file(path))
-            if size == 0:  # servers return the whole file for an empty range
-                self.size(name)  # raises if the file is missing
-                return b""
             try:
-                return bytes(files.cat_file(path, start=start, end=None if size is None else start + size))
+                return self._wait("read", lambda: bytes(files.cat_file(path, start=start, end=end)))
+            except StoreUnavailable:
+                raise
             except Exception:
                 if start >= self.size(name):
                     return b""
@@ -97,19 +101,21 @@ class RemoteStore(Store):
 
     def exists(self, name: str) -> bool:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            return bool(files.exists(path))
+        return self._call(name, "read", lambda: bool(files.exists(path)))
 
     def size(self, name: str) -> int:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            return int(files.info(path)["size"])
+        return self._call(name, "read", lambda: int(files.info(path)["size"]))
+
+    def age_s(self, name: str) -> float:
+        files, path = self._at(name)
+        return self._call(name, "read", lambda: seconds_since_written(files, path))
 
     def names(self, folder: str = "") -> list[str]:
         files, path = self._at(folder)
         with self._readable_errors(folder):
             try:
-                listing = files.ls(path, detail=False, refresh=True)
+                listing = self._wait("read", lambda: files.ls(path, detail=False, refresh=True))
             except (FileNotFoundError, NotADirectoryError) as error:
                 if code_of(error) == "NoSuchBucket":
                     raise
@@ -120,8 +126,7 @@ class RemoteStore(Store):
     def walk(self, folder: str = "") -> Iterator[str]:
         files, path = self._at(folder)
         root = self._at("")[1]
-        with self._readable_errors(folder):
-            names = [_relative(name, root) for name in files.find(path)]
+        names = [_relative(name, root) for name in self._call(folder, "read", lambda: files.find(path))]
         for parts in sorted(PurePosixPath(name).parts for name in names if name):
             if not any(part.startswith(".") for part in parts):
                 yield "/".join(parts)
@@ -129,16 +134,14 @@ class RemoteStore(Store):
     def files(self, folder: str = "") -> list[StoredFile]:
         files, path = self._at(folder)
         root = self._at("")[1]
-        with self._readable_errors(folder):
-            listing = files.find(path, detail=True)
+        listing = self._call(folder, "read", lambda: files.find(path, detail=True))
         named = ((_relative(name, root), int(file["size"])) for name, file in listing.items())
         return [StoredFile(name, size, name) for name, size in sorted(named) if name]
 
     def remove(self, name: str) -> None:
         files, path = self._at(name)
-        with self._readable_errors(name):
-            with suppress(FileNotFoundError, KeyError):
-                files.rm_file(path)
+        with suppress(FileNotFoundError, KeyError):
+            self._call(name, "write", lambda: files.rm_file(path))
 
     def remove_all(self, names: Iterable[str]) -> None:
         with ThreadPoolExecutor(_DELETES_AT_ONCE) as pool:
@@ -153,16 +156,27 @@ class RemoteStore(Store):
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         """Download a file and delete it after use. The next process deletes the downloads of a killed one."""
-        files, path = self._at(name)
         folder = download_folder()
         handle, download = tempfile.mkstemp(suffix=PurePosixPath(name).suffix, dir=folder)
         os.close(handle)
         try:
-            with self._readable_errors(name):
-                files.get_file(path, download)
+            self._download(name, download)
             yield Path(download)
         finally:
             Path(download).unlink(missing_ok=True)
+
+    def _download(self, name: str, target: str) -> None:
+        files, path = self._at(name)
+        with self._readable_errors(name):
+            try:
+                files.get_file(path, target)
+                return
+            except Exception as error:
+                if not no_answer_reason(error):
+                    raise
+        with open(target, "wb") as stream:  # in ranges, so that a failure does not repeat the whole file
+            for start in range(0, self.size(name), _RANGE_BYTES):
+                stream.write(self.read(name, start, _RANGE_BYTES))
 
     def scratch(self, name: str, *, create: bool = True) -> Path:
         place = PurePosixPath(_inside(name, self.url))
@@ -180,7 +194,7 @@ class RemoteStore(Store):
         """The file system of this process, and the path of `name` in it."""
         if self._file_system is None or self._file_system[0] != os.getpid():
             with self._readable_errors(""):
-                files, root = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
+                files, root = open_file_system(self.url)
                 self._file_system = os.getpid(), files, root.rstrip("/")
         _, files, root = self._file_system
         inside = _inside(name, self.url)
@@ -195,19 +209,39 @@ class RemoteStore(Store):
         if self._conditions_checked:
             return
         files, path = self._at(_PROBE)
-        if not _supports_mode(files, "pipe_file"):
+        if not supports_mode(files, "pipe_file"):
             raise ManifestError(
                 f"{urlsplit(self.url).scheme}:// does not support create-if-absent",
                 where=self.url,
                 remedy="use a local folder, s3:// or gs://",
             )
-        if all(_create(lambda: files.pipe_file(path, b"", mode="create")) for _ in range(2)):
+        if is_created_twice(files, path):
             raise ManifestError(
                 "this object store ignores create-if-absent, so two writers could mix their parts",
                 where=self.url,
                 remedy="use a newer server, botocore 1.35.20 or later, or a local folder",
             )
         self._conditions_checked = True
+
+    def _create(self, name: str, put: Callable[..., object]) -> bool:
+        files, path = self._at(name)
+        file = NewFile(files, path)
+
+        def check_and_write() -> bool:
+            self._check_conditions()
+            return file.write(put)
+
+        return self._call(name, "write", check_and_write)
+
+    def _call(self, name: str, kind: Kind, call: Callable[[], T]) -> T:
+        """The result of a request about `name`. Waits while the server does not answer."""
+        with self._readable_errors(name):
+            return self._wait(kind, call)
+
+    def _wait(self, kind: Kind, call: Callable[[], T]) -> T:
+        return wait_for_answer(
+            call, store=self.url, kind=kind, patience_s=self.patience_s, reason_of=no_answer_reason
+        )
 
     @contextmanager
     def _readable_errors(self, name: str) -> Iterator[None]:
@@ -219,34 +253,6 @@ class RemoteStore(Store):
             if readable is error:
                 raise
             raise readable from error
-
-
-def _create(write: Callable[[], object]) -> bool:
-    """Run a conditional write. Returns whether this call wrote the file.
-
-    If the response of a successful write is lost, the library repeats the request, and the result is False
-    although this call wrote the file. The file is complete in any case.
-    """
-    for attempt in range(_MAX_ATTEMPTS):
-        try:
-            write()
-            return True
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if code_of(error) in _EXISTS:
-                return False
-            if code_of(error) not in _CONFLICT or attempt == _MAX_ATTEMPTS - 1:
-                raise
-            time.sleep(0.1 * 2**attempt)
-    raise AssertionError("the last attempt either returns or raises")
-
-
-def _supports_mode(files: Any, method: str) -> bool:
-    """Whether a file system has its own conditional write. The generic one of fsspec is not atomic."""
-    own = getattr(type(files), f"_{method}", None) or getattr(type(files), method)
-    general = getattr(fsspec.AbstractFileSystem, method)
-    return own is not general and ("mode" in inspect.signature(own).parameters)
 
 
 def _relative(name: str, folder: str) -> str:

@@ -1,6 +1,7 @@
 """Conversion of errors of an object store or its library to errors for users."""
 
 import errno
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -8,6 +9,15 @@ from manifests.errors import ClipmillError, ManifestError, StoreFull
 
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs"}
 _FULL = {"XMinioStorageFull", "QuotaExceeded", "InsufficientStorage", "507"}
+_NO_ANSWER_CODES = {"SlowDown", "RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"}
+_NO_ANSWER_STATUS = {408, 429, 500, 502, 503, 504}
+_NO_ANSWER_ERRORS = {  # by name: the libraries are installed only for the stores that need them
+    *("HTTPClientError", "ConnectionError", "IncompleteReadError", "ResponseParserError"),
+    *("ClientConnectionError", "ClientPayloadError", "FSTimeoutError", "TimeoutError"),
+    *("FlexibleChecksumError", "ChecksumError"),
+}
+_NO_ANSWER_EXCEPT = {"SSLError", "ClientSSLError"}  # for example a certificate that is not trusted
+_QUERY = r"\?[^\s\"']*"  # of the URL in a message
 _LIBRARIES = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "google")
 _CREDENTIALS = (
     "set the credentials in the environment, not in the URL: AWS_ACCESS_KEY_ID and"
@@ -20,6 +30,24 @@ def code_of(error: BaseException) -> str:
     """The error code of the server, such as "NoSuchBucket", or ""."""
     answer: Any = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
     return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+
+
+def no_answer_reason(error: Exception) -> str:
+    """Why a store did not answer, if a later attempt may succeed; "" if the error is an answer."""
+    answer: Any = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
+    code = code_of(error)
+    if isinstance(answer, dict):
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if (status in _NO_ANSWER_STATUS or code in _NO_ANSWER_CODES) and code not in _FULL:
+            told = answer.get("Error", {}).get("Message", "")
+            return " ".join(dict.fromkeys(text for text in (str(status), code, told) if text))
+        return ""
+    if getattr(error, "code", None) in _NO_ANSWER_STATUS:  # gcsfs
+        return f"{type(error).__name__}: {error}"
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _NO_ANSWER_ERRORS and not names & _NO_ANSWER_EXCEPT:
+        return f"{type(error).__name__}: {re.sub(_QUERY, '', str(error))}"
+    return ""
 
 
 def is_library_error(error: BaseException) -> bool:

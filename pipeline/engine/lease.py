@@ -2,26 +2,38 @@
 
 A lease only avoids doing work twice. Two drivers on one store still give one complete and equal
 result, because the first to commit a part wins.
+
+A heartbeat replaces the lease only if nobody else has written it, and never waits for a store that does not
+answer: the next heartbeat comes. After an outage the lease is old although its run lives. Therefore a driver
+that finds an old lease first watches it for a while, and takes it only if no heartbeat comes.
 """
 
 import json
-import os
-import socket
+import logging
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Self
 
-import psutil
-
 from manifests.errors import ClipmillError
 from manifests.store import Store
+from manifests.stores.outage import store_patience_s, without_waiting
 from pipeline.errors import StoreHeld
-from pipeline.history.lease_holder import LEASE_FILE, lease_holder, read_lease
+from pipeline.history.lease_holder import (
+    EXPIRES_S,
+    LEASE_FILE,
+    is_dead,
+    lease_age_s,
+    lease_holder,
+    lease_of_process,
+    parse_lease,
+)
 
 GC_PREFIX = "gc-"  # of the name under which `clipmill gc` holds a store
 _HEARTBEAT_S = 5.0
+_WATCHED_HEARTBEATS = 3  # an old lease is watched for as long as this many heartbeats take
+_logger = logging.getLogger("clipmill.store")
 
 
 class Lease:
@@ -33,14 +45,14 @@ class Lease:
 
     def __init__(self, store: Store, run: str, *, force: bool = False) -> None:
         self.store, self.run, self.force = store, run, force
-        self._held = False
+        self._written = b""  # the lease as this run wrote it last; empty while it does not hold the store
+        self._is_taken = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._send_heartbeats, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        self._held = self._acquire()
-        if not self._held:
-            holder = lease_holder(self.store) or {}
+        if not self._acquire():
+            holder = lease_holder(self.store) or parse_lease(self._read() or b"") or {}
             if not self.force or _is_gc(holder):
                 raise _held_by(self.store, holder)
         self._thread.start()
@@ -48,45 +60,95 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
-        if self._held:
-            lease = read_lease(self.store)
-            if lease and lease["run"] == self.run:
+        self._thread.join(2 * _HEARTBEAT_S)  # a heartbeat may wait for a server that hangs
+        with suppress(ClipmillError, OSError), without_waiting():  # the lease then expires by itself
+            if self._written and self._is_own(self._read()):
                 self.store.remove(LEASE_FILE)
 
     def check(self) -> None:
         """Raise StoreHeld if another run took the store, for example while this process was suspended."""
-        lease = read_lease(self.store)
-        if lease is None or lease["run"] != self.run:
-            raise _held_by(self.store, lease or {})
+        found = self._read()
+        if self._is_taken or not self._is_own(found):
+            raise _held_by(self.store, parse_lease(found or b"") or {})
 
     def _acquire(self) -> bool:
-        if self.store.create(LEASE_FILE, self._content()):
+        """Take the lease if no living run has it. Returns whether this run holds the store."""
+        content = self._content()
+        if self.store.create(LEASE_FILE, content):
+            self._written = content
             return True
-        if lease_holder(self.store) is not None:
+        found = self._read()
+        if found is None:
+            return False  # released in this moment
+        if self._is_own(found):
+            self._written = found
+            return True
+        if self._is_alive(found):
             return False
-        self.store.replace(LEASE_FILE, self._content())  # the run that wrote the file is dead
-        time.sleep(0.2)  # if two drivers find it at the same time, the last to write holds it
-        holder = lease_holder(self.store)
-        return holder is not None and holder["run"] == self.run
+        content = self._content()
+        if self.store.replace_if(LEASE_FILE, found, content):
+            self._written = content
+            return True
+        return False
+
+    def _is_alive(self, found: bytes) -> bool:
+        """Whether the run that wrote a lease lives. An old lease may be that of a run in an outage."""
+        lease = parse_lease(found)
+        if lease is None or is_dead(lease):
+            return False
+        age_s = lease_age_s(self.store, lease)
+        if age_s <= EXPIRES_S:
+            return True
+        if age_s > EXPIRES_S + lease["patience_s"]:
+            return False  # it has given up
+        end = time.monotonic() + _WATCHED_HEARTBEATS * _HEARTBEAT_S
+        while time.monotonic() < end and not self._stop.wait(_HEARTBEAT_S / 2):
+            if self._read() != found:
+                return True
+        return False
 
     def _send_heartbeats(self) -> None:
-        while not self._stop.wait(_HEARTBEAT_S):
-            with suppress(ClipmillError, OSError):  # the next heartbeat may succeed
-                if not self._held:
-                    self._held = self._acquire()
-                elif (read_lease(self.store) or {"run": self.run})["run"] == self.run:
-                    self.store.replace(LEASE_FILE, self._content())
+        while not self._is_lost() and not self._stop.wait(_HEARTBEAT_S):
+            with suppress(ClipmillError, OSError), without_waiting():  # the next heartbeat may succeed
+                if self._written:
+                    self._beat()
+                else:
+                    self._acquire()
+
+    def _beat(self) -> None:
+        content = self._content()
+        if self.store.replace_if(LEASE_FILE, self._written, content):
+            self._written = content
+            return
+        found = self._read()
+        if self._is_own(found):
+            self._written = found or b""  # an earlier heartbeat, whose answer was lost
+            return
+        self._written, self._is_taken = b"", True
+        lease = parse_lease(found or b"")
+        if lease:
+            _logger.warning(
+                "the store %s was taken by run %s (process %s on %s), because no heartbeat of this run "
+                "reached it; both go on, and some work is done twice",
+                *(self.store.url, lease["run"], lease["pid"], lease["host"]),
+            )
+
+    def _is_lost(self) -> bool:
+        """Whether this is `clipmill gc` and a run took the store: gc must stop, so it takes it back never."""
+        return self._is_taken and self.run.startswith(GC_PREFIX)
+
+    def _read(self) -> bytes | None:
+        try:
+            return self.store.read(LEASE_FILE)
+        except FileNotFoundError:
+            return None
+
+    def _is_own(self, found: bytes | None) -> bool:
+        lease = parse_lease(found or b"")
+        return lease is not None and lease["run"] == self.run
 
     def _content(self) -> bytes:
-        lease = {
-            "run": self.run,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "beat": time.time(),
-            "started": psutil.Process().create_time(),
-        }
-        return json.dumps(lease).encode()
+        return json.dumps(lease_of_process(self.run, store_patience_s())).encode()
 
 
 def _is_gc(holder: Mapping[str, Any]) -> bool:

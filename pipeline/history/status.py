@@ -1,6 +1,5 @@
 """The status of a store: the progress of each step, the run that holds the store, and the recorded runs."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -22,7 +21,7 @@ class Status:
         store: Path or URL of the store.
         run: The run whose steps are listed; "" if the store has tables but no recorded run.
         lines: The row counts of each step.
-        holder: The run that holds the store now (run, host, pid, beat), or None.
+        holder: The run that holds the store now (run, host, pid, age_s, …), or None.
         runs: The recorded runs with their states, oldest first.
     """
 
@@ -85,6 +84,6 @@ def run_state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
 def _holder_text(holder: Mapping[str, Any] | None) -> str:
     if holder is None:
         return "by no run"
-    age_s = max(0.0, time.time() - holder["beat"])
+    age_s = max(0.0, holder["age_s"])
     process = f"process {holder['pid']} on {holder['host']}"
     return f"by run {holder['run']} ({process}, last heartbeat {age_s:.0f} s ago)"

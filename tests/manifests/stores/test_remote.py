@@ -12,7 +12,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from manifests.errors import ManifestError, StoreFull
+from manifests.errors import ManifestError, StoreFull, StoreUnavailable
 from manifests.stores import open_store
 from manifests.stores.downloads import download_folder
 from manifests.stores.remote import RemoteStore
@@ -128,8 +128,9 @@ def test_an_unreachable_server_raises(s3: None, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)
+    monkeypatch.setenv("CLIPMILL_STORE_PATIENCE", "0")
     s3fs.S3FileSystem.clear_instance_cache()
-    with pytest.raises(ManifestError, match="request to the store failed") as error:
+    with pytest.raises(StoreUnavailable, match="the store has not answered since") as error:
         open_store("s3://somewhere/films").names()
     assert "run the same command again" in error.value.remedy
     s3fs.S3FileSystem.clear_instance_cache()

@@ -1,0 +1,158 @@
+"""Waits while an object store does not answer: exponential back-off with jitter, up to a patience.
+
+A process that waits says so once, as a warning of the logger `clipmill.store`, and again when the store
+answers. The patience counts from the first failure after the last answer, for all calls of the process
+together, so a run that gave up does not wait again for each file that it still wants to write.
+"""
+
+import logging
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from manifests.errors import InvalidSetting, StoreUnavailable
+
+PATIENCE_VARIABLE = "CLIPMILL_STORE_PATIENCE"
+_DEFAULT_PATIENCE_S = 600.0
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
+_TELL_AFTER_S = 10.0  # a shorter outage is not worth a message
+_logger = logging.getLogger("clipmill.store")
+_this_thread = threading.local()
+_lock = threading.Lock()
+
+Kind = Literal["read", "write"]  # a store whose disk is broken may still answer to reads
+T = TypeVar("T")
+
+
+@dataclass
+class _Outage:
+    """The time in which a store has not answered to one kind of calls of this process."""
+
+    since: float  # time.monotonic()
+    clock: str
+    is_told: bool = False
+    is_given_up: bool = False
+
+
+_outages: dict[tuple[str, Kind], _Outage] = {}
+
+
+def store_patience_s() -> float:
+    """For how many seconds a store that does not answer is waited for: CLIPMILL_STORE_PATIENCE, or 600.
+
+    Raises:
+        InvalidSetting: the variable is no number of seconds.
+    """
+    text = os.environ.get(PATIENCE_VARIABLE, "")
+    try:
+        patience_s = float(text or _DEFAULT_PATIENCE_S)
+    except ValueError:
+        patience_s = math.nan
+    if not patience_s >= 0:
+        raise InvalidSetting(
+            f"{PATIENCE_VARIABLE}={text} is no number of seconds",
+            remedy=f"for example {PATIENCE_VARIABLE}=1800 to wait for half an hour, or 0 to never wait",
+        )
+    return patience_s
+
+
+@contextmanager
+def without_waiting() -> Iterator[None]:
+    """Calls of this thread fail at once if the store does not answer."""
+    before = getattr(_this_thread, "fails_at_once", False)
+    _this_thread.fails_at_once = True
+    try:
+        yield
+    finally:
+        _this_thread.fails_at_once = before
+
+
+def wait_for_answer(
+    call: Callable[[], T],
+    *,
+    store: str,
+    kind: Kind,
+    patience_s: float,
+    reason_of: Callable[[Exception], str],
+) -> T:
+    """The result of `call`, which is repeated while the store does not answer.
+
+    Args:
+        call: One request to the store, or several that may be repeated together.
+        store: URL of the store.
+        kind: Whether the call reads or writes.
+        patience_s: For how many seconds the call is repeated.
+        reason_of: Why the store did not answer, for an error of the call; "" if the error is an answer.
+
+    Raises:
+        StoreUnavailable: the store did not answer for `patience_s`.
+    """
+    started: float | None = None
+    wait_s = _FIRST_WAIT_S
+    while True:
+        try:
+            result = call()
+        except Exception as error:
+            reason = reason_of(error)
+            if not reason:
+                _answered(store, kind)
+                raise
+            started = started or time.monotonic()
+            outage = _not_answered(store, kind)
+            left_s = min(outage.since, started) + patience_s - time.monotonic()
+            if left_s <= 0 or outage.is_given_up or getattr(_this_thread, "fails_at_once", False):
+                raise _unavailable(store, outage, reason, patience_s) from error
+            _tell(store, outage, reason, left_s)
+        else:
+            _answered(store, kind)
+            return result
+        try:
+            time.sleep(min(left_s, wait_s * random.uniform(0.5, 1.0)))
+        except BaseException:  # Ctrl-C: what follows must not wait again
+            outage.is_given_up = True
+            raise
+        wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+
+
+def _not_answered(store: str, kind: Kind) -> _Outage:
+    with _lock:
+        return _outages.setdefault((store, kind), _Outage(time.monotonic(), time.strftime("%H:%M:%S")))
+
+
+def _answered(store: str, kind: Kind) -> None:
+    if (store, kind) not in _outages:
+        return
+    with _lock:
+        outage = _outages.pop((store, kind), None)
+        is_last = not any(other.is_told for (url, _), other in _outages.items() if url == store)
+    if outage and outage.is_told and is_last:
+        seconds = time.monotonic() - outage.since
+        _logger.warning("the store %s answers again after %.0f s; the work goes on", store, seconds)
+
+
+def _tell(store: str, outage: _Outage, reason: str, left_s: float) -> None:
+    with _lock:
+        is_due = not outage.is_told and time.monotonic() - outage.since >= _TELL_AFTER_S
+        is_first = not any(other.is_told for (url, _), other in _outages.items() if url == store)
+        outage.is_told |= is_due
+    if is_due and is_first:
+        _logger.warning(
+            "the store %s does not answer since %s (%s); trying again for %.0f s, nothing is lost",
+            *(store, outage.clock, reason, left_s),
+        )
+
+
+def _unavailable(store: str, outage: _Outage, reason: str, patience_s: float) -> StoreUnavailable:
+    seconds = time.monotonic() - outage.since
+    return StoreUnavailable(
+        f"the store has not answered since {outage.clock}, for {seconds:.0f} s: {reason}",
+        where=store,
+        remedy="check that the store is reachable (AWS_ENDPOINT_URL), and run the same command again;"
+        f" finished work is kept. {PATIENCE_VARIABLE}=SECONDS sets how long to wait (now {patience_s:.0f})",
+    )
