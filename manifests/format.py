@@ -1,17 +1,20 @@
 """The version of the store format, and the check that this version of clipmill reads it.
 
-A version is the JSON number MAJOR.MINOR with one minor digit. A new minor version renames columns, stages or
-keys of JSON members, so a table of another version is never read or extended.
+A version is the JSON number MAJOR.MINOR with one minor digit. From 1.1 on, a new minor version only adds to
+the format: this version reads the earlier ones, a run continues their tables, and raises the version of the
+store. A later version is refused, because an older clipmill would not see what was added.
 """
 
 import json
+from importlib import metadata
 
 from manifests.errors import Damaged, InvalidSetting, NewerFormat, OlderFormat, UnknownName
 from manifests.store import Store
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
 
-FORMAT = 1.1
+FORMAT = 1.2
+OLDEST_FORMAT = 1.1  # that this version reads; 1.1 renamed stages, columns and keys of JSON members
 STORE_FILE = "store.json"
 
 
@@ -54,37 +57,67 @@ def check_store(store: Store) -> None:
     """Check the format of a store that has a `store.json`; raises as `open_checked_store`."""
     where = f"{store.url}/{STORE_FILE}"
     try:
-        version = float(json.loads(store.read(STORE_FILE))["format"])
+        head = json.loads(store.read(STORE_FILE))
+        version, writer = float(head["format"]), str(head.get("clipmill", ""))
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(
             f"{STORE_FILE} does not state a store format: {error}",
             where=where,
             remedy="use another folder as the store",
         ) from error
-    check_format(version, store.url, where)
+    check_format(version, store.url, where, writer)
 
 
-def check_format(version: float, store: str, where: str) -> None:
+def check_format(version: float, store: str, where: str, writer: str = "") -> None:
     """Check the format version that a file of the store at URL `store` states.
 
+    Args:
+        version: The format version.
+        store: URL of the store.
+        where: URL of the file.
+        writer: The version of clipmill that wrote the file, if it is known.
+
     Raises:
-        OlderFormat: the version is lower than `FORMAT`.
+        OlderFormat: the version is lower than `OLDEST_FORMAT`.
         NewerFormat: the version is higher than `FORMAT`.
     """
-    if version < FORMAT:
+    if version < OLDEST_FORMAT:
         raise OlderFormat(
-            f"store {store} was written in format {float(version)} and this version writes {FORMAT};"
-            " column and stage names changed",
+            f"store {store} was written in format {float(version)} and this version reads formats from"
+            f" {OLDEST_FORMAT} on; column and stage names changed",
             remedy="run the recipe again with a new store folder",
         )
     if version > FORMAT:
+        by = f", written by clipmill {writer}" if writer else ""
+        wanted = f"clipmill>={writer}" if writer else "clipmill"
         raise NewerFormat(
-            f"this store has format {float(version)}, and this version of clipmill reads format {FORMAT}",
+            f"this store has format {float(version)}{by}, and this version of clipmill ({_version()}) reads"
+            f" formats {OLDEST_FORMAT} to {FORMAT}",
             where=where,
-            remedy="install the version of clipmill that wrote it, or choose another store",
+            remedy=f"install a version that reads it: pip install --upgrade '{wanted}'; or use another store",
         )
+
+
+def mark_store(store: Store) -> None:
+    """State the format of this version in `store.json`, before a run writes into the store.
+
+    An older clipmill refuses the store from then on. A store of this format is not changed.
+    """
+    if store.create(STORE_FILE, format_text()):
+        return
+    found = store.read(STORE_FILE)
+    if float(json.loads(found)["format"]) < FORMAT:
+        store.replace_if(STORE_FILE, found, format_text())
 
 
 def format_text() -> bytes:
     """The content of `store.json` of a new store."""
-    return json.dumps({"format": FORMAT}).encode()
+    return json.dumps({"format": FORMAT, "clipmill": _version()}).encode()
+
+
+def _version() -> str:
+    """The version of clipmill that is installed."""
+    try:
+        return metadata.version("clipmill")
+    except metadata.PackageNotFoundError:
+        return ""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from manifests.format import STORE_FILE, format_text, open_checked_store
+from manifests.format import mark_store, open_checked_store
 from pipeline.dag import Dag
 from pipeline.engine.changed_code import ChangedCode, changed_code
 from pipeline.engine.error_limit import ErrorLimit
@@ -98,9 +98,9 @@ def run_dag(
         StageFailed, StageWaits, StoreFull, RowCountMismatch: see `Executor.run`; finished parts are kept.
     """
     store = open_checked_store(store_url)
-    store.create(STORE_FILE, format_text())
     run = new_run()
     with Lease(store, run, force=force):
+        mark_store(store)
         plan = build_plan(dag, store, run)
         failed = plan_retries(plan) if retry_errors else {}
         plan = build_plan(dag, store, run) if failed else plan

@@ -61,8 +61,8 @@ def test_a_run_is_never_told_that_it_holds_the_store_itself(tmp_path: Path) -> N
 
 
 def test_the_lease_of_a_process_that_ended_is_taken_at_once(tmp_path: Path) -> None:
-    code = "import json; from pipeline.history.lease_holder import *; print(json.dumps(lease_of_process('x', 9)))"
-    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    words = "import json, pipeline.history.lease_holder as h; print(json.dumps(h.lease_of_process('x', 9)))"
+    ended = subprocess.run([sys.executable, "-c", words], check=True, capture_output=True)
     FolderStore(tmp_path).replace(LEASE_FILE, ended.stdout)
     assert lease_holder(FolderStore(tmp_path)) is None
     with Lease(FolderStore(tmp_path), "mine"):
