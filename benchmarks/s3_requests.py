@@ -1,6 +1,6 @@
 """Counts the requests that runs and verbs send to S3, by method, for a DAG of four steps without pixels.
 
-    python -m benchmarks.s3_requests [--parts 10 30] [--json OUT]
+    python -m benchmarks.s3_requests [--parts 4 12] [--json OUT]
 
 A source, two stages that run part by part, and a rule, in this process, in a bucket of a local S3 server
 (moto). The difference between the two numbers of parts is what one part costs in all steps together; the rest
@@ -85,7 +85,7 @@ def main() -> None:
     from moto.server import ThreadedMotoServer
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", type=int, nargs=2, default=[10, 30], help="two numbers of parts")
+    parser.add_argument("--parts", type=int, nargs=2, default=[4, 12], help="two numbers of parts")
     parser.add_argument("--json", help="file for the results")
     args = parser.parse_args()
     requests = _Requests()

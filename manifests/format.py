@@ -18,8 +18,8 @@ OLDEST_FORMAT = 1.1  # that this version reads; 1.1 renamed stages, columns and 
 STORE_FILE = "store.json"
 
 
-def open_checked_store(url: str) -> Store:
-    """Open the store at a path or URL, whether or not it exists yet. Writes nothing.
+def open_checked_store(url: str, max_patience_s: float | None = None) -> Store:
+    """Open the store at a path or URL, as `open_store`, whether or not it exists yet. Writes nothing.
 
     Raises:
         InvalidSetting: the path is a file.
@@ -27,7 +27,7 @@ def open_checked_store(url: str) -> Store:
         NewerFormat: a newer clipmill wrote the store.
         Damaged: `store.json` is not a JSON object with a format.
     """
-    store = open_store(url)
+    store = open_store(url, max_patience_s)
     if isinstance(store, FolderStore):
         existing = next(path for path in (store.root, *store.root.parents) if path.exists())
         if not existing.is_dir():

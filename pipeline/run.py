@@ -20,6 +20,7 @@ from pipeline.history.run_warnings import run_warnings
 from pipeline.planning.plan import Plan, build_plan
 from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.lines import LineProgress
+from pipeline.progress.outages import OutageLog
 from pipeline.progress.planned import PlannedTime
 from pipeline.progress.stopping import exit_code_of_stop
 from pipeline.progress.stopwatch import Stopwatch
@@ -110,8 +111,9 @@ def run_dag(
         _log_start(record, plan, history, failed, changed)
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
-            log = LineProgress(record.log, _LOG_S)
-            executor.run(plan, _Observers(stopwatch, PlannedTime(stopwatch), log, observer, limit))
+            log, outages = LineProgress(record.log, _LOG_S), OutageLog(record.log)
+            observers = _Observers(stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
+            executor.run(plan, observers)
             funnel = funnel_of(history)
         except TooManyErrors as error:
             return _over_limit(history, record, stopwatch, error, changed)

@@ -41,6 +41,7 @@ class _Outage:
 
 
 _outages: dict[tuple[str, Kind], _Outage] = {}
+_ended: list[str] = []  # what was told about outages that are over
 
 
 def store_patience_s() -> float:
@@ -71,6 +72,13 @@ def without_waiting() -> Iterator[None]:
         yield
     finally:
         _this_thread.fails_at_once = before
+
+
+def take_ended_outages() -> list[str]:
+    """A sentence for each outage that was told and is over. The next call returns only later ones."""
+    taken = _ended[:]
+    del _ended[: len(taken)]
+    return taken
 
 
 def wait_for_answer(
@@ -134,6 +142,7 @@ def _answered(store: str, kind: Kind) -> None:
     if outage and outage.is_told and is_last:
         seconds = time.monotonic() - outage.since
         _logger.warning("the store %s answers again after %.0f s; the work goes on", store, seconds)
+        _ended.append(f"the store did not answer from {outage.clock} on, for {seconds:.0f} s")
 
 
 def _tell(store: str, outage: _Outage, reason: str, left_s: float) -> None:

@@ -16,8 +16,12 @@ from manifests.messages import closest_name, join_names
 from manifests.store import Store
 from pipeline.engine.lease import GC_PREFIX, Lease
 from pipeline.errors import PipelineError, RecipeError, StoreHeld
+from pipeline.history.lease_holder import EXPIRES_S
 from pipeline.history.record import DONE, new_run
 from pipeline.history.usage import INTERMEDIATE, StoreUse, is_header, is_table_file, store_use
+
+# A deletion that waits for a store in an outage must end before a run can take the lease of a silent gc.
+MAX_PATIENCE_S = EXPIRES_S / 2
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,9 @@ def add_verbs(verbs: Any) -> None:
 
 def gc(args: Namespace) -> None:
     from manifests.format import check_exists, open_checked_store
-    from pipeline.engine.garbage import delete_garbage, find_garbage
+    from pipeline.engine.garbage import MAX_PATIENCE_S, delete_garbage, find_garbage
 
-    store = open_checked_store(store_from_args(args))
+    store = open_checked_store(store_from_args(args), MAX_PATIENCE_S)
     check_exists(store)
     find = delete_garbage if args.delete else find_garbage
     garbage = find(store, args.keep, args.keep_run)

@@ -196,6 +196,24 @@ def test_an_outage_and_its_end_are_told_once(
     assert f"the store {remote.url} does not answer since " in first
     assert "(503 Service" in first
     assert f"the store {remote.url} answers again after " in last
+    assert [line.partition(" from ")[0] for line in outage.take_ended_outages()] == [
+        "the store did not answer"
+    ]
+    assert outage.take_ended_outages() == []
+
+
+def test_ctrl_c_ends_the_wait_and_later_calls_do_not_wait(
+    remote: Store, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    proxy.fault = lambda method, path: "503"
+    monkeypatch.setattr(outage.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        remote.read("old")
+    with pytest.raises(StoreUnavailable):
+        remote.read("old")
 
 
 @pytest.mark.parametrize("text", ["-1", "ten", "nan"])
