@@ -75,7 +75,8 @@ class Store(ABC):
         """Read a file, or `size` bytes of it from byte `start`."""
 
     @abstractmethod
-    def exists(self, name: str) -> bool: ...
+    def exists(self, name: str) -> bool:
+        """Whether a file exists. Not for folders: an object store has none."""
 
     @abstractmethod
     def size(self, name: str) -> int:

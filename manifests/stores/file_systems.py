@@ -21,6 +21,18 @@ def open_file_system(url: str) -> tuple[Any, str]:
     return files, root
 
 
+def file_exists(files: Any, path: str) -> bool:
+    """Whether a file exists. On S3 this is one HEAD: s3fs also lists, in case that the name is a folder."""
+    if "s3" not in files.protocol:
+        return bool(files.exists(path))
+    bucket, key, _ = files.split_path(path)
+    try:
+        files.call_s3("head_object", Bucket=bucket, Key=key)
+        return True
+    except FileNotFoundError:
+        return False
+
+
 def seconds_since_written(files: Any, path: str) -> float:
     """The age of a file. On S3 both times come from the server; elsewhere, "now" is from this machine."""
     if "s3" in files.protocol:

@@ -21,7 +21,7 @@ from manifests.identity import digest_of
 from manifests.store import Store, StoredFile
 from manifests.stores.conditional import NewFile, is_created_twice, replace_if_unchanged, supports_mode
 from manifests.stores.downloads import download_folder
-from manifests.stores.file_systems import open_file_system, seconds_since_written
+from manifests.stores.file_systems import file_exists, open_file_system, seconds_since_written
 from manifests.stores.outage import Kind, store_patience_s, wait_for_answer
 from manifests.stores.remote_errors import code_of, no_answer_reason, readable_error
 
@@ -101,7 +101,7 @@ class RemoteStore(Store):
 
     def exists(self, name: str) -> bool:
         files, path = self._at(name)
-        return self._call(name, "read", lambda: bool(files.exists(path)))
+        return self._call(name, "read", lambda: file_exists(files, path))
 
     def size(self, name: str) -> int:
         files, path = self._at(name)
