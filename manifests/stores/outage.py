@@ -21,7 +21,7 @@ from manifests.errors import InvalidSetting, StoreUnavailable
 PATIENCE_VARIABLE = "CLIPMILL_STORE_PATIENCE"
 _DEFAULT_PATIENCE_S = 600.0
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.2, 10.0
-_TELL_AFTER_S = 10.0  # a shorter outage is not worth a message
+_REPORT_AFTER_S = 10.0  # a shorter outage is not worth a message
 _logger = logging.getLogger("clipmill.store")
 _this_thread = threading.local()
 _lock = threading.Lock()
@@ -36,12 +36,12 @@ class _Outage:
 
     since: float  # time.monotonic()
     clock: str
-    is_told: bool = False
+    is_reported: bool = False
     is_given_up: bool = False
 
 
 _outages: dict[tuple[str, Kind], _Outage] = {}
-_ended: list[str] = []  # what was told about outages that are over
+_ended: list[str] = []  # what was reported about outages that are over
 
 
 def store_patience_s() -> float:
@@ -75,7 +75,7 @@ def without_waiting() -> Iterator[None]:
 
 
 def take_ended_outages() -> list[str]:
-    """A sentence for each outage that was told and is over. The next call returns only later ones."""
+    """A sentence for each outage that was reported and is over. The next call returns only later ones."""
     taken = _ended[:]
     del _ended[: len(taken)]
     return taken
@@ -116,7 +116,7 @@ def wait_for_answer(
             left_s = min(outage.since, started) + patience_s - time.monotonic()
             if left_s <= 0 or outage.is_given_up or getattr(_this_thread, "fails_at_once", False):
                 raise _unavailable(store, outage, reason, patience_s) from error
-            _tell(store, outage, reason, left_s)
+            _report(store, outage, reason, left_s)
         else:
             _answered(store, kind)
             return result
@@ -138,18 +138,18 @@ def _answered(store: str, kind: Kind) -> None:
         return
     with _lock:
         outage = _outages.pop((store, kind), None)
-        is_last = not any(other.is_told for (url, _), other in _outages.items() if url == store)
-    if outage and outage.is_told and is_last:
+        is_last = not any(other.is_reported for (url, _), other in _outages.items() if url == store)
+    if outage and outage.is_reported and is_last:
         seconds = time.monotonic() - outage.since
         _logger.warning("the store %s answers again after %.0f s; the work goes on", store, seconds)
         _ended.append(f"the store did not answer from {outage.clock} on, for {seconds:.0f} s")
 
 
-def _tell(store: str, outage: _Outage, reason: str, left_s: float) -> None:
+def _report(store: str, outage: _Outage, reason: str, left_s: float) -> None:
     with _lock:
-        is_due = not outage.is_told and time.monotonic() - outage.since >= _TELL_AFTER_S
-        is_first = not any(other.is_told for (url, _), other in _outages.items() if url == store)
-        outage.is_told |= is_due
+        is_due = not outage.is_reported and time.monotonic() - outage.since >= _REPORT_AFTER_S
+        is_first = not any(other.is_reported for (url, _), other in _outages.items() if url == store)
+        outage.is_reported |= is_due
     if is_due and is_first:
         _logger.warning(
             "the store %s does not answer since %s (%s); trying again for %.0f s, nothing is lost",

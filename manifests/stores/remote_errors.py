@@ -39,8 +39,8 @@ def no_answer_reason(error: Exception) -> str:
     if isinstance(answer, dict):
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if (status in _NO_ANSWER_STATUS or code in _NO_ANSWER_CODES) and code not in _FULL:
-            told = answer.get("Error", {}).get("Message", "")
-            return " ".join(dict.fromkeys(text for text in (str(status), code, told) if text))
+            reported = answer.get("Error", {}).get("Message", "")
+            return " ".join(dict.fromkeys(text for text in (str(status), code, reported) if text))
         return ""
     if getattr(error, "code", None) in _NO_ANSWER_STATUS:  # gcsfs
         return f"{type(error).__name__}: {error}"

@@ -148,7 +148,7 @@ def test_of_two_that_replace_a_file_one_wins(remote: Store) -> None:
     assert [b"%d" % who for who in won] == [remote.read("old")]
 
 
-def test_a_refusal_is_told_at_once(remote: Store, proxy: FaultyProxy, tmp_path: Path) -> None:
+def test_a_refusal_is_reported_at_once(remote: Store, proxy: FaultyProxy, tmp_path: Path) -> None:
     proxy.fault = lambda method, path: "403"
     for name in ("create", "read", "names", "replace"):
         with pytest.raises(ManifestError, match="refused access"):
@@ -180,10 +180,10 @@ def test_a_call_without_waiting_fails_at_once(remote: Store, proxy: FaultyProxy)
         remote.read("old")
 
 
-def test_an_outage_and_its_end_are_told_once(
+def test_an_outage_and_its_end_are_reported_once(
     remote: Store, proxy: FaultyProxy, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage, "_TELL_AFTER_S", 0.2)
+    monkeypatch.setattr(outage, "_REPORT_AFTER_S", 0.2)
     calls = [threading.Thread(target=remote.create, args=(f"t/{n}", b"1")) for n in range(4)]
     calls += [threading.Thread(target=remote.read, args=("old",)) for _ in range(4)]
     with caplog.at_level(logging.WARNING, "clipmill.store"):

@@ -44,7 +44,7 @@ def holder(store: Store) -> str:
     return str(json.loads(store.read(LEASE_FILE))["run"])
 
 
-def test_a_second_run_is_told_who_holds_the_store(tmp_path: Path) -> None:
+def test_a_second_run_learns_who_holds_the_store(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     with Lease(store, "mine"), pytest.raises(StoreHeld, match="held by run mine"):
         Lease(store, "second").__enter__()
