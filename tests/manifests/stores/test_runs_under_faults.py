@@ -74,7 +74,7 @@ def test_an_outage_of_more_than_a_minute_ends_no_run(
     command = [sys.executable, "-m", "pipeline.cli", "run", RECIPE, *options]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     store = f"{bucket}/store"
-    with (tmp_path / "reported").open("w") as reported:
+    with (tmp_path / "stderr").open("w") as err:
         process = subprocess.Popen(
             [*command, f"store={store}"], env=environment, stderr=reported, stdout=reported
         )
@@ -92,7 +92,7 @@ def test_an_outage_of_more_than_a_minute_ends_no_run(
         proxy._released.set()
         time.sleep(1)
         proxy._released.clear()
-    code, text = process.wait(), (tmp_path / "reported").read_text()
+    code, text = process.wait(), (tmp_path / "stderr").read_text()
     assert code == 0, text
     assert f"the store {store} does not answer since" in text
     assert f"the store {store} answers again after" in text

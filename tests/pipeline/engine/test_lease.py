@@ -51,7 +51,7 @@ def test_a_second_run_learns_who_holds_the_store(tmp_path: Path) -> None:
     assert not store.exists(LEASE_FILE)
 
 
-def test_a_run_is_never_told_that_it_holds_the_store_itself(tmp_path: Path) -> None:
+def test_a_run_knows_its_own_lease(tmp_path: Path) -> None:
     """The answer to its write was lost, and the server that repeats it says that the file exists."""
     store = FolderStore(tmp_path)
     write(store, run="mine")
