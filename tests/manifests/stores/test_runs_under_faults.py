@@ -75,9 +75,7 @@ def test_an_outage_of_more_than_a_minute_ends_no_run(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     store = f"{bucket}/store"
     with (tmp_path / "stderr").open("w") as err:
-        process = subprocess.Popen(
-            [*command, f"store={store}"], env=environment, stderr=reported, stdout=reported
-        )
+        process = subprocess.Popen([*command, f"store={store}"], env=environment, stderr=err, stdout=err)
     direct = open_store(store)
     while not any(name.startswith("square-") for name in direct.names()):
         time.sleep(0.2)
