@@ -4,6 +4,7 @@ ClipmillError
 └── PipelineError
     ├── PlanError         the DAG is invalid; raised before anything runs
     ├── RecipeError       a recipe, a knob or YAML text is invalid
+    ├── ClusterLost       the Ray on which the run works has ended; finished parts are kept
     ├── StageFailed       a stage failed, and the rows are not at fault
     ├── StageWaits        a service that a stage calls did not come back in time; all other work is done
     ├── StoreHeld         another run holds the lock of the store
@@ -30,6 +31,10 @@ class RecipeError(PipelineError):
     """A recipe, a knob or YAML text is invalid."""
 
     exit_code = 2
+
+
+class ClusterLost(PipelineError):
+    """The Ray on which the run works has ended. Finished parts are kept."""
 
 
 class StageFailed(PipelineError):

@@ -11,7 +11,7 @@ from pipeline.engine.lease import Lease
 from pipeline.engine.missing_files import missing_files
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import WorkCounts
-from pipeline.errors import StageWaits, TooManyErrors
+from pipeline.errors import ClusterLost, PipelineError, StageWaits, TooManyErrors
 from pipeline.executor import Executor, Observer
 from pipeline.history.funnel import Funnel, funnel_lines, funnel_of
 from pipeline.history.record import DONE, FAILED, STOPPED, WAITS, Record, new_run
@@ -43,8 +43,8 @@ class RunResult:
         rows: How many rows each step processed, reused, resumed and reprocessed.
         notes: What the user must know about the inputs, for example how many files are left out.
         warnings: Messages for the user; some have several lines.
-        exit_code: 0: done. 1: more rows failed than `strict` or `max_error_share` allows. Above 128: stopped
-            by a signal.
+        exit_code: 0: done. 1: more rows failed than `strict` or `max_error_share` allows, or Ray has ended.
+            Above 128: stopped by a signal.
         report: Path of the report, or "" if it could not be written or the run was stopped.
         error: Why the exit code is 1, with the remedy; else "".
         seconds: Duration of the run in seconds.
@@ -115,8 +115,8 @@ def run_dag(
             observers = _Observers(stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
             executor.run(plan, observers)
             funnel = funnel_of(history)
-        except TooManyErrors as error:
-            return _over_limit(history, record, stopwatch, error, changed)
+        except (ClusterLost, TooManyErrors) as error:
+            return _ended_early(history, record, stopwatch, error, changed)
         except KeyboardInterrupt:
             return _stopped(history, record, stopwatch, exit_code_of_stop())
         except Exception as error:
@@ -166,14 +166,14 @@ def _done(
     return replace(result, warnings=(*map(str, changed), *found), report=report)
 
 
-def _over_limit(
+def _ended_early(
     history: RunHistory,
     record: Record,
     stopwatch: Stopwatch,
-    error: TooManyErrors,
+    error: PipelineError,
     changed: Sequence[ChangedCode],
 ) -> RunResult:
-    """Record a run that more rows failed than the command allows; its report shows what exists."""
+    """Record a run that ended before its plan was done; its report shows what exists."""
     text = f"{type(error).__name__}: {error}"
     result = _end(history, Funnel(funnel_lines(history)), record, stopwatch, FAILED, text)
     report, failures = _report(history, record)

@@ -55,4 +55,4 @@ class _Stoppable:
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         _received[0] = signal.Signals(number)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(exit_code_of_stop())

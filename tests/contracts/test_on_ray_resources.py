@@ -15,8 +15,9 @@ from pipeline import Dag
 from pipeline.errors import PlanError
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
-from pipeline.executors.on_ray.cluster import check_resources, cluster
+from pipeline.executors.on_ray.cluster import cluster
 from pipeline.executors.on_ray.executor import _DIED
+from pipeline.executors.on_ray.nodes import check_resources
 from pipeline.planning.plan import Plan, build_plan
 
 

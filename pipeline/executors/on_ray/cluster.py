@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 
 from pipeline.engine.steps.storing import one_line
-from pipeline.errors import PipelineError, PlanError
-from pipeline.planning.plan import Plan
+from pipeline.errors import PipelineError
+from pipeline.executors.on_ray.watch import Watch, local_watch, remote_watch
 
 _NO_CLUSTER = (
     "start a cluster with `ray start --head` (if that created a token, set RAY_AUTH_MODE=token here), "
     "or remove ray_address to use this machine"
 )
 _NO_RAY = "check that memory and CPU cores are free and run again, or add --inline"
+_NOTICE_S = 0.5
 _PACKAGES = ("manifests", "pipeline", "stages", "training")
 
 
 @contextmanager
-def cluster(address: str | None, workers: int) -> Iterator[None]:
-    """Connect to a cluster; disconnect on exit.
+def cluster(address: str | None, workers: int) -> Iterator[Watch]:
+    """Connect to a cluster; disconnect on exit. Gives a watch of its processes.
 
     Raises:
         PipelineError: there is no cluster at `address`.
@@ -34,17 +37,24 @@ def cluster(address: str | None, workers: int) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if ray.is_initialized():
-        yield
+        yield Watch({})
         return
     _connect(address, workers)
+    watch = remote_watch() if address else local_watch()
     try:
-        yield
+        yield watch
+    except RayError:
+        time.sleep(_NOTICE_S)  # a call may fail before it is seen that a process has died
+        watch.check()
+        raise
     finally:
+        watch.stop()
         ray.shutdown()
 
 
 def _connect(address: str | None, workers: int) -> None:
     """Connect to the cluster at `address`, or start one here; a slow machine may need a second attempt."""
+    logging.getLogger("ray").setLevel(logging.ERROR)  # ray.init sets it too late for its own warnings
     paths = os.pathsep.join(path for path in sys.path if path)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
@@ -97,42 +107,6 @@ def _python_path(paths: str) -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-
-
-def node_cores() -> dict[str, float]:
-    """The logical CPU cores of each live node, by node id."""
-    return {str(node["NodeID"]): float(node["Resources"].get("CPU", 0.0)) for node in _live_nodes()}
-
-
-def check_resources(plan: Plan) -> None:
-    """Fail before anything runs if no node can hold a worker of some step.
-
-    Raises:
-        PlanError: a step needs more GPUs or memory than any node has, or a launch more GPUs than all.
-    """
-    resources = [node["Resources"] for node in _live_nodes()]
-    gpus = sum(float(node.get("GPU", 0.0)) for node in resources)
-    for step in plan:
-        needs = step.node.needs
-        if step.kind == "model" and needs.gpus * needs.ranks > gpus:
-            raise PlanError(
-                f"step {step.name} needs {needs.ranks} ranks of {needs.gpus:g} GPUs; all nodes have {gpus:g}",
-                remedy="request fewer ranks with `.on(ranks=…)`, or use a cluster with more GPUs",
-            )
-        required = {"GPU": needs.gpus, "memory": needs.memory_gb * 2**30}
-        for name, amount in required.items():
-            available = max((float(node.get(name, 0.0)) for node in resources), default=0.0)
-            if amount > available:
-                scale, unit = (2**30, " GiB") if name == "memory" else (1, "")
-                raise PlanError(
-                    f"step {step.name} needs {name} {amount / scale:g}{unit}; "
-                    f"the largest node has {available / scale:g}{unit}",
-                    remedy="request less with `.on(…)`, or use a cluster with larger nodes",
-                )
-
-
-def _live_nodes() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
 
 
 def _packages() -> list[str]:

@@ -17,8 +17,10 @@ from pipeline.engine.steps.finalize import begin_table
 from pipeline.engine.task import Task
 from pipeline.errors import StageFailed
 from pipeline.executor import Observer
-from pipeline.executors.on_ray.cluster import check_resources, cluster, node_cores
+from pipeline.executors.on_ray.cluster import cluster
+from pipeline.executors.on_ray.guard import Guard
 from pipeline.executors.on_ray.launching import start_launch
+from pipeline.executors.on_ray.nodes import check_resources, node_cores
 from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
 from pipeline.executors.quick_steps import run_quick_steps
 from pipeline.planning.plan import Plan
@@ -51,11 +53,22 @@ class OnRay:
         if not (self.address or ray.is_initialized()):
             run_quick_steps(plan, schedule, observer)
         if not schedule.is_finished:
-            with cluster(self.address, self.workers):
-                check_resources(plan)
-                _Run(plan, schedule, observer, self.workers).loop()
+            self._run_on_cluster(plan, schedule, observer)
         observer.observe(schedule)
         return schedule
+
+    def _run_on_cluster(self, plan: Plan, schedule: Schedule, observer: Observer) -> None:
+        guard = Guard()
+
+        def work() -> None:
+            with cluster(self.address, self.workers) as guard.watch:
+                check_resources(plan)
+                _Run(plan, schedule, guard.stops(observer), self.workers).loop()
+
+        if ray.is_initialized():
+            work()
+        else:
+            guard.run(work)
 
 
 class _Run:

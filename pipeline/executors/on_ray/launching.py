@@ -10,7 +10,7 @@ from manifests.errors import ClipmillError
 from pipeline.engine.steps.launch import work_folder
 from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
-from pipeline.executors.on_ray.cluster import node_cores
+from pipeline.executors.on_ray.nodes import node_cores
 from pipeline.executors.on_ray.pool import TaskFailure
 from pipeline.executors.ranks import free_port
 from pipeline.planning.plan import Plan

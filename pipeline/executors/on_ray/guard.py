@@ -1,0 +1,111 @@
+"""Runs work that uses Ray in a thread, so that this process can stop whatever Ray does.
+
+A call of Ray can wait for a minute if the GCS (the process that manages a cluster) or the raylet (the one
+that manages a node) has died, and then Ray ends the process of its driver. `ray.init` handles no signal.
+The main thread therefore only waits: for the work, for a signal, and for the end of the processes on which
+the work depends.
+"""
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+import psutil
+
+from pipeline.engine.schedule import Schedule
+from pipeline.errors import ClusterLost
+from pipeline.executor import Observer
+from pipeline.executors.on_ray.watch import Watch
+
+_POLL_S = 0.25  # seconds between two looks at the processes of Ray
+_CLEANUP_S = 5.0  # seconds for actors to stop and Ray to shut down after a signal
+_LOST_CLEANUP_S = 3.0  # the same where processes of Ray have died
+_INTERRUPTED = 130  # the exit code after Ctrl-C
+
+
+class Guard:
+    """Runs work in a thread.
+
+    Attributes:
+        watch: Looks after the processes of Ray. The work sets it once it is connected.
+    """
+
+    def __init__(self) -> None:
+        self.watch: Watch | None = None
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self, work: Callable[[], None]) -> None:
+        """Run the work and wait for it. Its exceptions are raised here.
+
+        Raises:
+            ClusterLost: a process of Ray has died; the work may still wait for it.
+            KeyboardInterrupt: a signal stops the run; the work may still wait for the start of Ray.
+        """
+        thread = threading.Thread(target=self._call, args=(work,), name="ray", daemon=True)
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(_POLL_S)
+                if self.watch and thread.is_alive():
+                    self.watch.check()
+        except BaseException as error:
+            self._stop.set()
+            seconds = _LOST_CLEANUP_S if isinstance(error, ClusterLost) else _CLEANUP_S
+            self._abandon(thread, seconds, error)
+            raise
+        if self._error is not None:
+            raise self._error
+
+    def stops(self, observer: Observer) -> Observer:
+        """An observer that calls another one, and ends the work once this process stops the run."""
+        return _Stops(observer, self._stop)
+
+    def _call(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._error = error
+
+    def _abandon(self, thread: threading.Thread, seconds: float, error: BaseException) -> None:
+        """Wait until the work has ended; else this process must not wait for Ray when it exits."""
+        thread.join(seconds)
+        if thread.is_alive():
+            code = error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else None
+            fallback = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else ClusterLost.exit_code
+            atexit.register(_exit_without_ray, thread, code or fallback)
+
+
+class _Stops:
+    def __init__(self, inner: Observer, stop: threading.Event) -> None:
+        self.inner, self.stop = inner, stop
+
+    def observe(self, schedule: Schedule) -> None:
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+        self.inner.observe(schedule)
+
+
+def _exit_without_ray(thread: threading.Thread, code: int) -> None:
+    """At the end of the process: kill the Ray that it started, and do not wait for a call of Ray."""
+    if not thread.is_alive():
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for process in ray_processes():
+        process.kill()
+    os._exit(code)
+
+
+def ray_processes() -> list[psutil.Process]:
+    """The GCS and the raylet that this process has started."""
+    return [p for p in psutil.Process().children() if _name(p) in ("gcs_server", "raylet")]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
