@@ -6,6 +6,7 @@ is complete. Tasks furthest downstream are taken first, so that few intermediate
 """
 
 import heapq
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from manifests.table import RowCounts, part_name, read_part, read_row_counts
 from pipeline.engine.missing_files import missing_files
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
-from pipeline.engine.task import Task, TaskResult, WorkCounts
+from pipeline.engine.task import NodeWork, Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed, StageWaits
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare
@@ -66,6 +67,7 @@ class Schedule:
         self._groups: dict[str, set[str]] = {}
         self._remaining_pieces: dict[tuple[str, int], set[Task]] = {}
         self.pauses = Pauses()
+        self.nodes: dict[str, NodeWork] = defaultdict(NodeWork)  # by name of the node, if Ray runs the plan
         missing = missing_files(plan)
         for step in plan:
             self._find_existing_parts(step, missing.get(step.name, {}))

@@ -72,6 +72,17 @@ class WorkCounts:
 
 
 @dataclass(frozen=True)
+class NodeWork:
+    """What a node of a cluster did in this run: how many tasks it finished, and the seconds they took."""
+
+    tasks: int = 0
+    busy_s: float = 0.0
+
+    def __add__(self, other: "NodeWork") -> "NodeWork":
+        return NodeWork(self.tasks + other.tasks, self.busy_s + other.busy_s)
+
+
+@dataclass(frozen=True)
 class Pause:
     """Why a task was requeued, and for how long its step waits; see `pipeline.Unavailable`."""
 

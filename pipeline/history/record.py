@@ -7,7 +7,8 @@ funnel.json   rows in and out of each step, and the outcomes of the rows of each
 timings.json  start, end and final state of the run; its planned seconds, if earlier runs timed its steps, and
               the seconds in which tasks ran; for each step the worker time in seconds and the numbers of rows
               that it processed, copied from earlier tables, read from a journal, or processed again;
-              the share of its time that each part of a stage waited for the others
+              the share of its time that each part of a stage waited for the others;
+              for each node of a cluster the tasks that it finished and the seconds they took
 log.txt       the log of the run
 report.html   the report
 

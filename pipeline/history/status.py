@@ -1,7 +1,7 @@
 """The status of a store: the progress of each step, the run that holds the store, and the recorded runs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from manifests.store import Store
@@ -23,6 +23,7 @@ class Status:
         lines: The row counts of each step.
         holder: The run that holds the store now (run, host, pid, age_s, …), or None.
         runs: The recorded runs with their states, oldest first.
+        nodes: Finished tasks and busy seconds of each node, once a run on Ray has ended.
     """
 
     store: str
@@ -30,6 +31,7 @@ class Status:
     lines: tuple[FunnelLine, ...]
     holder: Mapping[str, Any] | None
     runs: Mapping[str, str]
+    nodes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def text(self) -> str:
         """The status as text."""
@@ -50,6 +52,8 @@ class Status:
         lines = [f"store  {self.store}", f"run    {self.run or 'none recorded: all tables of the store'}"]
         lines += [f"held   {_holder_text(self.holder)}", "", *align_columns([head, *rows]), ""]
         lines += [f"{left} of {len(self.lines)} steps are not finished" if left else "every step is finished"]
+        nodes = [(name, f"{work['tasks']:,}", f"{work['busy_s']:,.1f}") for name, work in self.nodes.items()]
+        lines += ["", *align_columns([("node", "tasks", "busy seconds"), *nodes])] if nodes else []
         shown = list(self.runs.items())[-_MAX_RUNS:]
         lines += ["", f"runs (last {len(shown)} of {len(self.runs)}, newest last):"] if shown else []
         return "\n".join([*lines, *(f"  {run}  {state}" for run, state in shown)])
@@ -59,7 +63,7 @@ class Status:
         steps = [asdict(line) for line in self.lines]
         holder = dict(self.holder) if self.holder else None
         status = {"store": self.store, "run": self.run, "holder": holder}
-        return {**status, "steps": steps, "runs": dict(self.runs)}
+        return {**status, "steps": steps, "runs": dict(self.runs), "nodes": dict(self.nodes)}
 
 
 def status_of(store: Store, run: str = "") -> Status:
@@ -71,7 +75,8 @@ def status_of(store: Store, run: str = "") -> Status:
     history = read_history(store, run)
     holder = lease_holder(store)
     runs = {name: run_state(store, name, holder) for name in run_names(store)}
-    return Status(store.url, history.run, funnel_lines(history), holder, runs)
+    nodes = read_json(store, history.run, "timings.json").get("nodes", {})
+    return Status(store.url, history.run, funnel_lines(history), holder, runs, nodes)
 
 
 def run_state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:

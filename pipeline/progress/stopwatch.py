@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline.engine.schedule import Progress, Schedule
 from pipeline.engine.steps.launch import work_folder
-from pipeline.engine.task import WorkCounts
+from pipeline.engine.task import NodeWork, WorkCounts
 from pipeline.history.timings import EarlierTimings, earlier_timings
 from pipeline.planning.plan import Step
 from pipeline.progress.estimate import Estimate, StepSoFar, estimate_remaining
@@ -22,6 +22,7 @@ class Stopwatch:
         step_s: Seconds during which at least one task of a step ran, by step; it stops with the step.
         active_s: Seconds during which at least one task ran.
         work: How many rows each step processed.
+        nodes: What each node of the cluster did.
         planned_s: Planned duration of the run in seconds, or None; see `PlannedTime`.
     """
 
@@ -31,6 +32,7 @@ class Stopwatch:
         self.active_s = 0.0
         self.work: dict[str, WorkCounts] = {}
         self.planned_s: float | None = None
+        self.nodes: dict[str, NodeWork] = {}
         self._part_s: dict[str, float] = {}  # worker-seconds without the first phases of surveys
         self._running: dict[str, tuple[int, str]] = {}
         self._start = self._last = time.monotonic()
@@ -48,6 +50,7 @@ class Stopwatch:
         self.active_s += seconds if self._running else 0.0
         self._running = {name: (p.running, p.phase) for name, p in schedule.steps.items() if p.running}
         self._parts.forget_finished(schedule)
+        self.nodes = schedule.nodes
         self.work = {name: p.work for name, p in schedule.steps.items() if p.work != WorkCounts()}
 
     def read_journals(self, schedule: Schedule) -> None:
@@ -74,6 +77,8 @@ class Stopwatch:
             if (shares := {k: round(v, 3) for k, v in self.work[name].waited_shares.items()})
         }
         found = {"active_s": round(self.active_s, 3), "busy_s": busy, "rows": rows}
+        if self.nodes:
+            found["nodes"] = {name: asdict(work) for name, work in sorted(self.nodes.items())}
         planned = {} if self.planned_s is None else {"planned_s": round(self.planned_s, 3)}
         return found | planned | ({"overlap": parts} if parts else {})
 

@@ -14,13 +14,13 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.finalize import begin_table
-from pipeline.engine.task import Task
+from pipeline.engine.task import NodeWork, Task
 from pipeline.errors import StageFailed
 from pipeline.executor import Observer
 from pipeline.executors.on_ray.cluster import cluster
 from pipeline.executors.on_ray.guard import Guard
 from pipeline.executors.on_ray.launching import start_launch
-from pipeline.executors.on_ray.nodes import check_resources, node_cores
+from pipeline.executors.on_ray.nodes import check_resources, node_cores, node_name
 from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
 from pipeline.executors.quick_steps import run_quick_steps
 from pipeline.planning.plan import Plan
@@ -106,6 +106,8 @@ class _Run:
             self.observer.observe(self.schedule)
         if now - self.counted_at_s > _NODES_S:
             self.counted_at_s, self.nodes = now, node_cores()
+            for pool in self.pools:
+                pool.forget_lost(self.nodes)
 
     def _stop_unneeded_actors(self) -> None:
         """Stop the actors of steps that are done, and idle actors that occupy resources others need.
@@ -213,6 +215,7 @@ class _Run:
             raise node.error from RuntimeError(node.trace)
         pool.failed_starts = 0
         actor.is_open, actor.node = True, node
+        actor.node_name = node_name(node)
 
     def _finish_task(self, ref: Any, actor: PoolActor) -> None:
         task = actor.task
@@ -221,7 +224,7 @@ class _Run:
             result = ray.get(ref)
         except _DIED as error:
             actor.pool.actors.remove(actor)
-            self.deaths[task] += 1
+            self.deaths[task] += actor.node in node_cores()  # a task does not end its node
             max_deaths = _MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS
             if self.deaths[task] >= max_deaths:
                 raise StageFailed(
@@ -231,6 +234,7 @@ class _Run:
             self.schedule.requeue(task)
             return
         actor.pool.release(actor)
+        self.schedule.nodes[actor.node_name] += NodeWork(1, time.monotonic() - actor.since)
         if isinstance(result, TaskFailure):
             raise result.error from RuntimeError(result.trace)
         self.schedule.finish(task, result)

@@ -64,6 +64,11 @@ def node_cores() -> dict[str, float]:
     return {node.id: node.cpus for node in live_nodes()}
 
 
+def node_name(node: str) -> str:
+    """The name of a node, by its id."""
+    return next((found.name for found in live_nodes() if found.id == node), node)
+
+
 def check_resources(plan: Plan) -> None:
     """Fail before anything runs if no node can hold a worker of some step.
 

@@ -6,6 +6,7 @@ nodes with free cores. GPUs and memory are reserved, because an idle actor occup
 
 import time
 import traceback
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,6 +63,7 @@ class PoolActor:
         node: Id of the node on which it runs.
         placed: Ray object reference that is ready when the process has started.
         is_open: Whether its stage is open.
+        node_name: Name of the node on which it runs, once its stage is open.
         task: The task that it runs, or None.
         since: When the task or the actor started, in seconds of `time.monotonic`.
     """
@@ -71,6 +73,7 @@ class PoolActor:
     pool: "Pool"
     placed: Any
     is_open: bool = False
+    node_name: str = ""
     task: Task | None = None
     since: float = field(default_factory=time.monotonic)
 
@@ -145,6 +148,11 @@ class Pool:
         self.tasks += 1
         self.busy_s += time.monotonic() - actor.since
         actor.task = None
+
+    def forget_lost(self, nodes: Collection[str]) -> None:
+        """Forget the idle actors of nodes that are not in the cluster any more."""
+        for actor in [actor for actor in self.idle() if actor.node not in nodes]:
+            self.actors.remove(actor)
 
     def stop(self, *, idle: bool = False) -> None:
         """Stop all actors, or only the idle ones."""
