@@ -34,7 +34,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.watch: Watch | None = None
-        self._stop = threading.Event()
+        self._stop, self._done = threading.Event(), threading.Event()
         self._error: BaseException | None = None
 
     def run(self, work: Callable[[], None]) -> None:
@@ -44,17 +44,16 @@ class Guard:
             ClusterLost: a process of Ray has died; the work may still wait for it.
             KeyboardInterrupt: a signal stops the run; the work may still wait for the start of Ray.
         """
-        thread = threading.Thread(target=self._call, args=(work,), name="ray", daemon=True)
-        thread.start()
+        threading.Thread(target=self._call, args=(work,), name="ray", daemon=True).start()
         try:
-            while thread.is_alive():
-                thread.join(_POLL_S)
-                if self.watch and thread.is_alive():
+            # Not Thread.join: after a signal, Python 3.11 takes the thread for ended.
+            while not self._done.wait(_POLL_S):
+                if self.watch:
                     self.watch.check()
         except BaseException as error:
             self._stop.set()
             seconds = _LOST_CLEANUP_S if isinstance(error, ClusterLost) else _CLEANUP_S
-            self._abandon(thread, seconds, error)
+            self._abandon(seconds, error)
             raise
         if self._error is not None:
             raise self._error
@@ -68,14 +67,15 @@ class Guard:
             work()
         except BaseException as error:
             self._error = error
+        finally:
+            self._done.set()
 
-    def _abandon(self, thread: threading.Thread, seconds: float, error: BaseException) -> None:
+    def _abandon(self, seconds: float, error: BaseException) -> None:
         """Wait until the work has ended; else this process must not wait for Ray when it exits."""
-        thread.join(seconds)
-        if thread.is_alive():
+        if not self._done.wait(seconds):
             code = error.args[0] if isinstance(error, KeyboardInterrupt) and error.args else None
             fallback = _INTERRUPTED if isinstance(error, KeyboardInterrupt) else ClusterLost.exit_code
-            atexit.register(_exit_without_ray, thread, code or fallback)
+            atexit.register(_exit_without_ray, self._done, code or fallback)
 
 
 class _Stops:
@@ -88,9 +88,9 @@ class _Stops:
         self.inner.observe(schedule)
 
 
-def _exit_without_ray(thread: threading.Thread, code: int) -> None:
+def _exit_without_ray(done: threading.Event, code: int) -> None:
     """At the end of the process: kill the Ray that it started, and do not wait for a call of Ray."""
-    if not thread.is_alive():
+    if done.is_set():
         return
     sys.stdout.flush()
     sys.stderr.flush()
