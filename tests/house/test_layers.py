@@ -19,7 +19,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
     "pipeline": ({"manifests", "pipeline"}, {"pyarrow", "yaml", "rich", "psutil"}),
     "pipeline.report": ({"manifests", "pipeline"}, {"pyarrow", "numpy", "PIL"}),
     "pipeline.verbs.completion": ({"manifests", "pipeline"}, {"argcomplete"}),
-    "pipeline.executors.on_ray": ({"manifests", "pipeline"}, {"pyarrow", "ray"}),
+    "pipeline.executors.on_ray": ({"manifests", "pipeline"}, {"psutil", "pyarrow", "ray"}),
     "stages": ({"manifests", PUBLIC, "stages.media", "stages.models"}, ANY),
     "stages.recipes": ({"manifests", "pipeline", "stages"}, set()),
     "stages.shots.training": (
