@@ -33,6 +33,7 @@ class Store(ABC):
     """
 
     url: str  # path or URL of the store, without credentials
+    bytes_written = 0  # by `create` and `move_in` of this object
 
     @abstractmethod
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
@@ -69,6 +70,10 @@ class Store(ABC):
             return False
         self.replace(name, data)
         return True
+
+    def append(self, name: str, data: bytes) -> bool:
+        """Add data at the end of a file. Returns False if the store cannot do this, as an object store."""
+        return False
 
     @abstractmethod
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:

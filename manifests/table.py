@@ -45,6 +45,11 @@ class RowCounts:
     rejects: str = ""
     groups: dict[str, int] | None = None
 
+    @property
+    def succeeded(self) -> int:
+        """Rows that a stage or a rule decided."""
+        return self.passed + self.dropped
+
     def is_balanced(self) -> bool:
         """Whether every row that entered has one outcome."""
         return self.rows_in == self.passed + self.dropped + self.rejected

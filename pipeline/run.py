@@ -22,6 +22,7 @@ from pipeline.planning.retry_errors import retry_errors as plan_retries
 from pipeline.progress.lines import LineProgress
 from pipeline.progress.outages import OutageLog
 from pipeline.progress.planned import PlannedTime
+from pipeline.progress.run_events import RunEvents
 from pipeline.progress.stopping import exit_code_of_stop
 from pipeline.progress.stopwatch import Stopwatch
 from pipeline.recipes.redaction import redact_urls
@@ -100,19 +101,23 @@ def run_dag(
     """
     store = open_checked_store(store_url)
     run = new_run()
-    with Lease(store, run, force=force):
+    with Lease(store, run, force=force), Record(store, run) as record:
         mark_store(store)
         plan = build_plan(dag, store, run)
         failed = plan_retries(plan) if retry_errors else {}
         plan = build_plan(dag, store, run) if failed else plan
-        history, record, stopwatch = history_of_plan(plan), Record(store, run), Stopwatch()
+        history, stopwatch = history_of_plan(plan), Stopwatch()
         record.begin(dag, history, request)
         changed = changed_code(plan, accept=accept_code)
         _log_start(record, plan, history, failed, changed)
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
-            log, outages = LineProgress(record.log, _LOG_S), OutageLog(record.log)
-            observers = _Observers(stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
+            events, log, outages = (
+                RunEvents(record.events),
+                LineProgress(record.log, _LOG_S),
+                OutageLog(record.log),
+            )
+            observers = _Observers(events, stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
             executor.run(plan, observers)
             funnel = funnel_of(history)
         except (ClusterLost, TooManyErrors) as error:
@@ -136,7 +141,7 @@ def _log_start(
     for name, parts in missing_files(plan).items():
         record.log(f"{name}: {sum(parts.values())} rows whose files were deleted are made again")
     for change in changed:
-        record.log(f"warning: {change}")
+        record.warn(str(change))
 
 
 class _Observers:
@@ -162,7 +167,7 @@ def _done(
     report, failures = _report(history, record)
     found = (*run_warnings(history, funnel, request), *failures, *_cards(history))
     for warning in found:
-        record.log("; ".join(line.strip() for line in f"warning: {warning}".splitlines()))
+        record.warn(warning)
     return replace(result, warnings=(*map(str, changed), *found), report=report)
 
 

@@ -35,7 +35,7 @@ class FolderStore(Store):
                     if durable:
                         stream.flush()
                         os.fsync(stream.fileno())
-                return _link(temporary, target, durable)
+                return self._counted(_link(temporary, target, durable), len(data))
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -54,7 +54,7 @@ class FolderStore(Store):
                 shutil.move(file, temporary)
                 with temporary.open("rb+") as stream:
                     os.fsync(stream.fileno())
-                return _link(temporary, target)
+                return self._counted(_link(temporary, target), temporary.stat().st_size)
             finally:
                 temporary.unlink(missing_ok=True)
 
@@ -78,10 +78,23 @@ class FolderStore(Store):
         with self._locked():
             return super().replace_if(name, expected, data)
 
+    def append(self, name: str, data: bytes) -> bool:
+        target = self._path(name)
+        with self._readable_errors(name):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("ab", buffering=0) as stream:
+                stream.write(data)
+        return True
+
     def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
         with self._path(name).open("rb") as stream:
             stream.seek(start)
             return stream.read(-1 if size is None else size)
+
+    def _counted(self, created: bool, size_bytes: int) -> bool:
+        """Count the bytes of a file if it was created, and return whether it was."""
+        self.bytes_written += size_bytes if created else 0
+        return created
 
     def exists(self, name: str) -> bool:
         return self._path(name).exists()

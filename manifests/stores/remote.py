@@ -53,7 +53,9 @@ class RemoteStore(Store):
 
     def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
         files, path = self._at(name)
-        return self._create(name, lambda **options: files.pipe_file(path, data, mode="create", **options))
+        created = self._create(name, lambda **options: files.pipe_file(path, data, mode="create", **options))
+        self.bytes_written += len(data) if created else 0
+        return created
 
     def move_in(self, name: str, file: Path) -> bool:
         files, path = self._at(name)
@@ -61,6 +63,7 @@ class RemoteStore(Store):
             created = self._create(
                 name, lambda **options: files.put_file(str(file), path, mode="create", **options)
             )
+            self.bytes_written += file.stat().st_size if created else 0
         else:
             created = self.create(name, file.read_bytes())
         file.unlink()

@@ -19,6 +19,7 @@ from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
 from pipeline.engine.task import NodeWork, Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed, StageWaits
+from pipeline.events.emitter import Emitter
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare
 
@@ -68,6 +69,7 @@ class Schedule:
         self._remaining_pieces: dict[tuple[str, int], set[Task]] = {}
         self.pauses = Pauses()
         self.nodes: dict[str, NodeWork] = defaultdict(NodeWork)  # by name of the node, if Ray runs the plan
+        self.events = Emitter()
         missing = missing_files(plan)
         for step in plan:
             self._find_existing_parts(step, missing.get(step.name, {}))
@@ -91,6 +93,7 @@ class Schedule:
         best = max(names, key=lambda name: (self._ready[name][0][-1].phase == "close", self.plan[name].depth))
         *_, task = heapq.heappop(self._ready[best])
         self.steps[best].tasks.add(task)
+        self.events.step_started(best, self.plan[best].kind, self.steps[best].parts)
         return task
 
     def check_pauses(self) -> None:
@@ -133,6 +136,8 @@ class Schedule:
         step, progress = self.plan[task.step], self.steps[task.step]
         progress.tasks.discard(task)
         progress.work += result.work
+        if task.phase not in ("part", "join"):
+            self.events.task_finished(task, result)
         if task.phase == "close":
             progress.is_complete = True
             progress.row_counts = result.row_counts or progress.row_counts
@@ -163,6 +168,7 @@ class Schedule:
             progress = self.steps[each.name]
             if row_counts and task.number not in progress.done:
                 progress.row_counts = _sum(progress.row_counts, row_counts)
+                self.events.part_finished(each, task.number, row_counts, result if each is step else None)
             progress.done.add(task.number)
         self._check_stage(step, task, result)
         for each in steps:
@@ -223,8 +229,9 @@ class Schedule:
 
     def _queue_survey(self, step: Step) -> None:
         progress = self.steps[step.name]
-        parts = progress.parts
-        if not self._all_inputs_exist(step, parts) or parts is None or len(progress.done) == parts:
+        if (parts := progress.parts) is None or len(progress.done) == parts:
+            return
+        if not self._all_inputs_exist(step, parts):
             return
         phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
             ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
@@ -259,19 +266,14 @@ class Schedule:
             heapq.heappush(self._ready[task.step], (*_order(task), task))
 
     def _check_stage(self, step: Step, task: Task, result: TaskResult) -> None:
-        row_counts = self.steps[step.name].row_counts
-        if (
-            row_counts.errors < _MIN_ERRORS
-            or row_counts.passed
-            or row_counts.dropped
-            or not (result.row_counts and result.row_counts.errors)
-        ):
+        row_counts, last = self.steps[step.name].row_counts, result.row_counts
+        if not (last and last.errors) or row_counts.errors < _MIN_ERRORS or row_counts.succeeded:
             return
-        names = (f"{step.folder}/{part_name(number)}" for number in self.steps[step.name].done)
-        existing = (read_row_counts(self.plan.store, name) for name in names)
-        if any(part.passed or part.dropped for part in existing):
+        store, folder = self.plan.store, step.folder
+        existing = (read_row_counts(store, f"{folder}/{part_name(n)}") for n in self.steps[step.name].done)
+        if any(part.succeeded for part in existing):
             return  # the stage succeeded in an earlier run, which the sums of this run leave out
-        rejects = read_part(self.plan.store, f"{step.folder}/{result.row_counts.rejects}")
+        rejects = read_part(store, f"{folder}/{last.rejects}")
         first = next(row for row in rows_of(rejects, RejectRow) if row.kind != "reject")
         raise StageFailed(
             f"step {step.name} failed on each of its first {row_counts.errors} rows: {first.reason}",

@@ -103,6 +103,8 @@ class TaskResult:
         pieces: The pieces to process before the part can be joined; `row_counts` is None in this case.
         work: How many rows the task processed.
         pause: The task is not done, because a service that its stage uses is unavailable.
+        seconds: For how long the worker ran the task.
+        bytes_written: Bytes that the worker wrote to the store for it.
     """
 
     row_counts: RowCounts | None = None
@@ -112,3 +114,5 @@ class TaskResult:
     pieces: tuple[str, ...] = ()
     work: WorkCounts = WorkCounts()
     pause: Pause | None = None
+    seconds: float = 0.0
+    bytes_written: int = 0

@@ -4,8 +4,10 @@ All executors use this class. A worker sees in the store what an earlier task co
 a task twice is harmless.
 """
 
+import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from manifests.errors import ClipmillError, disk_full_error
@@ -74,6 +76,12 @@ class Worker:
             StageFailed: the stage failed, and no row is at fault.
             StoreFull: the disk of the store is full.
         """
+        started_s, before = time.monotonic(), self.plan.store.bytes_written
+        result = self._run(task)
+        written = self.plan.store.bytes_written - before
+        return replace(result, seconds=time.monotonic() - started_s, bytes_written=written)
+
+    def _run(self, task: Task) -> TaskResult:
         step = self.plan[task.step]
         try:
             if task.phase == "close":

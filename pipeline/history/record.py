@@ -10,23 +10,27 @@ timings.json  start, end and final state of the run; its planned seconds, if ear
               the share of its time that each part of a stage waited for the others;
               for each node of a cluster the tasks that it finished and the seconds they took
 log.txt       the log of the run
+events.jsonl  the events of the run, one JSON object per line; on an object store events-00001.jsonl, …
 report.html   the report
 
 Environment variables and credentials are never written.
 """
 
 import json
+import os
 import platform
 import secrets
+import socket
 import subprocess
 import time
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from manifests.store import Store
 from pipeline.dag import Dag
+from pipeline.events.writer import EventWriter
 from pipeline.history.funnel import Funnel
 from pipeline.history.run_history import RUNS, RunHistory
 from pipeline.recipes.redaction import redact_urls
@@ -54,6 +58,20 @@ class Record:
         self.folder = f"{RUNS}/{run}"
         self._started = time.time()
         self._lines: list[str] = []
+        self._state = self._error = ""
+        self.events = EventWriter(store, self.folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Write the last event of the run, if it had begun."""
+        if not self._state:
+            return
+        seconds = round(time.time() - self._started, 3)
+        ended = {"run": self.run, "state": self._state, "error": self._error, "seconds": seconds}
+        self.events.add("run_ended", ended)
+        self.events.write()
 
     def begin(self, dag: Dag, history: RunHistory, request: RunRequest) -> None:
         """Write the request, the recipe and the plan, before the run starts."""
@@ -66,6 +84,11 @@ class Record:
         )
         self.store.create(f"{self.folder}/plan.json", history.json_bytes())
         self._timings(RUNNING, {}, "")
+        self._state = FAILED  # unless `end` says how the run ended
+        recipe = redact_urls(request.recipe)
+        process = {"host": socket.gethostname(), "pid": os.getpid()}
+        self.events.add("run_started", {"run": self.run, "dag": dag.name, "recipe": recipe, **process})
+        self.events.write()
 
     def log(self, line: str) -> None:
         """Add a line to log.txt."""
@@ -73,11 +96,18 @@ class Record:
         self._lines.append(f"{stamp} {redact_urls(line)}\n")
         self.store.replace(f"{self.folder}/log.txt", "".join(self._lines).encode())
 
+    def warn(self, text: str) -> None:
+        """Add a warning to the log and to the events."""
+        line = "; ".join(line.strip() for line in text.splitlines())
+        self.log(f"warning: {line}")
+        self.events.add("warning", {"text": redact_urls(line)})
+
     def end(self, state: str, funnel: Funnel | None, spent: Mapping[str, Any], error: str = "") -> None:
         """Write the funnel, the timings and the final state."""
         if funnel:
             self.store.replace(f"{self.folder}/funnel.json", funnel.json_bytes())
         self._timings(state, spent, error)
+        self._state, self._error = state, redact_urls(error)
         self.log(f"{state}{f': {error}' if error else ''}")
 
     def _timings(self, state: str, spent: Mapping[str, Any], error: str) -> None:

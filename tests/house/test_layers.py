@@ -59,6 +59,7 @@ PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
     ("history",),
     ("planning",),
     ("recipes",),
+    ("events",),
     (
         "added_columns",
         "chunked",

@@ -14,6 +14,7 @@ from ray.exceptions import OutOfMemoryError, RayActorError, RayError
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.finalize import begin_table
+from pipeline.engine.steps.storing import one_line
 from pipeline.engine.task import NodeWork, Task
 from pipeline.errors import StageFailed
 from pipeline.executor import Observer
@@ -105,9 +106,13 @@ class _Run:
             self.observed_at_s = now
             self.observer.observe(self.schedule)
         if now - self.counted_at_s > _NODES_S:
-            self.counted_at_s, self.nodes = now, node_cores()
+            self.counted_at_s, before, self.nodes = now, self.nodes, node_cores()
             for pool in self.pools:
                 pool.forget_lost(self.nodes)
+            for name, cpus in self.nodes.items() - before.items():
+                self.schedule.events.emit("node_joined", node=name, cpus=cpus)
+            for name, cpus in before.items() - self.nodes.items():
+                self.schedule.events.emit("node_left", node=name, cpus=cpus)
 
     def _stop_unneeded_actors(self) -> None:
         """Stop the actors of steps that are done, and idle actors that occupy resources others need.
@@ -205,6 +210,7 @@ class _Run:
         except _DIED as error:
             pool.actors.remove(actor)
             pool.failed_starts += 1
+            self._emit_death(pool.step, "start", pool.failed_starts, error)
             if pool.failed_starts >= _MAX_STARTS:
                 raise StageFailed(
                     f"the worker of step {pool.step} died {_MAX_STARTS} times while starting",
@@ -225,6 +231,7 @@ class _Run:
         except _DIED as error:
             actor.pool.actors.remove(actor)
             self.deaths[task] += actor.node in node_cores()  # a task does not end its node
+            self._emit_death(task.step, str(task), self.deaths[task], error)
             max_deaths = _MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS
             if self.deaths[task] >= max_deaths:
                 raise StageFailed(
@@ -238,6 +245,10 @@ class _Run:
         if isinstance(result, TaskFailure):
             raise result.error from RuntimeError(result.trace)
         self.schedule.finish(task, result)
+
+    def _emit_death(self, step: str, task: str, deaths: int, error: Exception) -> None:
+        reason = one_line(f"{type(error).__name__}: {_last_line(error)}")
+        self.schedule.events.emit("worker_died", step=step, task=task, deaths=deaths, reason=reason)
 
     def _finish_launch(self, ref: Any, task: Task) -> None:
         try:

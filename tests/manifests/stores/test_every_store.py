@@ -188,3 +188,20 @@ def test_scratch_survives_and_belongs_to_its_name(store: Store) -> None:
     assert not here.is_relative_to(above)
     assert store.names("t") == []
     assert list(store.walk()) == []
+
+
+def test_a_folder_appends_and_other_stores_say_that_they_cannot(store: Store) -> None:
+    appends = isinstance(store, FolderStore)
+    assert [store.append("logs/a.jsonl", data) for data in (b"one\n", b"two\n")] == [appends] * 2
+    assert store.names("logs") == (["a.jsonl"] if appends else [])
+    if appends:
+        assert store.read("logs/a.jsonl") == b"one\ntwo\n"
+
+
+def test_a_store_counts_the_bytes_of_the_files_that_it_created(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "moved"
+    file.write_bytes(b"12345")
+    assert store.create("a", b"123")
+    assert not store.create("a", b"123")
+    assert store.move_in("b", file)
+    assert store.bytes_written == 8

@@ -1,0 +1,1 @@
+"""The events of a run, as lines of JSON in its folder: their fields, and how they are written and read."""
