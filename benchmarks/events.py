@@ -1,8 +1,8 @@
-"""What the events of a run cost its driver, in microseconds per part, beside a driver that tells nobody.
+"""What the events of a run cost its driver, in microseconds per part, beside a driver without listeners.
 
     python -m benchmarks.events [--parts 20000] [--turns 5]
 
-Both sides tell of the same parts, in turns; each turn writes once per 1,000 parts, as a driver does at 1 ms a
+Both sides report the same parts, in turns; each turn writes once per 1,000 parts, as a driver does at 1 ms a
 part. The median over the turns is printed.
 """
 

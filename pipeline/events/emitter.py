@@ -1,4 +1,4 @@
-"""Tells listeners what happens in a run, such as the writer of events and the metrics."""
+"""Reports to listeners what happens in a run, such as the writer of events and the metrics."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ Listener = Callable[[str, Mapping[str, Any]], None]  # called with the kind of a
 
 
 class _Task(Protocol):
-    """What is told of a `Task`."""
+    """What events contain of a `Task`."""
 
     @property
     def step(self) -> str: ...
@@ -23,7 +23,7 @@ class _Task(Protocol):
 
 
 class _Result(Protocol):
-    """What is told of a `TaskResult`."""
+    """What events contain of a `TaskResult`."""
 
     @property
     def seconds(self) -> float: ...
@@ -32,7 +32,7 @@ class _Result(Protocol):
 
 
 class _Step(Protocol):
-    """What is told of a `Step`."""
+    """What events contain of a `Step`."""
 
     @property
     def name(self) -> str: ...
@@ -52,18 +52,18 @@ class Emitter:
         self._started: set[str] = set()
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Tell that something happened; the fields are those of the event in `EVENTS`."""
+        """Report that something happened; the fields are those of the event in `EVENTS`."""
         for listener in self.listeners:
             listener(event, fields)
 
     def step_started(self, step: str, kind: str, parts: int | None) -> None:
-        """Tell that the first task of a step was taken; later calls say nothing."""
+        """Report that the first task of a step was taken; later calls say nothing."""
         if step not in self._started:
             self._started.add(step)
             self.emit("step_started", step=step, kind=kind, parts=parts)
 
     def task_finished(self, task: _Task, result: _Result) -> None:
-        """Tell that a task is done that makes no part."""
+        """Report that a task is done that makes no part."""
         self.emit(
             "task_finished",
             step=task.step,
@@ -74,7 +74,7 @@ class Emitter:
         )
 
     def part_finished(self, step: _Step, part: int, counts: RowCounts, result: _Result | None) -> None:
-        """Tell that a part was committed, and which of its rows were rejected.
+        """Report that a part was committed, and which of its rows were rejected.
 
         Args:
             step: The step.

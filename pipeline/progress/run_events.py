@@ -1,4 +1,4 @@
-"""Writes the events of a run: those that the schedule tells, and the ends of steps and pauses."""
+"""Writes the events of a run: those that the schedule reports, and the ends of steps and pauses."""
 
 import time
 from collections.abc import Mapping
@@ -35,18 +35,18 @@ class RunEvents:
         if event == "step_started" and fields["step"] in self._seen:
             return
         if "step" in fields:
-            self._start_step(fields["step"], is_told=event == "step_started")
+            self._start_step(fields["step"], is_reported=event == "step_started")
         if event in _WITH_TEXT:
             fields = {**fields, "reason": redact_urls(fields["reason"])}
         self.writer.add(event, fields)
 
-    def _start_step(self, name: str, *, is_told: bool) -> None:
-        """Note when a step started. A step whose parts are made by the task of another one is told here."""
+    def _start_step(self, name: str, *, is_reported: bool) -> None:
+        """Note when a step started. A step whose parts are made by the task of another one is reported here."""
         if name in self._seen or not name:
             return
         self._seen.add(name)
         self._started_s[name] = time.monotonic()
-        if not is_told and self._schedule:
+        if not is_reported and self._schedule:
             kind, parts = self._schedule.plan[name].kind, self._schedule.steps[name].parts
             self.writer.add("step_started", {"step": name, "kind": kind, "parts": parts})
 

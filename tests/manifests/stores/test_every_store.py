@@ -8,6 +8,7 @@ import pytest
 
 from manifests.errors import ManifestError
 from manifests.store import Store
+from manifests.stores.folder import FolderStore
 
 ODD = [
     "a b.txt", "ümlaut/日本.bin", "plus+and&.json", "per%20cent", "quo'te\".x",

@@ -74,10 +74,10 @@ def test_rejected_rows_name_the_file_with_their_reasons(tmp_path: Path) -> None:
 def test_bytes_are_those_of_the_files_of_the_step(tmp_path: Path) -> None:
     run(dag(), str(tmp_path))
     steps = ("part_finished", "task_finished")
-    told = sum(e["bytes"] or 0 for e in events(str(tmp_path)) if e["event"] in steps)
+    reported = sum(e["bytes"] or 0 for e in events(str(tmp_path)) if e["event"] in steps)
     files = [f for f in tmp_path.rglob("*") if f.is_file() and f.relative_to(tmp_path).parts[0] != "runs"]
     headers = [f for f in files if f.name in ("table.json", "store.json")]  # written by the driver
-    assert told == sum(f.stat().st_size for f in files) - sum(f.stat().st_size for f in headers)
+    assert reported == sum(f.stat().st_size for f in files) - sum(f.stat().st_size for f in headers)
 
 
 class Resting(Annotate[N, Squared]):
@@ -87,7 +87,7 @@ class Resting(Annotate[N, Squared]):
         raise Unavailable("https://me:password@host/v1 refused", retry_s=0.01, patience_s=0.05)
 
 
-def test_a_pause_is_told_without_credentials_and_so_is_the_state_of_the_run(tmp_path: Path) -> None:
+def test_a_pause_is_reported_without_credentials_and_so_is_the_state_of_the_run(tmp_path: Path) -> None:
     paused = Dag("p")
     paused.save(paused.read(Numbers(count=2)).annotate(Resting()), "x")
     with pytest.raises(StageWaits):
