@@ -12,9 +12,11 @@ from pipeline.verbs.help_text import HelpFormatter, knob_lines
 
 VERBS = {  # verb: (function that adds its options, what the verb does)
     "run": ("pipeline.verbs.run:add_verbs", "run a recipe; continue where an earlier run stopped"),
+    "submit": ("pipeline.verbs.cluster.submit:add_verbs", "start a run on a Ray cluster and leave it there"),
     "plan": ("pipeline.verbs.plan:add_verbs", "show what a run would do; write nothing"),
     "try": ("pipeline.verbs.try_out:add_verbs", "show what other knobs would do to the rows of the last run"),
     "status": ("pipeline.verbs.status:add_verbs", "show the progress of a run and who holds the store"),
+    "log": ("pipeline.verbs.log:add_verbs", "print the log or the events of a run, from any machine"),
     "explain": (
         "pipeline.verbs.rows.explain:add_verbs",
         "explain what happened to a video, a clip or another row",
@@ -133,8 +135,13 @@ class Parser(ArgumentParser):
         self.exit(_USAGE, f"error: {message}\n  remedy: {remedy}see {self.prog} --help\n")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C."""
+def main(argv: Sequence[str] | None = None, command_line: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C.
+
+    Args:
+        argv: The arguments; by default those of the process.
+        command_line: The command that messages print, if it differs: what a user typed on another machine.
+    """
     if "_ARGCOMPLETE" in os.environ:  # the shell asks for the next word
         from pipeline.verbs.completion.complete import complete
 
@@ -148,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         arguments[0] = new
     try:
-        args = _parse(arguments)
+        args = _parse(arguments, command_line or arguments)
     except SystemExit as exit_request:  # argparse has printed the help or the error
         return exit_request.code if isinstance(exit_request.code, int) else _USAGE
     try:
@@ -165,13 +172,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report_error(error)
 
 
-def _parse(arguments: Sequence[str]) -> Namespace:
+def _parse(arguments: Sequence[str], command_line: Sequence[str]) -> Namespace:
     verb = arguments[0] if arguments else ""
     parser = _parser(verb)
     if verb in VERBS:
         if {"-h", "--help"} & {*arguments} and not parser.nested:
             return Namespace(func=lambda _: _print_help(parser, arguments[1:]))
-        parser.set_defaults(command_line=list(arguments), validators=VALIDATORS, viewers=VIEWERS)
+        parser.set_defaults(command_line=list(command_line), validators=VALIDATORS, viewers=VIEWERS)
         return parser.parse_verb(arguments[1:])
     args = parser.parse_args(arguments)
     args.func = _print_version if args.version else lambda _: parser.print_help()

@@ -41,7 +41,7 @@ class RunEvents:
         self.writer.add(event, fields)
 
     def _start_step(self, name: str, *, is_reported: bool) -> None:
-        """Note when a step started. A step whose parts are made by the task of another one is reported here."""
+        """Note when a step started, and report it if the task of another step makes its parts."""
         if name in self._seen or not name:
             return
         self._seen.add(name)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from argparse import ArgumentTypeError, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,14 @@ def add_verbs(verbs: Any) -> None:
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="address of a running Ray cluster; also as ray_address=ADDR"
     )
+    add_run_options(parser)
+    parser.add_argument("--json", action="store_true", help="print progress and results as lines of JSON")
+    parser.add_argument("--quiet", action="store_true", help="print only errors and warnings")
+    parser.set_defaults(func=run)
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Add the options that a run has wherever its driver runs."""
     parser.add_argument(
         "--workers",
         type=Range(0).argument(),
@@ -58,9 +66,6 @@ def add_verbs(verbs: Any) -> None:
         help="fail, with exit code 1, once a stage has certainly failed on a larger share of the rows of its "
         "step, 0 to 1 (default: 1, never); rejected rows do not count; also as max_error_share=SHARE",
     )
-    parser.add_argument("--json", action="store_true", help="print progress and results as lines of JSON")
-    parser.add_argument("--quiet", action="store_true", help="print only errors and warnings")
-    parser.set_defaults(func=run)
 
 
 def run(args: Namespace) -> int:

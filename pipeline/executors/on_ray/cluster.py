@@ -24,6 +24,7 @@ _NO_CLUSTER = (
 )
 _NO_RAY = "check that memory and CPU cores are free and run again, or add --inline"
 _NOTICE_S = 0.5
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
 _PACKAGES = ("manifests", "pipeline", "stages", "training")
 
 
@@ -58,7 +59,9 @@ def _connect(address: str | None, workers: int) -> None:
     paths = os.pathsep.join(path for path in sys.path if path)
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if address:
-        options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}, "py_modules": _packages()}
+        options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
+        if _JOB not in os.environ:  # a job brings the packages in its working folder
+            options["runtime_env"]["py_modules"] = _packages()
     else:
         options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
         options["num_cpus"] = max(workers, os.cpu_count() or 1)

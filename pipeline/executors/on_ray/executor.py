@@ -21,6 +21,7 @@ from pipeline.executor import Observer
 from pipeline.executors.on_ray.cluster import cluster
 from pipeline.executors.on_ray.guard import Guard
 from pipeline.executors.on_ray.launching import start_launch
+from pipeline.executors.on_ray.metrics import Metrics
 from pipeline.executors.on_ray.nodes import check_resources, node_cores, node_name
 from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
 from pipeline.executors.quick_steps import run_quick_steps
@@ -64,7 +65,9 @@ class OnRay:
         def work() -> None:
             with cluster(self.address, self.workers) as guard.watch:
                 check_resources(plan)
-                _Run(plan, schedule, guard.stops(observer), self.workers).loop()
+                run = _Run(plan, schedule, guard.stops(observer), self.workers)
+                run.metrics = Metrics(schedule) if self.address else None  # Ray here exports none
+                run.loop()
 
         if ray.is_initialized():
             work()
@@ -84,6 +87,7 @@ class _Run:
         self.launches: dict[Any, Task] = {}
         self.deaths: Counter[Task] = Counter()
         self.nodes: dict[str, float] = {}
+        self.metrics: Metrics | None = None
         self.observed_at_s = self.counted_at_s = 0.0
 
     def loop(self) -> None:
@@ -99,12 +103,16 @@ class _Run:
                 pool.stop()
             for ref in self.launches:
                 ray.cancel(ref, force=True)
+            if self.metrics:
+                self.metrics.report()
 
     def _observe(self) -> None:
         now = time.monotonic()
         if now - self.observed_at_s > _OBSERVE_S:
             self.observed_at_s = now
             self.observer.observe(self.schedule)
+            if self.metrics:
+                self.metrics.observe()
         if now - self.counted_at_s > _NODES_S:
             self.counted_at_s, before, self.nodes = now, self.nodes, node_cores()
             for pool in self.pools:

@@ -1,0 +1,67 @@
+"""clipmill log: print the log of a run, or its events, from any machine that reaches the store."""
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+from pipeline.errors import PipelineError
+
+_POLL_S = 2.0
+
+
+def add_verbs(verbs: Any) -> None:
+    parser = verbs.add_parser("log", epilog="example:\n  clipmill log s3://bucket/store --follow")
+    parser.add_argument("store", metavar="STORE", help="the store: a folder or a URL")
+    parser.add_argument("run", nargs="?", default="", metavar="RUN", help="a run (default: the last run)")
+    parser.add_argument("--events", action="store_true", help="print the events, one JSON object per line")
+    parser.add_argument("--follow", action="store_true", help="print what is added until the run ends")
+    parser.set_defaults(func=log)
+
+
+def log(args: Namespace) -> None:
+    from manifests.format import open_checked_store
+    from pipeline.history.run_history import RUNS, run_names
+
+    store = open_checked_store(args.store.removeprefix("store="))
+    names = run_names(store)
+    run = args.run or (names[-1] if names else "")
+    if run not in names:
+        raise PipelineError(
+            f"the store has no run {run!r}" if run else "the store has no run yet",
+            where=store.url,
+            remedy="`clipmill status` lists the runs",
+        )
+    printed = 0
+    while True:
+        is_over = not args.follow or not _is_running(store, run)
+        lines = list(_events(store, f"{RUNS}/{run}") if args.events else _log(store, f"{RUNS}/{run}"))
+        for line in lines[printed:]:
+            print(line, flush=True)
+        printed = len(lines)
+        if is_over:
+            return
+        time.sleep(_POLL_S)
+
+
+def _log(store: Any, folder: str) -> Iterator[str]:
+    try:
+        yield from store.read(f"{folder}/log.txt").decode("utf-8", "replace").splitlines()
+    except FileNotFoundError:
+        return
+
+
+def _events(store: Any, folder: str) -> Iterator[str]:
+    from pipeline.events.reader import read_events
+
+    for event in read_events(store, folder):
+        yield json.dumps(event, ensure_ascii=False)
+
+
+def _is_running(store: Any, run: str) -> bool:
+    from pipeline.history.lease_holder import lease_holder
+    from pipeline.history.record import RUNNING
+    from pipeline.history.status import run_state
+
+    return run_state(store, run, lease_holder(store)) == RUNNING
