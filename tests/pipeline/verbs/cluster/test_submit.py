@@ -1,4 +1,4 @@
-"""A run on a real Ray with a dashboard and a token, as a job: the store is S3, and nothing needs this process."""
+"""A run as a job on a real Ray with a dashboard and a token; the store is on S3."""
 
 import importlib.util
 import json

@@ -93,9 +93,8 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         def submit(self, job: str, folder: Path, metadata: Any, *, has_environment: bool) -> None:
             mode = stat.S_IMODE((folder / JOB_FILE).stat().st_mode)
             names = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-            calls.append(
-                Namespace(job=read_job(folder), shown=json.dumps([job, metadata]), mode=mode, names=names)
-            )
+            shown = json.dumps([job, metadata])
+            calls.append(Namespace(job=read_job(folder), shown=shown, mode=mode, names=names))
 
     monkeypatch.setattr(jobs, "Jobs", Recorded)
     return calls
@@ -125,10 +124,8 @@ def test_a_yaml_recipe_finds_its_own_stages_where_the_job_runs(recipe: Path, tmp
     yaml = tmp_path / "edited.yaml"
     command = [sys.executable, "-m", "pipeline.cli"]
     places = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
-    text = subprocess.run(
-        [*command, "yaml", "count.py"], env=places, capture_output=True, text=True, check=True
-    )
-    yaml.write_text(text.stdout)
+    text = subprocess.check_output([*command, "yaml", "count.py"], env=places, text=True)
+    yaml.write_text(text)
     folder = tmp_path / "job"
     found, code = fill_working_folder(folder, str(yaml), [])
     assert (found, code) == ("edited.yaml", {"own.stages": "own/stages.py"})
@@ -169,7 +166,7 @@ def test_the_dashboard_shows_no_knob_and_no_variable(
 def test_what_cannot_run_on_the_cluster_is_refused_here(
     words: list[str], message: str, recipe: Path, submitted: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["submit", "count.py", *words]) == 1
+    assert main(["submit", "count.py", *words]) == 2
     assert message in capsys.readouterr().err
     assert submitted == []
 
