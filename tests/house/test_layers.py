@@ -47,6 +47,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
 }
 # The layers of `pipeline`, highest first. A module imports its own layer and lower ones.
 PIPELINE_LAYERS: tuple[tuple[str, ...], ...] = (
+    ("submitted",),
     ("cli",),
     ("verbs",),
     ("run",),

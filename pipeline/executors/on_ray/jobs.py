@@ -12,10 +12,15 @@ from pipeline.engine.steps.storing import one_line
 from pipeline.errors import PipelineError
 from pipeline.recipes.redaction import redact_urls
 
-ENTRY_POINT = "python -m pipeline.verbs.cluster.job"
+ENTRY_POINT = "python -m pipeline.submitted"
 _SET_ENVIRONMENT = "pipeline.verbs.cluster.job.set_environment"
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers them to the address that it is given
 _STOPPED = 130
+_LOGGERS = (  # of each upload
+    "ray.dashboard.modules.dashboard_sdk",
+    "ray.dashboard.modules.job.sdk",
+    "ray._private.runtime_env.packaging",
+)
 
 
 class Jobs:
@@ -32,8 +37,8 @@ class Jobs:
     def __init__(self, address: str | None) -> None:
         from ray.job_submission import JobSubmissionClient
 
-        for name in ("dashboard_sdk", "job.sdk"):  # they log each upload
-            logging.getLogger(f"ray.dashboard.modules.{name}").setLevel(logging.ERROR)
+        for name in _LOGGERS:
+            logging.getLogger(name).setLevel(logging.ERROR)
         with _readable_errors(address or ""), _without_addresses(bool(address)):
             self._client = JobSubmissionClient(address)
         self.address = redact_urls(str(self._client.get_address()))
@@ -90,12 +95,20 @@ def _readable_errors(address: str) -> Iterator[None]:
     try:
         yield
     except (RayError, RuntimeError, ValueError, OSError) as error:
-        text = one_line(redact_urls(str(error)))
+        text = one_line(redact_urls(_last_line(str(error))))
         remedy = "check the address: it is that of the dashboard, http://HEAD:8265"
-        if "authentication" in text:
+        if "already exists" in text:
+            remedy = "choose another --job-id, or leave it out"
+        elif "uthentication" in str(error):
             remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here to the token of the cluster"
         elif "ray[default]" in text:
             remedy = "pip install 'clipmill[cluster]'"
         raise PipelineError(
             "the cluster did not accept the command", where=f"{redact_urls(address)}: {text}", remedy=remedy
         ) from error
+
+
+def _last_line(text: str) -> str:
+    """What an error says: the server sends a traceback, whose last line is the message."""
+    lines = [line.strip() for line in text.splitlines() if len(line.strip()) > 1]
+    return lines[-1] if "Traceback" in text and lines else text

@@ -1,20 +1,13 @@
-"""Runs on the cluster: starts the driver of a run as `clipmill submit` described it.
+"""The description of a submitted run: the file `clipmill-job.json` in the working folder of its job.
 
-    python -m pipeline.verbs.cluster.job
-
-The description is the file `clipmill-job.json` in the working folder of the job. It has what the entry point
-and the metadata of a job must not show, because everybody who sees the cluster's dashboard reads them.
+It has what the entry point and the metadata of a job must not show, because everybody who sees the dashboard
+of the cluster reads them.
 """
 
 import json
 import os
-import sys
-import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 JOB_FILE = "clipmill-job.json"
 
@@ -52,26 +45,3 @@ def read_job(folder: Path) -> Job:
 def set_environment() -> None:
     """Set the variables of the job in this process. Ray calls this in each worker before its first task."""
     os.environ.update(read_job(Path()).environment)
-
-
-def main() -> int:
-    from pipeline.cli import main as run_command
-
-    set_environment()
-    job = read_job(Path())
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = _with_code(job, Path(folder)) if job.code else job.recipe
-        return run_command(["run", recipe, *job.arguments, "--ray-address", "auto"], job.command)
-
-
-def _with_code(job: Job, folder: Path) -> str:
-    """The YAML recipe with the places that its modules have on this machine, as a new file."""
-    content: dict[str, Any] = yaml.safe_load(Path(job.recipe).read_text(encoding="utf-8"))
-    content["code"] = {name: str(Path(file).resolve()) for name, file in job.code.items()}
-    copy = folder / Path(job.recipe).name
-    copy.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return str(copy)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -75,8 +75,9 @@ def _copy_modules(root: Path, files: Iterable[Path], folder: Path) -> None:
             if (root / parent / "__init__.py").is_file():
                 _copy_below(root, root / parent / "__init__.py", folder)
     for module in finder.modules.values():
-        if module.__file__ and Path(module.__file__).is_relative_to(root):
-            _copy_below(root, Path(module.__file__), folder)
+        place = getattr(module, "__file__", None)
+        if place and Path(place).is_relative_to(root):
+            _copy_below(root, Path(place), folder)
 
 
 def _copy_below(root: Path, file: Path, folder: Path) -> None:

@@ -179,9 +179,8 @@ def _check_events(clipmill: Run, lines: dict[str, dict[str, int]]) -> None:
 
 def _check_metrics(text: str, lines: dict[str, dict[str, int]]) -> None:
     """The metrics that Ray exports agree with the funnel."""
-    values = {
-        line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if "{" in line
-    }
+    samples = (line.rpartition(" ") for line in text.splitlines() if line.startswith("ray_clipmill_"))
+    values = {name: float(number) for name, _, number in samples}
 
     def value(name: str, *labels: str) -> float:
         names = [n for n in values if n.startswith(f"{name}{{") and all(label in n for label in labels)]
