@@ -22,7 +22,7 @@ def add_verbs(verbs: Any) -> None:
         "submit",
         description="Start a run on a Ray cluster and return. The driver runs there, as a job of Ray, so "
         "your laptop may be closed. The recipe, its own stages and this version of clipmill go with it.",
-        epilog="example:\n  clipmill submit stages/recipes/curate.py footage=s3://films store=s3://curated \\\n"
+        epilog="example:\n  clipmill submit stages/recipes/curate.py footage=s3://films store=s3://out \\\n"
         "    --address http://head:8265 --follow",
     )
     add_recipe_arguments(parser)
