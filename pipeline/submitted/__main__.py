@@ -18,11 +18,11 @@ def main() -> int:
     set_environment()
     job = read_job(Path())
     with tempfile.TemporaryDirectory() as folder:
-        recipe = _with_code(job, Path(folder)) if job.code else job.recipe
+        recipe = recipe_with_code(job, Path(folder)) if job.code else job.recipe
         return run_command(["run", recipe, *job.arguments, "--ray-address", "auto"], job.command)
 
 
-def _with_code(job: Job, folder: Path) -> str:
+def recipe_with_code(job: Job, folder: Path) -> str:
     """The YAML recipe with the places that its modules have on this machine, as a new file."""
     content: dict[str, Any] = yaml.safe_load(Path(job.recipe).read_text(encoding="utf-8"))
     content["code"] = {name: str(Path(file).resolve()) for name, file in job.code.items()}

@@ -90,7 +90,7 @@ def head(environment: dict[str, str]) -> Iterator[tuple[str, int]]:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(120):
+    for _ in range(240):  # a busy machine starts a dashboard slowly
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(1)
@@ -141,7 +141,7 @@ def get(url: str, environment: dict[str, str]) -> str:
         return str(answer.read().decode())
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_submitted_run_is_followed_from_elsewhere_and_measured(
     clipmill: Run, head: tuple[str, int], recipe: Path, environment: dict[str, str]
 ) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cli import main
 from pipeline.executors.on_ray import jobs
-from pipeline.verbs.cluster.job import JOB_FILE, read_job
+from pipeline.verbs.cluster.job import JOB_FILE, Job, read_job
 from pipeline.verbs.cluster.working_folder import fill_working_folder
 
 RECIPE = '''"""Counts."""
@@ -130,6 +130,14 @@ def test_a_yaml_recipe_finds_its_own_stages_where_the_job_runs(recipe: Path, tmp
     found, code = fill_working_folder(folder, str(yaml), [])
     assert (found, code) == ("edited.yaml", {"own.stages": "own/stages.py"})
     assert {"own/stages.py", "own/numbers.py"} <= own_files(folder)
+    assert not (tmp_path / "own").exists()
+    Job(found, [], [], code=code).write(folder)
+    place = "from pathlib import Path; from pipeline.submitted.__main__ import recipe_with_code, read_job; "
+    place += f"print(recipe_with_code(read_job(Path()), Path({str(tmp_path / 'job')!r})))"
+    copy = subprocess.check_output([sys.executable, "-c", place], cwd=folder, text=True).strip()
+    (recipe.parent / "own/stages.py").unlink()  # the laptop is closed
+    graph = subprocess.check_output([*command, "graph", copy], cwd=folder, text=True)
+    assert "ones" in graph
 
 
 def test_the_dashboard_shows_no_knob_and_no_variable(
