@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ ENTRY_POINT = "python -m pipeline.submitted"
 _SET_ENVIRONMENT = "pipeline.verbs.cluster.job.set_environment"
 _ADDRESSES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers them to the address that it is given
 _STOPPED = 130
+_EXISTS = "already exists"  # words of the server
+_PAUSES_S = (1.0, 3.0, 9.0)  # before a request is repeated whose connection broke
 _LOGGERS = (  # of each upload
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
@@ -54,10 +57,24 @@ class Jobs:
         runtime: dict[str, Any] = {"working_dir": str(folder)}
         if has_environment:  # as a file, because everybody who sees the dashboard can read `env_vars`
             runtime["worker_process_setup_hook"] = _SET_ENVIRONMENT
-        with _readable_errors(self.address):
-            self._client.submit_job(
-                entrypoint=ENTRY_POINT, submission_id=job_id, runtime_env=runtime, metadata=dict(metadata)
-            )
+        is_repeated = False
+        for pause_s in (*_PAUSES_S, None):
+            try:
+                with _readable_errors(self.address):
+                    self._client.submit_job(
+                        entrypoint=ENTRY_POINT,
+                        submission_id=job_id,
+                        runtime_env=dict(runtime),
+                        metadata=dict(metadata),
+                    )
+                return
+            except PipelineError as error:
+                if is_repeated and _EXISTS in str(error):
+                    return  # an earlier request arrived, and its answer was lost
+                if not isinstance(error.__cause__, OSError) or pause_s is None:
+                    raise
+            is_repeated = True
+            time.sleep(pause_s)
 
     def follow(self, job_id: str) -> int:
         """Print the log of a job until it ends. Returns its exit code; Ctrl-C ends only the printing."""
@@ -97,7 +114,7 @@ def _readable_errors(address: str) -> Iterator[None]:
     except (RayError, RuntimeError, ValueError, OSError) as error:
         text = one_line(redact_urls(_last_line(str(error))))
         remedy = "check the address: it is that of the dashboard, http://HEAD:8265"
-        if "already exists" in text:
+        if _EXISTS in text:
             remedy = "choose another --job-id, or leave it out"
         elif "uthentication" in str(error):
             remedy = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN here to the token of the cluster"

@@ -82,17 +82,20 @@ def head(environment: dict[str, str]) -> Iterator[tuple[str, int]]:
         with Path(folder, "out.txt").open("w") as out:
             process = subprocess.Popen(command, env=outside, stdout=out, stderr=out, start_new_session=True)
             try:
-                _wait_for(ports["dashboard"])
-                yield f"http://127.0.0.1:{ports['dashboard']}", ports["metrics-export"]
+                url = f"http://127.0.0.1:{ports['dashboard']}"
+                _wait_for(url, environment, process)
+                yield url, ports["metrics-export"]
             finally:
                 process.terminate()
                 process.wait(60)
 
 
-def _wait_for(port: int) -> None:
+def _wait_for(url: str, environment: dict[str, str], process: "subprocess.Popen[bytes]") -> None:
     for _ in range(240):  # a busy machine starts a dashboard slowly
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        with suppress(OSError):
+            get(f"{url}/api/jobs/", environment)
             return
+        assert process.poll() is None, "the head has ended"
         time.sleep(1)
     pytest.fail("the dashboard did not start")
 
