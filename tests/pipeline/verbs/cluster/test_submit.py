@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -48,9 +49,12 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port outside the range from which the system takes ports: Ray binds some of them much later."""
+    for port in random.sample(range(20_000, 32_000), 100):
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no free port")
 
 
 @pytest.fixture(scope="module")
