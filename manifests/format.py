@@ -59,7 +59,7 @@ def check_store(store: Store) -> None:
     try:
         head = json.loads(store.read(STORE_FILE))
         version, writer = float(head["format"]), str(head.get("clipmill", ""))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise Damaged(
             f"{STORE_FILE} does not state a store format: {error}",
             where=where,

@@ -122,7 +122,7 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
         check_format(found["format"], store.url, where)
         parts = tuple(Part(**{**p, "row_counts": RowCounts(**p["row_counts"])}) for p in found.pop("parts"))
         return Manifest(**{**found, "parts": parts, **_tuples(found)})
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         remedy = "delete the file and run the recipe again"
         raise Damaged(f"this file is not a manifest: {error}", where=where, remedy=remedy) from error
 

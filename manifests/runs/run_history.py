@@ -183,7 +183,7 @@ def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
         ]
         outputs = {name: tuple(heads) for name, heads in plan["outputs"].items()}
         return RunHistory(store, run, plan["dag"], {step.name: step for step in steps}, outputs)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         where = f"{store.url}/{RUNS}/{run}/plan.json"
         raise Damaged(
             f"this file is not a recorded plan: {error}", where=where, remedy="name another run"

@@ -138,6 +138,9 @@ def _new_file(folder: Path) -> int:
 def _lines(file: Path) -> Iterator[Record]:
     for line in file.read_bytes().split(b"\n"):
         try:
-            yield json.loads(line)
-        except ValueError:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
             return  # the end, or a line that was cut off when the worker was killed
+        if not isinstance(record, dict):
+            return
+        yield record

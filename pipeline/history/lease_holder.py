@@ -10,7 +10,6 @@ import platform
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,8 @@ from manifests.store import Store
 LEASE_FILE = "lease.json"
 EXPIRES_S = 60.0  # seconds since the last heartbeat; a dead process of this machine is noticed at once
 _FIELDS = {"run", "host", "pid"}
-_DEFAULTS = {"machine": "", "patience_s": 0.0}  # earlier versions did not write these
+_DEFAULTS = {"machine": "", "uptime_s": 0.0, "started_s": 0.0, "patience_s": 0.0}  # not in earlier versions
+_NUMBERS = ("pid", "uptime_s", "started_s", "patience_s")
 
 
 def lease_of_process(run: str, patience_s: float) -> dict[str, Any]:
@@ -63,10 +63,13 @@ def read_lease(store: Store) -> Mapping[str, Any] | None:
 
 def parse_lease(text: bytes) -> Mapping[str, Any] | None:
     """The content of a lease file, or None if it is not readable."""
-    with suppress(ValueError, AttributeError):
-        lease: Mapping[str, Any] = json.loads(text)
-        return {**_DEFAULTS, **lease} if lease.keys() >= _FIELDS else None
-    return None
+    try:
+        read = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    lease = {**_DEFAULTS, **read} if isinstance(read, dict) else {}
+    are_numbers = all(type(lease.get(name)) in (int, float) for name in _NUMBERS)
+    return lease if lease.keys() >= _FIELDS and are_numbers else None
 
 
 def is_dead(lease: Mapping[str, Any]) -> bool:

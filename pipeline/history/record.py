@@ -126,10 +126,10 @@ class Record:
 def read_json(store: Store, run: str, name: str) -> dict[str, Any]:
     """Read one of the JSON files of a run; {} if it does not exist."""
     try:
-        content: dict[str, Any] = json.loads(store.read(f"{RUNS}/{run}/{name}"))
-        return content
-    except (FileNotFoundError, ValueError):
+        content = json.loads(store.read(f"{RUNS}/{run}/{name}"))
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _versions() -> dict[str, Any]:

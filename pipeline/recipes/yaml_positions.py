@@ -189,7 +189,11 @@ def _convert_node(node: Any, file: str, lines: list[str]) -> Item:
     elif isinstance(node, yaml.SequenceNode):
         value = [_convert_node(item, file, lines) for item in node.value]
     else:
-        value = _scalar(node.tag.rpartition(":")[2], node.value)
+        try:
+            value = _scalar(node.tag.rpartition(":")[2], node.value)
+        except ValueError:  # more digits than Python converts
+            position = _make_item(None, node.start_mark, node.end_mark, file, lines)
+            position.fail("this number has too many digits")
     return _make_item(value, node.start_mark, node.end_mark, file, lines)
 
 

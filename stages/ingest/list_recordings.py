@@ -45,20 +45,24 @@ class ListRecordings(Source[Recording]):
         pattern: Path of a file below `root` without its ending, with {recording} and {camera}; * stands for
             any part of a name. {recording} may span several folders. Not used for a list with columns.
         extensions: Endings of the names of videos in folders; see `ListVideos`. More endings list more files.
+        allow_private_urls: Whether URLs of a list may reach private addresses; see `ListVideos`.
     """
 
-    execution_settings = frozenset({"root"})
+    execution_settings = frozenset({"root", "allow_private_urls"})
 
     root: str
     pattern: str = "{recording}/{camera}"
     extensions: tuple[str, ...] = ()
+    allow_private_urls: bool = False
 
     def __post_init__(self) -> None:
         compile_pattern(self.pattern)
 
     @cached_property
     def _videos(self) -> ListVideos:
-        return ListVideos(root=self.root, extensions=self.extensions)
+        return ListVideos(
+            root=self.root, extensions=self.extensions, allow_private_urls=self.allow_private_urls
+        )
 
     def digest(self) -> str:
         """Return the digest of the listing: names, columns, sizes and modification times or ETags.
@@ -68,7 +72,7 @@ class ListRecordings(Source[Recording]):
         """
         listing, cameras = self._list()
         vars(self)["_listed"] = listing, cameras
-        stamps = [(f.file.source, f.file.size_bytes, f.file.stamp, f.file.problem) for f in cameras]
+        stamps = [(f.file.source, f.file.size_bytes, f.file.state, f.file.problem) for f in cameras]
         return digest_of(stamps, [(f.recording, f.camera, f.start_s, f.calibration) for f in cameras])
 
     def notes(self) -> tuple[str, ...]:

@@ -61,9 +61,11 @@ class ListVideos(Source[Video]):
             is str, int, float or bool. `find_list_columns` finds them. More add more columns.
         media: videos: leave out files with the ending of an image. images: list only these, also in folders.
             Empty: list what `extensions` and lists name.
+        allow_private_urls: Whether URLs of a list may reach private addresses, such as 10.0.0.5 or localhost,
+            and have other schemes than http, https, s3 and gs. URLs of `root` may.
     """
 
-    execution_settings = frozenset({"root"})
+    execution_settings = frozenset({"root", "allow_private_urls"})
     version = 3
 
     root: str
@@ -71,6 +73,7 @@ class ListVideos(Source[Video]):
     extensions: tuple[str, ...] = ()
     list_columns: tuple[str, ...] = ()
     media: str = ""
+    allow_private_urls: bool = False
 
     def __post_init__(self) -> None:
         if not self.root.strip():
@@ -90,7 +93,7 @@ class ListVideos(Source[Video]):
                 type of its column.
         """
         vars(self)["_listed"] = listing = self.listing()
-        digest = digest_of([(f.source, f.size_bytes, f.stamp, f.problem) for f in listing.files])
+        digest = digest_of([(f.source, f.size_bytes, f.state, f.problem) for f in listing.files])
         return digest_of(digest, self.column_digests()) if self.list_columns else digest
 
     def column_digests(self) -> dict[str, str]:
@@ -136,7 +139,8 @@ class ListVideos(Source[Video]):
         Raises:
             ClipmillError: `root` does not exist or contains no video.
         """
-        listing = Listing(() if "*" in self.extensions else self._endings(self.media))
+        endings = () if "*" in self.extensions else self._endings(self.media)
+        listing = Listing(endings, self.allow_private_urls)
         try:
             list_roots(self.root, listing)
         except OSError as error:

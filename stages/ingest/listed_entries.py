@@ -6,11 +6,20 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from manifests import ClipmillError
+from manifests.messages import join_names
 from stages.ingest.listing import ListedFile, Listing, list_folder, listed_file
 from stages.ingest.remote_listing import list_http, list_objects, parallel
 from stages.media.errors import UnreadableFile
 from stages.media.files import read_list
-from stages.media.list_file import absolute_location, is_list
+from stages.media.list_file import Entry, absolute_location, is_list
+from stages.media.remote.addresses import (
+    PRIVATE,
+    PUBLIC_SCHEMES,
+    mark_private,
+    may_be_private,
+    origin_of,
+    without_mark,
+)
 from stages.media.remote.errors import RemoteReadError
 from stages.media.remote.http import public_url
 from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri, refer_to_list
@@ -43,7 +52,7 @@ def list_entries(list_uri: str, listing: Listing) -> None:
     """
     locations, lines = [], dict[str, int]()
     for entry in read_list(list_uri):
-        found = _locate(entry.location, entry.problem, list_uri, entry.line)
+        found = _locate(entry, list_uri, listing)
         first = lines.setdefault(found.location, entry.line) if found.location else entry.line
         if first != entry.line:
             found = found._replace(location="", problem=f"listed twice: line {first} has it already")
@@ -58,8 +67,9 @@ def list_entries(list_uri: str, listing: Listing) -> None:
         listing.extend(part)
 
 
-def _locate(written: str, problem: str, list_uri: str, line: int) -> _Location:
-    place = f"line {line} of {list_uri}"
+def _locate(entry: Entry, list_uri: str, listing: Listing) -> _Location:
+    written, problem = entry.location, entry.problem
+    place = f"line {entry.line} of {without_mark(list_uri)}"
     try:
         location = absolute_location(written, list_uri) if written else ""
     except ValueError as error:
@@ -78,18 +88,25 @@ def _locate(written: str, problem: str, list_uri: str, line: int) -> _Location:
         return _Location(escape_non_utf8(public), "", place, "the URL is not UTF-8")
     if has_secret(location) and not is_http(location):
         return _Location(public, "", public, "the URL holds credentials: set them in the environment")
-    uri = refer_to_list(location, list_uri, line) if has_secret(location) else public
-    return _Location(public, location, uri)
+    scheme = origin_of(location)[0]
+    if scheme not in PUBLIC_SCHEMES and not listing.allow_private_urls:
+        allowed = f"allowed are {join_names(PUBLIC_SCHEMES)}"
+        return _Location(public, "", public, f"{scheme}:// is not allowed in a list: {allowed}")
+    if is_http(location) and (listing.allow_private_urls or origin_of(location) == origin_of(list_uri)):
+        location = mark_private(location)
+    mark = PRIVATE if may_be_private(location) else ""
+    uri = refer_to_list(location, list_uri, entry.line) if has_secret(location) else public
+    return _Location(public, location, uri + mark)
 
 
 def _listing_of(found: _Location, parent: Listing) -> Listing:
     """Return the file of an entry, or the files below its folder."""
     listing = Listing(parent.extensions)
+    path, uri = local_path(found.location), without_mark(found.uri)
     if not found.location:
         invalid = ListedFile(found.source, found.uri, problem=found.problem, values=found.values)
         listing.files.append(invalid)
         return listing
-    path = local_path(found.location)
     try:
         if path is not None and os.path.isdir(path):
             list_folder(path, listing)
@@ -97,11 +114,11 @@ def _listing_of(found: _Location, parent: Listing) -> Listing:
             listing.files = sorted(f._replace(source=f"{folder}/{f.source}") for f in listing.files)
         elif is_list(found.source):
             raise UnreadableFile("a list cannot name another list")
-        elif path is not None or (is_http(found.uri) and not found.uri.endswith("/")):
+        elif path is not None or (is_http(uri) and not uri.endswith("/")):
             listing.files.append(listed_file(found.location, found.source)._replace(uri=found.uri))
         else:
-            (list_http if is_http(found.uri) else list_objects)(found.location, listing)
-            listing.files = sorted(f._replace(source=f.uri) for f in listing.files)
+            (list_http if is_http(uri) else list_objects)(found.location, listing)
+            listing.files = sorted(f._replace(source=without_mark(f.uri)) for f in listing.files)
         reason = "" if listing.files else "the folder has no videos"
     except (FileNotFoundError, RemoteReadError, UnreadableFile) as error:
         reason = str(error)

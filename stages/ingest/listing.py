@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from stages.media.errors import UnreadableFile
 from stages.media.files import file_status
+from stages.media.remote.addresses import PRIVATE, may_be_private
 from stages.media.uri import escape_non_utf8, path_to_uri
 
 STORE_FILE = "store.json"  # at the top of a store; stores inside the footage are not listed
@@ -43,6 +44,11 @@ class ListedFile(NamedTuple):
     problem: str = ""
     values: Mapping[str, Any] = MappingProxyType({})
 
+    @property
+    def state(self) -> str:
+        """The stamp, and whether the URL may reach private addresses, which workers read in `uri`."""
+        return self.stamp + PRIVATE if may_be_private(self.uri) else self.stamp
+
 
 def is_image_name(name: str) -> bool:
     """Whether a file has the ending of an image."""
@@ -55,6 +61,7 @@ class Listing:
 
     Attributes:
         extensions: Endings of videos, in lower case with their dot; empty for every file.
+        allow_private_urls: Whether URLs of a list may reach private addresses.
         files: The listed files.
         endings: Number of files that are left out, by ending.
         hidden: Number of files and folders that are left out because their names begin with a dot.
@@ -64,6 +71,7 @@ class Listing:
     """
 
     extensions: Sequence[str]
+    allow_private_urls: bool = False
     files: list[ListedFile] = field(default_factory=list)
     endings: Counter[str] = field(default_factory=Counter)
     hidden: int = 0

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urldefrag, urljoin
 
 from manifests import ClipmillError
 from stages.ingest.listing import STORE_FILE, ListedFile, Listing, listed_file
+from stages.media.remote.addresses import PRIVATE, may_be_private, without_mark
 from stages.media.remote.http import public_url, read_head, read_small
 from stages.media.remote.objects import call, open_file_system, stamp_of
 
@@ -63,11 +64,12 @@ def list_http(url: str, listing: Listing) -> None:
         FileNotFoundError: The server has no such file.
         ClipmillError: There are too many index pages.
     """
-    head = read_head(url)
-    is_file = not url.endswith("/") and bool(listing.extensions) and listing.is_video(url)
+    head, mark = read_head(url), PRIVATE if may_be_private(url) else ""
+    name = without_mark(url)
+    is_file = not name.endswith("/") and bool(listing.extensions) and listing.is_video(name)
     if head.content_type != "text/html" or is_file:
         source = unquote(PurePosixPath(public_url(url)).name) or public_url(url)
-        listing.files.append(ListedFile(source, public_url(url), head.size_bytes, head.stamp))
+        listing.files.append(ListedFile(source, public_url(url) + mark, head.size_bytes, head.stamp))
         return
     base = urljoin(head.url, "./")
     pages, files, seen = [base], [], {base}
@@ -80,7 +82,7 @@ def list_http(url: str, listing: Listing) -> None:
                 f"the server has more than {_MAX_PAGES:,} index pages", where=url, remedy=remedy
             )
         page = pages.pop()
-        links = [link for link in _links(page) if link.startswith(base) and link not in seen]
+        links = [link for link in _links(page, mark) if link.startswith(base) and link not in seen]
         if page + STORE_FILE in links:
             listing.stores.append(page)
             continue
@@ -93,12 +95,12 @@ def list_http(url: str, listing: Listing) -> None:
                 pages.append(link)
             elif listing.includes(name):
                 files.append(link)
-    listing.files += parallel(lambda link: listed_file(link, unquote(link[len(base) :])), files)
+    listing.files += parallel(lambda link: listed_file(link + mark, unquote(link[len(base) :])), files)
 
 
-def _links(page: str) -> list[str]:
+def _links(page: str, mark: str) -> list[str]:
     parser = _Links()
-    parser.feed(read_small(page, _MAX_PAGE_BYTES).decode("utf-8", "replace"))
+    parser.feed(read_small(page + mark, _MAX_PAGE_BYTES).decode("utf-8", "replace"))
     links = [urldefrag(urljoin(page, link)).url for link in parser.links]
     return [link for link in links if "?" not in link]
 

@@ -22,6 +22,7 @@ from stages.ingest.tar_members import expand_tars
 from stages.media.errors import UnreadableFile
 from stages.media.files import read_list
 from stages.media.list_file import is_list
+from stages.media.remote.addresses import mark_private
 from stages.media.remote.http import public_url
 from stages.media.uri import escape_non_utf8, has_secret, is_http, local_path, path_to_uri
 
@@ -60,7 +61,7 @@ def list_roots(text: str, listing: Listing) -> None:
     labels = _labels(roots)
     seen: set[str] = set()
     for root in roots:
-        part = Listing(listing.extensions)
+        part = Listing(listing.extensions, listing.allow_private_urls)
         try:
             has_folder = list_root(root, part)
         except (FileNotFoundError, UnreadableFile) as error:
@@ -112,6 +113,7 @@ def list_root(root: str, listing: Listing) -> bool:
         else:
             listing.files.append(_single_file(path, root))
         return True
+    root = mark_private(root) if is_http(root) else root  # the user's own choice
     if is_list(public_url(root) if is_http(root) else root):
         list_entries(root, listing)
         return False
@@ -120,7 +122,9 @@ def list_root(root: str, listing: Listing) -> bool:
     return True
 
 
-def find_list_columns(text: str, taken: Collection[str], *, images: bool = False) -> tuple[str, ...]:
+def find_list_columns(
+    text: str, taken: Collection[str], *, images: bool = False, allow_private_urls: bool = False
+) -> tuple[str, ...]:
     """The further columns of the lists among the parts of the footage, as `ListVideos.list_columns`.
 
     So are those of tars that are parts of the footage, entries of a list, or files in a local folder. A list
@@ -130,6 +134,7 @@ def find_list_columns(text: str, taken: Collection[str], *, images: bool = False
         text: The footage.
         taken: Names that columns of a list cannot have. Such a column gets the prefix `list_`.
         images: Read also what tars say about images, not only about videos.
+        allow_private_urls: Whether URLs of a list may reach private addresses.
 
     Raises:
         ClipmillError: There are too many columns, or two of them get the same name.
@@ -140,20 +145,23 @@ def find_list_columns(text: str, taken: Collection[str], *, images: bool = False
         if path is None and has_secret(root):
             continue
         uri = root if path is None else path_to_uri(os.path.expanduser(path))
+        uri = mark_private(uri) if is_http(uri) else uri
         if is_list(public_url(uri) if is_http(uri) else uri) and not os.path.isdir(path or ""):
             with suppress(OSError, ClipmillError):
                 entries = read_list(uri)
                 records += [entry.values for entry in entries]
                 if any(public_url(entry.location).lower().endswith(".tar") for entry in entries):
-                    records += _values_in_tars(uri, extensions)
+                    records += _values_in_tars(uri, extensions, allow_private_urls)
         elif path is not None or public_url(uri).lower().endswith(".tar"):
-            records += _values_in_tars(uri, extensions)
+            records += _values_in_tars(uri, extensions, allow_private_urls)
     return tuple(map(str, infer_columns(records, taken)))
 
 
-def _values_in_tars(root: str, extensions: Sequence[str]) -> list[Mapping[str, Any]]:
+def _values_in_tars(
+    root: str, extensions: Sequence[str], allow_private_urls: bool
+) -> list[Mapping[str, Any]]:
     """What the texts in the tars of a part of the footage say about files with these endings."""
-    listing = Listing((".tar",))
+    listing = Listing((".tar",), allow_private_urls)
     with suppress(OSError, ClipmillError, UnreadableFile):
         list_root(root, listing)
     members = Listing(extensions, files=listing.files)

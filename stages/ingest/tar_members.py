@@ -89,7 +89,7 @@ def _values(sample: Mapping[str, Member], texts: Mapping[str, bytes]) -> tuple[d
         try:
             text = texts[member.name].decode()
             record = json.loads(text) if suffix == ".json" else {"caption": text.strip()}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return {}, f"{name} cannot be read: {error}"
         values |= plain_values(record) if isinstance(record, dict) else {}
     return values, ""

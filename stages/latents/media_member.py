@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pipeline import Reject
 from stages.media.decoding.frame import Frame
+from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
 from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
 from stages.media.files import open_uri
@@ -59,9 +60,11 @@ def read_image(path: Path) -> Frame:
     try:
         with path.open("rb") as file:
             form = image_format(path.suffix.lower(), file.read(HEAD_BYTES))
-        with av.open(str(path), format=form) as container:
+        options = {"max_pixels": str(MAX_PIXELS), "protocol_whitelist": "file"}
+        with av.open(f"file:{path}", format=form, options=options) as container:
+            check_frame_size(container.streams.video[0])
             return Frame(pts=0, duration=1, orientation=0, raw=next(container.decode(video=0)))
-    except (av.FFmpegError, StopIteration) as error:
+    except (av.FFmpegError, StopIteration, IndexError) as error:
         raise UnreadableFile(f"the image cannot be decoded: {error}") from error
 
 

@@ -9,6 +9,7 @@ from manifests import ClipmillError
 from stages.media.errors import UnreadableFile
 from stages.media.list_file import MAX_LIST_BYTES, Entry, absolute_location, parse_list
 from stages.media.member_file import MemberFile
+from stages.media.remote.addresses import PRIVATE, may_be_private, without_mark
 from stages.media.remote.downloads import download
 from stages.media.remote.http import HttpRanges, public_url, read_head, read_small
 from stages.media.remote.objects import ObjectRanges, stamp_of
@@ -106,7 +107,7 @@ def read_list(list_uri: str) -> list[Entry]:
 @lru_cache(maxsize=2)
 def _cached_list(list_uri: str, status: FileStatus) -> list[Entry]:
     if is_http(list_uri):
-        return parse_list(list_uri, read_small(list_uri, MAX_LIST_BYTES))
+        return parse_list(without_mark(list_uri), read_small(list_uri, MAX_LIST_BYTES))
     with open_uri(list_uri) as file:
         return parse_list(list_uri, file.read())
 
@@ -128,12 +129,11 @@ def full_url(uri: str) -> str:
     except (OSError, ClipmillError) as error:
         raise UnreadableFile(f"the list of {reference.url} cannot be read: {reference.list_uri}") from error
     found = urls.get(reference.url, {})
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if reference.line not in found:
+    line = next(iter(found)) if len(found) == 1 else reference.line
+    if line not in found:
         place = f"in line {reference.line} of {reference.list_uri}"
         raise UnreadableFile(f"{reference.url} is no longer {place}: run the command again")
-    return found[reference.line]
+    return found[line] + PRIVATE if may_be_private(uri) else found[line]
 
 
 @lru_cache(maxsize=2)

@@ -13,7 +13,8 @@ from urllib.parse import urljoin
 
 from manifests import ClipmillError
 from manifests.messages import join_names
-from stages.media.uri import hide_secrets, is_http, local_path, tar_member
+from stages.media.remote.addresses import may_be_private
+from stages.media.uri import hide_secrets, is_http, listed_url, local_path, tar_member
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,10 +76,12 @@ def absolute_location(location: str, list_uri: str) -> str:
 
     Raises:
         ValueError: A list at a URL names a file of this machine, a URL is incomplete, or the entry is a
-            member of a tar.
+            reference that only a listing makes, such as a member of a tar.
     """
     if tar_member(location):
         raise ValueError("an entry cannot be a member of a tar: name the tar")
+    if may_be_private(location) or listed_url(location):
+        raise ValueError("an entry cannot end with #private or #list=: name the URL alone")
     folder = local_path(list_uri)
     if local_path(location) is None:
         if not location.partition("://")[2].strip("/"):
@@ -103,17 +106,19 @@ def _text(name: str, text: str) -> Iterator[Entry]:
 
 def _csv(name: str, text: str) -> Iterator[Entry]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    if _COLUMN not in (reader.fieldnames or ()):
-        raise _no_column(name, list(reader.fieldnames or ()))
-    rows, columns = [], [column for column in reader.fieldnames or () if column != _COLUMN]
+    rows = []
     try:
+        names = list(reader.fieldnames or ())
+        if _COLUMN not in names:
+            raise _no_column(name, names)
         for row in reader:
             rows.append((reader.line_num, row))
     except csv.Error as error:
         raise _unreadable(name, f"line {reader.line_num}: {error}") from error
-    typed = {column: _typed([(row[column] or "").strip() for _, row in rows]) for column in columns}
+    columns = [column for column in names if column != _COLUMN]
+    typed = {column: _typed([_encodable(row[column] or "").strip() for _, row in rows]) for column in columns}
     for number, (line, row) in enumerate(rows):
-        values = {column: typed[column][number] for column in columns if typed[column][number] != ""}
+        values = {_encodable(c): typed[c][number] for c in columns if typed[c][number] != ""}
         yield Entry(line, row[_COLUMN] or "", values=values)
 
 
@@ -160,7 +165,7 @@ def _json_lines(name: str, text: str) -> Iterator[Entry]:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             yield Entry(number, "", "not a line of JSON")
             continue
         record = record if isinstance(record, dict) else {}
@@ -179,7 +184,7 @@ def _parquet(name: str, data: bytes) -> Iterator[Entry]:
             raise _no_column(name, schema.names)
         read = [field.name for field in schema if field.name == _COLUMN or not _is_data(field.type)]
         records = pq.read_table(pa.BufferReader(data), columns=read).to_pylist()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, ValueError) as error:  # a damaged page is an OSError
         raise _unreadable(name, str(error)) from error
     for number, record in enumerate(records, 1):
         location, values = record[_COLUMN], plain_values(record)
@@ -201,9 +206,11 @@ def _no_column(name: str, columns: list[str]) -> ClipmillError:
     return ClipmillError(
         f"the list has no column {_COLUMN!r}",
         where=name,
-        remedy=f"name the column with paths or URLs {_COLUMN!r}; its columns: {join_names(columns)}",
+        remedy=f"name the column with paths or URLs {_COLUMN!r}; its columns: {_encodable(join_names(columns))}",
     )
 
 
 def _unreadable(name: str, reason: str) -> ClipmillError:
-    return ClipmillError(f"the list cannot be read: {reason}", where=name, remedy="correct the file")
+    return ClipmillError(
+        f"the list cannot be read: {_encodable(reason)}", where=name, remedy="correct the file"
+    )

@@ -3,6 +3,8 @@
 A URL may hold a secret: the signature in its query, or a user and a password. Such a URL stays in the list
 file that names it. Its `uri` in tables is the public part of the URL, followed by `#list=LIST&line=N`.
 
+A URL that may reach private addresses ends with `#private`; see `stages.media.remote.addresses`.
+
 A member of a tar has the `uri` of the tar, followed by `#member=NAME&offset=BYTE&size=BYTES`. The name is for
 people; the numbers say where it is.
 """
@@ -13,16 +15,17 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, quote_from_bytes, unquote_to_bytes
 
+from stages.media.remote.addresses import without_mark
 from stages.media.remote.http import public_url
 
 _FILE = "file://"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
-_MEMBER = re.compile(r"#member=([^#&]*)&offset=(\d+)&size=(\d+)$")
+_MEMBER = re.compile(r"#member=([^#&]*)&offset=([0-9]{1,18})&size=([0-9]{1,18})$")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
 _SECRET = re.compile(  # a parameter of a query that holds a signature or a token, by its name
     r"[?&;](sig|auth|key|[^=&;]*(signature|token|secret|passw|credential|api_?key|access_?key)[^=&;]*)=", re.I
 )
-_REFERENCE = re.compile(r"#list=[^#&]+&line=\d+$")
+_REFERENCE = re.compile(r"#list=[^#&]+&line=[0-9]{1,18}$")
 
 
 class ListedUrl(NamedTuple):
@@ -62,7 +65,7 @@ def local_path(uri: str) -> str | None:
     if _MEMBER.search(uri):
         return None
     if uri.startswith(_FILE):
-        return os.fsdecode(unquote_to_bytes(uri[len(_FILE) :]))
+        return os.fsdecode(unquote_to_bytes(os.fsencode(uri[len(_FILE) :])))
     return None if _SCHEME.match(uri) else uri
 
 
@@ -96,6 +99,7 @@ def refer_to_list(url: str, list_uri: str, line: int) -> str:
 
 def listed_url(uri: str) -> ListedUrl | None:
     """Return the reference that `refer_to_list` made, or None for other locations."""
+    uri = without_mark(uri)
     if not is_http(uri) or not _REFERENCE.search(uri):
         return None
     url, _, reference = uri.rpartition("#")

@@ -15,6 +15,7 @@ def encode_shards(
     encoding: Encoding = DEFAULT_ENCODING,
     shards_per_part: PositiveInt = 1,
     shard_mb: PositiveInt = 256,
+    allow_private_urls: bool = False,
 ) -> Dag:
     """Turn shards of clips or images into shards of latents.
 
@@ -23,10 +24,14 @@ def encode_shards(
         shards_per_part: Shards in one part, the unit of work and of resume. Higher writes fewer files; a
             stopped run repeats more work.
         shard_mb: Size of a shard of latents in MiB (2**20 bytes). Higher makes fewer and larger shards.
+        allow_private_urls: Whether URLs of a list may reach private addresses, such as 10.0.0.5, localhost or
+            a server of your network, and have other schemes than http, https, s3 and gs. URLs in `shards`
+            itself may.
     """
     dag = Dag("encode_shards")
     stride, min_frames = check_encoding(encoding)
-    listed = dag.read(ListVideos(root=shards, extensions=("tar",)), rows_per_part=shards_per_part)
+    source = ListVideos(root=shards, extensions=("tar",), allow_private_urls=allow_private_urls)
+    listed = dag.read(source, rows_per_part=shards_per_part)
     samples = listed.expand(ReadSamples()).keep("sample_error == ''", because="the sample cannot be read")
     dag.save(encode_clips(samples, encoding, stride, min_frames, shard_mb), "latents")
     return dag

@@ -19,10 +19,14 @@ class Footage:
             are dropped; a video without a value is rejected. Empty: every video is kept.
         images: Whether images of the footage, such as jpg, png and webp, become samples of one frame, in
             shards of their own. Images are not compared with videos.
+        allow_private_urls: Whether URLs of a list may reach private addresses, such as 10.0.0.5, localhost or
+            a server of your network, and have other schemes than http, https, s3 and gs. URLs in `footage`
+            itself may.
     """
 
     where: str = ""
     images: bool = False
+    allow_private_urls: bool = False
 
 
 DEFAULT_FOOTAGE = Footage()
@@ -33,14 +37,21 @@ def read_footage(
 ) -> Rows:
     """Add the source of a recipe. Further columns of lists are columns of the videos."""
     media = "videos" if knobs.images else ""
-    listed = ListVideos(root=footage, extensions=extensions, list_columns=list_columns(footage), media=media)
+    listed = ListVideos(
+        root=footage,
+        extensions=extensions,
+        list_columns=list_columns(footage, knobs),
+        media=media,
+        allow_private_urls=knobs.allow_private_urls,
+    )
     videos = dag.read(listed, rows_per_part=videos_per_part)
     return keep_where(videos, knobs, "excluded by where")
 
 
-def list_columns(footage: str, *, images: bool = False) -> tuple[str, ...]:
+def list_columns(footage: str, knobs: Footage, *, images: bool = False) -> tuple[str, ...]:
     """The further columns of the lists of the footage, and of texts beside videos (and images) in tars."""
-    return find_list_columns(footage, _taken_names(), images=images)
+    allowed = knobs.allow_private_urls
+    return find_list_columns(footage, _taken_names(), images=images, allow_private_urls=allowed)
 
 
 def keep_where(rows: Rows, knobs: Footage, because: str) -> Rows:

@@ -72,8 +72,13 @@ def save_images(
 
 def _measure(dag: Dag, footage: str, knobs: Footage, curation: Any) -> Rows:
     """Add the source of images, and their measurements."""
-    columns = list_columns(footage, images=True)
-    listed = ListVideos(root=footage, extensions=curation.extensions, list_columns=columns, media="images")
+    listed = ListVideos(
+        root=footage,
+        extensions=curation.extensions,
+        list_columns=list_columns(footage, knobs, images=True),
+        media="images",
+        allow_private_urls=knobs.allow_private_urls,
+    )
     images = dag.read(of_images(listed), rows_per_part=curation.videos_per_part)
     probed = keep_where(images, knobs, "image excluded by where").annotate(of_images(ProbeVideo()))
     scanned = probed.annotate(of_images(ScanVideo()))

@@ -33,6 +33,7 @@ def recordings(
     curation: Curation = DEFAULT_CURATION,
     encoding: Encoding = DEFAULT_ENCODING,
     fps: PositiveFloat = 24.0,
+    allow_private_urls: bool = False,
 ) -> Dag:
     """Turn recordings of several cameras into shards with one sample for all cameras of a clip.
 
@@ -46,9 +47,17 @@ def recordings(
         encode_latents: Whether clips are also encoded into latents, with all cameras in one sample.
         fps: Frame rate in frames per second at which a trainer reads the clips, and to which the clips of all
             cameras are cut if clip_fps is 0. Higher makes clips of more frames.
+        allow_private_urls: Whether URLs of a list may reach private addresses, such as 10.0.0.5, localhost or
+            a server of your network, and have other schemes than http, https, s3 and gs. URLs in `footage`
+            itself may.
     """
     dag = Dag("recordings")
-    listed = ListRecordings(root=footage, pattern=pattern, extensions=curation.extensions)
+    listed = ListRecordings(
+        root=footage,
+        pattern=pattern,
+        extensions=curation.extensions,
+        allow_private_urls=allow_private_urls,
+    )
     cameras = dag.read(listed, rows_per_part=curation.videos_per_part).expand(ListCameras())
     found = split_recordings(scan_videos(cameras, curation), filters, curation, fps)
     clips = found.together("recording_clip", when=cameras_must_pass)

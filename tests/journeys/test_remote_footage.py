@@ -46,7 +46,8 @@ class WriteCaption(Annotate[Shot, Caption]):
 def run(root: str, store: Path) -> Plan:
     """Run a short recipe from listed videos to shards."""
     dag = Dag("short")
-    rows = dag.read(ListVideos(root=root)).annotate(ProbeVideo()).annotate(ScanVideo())
+    listed = dag.read(ListVideos(root=root, allow_private_urls=True))
+    rows = listed.annotate(ProbeVideo()).annotate(ScanVideo())
     shots = rows.annotate(ScoreBoundaries()).expand(FindShots()).keep("kind == 'shot'", because="transition")
     cut = shots.annotate(WriteCaption()).annotate(CutClip(preset="ultrafast"))
     dag.save(cut.survey(PackShards(bucket_frames=(1,))), "shards")

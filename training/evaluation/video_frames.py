@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from training.data.video_file import open_video
 from training.errors import SettingError, TrainingError
 from training.tensors import Video
 
@@ -122,7 +123,7 @@ def _video_images(file: Path) -> Iterator[npt.NDArray[np.uint8]]:
     except ImportError as error:
         raise SettingError("reading videos needs PyAV", remedy="pip install av") from error
     try:
-        with av.open(str(file)) as container:
+        with open_video(file) as container:
             if not container.streams.video:
                 raise VideoError("it has no video stream")
             for frame in container.decode(video=0):

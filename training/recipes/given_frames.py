@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training.data.latent_statistics import LatentStatistics, normalize
+from training.data.video_file import open_video
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.path import Path as NoisePath
 from training.diffusion.path import add_noise
@@ -144,7 +145,7 @@ def read_frames(file: Path, count: int, fps: float, height: int, width: int) -> 
     kept: deque[tuple[float, Any]] = deque()  # time in seconds, frame
     duration = 0.0
     try:
-        with av.open(str(file)) as container:
+        with open_video(file) as container:
             stream = container.streams.video[0]
             for frame in container.decode(stream):
                 time = float(frame.time or 0.0)

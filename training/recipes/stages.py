@@ -118,8 +118,10 @@ def read_stages(text: str) -> list[dict[str, Any]]:
         SettingError: The text is not YAML, or not a list of mappings, or a name is unknown or fixed.
     """
     try:
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise SettingError("stages uses an alias", remedy="write the values in each stage")
         stages = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SettingError(f"stages is not valid YAML: {error}") from error
     if not isinstance(stages, list) or not stages or not all(isinstance(each, dict) for each in stages):
         raise SettingError(

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from training.data.video_file import open_video
+
 
 def write_frames(
     video: Path, out: Path, *, short_side: int, frames: int, spans: int, name: str = ""
@@ -52,9 +54,7 @@ def write_frames(
 
 def _decode(video: Path, short_side: int) -> Iterator[npt.NDArray[np.uint8]]:
     """Each frame in order, uint8 [h w 3]."""
-    import av
-
-    with av.open(str(video)) as container:
+    with open_video(video) as container:
         if not container.streams.video:
             return
         for frame in container.decode(video=0):

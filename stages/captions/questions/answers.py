@@ -53,6 +53,8 @@ def _objects(text: str) -> Iterator[Any]:
         if span.count("{") + span.count("[") > _MAX_BRACKETS:
             continue
         try:
+            if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(span)):
+                continue  # a few aliases of aliases are gigabytes when they are written
             value = yaml.safe_load(span)
         except (yaml.YAMLError, ValueError, RecursionError):
             continue

@@ -42,7 +42,11 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
         else:
             remote_file = open_uri(uri)
         form = _image_format(uri, remote_file)
-        options = {"format_whitelist": form or _CONTAINERS, "max_pixels": str(MAX_PIXELS)}
+        options = {
+            "format_whitelist": form or _CONTAINERS,
+            "protocol_whitelist": "file" if remote_file is None else "none",  # the content opens nothing else
+            "max_pixels": str(MAX_PIXELS),
+        }
         source = f"file:{path}" if remote_file is None else remote_file
         opened = av.open(source, format=form, options=options, metadata_errors="replace")
         return opened, remote_file

@@ -17,5 +17,5 @@ def wait_before_retry(failures: int, retry_after: str = "") -> None:
         failures: Number of consecutive failures so far.
         retry_after: Seconds that the server asks for, as in the header Retry-After.
     """
-    retry_after_s = float(retry_after) if retry_after.isdigit() else 0.0
+    retry_after_s = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else 0.0
     time.sleep(min(_LONGEST_WAIT_S, max(retry_after_s, _FIRST_WAIT_S * 2 ** (failures - 1))))

@@ -9,9 +9,10 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from stages.media.errors import UnreadableFile
+from stages.media.remote.addresses import check_literal, checked_backend, may_be_private, without_mark
 from stages.media.remote.errors import MAX_FAILURES, RemoteReadError, wait_before_retry
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ Found = TypeVar("Found")
 _TIMEOUT_S = 60.0  # without a byte
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 _MISSING = {404, 410}
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+)")
-_clients: dict[int, "httpx2.Client"] = {}  # by process id: a forked child opens its own connections
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]+|\*)/([0-9]{1,18})")
+_MAX_DIGITS = 18  # of a size in a header
+# By process id, because a forked child opens its own connections, and by whether addresses may be private.
+_clients: dict[tuple[int, bool], "httpx2.Client"] = {}
 
 
 @dataclass(frozen=True)
@@ -124,15 +127,16 @@ def request(
     Raises:
         FileNotFoundError: The server has no such file.
         RemoteReadError: Several consecutive attempts failed, or the server refuses the request.
+        RefusedAddress: The URL, or one that it redirects to, has an address that it may not reach.
     """
     import httpx2
 
-    failures = 0
+    failures, client = 0, _client(is_private_allowed=may_be_private(url))
     while True:
         before, retry_after = progress(), ""
         try:
             sent = {"Accept-Encoding": "identity", **headers()}
-            with _client().stream("GET", url, headers=sent) as response:
+            with client.stream("GET", without_mark(url), headers=sent) as response:
                 if response.status_code in _TRANSIENT:
                     reason = f"HTTP {response.status_code}"
                     retry_after = response.headers.get("retry-after", "")
@@ -156,7 +160,7 @@ def _check_status(status: int, url: str) -> None:
     if status in (200, 206, 416):
         return
     if status in _MISSING:
-        hint = "; write # in a name as %23" if "#" in url else ""
+        hint = "; write # in a name as %23" if "#" in without_mark(url) else ""
         raise FileNotFoundError(f"{public_url(url)} does not exist: HTTP {status}{hint}")
     hint = ": a signed URL may have expired" if status in (401, 403) else ""
     raise RemoteReadError(f"the server refuses {public_url(url)}: HTTP {status}{hint}")
@@ -171,10 +175,15 @@ def _head_of(response: "httpx2.Response") -> HttpHead:
         length = response.headers.get("content-length", "")
         is_encoded = response.headers.get("content-encoding", "identity") != "identity"
         size_bytes = (
-            int(length) if length.isdigit() and response.status_code == 200 and not is_encoded else None
+            int(length) if _is_size(length) and response.status_code == 200 and not is_encoded else None
         )
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return HttpHead(str(response.url), size_bytes, _stamp_of(response), is_range, kind)
+
+
+def _is_size(text: str) -> bool:
+    """Whether a header is a number of bytes. `isdigit` alone accepts a superscript two."""
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
 def _content_range(response: "httpx2.Response") -> tuple[int | None, int | None]:
@@ -207,14 +216,27 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
-def _client() -> "httpx2.Client":
+def _client(*, is_private_allowed: bool) -> "httpx2.Client":
+    """Return the client of this process that reaches allowed addresses only.
+
+    A proxy of the environment resolves names itself, so of its requests only literal addresses are checked.
+    The client has no setting for the backend that opens its connections, so the one of its pool is replaced.
+    """
     import httpx2
 
-    process = os.getpid()
-    if process not in _clients:
+    key = os.getpid(), is_private_allowed
+    if key not in _clients:
+
+        def check(request: httpx2.Request) -> None:
+            check_literal(request.url.host, is_private_allowed=is_private_allowed)
+
         logging.getLogger("httpx2").addFilter(_redact)
-        _clients[process] = httpx2.Client(follow_redirects=True, timeout=_TIMEOUT_S)
-    return _clients[process]
+        client = httpx2.Client(follow_redirects=True, timeout=_TIMEOUT_S, event_hooks={"request": [check]})
+        pool: Any = client._transport._pool  # type: ignore[attr-defined]
+        backend = checked_backend(pool._network_backend, is_private_allowed=is_private_allowed)
+        pool._network_backend = backend
+        _clients[key] = client
+    return _clients[key]
 
 
 def _redact(record: logging.LogRecord) -> bool:

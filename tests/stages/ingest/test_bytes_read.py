@@ -12,6 +12,7 @@ from file_server import serve
 from stages.ingest.list_videos import ListVideos
 from stages.ingest.probe_video import ProbeVideo
 from stages.media.decoding.video import open_video
+from stages.media.remote.addresses import mark_private
 from stages.scan.scan_video import ListedVideo, ScanVideo
 from stages.shards.cut_clip import CutClip, KeptClip
 
@@ -30,7 +31,7 @@ def test_a_film_is_read_once_by_the_scan_and_in_part_by_the_cut(
     size = path.stat().st_size
     shares: dict[str, float] = {}
     with serve({"/noise.mkv": path.read_bytes()}) as server:
-        url, read = f"{server.url}/noise.mkv", 0
+        url, read = mark_private(f"{server.url}/noise.mkv"), 0
 
         def count(step: str, answers: Any) -> Any:
             nonlocal read

@@ -27,6 +27,7 @@ class FileServer:
         has_stamp: Whether an ETag is sent.
         token: Value that the query must have; "" for none.
         statuses: Error codes of the next answers.
+        redirects: Location by path.
         resets: Number of the next bodies that break off after `reset_after` bytes.
         requests: Path with its query, and value of the header Range, of all requests.
         sent_bytes: Bytes of all bodies.
@@ -39,6 +40,7 @@ class FileServer:
     has_stamp: bool = True
     token: str = ""
     statuses: list[int] = field(default_factory=list)
+    redirects: dict[str, str] = field(default_factory=dict)
     resets: int = 0
     reset_after: int = 1000
     requests: list[tuple[str, str]] = field(default_factory=list)
@@ -98,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(state.statuses.pop(0), b"busy")
         elif state.token and query != state.token:
             self._answer(403, b"refused")
+        elif path in state.redirects:
+            self._answer(302, b"", Location=state.redirects[path])
         elif path.startswith("/moved/"):
             self._answer(302, b"", Location=f"/{path.removeprefix('/moved/')}?{query or state.token}")
         elif path.endswith("/") and any(name.startswith(unquote(path)) for name in state.files):

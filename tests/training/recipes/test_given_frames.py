@@ -57,6 +57,15 @@ def model(settings: dict[str, Any], tmp_path: Path) -> Path:
     return train(settings, tmp_path / "work").model
 
 
+def test_a_playlist_reads_no_other_file(video: Path, tmp_path: Path) -> None:
+    text = f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{video}\n#EXT-X-ENDLIST\n"
+    (tmp_path / "list.mp4").write_text(text)
+    (tmp_path / "list.ffconcat").write_text(f"ffconcat version 1.0\nfile {video}\n")
+    for name in ("list.mp4", "list.ffconcat"):
+        with pytest.raises(TrainingError, match="cannot be decoded"):
+            read_frames(tmp_path / name, count=1, fps=12, height=48, width=64)
+
+
 def request(**changes: Any) -> SamplingRequest:
     return SamplingRequest(**{"prompt": ["a"], "num_inference_steps": 2, "num_threads": 1, **changes})
 

@@ -16,6 +16,7 @@ from stages.media.errors import UnreadableFile
 from stages.media.files import FileStatus, file_status, open_uri
 from stages.media.fingerprint import fingerprint
 from stages.media.remote import downloads, errors, http
+from stages.media.remote.addresses import mark_private
 from stages.media.remote.errors import RemoteReadError
 from stages.media.remote.reader import BLOCK_BYTES
 
@@ -46,7 +47,7 @@ def server() -> Iterator[FileServer]:
 
 
 def _read(url: str) -> bytes:
-    with open_uri(url) as file:
+    with open_uri(mark_private(url)) as file:
         return bytes(file.read())
 
 
@@ -58,7 +59,7 @@ def test_every_server_gives_the_same_file(
 ) -> None:
     server.has_ranges, server.has_length, server.has_stamp = has_ranges, has_length, has_stamp
     (tmp_path / "a.mp4").write_bytes(DATA)
-    url = f"{server.url}/a.mp4"
+    url = mark_private(f"{server.url}/a.mp4")
     with open_uri(url) as file:
         assert file.seek(-5, os.SEEK_END) == len(DATA) - 5
         assert file.read(100) == DATA[-5:]
@@ -71,7 +72,7 @@ def test_every_server_gives_the_same_file(
 
 def test_only_the_needed_parts_are_read(server: FileServer) -> None:
     server.files["/large.mp4"] = data = bytes(20 << 20)
-    with open_uri(f"{server.url}/large.mp4") as file:
+    with open_uri(mark_private(f"{server.url}/large.mp4")) as file:
         file.seek(10 << 20)
         file.read(100)
         assert server.sent_bytes < 100_000
@@ -112,19 +113,19 @@ def test_a_refused_connection_is_an_error_that_can_be_retried() -> None:
     with serve({}) as stopped:
         pass
     with pytest.raises(RemoteReadError, match="after 5 attempts: ConnectError"):
-        file_status(f"{stopped.url}/a.mp4")
+        file_status(mark_private(f"{stopped.url}/a.mp4"))
 
 
 def test_a_missing_file_is_missing(server: FileServer) -> None:
     for call in (file_status, open_uri, fingerprint):
         with pytest.raises(FileNotFoundError, match=r"/none\.mp4 does not exist"):
-            call(f"{server.url}/none.mp4")
+            call(mark_private(f"{server.url}/none.mp4"))
     with pytest.raises(FileNotFoundError, match="write # in a name as %23"):
-        file_status(f"{server.url}/c#d.mp4")
+        file_status(mark_private(f"{server.url}/c#d.mp4"))
 
 
 def test_a_file_that_changes_while_it_is_read_is_rejected(server: FileServer) -> None:
-    with open_uri(f"{server.url}/a.mp4") as file:
+    with open_uri(mark_private(f"{server.url}/a.mp4")) as file:
         file.read(10)
         server.files["/a.mp4"] = DATA[::-1]
         file.seek(200_000)
@@ -136,7 +137,7 @@ def test_a_download_is_made_once_and_shared(server: FileServer) -> None:
     server.has_ranges = False
     before = set(os.listdir(download_folder()))
     for _ in range(3):
-        fingerprint(f"{server.url}/a.mp4")
+        fingerprint(mark_private(f"{server.url}/a.mp4"))
         assert _read(f"{server.url}/a.mp4") == DATA
     assert len(set(os.listdir(download_folder())) - before) == 1
     assert sum(not span for _, span in server.requests) == 1
@@ -180,7 +181,7 @@ def test_errors_and_logs_hold_no_secret(server: FileServer, caplog: pytest.LogCa
     host, server.token, server.statuses = server.url.removeprefix("http://"), "sig=other", [503]
     for url in (f"http://me:s3cret@{host}/a.mp4?sig=s3cret#s3cret", f"http://me:s3cret@{host}:x/a.mp4"):
         with pytest.raises(RemoteReadError) as caught:
-            open_uri(url)
+            open_uri(mark_private(url))
         assert "s3cret" not in str(caught.value)
     assert "s3cret" not in caplog.text
     assert "HTTP/1.1 503" in caplog.text
@@ -199,14 +200,15 @@ def test_https_uses_the_certificates_of_the_environment(
             else:
                 with pytest.raises(RemoteReadError, match=r"CERTIFICATE_VERIFY_FAILED.*SSL_CERT_FILE"):
                     _read(f"{server.url}/a.mp4")
-            http._clients[os.getpid()].close()
+            for client in http._clients.values():
+                client.close()
 
 
 def test_the_status_says_size_and_stamp(server: FileServer) -> None:
-    assert file_status(f"{server.url}/a.mp4").size_bytes == len(DATA)
-    assert file_status(f"{server.url}/empty.mp4").size_bytes == 0
+    assert file_status(mark_private(f"{server.url}/a.mp4")).size_bytes == len(DATA)
+    assert file_status(mark_private(f"{server.url}/empty.mp4")).size_bytes == 0
     server.has_ranges = server.has_length = server.has_stamp = False
-    assert file_status(f"{server.url}/a.mp4") == FileStatus(None, "")
+    assert file_status(mark_private(f"{server.url}/a.mp4")) == FileStatus(None, "")
 
 
 def _certificate(folder: Path) -> Path:
