@@ -206,7 +206,8 @@ def _no_column(name: str, columns: list[str]) -> ClipmillError:
     return ClipmillError(
         f"the list has no column {_COLUMN!r}",
         where=name,
-        remedy=f"name the column with paths or URLs {_COLUMN!r}; its columns: {_encodable(join_names(columns))}",
+        remedy=f"name the column with paths or URLs {_COLUMN!r}; its columns: "
+        + _encodable(join_names(columns)),
     )
 
 

@@ -35,8 +35,6 @@ from stages.latents.media_member import local_bytes, read_image
 from stages.latents.read_samples import ListedShard, ReadSamples
 from stages.media.list_file import absolute_location, parse_list
 from stages.media.uri import has_secret, hide_secrets
-from training.errors import SettingError
-from training.recipes.stages import read_stages
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,9 @@ def _small_store() -> Path:
     small = make_store(root)
     steps = [
         {**_step(small.videos), "kind": "source"},
-        {**_step(small.motion), "kind": "layer", "base": small.videos, "inputs": ["list_videos"]},
+        {**_step(small.motion), "kind": "layer", "base": small.videos, "inputs": [small.videos]},
     ]
-    plan = {"dag": "d", "steps": steps, "outputs": {"clips": ["measure_motion"]}}
+    plan = {"dag": "d", "steps": steps, "outputs": {"clips": [small.motion]}}
     (root / "runs/2026-01-01/plan.json").write_text(json.dumps(plan))
     lease = {"run": "2026-01-01", "host": "h", "pid": 1, "beat": 1, "started": 1.5}
     (root / "lease.json").write_text(json.dumps(lease))
@@ -186,10 +184,9 @@ def _small_store() -> Path:
 
 
 def _step(folder: str) -> dict[str, Any]:
-    name = folder.partition("-")[0]
     return {
-        "name": name, "kind": "", "folder": folder, "base": folder, "root": folder, "parents": "", "depth": 1,
-        "inputs": [], "keys": {"run": "r", "content": "c"}, "made_by": {}, "columns": [],
+        "name": folder, "kind": "", "folder": folder, "base": folder, "root": folder, "parents": "",
+        "depth": 1, "inputs": [], "keys": {"run": "r", "content": "c"}, "made_by": {}, "columns": [],
     }  # fmt: skip
 
 
@@ -265,9 +262,5 @@ def targets() -> dict[str, Target]:
             lambda data, _: parse_completion(data, 1.0), [_COMPLETION, _STREAM], (BadBody, NoResponse)
         ),
         "answers": Target(_answers, answers, (BadAnswer,)),
-        "training stages": Target(
-            lambda data, _: read_stages(data.decode("utf-8", "replace")), [b"- {steps: 10}\n- {lr: 0.1}\n"],
-            (SettingError,),
-        ),
         "image": Target(_image, [_image_bytes("PNG"), _image_bytes("JPEG")]),
     }  # fmt: skip
