@@ -16,7 +16,7 @@ import pyarrow as pa
 from manifests.errors import Damaged
 from manifests.format import FORMAT, check_format
 from manifests.store import Store
-from manifests.table import RowCounts, part_name, read_row_counts
+from manifests.table import RowCounts, check_names, part_name, read_row_counts, row_counts_of
 
 MANIFEST_FILE = "manifest.json"
 HEADER_FILE = "table.json"
@@ -120,7 +120,8 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
     try:
         found = json.loads(text)
         check_format(found["format"], store.url, where)
-        parts = tuple(Part(**{**p, "row_counts": RowCounts(**p["row_counts"])}) for p in found.pop("parts"))
+        parts = tuple(Part(**{**p, "row_counts": row_counts_of(p["row_counts"])}) for p in found.pop("parts"))
+        _check_types(found, parts)
         return Manifest(**{**found, "parts": parts, **_tuples(found)})
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         remedy = "delete the file and run the recipe again"
@@ -151,6 +152,24 @@ def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:
         }
         for f in schema
     )
+
+
+def _check_types(found: Mapping[str, Any], parts: Collection[Part]) -> None:
+    """Check what becomes a part of a path or of a sum.
+
+    Raises:
+        ValueError: a value has another type than a manifest has.
+    """
+    inputs, columns, keys = found["inputs"], found["columns"], found["keys"]
+    check_names(found["node"], found["kind"], found["base"], found["root"], *inputs)
+    numbers = [number for part in parts for number in (part.number, part.size_bytes)]
+    is_valid = all(type(number) is int and number >= 0 for number in numbers)
+    is_valid &= all(isinstance(part.sha256, str) for part in parts)
+    is_valid &= isinstance(inputs, list) and isinstance(found["made_by"], dict)
+    is_valid &= isinstance(columns, list) and all(isinstance(c, dict) and "name" in c for c in columns)
+    is_valid &= isinstance(keys, dict) and all(isinstance(keys.get(k), str) for k in ("run", "content"))
+    if not is_valid:
+        raise ValueError("a value has the wrong type")
 
 
 def _tuples(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from manifests.errors import Damaged
 from manifests.store import Store
 
 _FOOTER = b"clipmill"
+_MAX_NAME = 255  # characters of a name that a file states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +55,33 @@ class RowCounts:
     def is_balanced(self) -> bool:
         """Whether every row that entered has one outcome."""
         return self.rows_in == self.passed + self.dropped + self.rejected
+
+
+def row_counts_of(plain: Any) -> RowCounts:
+    """The row counts that a footer or a manifest holds.
+
+    Raises:
+        TypeError, ValueError: they are not row counts.
+    """
+    counts = RowCounts(**plain)
+    groups = counts.groups or {}
+    numbers = [value for name, value in vars(counts).items() if name not in ("rejects", "groups")]
+    if not all(type(number) is int for number in (*numbers, *groups.values())):
+        raise ValueError("a row count is not a whole number")
+    check_names(counts.rejects)
+    return counts
+
+
+def check_names(*names: Any) -> None:
+    """Check names that a file states before they become parts of paths; a store refuses `..` itself.
+
+    Raises:
+        ValueError: one is no text, or no file can have it.
+    """
+    for name in names:
+        if not isinstance(name, str) or "\0" in name or len(name) > _MAX_NAME:
+            raise ValueError(f"{str(name)[:40]!r} cannot be the name of a file")
+        name.encode()
 
 
 def part_name(number: int) -> str:
@@ -113,7 +142,7 @@ def read_part(store: Store, name: str, columns: Sequence[str] | None = None) -> 
             # Parts are small local files: neither threads nor prefetching would be faster.
             file = pq.ParquetFile(path, pre_buffer=False)
             return file.read(None if columns is None else list(columns), use_threads=False)
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise _damaged(store, name, error) from error
 
 
@@ -127,8 +156,9 @@ def count_rows(store: Store, name: str) -> tuple[int, RowCounts]:
         try:
             metadata = pq.read_metadata(path)
             footer = (metadata.metadata or {}).get(_FOOTER)
-            return int(metadata.num_rows), RowCounts(**json.loads(footer)) if footer else RowCounts()
-        except (pa.ArrowInvalid, OSError, TypeError, ValueError) as error:
+            counts = row_counts_of(json.loads(footer)) if footer else RowCounts()
+            return int(metadata.num_rows), counts
+        except (pa.ArrowException, OSError, TypeError, ValueError, RecursionError) as error:
             raise _damaged(store, name, error) from error
 
 
@@ -141,8 +171,8 @@ def read_row_counts(store: Store, name: str) -> RowCounts:
     with store.local(name) as path:
         try:
             footer = (pq.read_schema(path).metadata or {})[_FOOTER]
-            return RowCounts(**json.loads(footer))
-        except (pa.ArrowInvalid, OSError, KeyError, TypeError, ValueError) as error:
+            return row_counts_of(json.loads(footer))
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise _damaged(store, name, error) from error
 
 

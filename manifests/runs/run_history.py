@@ -15,7 +15,7 @@ from manifests.errors import Damaged, ManifestError, UnknownName
 from manifests.format import check_exists
 from manifests.manifest import Manifest, read_header, read_manifest
 from manifests.store import Store
-from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
+from manifests.table import RowCounts, check_names, part_name, parts_of, read_part, read_row_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +181,8 @@ def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
             StepHistory(**{**s, **{n: tuple(s.get(n, ())) for n in ("inputs", "columns", "notes")}})
             for s in plan["steps"]
         ]
+        for step in steps:
+            check_names(step.name, step.kind, step.folder, step.base, step.root, *step.inputs)
         outputs = {name: tuple(heads) for name, heads in plan["outputs"].items()}
         return RunHistory(store, run, plan["dag"], {step.name: step for step in steps}, outputs)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
