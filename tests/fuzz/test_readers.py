@@ -12,7 +12,7 @@ from damage import damaged
 from fuzz_targets import targets
 from hypothesis import HealthCheck, given, settings
 
-QUICK, LONG = 25, 3000  # examples for each reader
+QUICK, LONG = 12, 3000  # examples for each reader
 SLOW = (pytest.mark.slow, pytest.mark.timeout(0))
 MAX_CPU_S = 20.0  # of one input: a reader that takes longer hangs
 MAX_GROWTH_MB = 700
