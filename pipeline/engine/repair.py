@@ -5,7 +5,7 @@ differs, for example with another version of an encoder, the table is marked as 
 new table, copies the rows whose files exist, and makes the other rows again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,8 @@ from manifests.identity import child_id
 from manifests.row import Row
 from manifests.schema import record_of, rows_of
 from manifests.table import part_name, read_part, read_row_counts
+from pipeline.engine.batches.memory import free_memory, is_out_of_memory
+from pipeline.engine.batches.size import BatchSize, batch_size
 from pipeline.engine.inputs import read_columns
 from pipeline.engine.missing_files import artifact_columns, lacks_file
 from pipeline.engine.task import Task, TaskResult, WorkCounts
@@ -109,13 +111,9 @@ def _made_again(
                 yield from ((_child_id(parent, i, c), c) for i, c in enumerate(stage.expand(row)))
             return
         assert isinstance(stage, Annotate)
-        size = step.node.needs.batch
-        for start in range(0, len(rows), size):
-            results = stage.annotate(rows[start : start + size])
-            for row_id, result in zip(ids[start : start + size], results, strict=True):
-                if isinstance(result, Exception):
-                    raise result
-                yield row_id, result
+        size = batch_size(step, stage)
+        for batch in size.split(list(zip(ids, rows, strict=True))):
+            yield from _annotate(stage, batch, size)
     except (Unavailable, StageFailed):
         raise
     except Exception as error:
@@ -124,6 +122,28 @@ def _made_again(
             where=f"rows {', '.join(ids[:3])} …",
             remedy="restore the files or the source videos, and run again",
         ) from error
+
+
+def _annotate(
+    stage: Annotate[Any, Any], batch: Sequence[tuple[str, Row]], size: BatchSize
+) -> Iterator[tuple[str, Row]]:
+    """The new columns of each row of a batch, which is divided while memory is not enough."""
+    try:
+        results = list(stage.annotate([row for _, row in batch]))
+    except Exception as error:
+        if len(batch) == 1 or not is_out_of_memory(error):
+            raise
+        results = None
+    if results is None:  # the exception, which holds the batch, is gone
+        free_memory()
+        size.shrink(len(batch))
+        for smaller in size.split(batch):
+            yield from _annotate(stage, smaller, size)
+        return
+    for (row_id, _), result in zip(batch, results, strict=True):
+        if isinstance(result, Exception):
+            raise result
+        yield row_id, result
 
 
 def _child_id(parent: str, position: int, child: Row) -> str:

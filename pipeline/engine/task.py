@@ -39,6 +39,7 @@ class WorkCounts:
         reused: Rows copied from an earlier table with the same content key.
         resumed: Rows that an earlier attempt had finished and written to its journal.
         reprocessed: Rows that an earlier attempt had started and not finished.
+        divided: Batches that were divided because memory was not enough.
         seconds: For how long parts of the stage worked and waited; see `Stage.seconds`.
     """
 
@@ -46,6 +47,7 @@ class WorkCounts:
     reused: int = 0
     resumed: int = 0
     reprocessed: int = 0
+    divided: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: "WorkCounts") -> "WorkCounts":
@@ -54,6 +56,7 @@ class WorkCounts:
             self.reused + other.reused,
             self.resumed + other.resumed,
             self.reprocessed + other.reprocessed,
+            self.divided + other.divided,
             {
                 name: self.seconds.get(name, 0.0) + other.seconds.get(name, 0.0)
                 for name in {**self.seconds, **other.seconds}

@@ -16,6 +16,7 @@ from manifests.identity import id_of
 from manifests.predicate import evaluate
 from manifests.schema import rows_of, table_of
 from manifests.table import part_name, read_part, read_row_counts
+from pipeline.engine.batches.attempts import run_with_retries
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.expand_many import expand_table, rows_without_children
 from pipeline.engine.steps.reuse import reusable_rows
@@ -224,7 +225,7 @@ class PartDecisions:
         compute = partial(rowwise.run_stage, self.plan, step, step.stage)
         rows = rows_of(table, step.stage.reads, self.plan.store)
         for batch in rowwise.groups_of(step.stage, list(zip(table["id"].to_pylist(), rows, strict=True))):
-            for row, result in rowwise.run_with_retries(step, compute, batch).items():
+            for row, result in run_with_retries(step, compute, batch).items():
                 if isinstance(result, Unavailable):
                     raise result
                 records += result.records

@@ -165,4 +165,6 @@ def _work(result: "RunResult") -> str:
     reused, resumed = sum(e.reused for e in efforts), sum(e.resumed for e in efforts)
     parts += [f"{reused:,} copied from earlier tables"] if reused else []
     parts += [f"{resumed:,} resumed from a stopped run"] if resumed else []
+    divided = [name for name, effort in result.rows.items() if effort.divided]
+    parts += [f"smaller batches for lack of memory in {', '.join(divided)}"] if divided else []
     return f"work    {', '.join(parts)}"

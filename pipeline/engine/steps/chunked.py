@@ -26,6 +26,7 @@ from manifests.row import Row
 from manifests.schema import record_of, rows_of
 from manifests.table import part_name
 from pipeline.chunked import Chunked
+from pipeline.engine.batches.attempts import Batch, Compute, run_with_retries
 from pipeline.engine.inputs import read_columns
 from pipeline.engine.journal import Journal, RowResult
 from pipeline.engine.repair import existing_part
@@ -141,10 +142,10 @@ def _split(part: _PartPieces, new: pa.Table) -> SplitRows:
     return found
 
 
-def _compute(part: _PartPieces, annotate: Callable[[str, Row], Row | RowResult]) -> rowwise.Compute:
+def _compute(part: _PartPieces, annotate: Callable[[str, Row], Row | RowResult]) -> Compute:
     """A function that computes the results of a batch row by row."""
 
-    def compute(batch: rowwise.Batch) -> dict[str, RowResult]:
+    def compute(batch: Batch) -> dict[str, RowResult]:
         results = {}
         for row, value in batch:
             try:
@@ -203,7 +204,7 @@ def _process_piece(part: _PartPieces, rows: SplitRows, name: str) -> RowResult:
             result = rowwise.CRASH
         else:
             journal.start([name])
-            results = rowwise.run_with_retries(step, partial(_work, part, pieces[number]), [(name, value)])
+            results = run_with_retries(step, partial(_work, part, pieces[number]), [(name, value)])
             result = rowwise.record_results(journal, results)[name]
         plan.store.create(f"{part.folder}/{name}.json", json.dumps(result.to_json()).encode())
         done = True
@@ -212,7 +213,7 @@ def _process_piece(part: _PartPieces, rows: SplitRows, name: str) -> RowResult:
     return part.read_result(name) or result
 
 
-def _work(part: _PartPieces, piece: Row, batch: rowwise.Batch) -> dict[str, RowResult]:
+def _work(part: _PartPieces, piece: Row, batch: Batch) -> dict[str, RowResult]:
     ((name, value),) = batch
     record = record_of(part.stage.work(value, piece))
     return {name: RowResult(records=[save_artifacts(record, part.plan.store, f"{part.folder}/{name}")])}

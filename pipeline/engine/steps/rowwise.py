@@ -1,11 +1,11 @@
-"""Runs Annotate and Expand stages: one result per row, and row by row after an error.
+"""Runs Annotate and Expand stages: one result per row.
 
 The result of a row is searched in earlier tables with the same content key, then in the journals of
 attempts that were killed. Only rows without a result are passed to the stage. A row on which two
 workers of this run died is rejected.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,11 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.errors import ClipmillError, SchemaMismatch, StoreFull, disk_full_error
+from manifests.errors import SchemaMismatch
 from manifests.identity import child_id
 from manifests.row import Row
 from manifests.schema import ARTIFACT, record_of, rows_of, table_of
 from manifests.table import RowCounts, part_name, write_part, write_rejects
+from pipeline.engine.batches.attempts import Batch, Compute, Results, run_with_retries
+from pipeline.engine.batches.size import BatchSize, batch_size
 from pipeline.engine.inputs import input_table
 from pipeline.engine.journal import Journal, RowResult
 from pipeline.engine.repair import existing_part
@@ -33,15 +35,10 @@ from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed
 from pipeline.grouped import AnnotateGroups
 from pipeline.planning.plan import Plan, Step
-from pipeline.stage import Annotate, Expand, Reject, Stage, Unavailable
+from pipeline.stage import Annotate, Expand, Stage, Unavailable
 
 _MAX_CRASHES = 2  # workers that may die on a row before it is rejected
 CRASH = RowResult(kind="crash", reason=f"the worker died on this row {_MAX_CRASHES} times")
-
-
-Batch = Sequence[tuple[str, Row]]  # rows with their ids
-Results = Mapping[str, RowResult | Unavailable]
-Compute = Callable[[Batch], Results]
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,13 @@ def part(
     ids, new, reused, owner = inputs.ids, inputs.new, inputs.reused, _owner(step)
     journal = Journal(plan.store.scratch(name), plan.run, save_results=not stage.from_store)
     done, before = False, dict(stage.seconds())
+    size = batch_size(step, stage)
+    divided = size.divided
     try:
         expanded = _expand_many(step, stage, new, journal)
         others = rows_without_children(new, expanded)
         compute = compute or partial(run_stage, plan, step, stage)
-        results = _results(step, stage, plan, others, journal, compute)
+        results = _results(step, stage, plan, others, journal, compute, size)
         rejects = {row: result for row, result in results.items() if result.kind}
         records = [record for result in results.values() for record in result.records]
         rows = _sorted(pa.concat_tables([table_of(records, step.schema), expanded, reused]), ids, owner)
@@ -105,7 +104,14 @@ def part(
         journal.close(delete=done)
     resumed = new.num_rows - journal.started
     seconds = {key: value - before.get(key, 0.0) for key, value in stage.seconds().items()}
-    work = WorkCounts(journal.started, len(ids) - new.num_rows, resumed, journal.restarted, seconds)
+    work = WorkCounts(
+        journal.started,
+        len(ids) - new.num_rows,
+        resumed,
+        journal.restarted,
+        size.divided - divided,
+        seconds,
+    )
     return TaskResult(row_counts=row_counts, work=work)
 
 
@@ -146,7 +152,13 @@ def _sorted(rows: pa.Table, ids: pa.Array, owner: str) -> pa.Table:
 
 
 def _results(
-    step: Step, stage: Stage[Any, Any], plan: Plan, table: pa.Table, journal: Journal, compute: Compute
+    step: Step,
+    stage: Stage[Any, Any],
+    plan: Plan,
+    table: pa.Table,
+    journal: Journal,
+    compute: Compute,
+    size: BatchSize,
 ) -> dict[str, RowResult]:
     """The result of each row of `table`, in order, from the journal or from the stage."""
     ids: list[str] = table.column("id").to_pylist()
@@ -157,20 +169,22 @@ def _results(
             results[row] = CRASH
             journal.finish({row: CRASH})
     todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in results]
-    size = step.node.needs.batch if isinstance(stage, Annotate) else 1
-    for batch in _batches(stage, todo, size, suspects={row for row, _ in todo if journal.crashes[row]}):
+    suspects = {row for row, _ in todo if journal.crashes[row]}
+    for batch in _batches(stage, todo, size, suspects):
         journal.start([row for row, _ in batch])
-        results |= record_results(journal, run_with_retries(step, compute, batch))
+        results |= record_results(journal, run_with_retries(step, compute, batch, size))
     return {row: results[row] for row in ids}
 
 
-def _batches(stage: Stage[Any, Any], rows: Batch, size: int, suspects: Collection[str]) -> list[Batch]:
+def _batches(
+    stage: Stage[Any, Any], rows: Batch, size: BatchSize, suspects: Collection[str]
+) -> Iterator[Batch]:
     """The batches of rows: first those without suspects; then suspects one by one, or in their groups."""
     if isinstance(stage, AnnotateGroups):
-        return sorted(groups_of(stage, rows), key=lambda group: any(row in suspects for row, _ in group))
-    others = [pair for pair in rows if pair[0] not in suspects]
-    batches: list[Batch] = [others[i : i + size] for i in range(0, len(others), size)]
-    return [*batches, *([pair] for pair in rows if pair[0] in suspects)]
+        yield from sorted(groups_of(stage, rows), key=lambda group: any(row in suspects for row, _ in group))
+        return
+    yield from size.split([pair for pair in rows if pair[0] not in suspects])
+    yield from ([pair] for pair in rows if pair[0] in suspects)
 
 
 def groups_of(stage: Stage[Any, Any], rows: Batch) -> list[Batch]:
@@ -202,36 +216,6 @@ def record_results(journal: Journal, results: Results) -> dict[str, RowResult]:
 def has_crashed_workers(journal: Journal, row: str) -> bool:
     """Whether so many workers died on a row that it is rejected."""
     return journal.crashes[row] >= _MAX_CRASHES
-
-
-def run_with_retries(step: Step, compute: Compute, batch: Batch) -> Results:
-    """The results of some rows: of the whole batch, or row by row if the batch fails and is no group."""
-    if len(batch) > 1 and not isinstance(step.node.work, AnnotateGroups):
-        try:
-            return compute(batch)
-        except (StoreFull, StageFailed):
-            raise
-        except Unavailable as unavailable:
-            return {row: unavailable for row, _ in batch}
-        except Exception:  # single rows show which of them is at fault
-            return {k: v for pair in batch for k, v in run_with_retries(step, compute, [pair]).items()}
-    last_error: Exception = Reject()
-    for _ in range(1 + step.node.needs.retries):
-        try:
-            return compute(batch)
-        except ClipmillError:
-            raise
-        except Reject as reject:
-            return {row: result_from_error(reject) for row, _ in batch}
-        except Unavailable as unavailable:
-            return {row: unavailable for row, _ in batch}
-        except OSError as error:  # a full disk is not the fault of a row
-            last_error = disk_full_error(error, f"step {step.name}")
-            if isinstance(last_error, StoreFull):
-                raise last_error from error
-        except Exception as error:
-            last_error = error
-    return {row: result_from_error(last_error) for row, _ in batch}
 
 
 def run_stage(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Results:

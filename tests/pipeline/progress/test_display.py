@@ -265,4 +265,6 @@ def test_the_share_of_time_that_parts_of_a_stage_waited_is_recorded() -> None:
     recorded = stopwatch.to_json()
     assert list(recorded["overlap"]) == ["slow"]
     assert recorded["overlap"]["slow"]["waited_share"] == {"decode": 0.25, "encode": 0.5}
-    assert recorded["rows"]["other"] == {"processed": 3, "reused": 0, "resumed": 0, "reprocessed": 0}
+    assert recorded["rows"]["other"] == {
+        "processed": 3, "reused": 0, "resumed": 0, "reprocessed": 0, "divided": 0
+    }  # fmt: skip
