@@ -1,8 +1,11 @@
 """Resources of one worker of a stage. They are never part of the key of a result."""
 
+import math
 from dataclasses import dataclass
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
+
+_MIN_GPUS = 0.0001  # Ray counts in this unit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -11,10 +14,13 @@ class Needs:
 
     Attributes:
         cpus: Logical CPU cores that a worker uses; can be a fraction.
-        gpus: GPUs per worker. With a value below 1, several workers share one GPU.
+        gpus: GPUs per worker: a whole number, or a share below 1. With 0.25, four workers share one GPU.
         memory_gb: Main memory in GiB (2**30 bytes); 0 means unspecified.
-        batch: Number of rows that the stage receives per call.
+        batch: Number of rows that the stage receives per call. A call for which memory is not enough is
+            repeated with half of them.
         workers: Maximum number of concurrent workers; 0 starts as many as fit.
+        workers_per_node: Maximum number of concurrent workers on each node, each with its own model; 0 starts
+            as many as fit.
         ranks: Number of processes of a `Launch`; other stages ignore it.
         retries: Number of retries for a row after any exception except `Reject`.
     """
@@ -24,6 +30,7 @@ class Needs:
     memory_gb: NonNegativeFloat = 0.0
     batch: PositiveInt = 1
     workers: NonNegativeInt = 0
+    workers_per_node: NonNegativeInt = 0
     ranks: PositiveInt = 1
     retries: NonNegativeInt = 1
 
@@ -32,7 +39,11 @@ class Needs:
             raise ValueError(f"batch is {self.batch}; it must be at least 1 row")
         if self.ranks < 1:
             raise ValueError(f"ranks is {self.ranks}; it must be at least 1")
-        if min(self.cpus, self.gpus, self.memory_gb, self.workers, self.retries) < 0:
-            raise ValueError(f"{self} has a negative value")
+        for name in ("cpus", "gpus", "memory_gb", "workers", "workers_per_node", "retries"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} is {value}; it must be 0 or greater")
         if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError(f"gpus is {self.gpus}; above 1 it must be a whole number of devices")
+            raise ValueError(f"gpus is {self.gpus}; it must be a whole number, or a share of a GPU below 1")
+        if 0 < self.gpus < _MIN_GPUS:
+            raise ValueError(f"gpus is {self.gpus}; the smallest share of a GPU is {_MIN_GPUS}")

@@ -20,7 +20,7 @@ _TEXT = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception, or the one that caused it, says that memory of the machine or a GPU is used up."""
+    """Whether an exception, or its cause, says that the memory of the machine or of a GPU is used up."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:

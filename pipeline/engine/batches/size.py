@@ -1,4 +1,4 @@
-"""The batch size of a stage in one process: it is halved when memory is not enough, and grows again slowly."""
+"""The batch size of a stage in one process: halved when memory is not enough, and grown again slowly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayError
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.finalize import begin_table
@@ -31,7 +31,8 @@ _OBSERVE_S = 0.5  # seconds between two calls of the observer
 _NODES_S = 5.0  # seconds between two checks for nodes that joined or left
 _MAX_STARTS = 3  # failed starts in a row until the run fails
 _PLACEMENT_S = 5.0  # seconds; a process that has resources starts in less
-_DIED = (RayActorError, OutOfMemoryError)  # Ray's own memory monitor kills too
+# Ray's own memory monitor kills too; an actor whose node has left cannot be placed.
+_DIED = (RayActorError, OutOfMemoryError, ActorUnschedulableError)
 _REJECTING = ("part", "piece", "join")  # phases that reject a row on which workers died
 _MAX_DEATHS = 200  # of workers on one task: far more than its rows can cause
 
@@ -158,7 +159,7 @@ class _Run:
         """Start actors where the ready tasks take longer than the start."""
         for pool in self._downstream_first():
             ready = sum(self.schedule.ready.get(name, 0) for name in pool.steps)
-            node = self._freest_node()
+            node = max(pool.open_nodes(self.nodes), key=self._free_cores, default="")
             starting = sum(not a.pool.reserves_resources for a in self.opening.values())
             too_many = not pool.reserves_resources and starting > len(self.nodes) + 1
             if not node or too_many or self._is_full(pool):
@@ -275,9 +276,6 @@ class _Run:
         """Cores of a node that no task uses."""
         actors = [a for a in self.running.values() if a.node == node]
         return self.nodes.get(node, 0.0) - sum(a.pool.needs.cpus for a in actors)
-
-    def _freest_node(self) -> str:
-        return max(self.nodes, key=self._free_cores, default="")
 
     def _has_free_cores(self, pool: Pool, node: str) -> bool:
         """Whether a task of this pool may start on a node. A task that needs more cores runs alone."""

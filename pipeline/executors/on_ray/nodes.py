@@ -64,6 +64,11 @@ def node_cores() -> dict[str, float]:
     return {node.id: node.cpus for node in live_nodes()}
 
 
+def nodes_for(needs: Needs) -> list[str]:
+    """The ids of the live nodes that have the GPUs and the memory of one worker, used by others or not."""
+    return [node.id for node in live_nodes() if node.can_hold(needs)]
+
+
 def node_name(node: str) -> str:
     """The name of a node, by its id."""
     return next((found.name for found in live_nodes() if found.id == node), node)

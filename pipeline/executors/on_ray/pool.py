@@ -6,7 +6,8 @@ nodes with free cores. GPUs and memory are reserved, because an idle actor occup
 
 import time
 import traceback
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from manifests.errors import ClipmillError
 from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
+from pipeline.executors.on_ray.nodes import nodes_for
 from pipeline.needs import Needs
 from pipeline.planning.plan import Plan
 
@@ -120,13 +122,29 @@ class Pool:
         mean_s = self.busy_s / self.tasks if self.tasks else running_s
         return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
+    def open_nodes(self, nodes: Iterable[str]) -> list[str]:
+        """The nodes on which one more actor may start."""
+        limit = self.needs.workers_per_node
+        if not limit:
+            return [*nodes]
+        count = Counter(actor.node for actor in self.actors)
+        found = [node for node in nodes if count[node] < limit]
+        if found and self.reserves_resources:
+            suitable = nodes_for(self.needs)
+            found = [node for node in found if node in suitable]
+        return found
+
     def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
-        """Start an actor, preferably on `node`. Returns it, and the Ray object reference of its `open()`."""
+        """Start an actor, preferably on `node`. Returns it, and the Ray object reference of its `open()`.
+
+        With GPUs, Ray finds the node. With a number of workers per node, it is `node` in any case.
+        """
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
         if self.needs.gpus:
             options["num_gpus"] = self.needs.gpus
-        else:
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=True)
+        if self.needs.workers_per_node or not self.needs.gpus:
+            soft = not self.needs.workers_per_node
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=soft)
         if self.needs.memory_gb:
             options["memory"] = int(self.needs.memory_gb * 2**30)
         if self.needs.cpus >= 2:  # Ray sets OMP_NUM_THREADS=1 for actors without CPUs

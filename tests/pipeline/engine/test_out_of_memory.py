@@ -129,10 +129,9 @@ def test_a_size_that_fits_again_reaches_the_maximum() -> None:
 )
 def test_errors_of_libraries_are_recognized(error: Exception) -> None:
     assert is_out_of_memory(error)
-    try:
-        raise ValueError("the model failed") from error
-    except ValueError as wrapped:
-        assert is_out_of_memory(wrapped)
+    wrapped = ValueError("the model failed")
+    wrapped.__cause__ = error
+    assert is_out_of_memory(wrapped)
 
 
 @pytest.mark.parametrize("error", [ValueError("bad row"), OSError(2, "no such file"), KeyError("memory")])
