@@ -16,6 +16,7 @@ from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveIn
 from pipeline import Annotate, Unavailable
 from stages.captions.chat_model import REFUSED, ChatModel, ChatRequest, ChatResponse
 from stages.captions.chat_models.endpoint import Endpoint
+from stages.captions.chat_models.endpoints import Endpoints
 from stages.captions.chat_models.local import LocalModel
 
 if TYPE_CHECKING:
@@ -33,14 +34,15 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
         model: Name of the model at the endpoint; without an endpoint, a folder or OWNER/NAME on the hub.
         revision: Branch or commit of a name on the hub.
         endpoint: URL before "/chat/completions", such as http://host:8000/v1, of vLLM, SGLang or a hosted
-            service. Or env:NAME, the environment variable of the workers that holds the URL; records of runs
-            show this form, but never a URL.
+            service; or several URLs with one model, separated by blanks, which share the requests. Or
+            env:NAME, the environment variable of the workers that holds the URLs; records of runs show this
+            form, but never a URL.
         api_key_env: Environment variable of the workers that holds the API key; empty: no key.
         max_tokens: Tokens of an answer, at most. Higher values allow longer answers and cost more.
         extra_body: More fields of the request to an endpoint, as a JSON object, such as
             {"temperature": 0.2, "seed": 1}. The value null removes a field.
-        max_concurrent_requests: Conversations that a worker has in progress at the same time, at most. Higher
-            values are faster as long as the endpoint can answer.
+        max_concurrent_requests: Conversations that a worker has in progress at the same time, at most, at all
+            endpoints together. Higher values are faster as long as the endpoints can answer.
         timeout_s: Time limit of one attempt, in s.
         max_attempts: Attempts of one request, at most, with exponential back-off between them. Higher values
             bridge longer failures.
@@ -68,6 +70,10 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
         from stages.models.image_text import ImageTextModel
 
         return None if self.endpoint else ImageTextModel(self.model, self.revision)
+
+    @cached_property
+    def outages(self) -> dict[int, tuple[float, Unavailable]]:
+        return {}
 
     def digest(self) -> str:
         """Return the digest of the weights if they are files of this machine, else "".
@@ -115,16 +121,21 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
         if self.loaded_model is not None:
             yield LocalModel(self.loaded_model, self.max_tokens)
             return
-        async with Endpoint(
-            self._url(),
-            self.model,
-            os.environ.get(self.api_key_env, "") if self.api_key_env else "",
-            options={"max_tokens": self.max_tokens, "temperature": 0, **self._extra_body()},
-            timeout_s=self.timeout_s,
-            max_attempts=self.max_attempts,
-            patience_s=self.patience_s,
-        ) as endpoint:
-            yield endpoint
+        endpoints = [
+            Endpoint(
+                url,
+                self.model,
+                os.environ.get(self.api_key_env, "") if self.api_key_env else "",
+                options={"max_tokens": self.max_tokens, "temperature": 0, **self._extra_body()},
+                timeout_s=self.timeout_s,
+                max_attempts=self.max_attempts,
+                patience_s=self.patience_s,
+            )
+            for url in self._urls()
+        ]
+        outages = self.outages if len(endpoints) > 1 else {}  # the engine pauses for a single endpoint
+        async with Endpoints(endpoints, outages) as model:
+            yield model
 
     def _extra_body(self) -> dict[str, Any]:
         fields = json.loads(self.extra_body or "{}")
@@ -132,22 +143,22 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
             raise ValueError("it is not an object")
         return fields
 
-    def _url(self) -> str:
-        """Return the endpoint's URL.
+    def _urls(self) -> list[str]:
+        """Return the URLs of the endpoints.
 
         Raises:
-            ClipmillError: the environment variable for the URL is not set, or holds no URL.
+            ClipmillError: the environment variable for the URLs is not set, or holds no URL.
         """
         name = self.endpoint.removeprefix("env:")
         if name == self.endpoint:
-            return name
-        url = os.environ.get(name, "")
-        if urlsplit(url).scheme not in ("http", "https"):
+            return name.split()
+        urls = os.environ.get(name, "").split()
+        if not urls or any(urlsplit(url).scheme not in ("http", "https") for url in urls):
             raise ClipmillError(
                 f"the environment variable {name} holds no URL of an endpoint",
                 remedy=f"on each machine with workers: export {name}=http://host:8000/v1",
             )
-        return url
+        return urls
 
     def _check_settings(self) -> None:
         if self.endpoint == "***":
@@ -155,14 +166,15 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
                 "the record of a run does not contain the endpoint",
                 remedy="set endpoint again, or use env:NAME with an environment variable",
             )
-        parts = urlsplit("" if self.endpoint.startswith("env:") else self.endpoint)
-        if parts.geturl() and (parts.scheme not in ("http", "https") or not parts.hostname):
-            raise ClipmillError("endpoint is not a URL", remedy="write it as http://host:8000/v1")
-        if parts.username or parts.password:
-            raise ClipmillError(
-                "the URL of endpoint contains a user name or password, which would be recorded",
-                remedy=f"put the key into the environment variable {self.api_key_env or 'of api_key_env'}",
-            )
+        for url in [] if self.endpoint.startswith("env:") else self.endpoint.split():
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ClipmillError("endpoint is not a URL", remedy="write it as http://host:8000/v1")
+            if parts.username or parts.password:
+                raise ClipmillError(
+                    "the URL of endpoint contains a user name or password, which would be recorded",
+                    remedy=f"put the key into the variable {self.api_key_env or 'of api_key_env'}",
+                )
         if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)?", self.api_key_env):
             raise ClipmillError(
                 "api_key_env is not the name of an environment variable",
