@@ -69,14 +69,14 @@ def test_requests_of_an_endpoint_that_is_down_go_to_the_other() -> None:
     with ChatServer(lambda _: Reply(b"oops", status=500)) as broken, ChatServer(dog) as good:
         urls = [broken.url, good.url, f"http://127.0.0.1:{closed_port()}/v1"]
         assert [response.text for response in complete_all(urls, 9, outages)] == ["a dog"] * 9
-        asked = len(broken.requests)
+        before = len(broken.requests)
         assert sum(map(is_probe, broken.requests)) == 1
         assert sorted(outages) == [0, 2]
         assert [response.text for response in complete_all(urls, 9, outages)] == ["a dog"] * 9
-        assert len(broken.requests) == asked  # the next batch does not ask it again
+        assert len(broken.requests) == before  # the next batch does not ask it again
 
 
-def test_an_endpoint_is_asked_again_after_its_pause() -> None:
+def test_an_endpoint_is_used_again_after_its_pause() -> None:
     with ChatServer(dog) as server:
         outages: Outages = {0: (0.0, Unavailable("it was down"))}
         [response] = complete_all([server.url], 1, outages)
