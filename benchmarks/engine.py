@@ -1,17 +1,20 @@
-"""Measures the engine: time per part, time to start, and time to apply a rule to millions of rows again.
+"""Measures the engine: its cost per part, its share of the CPU, closing, scaling, and a changed threshold.
 
-    python -m benchmarks.engine [--parts 200] [--rows 1000000 10000000] [--json OUT]
+    python -m benchmarks.engine [--parts 200] [--repeats 3] [--rows 1000000] [--long-s 1] [--json OUT]
 
-The first part runs a chain of three stages with one row per part. The stages do nothing or wait 50 ms.
-The inline executor and Ray run alternately. The second part applies one rule with another threshold to a
-table of one and ten million rows. It reports rows per second and the growth of the driver's memory, which
-must not grow with the number of rows.
+A chain of three stages with one row per part runs in four ways, which alternate: in this process (`Inline`);
+on Ray with a process for each step (`own actors`); on Ray with actors that all steps share (`OnRay`); and as
+the last, with stages that wait 1 s. "driver" and "all" are the CPU of this process and of all processes of
+the run. Then tables of several sizes are closed, a stage that only computes runs on one and on two workers,
+and a rule is applied with another threshold to a table of many rows, whose number must not increase the
+memory of the driver. Numbers are medians; the machine may be shared, so compare lines and not runs.
 """
 
 import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,58 +35,130 @@ from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
 from pipeline.planning.plan import build_plan
 
+_LOOPS = 10_000_000  # about half a second of CPU
+
 
 class FirstPart:
-    """Records when the first part of the first stage was done, and the driver's resident memory in bytes."""
+    """Records when the first and the last part were done, and the driver's resident memory in bytes."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
-        self.first_s = 0.0
+        self.first_s = self.last_s = 0.0
         self.max_bytes = self.start_bytes = psutil.Process().memory_info().rss
 
     def observe(self, schedule: Schedule) -> None:
-        done = [p.done for name, p in schedule.steps.items() if name != "ticks"]
-        if not self.first_s and any(done):
-            self.first_s = time.monotonic() - self.started
+        now_s = time.monotonic() - self.started
+        later = [p for name, p in schedule.steps.items() if name != "ticks"]
+        if not self.first_s and any(p.done for p in later):
+            self.first_s = now_s
+        if not self.last_s and all(p.has_all_parts for p in later):
+            self.last_s = now_s
         self.max_bytes = max(self.max_bytes, psutil.Process().memory_info().rss)
 
 
-def chain(parts: int, wait_s: float) -> Dag:
+def chain(parts: int, *, own_actors: bool = False, **settings: Any) -> Dag:
+    """A chain of three stages. With `own_actors`, no two steps share a process."""
     dag = Dag("chain")
     rows = dag.read(Ticks(count=parts), rows_per_part=1)
-    for stage in (WorkFirst(wait_s=wait_s), WorkSecond(wait_s=wait_s), WorkThird(wait_s=wait_s)):
-        rows = rows.annotate(stage)
+    for stage in (WorkFirst(**settings), WorkSecond(**settings), WorkThird(**settings)):
+        rows = rows.annotate(stage.on(workers=1000) if own_actors else stage)
     dag.save(rows, "rows")
     return dag
 
 
-def run_chain(executor: Executor, parts: int, wait_s: float) -> tuple[float, float]:
-    """Seconds in total, and until the first part was done."""
+def cpu_s() -> tuple[float, float]:
+    """CPU seconds so far of this process, and of it and all its descendants."""
+    own = psutil.Process()
+    driver = own.cpu_times()
+    total = driver.user + driver.system
+    for process in own.children(recursive=True):
+        try:
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+        except psutil.NoSuchProcess:
+            continue
+    return driver.user + driver.system, total
+
+
+def run_chain(executor: Executor, dag: Dag) -> dict[str, float]:
+    """Seconds and CPU seconds of one run."""
     with tempfile.TemporaryDirectory() as store:
+        driver, total = cpu_s()
         observer = FirstPart()
-        executor.run(build_plan(chain(parts, wait_s), FolderStore(store), "r"), observer)
-        return time.monotonic() - observer.started, observer.first_s
+        executor.run(build_plan(dag, FolderStore(store), "r"), observer)
+        total_s = time.monotonic() - observer.started
+        driver_end, total_end = cpu_s()
+        return {
+            "total_s": total_s,
+            "first_part_s": observer.first_s,
+            "close_s": total_s - observer.last_s if observer.last_s else 0.0,
+            "driver_cpu_s": driver_end - driver,
+            "all_cpu_s": total_end - total,
+        }
 
 
-def cost_per_part(parts: int, repeats: int) -> list[dict[str, Any]]:
-    """Time per part and stage, for the inline executor and Ray, which run alternately."""
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+
+
+def cost_per_part(parts: int, repeats: int, long_s: float) -> list[dict[str, Any]]:
+    """The cost of the engine in four ways, which alternate."""
+    few = max(8, parts // 25)
+    ways: dict[str, tuple[Callable[[], Executor], Dag, int, float]] = {
+        "Inline": (Inline, chain(parts), parts, 0.0),
+        "OnRay, own actors": (OnRay, chain(parts, own_actors=True), parts, 0.0),
+        "OnRay": (OnRay, chain(parts), parts, 0.0),
+        f"OnRay, {long_s:g} s a stage": (OnRay, chain(few, wait_s=long_s), few, long_s),
+    }
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, (executor, dag, _, _) in ways.items():
+            runs[name].append(run_chain(executor(), dag))
     results = []
-    for wait_s, count in ((0.0, parts), (0.05, max(20, parts // 4))):
-        runs: dict[str, list[tuple[float, float]]] = {"inline": [], "on_ray": []}
-        for _ in range(repeats):
-            runs["inline"].append(run_chain(Inline(), count, wait_s))
-            runs["on_ray"].append(run_chain(OnRay(), count, wait_s))
-        for name, times in runs.items():
-            total_s, first_s = (statistics.median(values) for values in zip(*times, strict=True))
+    for name, (_, _, count, stage_s) in ways.items():
+        found = medians(runs[name])
+        tasks = 3 * count
+        results.append(
+            {
+                "way": name, "parts": count, **found,
+                "ms_per_part_and_stage": 1000 * (found["total_s"] - found["first_part_s"]) / tasks,
+                "driver_ms": 1000 * found["driver_cpu_s"] / tasks,
+                "all_ms": 1000 * found["all_cpu_s"] / tasks,
+                "driver_share": found["driver_cpu_s"] / tasks / stage_s if stage_s else None,
+                "all_share": found["all_cpu_s"] / tasks / stage_s if stage_s else None,
+            }
+        )  # fmt: skip
+    return results
+
+
+def scaling(repeats: int) -> dict[str, float]:
+    """How much faster two workers are than one, for a stage that only computes. They alternate."""
+    runs: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats):
+        for workers in runs:
+            found = run_chain(OnRay(workers=workers), chain(12, loops=_LOOPS))
+            runs[workers].append(found["total_s"] - found["first_part_s"])
+    one, two = (statistics.median(runs[workers]) for workers in (1, 2))
+    return {"one_s": one, "two_s": two, "speedup": one / two}
+
+
+def closing(sizes: tuple[int, ...]) -> list[dict[str, float]]:
+    """Seconds to close a table, which must grow with the number of its parts and not faster."""
+    results = []
+    for parts in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            started = time.monotonic()
+            fill(FolderStore(folder), parts, parts)
+            filled = time.monotonic()
+            plan = build_plan(rule_dag(parts, 0), FolderStore(folder), "r")
+            Inline().run(plan, FirstPart())
+            for step in plan:
+                plan.store.remove(f"{step.folder}/manifest.json")
+            begin = time.monotonic()
+            again = build_plan(rule_dag(parts, 0), FolderStore(folder), "r")
+            Inline().run(again, FirstPart())
             results.append(
-                {
-                    "executor": name,
-                    "stage_ms": wait_s * 1000,
-                    "parts": count,
-                    "total_s": total_s,
-                    "first_part_s": first_s,
-                    "ms_per_part_and_stage": 1000 * (total_s - first_s) / (3 * count),
-                }
+                {"parts": parts, "fill_s": filled - started, "close_s": (time.monotonic() - begin) / 2}
             )
     return results
 
@@ -96,6 +171,7 @@ def ray_start_s() -> float:
 
 
 def rule_dag(parts: int, min_n: float) -> Dag:
+    """A rule on a table that `fill` has written."""
     dag = Dag("rule")
     dag.save(dag.read(Ticks(count=0), rows_per_part=parts).keep(f"n >= {min_n}", because="small"), "kept")
     return dag
@@ -111,7 +187,8 @@ def fill(store: FolderStore, parts: int, rows: int) -> None:
     for number in range(parts):
         ids = [f"{number * per_part + i:020x}" for i in range(per_part)]
         table = pa.table([pa.array(ids), pa.array(rng.integers(0, 1000, per_part))], schema=step.schema)
-        write_part(store, f"{step.folder}/{part_name(number)}", table, RowCounts(rows_out=per_part))
+        counts = RowCounts(rows_out=per_part)
+        write_part(store, f"{step.folder}/{part_name(number)}", table, counts, durable=False)
     close_table(plan, step, Task("ticks", "close", parts))
 
 
@@ -121,7 +198,8 @@ def change_threshold(rows: int, parts: int = 100) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         store = FolderStore(folder)
         fill(store, parts, rows)
-        for number, (name, executor) in enumerate({"inline": Inline(), "on_ray": OnRay()}.items()):
+        executors: dict[str, Executor] = {"inline": Inline(), "on_ray": OnRay()}
+        for number, (name, executor) in enumerate(executors.items()):
             plan = build_plan(rule_dag(parts, 100 * (number + 1)), store, "r")
             observer = FirstPart()
             executor.run(plan, observer)
@@ -138,44 +216,54 @@ def change_threshold(rows: int, parts: int = 100) -> list[dict[str, Any]]:
     return results
 
 
+def print_all(found: dict[str, Any]) -> None:
+    print(f"a local Ray cluster is ready after {found['ray_start_s']:.1f} s\n")
+    head = ("run", "parts", "total", "first part", "closing", "per part and stage", "driver", "all CPU")
+    print(table(head, [_cost_row(r) for r in found["parts"]]))
+    for r in found["parts"]:
+        if r["driver_share"] is not None:
+            print(f"{r['way']}: CPU {r['driver_share']:.1%} in the driver, {r['all_share']:.1%} in all")
+    one_s, two_s, speedup = found["scaling"].values()
+    print(f"\nscaling: 1 worker {one_s:.1f} s, 2 workers {two_s:.1f} s: {speedup:.2f}x\n")
+    print(
+        table(
+            ("parts", "to close a table"), [(c["parts"], f"{c['close_s']:.2f} s") for c in found["closing"]]
+        )
+    )
+    print()
+    rows = [
+        (
+            r["executor"], f"{r['rows']:,}", f"{r['total_s']:.2f} s",
+            f"{r['rows_per_s']:,.0f}", f"{r['driver_growth_mb']:.0f} MB",
+        )
+        for r in found["rules"]
+    ]  # fmt: skip
+    print(table(("executor", "rows", "total", "rows/s", "driver memory growth"), rows))
+
+
+def _cost_row(r: dict[str, Any]) -> tuple[Any, ...]:
+    times = [f"{r[name]:.2f} s" for name in ("total_s", "first_part_s", "close_s")]
+    costs = [f"{r[name]:.2f} ms" for name in ("ms_per_part_and_stage", "driver_ms", "all_ms")]
+    return (r["way"], r["parts"], *times, *costs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--long-s", type=float, default=1.0)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000])
+    parser.add_argument("--close-parts", type=int, nargs="*", default=[500, 2000])
     parser.add_argument("--json")
     args = parser.parse_args()
-    start_s = ray_start_s()
+    found: dict[str, Any] = {"ray_start_s": ray_start_s()}
     with cluster(None, 0):
-        parts = cost_per_part(args.parts, args.repeats)
-        rules = [line for rows in args.rows for line in change_threshold(rows)]
-    print(f"a local Ray cluster is ready after {start_s:.1f} s\n")
-    print(
-        table(
-            ("executor", "stage", "parts", "total", "first part", "per part and stage"),
-            [
-                (
-                    r["executor"], f"{r['stage_ms']:.0f} ms", r["parts"], f"{r['total_s']:.2f} s",
-                    f"{r['first_part_s']:.2f} s", f"{r['ms_per_part_and_stage']:.2f} ms",
-                )
-                for r in parts
-            ],
-        )
-    )  # fmt: skip
-    print()
-    print(
-        table(
-            ("executor", "rows", "total", "rows/s", "driver memory growth"),
-            [
-                (
-                    r["executor"], f"{r['rows']:,}", f"{r['total_s']:.2f} s",
-                    f"{r['rows_per_s']:,.0f}", f"{r['driver_growth_mb']:.0f} MB",
-                )
-                for r in rules
-            ],
-        )
-    )  # fmt: skip
-    write_json(args.json, {"ray_start_s": start_s, "parts": parts, "rules": rules})
+        found["parts"] = cost_per_part(args.parts, args.repeats, args.long_s)
+        found["scaling"] = scaling(args.repeats)
+        found["rules"] = [line for rows in args.rows for line in change_threshold(rows)]
+    found["closing"] = closing(tuple(args.close_parts))
+    print_all(found)
+    write_json(args.json, found)
 
 
 if __name__ == "__main__":

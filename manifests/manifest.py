@@ -16,7 +16,7 @@ import pyarrow as pa
 from manifests.errors import Damaged
 from manifests.format import FORMAT, check_format
 from manifests.store import Store
-from manifests.table import RowCounts, check_names, part_name, read_row_counts, row_counts_of
+from manifests.table import RowCounts, check_names, counts_in, part_name, row_counts_of
 
 MANIFEST_FILE = "manifest.json"
 HEADER_FILE = "table.json"
@@ -130,14 +130,16 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
 
 def describe_part(store: Store, folder: str, number: int) -> Part:
     """Read a committed part and return its digest, size and row counts."""
+    return describe_and_count(store, folder, number)[0]
+
+
+def describe_and_count(store: Store, folder: str, number: int) -> tuple[Part, int]:
+    """As `describe_part`, with the number of rows that the file holds. The file is read once."""
     name = f"{folder}/{part_name(number)}"
     data = store.read(name)
-    return Part(
-        number=number,
-        sha256=hashlib.sha256(data).hexdigest(),
-        size_bytes=len(data),
-        row_counts=read_row_counts(store, name),
-    )
+    num_rows, row_counts = counts_in(store, name, data)
+    digest = hashlib.sha256(data).hexdigest()
+    return Part(number=number, sha256=digest, size_bytes=len(data), row_counts=row_counts), num_rows
 
 
 def columns_of(schema: pa.Schema) -> tuple[Mapping[str, Any], ...]:

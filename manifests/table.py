@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -51,6 +52,10 @@ class RowCounts:
     def succeeded(self) -> int:
         """Rows that a stage or a rule decided."""
         return self.passed + self.dropped
+
+    def __add__(self, other: "RowCounts") -> "RowCounts":
+        names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
+        return RowCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def is_balanced(self) -> bool:
         """Whether every row that entered has one outcome."""
@@ -153,13 +158,17 @@ def count_rows(store: Store, name: str) -> tuple[int, RowCounts]:
         Damaged: the file is not readable Parquet.
     """
     with store.local(name) as path:
-        try:
-            metadata = pq.read_metadata(path)
-            footer = (metadata.metadata or {}).get(_FOOTER)
-            counts = row_counts_of(json.loads(footer)) if footer else RowCounts()
-            return int(metadata.num_rows), counts
-        except (pa.ArrowException, OSError, TypeError, ValueError, RecursionError) as error:
-            raise _damaged(store, name, error) from error
+        return counts_in(store, name, path)
+
+
+def counts_in(store: Store, name: str, file: bytes | Path) -> tuple[int, RowCounts]:
+    """As `count_rows`, in the bytes of the file `name` or in a copy of it."""
+    try:
+        metadata = pq.read_metadata(pa.BufferReader(file) if isinstance(file, bytes) else file)
+        footer = (metadata.metadata or {}).get(_FOOTER)
+        return int(metadata.num_rows), row_counts_of(json.loads(footer)) if footer else RowCounts()
+    except (pa.ArrowException, OSError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged(store, name, error) from error
 
 
 def read_row_counts(store: Store, name: str) -> RowCounts:

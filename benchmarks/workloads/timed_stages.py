@@ -40,13 +40,16 @@ class Third(Row):
 
 
 class _Work(Annotate[N, First]):
-    """Waits `wait_s` seconds per row."""
+    """Waits `wait_s` seconds per row, then computes for `loops` loops."""
 
     wait_s: float = 0.0
+    loops: int = 0
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Row]:
         for _ in rows:
             time.sleep(self.wait_s)
+            for _ in range(self.loops):
+                pass
             yield self.adds(**dict.fromkeys(self.adds.names(), 1))
 
 

@@ -8,14 +8,23 @@ the `parent` column.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.manifest import read_manifest
+from manifests.store import Store
+from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, count_rows, part_name, read_part
 from pipeline.planning.plan import Plan, Step
 
+Out = TypeVar("Out")
+
+_REQUESTS = 16  # requests to a remote store at a time
 _MAX_CACHED_COUNTS = 1 << 16  # parts
 _MAX_CACHED_IDS = 16  # parts: each of several rules in a row needs the ids that passed the one before it
 
@@ -57,6 +66,34 @@ def stored_counts(plan: Plan, step: Step, number: int) -> tuple[int, RowCounts]:
     return _cache.stored_counts(plan, step, number)
 
 
+def load_counts(plan: Plan, step: Step, numbers: Sequence[int]) -> None:
+    """Read at once what `input_count` of these parts needs: complete manifests, else files in parallel."""
+    needed: dict[str, Step] = {}
+    pending = [step]
+    while pending:
+        inputs = [plan[name] for name in pending.pop().node.inputs]
+        pending += [each for each in inputs if each.kind == "drops" and each.name not in needed]
+        needed |= {each.name: each for one in inputs for each in (one, plan[one.base])}
+    for each in needed.values():
+        missing = [number for number in numbers if not _cache.has_counts(plan, each, number)]
+        manifest = read_manifest(plan.store, each.folder) if missing else None
+        if manifest:
+            found = [(part.number, (part.row_counts.rows_out, part.row_counts)) for part in manifest.parts]
+        else:
+            names = [f"{each.folder}/{part_name(number)}" for number in missing]
+            counts = in_parallel(plan.store, partial(count_rows, plan.store), names)
+            found = list(zip(missing, counts, strict=True))
+        _cache.add_counts(plan, each, found)
+
+
+def in_parallel(store: Store, read: Callable[[Any], Out], items: Sequence[Any]) -> list[Out]:
+    """The results of a function that reads a file for each item; a remote store answers many at a time."""
+    if isinstance(store, FolderStore):
+        return [read(item) for item in items]
+    with ThreadPoolExecutor(_REQUESTS) as pool:
+        return list(pool.map(read, items))
+
+
 class _Cache(threading.local):
     """Recently read facts about parts of one plan: a few id arrays, many row counts. Parts never change."""
 
@@ -91,6 +128,14 @@ class _Cache(threading.local):
                 self.row_counts.clear()
             self.row_counts[key] = count_rows(plan.store, f"{step.folder}/{part_name(number)}")
         return self.row_counts[key]
+
+    def has_counts(self, plan: Plan, step: Step, number: int) -> bool:
+        self._select(plan)
+        return (step.folder, number) in self.row_counts
+
+    def add_counts(self, plan: Plan, step: Step, counts: Iterable[tuple[int, tuple[int, RowCounts]]]) -> None:
+        self._select(plan)
+        self.row_counts.update(((step.folder, number), found) for number, found in counts)
 
     def _select(self, plan: Plan) -> None:
         if self.plan is not plan:

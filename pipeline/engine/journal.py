@@ -10,8 +10,8 @@ import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,22 @@ class Journal:
         self._unfinished |= started
         if same_run:
             self.crashes.update(started)
+
+
+@contextmanager
+def listed_rows(folder: Path, run: str) -> Iterator[Callable[[int], None]]:
+    """A journal that says how many rows a source has listed: call the function with their number."""
+    shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was killed
+    file = _new_file(folder)
+
+    def write(rows: int) -> None:
+        os.write(file, json.dumps({"run": run, "listed": rows}).encode() + b"\n")
+
+    try:
+        yield write
+    finally:
+        os.close(file)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def finished_rows(folder: Path) -> frozenset[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.engine.task import Pause
+from pipeline.errors import StageWaits
 
 
 @dataclass
@@ -42,6 +43,10 @@ class Pauses:
         paused = self._steps.get(step)
         return paused is not None and (self._clock() < paused.retry_at_s or running > 0)
 
+    def has_paused(self, step: str) -> bool:
+        """Whether a step is paused, even if one of its tasks may be tried."""
+        return step in self._steps
+
     def reasons(self) -> Mapping[str, str]:
         """Why each paused step waits."""
         return {name: paused.pause.reason for name, paused in self._steps.items()}
@@ -51,3 +56,17 @@ class Pauses:
         now = self._clock()
         paused = self._steps.values()
         return bool(paused) and all(now - step.since_s >= step.pause.patience_s for step in paused)
+
+    def check(self, where: str) -> None:
+        """Check that a paused step may still be retried. `where` is how far the run is, for the message.
+
+        Raises:
+            StageWaits: the paused steps have waited for too long.
+        """
+        if self.has_timed_out():
+            raise StageWaits(
+                "; ".join(f"step {name} waits: {reason}" for name, reason in self.reasons().items()),
+                where=where,
+                remedy="run again when the service is available: no row was dropped, and finished parts are "
+                "kept",
+            )

@@ -2,23 +2,24 @@
 
 A part of a step is ready when the same part of every step that it reads from exists. The first phase of
 a survey or a launch is ready when all parts of its inputs exist; a later phase, when the phase before it
-is complete. Tasks furthest downstream are taken first, so that few intermediate results wait.
+is complete. Tables are closed first. Then the tasks furthest downstream are taken, so that few intermediate
+results wait.
 """
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from manifests.manifest import complete_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
-from manifests.table import RowCounts, part_name, read_part, read_row_counts
+from manifests.table import part_name, read_part, read_row_counts
+from pipeline.chunked import Chunked
 from pipeline.engine.missing_files import missing_files
 from pipeline.engine.pauses import Pauses
 from pipeline.engine.steps import rule
-from pipeline.engine.task import NodeWork, Task, TaskResult, WorkCounts
-from pipeline.errors import StageFailed, StageWaits
+from pipeline.engine.task import NodeWork, Progress, Task, TaskResult
+from pipeline.errors import StageFailed
 from pipeline.events.emitter import Emitter
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare
@@ -26,44 +27,20 @@ from pipeline.stage import Compare
 _MIN_ERRORS = 8  # after so many errors and no success, the stage is at fault and not its rows
 
 
-@dataclass
-class Progress:
-    """The progress of one step.
+class Schedule:
+    """The state of a plan while it runs. It holds counts and part numbers, never rows.
 
     Attributes:
-        parts: How many parts the step will have, or None while its source is not listed yet.
-        done: Numbers of the parts that exist.
-        done_before: How many parts existed before this run.
-        tasks: The tasks that are running now.
-        row_counts: Sums of the row counts of the parts of this run.
-        work: How many rows the tasks of this run processed.
-        phase: The current phase of a survey.
-        is_complete: Whether all parts exist and the manifest is written.
+        to_close: Tasks that close a table; any worker can run them.
     """
-
-    parts: int | None = None
-    done: set[int] = field(default_factory=set)
-    done_before: int = 0
-    tasks: set[Task] = field(default_factory=set)
-    row_counts: RowCounts = field(default_factory=RowCounts)
-    work: WorkCounts = field(default_factory=WorkCounts)
-    phase: str = ""
-    is_complete: bool = False
-
-    @property
-    def running(self) -> int:
-        """How many tasks are running now."""
-        return len(self.tasks)
-
-
-class Schedule:
-    """The state of a plan while it runs. It holds counts and part numbers, never rows."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.steps: dict[str, Progress] = {step.name: Progress() for step in plan}
         self._ready: dict[str, list[tuple[int, str, Task]]] = {step.name: [] for step in plan}
-        self._pushed: set[Task] = set()
+        self.to_close: list[Task] = []
+        self._pushed: set[Task] = set()  # tasks that are ready or run
+        self._followers: dict[str, tuple[Step, ...]] = {}
         self._remaining_of_phase: dict[tuple[str, str], set[Task]] = {}
         self._groups: dict[str, set[str]] = {}
         self._remaining_pieces: dict[tuple[str, int], set[Task]] = {}
@@ -82,19 +59,39 @@ class Schedule:
 
     @property
     def ready(self) -> dict[str, int]:
-        """How many tasks of each step could start now."""
+        """How many tasks of each step could start now, besides `to_close`."""
         return {n: len(tasks) for n, tasks in self._ready.items() if tasks and not self._is_paused(n)}
 
     def take(self, steps: Iterable[str] | None = None) -> Task | None:
-        """Take the next task of these steps (default: all): to close a table, else furthest downstream."""
-        names = [n for n in (steps or self._ready) if self._ready[n] and not self._is_paused(n)]
-        if not names:
-            return None
-        best = max(names, key=lambda name: (self._ready[name][0][-1].phase == "close", self.plan[name].depth))
-        *_, task = heapq.heappop(self._ready[best])
-        self.steps[best].tasks.add(task)
-        self.events.step_started(best, self.plan[best].kind, self.steps[best].parts)
-        return task
+        """Take the next task: to close a table of any step, else of these steps (default: all)."""
+        if self.to_close:
+            return self._run(self.to_close.pop(0))
+        names = self._ready if steps is None else steps
+        names = [name for name in names if self._ready[name] and not self._is_paused(name)]
+        best = max(names, key=lambda name: self.plan[name].depth, default=None)
+        return None if best is None else self._run(heapq.heappop(self._ready[best])[-1])
+
+    def take_following(self, task: Task, steps: Collection[str]) -> list[Task]:
+        """Take the tasks of `steps` that can run behind a task: the same part of later steps, in order."""
+        if task.phase != "part" or isinstance(self.plan[task.step].node.work, Chunked):
+            return []
+        made, taken = set(self._made_with(self.plan[task.step])), []
+        for step in self._part_by_part_after(task.step):
+            name, following = step.name, Task(step.name, "part", task.number)
+            if name not in steps or following in self._pushed or task.number in self.steps[name].done:
+                continue
+            waits = (n for n in step.read_steps if n not in made and task.number not in self.steps[n].done)
+            if name in made or self.pauses.has_paused(name) or any(waits):
+                continue
+            made.update(self._made_with(step))
+            self._pushed.add(following)
+            taken.append(self._run(following))
+        return taken
+
+    def share(self, tasks: Sequence[Task]) -> None:
+        """Note that one worker runs these tasks, one after another."""
+        for task in tasks:
+            self.steps[task.step].tasks[task] = 1 / len(tasks)
 
     def check_pauses(self) -> None:
         """Call this when no task is running and none is ready. Returns if a paused step can be retried later.
@@ -102,25 +99,20 @@ class Schedule:
         Raises:
             StageWaits: the paused steps have waited for too long; all other work is done.
         """
-        reasons = self.pauses.reasons()
-        if not reasons:
+        if not self.pauses.reasons():
             raise StageFailed(
                 "no task is ready, and the run is not finished",
                 remedy="this is a bug in clipmill; report it together with the recipe",
             )
-        if not self.pauses.has_timed_out():
-            return
         remaining = sum(not progress.is_complete for progress in self.steps.values())
-        raise StageWaits(
-            "; ".join(f"step {name} waits: {reason}" for name, reason in reasons.items()),
-            where=f"{remaining} of {len(self.steps)} steps are not finished",
-            remedy="run again when the service is available: no row was dropped, and finished parts are kept",
-        )
+        self.pauses.check(f"{remaining} of {len(self.steps)} steps are not finished")
 
     def requeue(self, task: Task) -> None:
-        """Queue a task again: its worker died, or its stage must wait."""
-        self.steps[task.step].tasks.discard(task)
-        heapq.heappush(self._ready[task.step], (*_order(task), task))
+        """Queue a task again, as soon as its inputs exist: it was not done."""
+        self.steps[task.step].tasks.pop(task, None)
+        self._pushed.discard(task)
+        if task.phase != "part" or self._input_exists(self.plan[task.step], task.number):
+            self._push(task)
 
     def finish(self, task: Task, result: TaskResult) -> None:
         """Record the result of a task, and queue the tasks that are ready now.
@@ -134,8 +126,12 @@ class Schedule:
             return
         self.pauses.resume(task.step)
         step, progress = self.plan[task.step], self.steps[task.step]
-        progress.tasks.discard(task)
+        progress.tasks.pop(task, None)
         progress.work += result.work
+        self._finish(step, progress, task, result)
+        self._pushed.discard(task)
+
+    def _finish(self, step: Step, progress: Progress, task: Task, result: TaskResult) -> None:
         if task.phase not in ("part", "join"):
             self.events.task_finished(task, result)
         if task.phase == "close":
@@ -167,7 +163,7 @@ class Schedule:
         for each, row_counts in zip(steps, counts, strict=True):
             progress = self.steps[each.name]
             if row_counts and task.number not in progress.done:
-                progress.row_counts = _sum(progress.row_counts, row_counts)
+                progress.row_counts += row_counts
                 self.events.part_finished(each, task.number, row_counts, result if each is step else None)
             progress.done.add(task.number)
         self._check_stage(step, task, result)
@@ -182,9 +178,7 @@ class Schedule:
         for name in result.pieces:
             remaining.add(Task(task.step, "piece", task.number, name))
             self._push(Task(task.step, "piece", task.number, name))
-        if task.phase == "piece":
-            remaining.discard(task)
-            self._pushed.discard(task)
+        remaining.discard(task)
         if not remaining:
             del self._remaining_pieces[task.step, task.number]
             self._push(Task(task.step, "join", task.number))
@@ -224,8 +218,8 @@ class Schedule:
             for part in range(progress.parts) if number is None else (number,):
                 if part not in progress.done and self._input_exists(step, part):
                     self._push(Task(step.name, "part", part))
-        if progress.parts is not None and len(progress.done) == progress.parts:
-            self._push(Task(step.name, "close", progress.parts))
+        if progress.has_all_parts:
+            self._push(Task(step.name, "close", len(progress.done)))
 
     def _queue_survey(self, step: Step) -> None:
         progress = self.steps[step.name]
@@ -233,10 +227,11 @@ class Schedule:
             return
         if not self._all_inputs_exist(step, parts):
             return
+        external_tables = step.node.work.num_external_tables() if isinstance(step.node.work, Compare) else 0
         phases: tuple[tuple[str, Callable[[], list[Task]]], ...] = (
             ("tally", lambda: [Task(step.name, "tally", n) for n in range(parts)]),
             ("fit", lambda: [Task(step.name, "fit", parts)]),
-            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts + _external_tables(step))]),
+            ("assign", lambda: [Task(step.name, "assign", n) for n in range(parts + external_tables)]),
             ("settle", lambda: [Task(step.name, "settle", group=g) for g in self._groups.get(step.name, ())]),
             ("part", lambda: [Task(step.name, "part", n) for n in range(parts) if n not in progress.done]),
         )
@@ -252,49 +247,54 @@ class Schedule:
 
     def _input_exists(self, step: Step, number: int) -> bool:
         """Whether part `number` of every step that this one reads from exists."""
-        return all(number in self.steps[name].done for name in _read_steps(step))
+        return all(number in self.steps[name].done for name in step.read_steps)
 
     def _all_inputs_exist(self, step: Step, parts: int | None) -> bool:
-        return parts is not None and all(len(self.steps[n].done) == parts for n in _read_steps(step))
+        return parts is not None and all(len(self.steps[n].done) == parts for n in step.read_steps)
+
+    def _part_by_part_after(self, name: str) -> tuple[Step, ...]:
+        """The later steps whose parts can follow in one message, in the order of the plan."""
+        if name not in self._followers:
+            reached, found = {name}, []
+            for step in self.plan:
+                if step.kind in ("layer", "children", "drops") and reached.intersection(step.read_steps):
+                    reached.add(step.name)
+                    found += [] if isinstance(step.node.work, Chunked) else [step]
+            self._followers[name] = tuple(found)
+        return self._followers[name]
+
+    def _made_with(self, step: Step) -> list[str]:
+        """The steps whose part a task makes: its own, and those of the rules that directly follow a rule."""
+        return [each.name for each in rule.chain(self.plan, step)] if step.kind == "drops" else [step.name]
 
     def _is_paused(self, name: str) -> bool:
-        return self.pauses.blocks(name, self.steps[name].running)
+        return self.pauses.blocks(name, len(self.steps[name].tasks))
+
+    def _run(self, task: Task) -> Task:
+        self.steps[task.step].tasks[task] = 1.0
+        self.events.step_started(task.step, self.plan[task.step].kind, self.steps[task.step].parts)
+        return task
 
     def _push(self, task: Task) -> None:
         if task not in self._pushed:
             self._pushed.add(task)
-            heapq.heappush(self._ready[task.step], (*_order(task), task))
+            if task.phase == "close":
+                self.to_close.append(task)
+            else:
+                heapq.heappush(self._ready[task.step], (task.number, f"{task.phase} {task.group}", task))
 
     def _check_stage(self, step: Step, task: Task, result: TaskResult) -> None:
-        row_counts, last = self.steps[step.name].row_counts, result.row_counts
-        if not (last and last.errors) or row_counts.errors < _MIN_ERRORS or row_counts.succeeded:
+        counts, last = self.steps[step.name].row_counts, result.row_counts
+        if not (last and last.errors) or counts.errors < _MIN_ERRORS or counts.succeeded:
             return
-        store, folder = self.plan.store, step.folder
-        existing = (read_row_counts(store, f"{folder}/{part_name(n)}") for n in self.steps[step.name].done)
+        store, numbers = self.plan.store, self.steps[step.name].done
+        existing = (read_row_counts(store, f"{step.folder}/{part_name(number)}") for number in numbers)
         if any(part.succeeded for part in existing):
             return  # the stage succeeded in an earlier run, which the sums of this run leave out
-        rejects = read_part(store, f"{folder}/{last.rejects}")
+        rejects = read_part(store, f"{step.folder}/{last.rejects}")
         first = next(row for row in rows_of(rejects, RejectRow) if row.kind != "reject")
         raise StageFailed(
-            f"step {step.name} failed on each of its first {row_counts.errors} rows: {first.reason}",
+            f"step {step.name} failed on each of its first {counts.errors} rows: {first.reason}",
             where=first.detail,
             remedy="fix the stage, raise its version and run again; the results of earlier steps are kept",
         )
-
-
-def _order(task: Task) -> tuple[int, str]:
-    return task.number, f"{task.phase} {task.group}"
-
-
-def _external_tables(step: Step) -> int:
-    """How many external tables a comparison reads."""
-    return step.node.work.num_external_tables() if isinstance(step.node.work, Compare) else 0
-
-
-def _read_steps(step: Step) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*step.node.inputs, *step.reads.values())))
-
-
-def _sum(a: RowCounts, b: RowCounts) -> RowCounts:
-    names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
-    return RowCounts(**{name: getattr(a, name) + getattr(b, name) for name in names})

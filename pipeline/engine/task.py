@@ -1,5 +1,9 @@
-"""A task is the smallest unit of work: the driver sends a `Task` and a worker returns a `TaskResult`."""
+"""A task is the smallest unit of work: the driver sends a `Task` and a worker returns a `TaskResult`.
 
+The driver keeps the `Progress` of each step.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -119,3 +123,42 @@ class TaskResult:
     pause: Pause | None = None
     seconds: float = 0.0
     bytes_written: int = 0
+
+
+@dataclass
+class Progress:
+    """The progress of one step.
+
+    Attributes:
+        parts: How many parts the step will have, or None while its source is not listed yet.
+        done: Numbers of the parts that exist.
+        done_before: How many parts existed before this run.
+        tasks: The tasks that a worker has, each with its share of the worker.
+        row_counts: Sums of the row counts of the parts of this run.
+        work: How many rows the tasks of this run processed.
+        phase: The current phase of a survey.
+        is_complete: Whether all parts exist and the manifest is written.
+    """
+
+    parts: int | None = None
+    done: set[int] = field(default_factory=set)
+    done_before: int = 0
+    tasks: dict[Task, float] = field(default_factory=dict)
+    row_counts: RowCounts = field(default_factory=RowCounts)
+    work: WorkCounts = field(default_factory=WorkCounts)
+    phase: str = ""
+    is_complete: bool = False
+
+    @property
+    def has_all_parts(self) -> bool:
+        return self.parts is not None and len(self.done) == self.parts
+
+    @property
+    def workers(self) -> float:
+        """How many workers the step has now: of a worker that runs tasks of several steps, its share."""
+        return sum(self.tasks.values())
+
+    @property
+    def running(self) -> int:
+        """The number of these workers, rounded up."""
+        return math.ceil(self.workers - 1e-9)

@@ -59,6 +59,11 @@ class Step:
         return next(name for kind, name in kinds.items() if isinstance(self.node.work, kind))
 
     @property
+    def read_steps(self) -> tuple[str, ...]:
+        """The steps whose tables it reads."""
+        return tuple(dict.fromkeys((*self.node.inputs, *self.reads.values())))
+
+    @property
     def is_barrier(self) -> bool:
         """Whether the step waits until its input is complete."""
         return self.kind in ("survey", "model")
@@ -117,7 +122,7 @@ class Plan:
         """For each step, the steps that wait for it: they follow it or read a column that it adds."""
         found: dict[str, list[Step]] = {name: [] for name in self.steps}
         for step in self:
-            for name in dict.fromkeys((*step.node.inputs, *step.reads.values())):
+            for name in step.read_steps:
                 found[name].append(step)
         return {name: tuple(steps) for name, steps in found.items()}
 

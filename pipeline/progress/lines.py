@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipeline.engine.schedule import Progress, Schedule
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import Progress
 from pipeline.history.formatting import format_duration, format_rows
 from pipeline.history.funnel import MAX_CHARACTERS, wrap_line
 from pipeline.progress.stopwatch import Stopwatch, launch_progress

@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pipeline.engine.schedule import Progress, Schedule
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import Progress
 from pipeline.history.formatting import format_duration
 from pipeline.progress.lines import format_parts, format_rate, format_times, rows_done
 from pipeline.progress.stopwatch import Stopwatch, launch_progress

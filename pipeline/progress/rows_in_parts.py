@@ -1,4 +1,4 @@
-"""Counts the rows that the running tasks have finished, from the journals of their parts.
+"""Counts the rows that the running tasks have finished or listed, from the journals of their parts.
 
 The journals of workers on other machines are not visible here: their rows count when the part is finished.
 """
@@ -11,17 +11,18 @@ from pathlib import Path
 from manifests.table import part_name
 from pipeline.engine.schedule import Schedule
 
-_MAKING_PARTS = ("part", "join")  # phases of tasks
+_MAKING_PARTS = ("part", "join", "rows")  # phases of tasks
 
 
 @dataclass
 class _OpenPart:
-    """The rows that the journal of one part names as finished."""
+    """The rows that the journal of one part names as finished, or how many a source has listed."""
 
     offsets: dict[Path, int] = field(default_factory=dict)
     is_this_run: dict[Path, bool] = field(default_factory=dict)
     rows: set[str] = field(default_factory=set)
     new: set[str] = field(default_factory=set)
+    listed: int = 0
 
     def read(self, folder: Path, run: str) -> None:
         """Read the lines that were added to the journal."""
@@ -40,6 +41,7 @@ class _OpenPart:
                 entry = json.loads(line)
                 if "run" in entry:
                     self.is_this_run[file] = entry["run"] == run
+                self.listed = entry.get("listed", self.listed)
                 finished = {*entry.get("results", ()), *entry.get("finished", ())}
                 self.rows |= finished
                 if self.is_this_run.get(file):
@@ -68,7 +70,7 @@ class RowsInParts:
 
     def rows(self, name: str) -> int:
         """Finished rows of the running parts of a step."""
-        return sum(len(part.rows) for (step, _), part in self._parts.items() if step == name)
+        return sum(len(part.rows) + part.listed for (step, _), part in self._parts.items() if step == name)
 
     def new_rows(self, name: str) -> int:
         """Those of them that this run has processed."""

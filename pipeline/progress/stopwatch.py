@@ -4,9 +4,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.engine.schedule import Progress, Schedule
+from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.launch import work_folder
-from pipeline.engine.task import NodeWork, WorkCounts
+from pipeline.engine.task import NodeWork, Progress, WorkCounts
 from pipeline.history.timings import EarlierTimings, earlier_timings
 from pipeline.planning.plan import Step
 from pipeline.progress.estimate import Estimate, StepSoFar, estimate_remaining
@@ -34,7 +34,7 @@ class Stopwatch:
         self.planned_s: float | None = None
         self.nodes: dict[str, NodeWork] = {}
         self._part_s: dict[str, float] = {}  # worker-seconds without the first phases of surveys
-        self._running: dict[str, tuple[int, str]] = {}
+        self._running: dict[str, tuple[float, str]] = {}
         self._start = self._last = time.monotonic()
         self._parts = RowsInParts()
         self._earlier: EarlierTimings | None = None
@@ -42,13 +42,13 @@ class Stopwatch:
     def observe(self, schedule: Schedule) -> None:
         now = time.monotonic()
         seconds, self._last = now - self._last, now
-        for name, (tasks, phase) in self._running.items():
-            self.busy_s[name] = self.busy_s.get(name, 0.0) + tasks * seconds
+        for name, (workers, phase) in self._running.items():
+            self.busy_s[name] = self.busy_s.get(name, 0.0) + workers * seconds
             self.step_s[name] = self.step_s.get(name, 0.0) + seconds
             if phase in ("", "part"):
-                self._part_s[name] = self._part_s.get(name, 0.0) + tasks * seconds
+                self._part_s[name] = self._part_s.get(name, 0.0) + workers * seconds
         self.active_s += seconds if self._running else 0.0
-        self._running = {name: (p.running, p.phase) for name, p in schedule.steps.items() if p.running}
+        self._running = {name: (p.workers, p.phase) for name, p in schedule.steps.items() if p.tasks}
         self._parts.forget_finished(schedule)
         self.nodes = schedule.nodes
         self.work = {name: p.work for name, p in schedule.steps.items() if p.work != WorkCounts()}

@@ -1,13 +1,14 @@
 """Begins and closes tables: when all parts exist and their row counts balance, the manifest is written."""
 
 from dataclasses import replace
+from functools import partial
 
 from manifests.errors import Damaged
-from manifests.manifest import Manifest, columns_of, describe_part, read_header, read_manifest
+from manifests.manifest import Manifest, columns_of, describe_and_count, read_header, read_manifest
 from manifests.table import part_name, parts_of
 from pipeline.chunked import Chunked
 from pipeline.engine.changed_code import recorded_code
-from pipeline.engine.inputs import input_count, stored_counts
+from pipeline.engine.inputs import in_parallel, input_count, load_counts, stored_counts
 from pipeline.engine.steps.chunked import FOLDER as PIECES
 from pipeline.engine.steps.compare import MEMBERS
 from pipeline.engine.task import Task, TaskResult
@@ -56,7 +57,13 @@ def close_table(plan: Plan, step: Step, task: Task) -> TaskResult:
     numbers = parts_of(plan.store, step.folder)
     if numbers != list(range(task.number)):
         raise _mismatch(f"the folder has {len(numbers)} parts instead of {task.number}", plan, step)
-    parts = tuple(describe_part(plan.store, step.folder, number) for number in numbers)
+    described = in_parallel(plan.store, partial(describe_and_count, plan.store, step.folder), numbers)
+    for part, num_rows in described:
+        if num_rows != part.row_counts.rows_out:
+            raise _mismatch(f"part {part.number} holds {num_rows} rows, {part.row_counts}", plan, step)
+    parts = tuple(part for part, _ in described)
+    root = plan[plan[step.node.inputs[0]].root] if step.kind == "model" else None
+    load_counts(plan, step, parts_of(plan.store, root.folder) if root else numbers)
     for part in parts:
         read, sent = _rows_read(plan, step, part.number), _rows_sent(plan, step, part.number)
         adds_columns = step.kind in ("layer", "survey")

@@ -31,13 +31,13 @@ def part(plan: Plan, step: Step, task: Task) -> TaskResult:
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
         return TaskResult(row_counts=read_row_counts(plan.store, name))
-    chain = _chain(plan, step)
-    reads = {column: author for each in chain for column, author in each.reads.items()}
+    rules = chain(plan, step)
+    reads = {column: author for each in rules for column, author in each.reads.items()}
     table = read_columns(plan, step.base, reads, task.number, input_ids(plan, step, task.number))
-    verdicts = decide([_rule(each) for each in chain], table)
+    verdicts = decide([_rule(each) for each in rules], table)
     remaining = pa.repeat(True, table.num_rows)
     row_counts = {}
-    for each, verdict in zip(chain, verdicts, strict=True):
+    for each, verdict in zip(rules, verdicts, strict=True):
         dropped = table.filter(pc.and_(remaining, pc.fill_null(pc.invert(verdict), False)))
         unknown = table.filter(pc.and_(remaining, pc.is_null(verdict)))
         rows_in = pc.sum(remaining).as_py() or 0
@@ -75,14 +75,14 @@ def is_readable(store: Store, name: str) -> bool:
         return False
 
 
-def _chain(plan: Plan, step: Step) -> list[Step]:
+def chain(plan: Plan, step: Step) -> list[Step]:
     """The rule, and the rules that directly follow one another."""
-    chain = [step]
+    rules = [step]
     while True:
-        following = [r for r in plan.dependents[chain[-1].name] if r.node.inputs == (chain[-1].name,)]
+        following = [r for r in plan.dependents[rules[-1].name] if r.node.inputs == (rules[-1].name,)]
         if len(following) != 1 or following[0].kind != "drops":
-            return chain
-        chain += following
+            return rules
+        rules += following
 
 
 def _rule(step: Step) -> Keep:

@@ -1,12 +1,13 @@
 """Runs Source stages: their rows are written to parts, in the order in which they are produced."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
 from manifests.row import Row
 from manifests.schema import record_of, table_of
 from manifests.table import RowCounts, part_name, write_part
+from pipeline.engine.journal import listed_rows
 from pipeline.engine.steps.storing import save_artifacts
 from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import StageFailed
@@ -17,8 +18,12 @@ from pipeline.stage import Source, Stage
 def rows(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
     """Write all parts of a source. Parts that exist already are left as they are."""
     assert isinstance(stage, Source)
+    with listed_rows(plan.store.scratch(f"{step.folder}/{part_name(task.number)}"), plan.run) as listed:
+        return _write_parts(plan, step, iter(stage.rows()), listed)
+
+
+def _write_parts(plan: Plan, step: Step, found: Iterator[Row], listed: Callable[[int], None]) -> TaskResult:
     ids: set[str] = set()
-    found: Iterator[Row] = iter(stage.rows())
     number = count = 0
     while batch := list(islice(found, step.node.rows_per_part)):
         records = [save_artifacts(record_of(row), plan.store, step.folder) for row in batch]
@@ -33,4 +38,5 @@ def rows(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResu
         name = f"{step.folder}/{part_name(number)}"
         write_part(plan.store, name, table_of(records, step.schema), row_counts)
         number, count = number + 1, count + len(batch)
+        listed(count)
     return TaskResult(row_counts=RowCounts(rows_out=count), parts=number)

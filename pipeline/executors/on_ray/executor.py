@@ -1,26 +1,34 @@
-"""Runs a plan on Ray: each idle worker gets the next part whose inputs exist.
+"""Runs a plan on Ray: each idle worker gets the next parts whose inputs exist.
 
 Ray places, starts and monitors the processes; this module keeps track of the parts. Only tasks and row
-counts are sent between processes. If a worker dies, it is replaced and its task is queued again. The
-journal of the part shows on which row it died; a row on which two workers died is rejected.
+counts are sent between processes, and the work per event does not grow with the number of workers. If a
+worker dies, it is replaced and its tasks are queued again. The journal of the part shows on which row it
+died; a row on which two workers died is rejected.
 """
 
 import time
-from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
-from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError, RayError
+from ray.exceptions import RayError
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.finalize import begin_table
-from pipeline.engine.steps.storing import one_line
 from pipeline.engine.task import NodeWork, Task
+from pipeline.engine.worker import Worker
 from pipeline.errors import StageFailed
 from pipeline.executor import Observer
 from pipeline.executors.on_ray.cluster import cluster
+from pipeline.executors.on_ray.cores import Cores
+from pipeline.executors.on_ray.deaths import DIED, Deaths, last_line
 from pipeline.executors.on_ray.guard import Guard
 from pipeline.executors.on_ray.launching import start_launch
+from pipeline.executors.on_ray.messages import Messages
 from pipeline.executors.on_ray.metrics import Metrics
 from pipeline.executors.on_ray.nodes import check_resources, node_cores, node_name
 from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
@@ -29,12 +37,8 @@ from pipeline.planning.plan import Plan
 
 _OBSERVE_S = 0.5  # seconds between two calls of the observer
 _NODES_S = 5.0  # seconds between two checks for nodes that joined or left
-_MAX_STARTS = 3  # failed starts in a row until the run fails
+_SIZE_S = 0.05  # seconds between two decisions on how many actors a step has
 _PLACEMENT_S = 5.0  # seconds; a process that has resources starts in less
-# Ray's own memory monitor kills too; an actor whose node has left cannot be placed.
-_DIED = (RayActorError, OutOfMemoryError, ActorUnschedulableError)
-_REJECTING = ("part", "piece", "join")  # phases that reject a row on which workers died
-_MAX_DEATHS = 200  # of workers on one task: far more than its rows can cause
 
 
 class OnRay:
@@ -77,31 +81,32 @@ class OnRay:
 
 
 class _Run:
-    """The state of one run: which actor runs which task, and which nodes have free cores."""
+    """The state of one run: which actor runs which tasks, and which nodes have free cores."""
 
     def __init__(self, plan: Plan, schedule: Schedule, observer: Observer, limit: int) -> None:
-        self.plan, self.schedule, self.observer, self.limit = plan, schedule, observer, limit
-        self.pools = pools_of(plan)
+        self.plan, self.schedule, self.observer = plan, schedule, observer
+        self.cores = Cores(limit)
+        self.pools = sorted(pools_of(plan), key=lambda pool: -max(plan[name].depth for name in pool.steps))
+        self.launched_steps = [step.name for step in plan if step.kind == "model"]
+        self.messages = Messages(schedule)
         self.plan_ref = ray.put(plan)
-        self.running: dict[Any, PoolActor] = {}
-        self.opening: dict[Any, PoolActor] = {}
+        self.results: SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]]] = SimpleQueue()
+        self.opening: set[PoolActor] = set()
         self.launches: dict[Any, Task] = {}
-        self.deaths: Counter[Task] = Counter()
-        self.nodes: dict[str, float] = {}
+        self.deaths = Deaths(schedule)
         self.metrics: Metrics | None = None
-        self.observed_at_s = self.counted_at_s = 0.0
+        self.observed_at_s = self.counted_at_s = self.sized_at_s = 0.0
 
     def loop(self) -> None:
         try:
             while not self.schedule.is_finished:
                 self._observe()
-                self._stop_unneeded_actors()
                 self._assign_tasks()
-                self._start_actors()
+                self._size_pools()
                 self._wait()
         finally:
             for pool in self.pools:
-                pool.stop()
+                pool.stop(pool.actors)
             for ref in self.launches:
                 ray.cancel(ref, force=True)
             if self.metrics:
@@ -115,13 +120,43 @@ class _Run:
             if self.metrics:
                 self.metrics.observe()
         if now - self.counted_at_s > _NODES_S:
-            self.counted_at_s, before, self.nodes = now, self.nodes, node_cores()
+            self.counted_at_s, before, nodes = now, self.cores.nodes, node_cores()
+            self.cores.nodes = nodes
             for pool in self.pools:
-                pool.forget_lost(self.nodes)
-            for name, cpus in self.nodes.items() - before.items():
+                pool.forget_lost(nodes)
+            for name, cpus in nodes.items() - before.items():
                 self.schedule.events.emit("node_joined", node=name, cpus=cpus)
-            for name, cpus in before.items() - self.nodes.items():
+            for name, cpus in before.items() - nodes.items():
                 self.schedule.events.emit("node_left", node=name, cpus=cpus)
+
+    def _assign_tasks(self) -> None:
+        """Assign tasks to idle actors, furthest downstream first."""
+        while (
+            self.launched_steps
+            and not self.schedule.to_close
+            and (launch := self.schedule.take(self.launched_steps))
+        ):
+            ref = start_launch(self.plan, self.plan_ref, launch)
+            self.launches[ref] = launch
+            self.cores.launched += self._cores_of(launch)
+            self._when_done(ref, partial(self._finish_launch, ref))
+        for pool in self.pools:
+            for node, actors in pool.idle.items():
+                while actors and self.cores.can_use(node, pool.needs.cpus):
+                    tasks = self.messages.take(pool, self.deaths.of_tasks)
+                    if not tasks:
+                        break
+                    actor = actors[-1]
+                    self.cores.use(node, pool.needs.cpus)
+                    self._when_done(pool.assign(actor, tasks), partial(self._finish_tasks, actor))
+
+    def _size_pools(self) -> None:
+        """Stop and start actors, unless that was decided just before."""
+        now = time.monotonic()
+        if now - self.sized_at_s > _SIZE_S or not (self.cores.running or self.opening):
+            self.sized_at_s = now
+            self._stop_unneeded_actors()
+            self._start_actors()
 
     def _stop_unneeded_actors(self) -> None:
         """Stop the actors of steps that are done, and idle actors that occupy resources others need.
@@ -129,142 +164,121 @@ class _Run:
         Without this, two steps that need the only GPU would block each other: an idle actor of one step
         reserves it and waits for a part that the other step must make.
         """
-        blocked = any(a.pool.reserves_resources and _waits_for_resources(a) for a in self.opening.values())
+        blocked = any(a.pool.reserves_resources and _waits_for_resources(a) for a in self.opening)
         for pool in self.pools:
             if pool.actors and all(self.schedule.steps[name].is_complete for name in pool.steps):
-                pool.stop()
-            elif (
-                blocked
-                and pool.reserves_resources
-                and not any(name in self.schedule.ready for name in pool.steps)
-            ):
-                pool.stop(idle=True)
+                pool.stop([actor for actor in pool.actors if not actor.tasks])
+            elif blocked and pool.reserves_resources and not self._ready(pool):
+                pool.stop([actor for actors in pool.idle.values() for actor in actors])
 
-    def _downstream_first(self) -> list[Pool]:
-        steps = self.plan.steps
-        return sorted(self.pools, key=lambda pool: -max(steps[name].depth for name in pool.steps))
-
-    def _assign_tasks(self) -> None:
-        """Assign tasks to idle actors, furthest downstream first."""
-        for pool in self._downstream_first():
-            for actor in pool.idle():
-                if not self._has_free_cores(pool, actor.node):
-                    continue
-                task = self._next_task(pool)
-                if task is None:
-                    break
-                self.running[pool.assign(actor, task)] = actor
+    def _ready(self, pool: Pool) -> int:
+        ready = self.schedule.ready
+        return sum(ready.get(name, 0) for name in pool.steps)
 
     def _start_actors(self) -> None:
         """Start actors where the ready tasks take longer than the start."""
-        for pool in self._downstream_first():
-            ready = sum(self.schedule.ready.get(name, 0) for name in pool.steps)
-            node = max(pool.open_nodes(self.nodes), key=self._free_cores, default="")
-            starting = sum(not a.pool.reserves_resources for a in self.opening.values())
-            too_many = not pool.reserves_resources and starting > len(self.nodes) + 1
+        for pool in self.pools:
+            node = self.cores.freest_node(pool.open_nodes(self.cores.nodes))
+            starting = sum(not actor.pool.reserves_resources for actor in self.opening)
+            too_many = not pool.reserves_resources and starting > len(self.cores.nodes) + 1
             if not node or too_many or self._is_full(pool):
                 continue
             # The first actor of a step may start while all cores are busy, and so may one that reserves a
             # GPU: an idle actor uses no core, and gets the next task before the steps upstream.
-            may_start = not pool.actors or pool.reserves_resources or self._has_free_cores(pool, node)
-            if (may_start and pool.needs_more_actors(ready)) or self._gets_work_soon(pool):
+            may_start = (
+                not pool.actors or pool.reserves_resources or self.cores.can_use(node, pool.needs.cpus)
+            )
+            if (may_start and pool.needs_more_actors(self._ready(pool))) or self._gets_work_soon(pool):
                 actor, opened = pool.start_actor(self.plan_ref, node)
-                self.opening[opened] = actor
+                self.opening.add(actor)
+                self._when_done(opened, partial(self._finish_start, actor))
 
     def _is_full(self, pool: Pool) -> bool:
-        """Whether the rules have an actor for each core: they only compute, so more would not help."""
-        cores = float(self.limit) or sum(self.nodes.values(), 0.0)
-        return not pool.step and len(pool.actors) >= max(1.0, cores)
+        """Whether the steps without own processes have one for each core: more would not help."""
+        return not pool.step and len(pool.actors) >= max(1.0, self.cores.maximum)
 
     def _gets_work_soon(self, pool: Pool) -> bool:
         """Whether a pool without actors gets a task as soon as a running task of its inputs is done."""
         if pool.actors or pool.needs.gpus:
             return False
-        steps = [self.plan[name] for name in pool.steps]
+        steps = [self.plan[name] for name in pool.steps if not self.schedule.steps[name].has_all_parts]
         inputs = {i for step in steps if step.kind not in ("survey", "model") for i in step.node.inputs}
-        return any(self.schedule.steps[name].running for name in inputs)
-
-    def _next_task(self, pool: Pool) -> Task | None:
-        while task := self.schedule.take(pool.steps):
-            if task.phase != "launch":
-                return task
-            self.launches[start_launch(self.plan, self.plan_ref, task)] = task
-        return None
+        return any(self.schedule.steps[name].tasks for name in inputs)
 
     def _wait(self) -> None:
-        refs = [*self.running, *self.opening, *self.launches]
-        if not refs:
-            if not self.schedule.ready:
-                self.schedule.check_pauses()
-            time.sleep(0.01)
+        if not (self.cores.running or self.opening or self.launches):
+            self._work_here()
             return
-        ready, _ = ray.wait(refs, num_returns=1, timeout=_OBSERVE_S)
-        ready += (
-            ray.wait([r for r in refs if r not in ready], num_returns=1, timeout=0)[0] if ready[1:] else []
-        )
-        for ref in ready:
-            if ref in self.opening:
-                self._finish_start(ref, self.opening.pop(ref))
-            elif ref in self.running:
-                self._finish_task(ref, self.running.pop(ref))
-            else:
-                self._finish_launch(ref, self.launches.pop(ref))
+        with suppress(Empty):
+            finish, done = self.results.get(timeout=_OBSERVE_S)
+            while True:
+                finish(done)
+                finish, done = self.results.get_nowait()
 
-    def _finish_start(self, ref: Any, actor: PoolActor) -> None:
+    def _work_here(self) -> None:
+        """Close a table in this process, because no actor exists that could; else wait for a paused step."""
+        if self.schedule.to_close:
+            task = self.schedule.take(())
+            assert task is not None
+            self.schedule.finish(task, Worker(self.plan).run(task))
+            return
+        if not self.schedule.ready:
+            self.schedule.check_pauses()
+        time.sleep(0.01)
+
+    def _when_done(self, ref: Any, finish: Callable[["Future[Any]"], None]) -> None:
+        """Queue the result of a Ray call for `finish`: the driver need not ask for each of many calls."""
+        ref.future().add_done_callback(lambda done: self.results.put((finish, done)))
+
+    def _cores_of(self, launch: Task) -> float:
+        needs = self.plan[launch.step].node.needs
+        return needs.cpus * needs.ranks
+
+    def _finish_start(self, actor: PoolActor, opened: "Future[Any]") -> None:
+        self.opening.discard(actor)
         pool = actor.pool
         if actor not in pool.actors:
             return  # its step is done, and the pool has stopped it
         try:
-            node = ray.get(ref)
-        except _DIED as error:
-            pool.actors.remove(actor)
-            pool.failed_starts += 1
-            self._emit_death(pool.step, "start", pool.failed_starts, error)
-            if pool.failed_starts >= _MAX_STARTS:
-                raise StageFailed(
-                    f"the worker of step {pool.step} died {_MAX_STARTS} times while starting",
-                    remedy="check that enough memory is free; --inline runs the step in this process",
-                ) from error
+            node = opened.result()
+        except DIED as error:
+            pool.remove(actor)
+            self.deaths.at_start(pool, error)
             return
         if isinstance(node, TaskFailure):
             raise node.error from RuntimeError(node.trace)
-        pool.failed_starts = 0
-        actor.is_open, actor.node = True, node
+        pool.opened(actor, node)
         actor.node_name = node_name(node)
 
-    def _finish_task(self, ref: Any, actor: PoolActor) -> None:
-        task = actor.task
-        assert task is not None
+    def _finish_tasks(self, actor: PoolActor, done: "Future[Any]") -> None:
+        tasks = actor.tasks
+        self.cores.release(actor.node, actor.pool.needs.cpus)
         try:
-            result = ray.get(ref)
-        except _DIED as error:
-            actor.pool.actors.remove(actor)
-            self.deaths[task] += actor.node in node_cores()  # a task does not end its node
-            self._emit_death(task.step, str(task), self.deaths[task], error)
-            max_deaths = _MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS
-            if self.deaths[task] >= max_deaths:
-                raise StageFailed(
-                    f"the worker of task {task} died {self.deaths[task]} times",
-                    remedy="check that enough memory is free; `clipmill replay` runs one row in this process",
-                ) from error
-            self.schedule.requeue(task)
+            results = done.result()
+        except DIED as error:
+            actor.pool.remove(actor)
+            has_node = actor.node in node_cores()  # a task does not end its node
+            for task in tasks:
+                self.deaths.on_task(task, error, has_node=has_node)
             return
         actor.pool.release(actor)
-        self.schedule.nodes[actor.node_name] += NodeWork(1, time.monotonic() - actor.since)
-        if isinstance(result, TaskFailure):
-            raise result.error from RuntimeError(result.trace)
-        self.schedule.finish(task, result)
+        self.schedule.nodes[actor.node_name] += NodeWork(len(tasks), time.monotonic() - actor.since)
+        for task, result in zip(tasks, results, strict=False):
+            if isinstance(result, TaskFailure):
+                raise result.error from RuntimeError(result.trace)
+            self.messages.measure(task, result.seconds)
+            self.schedule.finish(task, result)
+        for task in tasks[len(results) :]:
+            self.schedule.requeue(task)
 
-    def _emit_death(self, step: str, task: str, deaths: int, error: Exception) -> None:
-        reason = one_line(f"{type(error).__name__}: {_last_line(error)}")
-        self.schedule.events.emit("worker_died", step=step, task=task, deaths=deaths, reason=reason)
-
-    def _finish_launch(self, ref: Any, task: Task) -> None:
+    def _finish_launch(self, ref: Any, done: "Future[Any]") -> None:
+        task = self.launches.pop(ref)
+        self.cores.launched -= self._cores_of(task)
         try:
-            result = ray.get(ref)
+            result = done.result()
         except RayError as error:
             raise StageFailed(
-                f"{task} failed: {_last_line(error)}",
+                f"{task} failed: {last_line(error)}",
                 remedy="run again: training continues from its last checkpoint "
                 "(--debug prints the whole traceback)",
             ) from error
@@ -272,27 +286,8 @@ class _Run:
             raise result.error from RuntimeError(result.trace)
         self.schedule.finish(task, result)
 
-    def _free_cores(self, node: str) -> float:
-        """Cores of a node that no task uses."""
-        actors = [a for a in self.running.values() if a.node == node]
-        return self.nodes.get(node, 0.0) - sum(a.pool.needs.cpus for a in actors)
-
-    def _has_free_cores(self, pool: Pool, node: str) -> bool:
-        """Whether a task of this pool may start on a node. A task that needs more cores runs alone."""
-        launches = [self.plan[t.step].node.needs for t in self.launches.values()]
-        used = sum(actor.pool.needs.cpus for actor in self.running.values())
-        used += sum(needs.cpus * needs.ranks for needs in launches)
-        limit = float(self.limit) or sum(self.nodes.values(), 0.0)
-        fits = pool.needs.cpus <= self._free_cores(node) and used + pool.needs.cpus <= limit
-        return fits or not self.running
-
 
 def _waits_for_resources(actor: PoolActor) -> bool:
     """Whether an actor has waited longer than a process takes to start."""
     is_late = time.monotonic() - actor.since > _PLACEMENT_S
     return is_late and not ray.wait([actor.placed], timeout=0)[0]
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__

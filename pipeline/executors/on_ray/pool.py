@@ -1,14 +1,16 @@
-"""A pool holds the Ray actors of one step (or of all rules), each with one opened stage.
+"""A pool holds the Ray actors of one step with its opened stage, or of all steps that need no own process.
 
-An actor reserves no CPU cores in Ray: an idle actor uses none, and the executor assigns tasks only to
-nodes with free cores. GPUs and memory are reserved, because an idle actor occupies them.
+An actor gets several tasks in one message if they are short. It reserves no CPU cores in Ray: an idle actor
+uses none, and the executor assigns tasks only to nodes with free cores. GPUs and memory are reserved, because
+an idle actor occupies them.
 """
 
 import time
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import ray
@@ -19,8 +21,10 @@ from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
 from pipeline.executors.on_ray.nodes import nodes_for
 from pipeline.needs import Needs
-from pipeline.planning.plan import Plan
+from pipeline.planning.plan import Plan, Step
+from pipeline.stage import Stage
 
+ALONE = ("close", "rows")  # phases of tasks that are sent alone and say nothing about other tasks
 _START_S = 2.0  # seconds to start an actor; less waiting work than this does not justify another one
 
 
@@ -48,15 +52,22 @@ class Actor:
             return TaskFailure(error, traceback.format_exc())
         return str(ray.get_runtime_context().get_node_id())
 
-    def run(self, task: Task) -> "TaskResult | TaskFailure":
-        """Run one task."""
-        try:
-            return self.worker.run(task)
-        except ClipmillError as error:
-            return TaskFailure(error, traceback.format_exc())
+    def run(self, tasks: Sequence[Task]) -> "list[TaskResult | TaskFailure]":
+        """Run tasks one after another, up to the first that is not done. Returns one result for each."""
+        results: list[TaskResult | TaskFailure] = []
+        for task in tasks:
+            try:
+                result = self.worker.run(task)
+                results.append(result)
+                if result.pause or result.pieces:
+                    break
+            except ClipmillError as error:
+                results.append(TaskFailure(error, traceback.format_exc()))
+                break
+        return results
 
 
-@dataclass
+@dataclass(eq=False)
 class PoolActor:
     """One actor of a pool, as the driver sees it.
 
@@ -66,8 +77,8 @@ class PoolActor:
         placed: Ray object reference that is ready when the process has started.
         is_open: Whether its stage is open.
         node_name: Name of the node on which it runs, once its stage is open.
-        task: The task that it runs, or None.
-        since: When the task or the actor started, in seconds of `time.monotonic`.
+        tasks: The tasks that it runs, one after another; empty if it is idle.
+        since: When the tasks or the actor started, in seconds of `time.monotonic`.
     """
 
     handle: Any
@@ -76,20 +87,22 @@ class PoolActor:
     placed: Any
     is_open: bool = False
     node_name: str = ""
-    task: Task | None = None
+    tasks: Sequence[Task] = ()
     since: float = field(default_factory=time.monotonic)
 
 
-@dataclass
+@dataclass(eq=False)
 class Pool:
     """The actors for some steps.
 
     Attributes:
-        step: The step whose stage the actors open; "" for the pool of the rules.
+        step: The step whose stage the actors open; "" for the pool of the steps that need no own process.
         steps: The steps whose tasks the actors run.
         needs: Resources of one actor while it runs a task.
-        tasks: How many tasks are done.
-        busy_s: Seconds that the done tasks took.
+        actors: All actors.
+        idle: Open actors without tasks, by node.
+        parts: How many parts are done. A part of several steps that ran behind each other counts once.
+        busy_s: Seconds that they took.
         failed_starts: Actors in a row that died while starting.
     """
 
@@ -97,17 +110,18 @@ class Pool:
     steps: tuple[str, ...]
     needs: Needs
     actors: list[PoolActor] = field(default_factory=list)
-    tasks: int = 0
+    idle: dict[str, list[PoolActor]] = field(default_factory=dict)
+    parts: int = 0
     busy_s: float = 0.0
     failed_starts: int = 0
+
+    def __str__(self) -> str:
+        return f"step {self.step}" if self.step else "the steps without own processes"
 
     @property
     def reserves_resources(self) -> bool:
         """Whether an idle actor occupies resources that other actors may need."""
         return bool(self.needs.gpus or self.needs.memory_gb)
-
-    def idle(self) -> list[PoolActor]:
-        return [actor for actor in self.actors if actor.is_open and actor.task is None]
 
     def needs_more_actors(self, ready: int) -> bool:
         """Whether to start one more actor: the ready tasks take longer than its start."""
@@ -115,11 +129,11 @@ class Pool:
             return False
         if not self.actors:
             return True
-        if not all(actor.is_open for actor in self.actors) or self.idle():
+        if any(self.idle.values()) or not all(actor.is_open for actor in self.actors):
             return False
         now = time.monotonic()
         running_s = max((now - actor.since for actor in self.actors), default=0.0)
-        mean_s = self.busy_s / self.tasks if self.tasks else running_s
+        mean_s = self.busy_s / self.parts if self.parts else running_s
         return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
     def open_nodes(self, nodes: Iterable[str]) -> list[str]:
@@ -156,36 +170,61 @@ class Pool:
         self.actors.append(actor)
         return actor, handle.open.remote()
 
-    def assign(self, actor: PoolActor, task: Task) -> Any:
-        """Assign a task to an idle actor. Returns the Ray object reference of the result."""
-        actor.task, actor.since = task, time.monotonic()
-        return actor.handle.run.remote(task)
+    def opened(self, actor: PoolActor, node: str) -> None:
+        """Note that an actor has opened its stage, and on which node."""
+        actor.is_open, actor.node = True, node
+        self.failed_starts = 0
+        self.idle.setdefault(node, []).append(actor)
+
+    def assign(self, actor: PoolActor, tasks: Sequence[Task]) -> Any:
+        """Assign tasks to an idle actor. Returns the Ray object reference of their results."""
+        self.idle[actor.node].remove(actor)
+        actor.tasks, actor.since = tasks, time.monotonic()
+        return actor.handle.run.remote(tasks)
 
     def release(self, actor: PoolActor) -> None:
-        """Mark an actor as idle after its task."""
-        self.tasks += 1
-        self.busy_s += time.monotonic() - actor.since
-        actor.task = None
+        """Mark an actor as idle after its tasks."""
+        if actor.tasks[0].phase not in ALONE:
+            self.parts += len({task.number for task in actor.tasks})
+            self.busy_s += time.monotonic() - actor.since
+        actor.tasks = ()
+        self.idle[actor.node].append(actor)
 
     def forget_lost(self, nodes: Collection[str]) -> None:
         """Forget the idle actors of nodes that are not in the cluster any more."""
-        for actor in [actor for actor in self.idle() if actor.node not in nodes]:
-            self.actors.remove(actor)
+        for node, idle in self.idle.items():
+            if node not in nodes:
+                for actor in [*idle]:
+                    self.remove(actor)
 
-    def stop(self, *, idle: bool = False) -> None:
-        """Stop all actors, or only the idle ones."""
-        for actor in self.idle() if idle else [*self.actors]:
+    def remove(self, actor: PoolActor) -> None:
+        """Forget an actor whose process has ended."""
+        self.actors.remove(actor)
+        if actor in self.idle.get(actor.node, ()):
+            self.idle[actor.node].remove(actor)
+
+    def stop(self, actors: Sequence[PoolActor]) -> None:
+        """Stop some of the actors."""
+        for actor in [*actors]:
             ray.kill(actor.handle)
-            self.actors.remove(actor)
+            self.remove(actor)
 
 
 def pools_of(plan: Plan) -> list[Pool]:
-    """A pool for each step that has a stage, and one for all rules."""
-    pools = [
-        Pool(step.name, (step.name,), step.node.needs) for step in plan if step.kind not in ("drops", "model")
-    ]
-    # Ray Train runs the step of a model; an actor of this pool only closes its table.
-    rules = [step for step in plan if step.kind in ("drops", "model")]
-    if rules:
-        pools.append(Pool("", tuple(step.name for step in rules), Needs(cpus=0.5)))
-    return pools
+    """A pool for each step that needs processes of its own, and one for all other steps.
+
+    Ray Train runs launches. Any actor closes tables.
+    """
+    own = [step for step in plan if step.kind not in ("drops", "model") and _needs_own_process(step)]
+    names = {step.name for step in own}
+    others = tuple(step.name for step in plan if step.name not in names and step.kind != "model")
+    pools = [Pool(step.name, (step.name,), step.node.needs) for step in own]
+    return [*pools, *([Pool("", others, Needs())] if others else [])]
+
+
+def _needs_own_process(step: Step) -> bool:
+    """Whether a stage needs other resources than one core, or holds models, of which a process holds few."""
+    kind = type(step.stage)
+    holds_objects = any(isinstance(getattr(kind, name), cached_property) for name in dir(kind))
+    needs = replace(step.node.needs, batch=1, retries=1, ranks=1)
+    return holds_objects or kind.open is not Stage.open or needs != Needs()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from toys import N, Numbers, Square
+from toys import N, Number, Numbers, Square
 
 from manifests import Row, column
 from manifests.stores.folder import FolderStore
@@ -16,7 +16,7 @@ from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import WorkCounts
 from pipeline.executors.inline import Inline
 from pipeline.planning.plan import build_plan
-from pipeline.progress.lines import JsonProgress, LineProgress
+from pipeline.progress.lines import JsonProgress, LineProgress, rows_done
 from pipeline.progress.live_table import LiveProgress
 from pipeline.progress.stopwatch import Stopwatch
 
@@ -214,6 +214,36 @@ def test_rows_count_as_they_finish_and_the_rate_stops_with_the_step(
     assert stopwatch.rows_per_s("measure") == 2.0
     clock.now_s += 100
     assert stopwatch.rows_per_s("measure") == 2.0
+
+
+class Listing(Numbers):
+    """Numbers; the observer is called before each."""
+
+    def rows(self) -> Iterator[Number]:
+        for row in super().rows():
+            AFTER_ROW["call"]()
+            yield row
+
+
+def test_a_source_shows_its_rows_while_it_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schedules: list[Schedule] = []
+    shown: list[int] = []
+    stopwatch = Stopwatch()
+
+    class Keeper:
+        def observe(self, schedule: Schedule) -> None:
+            schedules.append(schedule)
+
+    def look() -> None:
+        stopwatch.read_journals(schedules[-1])
+        shown.append(rows_done(schedules[-1], stopwatch, "listing"))
+
+    monkeypatch.setitem(AFTER_ROW, "call", look)
+    dag = Dag("listed")
+    dag.save(dag.read(Listing(count=6), rows_per_part=2), "rows")
+    Inline(observe_s=600).run(build_plan(dag, FolderStore(tmp_path), "r"), Keeper())
+    assert shown == [0, 0, 2, 2, 4, 4]
+    assert not list(tmp_path.rglob("*.jsonl"))
 
 
 class Train(Launch[N, Measured]):

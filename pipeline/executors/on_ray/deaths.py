@@ -1,0 +1,69 @@
+"""Counts the workers that died, queues their tasks again, and ends a run in which they die too often."""
+
+from collections import Counter
+
+from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError
+
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.storing import one_line
+from pipeline.engine.task import Task
+from pipeline.errors import StageFailed
+from pipeline.executors.on_ray.pool import Pool
+
+# Ray's own memory monitor kills too; an actor whose node has left cannot be placed.
+DIED = (RayActorError, OutOfMemoryError, ActorUnschedulableError)
+_MAX_STARTS = 3  # failed starts in a row until the run fails
+_REJECTING = ("part", "piece", "join")  # phases that reject a row on which workers died
+_MAX_DEATHS = 200  # of workers on one task: far more than its rows can cause
+
+
+class Deaths:
+    """The deaths of the workers of a run.
+
+    Attributes:
+        of_tasks: How many workers died on each task, not counting those whose node was lost.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.of_tasks: Counter[Task] = Counter()
+
+    def at_start(self, pool: Pool, error: Exception) -> None:
+        """Note that a worker died before its stage was open.
+
+        Raises:
+            StageFailed: several died in a row.
+        """
+        pool.failed_starts += 1
+        self._emit(pool.step, "start", pool.failed_starts, error)
+        if pool.failed_starts >= _MAX_STARTS:
+            raise StageFailed(
+                f"the worker of {pool} died {_MAX_STARTS} times while starting",
+                remedy="check that enough memory is free; --inline runs the step in this process",
+            ) from error
+
+    def on_task(self, task: Task, error: Exception, *, has_node: bool) -> None:
+        """Queue a task again, to be sent alone; of several tasks, it is unknown on which the worker died.
+
+        Raises:
+            StageFailed: too many died on this task. The loss of a node (`has_node` is False) is no such death.
+        """
+        self.of_tasks[task] += has_node
+        deaths = self.of_tasks[task]
+        self._emit(task.step, str(task), deaths, error)
+        if deaths >= (_MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS):
+            raise StageFailed(
+                f"the worker of task {task} died {deaths} times",
+                remedy="check that enough memory is free; `clipmill replay` runs one row in this process",
+            ) from error
+        self.schedule.requeue(task)
+
+    def _emit(self, step: str, task: str, deaths: int, error: Exception) -> None:
+        reason = one_line(f"{type(error).__name__}: {last_line(error)}")
+        self.schedule.events.emit("worker_died", step=step, task=task, deaths=deaths, reason=reason)
+
+
+def last_line(error: Exception) -> str:
+    """The last line of a message: Ray puts a traceback before the cause."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
