@@ -218,9 +218,8 @@ class PartDecisions:
         if isinstance(step.stage, AnnotateGroups):  # a group is complete or unknown
             is_unknown = group_has(is_unknown, inputs[step.stage.group_by][0])
         columns = {"id": ids, **{name: column for name, (column, _) in inputs.items()}}
-        table = pa.table(columns).filter(pc.invert(is_unknown))
-        many = expand_table(step, step.stage, table)
-        table = rows_without_children(table, many)
+        known = pa.table(columns).filter(pc.invert(is_unknown))
+        table = rows_without_children(known, many := expand_table(step, step.stage, known))
         records, rejected, passed = list[dict[str, object]](), list[str](), list[str]()
         compute = partial(rowwise.run_stage, self.plan, step, step.stage)
         rows = rows_of(table, step.stage.reads, self.plan.store)

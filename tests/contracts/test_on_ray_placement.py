@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 import ray
-from placed import Placed
 from ray.cluster_utils import Cluster
-from toys import Numbers, Quiet
+from toys import Numbers, Placed, Quiet
 
 from manifests.stores.folder import FolderStore
 from pipeline import Dag, Needs

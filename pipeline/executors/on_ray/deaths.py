@@ -46,7 +46,7 @@ class Deaths:
         """Queue a task again, to be sent alone; of several tasks, it is unknown on which the worker died.
 
         Raises:
-            StageFailed: too many died on this task. The loss of a node (`has_node` is False) is no such death.
+            StageFailed: too many died on this task. The loss of a node (not `has_node`) is no such death.
         """
         self.of_tasks[task] += has_node
         deaths = self.of_tasks[task]
