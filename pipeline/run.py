@@ -112,13 +112,7 @@ def run_dag(
         _log_start(record, plan, history, failed, changed)
         limit = ErrorLimit(strict=strict, max_error_share=max_error_share)
         try:
-            events, log, outages = (
-                RunEvents(record.events),
-                LineProgress(record.log, _LOG_S),
-                OutageLog(record.log),
-            )
-            observers = _Observers(events, stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
-            executor.run(plan, observers)
+            executor.run(plan, _observers(record, stopwatch, limit, observer))
             funnel = funnel_of(history)
         except (ClusterLost, TooManyErrors) as error:
             return _ended_early(history, record, stopwatch, error, changed)
@@ -142,6 +136,12 @@ def _log_start(
         record.log(f"{name}: {sum(parts.values())} rows whose files were deleted are made again")
     for change in changed:
         record.warn(str(change))
+
+
+def _observers(record: Record, stopwatch: Stopwatch, limit: ErrorLimit, observer: Observer) -> Observer:
+    """All that observes a run. The stopwatch is first among those that read it, and the limit is last."""
+    events, log, outages = RunEvents(record.events), LineProgress(record.log, _LOG_S), OutageLog(record.log)
+    return _Observers(events, stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
 
 
 class _Observers:
