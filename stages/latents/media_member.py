@@ -62,7 +62,8 @@ def read_image(path: Path) -> Frame:
             form = image_format(path.suffix.lower(), file.read(HEAD_BYTES))
         options = {"max_pixels": str(MAX_PIXELS), "protocol_whitelist": "file"}
         with av.open(f"file:{path}", format=form, options=options) as container:
-            check_frame_size(container.streams.video[0])
+            if container.streams.video[0].width:  # a damaged image has none, and is not decoded
+                check_frame_size(container.streams.video[0])
             return Frame(pts=0, duration=1, orientation=0, raw=next(container.decode(video=0)))
     except (av.FFmpegError, StopIteration, IndexError) as error:
         raise UnreadableFile(f"the image cannot be decoded: {error}") from error

@@ -19,6 +19,7 @@ from manifests.stores.folder import FolderStore
 from manifests.table import part_name, read_part
 from pipeline.dag import Dag
 from pipeline.engine.schedule import Schedule
+from pipeline.engine.task import Task, TaskResult
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
@@ -76,15 +77,17 @@ def test_two_processes_share_the_pieces_of_one_row(tmp_path: Path) -> None:
     assert len({process for verse, process in sung if verse.startswith("6.")}) == 2
 
 
-def test_rows_of_one_piece_are_not_split(tmp_path: Path) -> None:
+def test_rows_of_one_piece_are_not_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     phases: list[str] = []
 
-    class Recorder(Quiet):
-        def observe(self, schedule: Schedule) -> None:  # type: ignore[override]
-            phases.extend(task.phase for task in schedule._pushed)
+    def finish(schedule: Schedule, task: Task, result: TaskResult) -> None:
+        phases.append(task.phase)
+        finish_task(schedule, task, result)
 
+    finish_task = Schedule.finish
+    monkeypatch.setattr(Schedule, "finish", finish)
     plan = make_plan(songs(verses_per_piece=0), tmp_path / "ray")
-    assert OnRay(workers=2).run(plan, Recorder()).is_finished
+    assert OnRay(workers=2).run(plan, Quiet()).is_finished
     assert set(phases) == {"rows", "part", "close"}
     Inline().run(make_plan(songs(), tmp_path / "inline"), Quiet())
     assert files(tmp_path / "ray") == files(tmp_path / "inline")

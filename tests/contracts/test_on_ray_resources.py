@@ -16,7 +16,7 @@ from pipeline.errors import PlanError
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.executors.on_ray.cluster import cluster
-from pipeline.executors.on_ray.executor import _DIED
+from pipeline.executors.on_ray.deaths import DIED
 from pipeline.executors.on_ray.nodes import check_resources
 from pipeline.planning.plan import Plan, build_plan
 
@@ -68,4 +68,4 @@ def test_more_ranks_than_gpus_raise_before_anything_runs(tmp_path: Path) -> None
 
 
 def test_a_worker_that_ray_ends_for_lack_of_memory_has_died() -> None:
-    assert issubclass(OutOfMemoryError, _DIED)
+    assert issubclass(OutOfMemoryError, DIED)

@@ -61,6 +61,7 @@ def test_a_run_prints_its_funnel_and_leaves_its_record(
         "funnel.json",
         "timings.json",
         "log.txt",
+        "events.jsonl",
         "report.html",
     }
     assert {p.name for p in first.iterdir()} == {p.name for p in second.iterdir()} == names

@@ -44,8 +44,8 @@ class Guard:
             ClusterLost: a process of Ray has died; the work may still wait for it.
             KeyboardInterrupt: a signal stops the run; the work may still wait for the start of Ray.
         """
-        threading.Thread(target=self._call, args=(work,), name="ray", daemon=True).start()
         try:
+            threading.Thread(target=self._call, args=(work,), name="ray", daemon=True).start()
             # Not Thread.join: after a signal, Python 3.11 takes the thread for ended.
             while not self._done.wait(_POLL_S):
                 if self.watch:

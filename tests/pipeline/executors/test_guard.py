@@ -74,6 +74,7 @@ def test_errors_of_the_work_are_raised() -> None:
 
 
 def test_a_signal_stops_the_work(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
     guard = Guard()
     work = Work(guard, tmp_path)
 
@@ -84,6 +85,7 @@ def test_a_signal_stops_the_work(tmp_path: Path) -> None:
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         guard.run(work)
+    signal.signal(signal.SIGINT, before)
     assert work.ended.is_set()
 
 
@@ -101,10 +103,11 @@ def test_an_address_that_does_not_answer_is_lost_after_a_time() -> None:
 
 
 _HANGS = """
-import sys, time
+import signal, sys, time
 from pipeline.executors.on_ray.guard import Guard
 import pipeline.executors.on_ray.guard as module
 module._CLEANUP_S = 0.1
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 def work():
     print("works", flush=True)
     time.sleep(600)

@@ -249,7 +249,11 @@ def targets() -> dict[str, Target]:
             "measure_motion-*/part-000000.parquet", "*/rejects/*.parquet", "runs/*/plan.json",
         )
     }  # fmt: skip
-    answers = (b'{"a": true, "b": "one"}', b"```json\n{'a': yes, 'b': 2,}\n```", b"a: yes\nb: &x [one, *x]\n")
+    answers = (
+        b'{"a": true, "b": "one"}',
+        b"```json\n{'a': yes, 'b': two,}\n```",
+        b"a: yes\nb: one\n",
+    )
     return {
         "predicate": Target(_predicate, PREDICATES),
         "yaml recipe": Target(_yaml, [RECIPE]),
