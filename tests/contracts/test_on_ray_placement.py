@@ -16,6 +16,7 @@ from toys import Numbers, Placed, Quiet
 from manifests.stores.folder import FolderStore
 from pipeline import Dag, Needs
 from pipeline.executors.on_ray import OnRay
+from pipeline.executors.on_ray.nodes import Node
 from pipeline.executors.on_ray.pool import Pool, PoolActor
 from pipeline.planning.plan import build_plan
 
@@ -71,8 +72,9 @@ def test_two_workers_on_each_node_with_a_gpu(gpu_node: str, tmp_path: Path) -> N
 def test_a_node_takes_no_more_workers_than_allowed() -> None:
     pool = Pool("s", ("s",), Needs(workers_per_node=2))
     pool.actors += [PoolActor(None, node, pool, None) for node in ("a", "b", "b")]
-    assert pool.open_nodes(["a", "b", "c"]) == ["a", "c"]
-    assert Pool("s", ("s",), Needs()).open_nodes(["a", "b"]) == ["a", "b"]
+    nodes = [Node(name, name, cpus=1, gpus=0, memory=0) for name in ("a", "b", "c")]
+    assert pool.open_nodes(nodes) == ["a", "c"]
+    assert Pool("s", ("s",), Needs()).open_nodes(nodes) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("gpus", [0.0, 0.0001, 0.25, 1, 4.0])

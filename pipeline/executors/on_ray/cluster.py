@@ -23,7 +23,7 @@ _NO_CLUSTER = (
     "or remove ray_address to use this machine"
 )
 _NO_RAY = "check that memory and CPU cores are free and run again, or add --inline"
-_NOTICE_S = 0.5
+_NOTICE_S = 0.5  # seconds until a process that was killed is seen to have ended
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
 _PACKAGES = ("manifests", "pipeline", "stages", "training")
 

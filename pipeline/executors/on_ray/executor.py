@@ -30,7 +30,7 @@ from pipeline.executors.on_ray.guard import Guard
 from pipeline.executors.on_ray.launching import start_launch
 from pipeline.executors.on_ray.messages import Messages
 from pipeline.executors.on_ray.metrics import Metrics
-from pipeline.executors.on_ray.nodes import check_resources, node_cores, node_name
+from pipeline.executors.on_ray.nodes import Node, check_resources, live_nodes
 from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
 from pipeline.executors.quick_steps import run_quick_steps
 from pipeline.planning.plan import Plan
@@ -90,6 +90,7 @@ class _Run:
         self.launched_steps = [step.name for step in plan if step.kind == "model"]
         self.messages = Messages(schedule)
         self.plan_ref = ray.put(plan)
+        self.nodes: dict[str, Node] = {}
         self.results: SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]]] = SimpleQueue()
         self.opening: set[PoolActor] = set()
         self.launches: dict[Any, Task] = {}
@@ -120,14 +121,16 @@ class _Run:
             if self.metrics:
                 self.metrics.observe()
         if now - self.counted_at_s > _NODES_S:
-            self.counted_at_s, before, nodes = now, self.cores.nodes, node_cores()
-            self.cores.nodes = nodes
+            self.counted_at_s, before, self.nodes = now, self.nodes, live_nodes()
+            self.cores.nodes = {node.id: node.cpus for node in self.nodes.values()}
             for pool in self.pools:
-                pool.forget_lost(nodes)
-            for name, cpus in nodes.items() - before.items():
-                self.schedule.events.emit("node_joined", node=name, cpus=cpus)
-            for name, cpus in before.items() - nodes.items():
-                self.schedule.events.emit("node_left", node=name, cpus=cpus)
+                pool.forget_lost(self.nodes)
+            for event, nodes, others in (
+                ("node_joined", self.nodes, before),
+                ("node_left", before, self.nodes),
+            ):
+                for node in (nodes[key] for key in nodes if key not in others):
+                    self.schedule.events.emit(event, node=node.name, cpus=node.cpus)
 
     def _assign_tasks(self) -> None:
         """Assign tasks to idle actors, furthest downstream first."""
@@ -178,7 +181,7 @@ class _Run:
     def _start_actors(self) -> None:
         """Start actors where the ready tasks take longer than the start."""
         for pool in self.pools:
-            node = self.cores.freest_node(pool.open_nodes(self.cores.nodes))
+            node = self.cores.freest_node(pool.open_nodes(self.nodes.values()))
             starting = sum(not actor.pool.reserves_resources for actor in self.opening)
             too_many = not pool.reserves_resources and starting > len(self.cores.nodes) + 1
             if not node or too_many or self._is_full(pool):
@@ -248,7 +251,7 @@ class _Run:
         if isinstance(node, TaskFailure):
             raise node.error from RuntimeError(node.trace)
         pool.opened(actor, node)
-        actor.node_name = node_name(node)
+        actor.node_name = self.nodes[node].name if node in self.nodes else node
 
     def _finish_tasks(self, actor: PoolActor, done: "Future[Any]") -> None:
         tasks = actor.tasks
@@ -257,7 +260,7 @@ class _Run:
             results = done.result()
         except DIED as error:
             actor.pool.remove(actor)
-            has_node = actor.node in node_cores()  # a task does not end its node
+            has_node = actor.node in live_nodes()  # a task does not end its node
             for task in tasks:
                 self.deaths.on_task(task, error, has_node=has_node)
             return

@@ -12,12 +12,10 @@ import sys
 import threading
 from collections.abc import Callable
 
-import psutil
-
 from pipeline.engine.schedule import Schedule
 from pipeline.errors import ClusterLost
 from pipeline.executor import Observer
-from pipeline.executors.on_ray.watch import Watch
+from pipeline.executors.on_ray.watch import Watch, own_processes
 
 _POLL_S = 0.25  # seconds between two looks at the processes of Ray
 _CLEANUP_S = 5.0  # seconds for actors to stop and Ray to shut down after a signal
@@ -94,18 +92,6 @@ def _exit_without_ray(done: threading.Event, code: int) -> None:
         return
     sys.stdout.flush()
     sys.stderr.flush()
-    for process in ray_processes():
+    for process in own_processes().values():
         process.kill()
     os._exit(code)
-
-
-def ray_processes() -> list[psutil.Process]:
-    """The GCS and the raylet that this process has started."""
-    return [p for p in psutil.Process().children() if _name(p) in ("gcs_server", "raylet")]
-
-
-def _name(process: psutil.Process) -> str:
-    try:
-        return str(process.name())
-    except psutil.NoSuchProcess:
-        return ""

@@ -10,7 +10,7 @@ from manifests.errors import ClipmillError
 from pipeline.engine.steps.launch import work_folder
 from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
-from pipeline.executors.on_ray.nodes import node_cores
+from pipeline.executors.on_ray.nodes import live_nodes
 from pipeline.executors.on_ray.pool import TaskFailure
 from pipeline.executors.ranks import free_port
 from pipeline.planning.plan import Plan
@@ -29,7 +29,7 @@ def _launch(plan: Plan, task: Task) -> TaskResult | TaskFailure:
 
     step = plan[task.step]
     needs = step.node.needs
-    cores = sum(int(cores) for cores in node_cores().values())
+    cores = sum(int(node.cpus) for node in live_nodes().values())
     share = min(1.0, needs.cpus) if needs.ranks <= cores else 0.01  # with too few cores, ranks share them
     resources = {"CPU": share, **({"GPU": needs.gpus} if needs.gpus else {})}
     trainer = DataParallelTrainer(

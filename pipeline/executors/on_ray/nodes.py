@@ -40,8 +40,8 @@ class Node:
         return f"{self.cpus:g} CPU, {gpus}, {self.memory / 2**30:.1f} GiB"
 
 
-def live_nodes() -> list[Node]:
-    """The live nodes, ordered by name."""
+def live_nodes() -> dict[str, Node]:
+    """The live nodes by id, ordered by name."""
     alive = [node for node in ray.nodes() if node["Alive"]]
     hosts = Counter(str(node["NodeManagerHostname"]) for node in alive)
     found = []
@@ -56,22 +56,7 @@ def live_nodes() -> list[Node]:
                 memory=float(amounts.get("memory", 0.0)),
             )
         )
-    return sorted(found, key=lambda node: node.name)
-
-
-def node_cores() -> dict[str, float]:
-    """The logical CPU cores of each live node, by node id."""
-    return {node.id: node.cpus for node in live_nodes()}
-
-
-def nodes_for(needs: Needs) -> list[str]:
-    """The ids of the live nodes that have the GPUs and the memory of one worker, used by others or not."""
-    return [node.id for node in live_nodes() if node.can_hold(needs)]
-
-
-def node_name(node: str) -> str:
-    """The name of a node, by its id."""
-    return next((found.name for found in live_nodes() if found.id == node), node)
+    return {node.id: node for node in sorted(found, key=lambda node: node.name)}
 
 
 def check_resources(plan: Plan) -> None:
@@ -80,7 +65,7 @@ def check_resources(plan: Plan) -> None:
     Raises:
         PlanError: a step needs more GPUs or memory than any node has, or a launch more GPUs than all.
     """
-    nodes = live_nodes()
+    nodes = [*live_nodes().values()]
     gpus = sum(node.gpus for node in nodes)
     for step in plan:
         needs = step.node.needs

@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from manifests.errors import ClipmillError
 from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
-from pipeline.executors.on_ray.nodes import nodes_for
+from pipeline.executors.on_ray.nodes import Node
 from pipeline.needs import Needs
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Stage
@@ -136,17 +136,13 @@ class Pool:
         mean_s = self.busy_s / self.parts if self.parts else running_s
         return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
-    def open_nodes(self, nodes: Iterable[str]) -> list[str]:
-        """The nodes on which one more actor may start."""
+    def open_nodes(self, nodes: Iterable[Node]) -> list[str]:
+        """The ids of the nodes on which one more actor may start."""
         limit = self.needs.workers_per_node
         if not limit:
-            return [*nodes]
+            return [node.id for node in nodes]
         count = Counter(actor.node for actor in self.actors)
-        found = [node for node in nodes if count[node] < limit]
-        if found and self.reserves_resources:
-            suitable = nodes_for(self.needs)
-            found = [node for node in found if node in suitable]
-        return found
+        return [node.id for node in nodes if count[node.id] < limit and node.can_hold(self.needs)]
 
     def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
         """Start an actor, preferably on `node`. Returns it, and the Ray object reference of its `open()`.

@@ -24,8 +24,17 @@ _REMEDY = (
 
 def local_watch() -> "Watch":
     """Watch the GCS and the raylet that this process has started."""
-    names = {"gcs_server": "the GCS", "raylet": "the raylet"}
-    return Watch({names[p.name()]: p for p in psutil.Process().children() if p.name() in names})
+    return Watch(own_processes())
+
+
+def own_processes() -> dict[str, psutil.Process]:
+    """The GCS and the raylet that this process has started, as messages call them."""
+    names, found = {"gcs_server": "the GCS", "raylet": "the raylet"}, {}
+    for process in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if process.name() in names:
+                found[names[process.name()]] = process
+    return found
 
 
 def remote_watch() -> "Watch":
