@@ -80,21 +80,22 @@ def absolute_location(location: str, list_uri: str) -> str:
     """
     if tar_member(location):
         raise ValueError("an entry cannot be a member of a tar: name the tar")
-    if may_be_private(location) or listed_url(location):
-        raise ValueError("an entry cannot end with #private or #list=: name the URL alone")
-    folder = local_path(list_uri)
-    if local_path(location) is None:
+    folder, path = local_path(list_uri), local_path(location)
+    if folder is None and location.startswith(("/", "file://", "local://")):
+        raise ValueError("a list at a URL cannot name files of this machine")
+    if path is None:
         if not location.partition("://")[2].strip("/"):
             raise ValueError("the URL names no file")
-        return location
-    if folder is not None:
-        path = local_path(location) or ""
+        url = location
+    elif folder is not None:
         return str(PurePosixPath(PurePosixPath(folder).parent, path))
-    if location.startswith(("/", "file://")):
-        raise ValueError("a list at a URL cannot name files of this machine")
-    if is_http(list_uri):
-        return urljoin(list_uri, f"./{location}")
-    return f"{list_uri.rpartition('/')[0]}/{location}"
+    elif is_http(list_uri):
+        url = urljoin(list_uri, f"./{location}")
+    else:
+        url = f"{list_uri.rpartition('/')[0]}/{location}"
+    if may_be_private(url) or listed_url(url):
+        raise ValueError("an entry cannot end with #private or #list=: name the URL alone")
+    return url
 
 
 def _text(name: str, text: str) -> Iterator[Entry]:

@@ -208,6 +208,31 @@ def test_other_schemes_and_references_are_refused_in_a_list(entry: str, reason: 
     assert re.search(reason, row.list_error)
 
 
+def test_a_list_at_a_url_reads_no_file_of_this_machine(server: FileServer, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text(f"{server.url}/a.mp4?token=x")
+    entries = (
+        f"a.mp4#list={tmp_path}/mine.txt&line=1",
+        "a.mp4#private",
+        "local:///etc/hosts",
+        "file:///etc/hosts",
+    )
+    server.files["/lists/l.txt"] = "\n".join(entries).encode()
+    rows = _rows(f"{server.url}/lists/l.txt", allow_private_urls=True)
+    assert [row.list_error[:30] for row in rows] == [
+        "an entry cannot end with #priv",
+        "an entry cannot end with #priv",
+        "a list at a URL cannot name fi",
+        "a list at a URL cannot name fi",
+    ]
+    assert not any("token" in path for path, _ in server.requests)
+
+
+def test_a_local_file_may_be_named_like_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "take#private").write_bytes(b"a film")
+    (row,) = _rows(_list(tmp_path, "take#private"), extensions=("*",))
+    assert (row.list_error, row.size_bytes) == ("", 6)
+
+
 def test_a_list_of_tars_reads_no_private_tar(
     server: FileServer, tmp_path: Path, film: Callable[..., Path]
 ) -> None:
