@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from pipeline import Reject
+from stages.media.decoding.container import open_options
 from stages.media.decoding.frame import Frame
-from stages.media.decoding.limits import MAX_PIXELS, check_frame_size
+from stages.media.decoding.limits import check_frame_size
 from stages.media.decoding.video import open_video
 from stages.media.errors import UnreadableFile
 from stages.media.files import open_uri
@@ -60,7 +61,7 @@ def read_image(path: Path) -> Frame:
     try:
         with path.open("rb") as file:
             form = image_format(path.suffix.lower(), file.read(HEAD_BYTES))
-        options = {"max_pixels": str(MAX_PIXELS), "protocol_whitelist": "file"}
+        options = open_options(form, is_path=True)
         with av.open(f"file:{path}", format=form, options=options) as container:
             if container.streams.video[0].width:  # a damaged image has none, and is not decoded
                 check_frame_size(container.streams.video[0])

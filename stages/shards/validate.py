@@ -13,6 +13,7 @@ from manifests import Artifact
 from manifests.catalog import Table
 from manifests.errors import ManifestError
 from manifests.verbs.validation import CheckResult
+from stages.media.decoding.container import open_options
 from stages.media.tar import Member
 from stages.shards.pack_shards import EXTENSIONS, INDEX_COLUMNS, SHARD_COLUMNS
 from stages.shards.sample import IMAGE_EXTENSIONS, read_index
@@ -182,7 +183,7 @@ def decode_size(video: bytes) -> list[int]:
     import av
 
     count, width, height = 0, 0, 0
-    with av.open(io.BytesIO(video), "r") as container:
+    with av.open(io.BytesIO(video), "r", options=open_options(is_path=False)) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         for frame in container.decode(stream):

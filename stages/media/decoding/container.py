@@ -20,8 +20,23 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,apng,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,"
     "flv,live_flv,asf,ogg,mxf,nut,rm,dv,wtv,yuv4mpegpipe"
 )
+_MEDIA = ",".join([_CONTAINERS, *IMAGE_FORMATS.values()])
 
 _TEST_ALLOCATION_BYTES = 1 << 26
+
+
+def open_options(formats: str = _MEDIA, *, is_path: bool) -> dict[str, str]:
+    """Return the options of `av.open` with which the content of a file opens nothing else.
+
+    Args:
+        formats: FFmpeg's names of the formats that the file may have; by default those of videos and images.
+        is_path: Whether `av.open` gets a path, and no file object.
+    """
+    return {
+        "format_whitelist": formats,
+        "protocol_whitelist": "file" if is_path else "none",
+        "max_pixels": str(MAX_PIXELS),
+    }
 
 
 def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
@@ -42,11 +57,7 @@ def open_container(uri: str) -> tuple["av.container.InputContainer", Any]:
         else:
             remote_file = open_uri(uri)
         form = _image_format(uri, remote_file)
-        options = {
-            "format_whitelist": form or _CONTAINERS,
-            "protocol_whitelist": "file" if remote_file is None else "none",  # the content opens nothing else
-            "max_pixels": str(MAX_PIXELS),
-        }
+        options = open_options(form or _CONTAINERS, is_path=remote_file is None)
         source = f"file:{path}" if remote_file is None else remote_file
         opened = av.open(source, format=form, options=options, metadata_errors="replace")
         return opened, remote_file

@@ -21,6 +21,7 @@ from stages.media.tar import Member, index_bytes, write_tar
 from stages.shards.cut_clip import CutClip
 from stages.shards.pack_shards import PackShards
 from stages.shards.sample import read_index
+from stages.shards.validate import decode_size
 
 
 class ListedVideo(Row):
@@ -198,3 +199,12 @@ def test_other_tables_are_checked_without_a_stage(intact: Path, capsys: pytest.C
     folder = next(p for p in intact.glob("list_videos-*"))
     assert main(["manifest", "check", str(folder)]) == 0
     assert "valid: no faults" in capsys.readouterr().out
+
+
+def test_a_member_of_a_shard_opens_no_other_file(
+    film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(film(np.zeros((3, 48, 64, 3), np.uint8), "a.mp4").parent)
+    assert decode_size(Path("a.mp4").read_bytes())[0] > 0
+    with pytest.raises(ValueError, match="Invalid"):
+        decode_size(b"ffconcat version 1.0\nfile a.mp4\n")
