@@ -1,4 +1,4 @@
-"""Opens videos and images so that their content cannot name other files or servers, as playlists do."""
+"""Opens videos and images so that they cannot name other files or servers, as playlists and patterns do."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,4 +20,9 @@ def open_video(file: Path) -> "av.container.InputContainer":
     """
     import av
 
-    return av.open(f"file:{file}", options={"format_whitelist": _FORMATS, "protocol_whitelist": "file"})
+    options = {
+        "format_whitelist": _FORMATS,
+        "protocol_whitelist": "file",
+        "pattern_type": "none",  # "a%02d.png" is the name of one image
+    }
+    return av.open(f"file:{file}", options=options)

@@ -66,6 +66,13 @@ def test_a_playlist_reads_no_other_file(video: Path, tmp_path: Path) -> None:
             read_frames(tmp_path / name, count=1, fps=12, height=48, width=64)
 
 
+def test_a_name_with_a_pattern_is_one_image(tmp_path: Path) -> None:
+    for name, number in (("p%02d.png", 5), ("p00.png", 0), ("p01.png", 0)):
+        Image.fromarray(ramp(number)).save(tmp_path / name)
+    (frame,) = read_frames(tmp_path / "p%02d.png", count=1, fps=12, height=48, width=64)
+    assert frame[20, 60].tolist() == pytest.approx([100] * 3, abs=2)
+
+
 def request(**changes: Any) -> SamplingRequest:
     return SamplingRequest(**{"prompt": ["a"], "num_inference_steps": 2, "num_threads": 1, **changes})
 
