@@ -60,7 +60,7 @@ def list_entries(list_uri: str, listing: Listing) -> None:
     if not locations:
         raise ClipmillError(
             "the list names no footage",
-            where=list_uri,
+            where=without_mark(list_uri),
             remedy="write a path or a URL in each line of the file",
         )
     for part in parallel(lambda location: _listing_of(location, listing), locations):

@@ -77,9 +77,10 @@ def list_http(url: str, listing: Listing) -> None:
         if not pages:
             break
         if visited > _MAX_PAGES:
-            remedy = "write a list of the URLs"
             raise ClipmillError(
-                f"the server has more than {_MAX_PAGES:,} index pages", where=url, remedy=remedy
+                f"the server has more than {_MAX_PAGES:,} index pages",
+                where=public_url(url),
+                remedy="write a list of the URLs",
             )
         page = pages.pop()
         links = [link for link in _links(page, mark) if link.startswith(base) and link not in seen]

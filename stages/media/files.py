@@ -124,14 +124,15 @@ def full_url(uri: str) -> str:
     reference = listed_url(uri)
     if reference is None:
         return uri
+    list_name = without_mark(reference.list_uri)
     try:
         urls = _cached_urls(reference.list_uri, file_status(reference.list_uri))
     except (OSError, ClipmillError) as error:
-        raise UnreadableFile(f"the list of {reference.url} cannot be read: {reference.list_uri}") from error
+        raise UnreadableFile(f"the list of {reference.url} cannot be read: {list_name}") from error
     found = urls.get(reference.url, {})
     line = next(iter(found)) if len(found) == 1 else reference.line
     if line not in found:
-        place = f"in line {reference.line} of {reference.list_uri}"
+        place = f"in line {reference.line} of {list_name}"
         raise UnreadableFile(f"{reference.url} is no longer {place}: run the command again")
     return found[line] + PRIVATE if may_be_private(uri) else found[line]
 

@@ -10,8 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from file_server import FileServer, serve
 
+from manifests import ClipmillError
 from stages.ingest.list_videos import ListVideos, Video
 from stages.ingest.probe_video import ProbeVideo
+from stages.media.errors import UnreadableFile
 from stages.media.files import file_status, open_uri
 from stages.media.remote import addresses, errors, http
 from stages.media.remote.addresses import PRIVATE, RefusedAddress, check_literal, mark_private
@@ -225,6 +227,19 @@ def test_a_list_at_a_url_reads_no_file_of_this_machine(server: FileServer, tmp_p
         "a list at a URL cannot name fi",
     ]
     assert not any("token" in path for path, _ in server.requests)
+
+
+def test_messages_name_a_list_without_the_mark(server: FileServer) -> None:
+    url = f"{server.url}/lists/l.txt"
+    server.files["/lists/l.txt"] = b"../a.mp4?token=x"
+    (row,) = _rows(url)
+    server.files["/lists/l.txt"] = b"../b.mp4?token=x"
+    with pytest.raises(UnreadableFile, match=f"in line 1 of {url}: run"):
+        open_uri(row.uri)
+    server.files["/lists/l.txt"] = b"# nothing"
+    with pytest.raises(ClipmillError) as caught:
+        _rows(url)
+    assert caught.value.where == url
 
 
 def test_a_local_file_may_be_named_like_a_mark(tmp_path: Path) -> None:
