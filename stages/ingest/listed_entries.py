@@ -92,7 +92,7 @@ def _locate(entry: Entry, list_uri: str, listing: Listing) -> _Location:
     if scheme not in PUBLIC_SCHEMES and not listing.allow_private_urls:
         allowed = f"allowed are {join_names(PUBLIC_SCHEMES)}"
         return _Location(public, "", public, f"{scheme}:// is not allowed in a list: {allowed}")
-    if is_http(location) and (listing.allow_private_urls or origin_of(location) == origin_of(list_uri)):
+    if listing.allow_private_urls or origin_of(location) == origin_of(list_uri):
         location = mark_private(location)
     mark = PRIVATE if may_be_private(location) else ""
     uri = refer_to_list(location, list_uri, entry.line) if has_secret(location) else public

@@ -113,7 +113,7 @@ def list_root(root: str, listing: Listing) -> bool:
         else:
             listing.files.append(_single_file(path, root))
         return True
-    root = mark_private(root) if is_http(root) else root  # the user's own choice
+    root = mark_private(root)  # the user's own choice
     if is_list(public_url(root) if is_http(root) else root):
         list_entries(root, listing)
         return False
@@ -144,8 +144,7 @@ def find_list_columns(
         path = local_path(root)
         if path is None and has_secret(root):
             continue
-        uri = root if path is None else path_to_uri(os.path.expanduser(path))
-        uri = mark_private(uri) if is_http(uri) else uri
+        uri = mark_private(root) if path is None else path_to_uri(os.path.expanduser(path))
         if is_list(public_url(uri) if is_http(uri) else uri) and not os.path.isdir(path or ""):
             with suppress(OSError, ClipmillError):
                 entries = read_list(uri)

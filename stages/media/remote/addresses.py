@@ -7,6 +7,7 @@ redirect, reaches nothing else.
 """
 
 import socket
+from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 PRIVATE = "#private"
 # A URL of S3 or Google names a bucket, and the environment names the server.
 PUBLIC_SCHEMES = ("http", "https", "s3", "s3a", "gs", "gcs")
-_PORTS = {"http": 80, "https": 443}
 _METADATA = tuple(
     ip_network(network)
     for network in (
@@ -46,12 +46,12 @@ def without_mark(url: str) -> str:
 
 
 def mark_private(url: str) -> str:
-    """Return a URL of HTTP with the mark if its host has no public address, else the URL as it is."""
-    if may_be_private(url):
-        return url
+    """Return a URL of HTTP whose host has no public address with the mark, and any other as it is."""
     try:
         parts = urlsplit(url)
-        addresses = _resolve(parts.hostname or "", parts.port or _PORTS[parts.scheme.lower()])
+        if may_be_private(url) or parts.scheme not in ("http", "https"):
+            return url
+        addresses = _resolve_once(parts.hostname or "")
     except (OSError, ValueError):  # also a name that is no name: the request tells why
         return url
     if addresses and not any(_is_public(address) for address in addresses):
@@ -73,10 +73,10 @@ def check_literal(host: str, *, is_private_allowed: bool) -> None:
         RefusedAddress: A URL may not reach it.
     """
     try:
-        infos = socket.getaddrinfo(host.strip("[]"), None, flags=socket.AI_NUMERICHOST)
+        addresses = _resolve(host.strip("[]"), socket.AI_NUMERICHOST)
     except (OSError, UnicodeError):
         return
-    _allowed(host, [str(info[4][0]) for info in infos], is_private_allowed)
+    _allowed(host, addresses, is_private_allowed)
 
 
 def checked_backend(
@@ -88,10 +88,9 @@ def checked_backend(
     class Backend(httpcore2.NetworkBackend):
         def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore2.NetworkStream:
             try:
-                infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+                addresses = _resolve(host)
             except OSError as error:
                 raise httpcore2.ConnectError(str(error)) from error
-            addresses = list(dict.fromkeys(str(info[4][0]) for info in infos))
             failure: Exception = httpcore2.ConnectError("the name has no address")
             for address in _allowed(host, addresses, is_private_allowed):
                 try:
@@ -103,7 +102,7 @@ def checked_backend(
     return Backend()
 
 
-def _allowed(host: str, addresses: list[str], is_private_allowed: bool) -> list[str]:
+def _allowed(host: str, addresses: Sequence[str], is_private_allowed: bool) -> list[str]:
     """Return the addresses that may be reached.
 
     Raises:
@@ -119,10 +118,12 @@ def _allowed(host: str, addresses: list[str], is_private_allowed: bool) -> list[
     )
 
 
-@lru_cache(maxsize=1024)
-def _resolve(host: str, port: int) -> tuple[str, ...]:
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(str(info[4][0]) for info in infos)
+def _resolve(host: str, flags: int = 0) -> tuple[str, ...]:
+    infos = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=flags)
+    return tuple(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+_resolve_once = lru_cache(maxsize=1024)(_resolve)
 
 
 def _is_public(address: str) -> bool:

@@ -40,7 +40,7 @@ def _new_clients(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(errors, "_FIRST_WAIT_S", 0.0)
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setattr(http, "_clients", {})
-    addresses._resolve.cache_clear()
+    addresses._resolve_once.cache_clear()
     yield
     for client in http._clients.values():
         client.close()
