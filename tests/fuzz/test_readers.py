@@ -13,7 +13,7 @@ from fuzz_targets import targets
 from hypothesis import HealthCheck, given, settings
 
 QUICK, LONG = 12, 3000  # examples for each reader
-SLOW = (pytest.mark.slow, pytest.mark.timeout(0))
+SLOW = (pytest.mark.slow, pytest.mark.timeout(0))  # as long as it takes
 MAX_CPU_S = 20.0  # of one input: a reader that takes longer hangs
 MAX_GROWTH_MB = 700
 
@@ -32,9 +32,7 @@ def _no_hang() -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
-@pytest.mark.parametrize(
-    "examples", [QUICK, pytest.param(LONG, marks=[pytest.mark.slow, pytest.mark.timeout(0)])]
-)
+@pytest.mark.parametrize("examples", [QUICK, pytest.param(LONG, marks=SLOW)])
 @pytest.mark.parametrize("name", list(targets()))
 def test_damaged_bytes_are_errors_of_the_library(name: str, examples: int, tmp_path: Path) -> None:
     target, folder = targets()[name], tmp_path / "work"
