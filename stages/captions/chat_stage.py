@@ -16,7 +16,7 @@ from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveIn
 from pipeline import Annotate, Unavailable
 from stages.captions.chat_model import REFUSED, ChatModel, ChatRequest, ChatResponse
 from stages.captions.chat_models.endpoint import Endpoint
-from stages.captions.chat_models.endpoints import Endpoints
+from stages.captions.chat_models.endpoints import Endpoints, Outages
 from stages.captions.chat_models.local import LocalModel
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ class ChatModelStage(Annotate[In, Out], Generic[In, Out]):
         return None if self.endpoint else ImageTextModel(self.model, self.revision)
 
     @cached_property
-    def outages(self) -> dict[int, tuple[float, Unavailable]]:
+    def outages(self) -> Outages:
+        """See `Endpoints`."""
         return {}
 
     def digest(self) -> str:
