@@ -27,8 +27,9 @@ class Captions(Semantics):
     Attributes:
         caption_model: Vision-language model that writes the captions: a folder, OWNER/NAME, or the name that
             the endpoint uses. Empty: captions are written from the measurements.
-        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read the URL from an
-            environment variable of the workers. Empty: the models run in the workers.
+        caption_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or several with one model, separated
+            by blanks; or env:NAME to read them from an environment variable of the workers. Empty: the models
+            run in the workers.
         caption_gpus: GPUs of one worker if the models run in the workers; below 1, workers share a GPU.
         caption_prompt: Prompt of the model: default, short, driving, robotics, or the path of a file.
         caption_refine: Second prompt, which sees the frames and the first answer: refine, or the path of a
