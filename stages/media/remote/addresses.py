@@ -114,7 +114,8 @@ def _allowed(host: str, addresses: Sequence[str], is_private_allowed: bool) -> l
     if any(_is_metadata(address) for address in addresses):
         raise RefusedAddress(f"{host} is an address of a metadata service or link-local, which is never read")
     raise RefusedAddress(
-        f"{host} is a private address, which a list may name only with allow_private_urls=true"
+        f"{host} is a private address: a list may name it only with allow_private_urls=true,"
+        " and a public server may not redirect to it"
     )
 
 
