@@ -52,12 +52,12 @@ class BatchSize:
 
     def fits(self, rows: int) -> None:
         """Note that a batch of `rows` rows fitted. After many of the present size, try twice as many."""
-        if rows < self.rows or self.rows == self.maximum:
+        if rows < self.rows:
             return
         self._fitted += 1
         if self._fitted >= self._wait:
+            self._fitted, self._is_trial = 0, self.rows < self.maximum
             self.rows = min(2 * self.rows, self.maximum)
-            self._fitted, self._is_trial = 0, True
 
 
 _SIZES: WeakKeyDictionary[Stage[Any, Any], dict[str, BatchSize]] = WeakKeyDictionary()

@@ -112,6 +112,8 @@ def test_a_size_that_fits_again_reaches_the_maximum() -> None:
     assert sorted(set(used)) == [2, 4, 8]
     assert used[-1] == 8
     assert [len(batch) for batch in size.split(range(20))] == [8, 8, 4]
+    size.shrink(8)  # the trial was not in vain: its size held for many batches
+    assert size._wait == 16
 
 
 @pytest.mark.parametrize(
