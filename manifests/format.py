@@ -7,6 +7,7 @@ store. A later version is refused, because an older clipmill would not see what 
 
 import json
 from importlib import metadata
+from typing import Any
 
 from manifests.errors import Damaged, InvalidSetting, NewerFormat, OlderFormat, UnknownName
 from manifests.store import Store
@@ -15,6 +16,7 @@ from manifests.stores.folder import FolderStore
 
 FORMAT = 1.2
 OLDEST_FORMAT = 1.1  # that this version reads; 1.1 renamed stages, columns and keys of JSON members
+_NO_FORMAT = 1000.0  # no version is as large; NaN is not smaller
 STORE_FILE = "store.json"
 
 
@@ -58,14 +60,26 @@ def check_store(store: Store) -> None:
     where = f"{store.url}/{STORE_FILE}"
     try:
         head = json.loads(store.read(STORE_FILE))
-        version, writer = float(head["format"]), str(head.get("clipmill", ""))
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        version, writer = stated_format(head), str(head.get("clipmill", ""))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Damaged(
             f"{STORE_FILE} does not state a store format: {error}",
             where=where,
             remedy="use another folder as the store",
         ) from error
     check_format(version, store.url, where, writer)
+
+
+def stated_format(content: Any) -> float:
+    """The format version in the content of a JSON file.
+
+    Raises:
+        ValueError, KeyError, TypeError: it states none.
+    """
+    version = content["format"]
+    if not 0 < version < _NO_FORMAT:
+        raise ValueError(f"{version} is no format")
+    return float(version)
 
 
 def check_format(version: float, store: str, where: str, writer: str = "") -> None:
@@ -83,7 +97,7 @@ def check_format(version: float, store: str, where: str, writer: str = "") -> No
     """
     if version < OLDEST_FORMAT:
         raise OlderFormat(
-            f"store {store} was written in format {float(version)} and this version reads formats from"
+            f"store {store} was written in format {version} and this version reads formats from"
             f" {OLDEST_FORMAT} on; column and stage names changed",
             remedy="run the recipe again with a new store folder",
         )
@@ -91,7 +105,7 @@ def check_format(version: float, store: str, where: str, writer: str = "") -> No
         by = f", written by clipmill {writer}" if writer else ""
         wanted = f"clipmill>={writer}" if writer else "clipmill"
         raise NewerFormat(
-            f"this store has format {float(version)}{by}, and this version of clipmill ({_version()}) reads"
+            f"this store has format {version}{by}, and this version of clipmill ({_version()}) reads"
             f" formats {OLDEST_FORMAT} to {FORMAT}",
             where=where,
             remedy=f"install a version that reads it: pip install --upgrade '{wanted}'; or use another store",
@@ -106,7 +120,7 @@ def mark_store(store: Store) -> None:
     if store.create(STORE_FILE, format_text()):
         return
     found = store.read(STORE_FILE)
-    if float(json.loads(found)["format"]) < FORMAT:
+    if stated_format(json.loads(found)) < FORMAT:
         store.replace_if(STORE_FILE, found, format_text())
 
 

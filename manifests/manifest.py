@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from manifests.errors import Damaged
-from manifests.format import FORMAT, check_format
+from manifests.format import FORMAT, check_format, stated_format
 from manifests.store import Store
 from manifests.table import RowCounts, check_names, counts_in, part_name, row_counts_of
 
@@ -119,7 +119,7 @@ def _read(store: Store, folder: str, name: str) -> Manifest | None:
     where = f"{store.url}/{folder}/{name}"
     try:
         found = json.loads(text)
-        check_format(found["format"], store.url, where)
+        check_format(stated_format(found), store.url, where)
         parts = tuple(Part(**{**p, "row_counts": row_counts_of(p["row_counts"])}) for p in found.pop("parts"))
         _check_types(found, parts)
         return Manifest(**{**found, "parts": parts, **_tuples(found)})

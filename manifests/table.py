@@ -21,7 +21,7 @@ from manifests.errors import Damaged
 from manifests.store import Store
 
 _FOOTER = b"clipmill"
-_MAX_NAME = 255  # characters of a name that a file states
+_MAX_NAME = 255  # bytes of a name that a file states
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,9 @@ def row_counts_of(plain: Any) -> RowCounts:
         TypeError, ValueError: they are not row counts.
     """
     counts = RowCounts(**plain)
-    groups = counts.groups or {}
+    groups = {} if counts.groups is None else counts.groups
+    if not isinstance(groups, dict):
+        raise TypeError("the groups are not an object")
     numbers = [value for name, value in vars(counts).items() if name not in ("rejects", "groups")]
     if not all(type(number) is int for number in (*numbers, *groups.values())):
         raise ValueError("a row count is not a whole number")
@@ -84,9 +86,8 @@ def check_names(*names: Any) -> None:
         ValueError: one is no text, or no file can have it.
     """
     for name in names:
-        if not isinstance(name, str) or "\0" in name or len(name) > _MAX_NAME:
+        if not isinstance(name, str) or "\0" in name or len(name.encode()) > _MAX_NAME:
             raise ValueError(f"{str(name)[:40]!r} cannot be the name of a file")
-        name.encode()
 
 
 def part_name(number: int) -> str:

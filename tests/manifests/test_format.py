@@ -142,7 +142,7 @@ def test_a_new_store_is_opened(tmp_path: Path) -> None:
     [
         ('{"format": 1}', OlderFormat), ('{"format": 1.0}', OlderFormat), ('{"format": 1.3}', NewerFormat),
         ('{"format": 2}', NewerFormat), ("{}", Damaged), ("[]", Damaged), ("", Damaged),
-        ('{"format": "x"}', Damaged),
+        ('{"format": "x"}', Damaged), ('{"format": NaN}', Damaged), (f'{{"format": {10**400}}}', Damaged),
     ],
 )  # fmt: skip
 def test_another_format_is_refused(text: str, error: type[Exception], tmp_path: Path) -> None:

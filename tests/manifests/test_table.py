@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from manifests.schema import schema_of, table_of
 from manifests.stores.folder import FolderStore
 from manifests.table import (
     RowCounts,
+    count_rows,
     part_name,
     part_number,
     parts_of,
@@ -105,6 +107,14 @@ def test_a_parquet_file_of_another_tool_has_no_row_counts(tmp_path: Path) -> Non
         read_row_counts(FolderStore(tmp_path), "part-000000.parquet")
 
 
+@pytest.mark.parametrize("values", [{"groups": ["g"]}, {"groups": {"g": "1"}}, {"rejects": "ü" * 200}])
+def test_row_counts_of_wrong_types_are_damage(tmp_path: Path, values: dict[str, Any]) -> None:
+    write_part(FolderStore(tmp_path), "part-000000.parquet", ROWS, RowCounts(**values))
+    for read in (count_rows, read_row_counts):
+        with pytest.raises(Damaged):
+            read(FolderStore(tmp_path), "part-000000.parquet")
+
+
 def test_a_missing_part_is_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_part(FolderStore(tmp_path), "t/part-000000.parquet")
@@ -139,7 +149,11 @@ def test_a_folder_that_is_not_a_table_has_no_manifest(small: SmallStore) -> None
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"{}", b"[]", b"null", b'{"format": "x"}', b"\xff\xfe", b'{"format": 1.1}']
+    "text",
+    [
+        *(b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"format": 1.1}', b'{"format": "x"}'),
+        *(b'{"format": NaN}', b'{"format": 1%s}' % (b"0" * 400)),
+    ],
 )
 def test_a_damaged_manifest_raises(small: SmallStore, text: bytes) -> None:
     small.store.replace(f"{small.motion}/manifest.json", text)
