@@ -117,9 +117,11 @@ def mark_store(store: Store) -> None:
 
     An older clipmill refuses the store from then on. A store of this format is not changed.
     """
-    if store.create(STORE_FILE, format_text()):
+    try:
+        found = store.read(STORE_FILE)
+    except FileNotFoundError:
+        store.create(STORE_FILE, format_text())
         return
-    found = store.read(STORE_FILE)
     if stated_format(json.loads(found)) < FORMAT:
         store.replace_if(STORE_FILE, found, format_text())
 
