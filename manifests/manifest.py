@@ -65,8 +65,7 @@ class Manifest:
     @property
     def row_counts(self) -> RowCounts:
         """The row counts summed over all parts."""
-        names = ("rows_in", "passed", "dropped", "rejected", "errors", "rows_out")
-        return RowCounts(**{n: sum(getattr(p.row_counts, n) for p in self.parts) for n in names})
+        return sum((part.row_counts for part in self.parts), RowCounts())
 
     def write(self, store: Store, folder: str) -> bool:
         """Complete a table: write `manifest.json`. Returns whether this call wrote the file."""

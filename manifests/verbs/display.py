@@ -6,7 +6,7 @@ from typing import Any
 
 from manifests.catalog import Table
 from manifests.schema import ARTIFACT
-from manifests.table import part_name, read_part, read_row_counts
+from manifests.table import RowCounts, part_name, read_part, read_row_counts
 from manifests.verbs.comparison import Change, Difference
 from manifests.verbs.validation import CheckResult
 
@@ -123,17 +123,16 @@ def _changed(name: str, change: Change) -> str:
 def _summary(table: Table) -> dict[str, Any]:
     if table.complete_manifest:
         row_counts = table.complete_manifest.row_counts
-        counts = row_counts.rows_out, row_counts.rejected, row_counts.dropped
     else:
-        each = [read_row_counts(table.store, f"{table.folder}/{part_name(n)}") for n in table.part_numbers]
-        counts = sum(c.rows_out for c in each), sum(c.rejected for c in each), sum(c.dropped for c in each)
+        each = (read_row_counts(table.store, f"{table.folder}/{part_name(n)}") for n in table.part_numbers)
+        row_counts = sum(each, RowCounts())
     return {
         "folder": table.folder,
         "kind": table.manifest.kind,
-        "rows": counts[0],
+        "rows": row_counts.rows_out,
         "parts": len(table.part_numbers),
-        "rejected": counts[1],
-        "dropped": counts[2],
+        "rejected": row_counts.rejected,
+        "dropped": row_counts.dropped,
         "complete": table.complete_manifest is not None,
     }
 

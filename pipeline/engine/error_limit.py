@@ -3,6 +3,7 @@
 from manifests.table import RowCounts, part_name, read_row_counts
 from pipeline.engine.schedule import Schedule
 from pipeline.errors import TooManyErrors
+from pipeline.history.formatting import format_rows
 from pipeline.history.reasons import most_frequent_reason
 from pipeline.planning.plan import Step
 
@@ -44,18 +45,17 @@ class ErrorLimit:
         progress = schedule.steps[step.name]
         if progress.is_complete or self._before is None:
             return progress.row_counts
-        now, before = progress.row_counts, self._before[step.name]
-        return RowCounts(rejected=now.rejected + before.rejected, errors=now.errors + before.errors)
+        return progress.row_counts + self._before[step.name]
 
 
 def _before_this_run(schedule: Schedule, step: Step) -> RowCounts:
-    """The rejected and failed rows of parts that existed before this run, of a table that is not complete."""
+    """The row counts of the parts that existed before this run, of a table that is not complete."""
     progress = schedule.steps[step.name]
     if progress.is_complete or not progress.done_before:
         return RowCounts()
     store = schedule.plan.store
-    counts = [read_row_counts(store, f"{step.folder}/{part_name(n)}") for n in progress.done]
-    return RowCounts(rejected=sum(c.rejected for c in counts), errors=sum(c.errors for c in counts))
+    each = (read_row_counts(store, f"{step.folder}/{part_name(n)}") for n in progress.done)
+    return sum(each, RowCounts())
 
 
 def _most_rows(schedule: Schedule, step: Step, counts: RowCounts) -> int | None:
@@ -70,8 +70,8 @@ def _most_rows(schedule: Schedule, step: Step, counts: RowCounts) -> int | None:
 
 def _error(schedule: Schedule, step: Step, counts: RowCounts, refused: int, limit: str) -> TooManyErrors:
     store, numbers = schedule.plan.store, schedule.steps[step.name].done
-    found = [f"failed on {_rows(counts.errors)}"] if counts.errors else []
-    found += [f"rejected {_rows(refused)}"] if refused else []
+    found = [f"failed on {format_rows(counts.errors)}"] if counts.errors else []
+    found += [f"rejected {format_rows(refused)}"] if refused else []
     again = "run again with --retry-errors" if counts.errors else "run again"
     reason = most_frequent_reason(store, step.folder, numbers, errors=bool(counts.errors))
     return TooManyErrors(
@@ -79,7 +79,3 @@ def _error(schedule: Schedule, step: Step, counts: RowCounts, refused: int, limi
         where=f"most frequent reason: {reason}",
         remedy=f"fix the cause and {again}, or allow more; finished parts are kept",
     )
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

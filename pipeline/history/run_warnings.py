@@ -6,6 +6,7 @@ from statistics import median
 
 from manifests.predicate import names_in
 from manifests.table import part_name, parts_of, read_part
+from pipeline.history.formatting import format_rows
 from pipeline.history.funnel import Funnel, FunnelLine
 from pipeline.history.reasons import most_frequent_reason
 from pipeline.history.run_history import RunHistory
@@ -23,25 +24,20 @@ def run_warnings(history: RunHistory, funnel: Funnel, request: RunRequest) -> tu
 def _rejected(funnel: Funnel) -> Iterator[str]:
     if funnel.rejected:
         steps = ", ".join(f"{line.step} {line.rejected:,}" for line in funnel.lines if line.rejected)
-        yield f"{_rows(funnel.rejected)} rejected as invalid ({steps}); the report lists the reasons"
+        rows = f"{format_rows(funnel.rejected)} {'was' if funnel.rejected == 1 else 'were'}"
+        yield f"{rows} rejected as invalid ({steps}); the report lists the reasons"
 
 
 def _failed(history: RunHistory, funnel: Funnel) -> Iterator[str]:
     lines = [line for line in funnel.lines if line.errors]
     if not lines:
         return
-    each = [f"{_rows(funnel.errors, '')} failed with an error, which is not a decision about the data"]
+    each = [f"{format_rows(funnel.errors)} failed with an error, which is not a decision about the data"]
     for line in lines:
         numbers = history.row_counts(line.step)
         reason = most_frequent_reason(history.store, history[line.step].folder, numbers, errors=True)
         each.append(f"{line.step} {line.errors:,}: {reason}")
     yield "\n  ".join([*each, "remedy: fix the cause, then run the same command with --retry-errors"])
-
-
-def _rows(count: int, verb: str = "were ") -> str:
-    if count == 1:
-        return "1 row was" if verb else "1 row"
-    return f"{count:,} rows {verb}".rstrip()
 
 
 def _outputs_without_rows(history: RunHistory, funnel: Funnel, request: RunRequest) -> Iterator[str]:
