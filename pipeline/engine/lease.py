@@ -25,9 +25,9 @@ from pipeline.history.lease_holder import (
     LEASE_FILE,
     is_dead,
     lease_age_s,
-    lease_holder,
     lease_of_process,
     parse_lease,
+    read_lease,
 )
 
 GC_PREFIX = "gc-"  # of the name under which `clipmill gc` holds a store
@@ -51,10 +51,13 @@ class Lease:
         self._thread = threading.Thread(target=self._send_heartbeats, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        if not self._acquire():
-            holder = lease_holder(self.store) or parse_lease(self._read() or b"") or {}
+        while not self._acquire():
+            holder = read_lease(self.store)
+            if holder is None:
+                continue  # it was released in this moment
             if not self.force or _is_gc(holder):
                 raise _held_by(self.store, holder)
+            break
         self._thread.start()
         return self
 
@@ -134,7 +137,7 @@ class Lease:
             )
 
     def _is_lost(self) -> bool:
-        """Whether this is `clipmill gc` and a run took the store: gc must stop, so it takes it back never."""
+        """Whether this is `clipmill gc` and a run took the store: gc stops, and does not take it back."""
         return self._is_taken and self.run.startswith(GC_PREFIX)
 
     def _read(self) -> bytes | None:

@@ -125,6 +125,23 @@ def test_a_holder_that_comes_back_leaves_the_lease_to_the_new_one(
     assert "was taken by run other" in caplog.text
 
 
+class ReleasedAtOnce(FolderStore):
+    """A store whose holder releases its lease in the moment in which another run is refused."""
+
+    def create(self, name: str, data: bytes, *, durable: bool = True) -> bool:
+        created = super().create(name, data, durable=durable)
+        if not created:
+            self.remove(name)
+        return created
+
+
+def test_a_lease_that_is_released_in_the_moment_of_a_refusal_is_taken(tmp_path: Path) -> None:
+    store = ReleasedAtOnce(tmp_path)
+    write(store)
+    with Lease(store, "mine"):
+        assert holder(store) == "mine"
+
+
 class InOutage(FolderStore):
     """A store that does not answer for a while."""
 
