@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 
+from manifests.stores.file_systems import protocol_of
 from manifests.stores.remote_errors import code_of
 
 _TOKEN = "clipmill-writer"  # key of the metadata of a file
@@ -54,15 +55,15 @@ class NewFile:
 
     def _options(self) -> dict[str, Any]:
         """The options of a write that store the token; none where the file system has no metadata."""
-        if _protocol(self.files) == "s3":
+        if protocol_of(self.files) == "s3":
             given = (self.files.s3_additional_kwargs or {}).get("Metadata", {})
             return {"Metadata": {**given, _TOKEN: self.token}}
-        return {"metadata": {_TOKEN: self.token}} if _protocol(self.files) == "gs" else {}
+        return {"metadata": {_TOKEN: self.token}} if protocol_of(self.files) == "gs" else {}
 
     def _is_written(self) -> bool:
         """Whether the file that exists is ours: the answer to an earlier request was lost."""
         try:
-            if _protocol(self.files) == "s3":
+            if protocol_of(self.files) == "s3":
                 return bool(self.files.metadata(self.path).get(_TOKEN) == self.token)
             return (self.files.info(self.path).get("metadata") or {}).get(_TOKEN) == self.token
         except FileNotFoundError:
@@ -76,8 +77,7 @@ def replace_if_unchanged(files: Any, path: str, expected: bytes, data: bytes) ->
     """
     for attempt in range(_MAX_ATTEMPTS):
         try:
-            is_s3 = _protocol(files) == "s3"
-            condition = {"IfMatch": files.info(path)["ETag"]} if is_s3 else {}
+            condition = {"IfMatch": files.info(path)["ETag"]} if protocol_of(files) == "s3" else {}
             found = bytes(files.cat_file(path))
             if found != expected:
                 return found == data  # an earlier request wrote it, and its answer was lost
@@ -118,8 +118,3 @@ def _creates(files: Any, path: str) -> bool:
         if code_of(error) in _REFUSED | _CONFLICT:
             return False
         raise
-
-
-def _protocol(files: Any) -> str:
-    known = files.protocol if isinstance(files.protocol, (tuple, list)) else (files.protocol,)
-    return next((name for name in ("s3", "gs") if name in known), known[0])

@@ -21,9 +21,15 @@ def open_file_system(url: str) -> tuple[Any, str]:
     return files, root
 
 
+def protocol_of(files: Any) -> str:
+    """The protocol of a file system of fsspec; "s3" or "gs" also if it has other names."""
+    known = files.protocol if isinstance(files.protocol, (tuple, list)) else (files.protocol,)
+    return next((name for name in ("s3", "gs") if name in known), str(known[0]))
+
+
 def file_exists(files: Any, path: str) -> bool:
     """Whether a file exists. On S3 this is one HEAD: s3fs also lists, in case that the name is a folder."""
-    if "s3" not in files.protocol:
+    if protocol_of(files) != "s3":
         return bool(files.exists(path))
     bucket, key, _ = files.split_path(path)
     try:
@@ -35,7 +41,7 @@ def file_exists(files: Any, path: str) -> bool:
 
 def seconds_since_written(files: Any, path: str) -> float:
     """The age of a file. On S3 both times come from the server; elsewhere, "now" is from this machine."""
-    if "s3" in files.protocol:
+    if protocol_of(files) == "s3":
         bucket, key, _ = files.split_path(path)
         answer = files.call_s3("head_object", Bucket=bucket, Key=key)
         now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

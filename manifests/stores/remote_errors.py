@@ -28,15 +28,13 @@ _CREDENTIALS = (
 
 def code_of(error: BaseException) -> str:
     """The error code of the server, such as "NoSuchBucket", or ""."""
-    answer: Any = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
-    return str(answer.get("Error", {}).get("Code", "")) if isinstance(answer, dict) else ""
+    return str(_answer_of(error).get("Error", {}).get("Code", ""))
 
 
 def no_answer_reason(error: Exception) -> str:
     """Why a store did not answer, if a later attempt may succeed; "" if the error is an answer."""
-    answer: Any = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
-    code = code_of(error)
-    if isinstance(answer, dict):
+    answer, code = _answer_of(error), code_of(error)
+    if answer:
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
         if (status in _NO_ANSWER_STATUS or code in _NO_ANSWER_CODES) and code not in _FULL:
             reported = answer.get("Error", {}).get("Message", "")
@@ -48,6 +46,12 @@ def no_answer_reason(error: Exception) -> str:
     if names & _NO_ANSWER_ERRORS and not names & _NO_ANSWER_EXCEPT:
         return f"{type(error).__name__}: {re.sub(_QUERY, '', str(error))}"
     return ""
+
+
+def _answer_of(error: BaseException) -> dict[str, Any]:
+    """What botocore read of the answer to a refused request, or {}."""
+    answer = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
+    return answer if isinstance(answer, dict) else {}
 
 
 def is_library_error(error: BaseException) -> bool:
