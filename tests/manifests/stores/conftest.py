@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from faulty_proxy import FaultyProxy
 
 from manifests.store import Store
-from manifests.stores import open_store
+from manifests.stores import open_store, outage
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +64,16 @@ def bucket(s3: None) -> str:
     name = f"clips-{uuid.uuid4().hex[:12]}"
     s3fs.S3FileSystem().mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def proxy(s3_server: str, s3: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
+    """A proxy before the S3 server, which the environment names as the endpoint."""
+    proxy = FaultyProxy(s3_server)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+    outage._outages.clear()
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,16 +38,6 @@ CALLS: dict[str, tuple[Callable[[Store, Path], object], object]] = {
 def _content(store: Store) -> bytes:
     with store.local("old") as path:
         return path.read_bytes()
-
-
-@pytest.fixture
-def proxy(s3_server: str, s3: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    """A proxy before the S3 server, which the environment names as the endpoint."""
-    proxy = FaultyProxy(s3_server)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    outage._outages.clear()
-    yield proxy
-    proxy.close()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import counting
@@ -13,22 +12,13 @@ from faulty_proxy import FaultyProxy
 from toys import Quiet
 
 from manifests.store import Store
-from manifests.stores import open_store, outage
+from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
 from pipeline.executors.inline import Inline
 from pipeline.recipes.request import RunRequest
 from pipeline.run import RunResult, run_dag
 
 RECIPE = counting.__file__
-
-
-@pytest.fixture
-def proxy(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyProxy]:
-    proxy = FaultyProxy(s3_server)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    outage._outages.clear()
-    yield proxy
-    proxy.close()
 
 
 def run(url: str, **knobs: int) -> RunResult:
