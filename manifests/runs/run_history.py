@@ -167,11 +167,22 @@ def read_history(store: Store, run: str = "") -> RunHistory:
             remedy=f"name one of the runs: {', '.join(known[-5:]) or 'none yet'}",
         )
     for name in [run] if run else reversed(known):
-        try:
-            return _parse_plan(store, name, store.read(f"{RUNS}/{name}/plan.json"))
-        except FileNotFoundError:
-            continue  # the run ended before it had a plan
+        history = read_plan(store, name)
+        if history:
+            return history
     return _history_of_tables(store)
+
+
+def read_plan(store: Store, run: str) -> RunHistory | None:
+    """Read the recorded plan of a run; None if the run ended before it had a plan.
+
+    Raises:
+        Damaged: the file is not a recorded plan.
+    """
+    try:
+        return _parse_plan(store, run, store.read(f"{RUNS}/{run}/plan.json"))
+    except FileNotFoundError:
+        return None
 
 
 def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
@@ -181,15 +192,34 @@ def _parse_plan(store: Store, run: str, text: bytes) -> RunHistory:
             StepHistory(**{**s, **{n: tuple(s.get(n, ())) for n in ("inputs", "columns", "notes")}})
             for s in plan["steps"]
         ]
-        for step in steps:
-            check_names(step.name, step.kind, step.folder, step.base, step.root, *step.inputs)
         outputs = {name: tuple(heads) for name, heads in plan["outputs"].items()}
+        _check_steps(steps, outputs)
         return RunHistory(store, run, plan["dag"], {step.name: step for step in steps}, outputs)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         where = f"{store.url}/{RUNS}/{run}/plan.json"
         raise Damaged(
-            f"this file is not a recorded plan: {error}", where=where, remedy="name another run"
+            f"this file is not a recorded plan: {error}",
+            where=where,
+            remedy="name another run, or delete the folder of this run",
         ) from error
+
+
+def _check_steps(steps: list[StepHistory], outputs: Mapping[str, tuple[str, ...]]) -> None:
+    """Check what readers rely on: names of files, the steps that others name, and the types of values.
+
+    Raises:
+        ValueError, TypeError: the steps are not those of a plan.
+    """
+    known = {step.name for step in steps}
+    named = {head for heads in outputs.values() for head in heads}
+    for step in steps:
+        check_names(step.name, step.kind, step.folder, step.base, step.root, step.parents, *step.inputs)
+        named |= {step.base, step.root, *filter(None, [step.parents]), *step.inputs}
+        are_columns = all(isinstance(column, dict) and "name" in column for column in step.columns)
+        if not are_columns or not isinstance(step.made_by, dict):
+            raise ValueError(f"a value of the step {step.name} has the wrong type")
+    if not known >= named:
+        raise ValueError("it names a step that it does not contain")
 
 
 def _history_of_tables(store: Store) -> RunHistory:

@@ -7,6 +7,7 @@ from manifests.manifest import columns_of
 from manifests.runs.run_history import RunHistory as RunHistory
 from manifests.runs.run_history import StepHistory as StepHistory
 from manifests.runs.run_history import read_history as read_history
+from manifests.runs.run_history import read_plan as read_plan
 from manifests.runs.run_history import run_names as run_names
 from pipeline.planning.plan import Plan
 

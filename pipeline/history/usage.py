@@ -11,8 +11,7 @@ from manifests.store import Store, StoredFile
 from manifests.table import part_number, read_part
 from pipeline.errors import PipelineError
 from pipeline.history.lease_holder import lease_holder
-from pipeline.history.record import read_json
-from pipeline.history.run_history import RUNS, run_names
+from pipeline.history.run_history import RUNS, read_plan, run_names
 from pipeline.history.status import run_state
 
 INTERMEDIATE = ("tally/", "assigned/", "settled/", "pieces/", "rejects/", "fitted.bin")
@@ -96,7 +95,7 @@ def store_use(store: Store) -> StoreUse:
 
     Raises:
         PipelineError: no run is recorded in the store.
-        Damaged: a part or a manifest cannot be read.
+        Damaged: a part, a manifest or the plan of a run cannot be read.
     """
     runs = run_names(store)
     if not runs:
@@ -119,8 +118,8 @@ def store_use(store: Store) -> StoreUse:
 def _run_use(
     store: Store, run: str, state: str, tables: Mapping[str, TableUse], records: list[str]
 ) -> RunUse:
-    plan = read_json(store, run, "plan.json")
-    folders = tuple(step["folder"] for step in plan.get("steps", ()) if step["folder"] in tables)
+    steps = read_plan(store, run) or ()
+    folders = tuple(step.folder for step in steps if step.folder in tables)
     used = frozenset[str]().union(*(tables[f].own | tables[f].named for f in folders))
     return RunUse(run, state, folders, used, frozenset(n for n in records if n.startswith(f"{RUNS}/{run}/")))
 

@@ -11,6 +11,7 @@ import pytest
 from toys import Quiet, toy_dag
 
 from manifests.catalog import tables_of
+from manifests.errors import Damaged
 from manifests.stores.folder import FolderStore
 from manifests.verbs.validation import check
 from pipeline.cli import main
@@ -180,6 +181,15 @@ def test_a_store_that_was_taken_is_left_alone(store: Path) -> None:
     assert tables
     assert delete_garbage(FolderStore(store), 1).names
     assert {name for name in files_of(store) if name.endswith("manifest.json")} < tables
+
+
+def test_nothing_is_deleted_if_the_plan_of_a_run_is_damaged(store: Path) -> None:
+    plan = store / "runs" / run_names(FolderStore(store))[-1] / "plan.json"
+    plan.write_bytes(plan.read_bytes()[:100])
+    before = files_of(store)
+    with pytest.raises(Damaged, match="not a recorded plan"):
+        delete_garbage(FolderStore(store), keep=1)
+    assert files_of(store) == before
 
 
 def test_nothing_is_deleted_without_a_finished_run(tmp_path: Path) -> None:

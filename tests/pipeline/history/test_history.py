@@ -11,6 +11,7 @@ from counting import Spell
 from toys import Numbers, Quiet, Split, Square
 
 from manifests import ManifestError, Row, column
+from manifests.errors import Damaged
 from manifests.identity import id_of
 from manifests.stores.folder import FolderStore
 from manifests.table import RowCounts, part_name, read_part, read_row_counts, write_part
@@ -150,6 +151,24 @@ def test_files_are_found_by_the_end_of_their_path(tmp_path: Path) -> None:
     assert find_row(history, "old_film.mp4").id == find_row(history, "d_film.mp4").id
     with pytest.raises(PipelineError, match="matches 2 rows"):
         find_row(history, "film.mp4")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("name", "x"), ("base", "x"), ("root", "x"), ("parents", -1), ("inputs", ["x"])),
+        *(("made_by", None), ("columns", [1]), ("columns", [{}]), ("folder", [])),
+    ],
+)
+def test_a_step_of_a_plan_with_a_wrong_value_is_damage(
+    name: str, value: object, history: RunHistory, tmp_path: Path
+) -> None:
+    plan = json.loads(history.json_bytes())
+    plan["steps"][0][name] = value
+    store = FolderStore(tmp_path)
+    store.create(f"runs/{history.run}/plan.json", json.dumps(plan).encode())
+    with pytest.raises(Damaged, match="not a recorded plan"):
+        read_history(store)
 
 
 def test_without_a_record_the_tables_are_used(history: RunHistory, tmp_path: Path) -> None:
