@@ -74,8 +74,16 @@ def test_groups_of_rows_on_ray_equal_inline(tmp_path: Path) -> None:
 def test_a_row_that_kills_its_worker_twice_is_rejected(tmp_path: Path) -> None:
     dag = toy_dag(crash_on=13, count_in=str(tmp_path / "count"))
     plan = make_plan(dag, tmp_path / "s")
-    schedule = OnRay().run(plan, Quiet())
+    died: list[str] = []
+
+    class Listener(Quiet):
+        def observe(self, schedule: Schedule) -> None:
+            if not schedule.events.listeners:
+                schedule.events.listeners.append(lambda event, _: died.append(event))
+
+    schedule = OnRay().run(plan, Listener())
     assert schedule.is_finished
+    assert died.count("worker_died") == 2  # one event for each process, whatever number of tasks it had
     assert rejects(plan, "square") == [("crash", "the worker died on this row 2 times")]
     processed = sorted(int(n) for n in (tmp_path / "count").read_text().split())
     assert processed.count(13) == 2

@@ -1,6 +1,7 @@
 """Counts the workers that died, queues their tasks again, and ends a run in which they die too often."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from ray.exceptions import ActorUnschedulableError, OutOfMemoryError, RayActorError
 
@@ -42,15 +43,19 @@ class Deaths:
                 remedy="check that enough memory is free; --inline runs the step in this process",
             ) from error
 
-    def on_task(self, task: Task, error: Exception, *, has_node: bool) -> None:
-        """Queue a task again, to be sent alone; of several tasks, it is unknown on which the worker died.
+    def on_tasks(self, tasks: Sequence[Task], error: Exception, *, has_node: bool) -> None:
+        """Queue the tasks of a worker again, to be sent alone: it is unknown on which of them it died.
 
         Raises:
-            StageFailed: too many died on this task. The loss of a node (not `has_node`) is no such death.
+            StageFailed: too many died on one task. The loss of a node (not `has_node`) is no such death.
         """
-        self.of_tasks[task] += has_node
+        self.of_tasks.update(dict.fromkeys(tasks, int(has_node)))
+        self._emit(tasks[0].step, str(tasks[0]), self.of_tasks[tasks[0]], error)
+        for task in tasks:
+            self._queue_again(task, error)
+
+    def _queue_again(self, task: Task, error: Exception) -> None:
         deaths = self.of_tasks[task]
-        self._emit(task.step, str(task), deaths, error)
         if deaths >= (_MAX_DEATHS if task.phase in _REJECTING else _MAX_STARTS):
             raise StageFailed(
                 f"the worker of task {task} died {deaths} times",

@@ -260,9 +260,8 @@ class _Run:
             results = done.result()
         except DIED as error:
             actor.pool.remove(actor)
-            has_node = actor.node in live_nodes()  # a task does not end its node
-            for task in tasks:
-                self.deaths.on_task(task, error, has_node=has_node)
+            # A task does not end its node.
+            self.deaths.on_tasks(tasks, error, has_node=actor.node in live_nodes())
             return
         actor.pool.release(actor)
         self.schedule.nodes[actor.node_name] += NodeWork(len(tasks), time.monotonic() - actor.since)
