@@ -86,7 +86,7 @@ def run(args: Namespace) -> int:
                 request=request,
                 force=args.force,
                 strict=args.strict,
-                max_error_share=_max_error_share(args, request),
+                max_error_share=max_error_share(args, request),
                 retry_errors=args.retry_errors,
                 accept_code=args.accept_code,
             )
@@ -97,7 +97,8 @@ def run(args: Namespace) -> int:
     return result.exit_code
 
 
-def _max_error_share(args: Namespace, request: RunRequest) -> float:
+def max_error_share(args: Namespace, request: RunRequest) -> float:
+    """The maximum share of failed rows, from the option or from `max_error_share=SHARE`; 1 allows all."""
     if args.max_error_share is not None or not request.max_error_share:
         return 1.0 if args.max_error_share is None else float(args.max_error_share)
     try:

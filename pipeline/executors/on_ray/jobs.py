@@ -84,7 +84,8 @@ class Jobs:
         except KeyboardInterrupt:
             print(f"\nthe job goes on; stop it with: ray job stop {job_id} --address {self.address}")
             return _STOPPED
-        info = self._client.get_job_info(job_id)
+        with _readable_errors(self.address):
+            info = self._client.get_job_info(job_id)
         code = info.driver_exit_code
         if str(info.status) != "SUCCEEDED" and code is None:
             print(f"job {job_id} ended as {info.status}: {info.message}")

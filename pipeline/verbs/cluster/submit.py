@@ -11,9 +11,10 @@ from typing import Any
 from pipeline.errors import RecipeError
 from pipeline.recipes.redaction import redact_argument, redact_urls
 from pipeline.recipes.request import RunRequest, add_recipe_arguments, parse_request
-from pipeline.verbs.run import add_run_options
+from pipeline.verbs.run import add_run_options, max_error_share
 
 _SHARED = "add --shared-folders if all machines of the cluster mount it at the same path"
+_FILE = "file://"
 _FLAGS = ("force", "retry_errors", "accept_code", "strict", "debug")
 
 
@@ -60,6 +61,11 @@ def submit(args: Namespace) -> int:
     from pipeline.executors.on_ray.jobs import Jobs
 
     request = parse_request(args, args.command_line)
+    if request.ray_address:
+        raise RecipeError(
+            "ray_address is an option of clipmill run",
+            remedy="name the dashboard of the cluster instead: --address http://HEAD:8265",
+        )
     request.dag()  # wrong knobs fail here, and not on the cluster
     places = _places(request, args)
     environment = _environment(args.env)
@@ -86,8 +92,8 @@ def _describe(
     recipe, code = fill_working_folder(folder, request.recipe, args.include)
     arguments = [f"{name}={value}" for name, value in places.items()]
     arguments += [f"--{flag.replace('_', '-')}" for flag in _FLAGS if getattr(args, flag)]
-    share = args.max_error_share if args.max_error_share is not None else request.max_error_share
-    arguments += ["--max-error-share", str(share)] if share != "" else []
+    share = max_error_share(args, request)
+    arguments += ["--max-error-share", str(share)] if share < 1 else []
     arguments += ["--workers", str(args.workers)] if args.workers else []
     command = [redact_argument(argument) for argument in args.command_line]
     Job(recipe, arguments, command, environment, code).write(folder)
@@ -104,20 +110,20 @@ def _places(request: RunRequest, args: Namespace) -> dict[str, str]:
             f"the store {request.store} is a folder of this machine, which the cluster does not see",
             remedy=f"use a URL such as store=s3://bucket/folder, or {_SHARED}",
         )
-    included = {os.path.abspath(path) for path in args.include}
+    included = {_path(path) for path in args.include}
     texts = {knob.name for knob in request.loaded_recipe.knobs if knob.value_type is str}
     found = {}
     for name, value in request.knobs.items():
         pieces = value.split(",") if name in texts else []
-        local = [piece for piece in pieces if piece and not _is_url(piece) and Path(piece).exists()]
-        outside = [piece for piece in local if os.path.abspath(piece) not in included]
+        local = [piece for piece in pieces if piece and not _is_url(piece) and Path(_path(piece)).exists()]
+        outside = [piece for piece in local if _path(piece) not in included]
         if outside and not args.shared_folders:
             raise RecipeError(
                 f"knob {name}: {outside[0]} is on this machine, and the cluster does not see it",
                 remedy=f"use a URL, {_SHARED}, or let it travel with --include {outside[0]}",
             )
         found[name] = ",".join(_place(piece, local, included) for piece in pieces) if local else value
-    store = request.store if _is_url(request.store) else os.path.abspath(request.store)
+    store = request.store if _is_url(request.store) else _path(request.store)
     return {**found, "store": store}
 
 
@@ -126,12 +132,17 @@ def _place(piece: str, local: Sequence[str], included: set[str]) -> str:
 
     if piece not in local:
         return piece
-    absolute = os.path.abspath(piece)
-    return inside_name(piece) if absolute in included else absolute
+    path = _path(piece)
+    return inside_name(path) if path in included else path
 
 
 def _is_url(text: str) -> bool:
-    return "://" in text and not text.startswith("file://")
+    return "://" in text and not text.startswith(_FILE)
+
+
+def _path(text: str) -> str:
+    """The absolute path of a path or a file:// URL."""
+    return os.path.abspath(text.removeprefix(_FILE))
 
 
 def _environment(names: Sequence[str]) -> dict[str, str]:

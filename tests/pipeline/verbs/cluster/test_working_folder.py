@@ -166,8 +166,11 @@ def test_the_dashboard_shows_no_knob_and_no_variable(
         (["store=here"], "the store here is a folder of this machine"),
         (["store=file:///here"], "is a folder of this machine"),
         (["store=s3://b/s", "footage=s3://b/films,film.mp4"], "knob footage: film.mp4 is on this machine"),
+        (["store=s3://b/s", "footage=file:///"], "knob footage: file:/// is on this machine"),
+        (["store=s3://b/s", "max_error_share=2"], "max_error_share: 2 is out of range"),
         (["store=s3://b/s", "--env", "NOT_SET_ANYWHERE"], "NOT_SET_ANYWHERE is not set"),
         (["store=s3://b/s", "--include", "absent.csv"], "a file to include does not exist"),
+        (["store=s3://b/s", "ray_address=head:6379"], "ray_address is an option of clipmill run"),
         (["store=s3://b/s", "numbr=3"], "did you mean 'number'?"),
     ],
 )
@@ -183,11 +186,13 @@ def test_included_files_travel_and_shared_folders_become_absolute(recipe: Path, 
     words = ["footage=film.mp4,s3://b/more", "store=s3://b/s"]
     assert main(["submit", "count.py", *words, "--include", "film.mp4"]) == 0
     assert main(["submit", "count.py", "footage=film.mp4", "store=out", "--shared-folders"]) == 0
-    travelling, shared = submitted
+    here = os.getcwd()
+    assert main(["submit", "count.py", f"store=file://{here}/out", "--shared-folders"]) == 0
+    travelling, shared, at_url = submitted
+    assert at_url.job.arguments == [f"store={here}/out"]
     assert travelling.job.arguments[0] == "footage=film.mp4,s3://b/more"
     assert "film.mp4" in travelling.names
     assert "film.mp4" not in shared.names
-    here = os.getcwd()
     assert shared.job.arguments == [f"footage={here}/film.mp4", f"store={here}/out"]
 
 
