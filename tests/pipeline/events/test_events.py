@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from toys import N, Numbers, Quiet, Square, Squared
 
-from manifests.errors import StoreFull
+from manifests.errors import Damaged, StoreFull
 from manifests.store import Store
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
@@ -135,7 +135,7 @@ def test_only_the_last_line_may_be_incomplete(tmp_path: Path) -> None:
     store.append("runs/r/events.jsonl", b'{"event": "warning"}\n{"event": "war')
     assert list(read_events(store, "runs/r")) == [{"event": "warning"}]
     store.append("runs/r/events.jsonl", b"\n{}\n")
-    with pytest.raises(ValueError):
+    with pytest.raises(Damaged, match="not JSON"):
         list(read_events(store, "runs/r"))
 
 
