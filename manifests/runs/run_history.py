@@ -146,6 +146,24 @@ def run_names(store: Store) -> list[str]:
     return store.names(RUNS)
 
 
+def runs_named(store: Store, run: str = "") -> list[str]:
+    """This run, or by default all recorded runs, oldest first.
+
+    Raises:
+        UnknownName: the store or the run does not exist.
+    """
+    known = run_names(store)
+    if not known or (run and run not in known):
+        check_exists(store)
+    if run and run not in known:
+        raise UnknownName(
+            f"there is no run {run!r} in this store",
+            where=f"{store.url}/{RUNS}",
+            remedy=f"name one of the runs: {', '.join(known[-5:]) or 'none yet'}",
+        )
+    return [run] if run else known
+
+
 def read_history(store: Store, run: str = "") -> RunHistory:
     """Read the recorded plan of a run.
 
@@ -158,15 +176,7 @@ def read_history(store: Store, run: str = "") -> RunHistory:
         UnknownName: the store or the run does not exist.
         ManifestError: the store is empty.
     """
-    known = run_names(store)
-    if run and run not in known:
-        check_exists(store)
-        raise UnknownName(
-            f"there is no run {run!r} in this store",
-            where=f"{store.url}/{RUNS}",
-            remedy=f"name one of the runs: {', '.join(known[-5:]) or 'none yet'}",
-        )
-    for name in [run] if run else reversed(known):
+    for name in reversed(runs_named(store, run)):
         history = read_plan(store, name)
         if history:
             return history

@@ -9,6 +9,7 @@ from manifests.runs.run_history import StepHistory as StepHistory
 from manifests.runs.run_history import read_history as read_history
 from manifests.runs.run_history import read_plan as read_plan
 from manifests.runs.run_history import run_names as run_names
+from manifests.runs.run_history import runs_named as runs_named
 from pipeline.planning.plan import Plan
 
 

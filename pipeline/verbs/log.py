@@ -22,17 +22,13 @@ def add_verbs(verbs: Any) -> None:
 
 def log(args: Namespace) -> None:
     from manifests.format import open_checked_store
-    from pipeline.history.run_history import RUNS, run_names
+    from pipeline.history.run_history import RUNS, runs_named
 
     store = open_checked_store(args.store.removeprefix("store="))
-    names = run_names(store)
-    run = args.run or (names[-1] if names else "")
-    if run not in names:
-        raise PipelineError(
-            f"the store has no run {run!r}" if run else "the store has no run yet",
-            where=store.url,
-            remedy="`clipmill status` lists the runs",
-        )
+    names = runs_named(store, args.run)
+    if not names:
+        raise PipelineError("the store has no run yet", where=store.url)
+    run = names[-1]
     printed = 0
     while True:
         is_over = not args.follow or not _is_running(store, run)

@@ -32,9 +32,11 @@ def test_the_log_and_the_events_of_the_last_run(store: Path, capsys: pytest.Capt
     assert (events[0]["event"], events[-1]["event"]) == ("run_started", "run_ended")
 
 
-def test_an_unknown_run_is_an_error(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["log", str(store), "2020"]) == 1
-    assert "the store has no run '2020'" in capsys.readouterr().err
+def test_an_unknown_run_or_store_is_an_error(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["log", str(store), "2020"]) == 2
+    assert "there is no run '2020' in this store" in capsys.readouterr().err
+    assert main(["log", str(store / "other")]) == 2
+    assert "the store does not exist" in capsys.readouterr().err
 
 
 def test_following_ends_with_the_run(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
