@@ -238,7 +238,6 @@ def _history_of_tables(store: Store) -> RunHistory:
     headers = {folder: read_header(store, folder) for folder in folders}
     tables = {folder: table for folder, table in headers.items() if table}
     if not tables:
-        check_exists(store)
         raise ManifestError(
             "no recipe was run in this store yet",
             where=store.url,

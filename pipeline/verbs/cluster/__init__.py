@@ -1,1 +1,1 @@
-"""Commands that start the driver of a run on a cluster, and the module that the cluster starts."""
+"""Commands that start the driver of a run on a cluster, and what travels with it."""
