@@ -7,6 +7,7 @@ from typing import Any
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.task import Progress
+from pipeline.events.event import counts_of
 from pipeline.history.formatting import format_duration, format_rows
 from pipeline.history.funnel import MAX_CHARACTERS, wrap_line
 from pipeline.progress.stopwatch import Stopwatch, launch_progress
@@ -127,7 +128,6 @@ class JsonProgress:
         self.write(json.dumps(line))
 
     def _step(self, schedule: Schedule, name: str, progress: Progress) -> dict[str, Any]:
-        counts = progress.row_counts
         return {
             "parts": progress.parts,
             "parts_done": len(progress.done),
@@ -135,12 +135,7 @@ class JsonProgress:
             "running_tasks": progress.running,
             "paused": schedule.pauses.reasons().get(name, ""),
             "ready_tasks": schedule.ready.get(name, 0),
-            "rows_in": counts.rows_in,
-            "passed": counts.passed,
-            "dropped": counts.dropped,
-            "rejected": counts.rejected - counts.errors,
-            "errors": counts.errors,
-            "rows_out": counts.rows_out,
+            **counts_of(progress.row_counts),
             "rows_running": self.stopwatch.rows_running(name),
             "rows_per_s": round(self.stopwatch.rows_per_s(name), 3),
             "seconds": round(self.stopwatch.step_s.get(name, 0.0), 3),

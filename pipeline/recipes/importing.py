@@ -32,9 +32,8 @@ def import_recipe_module(file: Path) -> ModuleType:
         RecipeError: The file cannot be imported, or another module has its name.
     """
     full = file.resolve()
-    root, name = full.parent, full.stem
-    while (root / "__init__.py").is_file():
-        root, name = root.parent, f"{root.name}.{name}"
+    root = import_root(full)
+    name = ".".join(full.relative_to(root).with_suffix("").parts)
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     importlib.invalidate_caches()
@@ -52,6 +51,14 @@ def import_recipe_module(file: Path) -> ModuleType:
         sys.modules[name] = module
         spec.loader.exec_module(module)
         return module
+
+
+def import_root(file: Path) -> Path:
+    """The folder from which a module is imported: the first one upwards that is no package."""
+    root = file.parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return root
 
 
 def import_stage_modules(code: Item) -> list[str]:

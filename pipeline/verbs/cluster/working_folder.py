@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.errors import RecipeError
+from pipeline.recipes.importing import import_root
 
 PACKAGES = ("manifests", "pipeline", "stages", "training")
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
@@ -33,7 +34,7 @@ def fill_working_folder(folder: Path, recipe: str, include: Sequence[str]) -> tu
         _copy(Path(path), folder / inside_name(path))
     file = Path(recipe).resolve()
     if file.suffix == ".py":
-        root = _root_of(file)
+        root = import_root(file)
         _copy_modules(root, [file], folder)
         return file.relative_to(root).as_posix(), {}
     shutil.copyfile(file, folder / file.name)
@@ -55,14 +56,6 @@ def _package_folder(name: str) -> Path:
     assert spec
     assert spec.origin
     return Path(spec.origin).parent
-
-
-def _root_of(file: Path) -> Path:
-    """The folder from which a module is imported: the first one upwards that is no package."""
-    root = file.parent
-    while (root / "__init__.py").is_file():
-        root = root.parent
-    return root
 
 
 def _copy_modules(root: Path, files: Iterable[Path], folder: Path) -> None:
