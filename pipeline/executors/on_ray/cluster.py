@@ -1,6 +1,5 @@
 """Connects to the Ray cluster at an address, or starts a local one for the time of the run."""
 
-import importlib.util
 import logging
 import os
 import sys
@@ -8,7 +7,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -16,6 +14,7 @@ from ray.exceptions import RayError
 
 from pipeline.engine.steps.storing import one_line
 from pipeline.errors import PipelineError
+from pipeline.executors.on_ray.packages import package_folders
 from pipeline.executors.on_ray.watch import Watch, local_watch, remote_watch
 
 _NO_CLUSTER = (
@@ -25,7 +24,6 @@ _NO_CLUSTER = (
 _NO_RAY = "check that memory and CPU cores are free and run again, or add --inline"
 _NOTICE_S = 0.5  # seconds until a process that was killed is seen to have ended
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
-_PACKAGES = ("manifests", "pipeline", "stages", "training")
 
 
 @contextmanager
@@ -61,7 +59,7 @@ def _connect(address: str | None, workers: int) -> None:
     if address:
         options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
         if _JOB not in os.environ:  # a job brings the packages in its working folder
-            options["runtime_env"]["py_modules"] = _packages()
+            options["runtime_env"]["py_modules"] = [str(folder) for folder in package_folders()]
     else:
         options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
         options["num_cpus"] = max(workers, os.cpu_count() or 1)
@@ -110,13 +108,3 @@ def _python_path(paths: str) -> Iterator[None]:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-
-
-def _packages() -> list[str]:
-    """The folders of our packages, which are sent to the nodes of a cluster."""
-    found = []
-    for name in _PACKAGES:
-        spec = importlib.util.find_spec(name)
-        if spec and spec.origin:
-            found.append(str(Path(spec.origin).parent))
-    return found

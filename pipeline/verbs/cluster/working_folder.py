@@ -1,6 +1,5 @@
 """Collects what a job needs in one folder: the packages, the recipe, its own stages and included files."""
 
-import importlib.util
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,9 +9,9 @@ from pathlib import Path
 import yaml
 
 from pipeline.errors import RecipeError
+from pipeline.executors.on_ray.packages import PACKAGES, package_folders
 from pipeline.recipes.importing import import_root
 
-PACKAGES = ("manifests", "pipeline", "stages", "training")
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")
 
 
@@ -28,8 +27,8 @@ def fill_working_folder(folder: Path, recipe: str, include: Sequence[str]) -> tu
     Raises:
         RecipeError: a path in `include` does not exist.
     """
-    for name in PACKAGES:
-        shutil.copytree(_package_folder(name), folder / name, ignore=_IGNORED)
+    for package in package_folders():
+        shutil.copytree(package, folder / package.name, ignore=_IGNORED)
     for path in include:
         _copy(Path(path), folder / inside_name(path))
     file = Path(recipe).resolve()
@@ -49,13 +48,6 @@ def inside_name(path: str) -> str:
     """The path of an included file in the working folder: as typed, or its name if it is outside."""
     relative = os.path.relpath(path)
     return Path(path).name if relative.startswith("..") or relative == "." else Path(relative).as_posix()
-
-
-def _package_folder(name: str) -> Path:
-    spec = importlib.util.find_spec(name)
-    assert spec
-    assert spec.origin
-    return Path(spec.origin).parent
 
 
 def _copy_modules(root: Path, files: Iterable[Path], folder: Path) -> None:
