@@ -76,7 +76,7 @@ def test_a_row_that_kills_its_worker_twice_is_rejected(tmp_path: Path) -> None:
     plan = make_plan(dag, tmp_path / "s")
     died: list[str] = []
 
-    class Listener(Quiet):
+    class Listener:
         def observe(self, schedule: Schedule) -> None:
             if not schedule.events.listeners:
                 schedule.events.listeners.append(lambda event, _: died.append(event))
