@@ -79,7 +79,7 @@ def is_dead(lease: Mapping[str, Any]) -> bool:
     try:
         started_s = _started_s(lease["pid"])
         return abs(started_s - float(lease["started_s"])) > 1  # another process has this number now
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError, TypeError):  # or no process can have this id
         return True
 
 

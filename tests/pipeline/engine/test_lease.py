@@ -69,6 +69,13 @@ def test_the_lease_of_a_process_that_ended_is_taken_at_once(tmp_path: Path) -> N
         assert holder(FolderStore(tmp_path)) == "mine"
 
 
+@pytest.mark.parametrize("pid", [-1, 1.5, 10**30])
+def test_a_lease_with_an_impossible_process_id_is_taken(tmp_path: Path, pid: float) -> None:
+    write(FolderStore(tmp_path), pid=pid)
+    with Lease(FolderStore(tmp_path), "mine"):
+        assert holder(FolderStore(tmp_path)) == "mine"
+
+
 def test_a_clock_that_jumps_ends_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Aged(tmp_path)
     store.age = 3600.0
