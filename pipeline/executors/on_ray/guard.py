@@ -8,6 +8,7 @@ the work depends.
 
 import atexit
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class Guard:
             threading.Thread(target=self._call, args=(work,), name="ray", daemon=True).start()
             # Not Thread.join: after a signal, Python 3.11 takes the thread for ended.
             while not self._done.wait(_POLL_S):
+                _set_signal_handlers()
                 if self.watch:
                     self.watch.check()
         except BaseException as error:
@@ -84,6 +86,17 @@ class _Stops:
         if self.stop.is_set():
             raise KeyboardInterrupt
         self.inner.observe(schedule)
+
+
+def _set_signal_handlers() -> None:
+    """Set the signal handlers of Python again: while it starts, Ray replaces them outside of Python.
+
+    The handler of Ray for SIGTERM also calls that of Python, but it aborts the process after 3 s.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        handler = signal.getsignal(number)
+        if callable(handler):
+            signal.signal(number, handler)
 
 
 def _exit_without_ray(done: threading.Event, code: int) -> None:
