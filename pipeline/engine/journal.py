@@ -151,12 +151,18 @@ def _new_file(folder: Path) -> int:
             return os.open(folder / f"{uuid.uuid4().hex}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 
 
+def parse_line(line: bytes) -> Record | None:
+    """The content of a line; None at the end, and for a line that was cut off when the worker was killed."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return record if isinstance(record, dict) else None
+
+
 def _lines(file: Path) -> Iterator[Record]:
     for line in file.read_bytes().split(b"\n"):
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            return  # the end, or a line that was cut off when the worker was killed
-        if not isinstance(record, dict):
+        record = parse_line(line)
+        if record is None:
             return
         yield record

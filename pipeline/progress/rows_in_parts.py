@@ -3,12 +3,12 @@
 The journals of workers on other machines are not visible here: their rows count when the part is finished.
 """
 
-import json
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from manifests.table import part_name
+from pipeline.engine.journal import parse_line
 from pipeline.engine.schedule import Schedule
 
 _MAKING_PARTS = ("part", "join", "rows")  # phases of tasks
@@ -37,15 +37,14 @@ class _OpenPart:
         end = data.rfind(b"\n") + 1
         self.offsets[file] = self.offsets.get(file, 0) + end
         for line in data[:end].splitlines():
-            with suppress(ValueError):
-                entry = json.loads(line)
-                if "run" in entry:
-                    self.is_this_run[file] = entry["run"] == run
-                self.listed = entry.get("listed", self.listed)
-                finished = {*entry.get("results", ()), *entry.get("finished", ())}
-                self.rows |= finished
-                if self.is_this_run.get(file):
-                    self.new |= finished
+            entry = parse_line(line) or {}
+            if "run" in entry:
+                self.is_this_run[file] = entry["run"] == run
+            self.listed = entry.get("listed", self.listed)
+            finished = {*entry.get("results", ()), *entry.get("finished", ())}
+            self.rows |= finished
+            if self.is_this_run.get(file):
+                self.new |= finished
 
 
 class RowsInParts:

@@ -51,7 +51,9 @@ class Endpoints:
                 return await self._endpoints[number].complete(request)
             except Unavailable as error:
                 self._failed.add(number)
-                self._outages[number] = (time.monotonic() + error.retry_s, error)
+                # A new exception, because this one holds the request with its images.
+                outage = Unavailable(str(error), retry_s=error.retry_s, patience_s=error.patience_s)
+                self._outages[number] = (time.monotonic() + error.retry_s, outage)
             finally:
                 self._busy[number] -= 1
 
@@ -59,7 +61,7 @@ class Endpoints:
         """See `ChatModel.check_available`."""
         if not self._available():
             _, error = min(self._outages.values(), key=lambda outage: outage[0])
-            raise error
+            raise Unavailable(str(error), retry_s=error.retry_s, patience_s=error.patience_s)
 
     def _available(self) -> list[int]:
         now = time.monotonic()
