@@ -118,6 +118,8 @@ def test_finished_pieces_survive_a_stopped_run_and_another_split(tmp_path: Path)
 
     with pytest.raises(KeyboardInterrupt):
         OnRay().run(make_plan(dag, tmp_path / "s"), Stops())
+    while any(psutil.pid_exists(worker) for _, worker in sung_in(counted)):
+        time.sleep(0.05)
     finished = len(list(tmp_path.glob("s/sing-*/pieces/part-000000/0*.json")))
     started = len(sung_in(counted))
     assert 8 <= finished < 28
