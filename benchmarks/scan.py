@@ -1,6 +1,8 @@
 """How fast is the scan, relative to decoding the same files with the same number of threads?
 
-    python -m benchmarks.scan FOOTAGE_DIR [--threads N] [--repeats N] [--json OUT]
+    python -m benchmarks.scan FOOTAGE_DIR [--threads N] [--repeats N] [--steps] [--json OUT]
+
+With `--steps`, it prints for each video how many microseconds of a frame each step of the scan takes.
 
 For each video and repeat, decoding and scanning alternate, and the ratio is computed per pair, because other
 work on the machine slows both. Figures are medians over the repeats; "cpu" is the ratio of CPU times. Work
@@ -20,9 +22,17 @@ import numpy as np
 
 from stages.ingest.list_videos import ListVideos
 from stages.media.decoding.container import main_video_stream, open_container
+from stages.media.decoding.frame_fingerprint import FINGERPRINT_COLUMNS, fingerprint_frame
+from stages.media.decoding.video import open_video
 from stages.media.encoding.arrays import write_mp4
 from stages.media.errors import UnreadableFile
+from stages.media.signals import SignalsWriter
+from stages.media.strip import encode_jpeg
+from stages.scan.meter import load_meter
 from stages.scan.scan_video import METERS, ListedVideo, ScannedVideo, ScanVideo
+from stages.scan.spans import WHOLE_VIDEO, SpanScanner
+
+FORMS = ("full_bgr", "bgr", "hsv", "gray", "half_bgr", "thumb")  # of a frame, shared by the meters
 
 
 def decode(uri: str, threads: int) -> int:
@@ -69,6 +79,65 @@ def measure(uri: str, threads: int, repeats: int, meters: tuple[str, ...]) -> di
     return {"frames": frames, **{name: statistics.median(values) for name, values in found.items()}}
 
 
+def measure_steps(uri: str, threads: int, meters: tuple[str, ...]) -> dict[str, float]:
+    """Scan a video as `ScanVideo` does; return the time of each step in µs per frame.
+
+    The forms of a frame that meters share are computed first and counted on their own. The sum is a little
+    more than the time of a scan, because the clock is read between the steps.
+    """
+    seconds: dict[str, float] = {}
+    stage, loaded = ScanVideo(threads=threads), [(name, load_meter(name)) for name in meters]
+    meanings = {n: text for _, meter in loaded for n, text in meter.columns.items()} | FINGERPRINT_COLUMNS
+    with tempfile.TemporaryDirectory() as folder, open_video(uri, threads) as video:
+        scanner = SpanScanner(video, WHOLE_VIDEO, stage.stills_per_s)
+        with SignalsWriter(Path(folder) / "signals.parquet", meanings) as writer:
+            clock = Clock(seconds)
+            for frame, view, _, is_still in scanner.frames(0):
+                clock.add("decode, times")
+                for form in FORMS:
+                    getattr(view, form)
+                    clock.add(form)
+                if is_still:
+                    view.still = stage.make_still(view, frame)
+                    clock.add("still")
+                values = []
+                for name, meter in loaded:
+                    values += meter.update(view)
+                    clock.add(f"meter {name}")
+                values += fingerprint_frame(frame.raw)
+                clock.add("fingerprint")
+                if view.still is not None:
+                    encode_jpeg(view.still, stage.jpeg_quality)
+                    clock.add("jpeg")
+                writer.append(frame.pts, view.time_s, values, view.thumb)
+                clock.add("table")
+            clock.add("decode, times")
+        clock.add("table")
+    return {name: step_s / scanner.frame_count * 1e6 for name, step_s in seconds.items()}
+
+
+class Clock:
+    """Adds the time since the last call to a step."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds, self._last_s = seconds, time.perf_counter()
+
+    def add(self, step: str) -> None:
+        now_s = time.perf_counter()
+        self._seconds[step] = self._seconds.get(step, 0.0) + now_s - self._last_s
+        self._last_s = now_s
+
+
+def print_steps(uri: str, threads: int, repeats: int, meters: tuple[str, ...], decode_fps: float) -> None:
+    """Print the median time of each step of the scan, the longest first."""
+    turns = [measure_steps(uri, threads, meters) for _ in range(repeats)]
+    steps = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    total = sum(steps.values())
+    print(f"    {'decode alone':24} {1e6 / decode_fps:7.0f} µs/frame")
+    for name, step_us in sorted(steps.items(), key=lambda item: -item[1]):
+        print(f"    {name:24} {step_us:7.0f} µs/frame {step_us / total:6.1%}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -78,6 +147,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--limit", type=int, default=0, help="maximum number of videos; 0: all")
     parser.add_argument("--meters", default=",".join(METERS))
+    parser.add_argument("--steps", action="store_true", help="print the time of each step of the scan")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     meters = tuple(name for name in args.meters.split(",") if name)
@@ -98,6 +168,8 @@ def main() -> None:
             f"{video.source[-40:]:40} {found['frames']:7.0f} {found['decode_fps']:9.0f}"
             f" {found['scan_fps']:9.0f} {found['ratio']:6.2f} {found['cpu_ratio']:6.2f}"
         )
+        if args.steps:
+            print_steps(video.uri, args.threads, args.repeats, meters, found["decode_fps"])
     if films:
         ratios = {n: statistics.median(f[n] for f in films.values()) for n in ("ratio", "cpu_ratio")}
         print(f"{'median of the videos':67} {ratios['ratio']:6.2f} {ratios['cpu_ratio']:6.2f}")

@@ -152,7 +152,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
                         if scanner.has_new_format:  # sizes differ, and no meter compares across the change
                             meters = [load_meter(name) for name in self.meters]
                         if is_still:
-                            view.still = self._still(view, frame)
+                            view.still = self.make_still(view, frame)
                         values = [v for meter in meters for v in meter.update(view)]
                         if not is_in_span:
                             continue
@@ -217,7 +217,7 @@ class ScanVideo(Chunked[ListedVideo, Span, SpanScan, ScannedVideo]):
             clock_jump_end_pts=tuple(pts for span in spans for pts in span.clock_jump_end_pts),
         )
 
-    def _still(self, view: FrameView, frame: Frame) -> np.ndarray:
+    def make_still(self, view: FrameView, frame: Frame) -> np.ndarray:
         """Return the still of a frame: uint8 BGR [h w 3], upright, with square pixels."""
         import cv2
 
