@@ -73,7 +73,7 @@ class Frame:
         step = self.packet_quantizer_step
         return step if math.isfinite(step) else mean_quantizer_step(self.raw)
 
-    @property
+    @cached_property
     def picture_format(self) -> PictureFormat:
         """Size, pixel aspect and dynamic range."""
         return PictureFormat(self.raw.width, self.raw.height, self.sample_aspect, is_hdr(self.raw))

@@ -28,10 +28,8 @@ def fingerprint_frame(raw: "av.VideoFrame") -> tuple[float, float]:
     wide = component.bits > 8
     kind = np.dtype(">u2" if raw.format.is_big_endian else "<u2") if wide else np.dtype(np.uint8)
     width = plane.line_size // kind.itemsize
-    values = np.ndarray(
-        (plane.height, width), kind, memoryview(plane), strides=(plane.line_size, kind.itemsize)
-    )
-    samples = values[_grid(plane.height, min(width, max(1, plane.width)))].ravel().astype(np.float64)
+    values = np.frombuffer(plane, kind)
+    samples = values.take(_grid(plane.height, min(width, max(1, plane.width)), width)).astype(np.float64)
     if wide:
         samples /= 1 << component.bits - 8
     first, second = _signs() @ samples
@@ -44,10 +42,12 @@ def fingerprints_match(one: tuple[float, ...], other: tuple[float, ...]) -> bool
 
 
 @lru_cache(maxsize=8)
-def _grid(height: int, width: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return the rows [24 1] and the columns [40] of the samples."""
+def _grid(height: int, width: int, line: int) -> npt.NDArray[np.int64]:
+    """Return the indices of the samples [960] in a plane with `line` values from one row to the next."""
     rows = (np.arange(_ROWS) * 2 + 1) * height // (2 * _ROWS)
-    return rows[:, None], (np.arange(_COLUMNS) * 2 + 1) * width // (2 * _COLUMNS)
+    columns = (np.arange(_COLUMNS) * 2 + 1) * width // (2 * _COLUMNS)
+    grid: npt.NDArray[np.int64] = (rows[:, None] * line + columns).ravel()
+    return grid
 
 
 @lru_cache(maxsize=1)

@@ -38,7 +38,7 @@ class Clock:
             restarts: Whether the clock of the container may be set anew within a file, so that a jump ahead
                 is not a frame that is shown for long.
         """
-        self._step, self._ticks_per_s = step_ticks, 1 / time_base
+        self._step, self._ticks_per_s = step_ticks, float(1 / time_base)
         self._restarts = restarts
         self._offset, self._end = 0, 0
         self._start: int | None = None  # of the segment, if it is not the first
