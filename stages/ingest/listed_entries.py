@@ -14,6 +14,7 @@ from stages.media.files import read_list
 from stages.media.list_file import Entry, absolute_location, is_list
 from stages.media.remote.addresses import (
     PRIVATE,
+    PRIVATE_SCHEMES,
     PUBLIC_SCHEMES,
     mark_private,
     may_be_private,
@@ -89,8 +90,9 @@ def _locate(entry: Entry, list_uri: str, listing: Listing) -> _Location:
     if has_secret(location) and not is_http(location):
         return _Location(public, "", public, "the URL holds credentials: set them in the environment")
     scheme = origin_of(location)[0]
-    if scheme not in PUBLIC_SCHEMES and not listing.allow_private_urls:
-        allowed = f"allowed are {join_names(PUBLIC_SCHEMES)}"
+    schemes = PUBLIC_SCHEMES + (PRIVATE_SCHEMES if listing.allow_private_urls else ())
+    if scheme not in schemes:
+        allowed = f"allowed are {join_names(schemes)}"
         return _Location(public, "", public, f"{scheme}:// is not allowed in a list: {allowed}")
     if listing.allow_private_urls or origin_of(location) == origin_of(list_uri):
         location = mark_private(location)

@@ -28,7 +28,7 @@ def fingerprint_frame(raw: "av.VideoFrame") -> tuple[float, float]:
     wide = component.bits > 8
     kind = np.dtype(">u2" if raw.format.is_big_endian else "<u2") if wide else np.dtype(np.uint8)
     width = plane.line_size // kind.itemsize
-    values = np.frombuffer(plane, kind)
+    values = np.frombuffer(memoryview(plane), kind)
     samples = values.take(_grid(plane.height, min(width, max(1, plane.width)), width)).astype(np.float64)
     if wide:
         samples /= 1 << component.bits - 8

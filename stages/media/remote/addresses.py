@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 PRIVATE = "#private"
 # A URL of S3 or Google names a bucket, and the environment names the server.
 PUBLIC_SCHEMES = ("http", "https", "s3", "s3a", "gs", "gcs")
+# The others name a server, which may be private. None of them opens local files, or another URL inside it.
+PRIVATE_SCHEMES = (
+    "abfs", "abfss", "adl", "az", "ftp", "hdfs", "oci", "oss", "sftp", "smb", "ssh", "webhdfs", "webdav",
+)  # fmt: skip
 _METADATA = tuple(
     ip_network(network)
     for network in (

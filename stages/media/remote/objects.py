@@ -50,6 +50,9 @@ def open_file_system(url: str) -> tuple[Any, str]:
         ) from error
     except ImportError as error:
         raise readable_error(error, url, "") from error
+    except (TypeError, AttributeError, KeyError, OSError) as error:  # it needs more than a URL
+        remedy = "copy the files to a folder or a bucket"
+        raise ClipmillError(f"cannot open this URL: {error}", where=url, remedy=remedy) from error
 
 
 def stamp_of(info: dict[str, Any]) -> str:

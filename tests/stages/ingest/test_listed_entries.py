@@ -80,7 +80,7 @@ def test_entries_that_cannot_be_read_are_rows_with_a_reason(films: Path, server:
         "listed twice: line 3 has it already", "the folder has no videos", "a list cannot name another list",
     ]  # fmt: skip
     parts = [
-        "names no file", "cannot open this type of URL: ftq://", "none.mp4 does not exist: HTTP 404",
+        "names no file", "ftq:// is not allowed in a list", "none.mp4 does not exist: HTTP 404",
         "InvalidURL", "credentials", "ConnectError",
     ]  # fmt: skip
     for reason, part in zip(reasons[7:], parts, strict=True):

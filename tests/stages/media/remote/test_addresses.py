@@ -17,6 +17,7 @@ from stages.media.errors import UnreadableFile
 from stages.media.files import file_status, open_uri
 from stages.media.remote import addresses, errors, http
 from stages.media.remote.addresses import PRIVATE, RefusedAddress, check_literal, mark_private
+from stages.media.remote.objects import open_file_system
 
 LOOPBACK = (
     "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.1", "017700000001", "0177.0.0.1", "0",
@@ -208,6 +209,19 @@ def test_a_proxy_of_the_environment_gets_no_request_for_a_private_address(
 def test_other_schemes_and_references_are_refused_in_a_list(entry: str, reason: str, tmp_path: Path) -> None:
     (row,) = _rows(_list(tmp_path, entry))
     assert re.search(reason, row.list_error)
+
+
+@pytest.mark.parametrize(
+    "scheme", ["local", "dir", "reference", "zip", "data", "memory", "asynclocal", "file+x"]
+)
+def test_allowed_private_urls_open_no_local_file_and_wrap_no_url(scheme: str, tmp_path: Path) -> None:
+    (row,) = _rows(_list(tmp_path, f"{scheme}:///etc/hosts"), allow_private_urls=True)
+    assert f"{scheme}:// is not allowed in a list" in row.list_error
+
+
+def test_a_file_system_that_needs_more_than_a_url_says_so() -> None:
+    with pytest.raises(ClipmillError, match="cannot open this URL"):
+        open_file_system("reference://a.mp4")
 
 
 def test_a_list_at_a_url_reads_no_file_of_this_machine(server: FileServer, tmp_path: Path) -> None:
