@@ -61,8 +61,10 @@ class EventWriter:
         if self._appends:
             self._appends = self.store.append(f"{self.folder}/{FILE}", data)
         if not self._appends:
-            self.store.create(f"{self.folder}/{object_name(self._objects + 1)}", data)
-            self._objects += 1
+            is_written = False
+            while not is_written:  # a number that another driver of the run has used is skipped
+                self._objects += 1
+                is_written = self.store.create(f"{self.folder}/{object_name(self._objects)}", data)
 
 
 def object_name(number: int) -> str:

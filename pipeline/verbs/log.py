@@ -29,29 +29,30 @@ def log(args: Namespace) -> None:
     if not names:
         raise PipelineError("the store has no run yet", where=store.url)
     run = names[-1]
-    printed = 0
+    offsets: dict[str, int] = {}
     while True:
         is_over = not args.follow or not _is_running(store, run)
-        lines = list(_events(store, f"{RUNS}/{run}") if args.events else _log(store, f"{RUNS}/{run}"))
-        for line in lines[printed:]:
+        for line in (_events if args.events else _log)(store, f"{RUNS}/{run}", offsets):
             print(line, flush=True)
-        printed = len(lines)
         if is_over:
             return
         time.sleep(_POLL_S)
 
 
-def _log(store: Any, folder: str) -> Iterator[str]:
+def _log(store: Any, folder: str, offsets: dict[str, int]) -> Iterator[str]:
+    start = offsets.get("log.txt", 0)
     try:
-        yield from store.read(f"{folder}/log.txt").decode("utf-8", "replace").splitlines()
+        added = store.read(f"{folder}/log.txt", start)
     except FileNotFoundError:
         return
+    offsets["log.txt"] = start + len(added)
+    yield from added.decode("utf-8", "replace").splitlines()
 
 
-def _events(store: Any, folder: str) -> Iterator[str]:
+def _events(store: Any, folder: str, offsets: dict[str, int]) -> Iterator[str]:
     from pipeline.events.reader import read_events
 
-    for event in read_events(store, folder):
+    for event in read_events(store, folder, offsets):
         yield json.dumps(event, ensure_ascii=False)
 
 

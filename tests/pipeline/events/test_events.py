@@ -139,6 +139,30 @@ def test_only_the_last_line_may_be_incomplete(tmp_path: Path) -> None:
         list(read_events(store, "runs/r"))
 
 
+@pytest.mark.parametrize("url", ["", "memory://events/added"])
+def test_a_later_call_reads_only_what_was_added(url: str, tmp_path: Path) -> None:
+    store, offsets = open_store(url or str(tmp_path)), dict[str, int]()
+    writer = EventWriter(store, "runs/r")
+    read = []
+    for number in range(3):
+        writer.add("warning", {"text": f"{number}"})
+        writer.add("warning", {"text": "ä"})
+        writer.write()
+        read.append([event["text"] for event in read_events(store, "runs/r", offsets)])
+        assert list(read_events(store, "runs/r", offsets)) == []
+    assert read == [["0", "ä"], ["1", "ä"], ["2", "ä"]]
+    assert sum(offsets.values()) == sum(store.size(f"runs/r/{name}") for name in store.names("runs/r"))
+
+
+def test_an_object_of_another_driver_is_not_overwritten() -> None:
+    store = open_store("memory://events/two")
+    for text in ("first driver", "second driver"):
+        writer = EventWriter(store, "runs/r")
+        writer.add("warning", {"text": text})
+        writer.write()
+    assert [event["text"] for event in read_events(store, "runs/r")] == ["first driver", "second driver"]
+
+
 def test_the_documentation_lists_every_event_and_field() -> None:
     text = (Path(__file__).parents[3] / "pipeline/events/README.md").read_text(encoding="utf-8")
     rows = {m[1]: m[2] for m in re.finditer(r"^\| `(?!ray_)(\w+)` \| (.*?) \|", text, re.MULTILINE)}
