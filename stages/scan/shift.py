@@ -103,12 +103,15 @@ def shift_along(previous: Sums, current: Sums, first: int, last: int) -> float:
         return 0.0
     if 2 * lost > total:
         return np.nan
-    order, half, cumulative = np.argsort(shifts), (total - lost) / 2, 0.0
-    for k in order:
-        cumulative += weights[k]
-        if cumulative >= half and weights[k] > 0:
-            return float(shifts[k])
-    return 0.0
+    found, half = np.inf, (total - lost) / 2
+    for k in range(BANDS):
+        cumulative = 0.0
+        for j in range(BANDS):
+            if shifts[j] <= shifts[k]:
+                cumulative += weights[j]
+        if weights[k] > 0 and cumulative >= half:
+            found = min(found, shifts[k])
+    return float(found)
 
 
 @njit(cache=True, nogil=True)
