@@ -20,9 +20,9 @@ from manifests.errors import ManifestError, StoreUnavailable
 from manifests.identity import digest_of
 from manifests.store import Store, StoredFile
 from manifests.stores.conditional import NewFile, is_created_twice, replace_if_unchanged, supports_mode
-from manifests.stores.downloads import download_folder
 from manifests.stores.file_systems import file_exists, open_file_system, seconds_since_written
 from manifests.stores.outage import Kind, store_patience_s, wait_for_answer
+from manifests.stores.process_folder import process_folder
 from manifests.stores.remote_errors import code_of, no_answer_reason, readable_error
 
 _PROBE = ".clipmill-create-if-absent"
@@ -159,7 +159,7 @@ class RemoteStore(Store):
     @contextmanager
     def local(self, name: str) -> Iterator[Path]:
         """Download a file and delete it after use. The next process deletes the downloads of a killed one."""
-        folder = download_folder()
+        folder = process_folder()
         handle, download = tempfile.mkstemp(suffix=PurePosixPath(name).suffix, dir=folder)
         os.close(handle)
         try:

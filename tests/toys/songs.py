@@ -55,11 +55,15 @@ class Sing(Chunked[N, Verses, Sung, Song]):
 
     def work(self, row: N, piece: Verses) -> Sung:
         verses = range(piece.first, piece.after)
-        for verse in verses:
-            self._sing(row.n, verse)
-        opening = Artifact.of(f"{row.n}.0".encode(), ".txt", name=f"openings/{row.n}.txt")
         with tempfile.NamedTemporaryFile(prefix="songs-", suffix=".txt", delete=False) as file:
+            try:
+                for verse in verses:
+                    self._sing(row.n, verse)
+            except Exception:
+                Path(file.name).unlink()
+                raise
             file.write("".join(f"{row.n}.{verse}\n" for verse in verses).encode())
+        opening = Artifact.of(f"{row.n}.0".encode(), ".txt", name=f"openings/{row.n}.txt")
         return Sung(
             text=Artifact.of_file(Path(file.name)),
             opening=opening if piece.first == 0 else None,

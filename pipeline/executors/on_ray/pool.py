@@ -5,6 +5,7 @@ uses none, and the executor assigns tasks only to nodes with free cores. GPUs an
 an idle actor occupies them.
 """
 
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -17,6 +18,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from manifests.errors import ClipmillError
+from manifests.stores.process_folder import process_folder
 from pipeline.engine.task import Task, TaskResult
 from pipeline.engine.worker import Worker
 from pipeline.executors.on_ray.nodes import Node
@@ -40,6 +42,7 @@ class Actor:
     """A worker process. It opens its stage first, so that invalid weights fail before the first row."""
 
     def __init__(self, plan: Plan, step: str) -> None:
+        tempfile.tempdir = str(process_folder())  # the next process deletes what a killed one leaves here
         self.worker = Worker(plan, share_pieces=True)
         self.step = step
 

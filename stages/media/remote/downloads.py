@@ -7,7 +7,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests.stores.downloads import download_folder
+from manifests.stores.process_folder import process_folder
 from stages.media.errors import UnreadableFile
 from stages.media.remote.http import HttpHead, public_url, request
 
@@ -21,7 +21,7 @@ _lock = threading.Lock()
 
 
 def download(url: str, head: HttpHead) -> Path:
-    """Return the path of a complete copy, which all readers of this process share. See `download_folder`.
+    """Return the path of a complete copy, which all readers of this process share. See `process_folder`.
 
     Raises:
         UnreadableFile: The file is larger than `MAX_BYTES`.
@@ -39,7 +39,7 @@ def download(url: str, head: HttpHead) -> Path:
 
 
 def _fetch(url: str, size_bytes: int | None) -> Path:
-    handle, name = tempfile.mkstemp(dir=download_folder())
+    handle, name = tempfile.mkstemp(dir=process_folder())
     with os.fdopen(handle, "wb") as file:
 
         def consume(response: "httpx2.Response") -> bool | None:

@@ -14,7 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from manifests.errors import ManifestError, StoreFull, StoreUnavailable
 from manifests.stores import open_store
-from manifests.stores.downloads import download_folder
+from manifests.stores.process_folder import process_folder
 from manifests.stores.remote import RemoteStore
 from manifests.stores.remote_errors import readable_error
 
@@ -194,17 +194,17 @@ def test_downloads_of_a_killed_process_are_deleted() -> None:
     assert not Path(next_one.stdout.strip()).exists(), "a process leaves its own folder behind"
 
 
-_NEW_FOLDER = "from manifests.stores.downloads import download_folder; print(download_folder())"
+_NEW_FOLDER = "from manifests.stores.process_folder import process_folder; print(process_folder())"
 
 
 def test_a_download_is_gone_after_use(bucket: str) -> None:
     store = open_store(bucket)
     store.create("x", b"1")
-    before = set(os.listdir(download_folder()))
+    before = set(os.listdir(process_folder()))
     with pytest.raises(ZeroDivisionError), store.local("x") as path:
         1 / 0  # noqa: B018
     assert not path.exists()
-    assert set(os.listdir(download_folder())) <= before
+    assert set(os.listdir(process_folder())) <= before
 
 
 FORK = """

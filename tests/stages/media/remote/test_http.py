@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from file_server import FileServer, serve
 
-from manifests.stores.downloads import download_folder
+from manifests.stores.process_folder import process_folder
 from stages.media.errors import UnreadableFile
 from stages.media.files import FileStatus, file_status, open_uri
 from stages.media.fingerprint import fingerprint
@@ -135,11 +135,11 @@ def test_a_file_that_changes_while_it_is_read_is_rejected(server: FileServer) ->
 
 def test_a_download_is_made_once_and_shared(server: FileServer) -> None:
     server.has_ranges = False
-    before = set(os.listdir(download_folder()))
+    before = set(os.listdir(process_folder()))
     for _ in range(3):
         fingerprint(mark_private(f"{server.url}/a.mp4"))
         assert _read(f"{server.url}/a.mp4") == DATA
-    assert len(set(os.listdir(download_folder())) - before) == 1
+    assert len(set(os.listdir(process_folder())) - before) == 1
     assert sum(not span for _, span in server.requests) == 1
 
 
@@ -152,10 +152,10 @@ def test_downloads_are_limited(server: FileServer, monkeypatch: pytest.MonkeyPat
         assert _read(f"{server.url}/{k}.mp4") == bytes([k]) * 100_000
     assert len(downloads._downloads) == 2
     for server.has_length in (True, False):
-        before = os.listdir(download_folder())
+        before = os.listdir(process_folder())
         with pytest.raises(UnreadableFile, match=r"larger than the limit.*serve it with range requests"):
             _read(f"{server.url}/a.mp4")
-        assert os.listdir(download_folder()) == before
+        assert os.listdir(process_folder()) == before
 
 
 @pytest.mark.parametrize("name", NAMES)

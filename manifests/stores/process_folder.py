@@ -1,4 +1,4 @@
-"""The folder for downloads: one per process, deleted when the process ends.
+"""The folder for downloads and drafts: one per process, deleted when the process ends.
 
 A killed process cannot delete its folder. Therefore each process locks its folder, and a process that makes a
 new folder first deletes those of the same user that are not locked.
@@ -12,12 +12,12 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-_PREFIX = f"clipmill-{os.getuid()}-reading-"
+_PREFIX = f"clipmill-{os.getuid()}-process-"
 _folders: dict[int, tuple[Path, int]] = {}  # folder and lock by process id: a forked child makes its own
 
 
-def download_folder() -> Path:
-    """The download folder of this process. The first call makes it."""
+def process_folder() -> Path:
+    """The folder for the temporary files of this process. The first call makes it."""
     process = os.getpid()
     if process not in _folders:
         _delete_unlocked()
