@@ -5,9 +5,11 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
+from pipeline.progress.stopping import exits_on_signals
 from pipeline.verbs.help_text import HelpFormatter, knob_lines
 
 VERBS = {  # verb: (function that adds its options, what the verb does)
@@ -113,7 +115,8 @@ class Parser(ArgumentParser):
     def parse_verb(self, arguments: Sequence[str]) -> Namespace:
         """Parse the arguments of one verb. Knobs and options may be in any order."""
         if "--debug" not in self._option_string_actions:
-            self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+            text = "show the traceback of an error, and the messages of Ray"
+            self.add_argument("--debug", action="store_true", help=text)
         if self.nested:
             return self.parse_args(arguments)
         return self.parse_intermixed_args(arguments)
@@ -147,6 +150,11 @@ def main(argv: Sequence[str] | None = None, command_line: Sequence[str] | None =
 
         complete(lambda verb: _parser(verb) if verb in ("", *VERBS) else None)
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with exits_on_signals() if arguments[:1] == ["run"] else nullcontext():
+        return _run_command(arguments, command_line or arguments)
+
+
+def _run_command(arguments: list[str], command_line: Sequence[str]) -> int:
     if arguments and arguments[0] in OLD_VERBS:
         old, new = arguments[0], OLD_VERBS[arguments[0]]
         print(
@@ -155,7 +163,10 @@ def main(argv: Sequence[str] | None = None, command_line: Sequence[str] | None =
         )
         arguments[0] = new
     try:
-        args = _parse(arguments, command_line or arguments)
+        args = _parse(arguments, command_line)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return _STOPPED
     except SystemExit as exit_request:  # argparse has printed the help or the error
         return exit_request.code if isinstance(exit_request.code, int) else _USAGE
     try:

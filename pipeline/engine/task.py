@@ -80,13 +80,27 @@ class WorkCounts:
 
 @dataclass(frozen=True)
 class NodeWork:
-    """What a node of a cluster did in this run: how many tasks it finished, and the seconds they took."""
+    """What a node of a cluster did in a run.
 
+    Attributes:
+        cpus: Its CPU cores.
+        workers: How many worker processes it started.
+        tasks: How many tasks it finished.
+        busy_s: The seconds that they took.
+    """
+
+    cpus: float = 0.0
+    workers: int = 0
     tasks: int = 0
     busy_s: float = 0.0
 
     def __add__(self, other: "NodeWork") -> "NodeWork":
-        return NodeWork(self.tasks + other.tasks, self.busy_s + other.busy_s)
+        return NodeWork(
+            max(self.cpus, other.cpus),
+            self.workers + other.workers,
+            self.tasks + other.tasks,
+            self.busy_s + other.busy_s,
+        )
 
 
 @dataclass(frozen=True)

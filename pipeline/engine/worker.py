@@ -47,10 +47,11 @@ class Worker:
     Args:
         share_pieces: Whether other workers may process the pieces of a row. If False, this worker makes
             each part in one task.
+        opens: Whether stages are opened before their first task.
     """
 
-    def __init__(self, plan: Plan, *, share_pieces: bool = False) -> None:
-        self.plan, self.share_pieces = plan, share_pieces
+    def __init__(self, plan: Plan, *, share_pieces: bool = False, opens: bool = True) -> None:
+        self.plan, self.share_pieces, self.opens = plan, share_pieces, opens
         self._opened: dict[str, Stage[Any, Any]] = {}
 
     def open(self, step: Step) -> Stage[Any, Any]:
@@ -59,6 +60,8 @@ class Worker:
         Raises:
             StageFailed: the stage cannot be opened; no row is at fault.
         """
+        if not self.opens:
+            return step.stage
         if step.name not in self._opened:
             try:
                 step.stage.open()

@@ -28,6 +28,7 @@ EVENTS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "task_finished": {"step": _TEXT, "phase": _TEXT, "task": _TEXT, "seconds": _FLOAT, "bytes": _INT},
     "step_paused": {"step": _TEXT, "reason": _TEXT},
     "step_resumed": {"step": _TEXT, "seconds": _FLOAT},
+    "worker_started": {"step": _TEXT, "node": _TEXT, "seconds": _FLOAT},
     "worker_died": {"step": _TEXT, "task": _TEXT, "deaths": _INT, "reason": _TEXT},
     "node_joined": {"node": _TEXT, "cpus": _FLOAT},
     "node_left": {"node": _TEXT, "cpus": _FLOAT},

@@ -11,6 +11,7 @@ from pipeline.history.record import RUNNING, read_json
 from pipeline.history.run_history import read_history, run_names
 
 _MAX_RUNS = 8  # runs that the text lists
+_NODE_HEAD = ("node", "cpus", "workers", "tasks", "busy seconds")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Status:
         lines: The row counts of each step.
         holder: The run that holds the store now (run, host, pid, age_s, …), or None.
         runs: The recorded runs with their states, oldest first.
-        nodes: Finished tasks and busy seconds of each node, once a run on Ray has ended.
+        nodes: CPU cores, started workers, finished tasks and busy seconds of each node, if Ray runs the plan.
     """
 
     store: str
@@ -52,8 +53,8 @@ class Status:
         lines = [f"store  {self.store}", f"run    {self.run or 'none recorded: all tables of the store'}"]
         lines += [f"held   {_holder_text(self.holder)}", "", *align_columns([head, *rows]), ""]
         lines += [f"{left} of {len(self.lines)} steps are not finished" if left else "every step is finished"]
-        nodes = [(name, f"{work['tasks']:,}", f"{work['busy_s']:,.1f}") for name, work in self.nodes.items()]
-        lines += ["", *align_columns([("node", "tasks", "busy seconds"), *nodes])] if nodes else []
+        nodes = [_node_line(*node) for node in self.nodes.items()]
+        lines += ["", *align_columns([_NODE_HEAD, *nodes])] if nodes else []
         shown = list(self.runs.items())[-_MAX_RUNS:]
         lines += ["", f"runs (last {len(shown)} of {len(self.runs)}, newest last):"] if shown else []
         return "\n".join([*lines, *(f"  {run}  {state}" for run, state in shown)])
@@ -84,6 +85,12 @@ def run_state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
     state = str(read_json(store, run, "timings.json").get("state", "ended before it had a plan"))
     is_alive = holder is not None and holder["run"] == run
     return "killed" if state == RUNNING and not is_alive else state
+
+
+def _node_line(name: str, work: Mapping[str, float]) -> tuple[str, ...]:
+    """What a node did. Runs of an earlier version recorded no cores and no workers."""
+    counts = (f"{work[key]:,g}" if key in work else "?" for key in ("cpus", "workers", "tasks"))
+    return (name, *counts, f"{work['busy_s']:,.1f}")
 
 
 def _holder_text(holder: Mapping[str, Any] | None) -> str:

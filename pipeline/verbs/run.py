@@ -114,7 +114,7 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
         return Inline()
     from pipeline.executors.on_ray import OnRay
 
-    return OnRay(address=ray_address or None, workers=args.workers)
+    return OnRay(address=ray_address or None, workers=args.workers, debug=args.debug)
 
 
 def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "") -> None:

@@ -27,8 +27,13 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
 
 
 @contextmanager
-def cluster(address: str | None, workers: int) -> Iterator[Watch]:
+def cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterator[Watch]:
     """Connect to a cluster; disconnect on exit. Gives a watch of its processes.
+
+    Args:
+        address: Address of a running cluster; None starts one on this machine.
+        workers: Number of CPU cores of that one; 0 takes all.
+        debug: Whether Ray prints its messages and those of its processes.
 
     Raises:
         PipelineError: there is no cluster at `address`.
@@ -38,7 +43,7 @@ def cluster(address: str | None, workers: int) -> Iterator[Watch]:
     if ray.is_initialized():
         yield Watch({})
         return
-    _connect(address, workers)
+    _connect(address, workers, debug)
     watch = remote_watch() if address else local_watch()
     try:
         yield watch
@@ -51,11 +56,15 @@ def cluster(address: str | None, workers: int) -> Iterator[Watch]:
         ray.shutdown()
 
 
-def _connect(address: str | None, workers: int) -> None:
+def _connect(address: str | None, workers: int, debug: bool) -> None:
     """Connect to the cluster at `address`, or start one here; a slow machine may need a second attempt."""
-    logging.getLogger("ray").setLevel(logging.ERROR)  # ray.init sets it too late for its own warnings
+    from ray._private import worker
+
+    level = logging.INFO if debug else logging.ERROR
+    logging.getLogger("ray").setLevel(level)  # ray.init sets it too late for its own warnings
+    worker._worker_logs_enabled = debug  # `log_to_driver` leaves out what Ray says of dead processes
     paths = os.pathsep.join(path for path in sys.path if path)
-    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    options: dict[str, Any] = {"logging_level": level, "log_to_driver": debug}
     if address:
         options["runtime_env"] = {"env_vars": {"PYTHONPATH": paths}}
         if _JOB not in os.environ:  # a job brings the packages in its working folder

@@ -40,15 +40,20 @@ class Cores:
         self.running -= 1
         self._add(node, -cores)
 
-    def can_use(self, node: str, cores: float) -> bool:
-        """Whether tasks may start on a node. Tasks that need more cores than there are run alone."""
-        needed = cores - _ROUNDING
-        used = self._all_used + self.launched
-        return not self.running or (needed <= self._free(node) and used + needed <= self.maximum)
+    def can_use(self, node: str, cores: float, starting: float = 0.0) -> bool:
+        """Whether tasks may start on a node. Tasks that need more cores than it has run there alone.
 
-    def freest_node(self, nodes: Iterable[str]) -> str:
-        """The one of these nodes with the most cores that no task uses; "" if there is none."""
-        return max(nodes, key=self._free, default="")
+        Args:
+            starting: Cores of this node for whose tasks processes start.
+        """
+        needed = min(cores, self.nodes.get(node, 0.0), self.maximum) + starting - _ROUNDING
+        used = self._all_used + self.launched
+        is_free = needed <= self._free(node) and used + needed <= self.maximum
+        return is_free or not (self.running or starting)
+
+    def freest_node(self, nodes: Iterable[str], starting: Mapping[str, float]) -> str:
+        """The one of these nodes with the most cores for which no task runs and no process starts; or ""."""
+        return max(nodes, key=lambda node: self._free(node) - starting.get(node, 0.0), default="")
 
     def _add(self, node: str, cores: float) -> None:
         self._used[node] = self._used.get(node, 0.0) + cores

@@ -29,13 +29,13 @@ class Deaths:
         self.schedule = schedule
         self.of_tasks: Counter[Task] = Counter()
 
-    def at_start(self, pool: Pool, error: Exception) -> None:
+    def at_start(self, pool: Pool, error: Exception, *, has_node: bool) -> None:
         """Note that a worker died before its stage was open.
 
         Raises:
-            StageFailed: several died in a row.
+            StageFailed: several died in a row. The loss of a node (not `has_node`) is no such death.
         """
-        pool.failed_starts += 1
+        pool.failed_starts += int(has_node)
         self._emit(pool.step, "start", pool.failed_starts, error)
         if pool.failed_starts >= _MAX_STARTS:
             raise StageFailed(

@@ -31,14 +31,14 @@ from pipeline.executors.on_ray.launching import start_launch
 from pipeline.executors.on_ray.messages import Messages
 from pipeline.executors.on_ray.metrics import Metrics
 from pipeline.executors.on_ray.nodes import Node, check_resources, live_nodes
-from pipeline.executors.on_ray.pool import Pool, PoolActor, TaskFailure, pools_of
-from pipeline.executors.quick_steps import run_quick_steps
+from pipeline.executors.on_ray.pool import PoolActor, TaskFailure, pools_of
+from pipeline.executors.on_ray.sizing import Sizing
+from pipeline.executors.quick_steps import run_quick_steps, run_steps_without_rows
 from pipeline.planning.plan import Plan
 
 _OBSERVE_S = 0.5  # seconds between two calls of the observer
 _NODES_S = 5.0  # seconds between two checks for nodes that joined or left
 _SIZE_S = 0.05  # seconds between two decisions on how many actors a step has
-_PLACEMENT_S = 5.0  # seconds; a process that has resources starts in less
 
 
 class OnRay:
@@ -47,10 +47,11 @@ class OnRay:
     Args:
         address: Address of a running cluster ("auto", "10.0.0.1:6379"); None starts one on this machine.
         workers: Maximum number of CPU cores to use; 0 uses all.
+        debug: Whether Ray prints its messages and those of its processes.
     """
 
-    def __init__(self, address: str | None = None, workers: int = 0) -> None:
-        self.address, self.workers = address, workers
+    def __init__(self, address: str | None = None, workers: int = 0, *, debug: bool = False) -> None:
+        self.address, self.workers, self.debug = address, workers, debug
 
     def run(self, plan: Plan, observer: Observer) -> Schedule:
         for step in plan:
@@ -68,7 +69,7 @@ class OnRay:
         guard = Guard()
 
         def work() -> None:
-            with cluster(self.address, self.workers) as guard.watch:
+            with cluster(self.address, self.workers, debug=self.debug) as guard.watch:
                 check_resources(plan)
                 run = _Run(plan, schedule, guard.stops(observer), self.workers)
                 run.metrics = Metrics(schedule) if self.address else None  # Ray here exports none
@@ -93,6 +94,7 @@ class _Run:
         self.nodes: dict[str, Node] = {}
         self.results: SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]]] = SimpleQueue()
         self.opening: set[PoolActor] = set()
+        self.sizing = Sizing(plan, schedule, self.cores, self.opening)
         self.launches: dict[Any, Task] = {}
         self.deaths = Deaths(schedule)
         self.metrics: Metrics | None = None
@@ -121,16 +123,20 @@ class _Run:
             if self.metrics:
                 self.metrics.observe()
         if now - self.counted_at_s > _NODES_S:
-            self.counted_at_s, before, self.nodes = now, self.nodes, live_nodes()
-            self.cores.nodes = {node.id: node.cpus for node in self.nodes.values()}
-            for pool in self.pools:
-                pool.forget_lost(self.nodes)
-            for event, nodes, others in (
-                ("node_joined", self.nodes, before),
-                ("node_left", before, self.nodes),
-            ):
-                for node in (nodes[key] for key in nodes if key not in others):
-                    self.schedule.events.emit(event, node=node.name, cpus=node.cpus)
+            self._count_nodes(live_nodes())
+
+    def _count_nodes(self, nodes: dict[str, Node]) -> None:
+        """Note which nodes joined and left."""
+        self.counted_at_s, before, self.nodes = time.monotonic(), self.nodes, nodes
+        self.cores.nodes = {node.id: node.cpus for node in nodes.values()}
+        self.sizing.nodes = nodes
+        for pool in self.pools:
+            pool.forget_lost(nodes)
+        for node in (nodes[key] for key in nodes if key not in before):
+            self.schedule.nodes[node.name] += NodeWork(cpus=node.cpus)
+            self.schedule.events.emit("node_joined", node=node.name, cpus=node.cpus)
+        for node in (before[key] for key in before if key not in nodes):
+            self.schedule.events.emit("node_left", node=node.name, cpus=node.cpus)
 
     def _assign_tasks(self) -> None:
         """Assign tasks to idle actors, furthest downstream first."""
@@ -156,57 +162,17 @@ class _Run:
     def _size_pools(self) -> None:
         """Stop and start actors, unless that was decided just before."""
         now = time.monotonic()
-        if now - self.sized_at_s > _SIZE_S or not (self.cores.running or self.opening):
-            self.sized_at_s = now
-            self._stop_unneeded_actors()
-            self._start_actors()
-
-    def _stop_unneeded_actors(self) -> None:
-        """Stop the actors of steps that are done, and idle actors that occupy resources others need.
-
-        Without this, two steps that need the only GPU would block each other: an idle actor of one step
-        reserves it and waits for a part that the other step must make.
-        """
-        blocked = any(a.pool.reserves_resources and _waits_for_resources(a) for a in self.opening)
+        if now - self.sized_at_s <= _SIZE_S and (self.cores.running or self.opening):
+            return
+        self.sized_at_s = now
+        run_steps_without_rows(self.plan, self.schedule)
         for pool in self.pools:
-            if pool.actors and all(self.schedule.steps[name].is_complete for name in pool.steps):
-                pool.stop([actor for actor in pool.actors if not actor.tasks])
-            elif blocked and pool.reserves_resources and not self._ready(pool):
-                pool.stop([actor for actors in pool.idle.values() for actor in actors])
-
-    def _ready(self, pool: Pool) -> int:
-        ready = self.schedule.ready
-        return sum(ready.get(name, 0) for name in pool.steps)
-
-    def _start_actors(self) -> None:
-        """Start actors where the ready tasks take longer than the start."""
+            pool.stop(self.sizing.unneeded(pool))
         for pool in self.pools:
-            node = self.cores.freest_node(pool.open_nodes(self.nodes.values()))
-            starting = sum(not actor.pool.reserves_resources for actor in self.opening)
-            too_many = not pool.reserves_resources and starting > len(self.cores.nodes) + 1
-            if not node or too_many or self._is_full(pool):
-                continue
-            # The first actor of a step may start while all cores are busy, and so may one that reserves a
-            # GPU: an idle actor uses no core, and gets the next task before the steps upstream.
-            may_start = (
-                not pool.actors or pool.reserves_resources or self.cores.can_use(node, pool.needs.cpus)
-            )
-            if (may_start and pool.needs_more_actors(self._ready(pool))) or self._gets_work_soon(pool):
+            if node := self.sizing.next_node(pool):
                 actor, opened = pool.start_actor(self.plan_ref, node)
                 self.opening.add(actor)
                 self._when_done(opened, partial(self._finish_start, actor))
-
-    def _is_full(self, pool: Pool) -> bool:
-        """Whether the steps without own processes have one for each core: more would not help."""
-        return not pool.step and len(pool.actors) >= max(1.0, self.cores.maximum)
-
-    def _gets_work_soon(self, pool: Pool) -> bool:
-        """Whether a pool without actors gets a task as soon as a running task of its inputs is done."""
-        if pool.actors or pool.needs.gpus:
-            return False
-        steps = [self.plan[name] for name in pool.steps if not self.schedule.steps[name].has_all_parts]
-        inputs = {i for step in steps if step.kind not in ("survey", "model") for i in step.node.inputs}
-        return any(self.schedule.steps[name].tasks for name in inputs)
 
     def _wait(self) -> None:
         if not (self.cores.running or self.opening or self.launches):
@@ -246,12 +212,18 @@ class _Run:
             node = opened.result()
         except DIED as error:
             pool.remove(actor)
-            self.deaths.at_start(pool, error)
+            self._count_nodes(live_nodes())
+            self.deaths.at_start(pool, error, has_node=actor.node in self.nodes)
             return
         if isinstance(node, TaskFailure):
             raise node.error from RuntimeError(node.trace)
-        pool.opened(actor, node)
-        actor.node_name = self.nodes[node].name if node in self.nodes else node
+        if node not in self.nodes:
+            self._count_nodes(live_nodes())
+        name = self.nodes[node].name if node in self.nodes else node
+        seconds = round(time.monotonic() - actor.since, 3)
+        pool.opened(actor, node, name)
+        self.schedule.nodes[name] += NodeWork(workers=1)
+        self.schedule.events.emit("worker_started", step=pool.step, node=name, seconds=seconds)
 
     def _finish_tasks(self, actor: PoolActor, done: "Future[Any]") -> None:
         tasks = actor.tasks
@@ -260,11 +232,12 @@ class _Run:
             results = done.result()
         except DIED as error:
             actor.pool.remove(actor)
-            # A task does not end its node.
-            self.deaths.on_tasks(tasks, error, has_node=actor.node in live_nodes())
+            self._count_nodes(live_nodes())
+            self.deaths.on_tasks(tasks, error, has_node=actor.node in self.nodes)  # no task ends its node
             return
         actor.pool.release(actor)
-        self.schedule.nodes[actor.node_name] += NodeWork(len(tasks), time.monotonic() - actor.since)
+        seconds = time.monotonic() - actor.since
+        self.schedule.nodes[actor.node_name] += NodeWork(tasks=len(tasks), busy_s=seconds)
         for task, result in zip(tasks, results, strict=False):
             if isinstance(result, TaskFailure):
                 raise result.error from RuntimeError(result.trace)
@@ -287,9 +260,3 @@ class _Run:
         if isinstance(result, TaskFailure):
             raise result.error from RuntimeError(result.trace)
         self.schedule.finish(task, result)
-
-
-def _waits_for_resources(actor: PoolActor) -> bool:
-    """Whether an actor has waited longer than a process takes to start."""
-    is_late = time.monotonic() - actor.since > _PLACEMENT_S
-    return is_late and not ray.wait([actor.placed], timeout=0)[0]

@@ -33,7 +33,7 @@ class Node:
 
     def can_hold(self, needs: Needs) -> bool:
         """Whether a worker fits. One that needs more cores than the node has runs there alone."""
-        return needs.gpus <= self.gpus and needs.memory_gb * 2**30 <= self.memory
+        return self.cpus > 0 and needs.gpus <= self.gpus and needs.memory_gb * 2**30 <= self.memory
 
     def resources(self) -> str:
         gpus = f"{self.gpus:g} GPU" if self.gpus else "no GPU"
@@ -85,7 +85,7 @@ def check_resources(plan: Plan) -> None:
 
 def _amounts(needs: Needs) -> str:
     amounts: Mapping[str, float] = {"GPU": needs.gpus, "GiB of memory": needs.memory_gb}
-    return " and ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount)
+    return " and ".join(f"{amount:g} {name}" for name, amount in amounts.items() if amount) or "a CPU"
 
 
 def _list_nodes(nodes: list[Node]) -> str:

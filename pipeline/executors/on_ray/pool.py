@@ -5,7 +5,9 @@ uses none, and the executor assigns tasks only to nodes with free cores. GPUs an
 an idle actor occupies them.
 """
 
+import math
 import tempfile
+import time
 import time
 import traceback
 from collections import Counter
@@ -28,6 +30,7 @@ from pipeline.stage import Stage
 
 ALONE = ("close", "rows")  # phases of tasks that are sent alone and say nothing about other tasks
 _START_S = 2.0  # seconds to start an actor; less waiting work than this does not justify another one
+_LATE_S = 1.0  # seconds after which another node may start an actor faster
 
 
 @dataclass(frozen=True)
@@ -127,23 +130,23 @@ class Pool:
         return bool(self.needs.gpus or self.needs.memory_gb)
 
     def needs_more_actors(self, ready: int) -> bool:
-        """Whether to start one more actor: the ready tasks take longer than its start."""
+        """Whether to start one more actor: the ready tasks take longer than its start.
+
+        If no actor is open yet, one on a further node may be open before them.
+        """
         if not ready or (self.needs.workers and len(self.actors) >= self.needs.workers):
             return False
-        if not self.actors:
-            return True
-        if any(self.idle.values()) or not all(actor.is_open for actor in self.actors):
-            return False
         now = time.monotonic()
-        running_s = max((now - actor.since for actor in self.actors), default=0.0)
+        if not any(actor.is_open for actor in self.actors):
+            return all(now - actor.since > _LATE_S for actor in self.actors)
+        running_s = max((now - actor.since for actor in self.actors if actor.tasks), default=0.0)
         mean_s = self.busy_s / self.parts if self.parts else running_s
         return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
     def open_nodes(self, nodes: Iterable[Node]) -> list[str]:
-        """The ids of the nodes on which one more actor may start."""
-        limit = self.needs.workers_per_node
-        if not limit:
-            return [node.id for node in nodes]
+        """The ids of the nodes on which one more actor may start. No node has two before one is open."""
+        limit = self.needs.workers_per_node or math.inf
+        limit = limit if any(actor.is_open for actor in self.actors) else 1
         count = Counter(actor.node for actor in self.actors)
         return [node.id for node in nodes if count[node.id] < limit and node.can_hold(self.needs)]
 
@@ -169,9 +172,9 @@ class Pool:
         self.actors.append(actor)
         return actor, handle.open.remote()
 
-    def opened(self, actor: PoolActor, node: str) -> None:
+    def opened(self, actor: PoolActor, node: str, node_name: str) -> None:
         """Note that an actor has opened its stage, and on which node."""
-        actor.is_open, actor.node = True, node
+        actor.is_open, actor.node, actor.node_name = True, node, node_name
         self.failed_starts = 0
         self.idle.setdefault(node, []).append(actor)
 
