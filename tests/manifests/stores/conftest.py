@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
+from local_s3 import serve_s3
 
 from manifests.store import Store
 from manifests.stores import open_store, outage
@@ -16,31 +16,10 @@ from manifests.stores import open_store, outage
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The endpoint of an S3 server on this machine.
-
-    Its put and its completion look first and write then, in two steps; a lock makes them one, as
-    they are on S3, whose answer to two writers at once is what the tests are about.
-    """
-    responses = pytest.importorskip("moto.s3.responses")
-    server = pytest.importorskip("moto.server")
-    lock = threading.Lock()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("put_object", "_key_response_post"):
-            whole = getattr(responses.S3Response, name)
-            patch.setattr(responses.S3Response, name, _one_at_a_time(whole, lock))
-        running = server.ThreadedMotoServer(port=0, verbose=False)
-        running.start()
-        host, port = running.get_host_and_port()
-        yield f"http://{host}:{port}"
-        running.stop()
-
-
-def _one_at_a_time(method, lock):  # type: ignore[no-untyped-def]
-    def locked(*args, **kwargs):  # type: ignore[no-untyped-def]
-        with lock:
-            return method(*args, **kwargs)
-
-    return locked
+    """The endpoint of an S3 server on this machine."""
+    pytest.importorskip("moto.server")
+    with serve_s3() as url:
+        yield url
 
 
 @pytest.fixture

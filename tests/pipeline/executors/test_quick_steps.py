@@ -1,4 +1,4 @@
-"""Steps that run before a cluster starts: rules, and children from `expand_many`."""
+"""Steps that need no worker process: rules, children from `expand_many`, and steps that no row reaches."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from toys import N, Numbers, Quiet, Square
+from toys import N, Numbers, Quiet, Split, Square, Sum, Unopenable
 
 from manifests import Row, column
 from manifests.stores.folder import FolderStore
 from pipeline import Dag, Expand
+from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.finalize import begin_table
+from pipeline.engine.worker import Worker
 from pipeline.executors import quick_steps
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import executor
@@ -41,7 +44,7 @@ class ClusterStarted(Exception):
 
 
 @contextmanager
-def no_cluster(address: str | None, workers: int) -> Iterator[None]:
+def no_cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterator[None]:
     raise ClusterStarted
     yield
 
@@ -104,3 +107,36 @@ def test_otherwise_the_cluster_starts_first(
     with pytest.raises(ClusterStarted):
         OnRay("somewhere" if case == "an address" else None).run(changed, Quiet())
     assert not [n for n in files(changed) if n.startswith(f"{changed['small'].folder}/part")]
+
+
+@pytest.mark.parametrize("count", [12, 0])
+def test_steps_that_no_row_reaches_run_in_the_driver_and_open_no_stage(count: int, tmp_path: Path) -> None:
+    dag = Dag("d")
+    numbers = dag.read(Numbers(count=count), rows_per_part=5)
+    squares = numbers.keep("n >= 100", because="small").annotate(Square(), Unopenable())
+    dag.save(squares.expand(Split()).survey(Sum()), "x")
+    made = build_plan(dag, FolderStore(tmp_path), "r")
+    for step in made:
+        begin_table(made, step)
+    schedule, worker = Schedule(made), Worker(made)
+    while not schedule.steps["small"].is_complete:
+        quick_steps.run_steps_without_rows(made, schedule)
+        if task := schedule.take(["numbers", "small"]):
+            schedule.finish(task, worker.run(task))
+    quick_steps.run_steps_without_rows(made, schedule)
+    assert schedule.is_finished
+    assert schedule.steps["sum"].row_counts.rows_out == 0
+
+
+def test_steps_with_rows_or_with_many_parts_are_left_to_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick_steps, "_MAX_PARTS", 2)
+    for minimum, unfinished in ((1, "square"), (100, "square")):
+        made = plan(tmp_path / str(minimum), minimum, expensive=True)
+        Inline().run(plan(tmp_path / str(minimum), minimum), Quiet())
+        begin_table(made, made["square"])
+        schedule = Schedule(made)
+        quick_steps.run_steps_without_rows(made, schedule)
+        assert [name for name, p in schedule.steps.items() if not p.is_complete] == [unfinished]
+        assert not schedule.steps["square"].done
