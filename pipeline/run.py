@@ -1,5 +1,6 @@
 """Runs a DAG in a store: acquire the lease, plan, record, execute, check the row counts, and report."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,7 +31,7 @@ from pipeline.recipes.request import RunRequest
 from pipeline.report.card import write_cards
 from pipeline.report.page import write_report
 
-_LOG_S = 30.0  # seconds between two progress lines in log.txt
+_LOG_S = 30.0  # seconds between two progress lines in log.txt, and between two updates of timings.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,21 @@ def _log_start(
 def _observers(record: Record, stopwatch: Stopwatch, limit: ErrorLimit, observer: Observer) -> Observer:
     """All that observes a run. The stopwatch is first among those that read it, and the limit is last."""
     events, log, outages = RunEvents(record.events), LineProgress(record.log, _LOG_S), OutageLog(record.log)
-    return _Observers(events, stopwatch, PlannedTime(stopwatch), log, outages, observer, limit)
+    timings = _Timings(record, stopwatch)
+    return _Observers(events, stopwatch, PlannedTime(stopwatch), log, timings, outages, observer, limit)
+
+
+class _Timings:
+    """Records the times of a run while it goes on."""
+
+    def __init__(self, record: Record, stopwatch: Stopwatch) -> None:
+        self.record, self.stopwatch = record, stopwatch
+        self._next_s = time.monotonic() + _LOG_S
+
+    def observe(self, schedule: Schedule) -> None:
+        if time.monotonic() >= self._next_s:
+            self._next_s = time.monotonic() + _LOG_S
+            self.record.update(self.stopwatch.to_json())
 
 
 class _Observers:

@@ -4,11 +4,11 @@ recipe.yaml   the DAG as YAML, which `clipmill run` accepts
 request.json  the command, the knobs, the versions of Python and packages, the commit of the code
 plan.json     the steps with their tables
 funnel.json   rows in and out of each step, and the outcomes of the rows of each table
-timings.json  start, end and final state of the run; its planned seconds, if earlier runs timed its steps, and
-              the seconds in which tasks ran; for each step the worker time in seconds and the numbers of rows
+timings.json  start, end and state of the run; its planned seconds, if earlier runs timed its steps, and the
+              seconds in which tasks ran; for each step the worker time in seconds and the numbers of rows
               that it processed, copied from earlier tables, read from a journal, or processed again;
-              the share of its time that each part of a stage waited for the others;
-              for each node of a cluster the tasks that it finished and the seconds they took
+              the share of its time that each part of a stage waited for the others; for each node its cores,
+              its workers, and the tasks that it finished, with their seconds. Updated every 30 s
 log.txt       the log of the run
 events.jsonl  the events of the run, one JSON object per line; on an object store events-00001.jsonl, …
 report.html   the report
@@ -101,6 +101,10 @@ class Record:
         line = "; ".join(line.strip() for line in text.splitlines())
         self.log(f"warning: {line}")
         self.events.add("warning", {"text": redact_urls(line)})
+
+    def update(self, spent: Mapping[str, Any]) -> None:
+        """Write the timings of a run that goes on, which `clipmill status` shows."""
+        self._timings(RUNNING, spent, "")
 
     def end(self, state: str, funnel: Funnel | None, spent: Mapping[str, Any], error: str = "") -> None:
         """Write the funnel, the timings and the final state."""

@@ -89,8 +89,8 @@ def run_state(store: Store, run: str, holder: Mapping[str, Any] | None) -> str:
 
 def _node_line(name: str, work: Mapping[str, float]) -> tuple[str, ...]:
     """What a node did. Runs of an earlier version recorded no cores and no workers."""
-    counts = (f"{work[key]:,g}" if key in work else "?" for key in ("cpus", "workers", "tasks"))
-    return (name, *counts, f"{work['busy_s']:,.1f}")
+    cpus, workers = (f"{work[key]:,}" if key in work else "?" for key in ("cpus", "workers"))
+    return name, cpus.removesuffix(".0"), workers, f"{work['tasks']:,}", f"{work['busy_s']:,.1f}"
 
 
 def _holder_text(holder: Mapping[str, Any] | None) -> str:

@@ -18,7 +18,7 @@ class Doubled(Row):
 
 
 class Double(Annotate[N, Doubled]):
-    """Adds a line with the number and the node to the file `told_in`; then waits for the file `hold_until`."""
+    """Adds the number and the node to the file `told_in`, then waits for the file `hold_until`."""
 
     told_in: str = ""
     hold_from: int = 0  # smaller numbers do not wait
@@ -65,7 +65,7 @@ def spreading(
     Args:
         told_in: File to which each doubled number adds a line.
         hold_until: File for which the numbers from `hold_from` on wait.
-        placed_in: Folder for the places of the workers of a step, each of which waits until `workers` are open.
+        placed_in: Folder for the places of the workers of a step, which wait until `workers` are open.
         gpus: GPUs of each of these workers.
         late_until: File for which workers on slow nodes wait before they open.
         videos: Videos to probe.
