@@ -1,6 +1,7 @@
 """Measures the engine: its cost per part, its share of the CPU, closing, scaling, and a changed threshold.
 
     python -m benchmarks.engine [--parts 200] [--repeats 3] [--rows 1000000] [--long-s 1] [--json OUT]
+    python -m benchmarks.engine --many-parts 20000
 
 A chain of three stages with one row per part runs in four ways, which alternate: in this process (`Inline`);
 on Ray with a process for each step (`own actors`); on Ray with actors that all steps share (`OnRay`); and as
@@ -8,6 +9,7 @@ the last, with stages that wait 1 s. "driver" and "all" are the CPU of this proc
 the run. Then tables of several sizes are closed, a stage that only computes runs on one and on two workers,
 and a rule is applied with another threshold to a table of many rows, whose number must not increase the
 memory of the driver. Numbers are medians; the machine may be shared, so compare lines and not runs.
+`--many-parts` measures only one long run: two chains of three stages on Ray, with so many parts.
 """
 
 import argparse
@@ -66,6 +68,18 @@ def chain(parts: int, *, own_actors: bool = False, **settings: Any) -> Dag:
     return dag
 
 
+def two_chains(parts: int) -> Dag:
+    """Six steps behind one source: two chains of three stages."""
+    dag = Dag("two_chains")
+    source = dag.read(Ticks(count=parts), rows_per_part=1)
+    for name in ("one", "two"):
+        rows = source
+        for stage in (WorkFirst(), WorkSecond(), WorkThird()):
+            rows = rows.annotate(stage.on(name=f"{type(stage).__name__.lower()}_{name}"))
+        dag.save(rows, name)
+    return dag
+
+
 def cpu_s() -> tuple[float, float]:
     """CPU seconds so far of this process, and of it and all its descendants."""
     own = psutil.Process()
@@ -85,7 +99,7 @@ def run_chain(executor: Executor, dag: Dag) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as store:
         driver, total = cpu_s()
         observer = FirstPart()
-        executor.run(build_plan(dag, FolderStore(store), "r"), observer)
+        schedule = executor.run(build_plan(dag, FolderStore(store), "r"), observer)
         total_s = time.monotonic() - observer.started
         driver_end, total_end = cpu_s()
         return {
@@ -94,6 +108,7 @@ def run_chain(executor: Executor, dag: Dag) -> dict[str, float]:
             "close_s": total_s - observer.last_s if observer.last_s else 0.0,
             "driver_cpu_s": driver_end - driver,
             "all_cpu_s": total_end - total,
+            "workers": sum(work.workers for work in schedule.nodes.values()),
         }
 
 
@@ -245,6 +260,16 @@ def _cost_row(r: dict[str, Any]) -> tuple[Any, ...]:
     return (r["way"], r["parts"], *times, *costs)
 
 
+def print_many_parts(parts: int) -> None:
+    """Run six steps of many parts once."""
+    found = run_chain(OnRay(), two_chains(parts))
+    made_s = found["total_s"] - found["first_part_s"] - found["close_s"]
+    print(f"{parts:,} parts x 6 steps: {found['total_s']:.0f} s, {parts / made_s:.0f} parts a second")
+    print(f"per part and step: {1000 * made_s / parts / 6:.2f} ms, of which in the driver ", end="")
+    print(f"{1000 * found['driver_cpu_s'] / parts / 6:.2f} ms; CPU of all {found['all_cpu_s']:.0f} s")
+    print(f"closing after the last part: {found['close_s']:.1f} s; {found['workers']} worker processes")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", type=int, default=200)
@@ -252,8 +277,12 @@ def main() -> None:
     parser.add_argument("--long-s", type=float, default=1.0)
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000_000, 10_000_000])
     parser.add_argument("--close-parts", type=int, nargs="*", default=[500, 2000])
+    parser.add_argument("--many-parts", type=int)
     parser.add_argument("--json")
     args = parser.parse_args()
+    if args.many_parts:
+        print_many_parts(args.many_parts)
+        return
     found: dict[str, Any] = {"ray_start_s": ray_start_s()}
     with cluster(None, 0):
         found["parts"] = cost_per_part(args.parts, args.repeats, args.long_s)

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from toys import Mate, Numbers, Quiet, RaiseToPowers, Split, Square, Unopenable, toy_dag
 
+from benchmarks.engine import two_chains
 from manifests.stores.folder import FolderStore
 from manifests.table import part_name, parts_of, read_part
 from pipeline.dag import Dag
@@ -160,3 +161,11 @@ def test_steps_overlap(tmp_path: Path) -> None:
     assert any(s["split"] > 0 and s["square"] < parts for s in done)
     assert all(s["sum"] == 0 or s["split"] == parts for s in done)  # a survey waits for all
     assert read_part(plan.store, f"{plan['sum'].folder}/{part_name(3)}").num_rows
+
+
+@pytest.mark.slow
+def test_many_parts_are_made_and_tables_closed_by_one_worker_for_each_core(tmp_path: Path) -> None:
+    """300 parts through six steps without models: no process starts to close a table, or for a later step."""
+    schedule = OnRay(workers=2).run(make_plan(two_chains(300), tmp_path), Quiet())
+    assert [step.row_counts.passed for step in schedule.steps.values()] == [0] + [300] * 6
+    assert sum(node.workers for node in schedule.nodes.values()) <= 2
