@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorUnschedulableError, RayError
 
 from pipeline.engine.schedule import Schedule
 from pipeline.engine.steps.finalize import begin_table
@@ -213,7 +213,8 @@ class _Run:
         except DIED as error:
             pool.remove(actor)
             self._count_nodes(live_nodes())
-            self.deaths.at_start(pool, error, has_node=actor.node in self.nodes)
+            if not isinstance(error, ActorUnschedulableError):  # else Ray does not know the node yet
+                self.deaths.at_start(pool, error, has_node=actor.node in self.nodes)
             return
         if isinstance(node, TaskFailure):
             raise node.error from RuntimeError(node.trace)

@@ -144,23 +144,27 @@ class Pool:
         return ready * max(mean_s, running_s / 2) / len(self.actors) > _START_S
 
     def open_nodes(self, nodes: Iterable[Node]) -> list[str]:
-        """The ids of the nodes on which one more actor may start. No node has two before one is open."""
-        limit = self.needs.workers_per_node or math.inf
-        limit = limit if any(actor.is_open for actor in self.actors) else 1
+        """The ids of the nodes on which one more actor may start.
+
+        No node has two before one is open. Steps without own processes have no more than one for each core.
+        """
+        most = 1.0 if not any(actor.is_open for actor in self.actors) else math.inf
+        most = min(most, self.needs.workers_per_node or math.inf)
         count = Counter(actor.node for actor in self.actors)
-        return [node.id for node in nodes if count[node.id] < limit and node.can_hold(self.needs)]
+        fitting = [node for node in nodes if node.can_hold(self.needs)]
+        limits = {node.id: most if self.step else min(most, max(1.0, node.cpus)) for node in fitting}
+        return [name for name, limit in limits.items() if count[name] < limit]
 
     def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
-        """Start an actor, preferably on `node`. Returns it, and the Ray object reference of its `open()`.
+        """Start an actor on `node`. Returns it, and the Ray object reference of its `open()`.
 
-        With GPUs, Ray finds the node. With a number of workers per node, it is `node` in any case.
+        With GPUs and no number of workers per node, Ray finds the node.
         """
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
         if self.needs.gpus:
             options["num_gpus"] = self.needs.gpus
         if self.needs.workers_per_node or not self.needs.gpus:
-            soft = not self.needs.workers_per_node
-            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=soft)
+            options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         if self.needs.memory_gb:
             options["memory"] = int(self.needs.memory_gb * 2**30)
         if self.needs.cpus >= 2:  # Ray sets OMP_NUM_THREADS=1 for actors without CPUs
