@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,9 +16,9 @@ from ray.exceptions import RayError
 
 from pipeline.engine.steps.storing import one_line
 from pipeline.errors import PipelineError
-from pipeline.executors.on_ray.packages import package_folders
 from pipeline.executors.on_ray.watch import Watch, local_watch, remote_watch
 
+PACKAGES = ("manifests", "pipeline", "stages", "training")  # they are sent to the nodes of a cluster
 _NO_CLUSTER = (
     "start a cluster with `ray start --head` (if that created a token, set RAY_AUTH_MODE=token here), "
     "or remove ray_address to use this machine"
@@ -87,6 +89,12 @@ def _connect(address: str | None, workers: int, debug: bool) -> None:
                     where=one_line(str(error)),
                     remedy=_NO_CLUSTER if address else _NO_RAY,
                 ) from error
+
+
+def package_folders() -> list[Path]:
+    """The folders of the packages of clipmill on this machine."""
+    specs = [find_spec(name) for name in PACKAGES]
+    return [Path(spec.origin).parent for spec in specs if spec and spec.origin]
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def add_verbs(verbs: Any) -> None:
 
 
 def submit(args: Namespace) -> int:
-    from pipeline.verbs.cluster.jobs import Jobs
+    from pipeline.executors.on_ray.jobs import Jobs
 
     request = parse_request(args, args.command_line)
     if request.ray_address:

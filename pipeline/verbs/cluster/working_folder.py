@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from pipeline.errors import RecipeError
-from pipeline.executors.on_ray.packages import PACKAGES, package_folders
+from pipeline.executors.on_ray.cluster import PACKAGES, package_folders
 from pipeline.recipes.importing import import_root
 
 _IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git")

@@ -18,17 +18,17 @@ class Doubled(Row):
 
 
 class Double(Annotate[N, Doubled]):
-    """Adds the number and the node to the file `told_in`, then waits for the file `hold_until`."""
+    """Adds the number and the node to the file `log_to`, then waits for the file `hold_until`."""
 
-    told_in: str = ""
+    log_to: str = ""
     hold_from: int = 0  # smaller numbers do not wait
     hold_until: str = ""
-    execution_settings = frozenset({"told_in", "hold_from", "hold_until"})
+    execution_settings = frozenset({"log_to", "hold_from", "hold_until"})
 
     def annotate(self, rows: Sequence[N]) -> Iterator[Doubled]:
         for row in rows:
-            if self.told_in:
-                with open(self.told_in, "a") as file:
+            if self.log_to:
+                with open(self.log_to, "a") as file:
                     file.write(f"{row.n} {ray.get_runtime_context().get_node_id()}\n")
             while self.hold_until and row.n >= self.hold_from and not os.path.exists(self.hold_until):
                 time.sleep(0.05)
@@ -51,7 +51,7 @@ class OpensLate(Annotate[N, Nothing]):
 
 def spreading(
     count: int = 12,
-    told_in: str = "",
+    log_to: str = "",
     hold_until: str = "",
     hold_from: int = 0,
     placed_in: str = "",
@@ -63,7 +63,7 @@ def spreading(
     """Numbers in parts of two.
 
     Args:
-        told_in: File to which each doubled number adds a line.
+        log_to: File to which each doubled number adds a line.
         hold_until: File for which the numbers from `hold_from` on wait.
         placed_in: Folder for the places of the workers of a step, which wait until `workers` are open.
         gpus: GPUs of each of these workers.
@@ -72,7 +72,7 @@ def spreading(
     """
     dag = Dag("spreading")
     numbers = dag.read(Numbers(count=count), rows_per_part=2)
-    doubled = numbers.annotate(Double(told_in=told_in, hold_from=hold_from, hold_until=hold_until))
+    doubled = numbers.annotate(Double(log_to=log_to, hold_from=hold_from, hold_until=hold_until))
     dag.save(doubled, "doubled")
     if placed_in:
         dag.save(numbers.annotate(Placed(folder=placed_in, workers=workers).on(gpus=gpus)), "places")

@@ -10,10 +10,12 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import spreading
 from file_server import serve
@@ -49,7 +51,13 @@ class Nodes:
             return self.cluster.add_node(**options)
 
     def kill(self, node: Any) -> None:
+        """Kill a node, and wait until its workers have ended."""
+        workers = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
         self.cluster.remove_node(node, allow_graceful=False)
+        for worker in workers:
+            with suppress(psutil.NoSuchProcess):
+                worker.kill()
+        psutil.wait_procs(workers)
 
 
 @pytest.fixture(scope="module")
@@ -134,12 +142,12 @@ def expected(tmp_path: Path, count: int) -> dict[str, bytes]:
     return tables(str(tmp_path / "inline"))
 
 
-class Told:
+class Log:
     """The numbers that workers have begun, each with the id of its node."""
 
     def __init__(self, folder: Path) -> None:
-        self.path, self.release = folder / "told", folder / "release"
-        self.knobs = {"told_in": self.path, "hold_until": self.release, "hold_from": 10}
+        self.path, self.release = folder / "log", folder / "release"
+        self.knobs = {"log_to": self.path, "hold_until": self.release, "hold_from": 10}
 
     def lines(self) -> list[tuple[int, str]]:
         words = self.path.read_text().split() if self.path.exists() else []
@@ -180,37 +188,37 @@ def test_steps_run_where_their_needs_are_met_on_sources_at_urls(
 def test_a_node_that_joins_is_used_and_one_that_dies_costs_only_its_parts(
     nodes: Nodes, store: str, tmp_path: Path
 ) -> None:
-    told = Told(tmp_path)
-    run = Run(nodes, store, count=60, **told.knobs)
-    run.wait_until(told.held)
+    log = Log(tmp_path)
+    run = Run(nodes, store, count=60, **log.knobs)
+    run.wait_until(log.held)
     joined = nodes.add(num_cpus=2)
-    run.wait_until(lambda: len(told.held(joined.node_id)) == 2)
+    run.wait_until(lambda: len(log.held(joined.node_id)) == 2)
     nodes.kill(joined)
-    lost, started = told.held(joined.node_id), time.monotonic()
-    told.release.touch()
+    lost, started = log.held(joined.node_id), time.monotonic()
+    log.release.touch()
     run.end()
     print(f"ended {time.monotonic() - started:.1f} s after the node was killed")
     assert tables(store) == expected(tmp_path, 60)
-    assert told.repeated() == lost
+    assert log.repeated() == lost
     assert {event["cpus"] for event in run.events("node_joined")} == {0, 1, 2, 3}
     assert [event["cpus"] for event in run.events("node_left")] == [2]
 
 
-def test_a_second_driver_is_told_who_holds_the_store_and_goes_on_when_that_one_dies(
+def test_a_second_driver_learns_who_holds_the_store_and_goes_on_when_that_one_dies(
     nodes: Nodes, store: str, tmp_path: Path
 ) -> None:
-    told = Told(tmp_path)
-    first = Run(nodes, store, count=30, **told.knobs)
-    first.wait_until(lambda: len(told.held()) == 4)
-    refused = Run(nodes, store, count=30, **told.knobs).end(1)
+    log = Log(tmp_path)
+    first = Run(nodes, store, count=30, **log.knobs)
+    first.wait_until(lambda: len(log.held()) == 4)
+    refused = Run(nodes, store, count=30, **log.knobs).end(1)
     assert f"process {first.process.pid} on {socket.gethostname()}" in refused
     first.process.send_signal(signal.SIGKILL)
     first.process.wait()
-    in_flight = told.held()
-    told.release.touch()
-    Run(nodes, store, count=30, **told.knobs).end()
+    in_flight = log.held()
+    log.release.touch()
+    Run(nodes, store, count=30, **log.knobs).end()
     assert tables(store) == expected(tmp_path, 30)
-    assert told.repeated() <= in_flight
+    assert log.repeated() <= in_flight
 
 
 def test_a_node_whose_workers_start_slowly_holds_nothing_back(
@@ -236,9 +244,9 @@ def test_a_step_that_no_node_can_hold_is_refused_with_the_resources_of_all(
 
 def test_a_run_whose_gcs_is_lost_ends_with_a_summary(nodes: Nodes, store: str, tmp_path: Path) -> None:
     """The last test: the cluster has ended."""
-    told = Told(tmp_path)
-    run = Run(nodes, store, **told.knobs)
-    run.wait_until(told.held)
+    log = Log(tmp_path)
+    run = Run(nodes, store, **log.knobs)
+    run.wait_until(log.held)
     started = time.monotonic()
     os.kill(nodes.cluster.head_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
     out = run.end(1)
