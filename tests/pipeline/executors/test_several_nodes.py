@@ -147,10 +147,11 @@ class Log:
 
     def __init__(self, folder: Path) -> None:
         self.path, self.release = folder / "log", folder / "release"
+        self.path.mkdir()
         self.knobs = {"log_to": self.path, "hold_until": self.release, "hold_from": 10}
 
     def lines(self) -> list[tuple[int, str]]:
-        words = self.path.read_text().split() if self.path.exists() else []
+        words = "".join(path.read_text() for path in self.path.iterdir()).split()
         return [(int(number), node) for number, node in zip(words[::2], words[1::2], strict=False)]
 
     def held(self, node: str = "") -> set[int]:
@@ -212,8 +213,8 @@ def test_a_second_driver_learns_who_holds_the_store_and_goes_on_when_that_one_di
     first.wait_until(lambda: len(log.held()) == 4)
     refused = Run(nodes, store, count=30, **log.knobs).end(1)
     assert f"process {first.process.pid} on {socket.gethostname()}" in refused
-    first.process.send_signal(signal.SIGKILL)
-    first.process.wait()
+    first.process.kill()
+    first.process.communicate()
     in_flight = log.held()
     log.release.touch()
     Run(nodes, store, count=30, **log.knobs).end()

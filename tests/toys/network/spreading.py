@@ -18,7 +18,7 @@ class Doubled(Row):
 
 
 class Double(Annotate[N, Doubled]):
-    """Adds the number and the node to the file `log_to`, then waits for the file `hold_until`."""
+    """Writes the number and the node to a file in `log_to`, then waits for the file `hold_until`."""
 
     log_to: str = ""
     hold_from: int = 0  # smaller numbers do not wait
@@ -28,7 +28,7 @@ class Double(Annotate[N, Doubled]):
     def annotate(self, rows: Sequence[N]) -> Iterator[Doubled]:
         for row in rows:
             if self.log_to:
-                with open(self.log_to, "a") as file:
+                with open(f"{self.log_to}/{os.getpid()}", "a") as file:
                     file.write(f"{row.n} {ray.get_runtime_context().get_node_id()}\n")
             while self.hold_until and row.n >= self.hold_from and not os.path.exists(self.hold_until):
                 time.sleep(0.05)
@@ -63,7 +63,7 @@ def spreading(
     """Numbers in parts of two.
 
     Args:
-        log_to: File to which each doubled number adds a line.
+        log_to: Folder of logs, to which each doubled number adds a line.
         hold_until: File for which the numbers from `hold_from` on wait.
         placed_in: Folder for the places of the workers of a step, which wait until `workers` are open.
         gpus: GPUs of each of these workers.
