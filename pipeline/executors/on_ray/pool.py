@@ -158,12 +158,12 @@ class Pool:
     def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
         """Start an actor on `node`. Returns it, and the Ray object reference of its `open()`.
 
-        With GPUs and no number of workers per node, Ray finds the node.
+        If it reserves GPUs or memory, and workers per node have no limit, Ray finds the node.
         """
         options: dict[str, Any] = {"num_cpus": 0, "max_restarts": 0, "max_task_retries": 0}
         if self.needs.gpus:
             options["num_gpus"] = self.needs.gpus
-        if self.needs.workers_per_node or not self.needs.gpus:
+        if self.needs.workers_per_node or not self.reserves_resources:
             options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node, soft=False)
         if self.needs.memory_gb:
             options["memory"] = int(self.needs.memory_gb * 2**30)
