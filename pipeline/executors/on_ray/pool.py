@@ -8,7 +8,6 @@ an idle actor occupies them.
 import math
 import tempfile
 import time
-import time
 import traceback
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
