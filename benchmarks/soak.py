@@ -3,12 +3,12 @@
     python -m benchmarks.soak [--kills 200] [--seed 0] [--store folder|s3] [--targets driver …] [--json OUT]
 
 A run of many short parts with shards (`benchmarks.workloads.faults.made_clips`) is killed and started again
-until it is done; then the next store begins, until `--kills` kills have hit. The targets are: the driver, a worker,
-the raylet, the GCS, everything (SIGKILL each), and the process group of the driver (SIGTERM). Each kill must
-end the run with the right exit code and without a traceback, or, of a worker, not end it. All processes must
-end too; the agents of Ray, which do no work, do so 60 s after their GCS. Each finished store must be valid,
-which includes that row counts balance, and all of its tables and shards must equal those of an uninterrupted
-run. Otherwise the exit code is 1, and the logs are kept.
+until it is done; then the next store begins, until `--kills` kills have hit. The targets are: the driver, a
+worker, the raylet, the GCS, everything (SIGKILL each), and the process group of the driver (SIGTERM). Each
+kill must end the run with the right exit code and without a traceback, or, of a worker, not end it. All
+processes must end too; the agents of Ray, which do no work, do so 60 s after their GCS. All tables and shards
+of each finished store must equal those of an uninterrupted run, whose store is valid: its row counts balance.
+Otherwise the exit code is 1, and the logs are kept.
 """
 
 import argparse
@@ -84,6 +84,10 @@ class Soak:
         if run.wait(600):
             raise SystemExit((self.folder / "reference.log").read_text())
         self.total_s, self.work_s = run.elapsed_s, run.elapsed_s - start_s
+        store = open_store(run.url)
+        faults = check(store, tables_of(store)).faults
+        if faults:
+            raise SystemExit(str(faults[0]))
         self.expected = _digests(run.url)
 
     def one_store(self, max_kills: int) -> None:
@@ -149,18 +153,12 @@ class Soak:
         self.faults += [f"kill {len(self.kills) + 1} ({_words(kill)}): {what}" for what in wrong]
 
     def _check(self, url: str, log: Path) -> None:
-        store = open_store(url)
-        result = check(store, tables_of(store), quick=True)
-        self.faults += [f"{log.name}: {fault.what} {fault.where}" for fault in result.faults]
         found = _digests(url)
         names = {*found, *self.expected}
         differing = sorted(name for name in names if found.get(name) != self.expected.get(name))
         if differing:
             self.faults.append(f"{log.name}: {len(differing)} files differ, such as {differing[0]}")
-        elif url.startswith("s3:"):
-            for name in list(store.walk()):
-                store.remove(name)
-        else:
+        elif not url.startswith("s3:"):
             shutil.rmtree(url)
 
 

@@ -62,7 +62,7 @@ class MakeClip(Annotate[Made, Clip]):
             )  # fmt: skip
 
 
-def made_clips(count: int = 120, rows_per_part: int = 3, wait_s: float = 0.02) -> Dag:
+def made_clips(count: int = 60, rows_per_part: int = 3, wait_s: float = 0.04) -> Dag:
     """Clips of random bytes in shards.
 
     Args:
