@@ -28,7 +28,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.workloads.faults import made_clips
-from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, without_agents
+from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, wait_for_ends
 from benchmarks.workloads.faults.local_s3 import CREDENTIALS, local_s3
 from benchmarks.workloads.printing import table, write_json
 from manifests.catalog import tables_of
@@ -135,7 +135,7 @@ class Soak:
             return kill
         kill.exit_code = run.wait(_ENDS_S)
         kill.ended_s = time.monotonic() - began_s
-        _, alive = psutil.wait_procs(without_agents(everything), timeout=_ENDS_S)
+        alive = wait_for_ends(everything, _ENDS_S)
         kill.gone_s = time.monotonic() - began_s
         self._judge(kill, run, alive)
         return kill

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from manifests.errors import disk_full_error
+from pipeline.engine.batches import watchdog
 from pipeline.row_json import from_json, to_json
 
 Record = dict[str, Any]
@@ -54,15 +55,26 @@ class Journal:
     Attributes:
         results: Results of rows that earlier attempts finished, in this run or another, by row id.
         crashes: How often a worker of this run crashed on a row, by row id.
+        hung: Where the stage was when the watchdog ended its worker, for the last of these crashes.
         started: How many rows this attempt started.
         restarted: How many of these an earlier attempt had started and not finished.
     """
 
-    def __init__(self, folder: Path, run: str, *, save_results: bool = True) -> None:
-        """With `save_results=False` only row ids are saved: computing again may cost less than reading."""
-        self.folder, self._save_results = folder, save_results
+    def __init__(
+        self, folder: Path, run: str, *, save_results: bool = True, row_timeout_s: float = 0.0
+    ) -> None:
+        """Open the journal of a part.
+
+        Args:
+            folder: The folder of its files.
+            run: Name of the run.
+            save_results: If False, only row ids are saved: computing again may cost less than reading.
+            row_timeout_s: Seconds after which a row that is not finished ends this process; 0: never.
+        """
+        self.folder, self._save_results, self._row_timeout_s = folder, save_results, row_timeout_s
         self.results: dict[str, RowResult] = {}
         self.crashes: Counter[str] = Counter()
+        self.hung: dict[str, str] = {}
         self.started = self.restarted = 0
         self._unfinished: set[str] = set()
         for file in sorted(folder.glob("*.jsonl")):
@@ -76,15 +88,19 @@ class Journal:
         self.started += len(ids)
         self.restarted += len(self._unfinished.intersection(ids))
         self._write({"started": list(ids)})
+        if self._row_timeout_s and ids:
+            watchdog.begin(self._row_timeout_s * len(ids), self._file)
 
     def requeue(self, row: str) -> None:
         """Record that a started row is no longer being processed, although it has no result yet."""
         self.started -= 1
         self.restarted -= row in self._unfinished
+        watchdog.end()
         self._write({"requeued": row})
 
     def finish(self, results: Mapping[str, RowResult]) -> None:
         """Record the results of these rows."""
+        watchdog.end()
         if self._save_results:
             self._write({"results": {row: result.to_json() for row, result in results.items()}})
         else:
@@ -92,6 +108,7 @@ class Journal:
 
     def close(self, *, delete: bool) -> None:
         """Stop writing. `delete` removes the journal, once its part is committed."""
+        watchdog.end()
         os.close(self._file)
         if delete:
             shutil.rmtree(self.folder, ignore_errors=True)
@@ -116,6 +133,9 @@ class Journal:
         self._unfinished |= started
         if same_run:
             self.crashes.update(started)
+            where = watchdog.where_it_hung(file.read_bytes())
+            if where is not None:
+                self.hung.update(dict.fromkeys(started, where))
 
 
 @contextmanager

@@ -123,6 +123,7 @@ class TaskResult:
         groups: The groups that the rows of an assigned part belong to.
         pieces: The pieces to process before the part can be joined; `row_counts` is None in this case.
         work: How many rows the task processed.
+        crashed: Rows that are rejected because their workers died or were ended, with the reasons.
         pause: The task is not done, because a service that its stage uses is unavailable.
         seconds: For how long the worker ran the task.
         bytes_written: Bytes that the worker wrote to the store for it.
@@ -134,6 +135,7 @@ class TaskResult:
     groups: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
     work: WorkCounts = WorkCounts()
+    crashed: tuple[tuple[str, str], ...] = ()
     pause: Pause | None = None
     seconds: float = 0.0
     bytes_written: int = 0

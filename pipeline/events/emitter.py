@@ -1,6 +1,6 @@
 """Reports to listeners what happens in a run, such as the writer of events and the metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from manifests.table import RowCounts
@@ -29,6 +29,8 @@ class _Result(Protocol):
     def seconds(self) -> float: ...
     @property
     def bytes_written(self) -> int: ...
+    @property
+    def crashed(self) -> Iterable[tuple[str, str]]: ...
 
 
 class _Step(Protocol):
@@ -99,3 +101,5 @@ class Emitter:
                 errors=counts.errors,
                 file=f"{step.folder}/{counts.rejects}",
             )
+        for row, reason in result.crashed if result else ():
+            self.emit("row_crashed", step=step.name, part=part, row=row, reason=reason)

@@ -25,6 +25,7 @@ EVENTS: Mapping[str, Mapping[str, tuple[type, ...]]] = {
     "step_ended": {"step": _TEXT, "parts": _INT, "seconds": _FLOAT, **_COUNTS},
     "part_finished": {**_PART, "seconds": (float, NoneType), "bytes": (int, NoneType), **_COUNTS},
     "rows_rejected": {**_PART, "rejected": _INT, "errors": _INT, "file": _TEXT},
+    "row_crashed": {**_PART, "row": _TEXT, "reason": _TEXT},
     "task_finished": {"step": _TEXT, "phase": _TEXT, "task": _TEXT, "seconds": _FLOAT, "bytes": _INT},
     "step_paused": {"step": _TEXT, "reason": _TEXT},
     "step_resumed": {"step": _TEXT, "seconds": _FLOAT},

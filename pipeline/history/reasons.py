@@ -11,7 +11,12 @@ _MAX_FILES = 24  # files of rejects that are read
 
 
 def most_frequent_reason(store: Store, folder: str, numbers: Iterable[int], *, errors: bool) -> str:
-    """The most frequent reason in the first parts with rejected rows, in printable characters; "" if none.
+    """The most frequent reason in printable characters, as in `reason_and_row`."""
+    return reason_and_row(store, folder, numbers, errors=errors)[0]
+
+
+def reason_and_row(store: Store, folder: str, numbers: Iterable[int], *, errors: bool) -> tuple[str, str]:
+    """The most frequent reason in the first parts with rejected rows, and a row with it; "" if there is none.
 
     Args:
         store: The store.
@@ -20,15 +25,19 @@ def most_frequent_reason(store: Store, folder: str, numbers: Iterable[int], *, e
         errors: Whether to read the rows on which the stage failed, and not those that it refused.
     """
     reasons: Counter[str] = Counter()
+    ids: dict[str, str] = {}
     files = 0
     for number in sorted(numbers):
         counts = read_row_counts(store, f"{folder}/{part_name(number)}")
         if not (counts.errors if errors else counts.rejected - counts.errors):
             continue
-        rejects = read_part(store, f"{folder}/{counts.rejects}", ["kind", "reason"])
-        rows = zip(rejects["kind"].to_pylist(), rejects["reason"].to_pylist(), strict=True)
-        reasons.update(reason for kind, reason in rows if (kind != "reject") == errors)
+        rejects = read_part(store, f"{folder}/{counts.rejects}", ["id", "kind", "reason"])
+        for row in rejects.to_pylist():
+            if (row["kind"] != "reject") == errors:
+                reasons[row["reason"]] += 1
+                ids.setdefault(row["reason"], row["id"])
         files += 1
         if files == _MAX_FILES:
             break
-    return printable(min(reasons, key=lambda reason: (-reasons[reason], reason), default=""))
+    reason = min(reasons, key=lambda reason: (-reasons[reason], reason), default="")
+    return printable(reason), ids.get(reason, "")

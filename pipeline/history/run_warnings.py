@@ -8,7 +8,7 @@ from manifests.predicate import names_in
 from manifests.table import part_name, parts_of, read_part
 from pipeline.history.formatting import format_rows
 from pipeline.history.funnel import Funnel, FunnelLine
-from pipeline.history.reasons import most_frequent_reason
+from pipeline.history.reasons import most_frequent_reason, reason_and_row
 from pipeline.history.run_history import RunHistory
 from pipeline.recipes.redaction import redact_argument
 from pipeline.recipes.request import RunRequest
@@ -35,8 +35,10 @@ def _failed(history: RunHistory, funnel: Funnel) -> Iterator[str]:
     each = [f"{format_rows(funnel.errors)} failed with an error, which is not a decision about the data"]
     for line in lines:
         numbers = history.row_counts(line.step)
-        reason = most_frequent_reason(history.store, history[line.step].folder, numbers, errors=True)
-        each.append(f"{line.step} {line.errors:,}: {reason}")
+        reason, row = reason_and_row(history.store, history[line.step].folder, numbers, errors=True)
+        each.append(
+            f"{line.step} {line.errors:,}: {reason} ({'row' if line.errors == 1 else 'such as row'} {row})"
+        )
     yield "\n  ".join([*each, "remedy: fix the cause, then run the same command with --retry-errors"])
 
 

@@ -102,6 +102,7 @@ class Plan:
         steps: Steps by name.
         outputs: For each output, the steps that a row must have passed.
         columns: For each output, its columns with the steps that add them.
+        row_timeout_s: Seconds after which a worker is ended in which a row is not finished; 0: never.
     """
 
     dag: str
@@ -110,6 +111,7 @@ class Plan:
     steps: Mapping[str, Step]
     outputs: Mapping[str, tuple[str, ...]]
     columns: Mapping[str, Mapping[str, str]]
+    row_timeout_s: float = 0.0
 
     def __iter__(self) -> Iterator[Step]:
         return iter(self.steps.values())

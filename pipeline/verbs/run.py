@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.executor import Executor
     from pipeline.run import RunResult
 
+DEFAULT_ROW_TIMEOUT_S = 3600
 SIGNALED = 128  # higher exit codes: a signal stopped the run
 
 
@@ -53,6 +54,15 @@ def add_run_options(parser: ArgumentParser) -> None:
         "--accept-code",
         action="store_true",
         help="use earlier results of stages whose code changed under the same version, and warn no more",
+    )
+    parser.add_argument(
+        "--row-timeout",
+        type=Range(0).argument(float),
+        default=DEFAULT_ROW_TIMEOUT_S,
+        metavar="SECONDS",
+        help="end a worker in which a row is not finished after so long, and reject the row the second time; "
+        f"a batch has this time for each of its rows (default: {DEFAULT_ROW_TIMEOUT_S}; 0: never; not with "
+        "--inline)",
     )
     parser.add_argument(
         "--strict",
@@ -114,7 +124,8 @@ def _executor(args: Namespace, ray_address: str) -> "Executor":
         return Inline()
     from pipeline.executors.on_ray import OnRay
 
-    return OnRay(address=ray_address or None, workers=args.workers, debug=args.debug)
+    options = {"debug": args.debug, "row_timeout_s": args.row_timeout}
+    return OnRay(ray_address or None, args.workers, **options)
 
 
 def print_result(result: "RunResult", command_line: Sequence[str], mode: str = "") -> None:

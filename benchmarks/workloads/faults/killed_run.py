@@ -106,14 +106,29 @@ class KilledRun:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGTERM)
             return
+        self._parts = self.parts()
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
 
-def without_agents(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """The processes that can write to a store: all but the agents of Ray."""
-    return [process for process in processes if not _name(process).endswith("Agent")]
+def wait_for_ends(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Wait until the processes have ended that can write to a store: all but the agents of Ray.
+
+    Returns those that have not.
+    """
+    ends_s = time.monotonic() + seconds
+    while True:
+        alive = [p for p in processes if _lives(p) and not _name(p).endswith("Agent")]
+        if not alive or time.monotonic() > ends_s:
+            return alive
+        time.sleep(_POLL_S)
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _name(process: psutil.Process) -> str:

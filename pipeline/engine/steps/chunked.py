@@ -28,7 +28,7 @@ from manifests.table import part_name
 from pipeline.chunked import Chunked
 from pipeline.engine.batches.attempts import Batch, Compute, run_with_retries
 from pipeline.engine.inputs import read_columns
-from pipeline.engine.journal import Journal, RowResult
+from pipeline.engine.journal import RowResult
 from pipeline.engine.repair import existing_part
 from pipeline.engine.steps import rowwise
 from pipeline.engine.steps.storing import result_from_error, save_artifacts
@@ -123,7 +123,7 @@ def _piece_names(index: int, pieces: Sequence[Row]) -> list[str]:
 def _split(part: _PartPieces, new: pa.Table) -> SplitRows:
     """The rows to process, in pieces. A row that cannot be split is left out, and rejected later."""
     rows = rows_of(new, part.stage.reads, part.plan.store)
-    journal = Journal(part.plan.store.scratch(f"{part.step.folder}/{part_name(part.number)}"), part.plan.run)
+    journal = rowwise.open_journal(part.plan, f"{part.step.folder}/{part_name(part.number)}")
     found = []
     try:
         for row, value in zip(new.column("id").to_pylist(), rows, strict=True):
@@ -197,11 +197,11 @@ def _process_piece(part: _PartPieces, rows: SplitRows, name: str) -> RowResult:
     base = plan[step.node.inputs[0]].base
     table = read_columns(plan, base, step.reads, part.number, pa.array([row], pa.string()))
     (value,) = rows_of(table, stage.reads, plan.store)
-    journal = Journal(plan.store.scratch(f"{part.folder}/{name}.json"), plan.run)
+    journal = rowwise.open_journal(plan, f"{part.folder}/{name}.json")
     done = False
     try:
         if rowwise.has_crashed_workers(journal, name):
-            result = rowwise.CRASH
+            result = rowwise.crash_result(plan, journal, name)
         else:
             journal.start([name])
             results = run_with_retries(step, partial(_work, part, pieces[number]), [(name, value)])

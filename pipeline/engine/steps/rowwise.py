@@ -38,7 +38,6 @@ from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Annotate, Expand, Stage, Unavailable
 
 _MAX_CRASHES = 2  # workers that may die on a row before it is rejected
-CRASH = RowResult(kind="crash", reason=f"the worker died on this row {_MAX_CRASHES} times")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def part(
         return existing_part(plan, step, stage, task)
     inputs = inputs or part_input(plan, step, task.number)
     ids, new, reused, owner = inputs.ids, inputs.new, inputs.reused, _owner(step)
-    journal = Journal(plan.store.scratch(name), plan.run, save_results=not stage.from_store)
+    journal = open_journal(plan, name, save_results=not stage.from_store)
     done, before = False, dict(stage.seconds())
     size = batch_size(step, stage)
     divided = size.divided
@@ -112,7 +111,8 @@ def part(
         size.divided - divided,
         seconds,
     )
-    return TaskResult(row_counts=row_counts, work=work)
+    crashed = tuple((row, result.reason) for row, result in rejects.items() if result.kind == "crash")
+    return TaskResult(row_counts=row_counts, work=work, crashed=crashed)
 
 
 def part_input(plan: Plan, step: Step, number: int) -> PartInput:
@@ -166,8 +166,8 @@ def _results(
     results = {row: journal.results[row] for row in ids if row in journal.results}
     for row in ids:
         if row not in results and has_crashed_workers(journal, row):
-            results[row] = CRASH
-            journal.finish({row: CRASH})
+            results[row] = crash_result(plan, journal, row)
+            journal.finish({row: results[row]})
     todo = [(row, value) for row, value in zip(ids, rows, strict=True) if row not in results]
     suspects = {row for row, _ in todo if journal.crashes[row]}
     for batch in _batches(stage, todo, size, suspects):
@@ -216,6 +216,20 @@ def record_results(journal: Journal, results: Results) -> dict[str, RowResult]:
 def has_crashed_workers(journal: Journal, row: str) -> bool:
     """Whether so many workers died on a row that it is rejected."""
     return journal.crashes[row] >= _MAX_CRASHES
+
+
+def open_journal(plan: Plan, name: str, *, save_results: bool = True) -> Journal:
+    """The journal of a file of a table."""
+    folder = plan.store.scratch(name)
+    return Journal(folder, plan.run, save_results=save_results, row_timeout_s=plan.row_timeout_s)
+
+
+def crash_result(plan: Plan, journal: Journal, row: str) -> RowResult:
+    """The result for a row on which so many workers died, or were ended, that it is rejected."""
+    if row in journal.hung:
+        reason = f"timeout: not finished after {plan.row_timeout_s:g} s, {_MAX_CRASHES} times"
+        return RowResult(kind="crash", reason=reason, detail=journal.hung[row])
+    return RowResult(kind="crash", reason=f"the worker died on this row {_MAX_CRASHES} times")
 
 
 def run_stage(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> Results:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -48,10 +49,14 @@ class OnRay:
         address: Address of a running cluster ("auto", "10.0.0.1:6379"); None starts one on this machine.
         workers: Maximum number of CPU cores to use; 0 uses all.
         debug: Whether Ray prints its messages and those of its processes.
+        row_timeout_s: Seconds after which a worker is ended in which a row is not finished; 0: never.
     """
 
-    def __init__(self, address: str | None = None, workers: int = 0, *, debug: bool = False) -> None:
+    def __init__(
+        self, address: str | None = None, workers: int = 0, *, debug: bool = False, row_timeout_s: float = 0.0
+    ) -> None:
         self.address, self.workers, self.debug = address, workers, debug
+        self.row_timeout_s = row_timeout_s
 
     def run(self, plan: Plan, observer: Observer) -> Schedule:
         for step in plan:
@@ -71,7 +76,7 @@ class OnRay:
         def work() -> None:
             with cluster(self.address, self.workers, debug=self.debug) as guard.watch:
                 check_resources(plan)
-                run = _Run(plan, schedule, guard.stops(observer), self.workers)
+                run = _Run(plan, schedule, guard.stops(observer), self.workers, self.row_timeout_s)
                 run.metrics = Metrics(schedule) if self.address else None  # Ray here exports none
                 run.loop()
 
@@ -84,13 +89,16 @@ class OnRay:
 class _Run:
     """The state of one run: which actor runs which tasks, and which nodes have free cores."""
 
-    def __init__(self, plan: Plan, schedule: Schedule, observer: Observer, limit: int) -> None:
+    def __init__(
+        self, plan: Plan, schedule: Schedule, observer: Observer, limit: int, row_timeout_s: float
+    ) -> None:
         self.plan, self.schedule, self.observer = plan, schedule, observer
         self.cores = Cores(limit)
         self.pools = sorted(pools_of(plan), key=lambda pool: -max(plan[name].depth for name in pool.steps))
         self.launched_steps = [step.name for step in plan if step.kind == "model"]
         self.messages = Messages(schedule)
-        self.plan_ref = ray.put(plan)
+        # Only workers have the limit: this process must not be ended.
+        self.plan_ref = ray.put(replace(plan, row_timeout_s=row_timeout_s))
         self.nodes: dict[str, Node] = {}
         self.results: SimpleQueue[tuple[Callable[[Future[Any]], None], Future[Any]]] = SimpleQueue()
         self.opening: set[PoolActor] = set()

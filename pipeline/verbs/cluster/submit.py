@@ -11,7 +11,7 @@ from typing import Any
 from pipeline.errors import RecipeError
 from pipeline.recipes.redaction import redact_argument, redact_urls
 from pipeline.recipes.request import RunRequest, add_recipe_arguments, parse_request
-from pipeline.verbs.run import add_run_options, max_error_share
+from pipeline.verbs.run import DEFAULT_ROW_TIMEOUT_S, add_run_options, max_error_share
 
 _SHARED = "add --shared-folders if all machines of the cluster mount it at the same path"
 _FILE = "file://"
@@ -95,6 +95,9 @@ def _describe(
     share = max_error_share(args, request)
     arguments += ["--max-error-share", str(share)] if share < 1 else []
     arguments += ["--workers", str(args.workers)] if args.workers else []
+    arguments += (
+        ["--row-timeout", f"{args.row_timeout:g}"] if args.row_timeout != DEFAULT_ROW_TIMEOUT_S else []
+    )
     command = [redact_argument(argument) for argument in args.command_line]
     Job(recipe, arguments, command, environment, code).write(folder)
 
