@@ -12,7 +12,6 @@ Otherwise the exit code is 1, and the logs are kept.
 """
 
 import argparse
-import hashlib
 import logging
 import os
 import random
@@ -28,7 +27,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.workloads.faults import made_clips
-from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, wait_for_ends
+from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, table_digests, wait_for_ends
 from benchmarks.workloads.faults.local_s3 import CREDENTIALS, local_s3
 from benchmarks.workloads.printing import table, write_json
 from manifests.catalog import tables_of
@@ -88,7 +87,7 @@ class Soak:
         faults = check(store, tables_of(store)).faults
         if faults:
             raise SystemExit(str(faults[0]))
-        self.expected = _digests(run.url)
+        self.expected = table_digests(run.url)
 
     def one_store(self, max_kills: int) -> None:
         """Kill the runs of a new store until one of them is done, or until there are enough kills."""
@@ -153,24 +152,13 @@ class Soak:
         self.faults += [f"kill {len(self.kills) + 1} ({_words(kill)}): {what}" for what in wrong]
 
     def _check(self, url: str, log: Path) -> None:
-        found = _digests(url)
+        found = table_digests(url)
         names = {*found, *self.expected}
         differing = sorted(name for name in names if found.get(name) != self.expected.get(name))
         if differing:
             self.faults.append(f"{log.name}: {len(differing)} files differ, such as {differing[0]}")
         elif not url.startswith("s3:"):
             shutil.rmtree(url)
-
-
-def _digests(url: str) -> dict[str, str]:
-    """SHA-256 of every file of a table, and of what remained of the lease."""
-    store = open_store(url)
-    names = (name for name in store.walk() if not name.startswith("runs/") and name != "store.json")
-    return {
-        name: hashlib.sha256(store.read(name)).hexdigest()
-        for name in names
-        if not any(part.startswith(".") for part in name.split("/"))
-    }
 
 
 def _words(kill: Kill) -> str:

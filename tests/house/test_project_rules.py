@@ -140,7 +140,7 @@ def test_tests_have_no_packages_and_mirror_the_source_tree(files: Any, root: Pat
     tests = [file.path for file in files if file.path.startswith("tests/")]
     assert [path for path in tests if path.endswith("__init__.py")] == []
     folders = {Path(p).parent.relative_to("tests") for p in tests if Path(p).name.startswith("test_")}
-    own = {"contracts", "fuzz", "house", "journeys", "toys", "benchmarks"}
+    own = {"contracts", "faults", "fuzz", "house", "journeys", "toys", "benchmarks"}
     assert (
         sorted(str(f) for f in folders if f.parts and f.parts[0] not in own and not (root / f).is_dir()) == []
     )

@@ -1,5 +1,6 @@
 """A run in a process of its own, of which parts are killed."""
 
+import hashlib
 import os
 import random
 import signal
@@ -110,6 +111,17 @@ class KilledRun:
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def table_digests(url: str) -> dict[str, str]:
+    """SHA-256 of every file of a table, and of what remained of the lease."""
+    store = open_store(url)
+    names = (name for name in store.walk() if not name.startswith("runs/") and name != "store.json")
+    return {
+        name: hashlib.sha256(store.read(name)).hexdigest()
+        for name in names
+        if not any(part.startswith(".") for part in name.split("/"))
+    }
 
 
 def wait_for_ends(processes: list[psutil.Process], seconds: float) -> list[psutil.Process]:

@@ -1,48 +1,34 @@
 """A process in which a row is not finished in time is ended, even if native code holds Python's lock."""
 
-import ctypes
 import os
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from toys import N, Nothing, Numbers, Quiet
+import hanging
+from toys import Quiet
 
 from manifests.stores.folder import FolderStore
 from manifests.table import read_part
-from pipeline import Annotate, Dag
 from pipeline.engine.task import Task
 from pipeline.engine.worker import Worker
 from pipeline.executors.inline import Inline
 from pipeline.planning.plan import Plan, build_plan
 
 
-class Hang(Annotate[N, Nothing]):
-    """Hangs on the number 1, as a decoder may: `PyDLL` keeps the lock while it waits."""
-
-    def annotate(self, rows: Sequence[N]) -> Iterator[Nothing]:
-        for row in rows:
-            if row.n == 1:
-                ctypes.PyDLL(None).sleep(60)
-            yield Nothing(nothing=row.n)
-
-
 def exit_code_of_worker(plan: Plan) -> int:
     """Run the part in a process of its own."""
     child = os.fork()
     if child == 0:
-        Worker(plan).run(Task("it", "part"))
+        Worker(plan).run(Task("hang", "part"))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_a_row_that_hangs_ends_its_worker_and_is_rejected_the_second_time(tmp_path: Path) -> None:
-    dag = Dag("d")
-    dag.save(dag.read(Numbers(count=3)).annotate(Hang().on(name="it", batch=2)), "x")
-    store = FolderStore(tmp_path)
+    dag, store = hanging.hanging(), FolderStore(tmp_path)
     Worker(build_plan(dag, store, "r")).run(Task("numbers", "rows"))
     plan = replace(build_plan(dag, store, "r"), row_timeout_s=0.5)
-    (tmp_path / plan["it"].folder).mkdir()
+    (tmp_path / plan["hang"].folder).mkdir()
     assert [exit_code_of_worker(plan) for _ in range(2)] == [1, 1]
     events: list[tuple[str, object]] = []
 
@@ -52,12 +38,12 @@ def test_a_row_that_hangs_ends_its_worker_and_is_rejected_the_second_time(tmp_pa
                 schedule.events.listeners.append(lambda event, fields: events.append((event, fields)))  # type: ignore[attr-defined]
 
     schedule = Inline().run(replace(plan, row_timeout_s=60), Listener())
-    counts = schedule.steps["it"].row_counts
+    counts = schedule.steps["hang"].row_counts
     assert (counts.passed, counts.errors) == (2, 1)
-    (file,) = store.walk(f"{plan['it'].folder}/rejects")
+    (file,) = store.walk(f"{plan['hang'].folder}/rejects")
     (reject,) = read_part(store, file).to_pylist()
     assert (reject["kind"], reject["reason"]) == ("crash", "timeout: not finished after 60 s, 2 times")
-    assert reject["detail"].startswith(f"{__file__}:")
+    assert reject["detail"].startswith(f"{hanging.__file__}:")
     assert reject["detail"].endswith("in annotate")
     ((_, fields),) = [event for event in events if event[0] == "row_crashed"]
-    assert fields == {"step": "it", "part": 0, "row": reject["id"], "reason": reject["reason"]}
+    assert fields == {"step": "hang", "part": 0, "row": reject["id"], "reason": reject["reason"]}

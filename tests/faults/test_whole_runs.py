@@ -1,0 +1,158 @@
+"""What survives what: whole runs of which processes are killed or stopped, or whose disks are full."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hanging
+import psutil
+import pytest
+from toys import Quiet
+
+from benchmarks.workloads.faults import made_clips
+from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, table_digests, wait_for_ends
+from manifests.stores import open_store
+from manifests.stores.folder import FolderStore
+from manifests.table import read_part
+from pipeline.executors.inline import Inline
+from pipeline.planning.plan import build_plan
+
+Start = Callable[..., KilledRun]
+COUNT = 18
+CLIPS = (f"count={COUNT}", "wait_s=0.1")
+ENDS_S = 60.0  # in which a run ends, also on a busy machine
+PRINTS = {
+    "raylet": ("Ray has ended: the raylet", "run the same command again"),
+    "gcs": ("Ray has ended: the GCS", "run the same command again"),
+    "group": ("stopped; finished parts are kept", "continue with: clipmill run"),
+}
+
+
+@pytest.fixture(scope="session")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The digests of the tables of an uninterrupted run."""
+    store = tmp_path_factory.mktemp("expected")
+    Inline().run(build_plan(made_clips.made_clips(count=COUNT), FolderStore(store), "r"), Quiet())
+    return table_digests(str(store))
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """Starts a run; at the end of the test, what is left of it is killed."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    started: list[psutil.Process] = []
+
+    def call(*options: str, recipe: str = made_clips.__file__) -> KilledRun:
+        run = KilledRun(recipe, str(tmp_path / "store"), tmp_path / "log", *options)
+        started.append(psutil.Process(run.process.pid))
+        return run
+
+    yield call
+    for driver in started:
+        if driver.is_running():
+            for process in [*driver.children(recursive=True), driver]:
+                process.kill()
+
+
+def kill(run: KilledRun, target: str) -> None:
+    """Kill a process, once the run has made a part."""
+    run.wait_for_new_part()
+    processes = run.processes(target, random.Random(0))
+    everything = run.all_processes()
+    assert processes
+    run.kill(processes, target)
+    code = run.wait(300 if target == "worker" else ENDS_S)
+    assert code == EXIT_CODES[target][0], run.output()
+    assert all(text in run.output() for text in PRINTS.get(target, ())), run.output()
+    assert "Traceback" not in run.output()
+    assert wait_for_ends(everything, ENDS_S) == []
+
+
+def test_a_driver_that_is_killed_without_ray_is_continued(start: Start, expected: dict[str, str]) -> None:
+    run = start(*CLIPS, "--inline")
+    kill(run, "driver")
+    assert table_digests(run.url) != expected
+    assert start(CLIPS[0], "--inline").wait(ENDS_S) == 0
+    assert table_digests(run.url) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("target", EXIT_CODES)
+def test_a_run_whose_process_is_killed_is_continued(
+    target: str, start: Start, expected: dict[str, str]
+) -> None:
+    run = start(*CLIPS)
+    kill(run, target)
+    if target != "worker":
+        assert start(*CLIPS).wait(300) == 0
+    assert table_digests(run.url) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("target", ["driver", "worker", "everything"])
+def test_a_run_that_is_stopped_for_a_while_goes_on(
+    target: str, start: Start, expected: dict[str, str]
+) -> None:
+    """SIGSTOP and SIGCONT, as when a virtual machine or a laptop is suspended."""
+    run = start(*CLIPS)
+    run.wait_for_new_part()
+    processes = run.processes(target, random.Random(0))
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    time.sleep(20)
+    for process in processes:
+        process.send_signal(signal.SIGCONT)
+    assert run.wait(300) == 0, run.output()
+    assert table_digests(run.url) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_row_that_hangs_is_rejected_and_the_others_are_done(start: Start) -> None:
+    run = start("--row-timeout", "2", recipe=hanging.__file__)
+    assert run.wait(300) == 0, run.output()
+    store = open_store(run.url)
+    (file,) = (name for name in store.walk() if "/rejects/" in name)
+    (reject,) = read_part(store, file).to_pylist()
+    assert (reject["kind"], reject["reason"]) == ("crash", "timeout: not finished after 2 s, 2 times")
+    assert f"hang 1: {reject['reason']} (row {reject['id']})" in run.output()
+    lines = next(Path(run.url).glob("runs/*/events.jsonl")).read_text().splitlines()
+    events = [
+        event for line in lines if (event := json.loads(line))["event"] in ("worker_died", "row_crashed")
+    ]
+    assert [event["event"] for event in events] == ["worker_died", "worker_died", "row_crashed"]
+    assert events[-1]["row"] == reject["id"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_run_on_a_full_disk_is_continued_when_there_is_space(
+    expected: dict[str, str], tmp_path: Path
+) -> None:
+    """On a real file system of 1 MB, in a mount namespace of its own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    command = f'"$0" -m pipeline.cli run {made_clips.__file__} store={small}/store {" ".join(CLIPS)}'
+    run = f'{command}; echo "code $?"'
+    script = (
+        f"mount -t tmpfs -o size=1m tmpfs {small} || exit 9; {run}; "
+        f"mount -o remount,size=64m {small}; {run}; cp -r {small}/store {tmp_path}/store"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    words = ["unshare", "-rm", "sh", "-c", script, sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode == 9:
+        pytest.skip("this machine lets no user mount a small file system, so no disk can be filled")
+    assert [line for line in done.stdout.splitlines() if line.startswith("code ")] == ["code 1", "code 0"]
+    assert "no space left to write" in done.stderr
+    assert "free some disk space and run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert table_digests(str(tmp_path / "store")) == expected
