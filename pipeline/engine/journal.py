@@ -114,10 +114,7 @@ class Journal:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write(self, line: Record) -> None:
-        try:
-            os.write(self._file, json.dumps(line).encode() + b"\n")
-        except OSError as error:
-            raise disk_full_error(error, str(self.folder)) from error
+        _append(self._file, self.folder, line)
 
     def _replay(self, file: Path, run: str) -> None:
         started: set[str] = set()
@@ -145,7 +142,7 @@ def listed_rows(folder: Path, run: str) -> Iterator[Callable[[int], None]]:
     file = _new_file(folder)
 
     def write(rows: int) -> None:
-        os.write(file, json.dumps({"run": run, "listed": rows}).encode() + b"\n")
+        _append(file, folder, {"run": run, "listed": rows})
 
     try:
         yield write
@@ -169,6 +166,14 @@ def _new_file(folder: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             return os.open(folder / f"{uuid.uuid4().hex}.jsonl", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+
+
+def _append(file: int, folder: Path, line: Record) -> None:
+    """Append a line to a file in a folder."""
+    try:
+        os.write(file, json.dumps(line).encode() + b"\n")
+    except OSError as error:
+        raise disk_full_error(error, str(folder)) from error
 
 
 def parse_line(line: bytes) -> Record | None:

@@ -98,7 +98,7 @@ class Worker:
             pause = Pause(one_line(str(unavailable)), unavailable.retry_s, unavailable.patience_s)
             return TaskResult(pause=pause)
         except OSError as error:
-            full = disk_full_error(error, self.plan.store.url)
+            full = disk_full_error(error, str(error.filename or self.plan.store.url))
             raise (full if full is not error else _stage_failed(step, error, f"failed at {task}")) from error
         except Exception as error:
             raise _stage_failed(step, error, f"failed at {task}") from error

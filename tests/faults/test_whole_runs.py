@@ -27,6 +27,7 @@ Start = Callable[..., KilledRun]
 COUNT = 18
 CLIPS = (f"count={COUNT}", "wait_s=0.1")
 ENDS_S = 60.0  # in which a run ends, also on a busy machine
+FULL = "free some disk space and run the same command again"
 PRINTS = {
     "raylet": ("Ray has ended: the raylet", "run the same command again"),
     "gcs": ("Ray has ended: the GCS", "run the same command again"),
@@ -137,7 +138,7 @@ def test_a_row_that_hangs_is_rejected_and_the_others_are_done(start: Start) -> N
 def test_a_run_on_a_full_disk_is_continued_when_there_is_space(
     expected: dict[str, str], tmp_path: Path
 ) -> None:
-    """On a real file system of 1 MB, in a mount namespace of its own."""
+    """The store is on a real file system of 1 MB, in a mount namespace of its own."""
     small = tmp_path / "small"
     small.mkdir()
     command = f'"$0" -m pipeline.cli run {made_clips.__file__} store={small}/store {" ".join(CLIPS)}'
@@ -146,13 +147,51 @@ def test_a_run_on_a_full_disk_is_continued_when_there_is_space(
         f"mount -t tmpfs -o size=1m tmpfs {small} || exit 9; {run}; "
         f"mount -o remount,size=64m {small}; {run}; cp -r {small}/store {tmp_path}/store"
     )
+    done = in_own_namespace(script)
+    assert [line for line in done.stdout.splitlines() if line.startswith("code ")] == ["code 1", "code 0"]
+    assert FULL in done.stderr
+    assert "Traceback" not in done.stderr
+    assert table_digests(str(tmp_path / "store")) == expected
+
+
+CACHE = """
+import os, sys
+from pathlib import Path
+from benchmarks.workloads.faults.made_clips import made_clips
+from manifests.errors import StoreFull
+from manifests.stores import open_store
+from pipeline.executors.inline import Inline
+from pipeline.planning.plan import build_plan
+from toys import Quiet
+
+cache, fill = Path(sys.argv[1]), Path(sys.argv[1], "fill")
+os.environ["XDG_CACHE_HOME"] = str(cache)
+fill.write_bytes(b"x" * os.statvfs(cache).f_bavail * os.statvfs(cache).f_bsize)
+plan = build_plan(made_clips(count=6), open_store("memory://full/store"), "r")
+try:
+    Inline().run(plan, Quiet())
+except StoreFull as error:
+    print(error, file=sys.stderr)
+fill.unlink()
+assert Inline().run(plan, Quiet()).is_finished
+"""
+
+
+@pytest.mark.slow
+def test_a_full_folder_of_journals_is_named_and_the_run_is_continued(tmp_path: Path) -> None:
+    """The journals of an object store are on the disk of the worker."""
+    mount = f"mount -t tmpfs -o size=1m tmpfs {tmp_path} || exit 9"
+    done = in_own_namespace(f"{mount}; exec \"$0\" -c '{CACHE}' {tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert FULL in done.stderr
+    assert f"where:  {tmp_path}/" in done.stderr
+
+
+def in_own_namespace(script: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of a shell that mounts a file system; `$0` is Python."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     words = ["unshare", "-rm", "sh", "-c", script, sys.executable]
     done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
     if done.returncode == 9:
         pytest.skip("this machine lets no user mount a small file system, so no disk can be filled")
-    assert [line for line in done.stdout.splitlines() if line.startswith("code ")] == ["code 1", "code 0"]
-    assert "no space left to write" in done.stderr
-    assert "free some disk space and run the same command again" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert table_digests(str(tmp_path / "store")) == expected
+    return done

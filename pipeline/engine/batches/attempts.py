@@ -62,7 +62,7 @@ def _run_rows(step: Step, compute: Compute, batch: Batch) -> Results:
             return {row: unavailable for row, _ in batch}
         except Exception as error:
             if isinstance(error, OSError):  # a full disk is not the fault of a row
-                full = disk_full_error(error, f"step {step.name}")
+                full = disk_full_error(error, f"step {step.name} {error.filename or ''}".rstrip())
                 if isinstance(full, StoreFull):
                     raise full from error
             failure, needs_memory = result_from_error(error), is_out_of_memory(error)
