@@ -18,10 +18,10 @@ from toys import Quiet
 from benchmarks.workloads.faults import made_clips
 from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, table_digests, wait_for_ends
 from manifests.stores import open_store
-from manifests.stores.folder import FolderStore
 from manifests.table import read_part
 from pipeline.executors.inline import Inline
-from pipeline.planning.plan import build_plan
+from pipeline.recipes.request import RunRequest
+from pipeline.run import run_dag
 
 Start = Callable[..., KilledRun]
 COUNT = 18
@@ -38,9 +38,10 @@ PRINTS = {
 @pytest.fixture(scope="session")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The digests of the tables of an uninterrupted run."""
-    store = tmp_path_factory.mktemp("expected")
-    Inline().run(build_plan(made_clips.made_clips(count=COUNT), FolderStore(store), "r"), Quiet())
-    return table_digests(str(store))
+    store = str(tmp_path_factory.mktemp("expected"))
+    request = RunRequest(made_clips.__file__, {}, store)
+    run_dag(made_clips.made_clips(count=COUNT), store, executor=Inline(), observer=Quiet(), request=request)
+    return table_digests(store)
 
 
 @pytest.fixture
