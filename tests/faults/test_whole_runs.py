@@ -64,7 +64,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
 
 def kill(run: KilledRun, target: str) -> None:
     """Kill a process, once the run has made a part."""
-    run.wait_for_new_part()
+    assert run.wait_for_new_part() is not None, run.output()
     processes = run.processes(target, random.Random(0))
     everything = run.all_processes()
     assert processes
@@ -93,7 +93,8 @@ def test_a_run_whose_process_is_killed_is_continued(
     run = start(*CLIPS)
     kill(run, target)
     if target != "worker":
-        assert start(*CLIPS).wait(300) == 0
+        again = start(*CLIPS)
+        assert again.wait(300) == 0, again.output()
     assert table_digests(run.url) == expected
 
 
@@ -105,7 +106,7 @@ def test_a_run_that_is_stopped_for_a_while_goes_on(
 ) -> None:
     """SIGSTOP and SIGCONT, as when a virtual machine or a laptop is suspended."""
     run = start(*CLIPS)
-    run.wait_for_new_part()
+    assert run.wait_for_new_part() is not None, run.output()
     processes = run.processes(target, random.Random(0))
     for process in processes:
         process.send_signal(signal.SIGSTOP)

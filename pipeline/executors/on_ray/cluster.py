@@ -74,7 +74,7 @@ def _connect(address: str | None, workers: int, debug: bool) -> None:
     else:
         options |= {"include_dashboard": False, "object_store_memory": 128 << 20}
         options["num_cpus"] = max(workers, os.cpu_count() or 1)
-    for last in (bool(address), True):
+    for last in (bool(address), False, True):  # each waits 30 s at most, which Ray has fixed
         try:
             with _python_path(paths), _own_process_groups():  # a runtime_env takes 1 s longer
                 ray.init(address=address or "local", **options)
