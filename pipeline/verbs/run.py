@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.executor import Executor
     from pipeline.run import RunResult
 
-DEFAULT_ROW_TIMEOUT_S = 3600
+DEFAULT_ROW_TIMEOUT_S = 21600  # a long video that cannot be split takes an hour or two
 SIGNALED = 128  # higher exit codes: a signal stopped the run
 
 
