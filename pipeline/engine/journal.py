@@ -21,6 +21,7 @@ from pipeline.engine.batches import watchdog
 from pipeline.row_json import from_json, to_json
 
 Record = dict[str, Any]
+_KINDS: dict[str, type] = {"started": list, "finished": list, "results": dict}  # of the values of a line
 
 
 @dataclass
@@ -121,12 +122,14 @@ class Journal:
         same_run = False
         for line in _lines(file):
             same_run = same_run or line.get("run") == run
-            started.update(line.get("started", ()))
-            started.discard(line.get("requeued", ""))
-            started.difference_update(line.get("finished", ()))
-            for row, plain in line.get("results", {}).items():
-                self.results[row] = RowResult.from_json(plain)
-                started.discard(row)
+            try:
+                found = {row: RowResult.from_json(plain) for row, plain in line.get("results", {}).items()}
+                started.update(line.get("started", ()))
+                started.discard(line.get("requeued", ""))
+                started.difference_update([*line.get("finished", ()), *found])
+            except (AttributeError, KeyError, TypeError, ValueError):
+                break  # of another version, or damaged: its rows are processed again
+            self.results.update(found)
         self._unfinished |= started
         if same_run:
             self.crashes.update(started)
@@ -182,7 +185,11 @@ def parse_line(line: bytes) -> Record | None:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return record if isinstance(record, dict) else None
+    if not isinstance(record, dict):
+        return None
+    return (
+        record if all(isinstance(record.get(name, kind()), kind) for name, kind in _KINDS.items()) else None
+    )
 
 
 def _lines(file: Path) -> Iterator[Record]:

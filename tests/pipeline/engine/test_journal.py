@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.journal import Journal, RowResult
+from pipeline.engine.journal import Journal, RowResult, finished_rows
 
 
 @pytest.mark.parametrize("save_results", [True, False])
@@ -27,3 +27,22 @@ def test_only_an_unfinished_row_counts_as_a_crash(save_results: bool, tmp_path: 
     assert (second.restarted, second.started) == (1, started)  # a requeued row is not counted twice
     second.close(delete=True)
     assert not (tmp_path / "j").exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"results": {"b": {"records": [], "other": ""}}}', '{"results": {"b": {}}}', '{"results": {"b": 1}}',
+     '{"results": ["b"]}', '{"started": 1}', '{"started": [["b"]]}', '{"finished": {"a": 1}}', '{"started"'],
+)  # fmt: skip
+def test_rows_after_a_damaged_line_are_processed_again(line: str, tmp_path: Path) -> None:
+    first = Journal(tmp_path / "j", "run")
+    first.start(["a", "b"])
+    first.finish({"a": RowResult(records=[{"v": 1}])})
+    first.close(delete=False)
+    (file,) = (tmp_path / "j").glob("*.jsonl")
+    with file.open("a") as stream:
+        stream.write(line + "\n" + '{"results": {"b": {"records": []}}}\n')
+    assert finished_rows(tmp_path / "j") in ({"a"}, {"a", "b"})
+    again = Journal(tmp_path / "j", "another run")
+    assert {row: result.records for row, result in again.results.items()} == {"a": [{"v": 1}]}
+    again.close(delete=True)
