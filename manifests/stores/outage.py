@@ -1,8 +1,9 @@
 """Waits while an object store does not answer: exponential back-off with jitter, up to a patience.
 
 A process that waits says so once, as a warning of the logger `clipmill.store`, and again when the store
-answers. The patience counts from the first failure after the last answer, for all calls of the process
-together, so a run that gave up does not wait again for each file that it still wants to write.
+answers. The patience counts from the begin of the first request without an answer, or from the last answer,
+for all calls of the process together, so a run that gave up does not wait again for each file that it still
+wants to write. A server that accepts requests and stays silent is noticed after the time-outs of the library.
 """
 
 import logging
@@ -41,6 +42,7 @@ class _Outage:
 
 
 _outages: dict[tuple[str, Kind], _Outage] = {}
+_answers: dict[tuple[str, Kind], float] = {}  # when a store last answered, in seconds of time.monotonic()
 _ended: list[str] = []  # what was reported about outages that are over
 
 
@@ -104,6 +106,7 @@ def wait_for_answer(
     started: float | None = None
     wait_s = _FIRST_WAIT_S
     while True:
+        begun = time.monotonic()
         try:
             result = call()
         except Exception as error:
@@ -111,8 +114,8 @@ def wait_for_answer(
             if not reason:
                 _answered(store, kind)
                 raise
-            started = started or time.monotonic()
-            outage = _not_answered(store, kind)
+            started = started or begun
+            outage = _not_answered(store, kind, begun)
             left_s = min(outage.since, started) + patience_s - time.monotonic()
             if left_s <= 0 or outage.is_given_up or getattr(_this_thread, "fails_at_once", False):
                 raise _unavailable(store, outage, reason, patience_s) from error
@@ -128,12 +131,15 @@ def wait_for_answer(
         wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
 
 
-def _not_answered(store: str, kind: Kind) -> _Outage:
+def _not_answered(store: str, kind: Kind, begun: float) -> _Outage:
+    since = max(begun, _answers.get((store, kind), begun))
+    clock = time.localtime(time.time() - (time.monotonic() - since))
     with _lock:
-        return _outages.setdefault((store, kind), _Outage(time.monotonic(), time.strftime("%H:%M:%S")))
+        return _outages.setdefault((store, kind), _Outage(since, time.strftime("%H:%M:%S", clock)))
 
 
 def _answered(store: str, kind: Kind) -> None:
+    _answers[store, kind] = time.monotonic()
     if (store, kind) not in _outages:
         return
     with _lock:
