@@ -12,7 +12,8 @@ import logging
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.workloads.printing import table, write_json
@@ -25,7 +26,7 @@ from pipeline.planning.plan import build_plan
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
 
-_METHODS = ("PUT", "GET", "HEAD", "LIST", "DELETE")
+METHODS = ("PUT", "GET", "HEAD", "LIST", "DELETE")
 _STEPS = 4
 
 
@@ -34,7 +35,7 @@ class _Quiet:
         """Display nothing."""
 
 
-class _Requests(logging.Handler):
+class Requests(logging.Handler):
     """Counts the lines of the log of the server."""
 
     def __init__(self) -> None:
@@ -44,14 +45,14 @@ class _Requests(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = record.getMessage()
         if "HTTP/1.1" in line:
-            method = next(name for name in (*_METHODS, "POST") if f"{name} /" in line)
+            method = next(name for name in (*METHODS, "POST") if f"{name} /" in line)
             self.counts["LIST" if "list-type=2" in line else method] += 1
 
     def of(self, call: Callable[[], object]) -> Counter[str]:
         """The requests that a call sends."""
         before = self.counts.copy()
         call()
-        return Counter({name: self.counts[name] - before[name] for name in _METHODS})
+        return Counter({name: self.counts[name] - before[name] for name in METHODS})
 
 
 def chain(parts: int) -> Dag:
@@ -61,7 +62,7 @@ def chain(parts: int) -> Dag:
     return dag
 
 
-def measure(requests: _Requests, parts: int) -> dict[str, Counter[str]]:
+def measure(requests: Requests, parts: int) -> dict[str, Counter[str]]:
     """The requests of a run, of a second run without work, and of `plan` and `status`."""
     import s3fs
 
@@ -81,14 +82,12 @@ def measure(requests: _Requests, parts: int) -> dict[str, Counter[str]]:
     }
 
 
-def main() -> None:
+@contextmanager
+def local_s3() -> Iterator[Requests]:
+    """A local S3 server, which the environment of this process names, and its requests."""
     from moto.server import ThreadedMotoServer
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parts", type=int, nargs=2, default=[4, 12], help="two numbers of parts")
-    parser.add_argument("--json", help="file for the results")
-    args = parser.parse_args()
-    requests = _Requests()
+    requests = Requests()
     logging.getLogger("werkzeug").addHandler(requests)
     logging.getLogger("werkzeug").propagate = False
     server = ThreadedMotoServer(port=0, verbose=False)
@@ -101,17 +100,28 @@ def main() -> None:
         "AWS_DEFAULT_REGION": "us-east-1",
         "XDG_CACHE_HOME": tempfile.mkdtemp(),
     }
-    few, many = (measure(requests, parts) for parts in args.parts)
-    server.stop()
+    try:
+        yield requests
+    finally:
+        server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", type=int, nargs=2, default=[4, 12], help="two numbers of parts")
+    parser.add_argument("--json", help="file for the results")
+    args = parser.parse_args()
+    with local_s3() as requests:
+        few, many = (measure(requests, parts) for parts in args.parts)
     results: list[dict[str, Any]] = []
     added = args.parts[1] - args.parts[0]
     for verb, counts in many.items():
-        for method in _METHODS:
+        for method in METHODS:
             per_part = (counts[method] - few[verb][method]) / added
             once = counts[method] - per_part * args.parts[1]
             results.append({"verb": verb, "method": method, "once": once, "per_part": per_part})
     rows = [(verb, what, *_cells(results, verb, what)) for verb in many for what in ("once", "per_part")]
-    print(table(("verb", "requests", *_METHODS), rows))
+    print(table(("verb", "requests", *METHODS), rows))
     write_json(args.json, {"steps": _STEPS, "requests": results})
 
 

@@ -1,0 +1,214 @@
+"""Measures a curation without pixels, and what it costs with ten million videos.
+
+    python -m benchmarks.scale [--videos 2000] [--clips 50] [--store DIR] [--skip-s3] [--json OUT]
+
+Videos are listed, measured and cut into clips; clips are scored, dropped by two rules, compared and packed.
+The run is on a local Ray; a verb is a new process on the finished store. Requests are counted at a local S3
+server (moto) in three small runs, which differ in their parts and in the groups of the comparison and the
+survey. At last, the measured figures are extrapolated to 10 million videos and 500 million clips.
+
+parts        parts of each step: files of rows, without the files that rows name
+driver       growth of the resident memory of the driver, at its peak
+s, MB        time and peak memory of a verb
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.s3_requests import METHODS, Requests, local_s3
+from benchmarks.workloads.printing import table, write_json
+from manifests.stores import open_store
+from manifests.table import part_number
+from pipeline.engine.schedule import Schedule
+from pipeline.executor import Executor
+from pipeline.executors.inline import Inline
+from pipeline.executors.on_ray import OnRay
+from pipeline.history.run_history import read_history
+from pipeline.recipes.request import RunRequest
+from pipeline.run import run_dag
+
+RECIPE = "benchmarks/workloads/scaled_rows.py"
+USD_PER_1000 = {"PUT": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004, "DELETE": 0.0}  # us-east-1
+VIDEOS, CLIPS = 10_000_000, 500_000_000  # of the extrapolation
+NODES, CORES = 200, 16
+CPU_S_PER_CLIP = 4.0  # decoding, measures, caption and encoding of a clip of a few seconds
+STEPS = 16  # of the recipe `curate`, without those that work on videos
+
+
+class Driver:
+    """Watches the memory of this process while a run goes on, and when each step was done."""
+
+    def __init__(self) -> None:
+        self.start_bytes = self.max_bytes = psutil.Process().memory_info().rss
+        self.started = time.monotonic()
+        self.done_s: dict[str, float] = {}
+
+    def observe(self, schedule: Schedule) -> None:
+        self.max_bytes = max(self.max_bytes, psutil.Process().memory_info().rss)
+        for name, progress in schedule.steps.items():
+            if progress.is_complete:
+                self.done_s.setdefault(name, time.monotonic() - self.started)
+
+
+@dataclass(frozen=True)
+class Size:
+    """The knobs of the recipe."""
+
+    videos: int
+    clips: int
+    compared_rows: int = 20_000
+    packed_rows: int = 5_000
+
+    def knobs(self) -> dict[str, str]:
+        return {name: str(value) for name, value in vars(self).items()}
+
+
+def run(size: Size, store: str, executor: Executor, driver: Driver) -> None:
+    request = RunRequest(RECIPE, size.knobs(), store)
+    run_dag(request.dag(), store, executor=executor, observer=driver, request=request)
+
+
+def measure_run(size: Size, store: str) -> dict[str, Any]:
+    """A run on Ray: its time, the memory of the driver, and the files of each step."""
+    driver = Driver()
+    run(size, store, OnRay(), driver)
+    seconds = time.monotonic() - driver.started
+    history = read_history(open_store(store))
+    files: dict[str, list[tuple[str, int]]] = {step.folder: [] for step in history}
+    for file in history.store.files():
+        folder, _, inside = file.name.partition("/")
+        if folder in files:
+            files[folder].append((inside, file.size_bytes))
+    steps = []
+    for step in history:
+        own = [(n, size) for n, size in files[step.folder] if not n.startswith("artifacts/")]
+        parts = [size for name, size in own if part_number(name) is not None]
+        rows = sum(counts.rows_out for counts in history.row_counts(step.name).values())
+        manifest = next(size for name, size in own if name == "manifest.json")
+        steps.append(
+            {
+                "step": step.name, "rows": rows, "parts": len(parts), "files": len(own),
+                "bytes": sum(parts), "manifest_bytes": manifest, "done_s": driver.done_s[step.name],
+            }
+        )  # fmt: skip
+    grown = driver.max_bytes - driver.start_bytes
+    return {"seconds": seconds, "driver_bytes": grown, "steps": steps}
+
+
+def measure_verbs(size: Size, store: str) -> list[dict[str, Any]]:
+    """Time and memory of each verb, in a process of its own."""
+    history = read_history(open_store(store))
+    clips = next(step for step in history if step.kind == "children")
+    last = max(history.row_counts(clips.name))
+    row = history._ids(f"{clips.folder}/part-{last:06d}.parquet")[-1]
+    knobs = [f"{name}={value}" for name, value in size.knobs().items()]
+    changed = [*knobs, "min_score=0.2"]
+    at = f"store={store}"
+    commands = {
+        "plan": ["plan", RECIPE, at, *knobs],
+        "plan, changed threshold": ["plan", RECIPE, at, *changed],
+        "status": ["status", at],
+        "report": ["report", at],
+        "explain": ["explain", row, at],
+        "table --csv": ["table", at, "--csv", f"{store}.csv"],
+        "gc": ["gc", at, "--keep", "1"],
+    }
+    return [{"verb": name, **measure_command(arguments)} for name, arguments in commands.items()]
+
+
+def measure_command(arguments: list[str]) -> dict[str, float]:
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pipeline.cli", *arguments]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"clipmill {' '.join(arguments)} failed")
+    return {"seconds": time.monotonic() - started, "peak_bytes": usage.ru_maxrss * 1024}
+
+
+def measure_requests() -> dict[str, dict[str, float]]:
+    """The requests of a run: once, for each part, and for each part and group of a survey or comparison."""
+    few, many, grouped = Size(64, 10), Size(256, 10), Size(256, 10, 128, 128)
+    with local_s3() as requests:
+        counts = [count_requests(requests, number, size) for number, size in enumerate((few, many, grouped))]
+    found: dict[str, dict[str, float]] = {"once": {}, "per part": {}, "per part and group": {}}
+    (first, parts), (second, more_parts), (third, same_parts) = counts
+    for method in METHODS:
+        per_part = (second[method] - first[method]) / (more_parts - parts)
+        groups = 256 * 10 // 128 * 2
+        found["once"][method] = second[method] - per_part * more_parts
+        found["per part"][method] = per_part
+        found["per part and group"][method] = (third[method] - second[method]) / (same_parts * groups)
+    return found
+
+
+def count_requests(requests: Requests, number: int, size: Size) -> tuple[Counter[str], int]:
+    """The requests of a run, and the number of parts of a step."""
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir(f"scale-{number}")
+    store = f"s3://scale-{number}/store"
+    counts = requests.of(lambda: run(size, store, Inline(), Driver()))
+    history = read_history(open_store(store))
+    return counts, len(history.row_counts(next(iter(history)).name))
+
+
+def print_run(found: dict[str, Any]) -> None:
+    head = ("step", "rows", "parts", "files", "MB", "MB of manifest", "done after")
+    rows = [
+        (
+            s["step"], f"{s['rows']:,}", f"{s['parts']:,}", f"{s['files']:,}", f"{s['bytes'] / 1e6:,.1f}",
+            f"{s['manifest_bytes'] / 1e6:.2f}", f"{s['done_s']:.0f} s",
+        )
+        for s in found["steps"]
+    ]  # fmt: skip
+    print(table(head, rows))
+    print(f"\nrun: {found['seconds']:.0f} s, driver: {found['driver_bytes'] / 1e6:.0f} MB of memory more\n")
+
+
+def print_verbs(verbs: list[dict[str, Any]]) -> None:
+    rows = [(v["verb"], f"{v['seconds']:.1f}", f"{v['peak_bytes'] / 1e6:.0f}") for v in verbs]
+    print(table(("verb", "s", "MB"), rows))
+
+
+def print_requests(found: dict[str, dict[str, float]]) -> None:
+    rows = [(what, *(f"{counts[method]:.2f}" for method in METHODS)) for what, counts in found.items()]
+    print("\n" + table(("requests", *METHODS), rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--videos", type=int, default=2000, help="number of videos")
+    parser.add_argument("--clips", type=int, default=50, help="number of clips in each video")
+    parser.add_argument("--store", help="keep the store here; a finished one is not run again")
+    parser.add_argument("--skip-s3", action="store_true", help="do not count requests")
+    parser.add_argument("--json", help="file for the results")
+    args = parser.parse_args()
+    size = Size(args.videos, args.clips)
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        store = args.store or str(Path(folder, "store"))
+        found["run"] = measure_run(size, store)
+        print_run(found["run"])
+        found["verbs"] = measure_verbs(size, store)
+        print_verbs(found["verbs"])
+        if not args.skip_s3:
+            found["requests"] = measure_requests()
+            print_requests(found["requests"])
+    write_json(args.json, found)
+
+
+if __name__ == "__main__":
+    main()
