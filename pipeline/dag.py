@@ -32,7 +32,7 @@ class Node:
         work: The stage or the rule.
         inputs: Names of the steps that this step reads.
         needs: Resources of one worker.
-        rows_per_part: Number of rows per part. Set for sources only.
+        rows_per_part: Number of rows per part of a source; 0: see `planning.part_sizes`.
     """
 
     name: str
@@ -75,10 +75,16 @@ class Dag:
     outputs: "dict[str, Rows]" = field(default_factory=dict)
     views: "dict[str, Rows]" = field(default_factory=dict, repr=False)
 
-    def read(self, source: Source[Any] | ConfiguredStage, *, rows_per_part: int = 16) -> "Rows":
-        """Add a source. The engine schedules parts of `rows_per_part` rows in all steps that follow."""
-        if rows_per_part < 1:
-            raise PlanError(f"rows_per_part is {rows_per_part}; it must be at least 1")
+    def read(self, source: Source[Any] | ConfiguredStage, *, rows_per_part: int = 0) -> "Rows":
+        """Add a source. Its parts are the units of work of all steps that follow.
+
+        Args:
+            source: The source.
+            rows_per_part: Number of rows in each part. 0: 16 rows or 256 MiB of source files (the column
+                `size_bytes`) in the first parts, more in later parts of a large source.
+        """
+        if rows_per_part < 0:
+            raise PlanError(f"rows_per_part is {rows_per_part}; it must be at least 0")
         return self.add(source, (), rows_per_part=rows_per_part)
 
     def save(self, rows: "Rows", name: str) -> None:

@@ -64,7 +64,7 @@ class StepOutcome:
 
 @dataclass(frozen=True)
 class RuleDecision:
-    """The result of a rule that was decided in memory.
+    """A rule that was decided in memory.
 
     Attributes:
         ids, columns: Ids of the rows that entered, and the columns that the rule reads, in the same order.
@@ -158,8 +158,8 @@ class PartDecisions:
 
     def _compute_outcome(self, step: Step) -> StepOutcome:
         if not step.node.inputs:
-            own = self._ids(f"{step.folder}/{part_name(self.number)}") if self.has_part(step) else _NONE
-            return StepOutcome(StepInput(own))
+            name = f"{step.folder}/{part_name(self.number)}"
+            return StepOutcome(StepInput(self._ids(name) if self.has_part(step) else _NONE))
         if self.has_part(step):
             return self._read_outcome(step)
         if step.kind == "model":
@@ -184,8 +184,8 @@ class PartDecisions:
 
     def _read_outcome(self, step: Step) -> StepOutcome:
         """The outcomes that an existing part records."""
-        name = f"{step.folder}/{part_name(self.number)}"
-        own, rejects_file = self._ids(name), read_row_counts(self.plan.store, name).rejects
+        own = self._ids(name := f"{step.folder}/{part_name(self.number)}")
+        rejects_file = read_row_counts(self.plan.store, name).rejects
         rejected = self._ids(f"{step.folder}/{rejects_file}") if rejects_file else _NONE
         if step.kind != "drops":
             return StepOutcome(StepInput(own), _NONE, rejected)
@@ -200,8 +200,8 @@ class PartDecisions:
             return self.comparison(step, self.number)
         if step.kind not in ("layer", "children"):
             return None
-        inputs, owner = self.inputs(step), _owner(step)
-        reusable = reusable_rows(self.plan, step, self.number, inputs.ids, owner, columns)
+        inputs, source, owner = self.inputs(step), self.outcome(self.plan[step.root]).kept.ids, _owner(step)
+        reusable = reusable_rows(self.plan, step, self.number, inputs.ids, owner, columns, source)
         new = _without(inputs.ids, reusable.column(owner).combine_chunks())
         if self._can_run(step):
             return pa.concat_tables([reusable, self._run_stage(step, new).select(columns)])

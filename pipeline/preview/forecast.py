@@ -16,12 +16,11 @@ from pipeline.engine.journal import finished_rows
 from pipeline.engine.missing_files import missing_files
 from pipeline.engine.steps.reuse import rejected_rows
 from pipeline.engine.steps.rule import existing_parts
+from pipeline.planning.part_sizes import SIZE_COLUMN
 from pipeline.planning.plan import Plan, Step
 from pipeline.preview.decisions import PartDecisions
 from pipeline.preview.listed import ListedPart, ids_listed_before, list_parts
 from pipeline.stage import Stage
-
-_SIZE = "size_bytes"  # column of a source with the size of the file in bytes
 
 
 @dataclass
@@ -126,15 +125,18 @@ def forecast(plan: Plan, decide: Callable[[str, int], PartDecisions] | None = No
 
 def _decide_listed(plan: Plan, listed: Mapping[str, list[pa.Table]], root: str, number: int) -> PartDecisions:
     """Decisions for a part; its source is listed if it has no table yet."""
-    columns = frozenset({_SIZE, *(_decodes(step) for step in plan)} - {""})
+    columns = frozenset({SIZE_COLUMN, *(_decodes(step) for step in plan)} - {""})
     rows = {root: listed[root][number]} if root in listed else {}
-    outcomes = partial(_known_outcomes, plan)
+    outcomes = partial(_known_outcomes, plan, rows)
     return ListedPart(plan, number, extra_columns=columns, known_outcomes=outcomes, listed=rows)
 
 
-def _known_outcomes(plan: Plan, step: Step, number: int) -> tuple[pa.Array, pa.Array]:
+def _known_outcomes(
+    plan: Plan, listed: Mapping[str, pa.Table], step: Step, number: int
+) -> tuple[pa.Array, pa.Array]:
     """The ids of the rows that earlier tables with the same content key rejected; others may pass."""
-    return rejected_rows(plan, step, number), pa.array([], pa.string())
+    source_ids = listed[step.root]["id"] if step.root in listed else None
+    return rejected_rows(plan, step, number, source_ids), pa.array([], pa.string())
 
 
 def _list_source(plan: Plan, found: StepForecast, listed: dict[str, list[pa.Table]]) -> None:
@@ -202,9 +204,9 @@ def _count_new(counts: KnownCounts, step: Step, decisions: PartDecisions, ids: p
     seconds, _ = _decoded(step, decisions, ids)
     counts.new += len(ids)
     counts.new_seconds, counts.new_timed = counts.new_seconds + sum(seconds), counts.new_timed + len(seconds)
-    size = _author(decisions.plan, step, _SIZE)
+    size = _author(decisions.plan, step, SIZE_COLUMN)
     if _decodes(step) and size and size.base == step.base:
-        counts.new_bytes += sum(_values(decisions, step, _SIZE, ids).drop_null().to_pylist())
+        counts.new_bytes += sum(_values(decisions, step, SIZE_COLUMN, ids).drop_null().to_pylist())
 
 
 def _decoded(step: Step, decisions: PartDecisions, ids: pa.Array) -> tuple[list[float], list[int]]:
@@ -213,8 +215,10 @@ def _decoded(step: Step, decisions: PartDecisions, ids: pa.Array) -> tuple[list[
         return [], []
     seconds = _values(decisions, step, _decodes(step), ids)
     known = seconds.is_valid()
-    size = _author(decisions.plan, step, _SIZE)
-    sizes = _values(decisions, step, _SIZE, ids.filter(known)) if size and size.base == step.base else None
+    size = _author(decisions.plan, step, SIZE_COLUMN)
+    sizes = (
+        _values(decisions, step, SIZE_COLUMN, ids.filter(known)) if size and size.base == step.base else None
+    )
     return seconds.filter(known).to_pylist(), sizes.drop_null().to_pylist() if sizes is not None else []
 
 

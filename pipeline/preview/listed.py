@@ -1,16 +1,15 @@
 """The rows that a source would list now, for a forecast: nothing is written."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 
 import pyarrow as pa
 
 from manifests.errors import ClipmillError
-from manifests.row import Row
 from manifests.schema import ARTIFACT, record_of, table_of
 from manifests.store import Store
 from manifests.table import part_name, parts_of, read_part
+from pipeline.planning.part_sizes import split_into_parts
 from pipeline.planning.plan import Step
 from pipeline.preview.decisions import PartDecisions, StepInput, StepOutcome
 from pipeline.stage import Source
@@ -49,9 +48,8 @@ def list_parts(step: Step) -> list[pa.Table] | None:
         return None
     parts = []
     try:
-        rows: Iterator[Row] = iter(stage.rows())
-        while batch := list(islice(rows, step.node.rows_per_part)):
-            parts.append(table_of([record_of(row) for row in batch], step.schema))
+        for rows in split_into_parts(stage.rows(), step.node.rows_per_part):
+            parts.append(table_of([record_of(row) for row in rows], step.schema))
     except ClipmillError:
         raise
     except Exception:  # the run reports it, with its place in the stage

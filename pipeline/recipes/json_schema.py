@@ -76,7 +76,7 @@ def _step_schema(stage_class: type[Stage[Any, Any]], names: Sequence[str]) -> di
     required = required_settings(stage_class)
     is_source = issubclass(stage_class, Source)
     input_keys = (
-        {"rows_per_part": _or_knob({"type": "integer", "minimum": 1})} if is_source else {"from": _NAMES}
+        {"rows_per_part": _or_knob({"type": "integer", "minimum": 0})} if is_source else {"from": _NAMES}
     )
     stage_key = {"description": summary(stage_class.__doc__)}
     keys = {"stage": stage_key, "with": _object(settings, required), "needs": _needs_schema(), **input_keys}

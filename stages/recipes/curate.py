@@ -8,7 +8,15 @@ Thresholds are knobs of the recipe, not settings of stages, so a changed thresho
 from dataclasses import dataclass
 from typing import Annotated
 
-from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveInt, Range, Share
+from manifests import (
+    ClipmillError,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Range,
+    Share,
+)
 from pipeline import Dag, Rows
 from pipeline.rule import ALL
 from stages.captions.describe_clip import DescribeClip
@@ -39,7 +47,8 @@ class Curation(ClipFormat, AudioLimits):
         extensions: Endings of the names of videos in folders, such as mp4,mkv. More endings list more files.
             Empty: about 60 common ones; *: every file. A file that `footage` or a list names needs none.
         videos_per_part: Videos in one part, the unit of work and of resume. Higher writes fewer files; a
-            stopped run repeats more work.
+            stopped run repeats more work. 0: 16 videos or 256 MiB in the first parts, more in later parts of
+            a large source.
         detector: Detector of shot boundaries: fast, exact (fast, and TransNetV2 where fast is unsure) or
             transnet (TransNetV2 only). exact and transnet take longer.
         max_duration_s: Maximum duration of a clip in seconds. Longer shots are split into equal clips.
@@ -64,7 +73,7 @@ class Curation(ClipFormat, AudioLimits):
     """
 
     extensions: tuple[str, ...] = ()
-    videos_per_part: PositiveInt = 16
+    videos_per_part: NonNegativeInt = 0
     detector: str = "fast"
     max_duration_s: NonNegativeFloat = 60.0
     duplicates: str = COPIES

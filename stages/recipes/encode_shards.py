@@ -3,7 +3,7 @@
 clipmill run stages/recipes/encode_shards.py shards=DIR store=DIR
 """
 
-from manifests import PositiveInt
+from manifests import NonNegativeInt, PositiveInt
 from pipeline import Dag
 from stages.ingest.list_videos import ListVideos
 from stages.latents.read_samples import ReadSamples
@@ -13,7 +13,7 @@ from stages.recipes.latents import DEFAULT_ENCODING, Encoding, check_encoding, e
 def encode_shards(
     shards: str,
     encoding: Encoding = DEFAULT_ENCODING,
-    shards_per_part: PositiveInt = 1,
+    shards_per_part: NonNegativeInt = 0,
     shard_mb: PositiveInt = 256,
     allow_private_urls: bool = False,
 ) -> Dag:
@@ -22,7 +22,8 @@ def encode_shards(
     Args:
         shards: Folder, file or URL of tars whose samples have a video or an image, and a txt or json member.
         shards_per_part: Shards in one part, the unit of work and of resume. Higher writes fewer files; a
-            stopped run repeats more work.
+            stopped run repeats more work. 0: 16 shards or 256 MiB in the first parts, more in later parts of
+            a large source.
         shard_mb: Size of a shard of latents in MiB (2**20 bytes). Higher makes fewer and larger shards.
         allow_private_urls: Whether URLs of a list may reach private addresses, such as 10.0.0.5, localhost or
             a server of your network, and have other schemes than http, https, s3 and gs. URLs in `shards`

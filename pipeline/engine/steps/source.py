@@ -1,7 +1,6 @@
 """Runs Source stages: their rows are written to parts, in the order in which they are produced."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any
 
 from manifests.row import Row
@@ -11,6 +10,7 @@ from pipeline.engine.journal import listed_rows
 from pipeline.engine.steps.storing import save_artifacts
 from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import StageFailed
+from pipeline.planning.part_sizes import split_into_parts
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Source, Stage
 
@@ -25,7 +25,7 @@ def rows(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResu
 def _write_parts(plan: Plan, step: Step, found: Iterator[Row], listed: Callable[[int], None]) -> TaskResult:
     ids: set[str] = set()
     number = count = 0
-    while batch := list(islice(found, step.node.rows_per_part)):
+    for batch in split_into_parts(found, step.node.rows_per_part):
         records = [save_artifacts(record_of(row), plan.store, step.folder) for row in batch]
         for record in records:
             if record["id"] in ids:

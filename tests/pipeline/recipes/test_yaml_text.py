@@ -151,7 +151,7 @@ def test_references_are_replaced_by_knob_values() -> None:
     assert dag.nodes["small"].work.where == "square > 2.5"  # type: ignore[union-attr]
     assert dag.nodes["small"].work.because == "less than 2.5"  # type: ignore[union-attr]
     assert dag.nodes["squared"].work.count_in == "it ${name}"  # type: ignore[union-attr]
-    assert dag.nodes["numbers"].rows_per_part == 16
+    assert dag.nodes["numbers"].rows_per_part == 0
 
 
 def test_a_recipe_without_knobs_or_outputs_gives_a_dag() -> None:
@@ -194,7 +194,7 @@ def test_a_recipe_without_knobs_or_outputs_gives_a_dag() -> None:
         ("from: numbers", "form: numbers", 11, "no key 'form' in step squared", "'from'"),
         ("from: numbers", "rows_per_part: 3\n    from: numbers", 11, "no key 'rows_per_part'", ""),
         ("stage: Numbers", "stage: Numbers\n    from: []", 9, "no key 'from' in step numbers", ""),
-        ("stage: Numbers", "stage: Numbers\n    rows_per_part: 0", 7, "rows_per_part is 0", ""),
+        ("stage: Numbers", "stage: Numbers\n    rows_per_part: -1", 7, "rows_per_part is -1", ""),
         ("from: numbers", "from: small", 10, "a cycle: squared → small → squared", ""),
         ("from: numbers", "from: squared", 10, "a cycle: squared → squared", ""),
         ("from: [squared]\n    keep: square > ${least}", "keep: n > 1", 19, "the key 'from' is missing", ""),
