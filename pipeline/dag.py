@@ -76,13 +76,7 @@ class Dag:
     views: "dict[str, Rows]" = field(default_factory=dict, repr=False)
 
     def read(self, source: Source[Any] | ConfiguredStage, *, rows_per_part: int = 0) -> "Rows":
-        """Add a source. Its parts are the units of work of all steps that follow.
-
-        Args:
-            source: The source.
-            rows_per_part: Number of rows in each part. 0: 16 rows or 256 MiB of source files (the column
-                `size_bytes`) in the first parts, more in later parts of a large source.
-        """
+        """Add a source. `rows_per_part` is the number of rows of each part; 0: see `planning.part_sizes`."""
         if rows_per_part < 0:
             raise PlanError(f"rows_per_part is {rows_per_part}; it must be at least 0")
         return self.add(source, (), rows_per_part=rows_per_part)

@@ -23,7 +23,7 @@ from manifests.table import RowCounts, part_name, read_part, read_row_counts
 
 _RERUN = "delete it and the table's manifest.json, and run again: only this file is made again"
 _BUG = "this is a bug of clipmill or of a stage; keep the store and report it"
-_SURVEY_FILES = ("tally/", "assigned/", "settled/", "fitted.bin")
+_SURVEY_FILES = ("tally/", "assigned/", "members/", "settled/", "fitted.bin")
 
 
 @dataclass(frozen=True)

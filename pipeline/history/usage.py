@@ -14,7 +14,7 @@ from pipeline.history.lease_holder import lease_holder
 from pipeline.history.run_history import RUNS, read_plan, run_names
 from pipeline.history.status import run_state
 
-INTERMEDIATE = ("tally/", "assigned/", "settled/", "pieces/", "rejects/", "fitted.bin")
+INTERMEDIATE = ("tally/", "assigned/", "members/", "settled/", "pieces/", "rejects/", "fitted.bin")
 _TABLE_FOLDER = re.compile(r".+-[0-9a-f]{10}-[0-9a-f]{10}")
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")  # an unfinished file of a process that was killed
 

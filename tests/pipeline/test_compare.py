@@ -14,7 +14,7 @@ from manifests.table import part_name, parts_of, read_part
 from manifests.verbs.validation import check
 from pipeline import Dag
 from pipeline.engine.replay import replay
-from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle
+from pipeline.engine.steps.groups.bundle import names_in_bundle, read_bundle, write_bundle
 from pipeline.errors import StageFailed
 from pipeline.executors.inline import Inline
 from pipeline.history.run_history import read_history
@@ -74,8 +74,10 @@ def test_the_result_does_not_depend_on_parts(tmp_path: Path) -> None:
 def test_a_finished_comparison_leaves_a_valid_table_and_no_temporary_files(tmp_path: Path) -> None:
     plan, _ = run(tmp_path, Mate())
     folder = plan[plan.outputs["pieces"][0]].folder
-    assert plan.store.names(f"{folder}/assigned") == []
-    assert plan.store.names(f"{folder}/settled") == ["by2-0", "by2-1", "by3-0", "by3-1"]
+    assert plan.store.names(f"{folder}/members") == []
+    settled = plan.store.names(f"{folder}/settled")
+    assert settled
+    assert all(name.startswith("batch-") for name in settled)
     found = check(plan.store, tables_of(plan.store))
     assert not found.faults
     assert plan.store.read(f"{folder}/fitted.bin") == b"3 18"

@@ -2,15 +2,13 @@
 
 FOLDER/tally/part-000000.json     how many rows a part has, and its candidates for the sample
 FOLDER/fitted.bin                 the result of `fit`
-FOLDER/assigned/part-000000       the members of a part's rows, by group; deleted when the table is complete
-FOLDER/settled/GROUP              the findings of a group, by the part of the row that each is about
+FOLDER/members/, settled/         members of groups, and findings about them: see `groups.batches`
 
-Members hold all columns that `settle` reads, so one range read per part collects a group.
+Members hold all columns that `settle` reads.
 """
 
 import heapq
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -19,17 +17,24 @@ import pyarrow.compute as pc
 from manifests.identity import shuffle_key
 from manifests.row import Row
 from manifests.schema import rows_of
-from manifests.store import Store
 from manifests.table import RowCounts, part_name, read_row_counts, write_part
 from pipeline.engine.inputs import input_ids, input_table
-from pipeline.engine.steps.bundle import names_in_bundle, read_bundle, write_bundle
-from pipeline.engine.steps.survey import GROUP, read_sample, sort_by_id, tally_name, write_tally
+from pipeline.engine.steps.groups.batches import (
+    GROUP,
+    PART,
+    members_name,
+    num_parts,
+    read_members,
+    settled_name,
+    slices,
+    write_members,
+)
+from pipeline.engine.steps.groups.bundle import names_in_bundle, read_bundle, write_bundle
+from pipeline.engine.steps.survey import GROUP_NAME, read_sample, sort_by_id, tally_name, write_tally
 from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import StageFailed
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Compare, Stage
-
-MEMBERS = "assigned"
 
 
 def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
@@ -53,32 +58,31 @@ def fit(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResul
 
 
 def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
-    """Write the members of a part's rows, group by group."""
+    """Write the members of a part's rows."""
     assert isinstance(stage, Compare)
-    name = _members(step, task.number)
+    name = members_name(step, task.number)
     if not plan.store.exists(name):
         rows = _input_rows(plan, step, stage, task.number)
-        write_bundle(plan.store, name, dict(_grouped(stage, step, rows, plan.store.read(_fitted(step)))))
+        members = _members(stage, step, rows, plan.store.read(_fitted(step)))
+        write_members(plan, step, task.number, members)
     return TaskResult(groups=names_in_bundle(plan.store, name))
 
 
 def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
-    """Compute the findings about the members of one group."""
+    """Compute the findings about the members of each group of a batch."""
     assert isinstance(stage, Compare)
-    name = _findings(step, task.group)
+    name = settled_name(step, task.group)
     if plan.store.exists(name):
         return TaskResult()
-    tables = []
-    for number in range(_parts(plan, step) + stage.num_external_tables()):
-        found = read_bundle(plan.store, _members(step, number), task.group)
-        if found is not None:
-            tables.append(found.append_column("part", pa.repeat(pa.scalar(number, pa.int32()), len(found))))
-    members = sort_by_id(pa.concat_tables(tables))
-    del tables
-    findings = stage.settle(task.group, members.drop_columns(["part"]), plan.store.read(_fitted(step)))
-    parts = members["part"].combine_chunks().take(_row_indexes(stage, step, findings, members["id"]))
-    by_part = {str(n): findings.filter(pc.equal(parts, n)) for n in pc.unique(parts).to_pylist()}
-    write_bundle(plan.store, name, by_part)
+    fitted, found = plan.store.read(_fitted(step)), []
+    parts = num_parts(plan, step) + stage.num_external_tables()
+    for group, members in read_members(plan, step, task.group, parts):
+        findings = stage.settle(group, members.drop_columns([PART]), fitted)
+        of_part = members[PART].combine_chunks().take(_row_indexes(stage, step, findings, members["id"]))
+        groups = pa.repeat(pa.scalar(group, pa.string()), len(findings))
+        found.append(findings.append_column(GROUP, groups).append_column(PART, of_part))
+    by_part = slices(pa.concat_tables(found), PART)
+    write_bundle(plan.store, name, {str(number): findings for number, findings in by_part})
     return TaskResult()
 
 
@@ -89,11 +93,11 @@ def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResu
     if plan.store.exists(name):
         return TaskResult(row_counts=read_row_counts(plan.store, name))
     rows = input_table(plan, step, task.number)
-    groups = names_in_bundle(plan.store, _members(step, task.number))
-    found = [read_bundle(plan.store, _findings(step, group), str(task.number)) for group in groups]
-    findings = [table for table in found if table is not None]
-    fitted = plan.store.read(_fitted(step))
-    columns = stage.conclude(rows, pa.concat_tables(findings) if findings else None, fitted)
+    batches = names_in_bundle(plan.store, members_name(step, task.number))
+    found = [read_bundle(plan.store, settled_name(step, batch), str(task.number)) for batch in batches]
+    tables = [table for table in found if table is not None]
+    findings = pa.concat_tables(tables).sort_by(GROUP).drop_columns([GROUP]) if tables else None
+    columns = stage.conclude(rows, findings, plan.store.read(_fitted(step)))
     result = step_table(step, rows, columns)
     row_counts = RowCounts(rows_in=rows.num_rows, passed=rows.num_rows, rows_out=rows.num_rows)
     write_part(plan.store, name, result, row_counts)
@@ -115,7 +119,7 @@ def recompute_row(plan: Plan, step: Step, stage: Compare[Any, Any], row: pa.Tabl
     fitted = plan.store.read(_fitted(step))
     groups = [group for group, _ in _grouped(stage, step, row, fitted)]
     members_of: dict[str, list[pa.Table]] = {group: [] for group in groups}
-    for number in range(_parts(plan, step) + stage.num_external_tables()):
+    for number in range(num_parts(plan, step) + stage.num_external_tables()):
         for group, members in _grouped(stage, step, _input_rows(plan, step, stage, number), fitted):
             if group in members_of:
                 members_of[group].append(members)
@@ -154,7 +158,7 @@ def in_memory(step: Step, parts: Sequence[pa.Table]) -> list[pa.Table]:
 
 def _input_rows(plan: Plan, step: Step, stage: Compare[Any, Any], number: int) -> pa.Table:
     """The rows of a part. Numbers after the last part are those of the external tables."""
-    parts = _parts(plan, step)
+    parts = num_parts(plan, step)
     return input_table(plan, step, number) if number < parts else stage.external_table(number - parts)
 
 
@@ -162,20 +166,19 @@ def _grouped(
     stage: Compare[Any, Any], step: Step, rows: pa.Table, fitted: bytes
 ) -> Iterator[tuple[str, pa.Table]]:
     """Each group that has rows of a part as members, with these members."""
+    return slices(_members(stage, step, rows, fitted), GROUP)
+
+
+def _members(stage: Compare[Any, Any], step: Step, rows: pa.Table, fitted: bytes) -> pa.Table:
+    """The members that a stage makes of the rows of a part, with their groups."""
     members = stage.assign(rows, fitted)
     _row_indexes(stage, step, members, rows["id"])
-    order = pc.sort_indices(members, sort_keys=[("group", "ascending")])
-    if not order.equals(pa.array(range(len(order)), pa.uint64())):
-        members = members.take(order)
-    runs = pc.run_end_encode(members["group"].combine_chunks())
-    rest, start = members.drop_columns(["group"]).combine_chunks(), 0
-    for group, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
-        if not GROUP.fullmatch(group):
+    for group in pc.unique(members["group"]).to_pylist():
+        if not GROUP_NAME.fullmatch(group):
             raise _stage_failed(
                 step, f"assign returned the group {group!r}", "use letters, digits and -_. in a group name"
             )
-        yield group, rest.slice(start, end - start)
-        start = end
+    return members.rename_columns({"group": GROUP})
 
 
 def _row_indexes(stage: Compare[Any, Any], step: Step, table: pa.Table, ids: pa.ChunkedArray) -> pa.Array:
@@ -201,21 +204,3 @@ def _empty(plan: Plan, step: Step) -> pa.Table:
 
 def _fitted(step: Step) -> str:
     return f"{step.folder}/fitted.bin"
-
-
-def _members(step: Step, number: int) -> str:
-    return f"{step.folder}/{MEMBERS}/part-{number:06d}"
-
-
-def _findings(step: Step, group: str) -> str:
-    return f"{step.folder}/settled/{group}"
-
-
-def _parts(plan: Plan, step: Step) -> int:
-    return _tallied_parts(plan.store, f"{step.folder}/tally")
-
-
-@lru_cache(maxsize=64)
-def _tallied_parts(store: Store, folder: str) -> int:
-    """How many parts were tallied. Call it after the phase "tally"."""
-    return len(store.names(folder))

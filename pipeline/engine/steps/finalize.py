@@ -10,11 +10,11 @@ from pipeline.chunked import Chunked
 from pipeline.engine.changed_code import recorded_code
 from pipeline.engine.inputs import in_parallel, input_count, load_counts, stored_counts
 from pipeline.engine.steps.chunked import FOLDER as PIECES
-from pipeline.engine.steps.compare import MEMBERS
+from pipeline.engine.steps.groups.batches import MEMBERS
 from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import RowCountMismatch
 from pipeline.planning.plan import Plan, Step
-from pipeline.stage import Compare
+from pipeline.stage import Compare, Survey
 
 
 def begin_table(plan: Plan, step: Step) -> Manifest:
@@ -51,6 +51,8 @@ def close_table(plan: Plan, step: Step, task: Task) -> TaskResult:
     Raises:
         RowCountMismatch: rows entered a part and did not leave it, or a part is missing.
     """
+    if isinstance(step.node.work, Compare | Survey):
+        plan.store.remove_folder(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
     existing = read_manifest(plan.store, step.folder)
     if existing:
         return TaskResult(row_counts=existing.row_counts)
@@ -75,8 +77,6 @@ def close_table(plan: Plan, step: Step, task: Task) -> TaskResult:
         plan.store.persist([f"{step.folder}/{part_name(number)}" for number in numbers])
     if isinstance(step.node.work, Chunked):
         plan.store.remove_folder(f"{step.folder}/{PIECES}")  # files of attempts that were killed
-    if isinstance(step.node.work, Compare):
-        plan.store.remove_folder(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
     header = read_header(plan.store, step.folder)  # as it was when the table was begun
     table = replace(header or begin_table(plan, step), parts=parts)
     table.write(plan.store, step.folder)

@@ -7,10 +7,7 @@ rows. A source that grew repeats no work, and each part reads few parts of earli
 
 from collections.abc import Sequence
 from functools import lru_cache, partial
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -23,7 +20,7 @@ from pipeline.grouped import is_made_again
 from pipeline.planning.keys import SHORT
 from pipeline.planning.plan import Plan, Step
 
-_Array = npt.NDArray[Any]
+_SOURCE_ROWS = pa.schema([pa.field("id", pa.string()), pa.field("part", pa.int32())])
 
 
 def reusable_rows(
@@ -126,28 +123,23 @@ def _parts_to_search(
     if plan[step.root].folder == source:
         return [number]
     ids = passed_ids(plan, plan[step.root], number) if source_ids is None else source_ids
-    known, parts = _rows_of_source(plan.store, plan.run, source)
-    wanted = _as_bytes(ids)
-    places = np.searchsorted(known, wanted)
-    places[places == len(known)] = 0
-    found: list[int] = np.unique(parts[places[known[places] == wanted]]).tolist() if len(known) else []
-    return found
+    rows = _rows_of_source(plan.store, plan.run, source)
+    if not rows.num_rows:
+        return []
+    places = pc.min_element_wise(pc.search_sorted(rows["id"], ids), rows.num_rows - 1)
+    found = rows.take(places)
+    parts: list[int] = pc.unique(found["part"].filter(pc.equal(found["id"], ids))).to_pylist()
+    return parts
 
 
 @lru_cache(maxsize=4)
-def _rows_of_source(store: Store, run: str, folder: str) -> tuple[_Array, _Array]:
-    """The sorted ids of all rows of a source, and the part of each. Read once per run and process."""
+def _rows_of_source(store: Store, run: str, folder: str) -> pa.Table:
+    """The ids of all rows of a source, sorted, each with its part. Read once per run and process."""
     numbers = parts_of(store, folder)
     names = [f"{folder}/{part_name(number)}" for number in numbers]
     tables = in_parallel(store, partial(read_part, store, columns=["id"]), names)
-    ids = _as_bytes(
-        pa.chunked_array([pa.array([], pa.string()), *(t["id"].combine_chunks() for t in tables)])
-    )
-    parts = np.repeat(np.array(numbers, np.int32), [table.num_rows for table in tables])
-    order = np.argsort(ids)
-    return ids[order], parts[order]
-
-
-def _as_bytes(ids: pa.Array | pa.ChunkedArray) -> _Array:
-    """Ids as bytes of equal length: 20 bytes per id, where an object takes 70."""
-    return np.asarray(ids.cast(pa.binary()).to_numpy(zero_copy_only=False)).astype("S")
+    rows = [
+        pa.table([table["id"], pa.repeat(pa.scalar(number, pa.int32()), len(table))], _SOURCE_ROWS)
+        for number, table in zip(numbers, tables, strict=True)
+    ]
+    return pa.concat_tables([_SOURCE_ROWS.empty_table(), *rows]).sort_by("id").combine_chunks()

@@ -4,13 +4,13 @@ FOLDER/tally/part-000000.json     totals of a part, and its candidates for the s
 FOLDER/fitted.bin                 the result of `fit`
 FOLDER/assigned/part-000000…      id and group of each row; the footer counts rows per group
 FOLDER/settled/GROUP.parquet      the new columns of a group's rows, with the part of each row
+FOLDER/members/, settled/batch-…  the rows of groups, and the same results by part: see `groups.batches`
 """
 
 import heapq
 import json
 import re
 from collections import Counter
-from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -22,7 +22,6 @@ from manifests.store import Store
 from manifests.table import (
     RowCounts,
     part_name,
-    parts_of,
     read_part,
     read_row_counts,
     write_part,
@@ -30,8 +29,20 @@ from manifests.table import (
 )
 from pipeline.engine.inputs import input_table, read_columns, take_rows
 from pipeline.engine.journal import RowResult
+from pipeline.engine.missing_files import artifact_columns
 from pipeline.engine.repair import restore, rows_without_files
-from pipeline.engine.steps.equal_groups import equal_group, group_key, with_key
+from pipeline.engine.steps.groups.batches import (
+    GROUP,
+    PART,
+    members_name,
+    num_parts,
+    read_members,
+    settled_name,
+    slices,
+    write_members,
+)
+from pipeline.engine.steps.groups.bundle import names_in_bundle, read_bundle, write_bundle
+from pipeline.engine.steps.groups.equal_groups import equal_group, group_key, with_key
 from pipeline.engine.steps.storing import rejects_table, result_from_error, save_artifacts
 from pipeline.engine.task import Task, TaskResult, WorkCounts
 from pipeline.errors import StageFailed
@@ -39,7 +50,8 @@ from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Reject, Stage, Survey
 
 _ASSIGNED = pa.schema([pa.field("id", pa.string(), False), pa.field("group", pa.string(), False)])
-GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
+_REJECTS = "rejects-"  # before the number of the part, in bundles of settled rows
+GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}")
 
 
 def tally(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
@@ -97,12 +109,12 @@ def read_sample(plan: Plan, step: Step, parts: int, max_rows: int) -> tuple[pa.T
 def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
     """Assign each row of a part to a group."""
     assert isinstance(stage, Survey)
-    name = f"{step.folder}/assigned/{part_name(task.number)}"
+    name = members_name(step, task.number)
     if not plan.store.exists(name):
         table = input_table(plan, step, task.number)
         rows = rows_of(table, stage.reads, plan.store)
         groups = list(stage.assign(rows, plan.store.read(f"{step.folder}/fitted.bin")))
-        bad = [g for g in groups if not GROUP.fullmatch(g)]
+        bad = [g for g in groups if not GROUP_NAME.fullmatch(g)]
         if bad or len(groups) != len(rows):
             raise StageFailed(
                 f"{type(stage).__name__}.assign returned {len(groups)} groups for {len(rows)} rows"
@@ -110,40 +122,61 @@ def assign(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
                 where=f"step {step.name}",
                 remedy="return one group per row, in order; use letters, digits and -_. in a group name",
             )
-        records = [{"id": i, "group": g} for i, g in zip(table["id"].to_pylist(), groups, strict=True)]
+        assigned = pa.table([table["id"], pa.array(groups, pa.string())], schema=_ASSIGNED)
         row_counts = RowCounts(
             rows_in=len(rows), passed=len(rows), rows_out=len(rows), groups=dict(Counter(groups))
         )
-        write_part(plan.store, name, table_of(records, _ASSIGNED), row_counts)
-    group_counts = read_row_counts(plan.store, name).groups or {}
-    return TaskResult(groups=tuple(sorted(group_counts)))
+        write_part(plan.store, _assigned(step, task.number), assigned, row_counts)
+        write_members(plan, step, task.number, table.append_column(GROUP, assigned["group"]))
+    return TaskResult(groups=names_in_bundle(plan.store, name))
 
 
 def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
-    """Compute the new columns of one group's rows. If they exist, make files again that were deleted."""
+    """Compute the new columns of the rows of each group of a batch, and write them by part."""
     assert isinstance(stage, Survey)
-    name = f"{step.folder}/settled/{task.group}.parquet"
+    name = settled_name(step, task.group)
+    if plan.store.exists(name) and not artifact_columns(step):
+        return TaskResult()
+    row_counts, work, by_part = RowCounts(), WorkCounts(), dict[str, list[pa.Table]]()
+    for group, whole in read_members(plan, step, task.group, num_parts(plan, step)):
+        result = _settle_group(plan, step, stage, group, whole)
+        row_counts, work = row_counts + (result.row_counts or RowCounts()), work + result.work
+        file = f"{step.folder}/settled/{group}.parquet"
+        for number, rows in slices(read_part(plan.store, file), "part"):
+            by_part.setdefault(f"{number}", []).append(rows.replace_schema_metadata(None))
+        rejects_file = read_row_counts(plan.store, file).rejects
+        if rejects_file:
+            rejects = read_part(plan.store, f"{step.folder}/settled/{rejects_file}")
+            parts = whole[PART].take(pc.index_in(rejects["id"], value_set=whole["id"].combine_chunks()))
+            for number, rows in slices(rejects.append_column(PART, parts), PART):
+                by_part.setdefault(f"{_REJECTS}{number}", []).append(rows.replace_schema_metadata(None))
+    write_bundle(plan.store, name, {key: pa.concat_tables(tables) for key, tables in by_part.items()})
+    return TaskResult(row_counts=row_counts, work=work)
+
+
+def _settle_group(plan: Plan, step: Step, stage: Survey[Any, Any], group: str, whole: pa.Table) -> TaskResult:
+    """Write the new columns of a group's rows. If they exist, make files again that were deleted."""
+    name = f"{step.folder}/settled/{group}.parquet"
     if plan.store.exists(name):
-        return _restore_files(plan, step, stage, task.group, rows_without_files(plan, step, name))
-    whole = _group_rows(plan, step, task.group)
+        return _restore_files(plan, step, stage, group, whole, rows_without_files(plan, step, name))
     schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
     fitted = plan.store.read(f"{step.folder}/fitted.bin")
-    key = group_key(step, stage, task.group, whole, fitted)
-    reused = equal_group(plan, step, task.group, key, whole, schema)
+    key = group_key(step, stage, group, whole, fitted)
+    reused = equal_group(plan, step, group, key, whole, schema)
     if reused is not None:
         row_counts = RowCounts(rows_in=len(whole), passed=len(whole), rows_out=len(whole))
         write_part(plan.store, name, with_key(reused, key), row_counts)
         return TaskResult(row_counts=row_counts, work=WorkCounts(reused=len(whole)))
     rows = rows_of(whole, stage.reads, plan.store)
-    results = list(stage.settle(task.group, rows, fitted))
+    results = list(stage.settle(group, rows, fitted))
     if len(results) != len(rows):
         raise StageFailed(
             f"{type(stage).__name__}.settle returned {len(results)} results for {len(rows)} rows",
-            where=f"step {step.name}, group {task.group}",
+            where=f"step {step.name}, group {group}",
             remedy="`settle` yields one result per row, in order; yield `Reject` for a row that has none",
         )
     artifacts, rejects, kept = _SharedArtifacts(plan.store, step.folder), dict[str, RowResult](), []
-    ids, parts = whole["id"].to_pylist(), whole["part"].to_pylist()
+    ids, parts = whole["id"].to_pylist(), whole[PART].to_pylist()
     for row, part, result in zip(ids, parts, results, strict=True):
         if isinstance(result, Reject):
             if stage.never_rejects:
@@ -165,11 +198,15 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
 
 
 def _restore_files(
-    plan: Plan, step: Step, stage: Survey[Any, Any], group: str, lacking: list[dict[str, Any]]
+    plan: Plan,
+    step: Step,
+    stage: Survey[Any, Any],
+    group: str,
+    whole: pa.Table,
+    lacking: list[dict[str, Any]],
 ) -> TaskResult:
     """Write the missing files of a group whose rows are settled."""
     if lacking:
-        whole = _group_rows(plan, step, group)
         rows = rows_of(whole, stage.reads, plan.store)
         results = stage.settle(group, rows, plan.store.read(f"{step.folder}/fitted.bin"))
         made = zip(whole["id"].to_pylist(), results, strict=True)
@@ -177,35 +214,21 @@ def _restore_files(
     return TaskResult(work=WorkCounts(processed=len(lacking)))
 
 
-def _group_rows(plan: Plan, step: Step, group: str) -> pa.Table:
-    """The columns that the step reads of all rows of a group, and the part of each row."""
-    tables = []
-    for number in _parts_by_group(plan.store, step.folder).get(group, ()):
-        assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(number)}")
-        ids = assigned.filter(pc.equal(assigned["group"], group))["id"].combine_chunks()
-        table = read_columns(plan, step.base, step.reads, number, ids)
-        tables.append(table.append_column("part", pa.array([number] * len(ids), pa.int64())))
-    return sort_by_id(pa.concat_tables(tables))
-
-
 def part(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskResult:
     """Make one part of the table: the new columns of its rows, in the order of the part."""
     name = f"{step.folder}/{part_name(task.number)}"
     if plan.store.exists(name):
         return TaskResult(row_counts=read_row_counts(plan.store, name))
-    assigned = read_part(plan.store, f"{step.folder}/assigned/{part_name(task.number)}")
-    ids = assigned["id"].combine_chunks()
+    ids = read_part(plan.store, _assigned(step, task.number), ["id"])["id"].combine_chunks()
     found, rejects = [step.schema.empty_table()], dict[str, RowResult]()
-    for group in sorted(set(assigned["group"].to_pylist())):
-        settled = f"{step.folder}/settled/{group}.parquet"
-        rows = read_part(plan.store, settled)
-        own = rows.filter(pc.equal(rows["part"], task.number)).drop_columns(["part"])
-        found.append(own.replace_schema_metadata(None).cast(step.schema))
-        rejects_file = read_row_counts(plan.store, settled).rejects
-        if rejects_file:
-            for record in read_part(plan.store, f"{step.folder}/settled/{rejects_file}").to_pylist():
-                row = record.pop("id")
-                rejects[row] = RowResult(**record)
+    for batch in names_in_bundle(plan.store, members_name(step, task.number)):
+        settled = settled_name(step, batch)
+        rows = read_bundle(plan.store, settled, f"{task.number}")
+        found += [] if rows is None else [rows.cast(step.schema)]
+        rejected = read_bundle(plan.store, settled, f"{_REJECTS}{task.number}")
+        for record in [] if rejected is None else rejected.to_pylist():
+            row = record.pop("id")
+            rejects[row] = RowResult(**record)
     rejects = {row: rejects[row] for row in ids.to_pylist() if row in rejects}
     kept = ids.filter(pc.invert(pc.is_in(ids, value_set=pa.array(list(rejects), pa.string()))))
     rows = take_rows(pa.concat_tables(found), kept).combine_chunks()
@@ -242,11 +265,5 @@ def sort_by_id(table: pa.Table) -> pa.Table:
     return table.take(pc.sort_indices(table, sort_keys=[("id", "ascending")])).combine_chunks()
 
 
-@lru_cache(maxsize=8)
-def _parts_by_group(store: Store, folder: str) -> dict[str, list[int]]:
-    """The parts in which each group has rows. Call it after the phase "assign"."""
-    found: dict[str, list[int]] = {}
-    for number in parts_of(store, f"{folder}/assigned"):
-        for group in read_row_counts(store, f"{folder}/assigned/{part_name(number)}").groups or {}:
-            found.setdefault(group, []).append(number)
-    return found
+def _assigned(step: Step, number: int) -> str:
+    return f"{step.folder}/assigned/{part_name(number)}"

@@ -16,6 +16,7 @@ from manifests.manifest import read_header
 from manifests.schema import ARTIFACT, table_of
 from manifests.store import Store
 from manifests.table import read_part, read_row_counts
+from pipeline.engine.steps.groups.batches import PART
 from pipeline.planning.plan import Plan, Step
 from pipeline.stage import Survey
 
@@ -27,7 +28,7 @@ def group_key(step: Step, stage: Survey[Any, Any], group: str, rows: pa.Table, f
     used = stage.group_inputs(group, fitted)
     if used is None:
         return ""
-    columns = {name: _content(rows.column(name)) for name in rows.column_names if name != "part"}
+    columns = {name: _content(rows.column(name)) for name in rows.column_names if name != PART}
     adds = [f"{field.name} {field.type}" for field in step.schema]
     return digest_of("group", step.made_by(), adds, group, used, columns)
 
@@ -102,7 +103,7 @@ def _link(store: Store, file: Artifact, folder: str, new: str) -> str:
 
 def _moved(settled: pa.Table, linked: dict[str, str], rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The settled rows with the new paths of their files, and the parts in which the rows are now."""
-    parts = dict(zip(rows["id"].to_pylist(), rows["part"].to_pylist(), strict=True))
+    parts = dict(zip(rows["id"].to_pylist(), rows[PART].to_pylist(), strict=True))
     records = [
         {name: _with_new_path(value, linked) for name, value in record.items()}
         | {"part": parts[record["id"]]}

@@ -6,6 +6,9 @@ the tables, one after another, each as an Arrow IPC stream
 """
 
 import json
+import sys
+from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -40,26 +43,29 @@ def read_bundle(store: Store, name: str, key: str) -> pa.Table | None:
     Raises:
         Damaged: the file is cut off or not a bundle.
     """
-    begin, places = _index(store, name)
-    if key not in places:
+    begin, names, ends = _index(store, name)
+    place = bisect_left(names, key)
+    if place == len(names) or names[place] != key:
         return None
-    start, size = places[key]
+    start = ends[place - 1] if place else 0
     try:
-        return pa.ipc.open_stream(store.read(name, begin + start, size)).read_all()
+        return pa.ipc.open_stream(store.read(name, begin + start, ends[place] - start)).read_all()
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(store, name, error) from error
 
 
 @lru_cache(maxsize=4096)
-def _index(store: Store, name: str) -> tuple[int, dict[str, tuple[int, int]]]:
-    """Where the tables begin, and the offset and size of each after that. A bundle never changes."""
+def _index(store: Store, name: str) -> tuple[int, tuple[str, ...], "array[int]"]:
+    """Where the tables begin, their sorted names, and where each ends after that. A bundle never changes."""
     head = store.read(name, 0, _FIRST_READ)
     begin = 8 + int.from_bytes(head[:8], "little")
     if len(head) < begin:
         head = store.read(name, 0, begin)
     try:
-        return begin, {key: (start, size) for key, (start, size) in json.loads(head[8:begin]).items()}
-    except ValueError as error:
+        places = json.loads(head[8:begin])
+        ends = array("Q", (start + size for start, size in places.values()))
+        return begin, tuple(map(sys.intern, places)), ends
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise _damaged(store, name, error) from error
 
 

@@ -1,0 +1,1 @@
+"""The groups of surveys and comparisons: their members and results in files, and groups of earlier tables."""
