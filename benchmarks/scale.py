@@ -13,12 +13,12 @@ s, MB        time and peak memory of a verb
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ import psutil
 
 from benchmarks.s3_requests import METHODS, Requests, local_s3
 from benchmarks.workloads.printing import table, write_json
+from benchmarks.workloads.scaled_rows import FindCopies, Pack, Videos
 from manifests.stores import open_store
+from manifests.stores.folder import FolderStore
 from manifests.table import part_number
+from pipeline import Dag
 from pipeline.engine.schedule import Schedule
 from pipeline.executor import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
 from pipeline.history.run_history import read_history
+from pipeline.planning.plan import build_plan
 from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
 
@@ -43,6 +47,14 @@ VIDEOS, CLIPS = 10_000_000, 500_000_000  # of the extrapolation
 NODES, CORES = 200, 16
 CPU_S_PER_CLIP = 4.0  # decoding, measures, caption and encoding of a clip of a few seconds
 STEPS = 16  # of the recipe `curate`, without those that work on videos
+
+_VERB = """
+import re, sys
+from pipeline.cli import main
+code = main(sys.argv[1:])
+print(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1], file=sys.stderr)
+sys.exit(code)
+"""
 
 
 class Driver:
@@ -128,12 +140,11 @@ def measure_verbs(size: Size, store: str) -> list[dict[str, Any]]:
 
 def measure_command(arguments: list[str]) -> dict[str, float]:
     started = time.monotonic()
-    command = [sys.executable, "-m", "pipeline.cli", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"clipmill {' '.join(arguments)} failed")
-    return {"seconds": time.monotonic() - started, "peak_bytes": usage.ru_maxrss * 1024}
+    done = subprocess.run([sys.executable, "-c", _VERB, *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"clipmill {' '.join(arguments)} failed: {done.stderr}")
+    peak_kb = int(done.stderr.split()[-1])
+    return {"seconds": time.monotonic() - started, "peak_bytes": peak_kb * 1024}
 
 
 def measure_requests() -> dict[str, dict[str, float]]:
@@ -163,6 +174,39 @@ def count_requests(requests: Requests, number: int, size: Size) -> tuple[Counter
     return counts, len(history.row_counts(next(iter(history)).name))
 
 
+class CountedStore(FolderStore):
+    """A store that counts reads."""
+
+    reads = 0
+
+    def read(self, name: str, start: int = 0, size: int | None = None) -> bytes:
+        self.reads += 1
+        return super().read(name, start, size)
+
+    def local(self, name: str) -> AbstractContextManager[Path]:
+        self.reads += 1
+        return super().local(name)
+
+
+def measure_reads(parts: int, groups: int) -> list[dict[str, Any]]:
+    """The reads of a survey and of a comparison, whose groups have rows in all parts."""
+    found = []
+    for name, stage in {"survey": Pack(group_rows=parts), "comparison": FindCopies(group_rows=parts)}.items():
+        with tempfile.TemporaryDirectory() as folder:
+            store, dag = CountedStore(folder), Dag(name)
+            rows = dag.read(Videos(count=parts * groups), rows_per_part=groups)
+            dag.save(rows.survey(stage), "rows")
+            started = time.monotonic()
+            Inline().run(build_plan(dag, store, "r"), Driver())
+            found.append(
+                {
+                    "step": name, "parts": parts, "groups": groups, "reads": store.reads,
+                    "per_part_and_group": store.reads / parts / groups, "s": time.monotonic() - started,
+                }
+            )  # fmt: skip
+    return found
+
+
 def print_run(found: dict[str, Any]) -> None:
     head = ("step", "rows", "parts", "files", "MB", "MB of manifest", "done after")
     rows = [
@@ -186,6 +230,21 @@ def print_requests(found: dict[str, dict[str, float]]) -> None:
     print("\n" + table(("requests", *METHODS), rows))
 
 
+def print_reads(found: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            r["step"],
+            r["parts"],
+            r["groups"],
+            f"{r['reads']:,}",
+            f"{r['per_part_and_group']:.2f}",
+            f"{r['s']:.0f}",
+        )
+        for r in found
+    ]
+    print("\n" + table(("step", "parts", "groups", "reads", "per part and group", "s"), rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -194,10 +253,16 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=50, help="number of clips in each video")
     parser.add_argument("--store", help="keep the store here; a finished one is not run again")
     parser.add_argument("--skip-s3", action="store_true", help="do not count requests")
+    parser.add_argument("--reads", type=int, nargs=2, metavar=("PARTS", "GROUPS"), help="count reads only")
     parser.add_argument("--json", help="file for the results")
     args = parser.parse_args()
     size = Size(args.videos, args.clips)
     found: dict[str, Any] = {}
+    if args.reads:
+        found["reads"] = measure_reads(*args.reads)
+        print_reads(found["reads"])
+        write_json(args.json, found)
+        return
     with tempfile.TemporaryDirectory() as folder:
         store = args.store or str(Path(folder, "store"))
         found["run"] = measure_run(size, store)

@@ -69,11 +69,12 @@ def _most_rows(schedule: Schedule, step: Step, counts: RowCounts) -> int | None:
 
 
 def _error(schedule: Schedule, step: Step, counts: RowCounts, refused: int, limit: str) -> TooManyErrors:
-    store, numbers = schedule.plan.store, schedule.steps[step.name].done
+    store, numbers = schedule.plan.store, sorted(schedule.steps[step.name].done)
+    parts = (read_row_counts(store, f"{step.folder}/{part_name(number)}") for number in numbers)
     found = [f"failed on {format_rows(counts.errors)}"] if counts.errors else []
     found += [f"rejected {format_rows(refused)}"] if refused else []
     again = "run again with --retry-errors" if counts.errors else "run again"
-    reason = most_frequent_reason(store, step.folder, numbers, errors=bool(counts.errors))
+    reason = most_frequent_reason(store, step.folder, parts, errors=bool(counts.errors))
     return TooManyErrors(
         f"step {step.name} {' and '.join(found)}; {limit}",
         where=f"most frequent reason: {reason}",

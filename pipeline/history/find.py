@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from manifests.table import part_name, parts_of, read_part
+from manifests.table import part_name, read_part
 from pipeline.errors import PipelineError
 from pipeline.history.run_history import RunHistory, StepHistory
 
@@ -75,7 +75,10 @@ def read_row(history: RunHistory, step: StepHistory, location: RowLocation) -> d
 
 def _find_by_id(history: RunHistory, query: str, base: str) -> Iterator[RowLocation]:
     for step, number, name in _parts(history, base):
-        ids = read_part(history.store, name, ["id"]).column("id")
+        part = _read(history, name, ["id"])
+        if part is None:
+            continue
+        ids = part["id"]
         for row in ids.filter(pc.starts_with(ids, query)).to_pylist():
             yield RowLocation(step.name, number, row)
 
@@ -86,7 +89,9 @@ def _find_by_path(history: RunHistory, query: str, base: str) -> Iterator[RowLoc
         texts = [c["name"] for c in step.columns if c["type"] == "string" and c["name"] != "id"]
         if not texts or (step.kind != "source" and "uri" not in texts):
             continue
-        part = read_part(history.store, name, ["id", *texts])
+        part = _read(history, name, ["id", *texts])
+        if part is None:
+            continue
         matches = pa.array([False] * part.num_rows)
         for text in texts:
             column = part.column(text).combine_chunks()
@@ -97,8 +102,16 @@ def _find_by_path(history: RunHistory, query: str, base: str) -> Iterator[RowLoc
 
 
 def _parts(history: RunHistory, base: str) -> Iterator[tuple[StepHistory, int, str]]:
-    """Every existing part of the steps that make rows: the step, the number and the name of the part."""
+    """Every part of the steps that make rows: the step, the number and the name of the part."""
     for step in history:
         if step.base == step.name and base in ("", step.name):
-            for number in parts_of(history.store, step.folder):
+            for number in sorted(history.row_counts(step.name)):
                 yield step, number, f"{step.folder}/{part_name(number)}"
+
+
+def _read(history: RunHistory, name: str, columns: list[str]) -> pa.Table | None:
+    """Some columns of a part; None if its file was deleted."""
+    try:
+        return read_part(history.store, name, columns)
+    except FileNotFoundError:
+        return None

@@ -4,31 +4,30 @@ from collections import Counter
 from collections.abc import Iterable
 
 from manifests.store import Store
-from manifests.table import part_name, read_part, read_row_counts
+from manifests.table import RowCounts, read_part
 from pipeline.history.formatting import printable
 
 _MAX_FILES = 24  # files of rejects that are read
 
 
-def most_frequent_reason(store: Store, folder: str, numbers: Iterable[int], *, errors: bool) -> str:
+def most_frequent_reason(store: Store, folder: str, parts: Iterable[RowCounts], *, errors: bool) -> str:
     """The most frequent reason in printable characters, as in `reason_and_row`."""
-    return reason_and_row(store, folder, numbers, errors=errors)[0]
+    return reason_and_row(store, folder, parts, errors=errors)[0]
 
 
-def reason_and_row(store: Store, folder: str, numbers: Iterable[int], *, errors: bool) -> tuple[str, str]:
+def reason_and_row(store: Store, folder: str, parts: Iterable[RowCounts], *, errors: bool) -> tuple[str, str]:
     """The most frequent reason in the first parts with rejected rows, and a row with it; "" if there is none.
 
     Args:
         store: The store.
         folder: Folder of the table.
-        numbers: Numbers of its existing parts.
+        parts: Row counts of its existing parts, in order.
         errors: Whether to read the rows on which the stage failed, and not those that it refused.
     """
     reasons: Counter[str] = Counter()
     ids: dict[str, str] = {}
     files = 0
-    for number in sorted(numbers):
-        counts = read_row_counts(store, f"{folder}/{part_name(number)}")
+    for counts in parts:
         if not (counts.errors if errors else counts.rejected - counts.errors):
             continue
         rejects = read_part(store, f"{folder}/{counts.rejects}", ["id", "kind", "reason"])

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from statistics import median
 
 from manifests.predicate import names_in
-from manifests.table import part_name, parts_of, read_part
+from manifests.table import part_name, read_part
 from pipeline.history.formatting import format_rows
 from pipeline.history.funnel import Funnel, FunnelLine
 from pipeline.history.reasons import most_frequent_reason, reason_and_row
@@ -34,8 +34,8 @@ def _failed(history: RunHistory, funnel: Funnel) -> Iterator[str]:
         return
     each = [f"{format_rows(funnel.errors)} failed with an error, which is not a decision about the data"]
     for line in lines:
-        numbers = history.row_counts(line.step)
-        reason, row = reason_and_row(history.store, history[line.step].folder, numbers, errors=True)
+        parts = history.row_counts(line.step).values()
+        reason, row = reason_and_row(history.store, history[line.step].folder, parts, errors=True)
         each.append(
             f"{line.step} {line.errors:,}: {reason} ({'row' if line.errors == 1 else 'such as row'} {row})"
         )
@@ -65,7 +65,7 @@ def _last_step_with_rows(history: RunHistory, lines: dict[str, FunnelLine], step
 
 def _why(history: RunHistory, line: FunnelLine, request: RunRequest) -> str:
     step = history[line.step]
-    numbers = parts_of(history.store, step.folder)
+    counts = history.row_counts(line.step)
     if not step.inputs:
         return f"{step.name} found no row"
     if not line.rows_in:
@@ -74,9 +74,11 @@ def _why(history: RunHistory, line: FunnelLine, request: RunRequest) -> str:
         return f"{step.name} made no row from {line.passed:,} rows"
     if line.dropped:
         what = f"rule {step.name} dropped {line.dropped:,} of the last {line.rows_in:,} rows"
-        return "\n  ".join([what, f"rule:   keep {step.rule}", *_values(history, line, numbers, request)])
+        return "\n  ".join(
+            [what, f"rule:   keep {step.rule}", *_values(history, line, list(counts), request)]
+        )
     failed = bool(line.errors)
-    reason = most_frequent_reason(history.store, step.folder, numbers, errors=failed)
+    reason = most_frequent_reason(history.store, step.folder, counts.values(), errors=failed)
     return f"{step.name} {'failed on' if failed else 'rejected'} the last {line.rows_in:,} rows: {reason}"
 
 

@@ -8,10 +8,13 @@ processed again. From then on every plan in this store uses the successor. A tab
 be made again with equal bytes is replaced in the same way.
 """
 
+from collections.abc import Iterator
+
+from manifests.manifest import read_manifest
 from manifests.rows.reject import RejectRow
 from manifests.schema import rows_of
 from manifests.store import Store
-from manifests.table import part_name, parts_of, read_part, read_row_counts
+from manifests.table import RowCounts, part_name, parts_of, read_part, read_row_counts
 from pipeline.planning.plan import RETRIES, Plan, Step
 
 
@@ -35,9 +38,17 @@ def failed_rows(plan: Plan) -> dict[str, int]:
 
 def _errors(store: Store, step: Step) -> int:
     count = 0
-    for number in parts_of(store, step.folder):
-        row_counts = read_row_counts(store, f"{step.folder}/{part_name(number)}")
+    for row_counts in _row_counts(store, step.folder):
         if row_counts.errors:
             rejects = rows_of(read_part(store, f"{step.folder}/{row_counts.rejects}"), RejectRow)
             count += sum(row.kind == "error" for row in rejects)
     return count
+
+
+def _row_counts(store: Store, folder: str) -> Iterator[RowCounts]:
+    """The row counts of the parts of a table: from its manifest, or of each part if it is not complete."""
+    manifest = read_manifest(store, folder)
+    if manifest:
+        yield from (part.row_counts for part in manifest.parts)
+    else:
+        yield from (read_row_counts(store, f"{folder}/{part_name(n)}") for n in parts_of(store, folder))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from manifests.table import part_name, parts_of, read_part
+from manifests.table import part_name, read_part
 from pipeline.history.find import RowLocation
 from pipeline.history.run_history import RunHistory, StepHistory
 
@@ -44,7 +44,7 @@ class RunReader:
 
     def some_parts(self, step: StepHistory) -> list[int]:
         """The numbers of at most 24 evenly spaced parts of a step."""
-        every = parts_of(self.history.store, step.folder)
+        every = sorted(self.row_counts(step.name))
         return every[:: max(1, -(-len(every) // _MAX_PARTS))]
 
     def _read_value(self, step: StepHistory, row: RowLocation, column: str) -> Any:
