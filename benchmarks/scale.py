@@ -26,6 +26,7 @@ from typing import Any
 import psutil
 
 from benchmarks.s3_requests import METHODS, Requests, local_s3
+from benchmarks.workloads.extrapolation import extrapolate
 from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.scaled_rows import FindCopies, Pack, Videos
 from manifests.stores import open_store
@@ -42,12 +43,6 @@ from pipeline.recipes.request import RunRequest
 from pipeline.run import run_dag
 
 RECIPE = "benchmarks/workloads/scaled_rows.py"
-USD_PER_1000 = {"PUT": 0.005, "LIST": 0.005, "GET": 0.0004, "HEAD": 0.0004, "DELETE": 0.0}  # us-east-1
-VIDEOS, CLIPS = 10_000_000, 500_000_000  # of the extrapolation
-NODES, CORES = 200, 16
-CPU_S_PER_CLIP = 4.0  # decoding, measures, caption and encoding of a clip of a few seconds
-STEPS = 16  # of the recipe `curate`, without those that work on videos
-
 _VERB = """
 import re, sys
 from pipeline.cli import main
@@ -62,7 +57,7 @@ class Driver:
 
     def __init__(self) -> None:
         self.start_bytes = self.max_bytes = psutil.Process().memory_info().rss
-        self.started = time.monotonic()
+        self.started, self.start_cpu_s = time.monotonic(), time.process_time()
         self.done_s: dict[str, float] = {}
 
     def observe(self, schedule: Schedule) -> None:
@@ -114,7 +109,8 @@ def measure_run(size: Size, store: str) -> dict[str, Any]:
             }
         )  # fmt: skip
     grown = driver.max_bytes - driver.start_bytes
-    return {"seconds": seconds, "driver_bytes": grown, "steps": steps}
+    cpu_s = time.process_time() - driver.start_cpu_s
+    return {"seconds": seconds, "driver_bytes": grown, "driver_cpu_s": cpu_s, "steps": steps}
 
 
 def measure_verbs(size: Size, store: str) -> list[dict[str, Any]]:
@@ -148,18 +144,19 @@ def measure_command(arguments: list[str]) -> dict[str, float]:
 
 
 def measure_requests() -> dict[str, dict[str, float]]:
-    """The requests of a run: once, for each part, and for each part and group of a survey or comparison."""
-    few, many, grouped = Size(64, 10), Size(256, 10), Size(256, 10, 128, 128)
+    """The requests of a run: once, for each part, and for each part and batch of a survey or comparison."""
+    few, many = Size(16, 10), Size(64, 10)
+    grouped = Size(many.videos, many.clips, 64, 64)
     with local_s3() as requests:
         counts = [count_requests(requests, number, size) for number, size in enumerate((few, many, grouped))]
-    found: dict[str, dict[str, float]] = {"once": {}, "per part": {}, "per part and group": {}}
+    found: dict[str, dict[str, float]] = {"once": {}, "per part": {}, "per part and batch": {}}
     (first, parts), (second, more_parts), (third, same_parts) = counts
     for method in METHODS:
         per_part = (second[method] - first[method]) / (more_parts - parts)
-        groups = 256 * 10 // 128 * 2
+        batches = 2 * many.videos * many.clips // grouped.packed_rows  # of the comparison and the survey
         found["once"][method] = second[method] - per_part * more_parts
         found["per part"][method] = per_part
-        found["per part and group"][method] = (third[method] - second[method]) / (same_parts * groups)
+        found["per part and batch"][method] = (third[method] - second[method]) / (same_parts * batches)
     return found
 
 
@@ -217,7 +214,10 @@ def print_run(found: dict[str, Any]) -> None:
         for s in found["steps"]
     ]  # fmt: skip
     print(table(head, rows))
-    print(f"\nrun: {found['seconds']:.0f} s, driver: {found['driver_bytes'] / 1e6:.0f} MB of memory more\n")
+    print(
+        f"\nrun: {found['seconds']:.0f} s; driver: {found['driver_cpu_s']:.0f} s of CPU, "
+        f"{found['driver_bytes'] / 1e6:.0f} MB of memory more\n"
+    )
 
 
 def print_verbs(verbs: list[dict[str, Any]]) -> None:
@@ -272,6 +272,7 @@ def main() -> None:
         if not args.skip_s3:
             found["requests"] = measure_requests()
             print_requests(found["requests"])
+        print("\n" + table(("with 10 million videos", ""), extrapolate(found)))
     write_json(args.json, found)
 
 

@@ -27,7 +27,7 @@ from manifests.table import (
     write_part,
     write_rejects,
 )
-from pipeline.engine.inputs import input_table, read_columns, take_rows
+from pipeline.engine.inputs import in_parallel, input_table, read_columns, take_rows
 from pipeline.engine.journal import RowResult
 from pipeline.engine.missing_files import artifact_columns
 from pipeline.engine.repair import restore, rows_without_files
@@ -91,11 +91,14 @@ def read_sample(plan: Plan, step: Step, parts: int, max_rows: int) -> tuple[pa.T
     """The rows of all parts whose ids hash lowest, sorted by id, and the sums of the totals."""
     totals: Counter[str] = Counter()
     lowest: list[tuple[int, str, int]] = []
-    for number in range(parts):
-        part_tally = json.loads(plan.store.read(tally_name(step, number)))
+    for number, text in enumerate(
+        in_parallel(plan.store, plan.store.read, [tally_name(step, number) for number in range(parts)])
+    ):
+        part_tally = json.loads(text)
         totals.update(part_tally["totals"])
-        candidates = ((shuffle_key(row), row, number) for row in part_tally["low"])
-        lowest = heapq.nsmallest(max_rows, (*lowest, *candidates))
+        lowest += [(shuffle_key(row), row, number) for row in part_tally["low"]]
+        if len(lowest) > 4 * max_rows or number == parts - 1:  # seldom, because it sorts
+            lowest = heapq.nsmallest(max_rows, lowest)
     rows_by_part: dict[int, list[str]] = {}
     for _, row, number in lowest:
         rows_by_part.setdefault(number, []).append(row)

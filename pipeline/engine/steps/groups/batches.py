@@ -9,13 +9,14 @@ one range of each batch. There are 128 batches, or a quarter of the parts, and a
 
 import zlib
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from manifests.store import Store
+from pipeline.engine.inputs import in_parallel
 from pipeline.engine.steps.groups.bundle import read_bundle, write_bundle
 from pipeline.planning.plan import Plan, Step
 
@@ -33,9 +34,14 @@ def settled_name(step: Step, batch: str) -> str:
     return f"{step.folder}/settled/{batch}"
 
 
+def batch_count(parts: int) -> int:
+    """The number of batches of a table of so many parts."""
+    return min(max(parts // 4, _MIN_BATCHES), _MAX_BATCHES)
+
+
 def write_members(plan: Plan, step: Step, number: int, members: pa.Table) -> None:
     """Write the members of a part, which have a column `GROUP`, by batch."""
-    batches = min(max(num_parts(plan, step) // 4, _MIN_BATCHES), _MAX_BATCHES)
+    batches = batch_count(num_parts(plan, step))
     groups = pc.unique(members[GROUP])
     names = [f"batch-{zlib.crc32(group.encode()) % batches:04d}" for group in groups.to_pylist()]
     batch = pa.array(names, pa.string()).take(pc.index_in(members[GROUP], value_set=groups))
@@ -46,13 +52,15 @@ def write_members(plan: Plan, step: Step, number: int, members: pa.Table) -> Non
 
 def read_members(plan: Plan, step: Step, batch: str, parts: int) -> Iterator[tuple[str, pa.Table]]:
     """The members of each group of a batch, of the first `parts` parts, with a column `PART`; by id."""
-    tables = []
-    for number in range(parts):
-        found = read_bundle(plan.store, members_name(step, number), batch)
-        if found is not None:
-            tables.append(found.append_column(PART, pa.repeat(pa.scalar(number, pa.int32()), len(found))))
+    names = [members_name(step, number) for number in range(parts)]
+    found = in_parallel(plan.store, partial(read_bundle, plan.store, key=batch), names)
+    tables = [
+        table.append_column(PART, pa.repeat(pa.scalar(number, pa.int32()), len(table)))
+        for number, table in enumerate(found)
+        if table is not None
+    ]
     members = pa.concat_tables(tables).sort_by("id")
-    del tables
+    del found, tables
     yield from slices(members, GROUP)
 
 
