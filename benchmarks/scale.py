@@ -145,8 +145,8 @@ def measure_command(arguments: list[str]) -> dict[str, float]:
 
 def measure_requests() -> dict[str, dict[str, float]]:
     """The requests of a run: once, for each part, and for each part and batch of a survey or comparison."""
-    few, many = Size(16, 10), Size(64, 10)
-    grouped = Size(many.videos, many.clips, 64, 64)
+    few, many = Size(8, 5), Size(24, 5)
+    grouped = Size(many.videos, many.clips, 12, 12)
     with local_s3() as requests:
         counts = [count_requests(requests, number, size) for number, size in enumerate((few, many, grouped))]
     found: dict[str, dict[str, float]] = {"once": {}, "per part": {}, "per part and batch": {}}
