@@ -26,14 +26,16 @@ from typing import Any
 import psutil
 
 from benchmarks.s3_requests import METHODS, Requests, local_s3
-from benchmarks.workloads.extrapolation import extrapolate
+from benchmarks.workloads.extrapolation import VIDEO_BYTES, VIDEOS, extrapolate, parts_of_source
 from benchmarks.workloads.printing import table, write_json
-from benchmarks.workloads.scaled_rows import FindCopies, Pack, Videos
+from benchmarks.workloads.scaled_rows import FindCopies, Pack, Videos, scaled_rows
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
-from manifests.table import part_number
+from manifests.table import RowCounts, part_number
 from pipeline import Dag
 from pipeline.engine.schedule import Schedule
+from pipeline.engine.steps.groups.batches import batch_count
+from pipeline.engine.task import TaskResult
 from pipeline.executor import Executor
 from pipeline.executors.inline import Inline
 from pipeline.executors.on_ray import OnRay
@@ -171,6 +173,23 @@ def count_requests(requests: Requests, number: int, size: Size) -> tuple[Counter
     return counts, len(history.row_counts(next(iter(history)).name))
 
 
+def measure_schedule(parts: int) -> dict[str, float]:
+    """Memory and CPU of the driver for a run of so many parts, of which no row is processed."""
+    with tempfile.TemporaryDirectory() as folder:
+        schedule = Schedule(build_plan(scaled_rows(), FolderStore(folder), "r"))
+        batches = tuple(f"batch-{number:04d}" for number in range(batch_count(parts)))
+        start_bytes, start_s, tasks = psutil.Process().memory_info().rss, time.process_time(), 0
+        while not schedule.is_finished:
+            task = schedule.take()
+            assert task is not None
+            counts = RowCounts(rows_in=50, passed=50, rows_out=50) if task.phase == "part" else None
+            groups = batches[task.number % len(batches) :][:16] if task.phase == "assign" else ()
+            schedule.finish(task, TaskResult(row_counts=counts, parts=parts, groups=groups))
+            tasks += 1
+        used_s, grown = time.process_time() - start_s, psutil.Process().memory_info().rss - start_bytes
+        return {"parts": parts, "tasks": tasks, "cpu_s": used_s, "bytes": grown}
+
+
 class CountedStore(FolderStore):
     """A store that counts reads."""
 
@@ -272,6 +291,7 @@ def main() -> None:
         if not args.skip_s3:
             found["requests"] = measure_requests()
             print_requests(found["requests"])
+        found["schedule"] = measure_schedule(parts_of_source(VIDEOS, VIDEO_BYTES))
         print("\n" + table(("with 10 million videos", ""), extrapolate(found)))
     write_json(args.json, found)
 

@@ -26,7 +26,7 @@ def parts_of_source(videos: int, video_bytes: int) -> int:
 
 def extrapolate(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Lines of a table: what is counted, and its value."""
-    run, measured = found["run"], len(found["run"]["steps"])
+    run, schedule, measured = found["run"], found["schedule"], len(found["run"]["steps"])
     parts = parts_of_source(VIDEOS, VIDEO_BYTES)
     tasks = run["steps"][0]["parts"] * measured
     clip_steps = [
@@ -42,8 +42,7 @@ def extrapolate(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("files of rows", f"{parts * (STEPS + 3 * BARRIERS):,}"),
         ("bytes of a column table", f"{CLIPS * row_bytes / 1e9:,.0f} GB"),
         ("manifest of a step", f"{manifest_bytes * parts / 1e6:,.0f} MB"),
-        ("memory of the driver", f"{run['driver_bytes'] / tasks * parts * STEPS / 1e6:,.0f} MB more"),
-        ("CPU of the driver", f"{run['driver_cpu_s'] / tasks * parts * STEPS / 3600:,.1f} h"),
+        ("schedule, 8 steps", f"{schedule['bytes'] / 1e6:,.0f} MB, {schedule['cpu_s']:,.0f} s of CPU"),
         ("shards of 256 MB", f"{CLIPS // GROUP_ROWS:,}, in {batches:,} batches"),
         ("hours on 200 nodes", f"{seconds / 3600:,.0f} h at {CPU_S_PER_CLIP:g} CPU s per clip"),
     ]

@@ -140,9 +140,10 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     name = settled_name(step, task.group)
     if plan.store.exists(name) and not artifact_columns(step):
         return TaskResult()
+    fitted = plan.store.read(f"{step.folder}/fitted.bin")
     row_counts, work, by_part = RowCounts(), WorkCounts(), dict[str, list[pa.Table]]()
     for group, whole in read_members(plan, step, task.group, num_parts(plan, step)):
-        result = _settle_group(plan, step, stage, group, whole)
+        result = _settle_group(plan, step, stage, group, whole, fitted)
         row_counts, work = row_counts + (result.row_counts or RowCounts()), work + result.work
         file = f"{step.folder}/settled/{group}.parquet"
         for number, rows in slices(read_part(plan.store, file), "part"):
@@ -157,13 +158,14 @@ def settle(plan: Plan, step: Step, stage: Stage[Any, Any], task: Task) -> TaskRe
     return TaskResult(row_counts=row_counts, work=work)
 
 
-def _settle_group(plan: Plan, step: Step, stage: Survey[Any, Any], group: str, whole: pa.Table) -> TaskResult:
+def _settle_group(
+    plan: Plan, step: Step, stage: Survey[Any, Any], group: str, whole: pa.Table, fitted: bytes
+) -> TaskResult:
     """Write the new columns of a group's rows. If they exist, make files again that were deleted."""
     name = f"{step.folder}/settled/{group}.parquet"
     if plan.store.exists(name):
-        return _restore_files(plan, step, stage, group, whole, rows_without_files(plan, step, name))
+        return _restore_files(plan, step, stage, group, whole, fitted)
     schema = pa.schema([_ASSIGNED.field("id"), pa.field("part", pa.int64(), False), *schema_of(stage.adds)])
-    fitted = plan.store.read(f"{step.folder}/fitted.bin")
     key = group_key(step, stage, group, whole, fitted)
     reused = equal_group(plan, step, group, key, whole, schema)
     if reused is not None:
@@ -201,17 +203,13 @@ def _settle_group(plan: Plan, step: Step, stage: Survey[Any, Any], group: str, w
 
 
 def _restore_files(
-    plan: Plan,
-    step: Step,
-    stage: Survey[Any, Any],
-    group: str,
-    whole: pa.Table,
-    lacking: list[dict[str, Any]],
+    plan: Plan, step: Step, stage: Survey[Any, Any], group: str, whole: pa.Table, fitted: bytes
 ) -> TaskResult:
     """Write the missing files of a group whose rows are settled."""
+    lacking = rows_without_files(plan, step, f"{step.folder}/settled/{group}.parquet")
     if lacking:
         rows = rows_of(whole, stage.reads, plan.store)
-        results = stage.settle(group, rows, plan.store.read(f"{step.folder}/fitted.bin"))
+        results = stage.settle(group, rows, fitted)
         made = zip(whole["id"].to_pylist(), results, strict=True)
         restore(plan, step, lacking, ((row, made) for row, made in made if not isinstance(made, Reject)))
     return TaskResult(work=WorkCounts(processed=len(lacking)))
