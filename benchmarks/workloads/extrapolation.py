@@ -47,23 +47,14 @@ def extrapolate(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("hours on 200 nodes", f"{seconds / 3600:,.0f} h at {CPU_S_PER_CLIP:g} CPU s per clip"),
     ]
     if "requests" in found:
-        lines += _requests(found["requests"], measured, parts, batches)
+        counts = {m: n * parts * STEPS / measured for m, n in found["requests"]["per part"].items()}
+        lines.append(("requests by parts", _priced(counts)))
+    lines.append(("reads of barriers, at most", _priced({"GET": 4.0 * parts * batches * BARRIERS})))
+    lines.append(("files of shards and groups", _priced({"PUT": 2.0 * CLIPS / GROUP_ROWS})))
     return lines
 
 
-def _requests(
-    requests: Mapping[str, Mapping[str, float]], measured: int, parts: int, batches: int
-) -> list[tuple[str, str]]:
-    counts = {
-        "by parts": {method: n * parts * STEPS / measured for method, n in requests["per part"].items()},
-        "by parts and batches": {
-            method: max(0.0, n) * parts * batches * BARRIERS
-            for method, n in requests["per part and batch"].items()
-        },
-    }
-    lines = []
-    for name, by_method in counts.items():
-        usd = sum(n / 1000 * USD_PER_1000[method] for method, n in by_method.items())
-        what = ", ".join(f"{method} {n / 1e6:,.1f} M" for method, n in by_method.items() if n > 5e4)
-        lines.append((f"requests {name}", f"{what}: {usd:,.0f} USD"))
-    return lines
+def _priced(counts: Mapping[str, float]) -> str:
+    usd = sum(n / 1000 * USD_PER_1000[method] for method, n in counts.items())
+    what = ", ".join(f"{method} {n / 1e6:,.1f} M" for method, n in counts.items() if n > 5e4)
+    return f"{what}: {usd:,.0f} USD"
