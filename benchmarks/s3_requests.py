@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from benchmarks.workloads.local_s3 import CREDENTIALS, local_s3
 from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.timed_stages import Ticks, WorkFirst, WorkSecond
 from manifests.stores import open_store
@@ -83,27 +84,14 @@ def measure(requests: Requests, parts: int) -> dict[str, Counter[str]]:
 
 
 @contextmanager
-def local_s3() -> Iterator[Requests]:
+def counted_s3() -> Iterator[Requests]:
     """A local S3 server, which the environment of this process names, and its requests."""
-    from moto.server import ThreadedMotoServer
-
     requests = Requests()
     logging.getLogger("werkzeug").addHandler(requests)
     logging.getLogger("werkzeug").propagate = False
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "XDG_CACHE_HOME": tempfile.mkdtemp(),
-    }
-    try:
+    with local_s3() as endpoint:
+        os.environ |= {**CREDENTIALS, "AWS_ENDPOINT_URL": endpoint, "XDG_CACHE_HOME": tempfile.mkdtemp()}
         yield requests
-    finally:
-        server.stop()
 
 
 def main() -> None:
@@ -111,7 +99,7 @@ def main() -> None:
     parser.add_argument("--parts", type=int, nargs=2, default=[4, 12], help="two numbers of parts")
     parser.add_argument("--json", help="file for the results")
     args = parser.parse_args()
-    with local_s3() as requests:
+    with counted_s3() as requests:
         few, many = (measure(requests, parts) for parts in args.parts)
     results: list[dict[str, Any]] = []
     added = args.parts[1] - args.parts[0]

@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.s3_requests import METHODS, Requests, local_s3
+from benchmarks.s3_requests import METHODS, Requests, counted_s3
 from benchmarks.workloads.extrapolation import VIDEO_BYTES, VIDEOS, extrapolate, parts_of_source
 from benchmarks.workloads.printing import table, write_json
 from benchmarks.workloads.scaled_rows import FindCopies, Pack, Videos, scaled_rows
@@ -149,7 +149,7 @@ def measure_requests() -> dict[str, dict[str, float]]:
     """The requests of a run: once, for each part, and for each part and batch of a survey or comparison."""
     few, many = Size(8, 5), Size(24, 5)
     grouped = Size(many.videos, many.clips, 12, 12)
-    with local_s3() as requests:
+    with counted_s3() as requests:
         counts = [count_requests(requests, number, size) for number, size in enumerate((few, many, grouped))]
     found: dict[str, dict[str, float]] = {"once": {}, "per part": {}, "per part and batch": {}}
     (first, parts), (second, more_parts), (third, same_parts) = counts

@@ -28,7 +28,7 @@ import psutil
 
 from benchmarks.workloads.faults import made_clips
 from benchmarks.workloads.faults.killed_run import EXIT_CODES, KilledRun, table_digests, wait_for_ends
-from benchmarks.workloads.faults.local_s3 import CREDENTIALS, local_s3
+from benchmarks.workloads.local_s3 import CREDENTIALS, local_s3
 from benchmarks.workloads.printing import table, write_json
 from manifests.catalog import tables_of
 from manifests.stores import open_store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from faulty_proxy import FaultyProxy
-from local_s3 import serve_s3
 
+from benchmarks.workloads.local_s3 import local_s3
 from manifests.store import Store
 from manifests.stores import open_store, outage
 
@@ -18,7 +18,7 @@ from manifests.stores import open_store, outage
 def s3_server() -> Iterator[str]:
     """The endpoint of an S3 server on this machine."""
     pytest.importorskip("moto.server")
-    with serve_s3() as url:
+    with local_s3() as url:
         yield url
 
 

@@ -19,10 +19,10 @@ import psutil
 import pytest
 import spreading
 from file_server import serve
-from local_s3 import serve_s3
 from ray.cluster_utils import Cluster
 from toys import Quiet
 
+from benchmarks.workloads.local_s3 import local_s3
 from manifests.stores import open_store
 from manifests.stores.folder import FolderStore
 from pipeline.executors.inline import Inline
@@ -63,7 +63,7 @@ class Nodes:
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     pytest.importorskip("moto.server")
-    with pytest.MonkeyPatch.context() as patch, serve_s3() as url:
+    with pytest.MonkeyPatch.context() as patch, local_s3() as url:
         for name, value in {
             "AWS_ENDPOINT_URL": url,
             "AWS_ACCESS_KEY_ID": "test",
