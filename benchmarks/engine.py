@@ -262,10 +262,11 @@ def _cost_row(r: dict[str, Any]) -> tuple[Any, ...]:
 
 def print_many_parts(parts: int) -> None:
     """Run six steps of many parts once."""
-    found = run_chain(OnRay(), two_chains(parts))
+    with cluster(None, 0):
+        found = run_chain(OnRay(), two_chains(parts))
     made_s = found["total_s"] - found["first_part_s"] - found["close_s"]
     print(f"{parts:,} parts x 6 steps: {found['total_s']:.0f} s, {parts / made_s:.0f} parts a second")
-    print(f"per part and step: {1000 * made_s / parts / 6:.2f} ms, of which in the driver ", end="")
+    print(f"per part and step: {1000 * made_s / parts / 6:.2f} ms, CPU in the driver ", end="")
     print(f"{1000 * found['driver_cpu_s'] / parts / 6:.2f} ms; CPU of all {found['all_cpu_s']:.0f} s")
     print(f"closing after the last part: {found['close_s']:.1f} s; {found['workers']} worker processes")
 
