@@ -28,13 +28,17 @@ def split_into_parts(rows: Iterable[Row], rows_per_part: int = 0) -> Iterator[li
     part: list[Row] = []
     number = size_bytes = 0
     for row in rows:
-        max_rows, max_bytes = (rows_per_part, None) if rows_per_part else part_size(number)
+        max_rows, max_bytes = (rows_per_part, 0) if rows_per_part else part_size(number)
         added = _size(row)
-        if len(part) == max_rows or (part and max_bytes and size_bytes + added > max_bytes):
+        if part and max_bytes and size_bytes + added > max_bytes:
             yield part
             part, number, size_bytes = [], number + 1, 0
+            max_rows, max_bytes = part_size(number)
         part.append(row)
         size_bytes += added
+        if len(part) == max_rows or size_bytes >= max_bytes > 0:  # now: the next row may take long
+            yield part
+            part, number, size_bytes = [], number + 1, 0
     if part:
         yield part
 

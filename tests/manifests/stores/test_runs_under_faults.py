@@ -31,6 +31,7 @@ def tables(store: Store) -> dict[str, bytes]:
     return {name: store.read(name) for name in names if name != "store.json"}
 
 
+@pytest.mark.slow
 def test_a_run_with_lost_answers_has_the_same_tables_and_holds_its_store(
     proxy: FaultyProxy, bucket: str, tmp_path: Path
 ) -> None:
