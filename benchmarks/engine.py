@@ -118,7 +118,7 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 
 def cost_per_part(parts: int, repeats: int, long_s: float) -> list[dict[str, Any]]:
     """The cost of the engine in four ways, which alternate."""
-    few = max(8, parts // 25)
+    few = max(50, parts // 25)  # enough that the start of the workers counts little
     ways: dict[str, tuple[Callable[[], Executor], Dag, int, float]] = {
         "Inline": (Inline, chain(parts), parts, 0.0),
         "OnRay, own actors": (OnRay, chain(parts, own_actors=True), parts, 0.0),
