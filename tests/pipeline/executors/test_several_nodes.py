@@ -196,9 +196,10 @@ def test_a_node_that_joins_is_used_and_one_that_dies_costs_only_its_parts(
     run.wait_until(lambda: len(log.held(joined.node_id)) == 2)
     nodes.kill(joined)
     lost, started = log.held(joined.node_id), time.monotonic()
+    run.wait_until(lambda: run.events("node_left"))  # Ray notices it late; the run may end before
+    print(f"the loss was noticed {time.monotonic() - started:.1f} s after the node was killed")
     log.release.touch()
     run.end()
-    print(f"ended {time.monotonic() - started:.1f} s after the node was killed")
     assert tables(store) == expected(tmp_path, 60)
     assert log.repeated() == lost
     assert {event["cpus"] for event in run.events("node_joined")} == {0, 1, 2, 3}
