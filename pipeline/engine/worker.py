@@ -91,7 +91,14 @@ class Worker:
                 return finalize.close_table(self.plan, step, task)
             if step.kind == "drops":
                 return rule.part(self.plan, step, task)
-            return self._phase_function(step, task)(self.plan, step, self.open(step), task)
+            function, stage = self._phase_function(step, task), self.open(step)
+            try:
+                return function(self.plan, step, stage, task)
+            except FileNotFoundError:
+                if not isinstance(step.node.work, Compare):
+                    raise
+                # Another driver has completed the table and deleted its members. The results exist now.
+                return function(self.plan, step, stage, task)
         except ClipmillError:
             raise
         except Unavailable as unavailable:

@@ -14,7 +14,7 @@ from pipeline.engine.steps.groups.batches import MEMBERS
 from pipeline.engine.task import Task, TaskResult
 from pipeline.errors import RowCountMismatch
 from pipeline.planning.plan import Plan, Step
-from pipeline.stage import Compare, Survey
+from pipeline.stage import Compare
 
 
 def begin_table(plan: Plan, step: Step) -> Manifest:
@@ -51,7 +51,7 @@ def close_table(plan: Plan, step: Step, task: Task) -> TaskResult:
     Raises:
         RowCountMismatch: rows entered a part and did not leave it, or a part is missing.
     """
-    if isinstance(step.node.work, Compare | Survey):
+    if isinstance(step.node.work, Compare):  # a survey reads them again if a file of a group was deleted
         plan.store.remove_folder(f"{step.folder}/{MEMBERS}")  # copies of columns, by group
     existing = read_manifest(plan.store, step.folder)
     if existing:

@@ -1,6 +1,6 @@
 """Groups of surveys and comparisons in batches, so that reads do not grow with parts times groups.
 
-FOLDER/members/part-000000   the members of a part's rows by batch; deleted when the table is complete
+FOLDER/members/part-000000   the members of a part's rows by batch; of a comparison, deleted at its end
 FOLDER/settled/batch-0000    what was settled about the rows of a batch, by the part of the row
 
 Both are bundles: a task that settles a batch reads one range of each part, and a task that makes a part reads

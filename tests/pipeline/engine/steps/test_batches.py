@@ -43,7 +43,7 @@ def test_many_groups_are_settled_by_few_tasks(tmp_path: Path) -> None:
     settled = plan.store.names(f"{folder}/settled")
     assert len([name for name in settled if name.endswith(".parquet")]) == GROUPS
     assert 64 < len([name for name in settled if name.startswith("batch-")]) <= 128
-    assert plan.store.names(f"{folder}/members") == []
+    assert len(plan.store.names(f"{folder}/members")) == 3  # another driver may still read them
 
 
 def test_the_number_of_batches_grows_with_the_parts_up_to_a_limit() -> None:
