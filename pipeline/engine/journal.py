@@ -187,9 +187,8 @@ def parse_line(line: bytes) -> Record | None:
         return None
     if not isinstance(record, dict):
         return None
-    return (
-        record if all(isinstance(record.get(name, kind()), kind) for name, kind in _KINDS.items()) else None
-    )
+    is_valid = all(isinstance(record.get(name, kind()), kind) for name, kind in _KINDS.items())
+    return record if is_valid else None
 
 
 def _lines(file: Path) -> Iterator[Record]:

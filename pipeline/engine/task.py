@@ -20,7 +20,7 @@ class Task:
             are split into pieces), "tally", "fit", "assign" and "settle" (a survey), "launch", or
             "close" (write the table's manifest).
         number: Number of the part, where the phase is about a part.
-        group: Name of the group in the phase "settle"; name of the piece in the phase "piece".
+        group: Name of the batch of groups in the phase "settle"; name of the piece in the phase "piece".
     """
 
     step: str
@@ -120,7 +120,7 @@ class TaskResult:
         row_counts: Row counts of the part, for phases that commit a part.
         chained: Later steps whose part of the same number was made by the same task, and its row counts.
         parts: How many parts the table has, for "rows" and "launch".
-        groups: The groups that the rows of an assigned part belong to.
+        groups: The batches of groups that the rows of an assigned part belong to.
         pieces: The pieces to process before the part can be joined; `row_counts` is None in this case.
         work: How many rows the task processed.
         crashed: Rows that are rejected because their workers died or were ended, with the reasons.

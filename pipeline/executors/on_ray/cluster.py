@@ -59,7 +59,7 @@ def cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterat
 
 
 def _connect(address: str | None, workers: int, debug: bool) -> None:
-    """Connect to the cluster at `address`, or start one here; a slow machine may need a second attempt."""
+    """Connect to the cluster at `address`, or start one here; a slow machine may need three attempts."""
     from ray._private import worker
 
     level = logging.INFO if debug else logging.ERROR
