@@ -68,8 +68,8 @@ def test_it_says_of_every_file_of_a_store_where_it_is_and_what_deleting_it_means
     ):
         [deleted, *_] = tmp_path.glob(name)
         deleted.unlink()
-    for name in ("sum-*/tally/*", "sum-*/settled/*.parquet", "sum-*/fitted.bin", "sum-*/assigned/*"):
-        for deleted in tmp_path.glob(name):
+    for name in ("tally/*", "settled/*.parquet", "fitted.bin", "assigned/*", "members/*"):
+        for deleted in tmp_path.glob(f"sum-*/{name}"):
             deleted.unlink()
     assert run_dag(toy_dag(count=6, min_half=0, ranks=1, bad=5), str(tmp_path), **options).exit_code == 0
     assert check(FolderStore(tmp_path), tables_of(FolderStore(tmp_path)), deep=True).faults == []
