@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from toys import N, Nothing, Numbers
 
 from pipeline import Annotate, Dag
+from pipeline.engine.task import Task
+from pipeline.engine.worker import Worker
+from pipeline.planning.plan import Plan
 
 
 class Hang(Annotate[N, Nothing]):
@@ -22,3 +25,8 @@ def hanging(count: int = 3) -> Dag:
     dag = Dag("hanging")
     dag.save(dag.read(Numbers(count=count)).annotate(Hang().on(batch=2)), "numbers")
     return dag
+
+
+def work(plan: Plan) -> None:
+    """Run the first part, as a worker does."""
+    Worker(plan).run(Task("hang", "part"))

@@ -1,7 +1,7 @@
 """A process in which a row is not finished in time is ended, even if native code holds Python's lock."""
 
-import os
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import hanging
@@ -15,13 +15,12 @@ from pipeline.executors.inline import Inline
 from pipeline.planning.plan import Plan, build_plan
 
 
-def exit_code_of_worker(plan: Plan) -> int:
-    """Run the part in a process of its own."""
-    child = os.fork()
-    if child == 0:
-        Worker(plan).run(Task("hang", "part"))
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+def exit_code_of_worker(plan: Plan) -> int | None:
+    """Run the part in a process of its own, which shares no lock with the threads of this one."""
+    worker = get_context("spawn").Process(target=hanging.work, args=(plan,))
+    worker.start()
+    worker.join()
+    return worker.exitcode
 
 
 def test_a_row_that_hangs_ends_its_worker_and_is_rejected_the_second_time(tmp_path: Path) -> None:
