@@ -100,8 +100,8 @@ def test_after_a_killed_worker_only_running_batches_are_processed_again(tmp_path
     class Killer(Quiet):
         def observe(self, schedule: Schedule) -> None:  # type: ignore[override]
             if not killed and schedule.steps["square"].done:
-                processes = psutil.process_iter(["cmdline"])
-                for process in [p for p in processes if "Actor.run" in " ".join(p.info["cmdline"] or ())][:1]:
+                own = psutil.Process().children(recursive=True)
+                for process in [p for p in own if "Actor.run" in " ".join(p.cmdline())][:1]:
                     os.kill(process.pid, signal.SIGKILL)
                     killed.append(process.pid)
 

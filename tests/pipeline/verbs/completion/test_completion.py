@@ -79,10 +79,13 @@ def test_bash_gets_the_words(folder: Path) -> None:
 
 @needs_bash
 def test_tab_in_an_interactive_bash(folder: Path) -> None:
-    process, terminal = pty.fork()
-    if process == 0:
-        os.chdir(folder)
-        os.execve(str(BASH), ["bash", "--norc", "--noprofile", "-i"], environment(folder))
+    terminal, end_of_bash = pty.openpty()
+    command = [str(BASH), "--norc", "--noprofile", "-i"]
+    bash = subprocess.Popen(
+        command, cwd=folder, env=environment(folder), start_new_session=True,
+        stdin=end_of_bash, stdout=end_of_bash, stderr=end_of_bash,
+    )  # fmt: skip
+    os.close(end_of_bash)
     try:
         read_until(terminal, "ready> ")
         os.write(terminal, b"source <(clipmill completion bash)\n")
@@ -91,8 +94,8 @@ def test_tab_in_an_interactive_bash(folder: Path) -> None:
         assert read_until(terminal, "min_half=").endswith("min_half=")
     finally:
         os.close(terminal)
-        os.kill(process, 9)
-        os.waitpid(process, 0)
+        bash.kill()
+        bash.wait()
 
 
 def read_until(terminal: int, expected: str) -> str:
