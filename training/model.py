@@ -11,6 +11,7 @@ The metadata "clipmill.world" is a JSON object:
     fps             frame rate of the clips before the tokenizer, in frames per second
     latent_shapes   shapes [c t h w] of the training latents, the most frequent first
     training        steps and settings, for people
+    codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of the codes that it reads
     latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
 
 config.json in the same folder holds the same object.
@@ -28,6 +29,7 @@ from training.errors import CheckpointError, SettingError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from training.data.shard import CodeSpec
     from training.networks.registry import NetworkConfig
     from training.world_model import WorldModel
 
@@ -49,13 +51,19 @@ class ModelInfo:
     latent_shapes: Sequence[tuple[int, int, int, int]]
     training: Mapping[str, Any]
     latent_statistics: Mapping[str, Any] = field(default_factory=dict)
+    codes: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""
+        from training.networks.config import CODE_FIELDS
         from training.networks.registry import CLASS_NAME, class_name
 
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         values["network"][CLASS_NAME] = class_name(self.network)
+        if not self.codes:  # the metadata of other models does not mention codes
+            del values["codes"]
+            for name in CODE_FIELDS:
+                values["network"].pop(name, None)
         return {"format": FORMAT} | values
 
     @classmethod
@@ -79,6 +87,13 @@ class ModelInfo:
             return cls(network=config, diffusion=diffusion, latent_shapes=latent_shapes, **fields)
         except (KeyError, TypeError, ValueError, SettingError) as error:
             raise CheckpointError(f"the metadata of the model is invalid: {error}") from error
+
+
+def spec_of_codes(info: ModelInfo) -> "CodeSpec | None":
+    """How the codes were made that a diffusion decoder reads; None of another model."""
+    from training.data.shard import CodeSpec
+
+    return CodeSpec(**dict(info.codes) | {"stride": tuple(info.codes["stride"])}) if info.codes else None
 
 
 def save_model(

@@ -59,6 +59,7 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
             fps=torch.tensor([s.fps for s in samples]),
             padding_mask=_stack_masks(samples),
             view_indices=_view_indices(samples),
+            codes=_stack_codes(samples),
         ),
     )
 
@@ -67,6 +68,12 @@ def _view_indices(samples: Sequence[Sample]) -> torch.Tensor | None:
     """The number of the view of each latent frame, [b t]; None for single videos."""
     views, frames = samples[0].num_views, samples[0].latents.shape[1]
     return view_indices(views, frames // views).repeat(len(samples), 1) if views > 1 else None
+
+
+def _stack_codes(samples: Sequence[Sample]) -> torch.Tensor | None:
+    """The codes of all samples, [b t h w]; None if they are not read."""
+    codes = [sample.codes for sample in samples if sample.codes is not None]
+    return torch.stack(codes) if len(codes) == len(samples) else None
 
 
 def _stack_masks(samples: Sequence[Sample]) -> torch.Tensor | None:

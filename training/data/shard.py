@@ -15,11 +15,21 @@ class LatentSpec(NamedTuple):
     dtype: str
 
 
+class CodeSpec(NamedTuple):
+    """How codes of a discrete tokenizer were made. It is equal for all codes of one model."""
+
+    tokenizer: str
+    digest: str
+    stride: tuple[int, int, int]
+    codebook_size: int
+
+
 @dataclass(frozen=True)
 class Shard:
     """One tar and its index, as the footer of the index describes them.
 
     `shape` is that of one view, and `views` has the names of the cameras of each clip: () for single videos.
+    `codebook_size` is 0 for latents.
     """
 
     tar: str
@@ -31,3 +41,4 @@ class Shard:
     text_encoder: Mapping[str, Any] | None = None
     statistics: Mapping[str, Any] | None = None
     views: tuple[str, ...] = ()
+    codebook_size: int = 0

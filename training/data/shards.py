@@ -30,7 +30,7 @@ from safetensors.torch import load
 
 from manifests.stores import open_store
 from training.data.order import SampleIndex
-from training.data.shard import LatentSpec, Shard
+from training.data.shard import CodeSpec, LatentSpec, Shard
 from training.data.shard_checks import check_fps, check_spec, check_statistics, check_text, no_clips
 from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
@@ -53,6 +53,7 @@ class Sample(NamedTuple):
         text_embeddings: [n d] as stored, without padding. None if they are not read.
         padding_mask: 1 where the frames are padding, [1 h w], in latents. None if the shard does not say it.
         num_views: Number of views in `latents`.
+        codes: Codes of the clip, [t h w], int64. None if they are not read.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Sample(NamedTuple):
     text_embeddings: torch.Tensor | None = None
     padding_mask: torch.Tensor | None = None
     num_views: int = 1
+    codes: torch.Tensor | None = None
 
 
 class LatentShards:
@@ -113,6 +115,7 @@ class LatentShards:
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
         self._max_frames, self._with_text, self.views = max_frames, False, tuple(views)
         self.text_encoder = shards[0].text_encoder
+        self.code_spec: CodeSpec | None = None  # of the codes that are read with the latents
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             area = shard.shape[2] * shard.shape[3]
@@ -231,7 +234,7 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     )
     fps, samples = float(metadata["fps"]), int(metadata["samples"])
     others = metadata.get("text_encoder"), metadata.get("statistics"), tuple(metadata.get("views", ()))
-    return Shard(tar, index, spec, fps, shape, samples, *others)
+    return Shard(tar, index, spec, fps, shape, samples, *others, metadata.get("codebook_size", 0))
 
 
 def _read_spans(index: str) -> list[_Span]:

@@ -25,6 +25,8 @@ class Conditioning:
         camera: Rays of the camera at each latent, [b r t h w].
         view_indices: Number of the view of each latent frame, [b t], if the views of several cameras follow
             each other in t.
+        codes: Codes of the clip by a discrete tokenizer, [b t h w], int64; -1 is no code. Height and width of
+            the latents are multiples of theirs.
     """
 
     text_embeddings: TextEmbeddings | None = None
@@ -37,6 +39,7 @@ class Conditioning:
     action: Tensor | None = None
     camera: Tensor | None = None
     view_indices: Tensor | None = None
+    codes: Tensor | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Conditioning":
         """Apply a function to each tensor, for example to move it to a device or to select clips."""
@@ -53,3 +56,11 @@ class Conditioning:
         embeddings = self.text_embeddings.masked_fill(dropped[:, None, None], 0)
         mask = None if self.text_mask is None else self.text_mask.masked_fill(dropped[:, None], 0)
         return replace(self, text_embeddings=embeddings, text_mask=mask)
+
+    def without_codes(self, which: Tensor | None = None) -> "Conditioning":
+        """Replace the codes of the clips that `which` [b] (bool) selects, or of all, by no code."""
+        if self.codes is None:
+            return self
+        dropped = torch.ones(len(self.codes), dtype=torch.bool) if which is None else which
+        codes = self.codes.masked_fill(dropped.to(self.codes.device)[:, None, None, None], -1)
+        return replace(self, codes=codes)

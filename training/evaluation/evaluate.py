@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from training.data.batches import LatentBatch
+from training.data.codes.paired_shards import open_latents
 from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
-from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import PreconditionedDenoiser
 from training.diffusion.generation_mode import GENERATION_MODES, generation_mode, possible_given_frames
@@ -20,7 +20,8 @@ from training.diffusion.path import add_noise, timestep_at
 from training.diffusion.timestep_sampler import TimestepSampler
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
-from training.model import load_model
+from training.errors import SettingError
+from training.model import load_model, spec_of_codes
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
 from training.parallel.threads import cpu_threads
@@ -34,6 +35,7 @@ def evaluate(
     model: Path,
     data: Sequence[tuple[str, str]],
     *,
+    codes: Sequence[tuple[str, str]] = (),
     max_clips: int = 256,
     batch_size: int = 8,
     text_encoder: str = "",
@@ -45,6 +47,7 @@ def evaluate(
     Args:
         model: Folder or file of the model.
         data: (tar, index) of each shard.
+        codes: Those of the codes of the same clips, for a diffusion decoder.
         max_clips: Maximum number of clips.
         batch_size: Clips of one shape that are evaluated together.
         text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
@@ -52,11 +55,21 @@ def evaluate(
 
     Raises:
         CheckpointError: There is no model, or the text encoder is not the one that it was trained with.
-        LatentMismatchError: The latents were made with another tokenizer than those of the model.
+        LatentMismatchError: The latents or codes were made with another tokenizer than those of the model.
+        SettingError: There are codes and the model reads none, or the other way around.
     """
     world, info = load_model(model)
+    if bool(codes) != bool(info.codes):
+        raise SettingError(
+            "the model is a diffusion decoder, which reads codes"
+            if info.codes
+            else "the model reads no codes",
+            where=str(model),
+            remedy="name the codes of the clips with --codes" if info.codes else "leave --codes out",
+        )
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    shards = LatentShards(data, spec=spec, mixed_fps=info.network.base_fps is not None)
+    mixed_fps = info.network.base_fps is not None
+    shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps)
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
     world = world.to(device)
     evaluator = Evaluator(

@@ -97,6 +97,7 @@ def evaluate_tokenizers(
     tokenizers: Sequence[str],
     short_sides: Sequence[int],
     *,
+    decoders: Mapping[str, Tokenizer] | None = None,
     max_frames: int = 49,
     pictures: Path | None = None,
     lpips: LPIPS | None = None,
@@ -112,6 +113,7 @@ def evaluate_tokenizers(
         place: Folder of videos, images and .npy arrays of frames; or one file.
         tokenizers: Names or paths.
         short_sides: Short sides in px that larger frames are scaled to.
+        decoders: Diffusion decoders by name, measured in the same way.
         max_frames: Maximum number of frames of a video; 0 for all.
         pictures: Folder for a PNG per video: a frame, and beside it each tokenizer's reconstruction.
         lpips: Computes LPIPS; None leaves it out.
@@ -124,7 +126,7 @@ def evaluate_tokenizers(
         TrainingError: No video could be measured.
     """
     videos = find_videos(place)
-    loaded = {name: _load(name, device) for name in tokenizers}
+    loaded = {name: _load(name, device) for name in tokenizers} | dict(decoders or {})
     qualities = [TokenizerQuality(name, side, loaded[name]) for name in loaded for side in short_sides]
     settings = {
         "max_frames": max_frames,

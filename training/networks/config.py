@@ -1,8 +1,10 @@
 """The configuration of a video transformer, and predefined sizes."""
 
+import math
 from dataclasses import dataclass, replace
 
 PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
+CODE_FIELDS = ("code_channels", "codebook_size", "code_levels")  # of a network that reads codes
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class VideoDiTConfig:
             attend to the padding.
         fp32_residual: The residual stream, the timestep embedding and the modulation stay float32 when the
             other layers compute in bfloat16, as in Cosmos-Predict2.5.
+        code_channels: Channels of the embedding of `Conditioning.codes`, which are concatenated to the
+            latents (diffusion decoder). 0 reads no codes.
+        codebook_size: Number of codes.
+        code_levels: Levels of the FSQ of the codes. The initial embedding of a code is then a linear map of
+            its point on the lattice, so that similar codes begin with similar embeddings. (): random numbers.
 
     Raises:
         ValueError: A value is not allowed.
@@ -51,14 +58,23 @@ class VideoDiTConfig:
     base_fps: float | None = None
     mask_text: bool = False
     fp32_residual: bool = False
+    code_channels: int = 0
+    codebook_size: int = 0
+    code_levels: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("rope_scale", "max_size"):  # JSON has lists
+        for name in ("rope_scale", "max_size", "code_levels"):  # JSON has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.extra_pos_embed_type not in (None, "learnable"):
             raise ValueError(f"extra_pos_embed_type is {self.extra_pos_embed_type!r}; None or 'learnable'")
         if self.attention_head_dim < 18 or self.attention_head_dim % 2:
             raise ValueError(f"attention_head_dim is {self.attention_head_dim}; an even number from 18")
+        if bool(self.code_channels) != bool(self.codebook_size):
+            raise ValueError(
+                f"code_channels is {self.code_channels} and codebook_size {self.codebook_size}; both or none"
+            )
+        if self.code_levels and math.prod(self.code_levels) != self.codebook_size:
+            raise ValueError(f"code_levels {self.code_levels} do not have {self.codebook_size} codes")
 
     @property
     def width(self) -> int:
@@ -77,8 +93,8 @@ class VideoDiTConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels of the latents and of the masks that are concatenated to them."""
-        return self.channels + self.concat_condition_mask + self.concat_padding_mask
+        """Channels of the latents and of the masks and embeddings that are concatenated to them."""
+        return self.channels + self.concat_condition_mask + self.concat_padding_mask + self.code_channels
 
 
 _COSMOS = VideoDiTConfig(

@@ -59,6 +59,36 @@ class LearnablePosEmbed(nn.Module):
         return normed.to(x.dtype)
 
 
+class CodeEmbed(nn.Module):
+    """One learned vector per code of a discrete tokenizer, and a last one for no code."""
+
+    def __init__(self, codebook_size: int, channels: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(codebook_size + 1, channels)
+
+    def forward(self, codes: Tensor | None, size: tuple[int, ...]) -> Tensor:
+        """Codes [b t h w] to channels [b c t H W] of latents whose shape is `size`, bilinear in space.
+
+        Args:
+            codes: -1 is no code. None: there are none.
+            size: [b _ t H W].
+
+        Raises:
+            ValueError: The frames differ, or H, W are not multiples of h, w.
+        """
+        b, _, t, height, width = size
+        null = self.embedding.num_embeddings - 1
+        if codes is None:
+            codes = torch.full((b, t, 1, 1), null, device=self.embedding.weight.device)
+        h, w = codes.shape[2:]
+        if codes.shape[:2] != (b, t) or height % h or width % w:
+            raise ValueError(f"codes {tuple(codes.shape)} do not fit latents of {(b, t, height, width)}")
+        x: Tensor = self.embedding(codes.where(codes >= 0, null)).flatten(0, 1).permute(0, 3, 1, 2)
+        if (h, w) != (height, width):
+            x = nn.functional.interpolate(x, (height, width), mode="bilinear")
+        return x.unflatten(0, (b, t)).transpose(1, 2)
+
+
 class TimestepEmbed(nn.Module):
     """Embeds a timestep as normalized sinusoids, and as an offset that all adaptive norms share."""
 

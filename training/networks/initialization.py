@@ -4,6 +4,7 @@ So a network gets the same weights on every device and in every layout of ranks,
 rows of a sharded parameter that it holds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -77,3 +78,20 @@ def fill_truncated_normal(parameter: Tensor, name: str, seed: int, std: float) -
     part = LocalPart.of(parameter)
     rows = truncated_normal(seed, name, tuple(parameter.shape), part.rows, part.tensor.device)
     part.copy_from_rows(rows * std)
+
+
+def fill_lattice(parameter: Tensor, name: str, seed: int, levels: Sequence[int]) -> None:
+    """Fill a table of codes, or this rank's rows of it, with a random linear map of their FSQ lattice points.
+
+    Each coordinate of the points has mean 0 and variance 1 over all codes. Rows after the last code are 0.
+    """
+    part = LocalPart.of(parameter)
+    first, last = part.rows
+    index = torch.arange(first, last, device=part.tensor.device)
+    sizes = torch.tensor(levels, device=index.device)
+    digits = index[:, None] // (sizes.cumprod(0) // sizes) % sizes  # the first varies fastest, as in FSQ
+    points = (digits - (sizes - 1) / 2) / ((sizes.square() - 1) / 12).sqrt()
+    shape = len(levels), parameter.shape[1]
+    directions = truncated_normal(seed, name, shape, (0, shape[0]), index.device) * shape[0] ** -0.5
+    rows = torch.where(index[:, None] < prod(levels), points @ directions, 0)
+    part.copy_from_rows(rows)

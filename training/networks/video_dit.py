@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from training.diffusion.conditioning import Conditioning
 from training.networks.block import AdaptiveNorm, Block, BlockInputs
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
-from training.networks.embed import LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
-from training.networks.initialization import fill_truncated_normal
+from training.networks.embed import CodeEmbed, LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
+from training.networks.initialization import fill_lattice, fill_truncated_normal
 from training.networks.rotary import RotaryTables, rotary_tables, token_positions
 from training.networks.token_share import Grid, TokenShare, whole_clip
 from training.tensors import Latents, Timestep
@@ -43,6 +43,9 @@ class VideoDiT(nn.Module):
         self.learnable_pos_embed = None
         if config.extra_pos_embed_type == "learnable":
             self.learnable_pos_embed = LearnablePosEmbed(config.max_size, width)
+        self.code_embed = None
+        if config.code_channels:
+            self.code_embed = CodeEmbed(config.codebook_size, config.code_channels)
         self.time_embed = TimestepEmbed(width)
         self.crossattn_proj = None
         if config.crossattn_proj_in_channels is not None:
@@ -66,6 +69,8 @@ class VideoDiT(nn.Module):
             is_modulation = "norm" in name and name.endswith(".linear_2.weight")
             if is_modulation or name == "proj_out.weight" or name.endswith(".bias"):
                 parameter.zero_()
+            elif name == "code_embed.embedding.weight" and self.config.code_levels:
+                fill_lattice(parameter, name, seed, self.config.code_levels)
             elif parameter.dim() == 1:  # the weight of a norm
                 parameter.fill_(1)
             else:
@@ -80,8 +85,9 @@ class VideoDiT(nn.Module):
             noisy: Noisy latents, [b c t h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_input_dim]; without them the text is one token of zeros.
-                `condition_mask`, `padding_mask`, `text_mask` and `fps` count where the config says so;
-                without them all latents are generated, there is no padding, and frames are positions.
+                `condition_mask`, `padding_mask`, `text_mask`, `fps` and `codes` count where the config says
+                so; without them all latents are generated, there is no padding, frames are positions, and no
+                code is known.
 
         Raises:
             ValueError: Height or width is odd, the channels are not those of the config, or the latents are
@@ -90,7 +96,7 @@ class VideoDiT(nn.Module):
         grid = self.grid(tuple(noisy.shape))
         dtype = self.proj_out.weight.dtype
         share = self.share_tokens(grid)
-        x = share.split(self.patch_embed(self._with_masks(noisy, conditioning).to(dtype)), 1)  # [b n d]
+        x = share.split(self.patch_embed(self._with_channels(noisy, conditioning).to(dtype)), 1)  # [b n d]
         if self.config.fp32_residual:
             x = x.float()
         inputs = self._block_inputs(x, grid, share, timestep.float(), conditioning)
@@ -99,8 +105,8 @@ class VideoDiT(nn.Module):
         x, _ = self.norm_out(x, inputs, dtype)
         return unpatchify(share.join(self.proj_out(x)), grid)
 
-    def _with_masks(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
-        """The latents with the mask channels of the config: condition mask, padding mask."""
+    def _with_channels(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
+        """The latents with the further channels of the config: condition mask, padding mask, codes."""
         parts = [noisy]
         size = (len(noisy), 1, *noisy.shape[2:])
         if self.config.concat_condition_mask:
@@ -109,6 +115,8 @@ class VideoDiT(nn.Module):
         if self.config.concat_padding_mask:
             mask = conditioning.padding_mask
             parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
+        if self.code_embed is not None:
+            parts.append(self.code_embed(conditioning.codes, size))
         return torch.cat(parts, 1) if len(parts) > 1 else noisy
 
     def _block_inputs(

@@ -65,6 +65,7 @@ class Denoising:
         timestep_sampler: Distribution of the timesteps.
         text_encoder: Encodes the captions of batches that have no text embeddings. None uses no text.
         text_dropout: Share of clips that lose their text, for classifier-free guidance.
+        code_dropout: Share of clips that lose their codes, for guidance.
         conditional_frames: Probability of each number of latent frames that are given at the start of a
             video; numbers that leave no frame to generate are not drawn. 0 is text-to-video, 1
             image-to-video.
@@ -85,6 +86,7 @@ class Denoising:
     timestep_sampler: TimestepSampler
     text_encoder: TextEncoder | None = None
     text_dropout: float = 0.1
+    code_dropout: float = 0.0
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
     condition_timestep_sampler: TimestepSampler | None = None
@@ -144,6 +146,9 @@ class Denoising:
         conditioning = add_text(batch.conditioning, self.text_encoder, batch.captions, batch.latents.device)
         drop = uniform(self.seed, "text dropout", batch.positions) < self.text_dropout
         conditioning = conditioning.without_text(drop)
+        if self.code_dropout:
+            drop = uniform(self.seed, "code dropout", batch.positions) < self.code_dropout
+            conditioning = conditioning.without_codes(drop)
         if set(self.conditional_frames) == {0}:
             return conditioning
         given = batch.latents

@@ -8,12 +8,13 @@ from itertools import accumulate
 from pathlib import Path
 
 from training.data.batches import BatchLoader
+from training.data.codes.paired_shards import open_latents
 from training.data.context_batches import ContextBatches
-from training.data.find_shards import read_sample_ids
+from training.data.find_shards import find_shards, read_sample_ids
 from training.data.latent_statistics import LatentStatistics, normalize, read_statistics
 from training.data.mixture import MixedOrder, Order
 from training.data.order import SampleIndex, SampleOrder
-from training.data.shard import LatentSpec
+from training.data.shard import CodeSpec, LatentSpec
 from training.data.shard_checks import check_continuous
 from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError
@@ -25,7 +26,11 @@ MAX_CAPTIONS = 16  # clips whose captions are checked before a training
 
 
 def open_shards(
-    config: TrainingConfig, *, mixed_fps: bool = False, spec: LatentSpec | None = None
+    config: TrainingConfig,
+    *,
+    mixed_fps: bool = False,
+    spec: LatentSpec | None = None,
+    code_spec: CodeSpec | None = None,
 ) -> LatentShards:
     """The shards that a training reads.
 
@@ -33,6 +38,7 @@ def open_shards(
         config: The settings of the training.
         mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
         spec: How the latents must have been made; None takes that of the first shard.
+        code_spec: Likewise of the codes.
 
     Raises:
         LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
@@ -41,8 +47,10 @@ def open_shards(
     views = [name.strip() for name in config.views.split(",") if name.strip()]
     if len(views) > 1:
         raise SettingError(f"views names {len(views)} cameras; the networks take one view of a clip")
-    shards = LatentShards(
+    shards = open_latents(
         config.data,
+        find_codes(config.codes),
+        code_spec,
         max_frames=config.max_latent_frames,
         min_area=config.min_latent_area,
         max_area=config.max_latent_area,
@@ -53,6 +61,11 @@ def open_shards(
     check_continuous(shards.spec, shards.buckets[0][0].tar)
     shards.normalize = partial(normalize, statistics=open_statistics(config, shards))
     return shards
+
+
+def find_codes(place: str) -> list[tuple[str, str]]:
+    """(tar, index) of each shard of codes of all splits; none if there is no place."""
+    return find_shards(place) if place else []
 
 
 def open_statistics(config: TrainingConfig, shards: LatentShards) -> LatentStatistics:

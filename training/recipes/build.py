@@ -7,10 +7,12 @@ import torch
 from torch import nn
 
 from training.data.batches import LatentBatch
+from training.data.shard import CodeSpec
 from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
+from training.networks.config import VideoDiTConfig
 from training.networks.lora import add_lora
 from training.networks.registry import NetworkConfig, find_config
 from training.networks.video_dit import VideoDiT
@@ -21,7 +23,9 @@ from training.parallel.sharding import apply_activation_checkpointing, apply_com
 from training.recipes.config import TrainingConfig
 from training.recipes.initial_weights import InitialWeights
 from training.recipes.objective import build_objective
+from training.recipes.sampling import open_tokenizer
 from training.text_encoder import TextEncoder
+from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
 
 PEAK_FLOPS = {
@@ -37,9 +41,31 @@ def choose_network(
 ) -> tuple[NetworkConfig, str]:
     """The config of the network, and the digest of its initial weights; "" if they are random."""
     if initial is None:
-        return replace(find_config(config.model), channels=shards.spec.channels), ""
-    initial.check_latents(shards.spec)
+        network = replace(find_config(config.model), channels=shards.spec.channels)
+        return (read_codes(network, config, shards.code_spec) if shards.code_spec else network), ""
+    initial.check_latents(shards.spec, shards.code_spec)
     return initial.network, initial.digest()
+
+
+def read_codes(network: NetworkConfig, config: TrainingConfig, codes: CodeSpec) -> NetworkConfig:
+    """The config of a network that also reads codes.
+
+    Raises:
+        SettingError: The network cannot.
+        CheckpointError: The tokenizer of the codes, whose FSQ determines the initial embeddings, is not here.
+    """
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"model={config.model} cannot read codes", remedy="choose a transformer, such as model=tiny"
+        )
+    tokenizer = open_tokenizer(config.code_tokenizer, codes._asdict())
+    fsq = tokenizer.fsq if isinstance(tokenizer, CausalTokenizer) else None
+    return replace(
+        network,
+        code_channels=config.code_channels,
+        codebook_size=codes.codebook_size,
+        code_levels=fsq.levels if fsq else (),
+    )
 
 
 def build_model(config: TrainingConfig, network: NetworkConfig) -> WorldModel:

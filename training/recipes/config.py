@@ -8,6 +8,7 @@ from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
 from training.networks.registry import model_names
 from training.settings.check import check_settings
+from training.settings.codes import CodeSettings
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
@@ -72,7 +73,7 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(LoRASettings, TrainingSettings):
+class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -123,11 +124,13 @@ class TrainingConfig(LoRASettings, TrainingSettings):
         return {k: v for k, v in super()._choices().items() if k != "text_encoder" or not is_place}
 
 
-# Where and how to train, and not what: the weights are the same to the last bit. `data` and `validation_data`
-# are here because their content is recorded, and not their place.
+# Where and how to train, and not what: the weights are the same to the last bit. The places of data and codes
+# are here because their content is recorded.
 SAME_BITS_SETTINGS = {
     "data",
     "validation_data",
+    "codes",
+    "code_tokenizer",
     "activation_checkpointing",
     "init_timeout_seconds",
     "train_timeout_seconds",

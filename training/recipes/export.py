@@ -69,9 +69,10 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
-    if not isinstance(info.network, VideoDiTConfig):
+    if not isinstance(info.network, VideoDiTConfig) or info.network.code_channels:
+        reads = " that reads codes" if info.codes else ""
         raise SettingError(
-            f"diffusers has no class for the network of this model, a {class_name(info.network)}",
+            f"diffusers has no class for the network of this model, a {class_name(info.network)}{reads}",
             where=str(work),
             remedy="export it with --format clipmill",
         )

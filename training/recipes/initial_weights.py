@@ -19,7 +19,7 @@ from training.adapters.diffusers_folder import CONFIG_FILE
 from training.adapters.families import DIFFUSION_SETTINGS, TRAINING_SETTINGS, find_family
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.weight_files import Weights, open_weights
-from training.data.shard import LatentSpec
+from training.data.shard import CodeSpec, LatentSpec
 from training.errors import CheckpointError, LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
 from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info
@@ -41,6 +41,7 @@ class InitialWeights:
         weights: The weights by the names of `WorldModel`. None: the checkpoint has them.
         recorded_digest: The digest that the checkpoint of a training records that resumes.
         tokenizer_digest: Digest of the tokenizer of the latents, if it is known.
+        code_digest: Digest of the tokenizer of the codes, if the network reads codes.
     """
 
     network: NetworkConfig
@@ -49,6 +50,7 @@ class InitialWeights:
     weights: Weights | None
     recorded_digest: str = ""
     tokenizer_digest: str = ""
+    code_digest: str = ""
 
     def defaults_for(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults of what the settings do not set.
@@ -70,12 +72,20 @@ class InitialWeights:
             named = ", ".join(f"{name} {text}" for name, text in texts.items())
             print(f"init_from is {self.family}; defaults from it: {named or 'none'}", file=sys.stderr)
 
-    def check_latents(self, spec: LatentSpec) -> None:
-        """Check that the latents are of the kind that the weights were trained on.
+    def check_latents(self, spec: LatentSpec, codes: CodeSpec | None) -> None:
+        """Check that the latents and codes are of the kind that the weights were trained on.
 
         Raises:
-            LatentMismatchError: They have other channels, or are known to be of another tokenizer.
+            LatentMismatchError: They have other channels, or are known to be of another tokenizer; or there
+                are codes and the network reads none, or the other way around.
         """
+        digest = codes.digest if codes else ""
+        if digest != self.code_digest:
+            given, read = (each[:12] or "no codes" for each in (digest, self.code_digest))
+            raise LatentMismatchError(
+                f"the training has codes of {given}, but the model of init_from reads {read}",
+                remedy="set codes to what that model reads, or train a diffusion decoder without init_from",
+            )
         if spec.channels != self.network.channels:
             raise LatentMismatchError(
                 f"the latents have {spec.channels} channels, but the network of init_from"
@@ -160,7 +170,8 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
     defaults = _tuples(record["metadata"].get(DEFAULTS_KEY) or _defaults(info))
     if metadata["training"].get("lora_rank"):
         return replace(_open_frozen(name), defaults=defaults)
-    return InitialWeights(info.network, "", defaults, None, recorded_digest=digest)
+    code_digest = info.codes.get("digest", "")
+    return InitialWeights(info.network, "", defaults, None, recorded_digest=digest, code_digest=code_digest)
 
 
 def open_frozen_weights(name: str, digest: str) -> Weights:
@@ -205,6 +216,7 @@ def _open(path: Path) -> InitialWeights:
             _defaults(info),
             open_weights(file),
             tokenizer_digest=info.latents["digest"],
+            code_digest=info.codes.get("digest", ""),
         )
     network, weights, pretrained = load_pretrained(str(path))
     family = find_family(network)

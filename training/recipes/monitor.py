@@ -10,6 +10,7 @@ from training.callbacks.loss_curve import LossCurve
 from training.callbacks.progress import Progress
 from training.callbacks.tensorboard import TensorBoard, check_tensorboard
 from training.data.batches import LatentBatch
+from training.data.codes.paired_shards import open_latents
 from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
@@ -19,8 +20,9 @@ from training.evaluation.evaluate import Evaluator
 from training.evaluation.previews import PreviewRequest, Previews, check_video_writer, read_prompts
 from training.evaluation.validation import Validation, ValidationLogs
 from training.loop.trainer import PeriodicTask, Trainer
-from training.model import ModelInfo
+from training.model import ModelInfo, spec_of_codes
 from training.parallel.mesh import Mesh
+from training.recipes.batches import find_codes
 from training.recipes.config import TrainingConfig
 from training.recipes.given_frames import choose_condition_timestep
 from training.recipes.objective import build_condition_timestep_sampler
@@ -76,6 +78,11 @@ def check_monitor(config: TrainingConfig) -> None:
         check_tensorboard()
     if not config.preview_interval:
         return
+    if config.codes:
+        raise SettingError(
+            "there are no previews of a diffusion decoder",
+            remedy="leave preview_interval out, and run evaluate tokenizer DIR --diffusion-decoder",
+        )
     check_video_writer()
     if config.preview_prompts:
         read_prompts(config.preview_prompts)
@@ -138,8 +145,10 @@ def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
         return None
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
     open_shards = partial(
-        LatentShards,
+        open_latents,
         config.validation_data,
+        find_codes(config.codes),
+        spec_of_codes(info),
         max_frames=config.max_latent_frames,
         mixed_fps=info.network.base_fps is not None,
         spec=spec,
@@ -169,7 +178,7 @@ def _previews(
         [],
         info.latent_shapes[0],
         info.fps,
-        open_tokenizer("", info),
+        open_tokenizer("", info.latents),
         encoder,
         work / "previews",
         num_inference_steps=config.preview_num_inference_steps,

@@ -7,7 +7,7 @@ from training.noise import normal
 from training.objectives.denoising import Denoising
 from training.parallel.mesh import Mesh
 from training.parallel.noise import SharedNormal
-from training.recipes.config import TrainingSettings
+from training.recipes.config import TrainingConfig, TrainingSettings
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
@@ -33,6 +33,7 @@ def build_objective(
         build_timestep_sampler(settings),
         text_encoder,
         text_dropout=settings.text_dropout,
+        code_dropout=settings.code_dropout if isinstance(settings, TrainingConfig) else 0.0,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
         condition_timestep_sampler=build_condition_timestep_sampler(

@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from training.recipes.batches import open_statistics
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.initial_weights import DEFAULTS_KEY
 from training.recipes.pretrained_text import encoder_identity
+from training.settings.codes import CodeSettings
 from training.text_encoder import TextEncoder
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -39,6 +40,8 @@ def open_checkpoints(
     identity["text_encoder"] = encoder_identity(info.text_encoder)
     if info.latent_statistics:
         identity["latent_statistics"] = metadata["latent_statistics"]
+    if info.codes:
+        identity["codes"] = metadata["codes"]
     if init_digest:
         identity["init_digest"] = init_digest
     if config.uncertainty:
@@ -57,7 +60,7 @@ def open_checkpoints(
 
 def recorded_settings(config: TrainingConfig, shards: LatentShards) -> dict[str, Any]:
     """The settings that the history of a checkpoint records, with a digest of the data."""
-    settings = {k: v for k, v in asdict(config).items() if k not in EXECUTION_SETTINGS}
+    settings = {k: v for k, v in asdict(config).items() if k not in _unrecorded(config)}
     return settings | {"data": _data_digest(shards)}
 
 
@@ -75,7 +78,7 @@ def model_info(
 ) -> ModelInfo:
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     excluded = (
-        EXECUTION_SETTINGS
+        _unrecorded(config)
         | {"latent_statistics"}
         | ({"steps"} if config.lr_schedule == "constant" else set())
     )
@@ -89,8 +92,14 @@ def model_info(
         fps=shards.fps,
         latent_shapes=[shape for _, shape in by_count],
         latent_statistics=open_statistics(config, shards),
+        codes=shards.code_spec._asdict() if shards.code_spec else {},
         training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
+
+
+def _unrecorded(config: TrainingConfig) -> set[str]:
+    """The settings that are not recorded: those of codes neither, if there are none."""
+    return EXECUTION_SETTINGS | (set() if config.codes else {field.name for field in fields(CodeSettings)})
 
 
 def _data_digest(shards: LatentShards) -> str:

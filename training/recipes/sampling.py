@@ -1,8 +1,9 @@
 """Sampling: videos from a trained model, on one rank or on several that share the tokens of a video."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -116,7 +117,13 @@ def sample(
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
     world, info = load_model(model)
-    tokenizer = open_tokenizer(request.tokenizer, info)
+    if info.codes:
+        raise SettingError(
+            "this model is a diffusion decoder: it decodes the codes of a clip, and samples none",
+            where=str(model),
+            remedy="measure it with evaluate tokenizer DIR --diffusion-decoder",
+        )
+    tokenizer = open_tokenizer(request.tokenizer, info.latents)
     with cpu_threads(request.num_threads):
         latents = sample_latents(world, info, tokenizer, request, device, context_group)
         if context_group is not None and dist.get_rank(context_group) > 0:
@@ -242,23 +249,24 @@ def find_sampler(name: str) -> Sampler:
     return SAMPLERS[name]
 
 
-def open_tokenizer(name_or_path: str, info: ModelInfo) -> Tokenizer:
+def open_tokenizer(name_or_path: str, recorded: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer that a model was trained with.
 
     Args:
         name_or_path: Name or path; "" takes the recorded one.
-        info: The metadata of the model.
+        recorded: Its name and digest: `latents` or `codes` of the metadata of the model.
 
     Raises:
         CheckpointError: It is another one.
     """
-    name_or_path = name_or_path or info.latents["tokenizer"]
+    name_or_path = name_or_path or recorded["tokenizer"]
     tokenizer = load_tokenizer(name_or_path)
-    if tokenizer.digest != info.latents["digest"]:
+    if tokenizer.digest != recorded["digest"]:
+        kind = "codes" if "codebook_size" in recorded else "latents"
         raise CheckpointError(
-            "the tokenizer is not the one that made the latents that the model was trained on",
+            f"the tokenizer is not the one that made the {kind} that the model was trained on",
             where=f"{name_or_path} has digest {tokenizer.digest[:12]}",
-            remedy=f"give the path of the tokenizer with digest {info.latents['digest'][:12]}",
+            remedy=f"give the path of the tokenizer with digest {recorded['digest'][:12]}",
         )
     return tokenizer
 

@@ -74,8 +74,9 @@ def open_stages(config: TrainingConfig, *, mixed_fps: bool = False) -> list[Stag
         where = f"stage {number} of stages" if config.stages else ""
         try:
             stage_config = _configure(config, values, number) if config.stages else config
-            spec = stages[0].shards.spec if stages else None
-            shards = open_shards(stage_config, mixed_fps=mixed_fps, spec=spec)
+            first = stages[0].shards if stages else None
+            spec, code_spec = (first.spec, first.code_spec) if first else (None, None)
+            shards = open_shards(stage_config, mixed_fps=mixed_fps, spec=spec, code_spec=code_spec)
             check_captions(stage_config, shards)
         except TrainingError as error:
             if not config.stages:

@@ -3,9 +3,13 @@
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manifests import Range
 from training.verbs.sample import TEXT_ENCODER_HELP
+
+if TYPE_CHECKING:
+    from training.tokenizer import Tokenizer
 
 
 def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,6 +21,9 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     evaluate.add_argument("--model", type=Path, help="folder or file of the model")
     evaluate.add_argument("--data", help="folder or URL of shards, or a .txt that lists tars")
+    evaluate.add_argument(
+        "--codes", default="", help="folder or URL of the codes of the same clips, for a diffusion decoder"
+    )
     evaluate.add_argument(
         "--max-clips", type=Range(1).argument(), default=256, help="maximum number of clips (%(default)s)"
     )
@@ -43,7 +50,8 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
         "tokenizer",
         help="measure how well and how fast tokenizers reconstruct videos",
         description="Measure how well and how fast tokenizers reconstruct videos, as TokenBench does.",
-        epilog="example:\n  clipmill evaluate tokenizer /data/videos --pictures /data/pictures",
+        epilog="example:\n  clipmill evaluate tokenizer /data/videos --pictures /data/pictures\n"
+        "  clipmill evaluate tokenizer /data/videos --diffusion-decoder /data/decoder --num-inference-steps 1 15",
     )
     tokenizer.add_argument(
         "videos", type=Path, metavar="DIR", help="videos, images, or .npy arrays of frames; or one file"
@@ -72,12 +80,37 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
     tokenizer.add_argument(
         "--pictures", type=Path, metavar="OUT", help="folder for pictures beside their reconstructions"
     )
+    _add_diffusion_decoder(tokenizer)
     _add_metrics(tokenizer)
     tokenizer.add_argument(
         "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
     )
     tokenizer.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
     tokenizer.set_defaults(func=_evaluate_tokenizer)
+
+
+def _add_diffusion_decoder(tokenizer: argparse.ArgumentParser) -> None:
+    tokenizer.add_argument(
+        "--diffusion-decoder", type=Path, metavar="MODEL", help="folder or file of a trained decoder of codes"
+    )
+    tokenizer.add_argument(
+        "--num-inference-steps",
+        type=Range(1).argument(),
+        nargs="+",
+        default=[15],
+        metavar="N",
+        help="its steps, a line of the table for each; 1: the mean, with the lowest error (15)",
+    )
+    tokenizer.add_argument(
+        "--guidance-scale",
+        type=Range(0).argument(float),
+        default=1.0,
+        help="its guidance by the codes; 1: none (%(default)s)",
+    )
+    tokenizer.add_argument(
+        "--sampler", default="euler", help="its sampler, as of the command sample (%(default)s)"
+    )
+    tokenizer.add_argument("--seed", type=Range(0).argument(), default=0, help="its seed (%(default)s)")
 
 
 def _add_metrics(tokenizer: argparse.ArgumentParser) -> None:
@@ -116,6 +149,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     result = evaluate(
         args.model,
         data,
+        codes=find_shards(args.codes) if args.codes else (),
         max_clips=args.max_clips,
         batch_size=args.batch_size,
         text_encoder=args.text_encoder,
@@ -127,6 +161,25 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         print("\n".join(result.lines()))
     return 0
+
+
+def _open_decoders(args: argparse.Namespace, device: str) -> "dict[str, Tokenizer]":
+    """The diffusion decoder with each number of steps, by the name of its line in the table."""
+    from training.decoding.diffusion_decoder import DecodingOptions, open_diffusion_decoder
+
+    options = {
+        f"diffusion decoder, {steps} steps" if steps > 1 else "diffusion decoder, 1 step": DecodingOptions(
+            num_inference_steps=steps,
+            guidance_scale=args.guidance_scale,
+            sampler=args.sampler,
+            seed=args.seed,
+        )
+        for steps in args.num_inference_steps
+    }
+    return {
+        name: open_diffusion_decoder(args.diffusion_decoder, each, device=device)
+        for name, each in options.items()
+    }
 
 
 def _evaluate_tokenizer(args: argparse.Namespace) -> int:
@@ -146,6 +199,7 @@ def _evaluate_tokenizer(args: argparse.Namespace) -> int:
         args.videos,
         args.tokenizer or list(BUNDLED),
         args.resolutions,
+        decoders=_open_decoders(args, device) if args.diffusion_decoder else None,
         max_frames=args.frames,
         pictures=args.pictures,
         video_features=VideoFeatures(args.fvd_weights, device) if args.fvd_weights else None,

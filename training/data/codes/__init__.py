@@ -1,0 +1,1 @@
+"""Codes of discrete tokenizers beside the latents of the same clips."""

@@ -1,0 +1,1 @@
+"""Decoding of token models: the choice of a token, plain and speculative decoding, and rollout."""
