@@ -11,7 +11,7 @@ The metadata "clipmill.world" is a JSON object:
     fps             frame rate of the clips before the tokenizer, in frames per second
     latent_shapes   shapes [c t h w] of the training latents, the most frequent first
     training        steps and settings, for people
-    codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of the codes that it reads
+    codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of what it reads
     latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
 
 config.json in the same folder holds the same object.

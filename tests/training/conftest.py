@@ -63,7 +63,10 @@ def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -
         wave = torch.sin(3 * (t[:, None, None] + h[:, None] + w) + 6 * torch.rand(1, generator=rng))
         latents = (wave * torch.linspace(-1.5, 1.5, shape[0])[:, None, None, None]).half()
         yield f"{name}.json", json.dumps({"id": name, **metadata}).encode()
-        yield f"{name}.safetensors", save({"latents": latents.contiguous()})
+        kind, stored = "latents", latents.contiguous()
+        if size := metadata.get("codebook_size"):
+            kind, stored = "codes", ((latents + 2) / 4 * size).to(torch.uint16)
+        yield f"{name}.safetensors", save({kind: stored})
         yield f"{name}.txt", f"a {name} shot".encode()
 
 

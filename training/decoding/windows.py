@@ -62,7 +62,7 @@ def blend_weights(spans: list[tuple[int, int]]) -> torch.Tensor:
     """The weight of each window at each frame of the clip, [windows frames]. They sum to 1 at each frame.
 
     The weight of a window rises linearly from 0 over the frames that it shares with the windows before it. It
-    is 0 at its first frame because networks are trained on clips whose first latent frame has one video frame.
+    is 0 at its first frame, because the first latent frame of the clips of a training has one video frame.
     """
     weights = torch.zeros(len(spans), spans[-1][1])
     covered = 0

@@ -18,9 +18,9 @@ from training.diffusion.generation_mode import GENERATION_MODES, generation_mode
 from training.diffusion.loss_weight import VelocityWeight
 from training.diffusion.path import add_noise, timestep_at
 from training.diffusion.timestep_sampler import TimestepSampler
+from training.errors import SettingError
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
-from training.errors import SettingError
 from training.model import load_model, spec_of_codes
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated

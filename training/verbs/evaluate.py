@@ -51,7 +51,7 @@ def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
         help="measure how well and how fast tokenizers reconstruct videos",
         description="Measure how well and how fast tokenizers reconstruct videos, as TokenBench does.",
         epilog="example:\n  clipmill evaluate tokenizer /data/videos --pictures /data/pictures\n"
-        "  clipmill evaluate tokenizer /data/videos --diffusion-decoder /data/decoder --num-inference-steps 1 15",
+        "  clipmill evaluate tokenizer /data/videos --diffusion-decoder /data/decoder",
     )
     tokenizer.add_argument(
         "videos", type=Path, metavar="DIR", help="videos, images, or .npy arrays of frames; or one file"
