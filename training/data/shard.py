@@ -29,7 +29,7 @@ class Shard:
     """One tar and its index, as the footer of the index describes them.
 
     `shape` is that of one view, and `views` has the names of the cameras of each clip: () for single videos.
-    `codebook_size` is 0 for latents.
+    `codebook_size` is that of the tokenizer of codes; 0 of latents.
     """
 
     tar: str

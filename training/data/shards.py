@@ -30,7 +30,7 @@ from safetensors.torch import load
 
 from manifests.stores import open_store
 from training.data.order import SampleIndex
-from training.data.shard import CodeSpec, LatentSpec, Shard
+from training.data.shard import LatentSpec, Shard
 from training.data.shard_checks import check_fps, check_spec, check_statistics, check_text, no_clips
 from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
@@ -115,7 +115,6 @@ class LatentShards:
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
         self._max_frames, self._with_text, self.views = max_frames, False, tuple(views)
         self.text_encoder = shards[0].text_encoder
-        self.code_spec: CodeSpec | None = None  # of the codes that are read with the latents
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             area = shard.shape[2] * shard.shape[3]
@@ -234,7 +233,8 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     )
     fps, samples = float(metadata["fps"]), int(metadata["samples"])
     others = metadata.get("text_encoder"), metadata.get("statistics"), tuple(metadata.get("views", ()))
-    return Shard(tar, index, spec, fps, shape, samples, *others, metadata.get("codebook_size", 0))
+    codes = int(metadata.get("codebook_size", 0))
+    return Shard(tar, index, spec, fps, shape, samples, *others, codes)
 
 
 def _read_spans(index: str) -> list[_Span]:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.data.batches import LatentBatch
+from training.data.codes.paired_shards import code_spec_of
 from training.data.shard import CodeSpec
 from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
@@ -40,10 +41,11 @@ def choose_network(
     config: TrainingConfig, shards: LatentShards, initial: InitialWeights | None
 ) -> tuple[NetworkConfig, str]:
     """The config of the network, and the digest of its initial weights; "" if they are random."""
+    codes = code_spec_of(shards)
     if initial is None:
         network = replace(find_config(config.model), channels=shards.spec.channels)
-        return (read_codes(network, config, shards.code_spec) if shards.code_spec else network), ""
-    initial.check_latents(shards.spec, shards.code_spec)
+        return (read_codes(network, config, codes) if codes else network), ""
+    initial.check_latents(shards.spec, codes)
     return initial.network, initial.digest()
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from training.data.codes.paired_shards import code_spec_of
 from training.data.shards import LatentShards
 from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
@@ -76,6 +77,7 @@ def report_changes(trainer: Trainer[Any], *, quiet: bool) -> None:
 def model_info(
     config: TrainingConfig, shards: LatentShards, network: NetworkConfig, encoder: TextEncoder | None
 ) -> ModelInfo:
+    codes = code_spec_of(shards)
     by_count = sorted(zip(map(sum, shards.counts), shards.shapes, strict=True), reverse=True)
     excluded = (
         _unrecorded(config)
@@ -92,7 +94,7 @@ def model_info(
         fps=shards.fps,
         latent_shapes=[shape for _, shape in by_count],
         latent_statistics=open_statistics(config, shards),
-        codes=shards.code_spec._asdict() if shards.code_spec else {},
+        codes=codes._asdict() if codes else {},
         training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
 

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from manifests.messages import closest_name
+from training.data.codes.paired_shards import code_spec_of
 from training.data.find_shards import find_datasets
 from training.data.latent_statistics import AUTO, is_json_text
 from training.data.shards import LatentShards
@@ -75,7 +76,7 @@ def open_stages(config: TrainingConfig, *, mixed_fps: bool = False) -> list[Stag
         try:
             stage_config = _configure(config, values, number) if config.stages else config
             first = stages[0].shards if stages else None
-            spec, code_spec = (first.spec, first.code_spec) if first else (None, None)
+            spec, code_spec = (first.spec, code_spec_of(first)) if first else (None, None)
             shards = open_shards(stage_config, mixed_fps=mixed_fps, spec=spec, code_spec=code_spec)
             check_captions(stage_config, shards)
         except TrainingError as error:

@@ -59,9 +59,9 @@ class PairedShards(LatentShards):
                 where=first.tar,
                 remedy="name shards of a discrete tokenizer, such as tokenizer=small-discrete",
             )
-        self.code_spec = spec = CodeSpec(tokenizer, digest, stride, first.codebook_size)
-        _check_codes(spec, code_spec, first.tar)
-        self._scale, self._codebook_size = _scale(spec, self.spec.stride, first.tar), spec.codebook_size
+        self.code_spec = CodeSpec(tokenizer, digest, stride, first.codebook_size)
+        _check_codes(self.code_spec, code_spec, first.tar)
+        self._scale = _scale(self.code_spec, self.spec.stride, first.tar)
         self._partners = self._join()
 
     def read(self, bucket: int, index: SampleIndex) -> Sample:
@@ -76,10 +76,10 @@ class PairedShards(LatentShards):
         code_bucket, code_shard, shard = self._code_list[number]
         row = place - int(self._ends[number]) + shard.samples
         codes = self._codes.read(code_bucket, SampleIndex(code_shard, row)).latents[0].long()
-        if codes.min() < 0 or codes.max() >= self._codebook_size:
+        size = self.code_spec.codebook_size
+        if codes.min() < 0 or codes.max() >= size:
             raise LatentMismatchError(
-                f"the sample has codes {int(codes.min())} to {int(codes.max())},"
-                f" not 0 to {self._codebook_size - 1}",
+                f"the sample has codes {int(codes.min())} to {int(codes.max())}, not 0 to {size - 1}",
                 where=f"{shard.tar}: {sample.id}",
                 remedy=f"encode the clip again, or put {sample.id} into skip_samples",
             )
@@ -144,6 +144,11 @@ def open_latents(
     if code_pairs:
         return PairedShards(pairs, code_pairs, code_spec=code_spec, **options)
     return LatentShards(pairs, **options)
+
+
+def code_spec_of(shards: LatentShards) -> CodeSpec | None:
+    """How the codes were made that are read with these latents; None if there are none."""
+    return shards.code_spec if isinstance(shards, PairedShards) else None
 
 
 def _read_keys(shard: Shard) -> pa.Array:
