@@ -165,7 +165,7 @@ class DiffusionDecoder(nn.Module):
         places = [sample * _FRAMES + frame for sample in samples for frame in range(frames)]
         shape = (self.tokenizer.channels, *sizes)
         noise = normal(self.options.seed, "diffusion decoder", places, shape, device=device)
-        return noise.unflatten(0, (-1, frames)).transpose(1, 2)
+        return noise.reshape(-1, frames, *shape).transpose(1, 2)
 
 
 def open_diffusion_decoder(

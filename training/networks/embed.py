@@ -86,7 +86,7 @@ class CodeEmbed(nn.Module):
         x: Tensor = self.embedding(codes.where(codes >= 0, null)).flatten(0, 1).permute(0, 3, 1, 2)
         if (h, w) != (height, width):
             x = nn.functional.interpolate(x, (height, width), mode="bilinear")
-        return x.unflatten(0, (b, t)).transpose(1, 2)
+        return x.reshape(b, t, *x.shape[1:]).transpose(1, 2)
 
 
 class TimestepEmbed(nn.Module):

@@ -116,7 +116,7 @@ class PairedShards(LatentShards):
                 where=shard.tar,
                 remedy=REMEDY,
             )
-        partners = found.to_numpy().astype(np.int64)
+        partners: npt.NDArray[np.int64] = found.to_numpy().astype(np.int64)
         t, h, w = self._crop_shape(shard.shape)[1:]
         for number in np.unique(np.searchsorted(self._ends, partners, side="right")):
             bucket, _, other = self._code_list[number]
