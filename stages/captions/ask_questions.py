@@ -8,14 +8,14 @@ from typing import Any
 from manifests import ClipmillError, PositiveFloat, PositiveInt, Row, column, make_row
 from pipeline import Annotate, Needs
 from stages.captions.caption_clip import ScannedClip
-from stages.captions.chat_model import REFUSED, TRUNCATED, ChatResponse, NoResponse
-from stages.captions.chat_stage import ChatModelStage, ChatSession
 from stages.captions.questions.answers import BadAnswer, parse_answers
 from stages.captions.questions.question import Question, parse_question
 from stages.captions.requests.images import ImageSampling
-from stages.captions.requests.prompt import Prompt, load_prompt
-from stages.captions.requests.window_request import FACTS, window_request
+from stages.captions.requests.window_request import FACTS, PROMPTS, window_request
 from stages.captions.requests.windows import Window
+from stages.models.chat.chat_model import REFUSED, TRUNCATED, ChatResponse, NoResponse
+from stages.models.chat.chat_stage import ChatModelStage, ChatSession
+from stages.models.chat.prompt import Prompt, load_prompt
 
 _ANSWER_WORDS: dict[Any, str] = {True: "yes", False: "no", None: ""}
 _SHOWN = 300  # characters of an answer in an error
@@ -63,7 +63,7 @@ class AskQuestions(ChatModelStage[ScannedClip, Answers], Annotate[ScannedClip, A
 
     @cached_property
     def loaded_prompt(self) -> Prompt:
-        return load_prompt(self.prompt)
+        return load_prompt(self.prompt, PROMPTS)
 
     def added_columns(self) -> type[Row]:
         """Return the columns of `Answers`, and one for each question.

@@ -9,13 +9,13 @@ from functools import cached_property, partial
 
 from manifests import Artifact, ClipmillError, PositiveFloat, PositiveInt, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.captions.chat_model import STATUSES, ChatResponse
-from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
 from stages.captions.requests.images import ImageSampling
-from stages.captions.requests.prompt import Prompt, load_prompt
-from stages.captions.requests.window_request import FACTS, window_request
+from stages.captions.requests.window_request import FACTS, PROMPTS, window_request
 from stages.captions.requests.windows import Window, split_into_windows, windows_of
 from stages.media.strip import CroppedStills
+from stages.models.chat.chat_model import STATUSES, ChatResponse
+from stages.models.chat.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
+from stages.models.chat.prompt import Prompt, load_prompt
 
 
 class ScannedClip(CroppedStills):
@@ -96,7 +96,7 @@ class CaptionClip(ChatModelStage[ScannedClip, Caption], Annotate[ScannedClip, Ca
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        return [load_prompt(name) for name in (self.prompt, self.refine_prompt) if name]
+        return [load_prompt(name, PROMPTS) for name in (self.prompt, self.refine_prompt) if name]
 
     def digest(self) -> str:
         """Return the digest of the prompts, and of the weights if they are files.

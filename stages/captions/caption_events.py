@@ -7,12 +7,12 @@ from itertools import groupby, pairwise
 from manifests import PositiveFloat, PositiveInt, Row, column
 from pipeline import Annotate, Needs
 from stages.captions.caption_clip import ScannedClip
-from stages.captions.chat_model import ChatResponse
-from stages.captions.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
 from stages.captions.requests.images import ImageSampling
-from stages.captions.requests.prompt import Prompt, load_prompt
-from stages.captions.requests.window_request import FACTS, window_request
+from stages.captions.requests.window_request import FACTS, PROMPTS, window_request
 from stages.captions.requests.windows import Window, split_into_windows, windows_of
+from stages.models.chat.chat_model import ChatResponse
+from stages.models.chat.chat_stage import ChatModelStage, ChatSession, gather_all, sum_if_known
+from stages.models.chat.prompt import Prompt, load_prompt
 
 EVENT_FACTS = (*FACTS, "event_start_s", "event_end_s", "clip_length_s")
 _DIGITS = 6  # decimals of a time in s
@@ -61,7 +61,7 @@ class CaptionEvents(ChatModelStage[ScannedClip, Events], Annotate[ScannedClip, E
 
     @cached_property
     def loaded_prompt(self) -> Prompt:
-        return load_prompt(self.prompt)
+        return load_prompt(self.prompt, PROMPTS)
 
     def digest(self) -> str:
         """Return the digest of the prompt, and of the weights if they are files.

@@ -4,8 +4,9 @@ from functools import cached_property
 
 from manifests import Row, column
 from pipeline import Annotate, Needs
-from stages.captions.chat_stage import ChatModelStage, ChatSession, sum_if_known
-from stages.captions.requests.prompt import Prompt, load_prompt
+from stages.captions.requests.window_request import PROMPTS
+from stages.models.chat.chat_stage import ChatModelStage, ChatSession, sum_if_known
+from stages.models.chat.prompt import Prompt, load_prompt
 
 
 class CaptionedClip(Row):
@@ -39,7 +40,7 @@ class EnhanceCaption(
 
     @cached_property
     def loaded_prompt(self) -> Prompt:
-        return load_prompt(self.prompt)
+        return load_prompt(self.prompt, PROMPTS)
 
     def digest(self) -> str:
         """Return the digest of the prompt, and of the weights if they are files.

@@ -49,7 +49,7 @@ def packed(store: Path) -> dict[str, dict[str, bytes]]:
 def test_captions_of_a_model_reach_the_shards(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
     monkeypatch.setitem(CaptionClip.__init__.__kwdefaults__, "patience_s", 0.1)
     draw(tmp_path / "films", films=FILMS)
     store = tmp_path / "store"

@@ -1,11 +1,13 @@
 """The request about a window of a clip: prompts in which facts stand for placeholders, and images."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from stages.captions.requests.images import HasSourceAndStrip, ImageSampling, window_images
-from stages.captions.requests.prompt import Prompt
 from stages.captions.requests.windows import Window
+from stages.models.chat.prompt import Prompt
 
+PROMPTS = Path(__file__).parents[1] / "prompts"  # the built-in prompts
 FACTS = ("pictures", "picture_fps", "length_s", "fps")  # names of placeholders; users' prompts contain them
 
 

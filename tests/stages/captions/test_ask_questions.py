@@ -14,8 +14,9 @@ from manifests import ClipmillError
 from pipeline.planning.keys import hashed_settings
 from stages.captions.ask_questions import AskQuestions
 from stages.captions.caption_clip import ScannedClip
-from stages.captions.chat_model import NoResponse
-from stages.captions.requests.prompt import load_prompt
+from stages.captions.requests.window_request import PROMPTS
+from stages.models.chat.chat_model import NoResponse
+from stages.models.chat.prompt import load_prompt
 
 Clips = Callable[..., list[ScannedClip]]
 QUESTIONS = ("is_red: Is the background red?", "color: Which color? | red | green | blue | yellow")
@@ -51,7 +52,7 @@ def test_each_answer_is_about_its_clip_and_errors_show_the_answer(clips: Clips) 
     assert json.loads(refused.answers) == {"is_red": "", "color": ""}
     assert (refused.is_red, refused.color) == (None, None)
     assert found[0].answers_by == "toy, toy-1 fp_7"
-    assert found[0].answers_prompt_sha256 == load_prompt("questions").sha256
+    assert found[0].answers_prompt_sha256 == load_prompt("questions", PROMPTS).sha256
     assert (found[0].answers_prompt_tokens, found[0].answers_output_tokens) == (11, 5)
     prompt = server.requests[0].prompt
     assert '- "is_red" (true, false): Is the background red?\n- "color" ("red", "green", ' in prompt

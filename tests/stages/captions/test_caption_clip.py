@@ -11,7 +11,8 @@ from numbered_frames import number_text, read_number
 from manifests import ClipmillError
 from pipeline import Reject
 from stages.captions.caption_clip import Caption, CaptionClip, ScannedClip
-from stages.captions.requests.prompt import load_prompt
+from stages.captions.requests.window_request import PROMPTS
+from stages.models.chat.prompt import load_prompt
 
 Clips = Callable[..., list[ScannedClip]]
 
@@ -45,7 +46,7 @@ def test_a_row_records_model_prompt_and_status(clips: Clips) -> None:
     assert row.caption_by == "toy, toy-1 fp_7"
     assert (row.caption_model, row.caption_revision) == ("toy", "toy-1 fp_7")
     assert row.caption_prompt == "default"
-    assert row.caption_prompt_sha256 == load_prompt("default").sha256
+    assert row.caption_prompt_sha256 == load_prompt("default", PROMPTS).sha256
     assert (row.caption_prompt_tokens, row.caption_output_tokens) == (11, 5)
     assert row.caption_latency_s > 0
     assert row.caption_status == "ok"
@@ -107,8 +108,8 @@ def test_a_refine_prompt_sees_the_images_and_the_first_answer(clips: Clips, tmp_
     assert row.caption == f"{number_text(9)} again"
     assert row.caption_prompt == "default mine"
     assert row.caption_prompt_sha256.split() == [
-        load_prompt("default").sha256,
-        load_prompt(str(tmp_path / "mine.txt")).sha256,
+        load_prompt("default", PROMPTS).sha256,
+        load_prompt(str(tmp_path / "mine.txt"), PROMPTS).sha256,
     ]
     assert row.caption_output_tokens == 10
 

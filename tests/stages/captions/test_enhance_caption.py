@@ -9,7 +9,8 @@ from small_vlm import save_vlm
 from manifests import ClipmillError
 from pipeline import Unavailable
 from stages.captions.enhance_caption import CaptionedClip, EnhanceCaption, EnhancedCaption
-from stages.captions.requests.prompt import load_prompt
+from stages.captions.requests.window_request import PROMPTS
+from stages.models.chat.prompt import load_prompt
 
 
 def rewrite(request: Request) -> Reply:
@@ -28,7 +29,7 @@ def test_each_caption_is_rewritten_whatever_it_contains() -> None:
     assert len(server.requests) == len(texts) - 1
     assert not any(request.jpegs for request in server.requests)
     assert rows[0].enhanced_by == "words, toy-1 fp_7"
-    assert rows[0].enhanced_prompt_sha256 == load_prompt("enhance").sha256
+    assert rows[0].enhanced_prompt_sha256 == load_prompt("enhance", PROMPTS).sha256
     assert (rows[0].enhanced_prompt_tokens, rows[0].enhanced_output_tokens) == (11, 5)
 
 

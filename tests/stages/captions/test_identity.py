@@ -103,7 +103,7 @@ def test_every_caption_belongs_to_its_own_clip(
     executor: Executor, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.02
+        "stages.models.chat.endpoint._MIN_BACKOFF_S", 0.02
     )  # in this process only, not in workers of Ray
     with ChatServer(unreliable) as server:
         plan = build_plan(dag_of(films, server.url), FolderStore(tmp_path / "s"), "r")

@@ -36,8 +36,8 @@ DOWN = Reply(b"out of memory", status=500)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._RETRY_S", 0.05)
+    monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.models.chat.endpoint._RETRY_S", 0.05)
     monkeypatch.setenv("MY_KEY", KEY)
 
 

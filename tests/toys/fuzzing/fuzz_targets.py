@@ -26,7 +26,6 @@ from pipeline import Reject
 from pipeline.engine.journal import Journal, finished_rows
 from pipeline.history.status import status_of
 from pipeline.recipes.yaml_text import from_yaml
-from stages.captions.chat_models.completion import BadBody, NoResponse, parse_completion
 from stages.captions.questions.answers import BadAnswer, parse_answers
 from stages.captions.questions.question import Question
 from stages.ingest.list_columns import extend_row, infer_columns, parse_columns, values_of
@@ -35,6 +34,7 @@ from stages.latents.media_member import local_bytes, read_image
 from stages.latents.read_samples import ListedShard, ReadSamples
 from stages.media.list_file import absolute_location, parse_list
 from stages.media.uri import has_secret, hide_secrets
+from stages.models.chat.completion import BadBody, NoResponse, parse_completion
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 
 from chat_server import Reply, Request, completion
 
-from stages.captions.chat_model import ChatRequest
-from stages.captions.chat_models.endpoint import Endpoint
+from stages.models.chat.chat_model import ChatRequest
+from stages.models.chat.endpoint import Endpoint
 
 
 def complete_all(url: str, *requests: ChatRequest, key: str = "", **settings: Any) -> list[Any]:

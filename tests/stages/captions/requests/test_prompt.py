@@ -7,15 +7,15 @@ import pytest
 from manifests import ClipmillError
 from stages.captions.caption_clip import CaptionClip
 from stages.captions.caption_with_facts import CaptionWithFacts
-from stages.captions.requests.prompt import FOLDER, load_prompt
-from stages.captions.requests.window_request import FACTS
+from stages.captions.requests.window_request import FACTS, PROMPTS
+from stages.models.chat.prompt import load_prompt
 
-NAMES = sorted(file.stem for file in FOLDER.glob("*.txt"))
+NAMES = sorted(file.stem for file in PROMPTS.glob("*.txt"))
 
 
 def test_built_in_prompts_have_names_digests_and_known_placeholders() -> None:
     assert {"default", "short", "driving", "robotics", "refine", "enhance"} <= set(NAMES)
-    prompts = {name: load_prompt(name) for name in NAMES}
+    prompts = {name: load_prompt(name, PROMPTS) for name in NAMES}
     assert len({prompt.sha256 for prompt in prompts.values()}) == len(NAMES)
     for name in ("default", "short", "driving", "robotics", "refine"):
         prompts[name].check(FACTS)
@@ -24,7 +24,7 @@ def test_built_in_prompts_have_names_digests_and_known_placeholders() -> None:
 
 def test_placeholders_are_filled_and_other_braces_stay(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text('Answer as {"place": [{}]} for {length_s} s {length_s}')
-    prompt = load_prompt(str(tmp_path / "mine.txt"))
+    prompt = load_prompt(str(tmp_path / "mine.txt"), PROMPTS)
     assert prompt.name == "mine"
     assert prompt.placeholders == ["length_s"]
     assert prompt.fill({"length_s": "{fps}"}) == 'Answer as {"place": [{}]} for {fps} s {fps}'
@@ -55,7 +55,7 @@ def test_the_key_depends_on_the_text_and_not_on_the_name(tmp_path: Path) -> None
 def test_a_prompt_must_be_text_and_not_empty(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "mine.txt").write_bytes(content)
     with pytest.raises(ClipmillError, match=r"empty|not text"):
-        load_prompt(str(tmp_path / "mine.txt"))
+        load_prompt(str(tmp_path / "mine.txt"), PROMPTS)
 
 
 def test_a_stage_uses_the_loaded_prompt_although_the_file_changes(tmp_path: Path) -> None:

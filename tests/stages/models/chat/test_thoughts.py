@@ -2,8 +2,8 @@
 
 import pytest
 
-from stages.captions.chat_model import NoResponse, make_response
-from stages.captions.chat_models.thoughts import remove_thoughts
+from stages.models.chat.chat_model import NoResponse, make_response
+from stages.models.chat.thoughts import remove_thoughts
 
 ANSWER = "A brown dog runs."
 THOUGHT = "Okay, a caption. Is it a dog?\nWait: yes."

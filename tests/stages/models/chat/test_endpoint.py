@@ -10,8 +10,8 @@ from chat_client import complete_all, in_turn, is_probe
 from chat_server import ChatServer, Reply, Request, closed_port, completion
 
 from pipeline import Unavailable
-from stages.captions.chat_model import ChatRequest, ChatResponse, NoResponse
-from stages.captions.chat_models.endpoint import Endpoint, parse_retry_after
+from stages.models.chat.chat_model import ChatRequest, ChatResponse, NoResponse
+from stages.models.chat.endpoint import Endpoint, parse_retry_after
 
 REQUEST = ChatRequest("What is it?", (b"\xff\xd8jpeg",))
 BROKEN = Reply(b"oops", status=500)
@@ -19,7 +19,7 @@ BROKEN = Reply(b"oops", status=500)
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
 
 
 @pytest.mark.parametrize(

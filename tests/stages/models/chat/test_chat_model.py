@@ -5,7 +5,7 @@ import pytest
 
 from manifests.schema import schema_of, table_of
 from stages.captions.caption_clip import Caption
-from stages.captions.chat_model import NoResponse, clean_text, make_response
+from stages.models.chat.chat_model import NoResponse, clean_text, make_response
 
 
 @pytest.mark.parametrize(

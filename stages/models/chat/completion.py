@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from stages.captions.chat_model import ChatResponse, NoResponse, clean_text, make_response
+from stages.models.chat.chat_model import ChatResponse, NoResponse, clean_text, make_response
 
 _TEXT_PARTS = ("text", "output_text")
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")

@@ -11,16 +11,16 @@ from chat_server import ChatServer, Reply, closed_port, completion
 from manifests import ClipmillError
 from pipeline import Unavailable
 from stages.captions.caption_clip import CaptionClip
-from stages.captions.chat_model import ChatRequest
-from stages.captions.chat_models.endpoint import Endpoint
-from stages.captions.chat_models.endpoints import Endpoints, Outages
+from stages.models.chat.chat_model import ChatRequest
+from stages.models.chat.endpoint import Endpoint
+from stages.models.chat.endpoints import Endpoints, Outages
 
 REQUEST = ChatRequest("What is it?", (b"\xff\xd8jpeg",))
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
 
 
 def complete_all(urls: Sequence[str], count: int, outages: Outages) -> list[Any]:

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 
 from pipeline import Unavailable
-from stages.captions.chat_model import ChatRequest, ChatResponse
-from stages.captions.chat_models.endpoint import Endpoint
+from stages.models.chat.chat_model import ChatRequest, ChatResponse
+from stages.models.chat.endpoint import Endpoint
 
 Outages = MutableMapping[int, tuple[float, Unavailable]]  # when to try an endpoint again, and its error
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from stages.captions.chat_models.thoughts import remove_thoughts
+from stages.models.chat.thoughts import remove_thoughts
 
 OK, TRUNCATED, REFUSED = "ok", "truncated", "refused"
 STATUSES = (OK, TRUNCATED, REFUSED)  # from best to worst

@@ -7,9 +7,9 @@ import pytest
 from chat_server import ChatServer, Reply, completion
 
 from pipeline import Unavailable
-from stages.captions.chat_model import ChatRequest, NoResponse
-from stages.captions.chat_models.completion import BadBody, find_error, parse_completion
-from tests.stages.captions.chat_models.test_endpoint import complete_all, in_turn
+from stages.models.chat.chat_model import ChatRequest, NoResponse
+from stages.models.chat.completion import BadBody, find_error, parse_completion
+from tests.stages.models.chat.test_endpoint import complete_all, in_turn
 
 REQUEST = ChatRequest("What is it?")
 ANSWER, HALF = "A brown dog runs.", "A brown dog runs over"
@@ -18,7 +18,7 @@ KEY = "sk-secret-42"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.captions.chat_models.endpoint._MIN_BACKOFF_S", 0.01)
+    monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
 
 
 def parse(message: dict[str, Any], reason: Any = "stop") -> tuple[str, str]:

@@ -19,8 +19,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline import Unavailable
-from stages.captions.chat_model import ChatRequest, ChatResponse, NoResponse, make_response
-from stages.captions.chat_models.completion import BadBody, find_error, parse_completion
+from stages.models.chat.chat_model import ChatRequest, ChatResponse, NoResponse, make_response
+from stages.models.chat.completion import BadBody, find_error, parse_completion
 
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0  # between attempts
 _RETRY_S = 30.0  # until an unavailable endpoint is tried again

@@ -1,4 +1,4 @@
-"""Prompts: text files with names and digests. Placeholders such as {length_s} stand for facts of a clip."""
+"""Prompts: text files with names and digests. Placeholders such as {length_s} stand for facts."""
 
 import hashlib
 import re
@@ -9,7 +9,6 @@ from typing import NamedTuple
 from manifests import ClipmillError
 from manifests.messages import closest_name, join_names
 
-FOLDER = Path(__file__).parents[1] / "prompts"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -50,18 +49,21 @@ class Prompt(NamedTuple):
             )
 
 
-def load_prompt(name: str) -> Prompt:
+def load_prompt(name: str, folder: Path) -> Prompt:
     """Load a built-in prompt by its name, or a file by its path.
+
+    Args:
+        folder: The built-in prompts.
 
     Raises:
         ClipmillError: the file does not exist, is not text, or is empty.
     """
-    built_in = FOLDER / f"{name}.txt"
+    built_in = folder / f"{name}.txt"
     path = built_in if re.fullmatch(r"[a-z_]+", name) and built_in.is_file() else Path(name)
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        names = sorted(file.stem for file in FOLDER.glob("*.txt"))
+        names = sorted(file.stem for file in folder.glob("*.txt"))
         raise ClipmillError(
             f"there is no prompt {name!r}: {getattr(error, 'strerror', None) or 'the file is not text'}",
             where=str(path),

@@ -4,8 +4,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from stages.captions.chat_model import ChatRequest, ChatResponse, make_response
 from stages.media.strip import decode_jpeg
+from stages.models.chat.chat_model import ChatRequest, ChatResponse, make_response
 
 if TYPE_CHECKING:
     from stages.models.image_text import ImageTextModel

@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 from manifests import ClipmillError, NonNegativeFloat, PositiveFloat, PositiveInt, Row
 from pipeline import Annotate, Unavailable
-from stages.captions.chat_model import REFUSED, ChatModel, ChatRequest, ChatResponse
-from stages.captions.chat_models.endpoint import Endpoint
-from stages.captions.chat_models.endpoints import Endpoints, Outages
-from stages.captions.chat_models.local import LocalModel
+from stages.models.chat.chat_model import REFUSED, ChatModel, ChatRequest, ChatResponse
+from stages.models.chat.endpoint import Endpoint
+from stages.models.chat.endpoints import Endpoints, Outages
+from stages.models.chat.local import LocalModel
 
 if TYPE_CHECKING:
     from stages.models.image_text import ImageTextModel

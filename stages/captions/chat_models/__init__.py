@@ -1,1 +1,0 @@
-"""Chat models: an OpenAI-compatible endpoint, and a model in this process."""
