@@ -1,0 +1,1 @@
+"""Faces through a video: tracks of boxes, and how their pixels are hidden."""
