@@ -59,7 +59,7 @@ class Verdict(NamedTuple):
 
 
 def verdict_row(prefix: str, what: str) -> type[Row]:
-    """Return the row type of a verdict: the column `prefix`, and `prefix_…` for category, score, reason, by."""
+    """Return the row type of a verdict: `prefix`, and `prefix_by`, `…_category`, `…_score`, `…_reason`."""
     return make_row(
         "Verdict",
         {

@@ -1,8 +1,9 @@
-"""A transformers model that reads images and writes text, loaded into this process.
+"""A transformers model that reads images and text, or only text, and writes text; loaded into this process.
 
 The model is a folder as `save_pretrained` writes it, or OWNER/NAME on the Hugging Face hub. Every
-architecture that transformers lists as image-text-to-text works (Qwen2.5-VL, Qwen3-VL, SmolVLM …). Python
-code that comes with a model never runs.
+architecture that transformers lists as image-text-to-text works (Qwen2.5-VL, Qwen3-VL, SmolVLM …), and every
+causal language model (Qwen3, Llama Guard …), which sees no images. Python code that comes with a model never
+runs.
 """
 
 from collections.abc import Sequence
@@ -55,10 +56,12 @@ class ImageTextModel:
         dtype = torch.bfloat16 if self._device.type == "cuda" else torch.float32
         version: dict[str, Any] = {"revision": revision} if revision else {}
         try:
-            self._processor: Any = classes.AutoProcessor.from_pretrained(model, **version)
-            network: Any = classes.AutoModelForImageTextToText.from_pretrained(
-                model, dtype=dtype, use_safetensors=True, **version
-            )
+            config = classes.AutoConfig.from_pretrained(model, **version)
+            self._sees_images = type(config) in classes.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+            reader = classes.AutoProcessor if self._sees_images else classes.AutoTokenizer
+            kind = classes.AutoModelForImageTextToText if self._sees_images else classes.AutoModelForCausalLM
+            self._processor: Any = reader.from_pretrained(model, **version)
+            network: Any = kind.from_pretrained(model, dtype=dtype, use_safetensors=True, **version)
         except Exception as error:
             raise _load_error(model, error) from error
         if not getattr(self._processor, "chat_template", None):
@@ -78,11 +81,16 @@ class ImageTextModel:
             turns: Prompts with their answers. The answer to the last prompt is generated; it is ignored here.
             images: uint8 RGB [h w 3], in order. They come before the first prompt.
             max_tokens: Tokens to write, at most.
+
+        Raises:
+            ValueError: the model sees no images, and there are some.
         """
         import torch
 
+        if images and not self._sees_images:
+            raise ValueError("the model reads only text, and the prompt has images")
         inputs = self._processor.apply_chat_template(
-            _messages(turns, images),
+            _messages(turns, images) if self._sees_images else _text_messages(turns),
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
@@ -133,9 +141,14 @@ def _messages(turns: Sequence[tuple[str, str]], images: Sequence[Image]) -> list
     return messages
 
 
+def _text_messages(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    pairs = [pair for prompt, answer in turns for pair in (("user", prompt), ("assistant", answer))]
+    return [{"role": role, "content": text} for role, text in pairs[:-1]]
+
+
 def _load_error(model: str, error: Exception) -> WeightsError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return WeightsError(
         f"the model {model!r} could not be loaded: {reason}",
-        remedy="name an image-text-to-text model; without a network, download it and name its folder",
+        remedy="name an image-text-to-text or causal language model; without a network, name its folder",
     )

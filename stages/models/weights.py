@@ -77,12 +77,13 @@ def read_tensors(path: Path, owner: str) -> "dict[str, torch.Tensor]":
     return loaded
 
 
-def open_onnx(path: Path, what: str, remedy: str) -> Any:
+def open_onnx(path: Path, what: str, remedy: str, content: bytes | None = None) -> Any:
     """Return an onnxruntime session on one thread of the CPU.
 
     Args:
         what: The network that the weights belong to, for the error message, such as "the text detector".
         remedy: What to do about a broken file.
+        content: Its content, if it differs from the file.
 
     Raises:
         WeightsError: onnxruntime cannot read the file.
@@ -93,7 +94,8 @@ def open_onnx(path: Path, what: str, remedy: str) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        model = path.read_bytes() if content is None else content
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise WeightsError(
             f"the weights of {what} cannot be read: {str(error).splitlines()[0]}",

@@ -7,12 +7,20 @@ from manifests import NonNegativeFloat, NonNegativeInt, Range, Share
 from manifests.messages import closest_name
 from pipeline import Keep, Rows
 from pipeline.errors import RecipeError
+from stages.guardrails.measure_faces import MeasureFaces
 from stages.quality.measure_motion import CAMERA_LABELS
 from stages.quality.measure_speed import MeasureSpeed
 from stages.quality.measure_text import MeasureText
 
 Speed: TypeAlias = Annotated[float, Range(-1000, 1000)]
-_STAGES = {"speed_score": MeasureSpeed, "text_share": MeasureText, "overlay_text_share": MeasureText}
+_STAGES = {
+    "speed_score": MeasureSpeed,
+    "text_share": MeasureText,
+    "overlay_text_share": MeasureText,
+    "face_share": MeasureFaces,
+    "face_count": MeasureFaces,
+    "face_area_share": MeasureFaces,
+}
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,9 @@ class Limits:
         max_text_share: Maximum share of the frame under text of any kind, 0 to 1. Higher keeps more.
         max_overlay_text_share: Maximum share of the frame under text that is not part of the scene, 0 to 1.
             Higher keeps more.
+        max_face_share: Maximum share of the stills that show a face, 0 to 1. Higher keeps more.
+        max_face_count: Maximum number of faces in one still. Higher keeps more.
+        max_face_area_share: Maximum share of a still under faces, 0 to 1. Higher keeps more.
         min_moving_area_share: Minimum share of the frame with structure that moves, 0 to 1. Higher drops
             more.
         min_frame_information: Minimum information of single thumbnails, in bits per cell. Higher drops
@@ -129,6 +140,9 @@ class Limits:
     max_subtitle_share: Share | None = None
     max_text_share: Share | None = None
     max_overlay_text_share: Share | None = None
+    max_face_share: Share | None = None
+    max_face_count: NonNegativeInt | None = None
+    max_face_area_share: Share | None = None
     min_moving_area_share: Share | None = None
     min_frame_information: NonNegativeFloat | None = None
     min_change_information: NonNegativeFloat | None = None

@@ -17,7 +17,7 @@ from stages.guardrails.text.folding import Folded, fold
 from stages.guardrails.text.word_list import WordList
 
 ALLOWED = "allowed"
-_LETTERS = {"0": "o", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s", "+": "t"}
+_LETTERS = dict(zip("034578@9$+", "oeastbagst", strict=True))
 _LEET = [str.maketrans({**_LETTERS, **dict.fromkeys("1!|", letter)}) for letter in "il"]
 _LEET_SIGNS = re.compile(r"[01345789@$+!|]")
 _SEPARATORS = "-_.*·~"
@@ -199,7 +199,8 @@ def _has_borders(pattern: _Pattern, start: int, end: int, stream: _Stream, folde
     at = bisect_right(stream.spaced, (start, len(folded))) - 1
     first, last = stream.spaced[at] if at >= 0 else (0, 0)
     if end <= last:  # the single letters begin at `first`, before the find
-        begins = start == first or (folded[first] in "ai" and not any(map(str.isalnum, folded[first + 1 : start])))
+        is_article = folded[first] in "ai" and not any(map(str.isalnum, folded[first + 1 : start]))
+        begins = start == first or is_article  # "a b o m b"
         ends = end == last or sum(c.isalnum() for c in pattern.folded) >= _MIN_SPACED
         return begins and ends
     begins = start == 0 or not folded[start - 1].isalnum() or _has_no_borders(pattern.folded[0])

@@ -1,10 +1,10 @@
 """Word lists: YAML files with a name, a version, entries to block by category, and phrases that are allowed.
 
-    name: mine
-    version: 3
-    block:
-      S9: [pipe bomb, nerve gas*]    # * at the end: any ending of the word
-    allow: [bath bomb]               # an entry within an allowed phrase does not block
+name: mine
+version: 3
+block:
+  S9: [pipe bomb, nerve gas*]    # * at the end: any ending of the word
+allow: [bath bomb]               # an entry within an allowed phrase does not block
 """
 
 import re
@@ -96,9 +96,7 @@ def read_word_list(name: str) -> WordList:
             )
     block = {category: _entries(entries, f"{path}, {category}") for category, entries in blocked.items()}
     allow = _entries(content.get("allow") or [], f"{path}, allow")
-    return WordList(
-        str(content["name"]), str(content["version"]), block, allow, digest_of_files([path])
-    )
+    return WordList(str(content["name"]), str(content["version"]), block, allow, digest_of_files([path]))
 
 
 def _entries(entries: Any, where: str) -> tuple[str, ...]:
