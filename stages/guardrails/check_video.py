@@ -48,10 +48,9 @@ class _Finding(NamedTuple):
 class CheckVideo(Annotate[Footage, Row]):
     """Classifies frames of `video`, `clip` or the stored stills, and records a verdict. A rule acts on it.
 
-    Without `model`, open_nsfw gives one score: how sexually suggestive a frame is. It knows no other category.
-    With `model` and `head`, the classes are those of `limits`. Frames without a verdict are never safe: if a
-    video has no frame or cannot be decoded, the row is rejected, or with `on_error="allow"` its verdict is
-    "not run".
+    Without `model`, open_nsfw gives one score: how sexually suggestive a frame is. It knows no other
+    category. With `model` and `head`, the classes are those of `limits`. A video without a frame, or that
+    cannot be decoded, is never safe: the row is rejected, or with `on_error="allow"` its verdict is "not run".
 
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME. Empty:

@@ -1,4 +1,4 @@
-"""The frames of a row that a check reads: of a sampled video, of a clip that was cut, or of the stored stills."""
+"""The frames of a row that a check reads: of a sampled video, of a clip, or of the stored stills."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -54,9 +54,7 @@ def sampled_frames(row: Footage, sample_fps: float) -> Iterator[SampledFrame]:
     elif row.strip is not None and row.strip_times_s is not None and row.strip_offsets is not None:
         yield from _stills(row, row.strip, row.strip_times_s, row.strip_offsets)
     else:
-        raise ClipmillError(
-            "the rows have no video, clip or stills", remedy="add the stage after one of them"
-        )
+        raise ClipmillError("the rows have no video, clip or stills", remedy="add this stage after one")
 
 
 def _frames_of_file(file: Artifact, sample_fps: float) -> Iterator[SampledFrame]:

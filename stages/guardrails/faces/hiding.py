@@ -16,7 +16,7 @@ Image = npt.NDArray[np.uint8]  # RGB [h w 3]
 
 
 def with_margin(box: FaceBox, margin: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom in px of a box that is enlarged by a share of its sides, inside the image."""
+    """Left, top, right and bottom in px of a box that is enlarged by a share of its sides."""
     dx, dy = box.width * margin, box.height * margin
     left, top = max(0, int(box.x - dx)), max(0, int(box.y - dy))
     right = min(width, int(np.ceil(box.x + box.width + dx)))

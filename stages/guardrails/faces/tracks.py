@@ -1,12 +1,13 @@
 """Tracks faces through a video: boxes of neighboring frames that overlap belong together.
 
-Two thresholds decide (hysteresis): a track needs one box of at least `min_score`, and its other boxes at least
-`min_track_score`. Frames without a box in between are filled by interpolation, and a track goes on for a few
-frames before its first box and after its last one, because a detector misses turned and blurred faces.
+Two thresholds decide (hysteresis): a track needs one box of at least `min_score`, and its other boxes at
+least `min_track_score`. Frames without a box in between are filled by interpolation, and a track goes on for
+a few frames before its first box and after its last one, because a detector misses turned and blurred faces.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from stages.models.face_detector import FaceBox
@@ -87,7 +88,7 @@ def _filled(track: _Track, padding: int, frames: int) -> list[tuple[int, FaceBox
     """The boxes of a track, with those of its gaps and its padding."""
     known = list(track.boxes.items())
     filled: list[tuple[int, FaceBox]] = []
-    for (start, box), (end, after) in zip(known, known[1:], strict=False):
+    for (start, box), (end, after) in pairwise(known):
         filled.append((start, box))
         for frame in range(start + 1, end):
             share = (frame - start) / (end - start)
