@@ -50,7 +50,7 @@ class CheckVideo(Annotate[Footage, Row]):
 
     Without `model`, open_nsfw gives one score: how sexually suggestive a frame is. It knows no other
     category. With `model` and `head`, the classes are those of `limits`. A video without a frame, or that
-    cannot be decoded, is never safe: the row is rejected, or with `on_error="allow"` its verdict is "not run".
+    cannot be decoded, is never safe: the row is rejected, or with `on_error="allow"` it is "not run".
 
     Attributes:
         model: An open_clip model: a folder, ARCHITECTURE:FILE, ARCHITECTURE:TAG or hf-hub:OWNER/NAME. Empty:
@@ -191,5 +191,6 @@ class CheckVideo(Annotate[Footage, Row]):
                 if is_blocked
                 else Verdict(SAFE, by, score=found.score)
             )
-        columns = verdict.columns(_PREFIX)
-        return self.adds(**columns, **{f"{_PREFIX}_frame": frame, f"{_PREFIX}_time_s": time_s})
+        place = {f"{_PREFIX}_frame": frame, f"{_PREFIX}_time_s": time_s}
+        row: Row = self.adds(**verdict.columns(_PREFIX), **place)
+        return row

@@ -65,7 +65,8 @@ class ModeratePrompt(ChatModelStage[PromptText, Row], Annotate[PromptText, Row])
 
     async def annotate_row(self, row: PromptText, session: ChatSession) -> Row:
         found = await self._verdict(text_of(row, self.text), session)
-        return self.adds(**found.columns(f"{self.text}_moderation"))
+        columns: Row = self.adds(**found.columns(f"{self.text}_moderation"))
+        return columns
 
     async def _verdict(self, text: str, session: ChatSession) -> Verdict:
         if not text.strip():

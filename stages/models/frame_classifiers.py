@@ -85,7 +85,7 @@ class HeadClassifier:
         import torch
 
         vectors = torch.from_numpy(self._model.embed_images(images))
-        expected = int(self._head[0].in_features)
+        expected = self._head[0].weight.shape[1]
         if vectors.shape[1] != expected:
             raise WeightsError(
                 f"the head expects embeddings of length {expected}, the model gives {vectors.shape[1]}",

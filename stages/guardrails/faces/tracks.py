@@ -92,8 +92,8 @@ def _filled(track: _Track, padding: int, frames: int) -> list[tuple[int, FaceBox
         filled.append((start, box))
         for frame in range(start + 1, end):
             share = (frame - start) / (end - start)
-            sides = [a + share * (b - a) for a, b in zip(box[:4], after[:4], strict=True)]
-            filled.append((frame, FaceBox(*sides, score=0.0)))
+            x, y, width, height = (a + share * (b - a) for a, b in zip(box[:4], after[:4], strict=True))
+            filled.append((frame, FaceBox(x, y, width, height, 0.0)))
     first, last = known[0], known[-1]
     before = [(k, first[1]._replace(score=0.0)) for k in range(max(0, first[0] - padding), first[0])]
     behind = [

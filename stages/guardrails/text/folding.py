@@ -13,7 +13,7 @@ from typing import NamedTuple
 # Letters of other scripts, in lower case, that look like Latin ones in lower or upper case.
 _LOOK_ALIKES = str.maketrans(
     {
-        **dict(zip("авеһіјкӏмнорѕтухԁԛԝ", "abehijklmhopstuxdqw", strict=True)),  # Cyrillic
+        **dict(zip("авеһіјкӏмнорсѕтухԁԛԝ", "abehijklmhopcstyxdqw", strict=True)),  # Cyrillic
         **dict(zip("αβεηικνορτυχ", "abenikvoptux", strict=True)),  # Greek
         **dict(zip("ıłøđɑɡ", "ilodag", strict=True)),
     }

@@ -9,7 +9,7 @@ find must begin and end at the borders of a word.
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -17,8 +17,12 @@ from stages.guardrails.text.folding import Folded, fold
 from stages.guardrails.text.word_list import WordList
 
 ALLOWED = "allowed"
-_LETTERS = dict(zip("034578@9$+", "oeastbagst", strict=True))
-_LEET = [str.maketrans({**_LETTERS, **dict.fromkeys("1!|", letter)}) for letter in "il"]
+# What stands for a letter. The search replaces these signs, and "l", which "1" stands for too, by one letter;
+# the check of a find by `_spelling` tells them apart.
+_SIGNS = {"a": "4@", "b": "8", "e": "3", "g": "9", "i": "1!|", "l": "1!|", "o": "0", "s": "5$", "t": "7+"}
+_LEET = str.maketrans(
+    {"l": "i", **{sign: "i" if key == "l" else key for key in _SIGNS for sign in _SIGNS[key]}}
+)
 _LEET_SIGNS = re.compile(r"[01345789@$+!|]")
 _SEPARATORS = "-_.*·~"
 # Both begin with the separator, which is rarer than letters.
@@ -64,10 +68,18 @@ class _Pattern(NamedTuple):
 
 
 class _Stream(NamedTuple):
-    """A text to search: its characters, their indexes in the folded text, and spans of single letters."""
+    """A text to search.
+
+    Attributes:
+        text: Its characters.
+        indexes: Their indexes in the folded text.
+        written: The text before signs were replaced.
+        spaced: Spans of single letters in the folded text.
+    """
 
     text: str
     indexes: Sequence[int]
+    written: str
     spaced: Sequence[tuple[int, int]]
 
 
@@ -105,8 +117,9 @@ class Matcher:
         keys: dict[str, list[tuple[int, bool]]] = {}
         for number, pattern in enumerate(self._patterns):
             for key in (pattern.folded, pattern.folded.replace(" ", "")):
-                for form in dict.fromkeys((key, _squeeze(key))):
-                    keys.setdefault(form, []).append((number, key == pattern.folded))
+                for form in (key, key.translate(_LEET)):
+                    for written in (form, _squeeze(form)):
+                        keys.setdefault(written, []).append((number, key == pattern.folded))
         for key, values in keys.items():
             automaton.add_word(key, (len(key), tuple(dict.fromkeys(values))))
         automaton.make_automaton()
@@ -116,11 +129,12 @@ class Matcher:
         """Yield the finds as spans of the folded text."""
         if not self._patterns:
             return
-        squeezed = _squeezed(stream) if _TRIPLE.search(stream.text) else None
-        for current in filter(None, (stream, squeezed)):
-            for last, (length, numbers) in self._automaton.iter(current.text):
-                start = current.indexes[last + 1 - length]
-                end = _end(current, last, folded)
+        searched = [(stream.text, stream.indexes, stream.indexes)]
+        if _TRIPLE.search(stream.text):
+            searched.append(_squeezed(stream))
+        for text, firsts, lasts in searched:
+            for last, (length, numbers) in self._automaton.iter(text):
+                start, end = firsts[last + 1 - length], lasts[last] + 1
                 for number, has_blanks in numbers:
                     pattern = self._patterns[number]
                     if self._is_find(pattern, has_blanks, start, end, stream, folded):
@@ -134,14 +148,14 @@ class Matcher:
         span = folded[start:end]
         if " ".join(span.split()) == pattern.folded:
             return True
-        if pattern.category == ALLOWED or any(c.isdigit() for c in pattern.folded):
-            return False
         if not has_blanks and span.isalnum():
             return False  # "therapist" is not "the rapist"
-        inside = stream.text[bisect_left(stream.indexes, start) : bisect_left(stream.indexes, end)]
-        if 3 * sum(c.isalpha() for c in span) < len(inside):
+        inside = stream.written[bisect_left(stream.indexes, start) : bisect_left(stream.indexes, end)]
+        if 3 * sum(c.isalpha() for c in inside) < len(inside):
             return False  # most are digits
-        return _same_but_repeated(inside, pattern.folded if has_blanks else pattern.folded.replace(" ", ""))
+        return bool(
+            _spelling(pattern.folded if has_blanks else pattern.folded.replace(" ", "")).fullmatch(inside)
+        )
 
 
 def _patterns(words: WordList) -> Iterator[_Pattern]:
@@ -155,7 +169,7 @@ def _patterns(words: WordList) -> Iterator[_Pattern]:
 def _streams(folded: Folded) -> Iterator[_Stream]:
     """Yield the text as it is, without separators in words, and with letters for digits and signs."""
     text = folded.text
-    yield _Stream(text, range(len(text)), ())
+    yield _Stream(text, range(len(text)), text, ())
     spaced = [(match.start() - 1, match.end()) for match in _SPACED.finditer(text)]
     keep = bytearray(b"\1") * len(text)
     for start, end in (match.span() for match in _IN_WORD.finditer(text)):
@@ -168,30 +182,22 @@ def _streams(folded: Folded) -> Iterator[_Stream]:
     indexes = [at for at in range(len(text)) if keep[at]] if 0 in keep else range(len(text))
     joined = "".join(text[at] for at in indexes) if 0 in keep else text
     if joined != text:
-        yield _Stream(joined, indexes, spaced)
+        yield _Stream(joined, indexes, joined, spaced)
     if _LEET_SIGNS.search(joined):
-        for table in _LEET:
-            yield _Stream(joined.translate(table), indexes, spaced)
+        yield _Stream(joined.translate(_LEET), indexes, joined, spaced)
 
 
 def _squeeze(text: str) -> str:
     return "".join(letter for letter, _ in groupby(text))
 
 
-def _squeezed(stream: _Stream) -> _Stream:
-    starts = [0, *(k for k in range(1, len(stream.text)) if stream.text[k] != stream.text[k - 1])]
-    return _Stream(
-        "".join(stream.text[k] for k in starts), [stream.indexes[k] for k in starts], stream.spaced
-    )
-
-
-def _end(stream: _Stream, last: int, folded: str) -> int:
-    """The end in the folded text of a find whose last character is `last`, with the repeats of that."""
-    end = stream.indexes[last] + 1
-    limit = stream.indexes[last + 1] if last + 1 < len(stream.indexes) else len(folded)
-    while end < limit and folded[end] == folded[end - 1] and folded[end].isalpha():
-        end += 1
-    return end
+def _squeezed(stream: _Stream) -> tuple[str, Sequence[int], Sequence[int]]:
+    """A stream without repeats, and the indexes in the folded text of the first and last letter of each run."""
+    text = stream.text
+    starts = [0, *(k for k in range(1, len(text)) if text[k] != text[k - 1])]
+    ends = [*(start - 1 for start in starts[1:]), len(text) - 1]
+    firsts, lasts = ([stream.indexes[k] for k in edges] for edges in (starts, ends))
+    return "".join(text[k] for k in starts), firsts, lasts
 
 
 def _has_borders(pattern: _Pattern, start: int, end: int, stream: _Stream, folded: str) -> bool:
@@ -212,10 +218,11 @@ def _has_no_borders(letter: str) -> bool:
     return any(low <= letter <= high for low, high in _NO_BLANKS)
 
 
-def _same_but_repeated(text: str, entry: str) -> bool:
-    """Whether two texts are equal, apart from letters that the first repeats three times or more."""
-    mine = [(letter, len(list(group))) for letter, group in groupby(text)]
-    other = [(letter, len(list(group))) for letter, group in groupby(entry)]
-    return [letter for letter, _ in mine] == [letter for letter, _ in other] and all(
-        a == b or a >= 3 for (_, a), (_, b) in zip(mine, other, strict=True)
-    )
+@lru_cache(maxsize=4096)
+def _spelling(entry: str) -> re.Pattern[str]:
+    """A pattern for an entry in which signs stand for letters, and letters are repeated three times or more."""
+    parts = []
+    for letter, group in groupby(entry):
+        kind = f"[{re.escape(letter + _SIGNS.get(letter, ''))}]"
+        parts.append(f"(?:{kind}{{3,}}|{kind}{{{len(list(group))}}})")
+    return re.compile("".join(parts))
