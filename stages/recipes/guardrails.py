@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from manifests import Share
+from manifests import NonNegativeFloat, Share
 from manifests.errors import InvalidSetting
 from pipeline import Rows
 from stages.guardrails.blur_faces import BlurFaces
@@ -27,6 +27,8 @@ class Guardrails:
         guard_model: Safety model, such as Qwen/Qwen3Guard-Gen-0.6B: its name at guard_endpoint, or a folder
             or OWNER/NAME on the hub. Needed unless prompt_moderation is off.
         guard_endpoint: URL of an OpenAI-compatible server of the safety model. Empty: in the workers.
+        guard_patience_s: Seconds for which a run without other work waits for a safety model that is down. Then
+            it ends unfinished, and the next run asks again. Higher waits longer.
         guard_format: Format of its replies: qwen3guard or llama_guard.
         guard_controversial: What the label Controversial of Qwen3Guard means: block or allow.
         video_check: What the frame classifier does with a video: block, annotate or off.
@@ -46,6 +48,7 @@ class Guardrails:
     prompt_moderation: str = OFF
     guard_model: str = ""
     guard_endpoint: str = ""
+    guard_patience_s: NonNegativeFloat = ModeratePrompt.patience_s
     guard_format: str = ModeratePrompt.reply_format
     guard_controversial: str = BLOCK
     video_check: str = BLOCK
@@ -90,6 +93,7 @@ def check_prompts(rows: Rows, guardrails: Guardrails, text: str = "prompt") -> R
         text=text,
         model=guardrails.guard_model,
         endpoint=guardrails.guard_endpoint,
+        patience_s=guardrails.guard_patience_s,
         reply_format=guardrails.guard_format,
         controversial=guardrails.guard_controversial,
         on_error=_on_error(guardrails.prompt_moderation, guardrails),

@@ -192,7 +192,7 @@ def _squeeze(text: str) -> str:
 
 
 def _squeezed(stream: _Stream) -> tuple[str, Sequence[int], Sequence[int]]:
-    """A stream without repeats, and the indexes in the folded text of the first and last letter of each run."""
+    """A stream without repeats, and the indexes in the folded text where each run begins and ends."""
     text = stream.text
     starts = [0, *(k for k in range(1, len(text)) if text[k] != text[k - 1])]
     ends = [*(start - 1 for start in starts[1:]), len(text) - 1]
@@ -220,7 +220,7 @@ def _has_no_borders(letter: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _spelling(entry: str) -> re.Pattern[str]:
-    """A pattern for an entry in which signs stand for letters, and letters are repeated three times or more."""
+    """A pattern for an entry with signs for letters, and letters that are repeated three times or more."""
     parts = []
     for letter, group in groupby(entry):
         kind = f"[{re.escape(letter + _SIGNS.get(letter, ''))}]"
