@@ -27,8 +27,8 @@ class Guardrails:
         guard_model: Safety model, such as Qwen/Qwen3Guard-Gen-0.6B: its name at guard_endpoint, or a folder
             or OWNER/NAME on the hub. Needed unless prompt_moderation is off.
         guard_endpoint: URL of an OpenAI-compatible server of the safety model. Empty: in the workers.
-        guard_patience_s: Seconds for which a run without other work waits for a safety model that is down. Then
-            it ends unfinished, and the next run asks again. Higher waits longer.
+        guard_patience_s: Seconds for which a run without other work waits for a safety model that is down.
+            Then it ends unfinished, and the next run asks again. Higher waits longer.
         guard_format: Format of its replies: qwen3guard or llama_guard.
         guard_controversial: What the label Controversial of Qwen3Guard means: block or allow.
         video_check: What the frame classifier does with a video: block, annotate or off.

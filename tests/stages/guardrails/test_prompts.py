@@ -27,7 +27,7 @@ from stages.guardrails.verdict import NotRun
 from stages.recipes.guardrails import Guardrails, check_prompts
 
 BAD = "an explicit p0rn video"
-PROMPTS = ("a cat", "", BAD, "kill the engine and park", "🙂 עברית عربي", "x" * 100_000)
+PROMPTS = ("a cat", "", BAD, "kill the engine and park", "🙂 עברית عربي", "calm " * 20_000)
 
 
 class Prompt(Row):
@@ -54,7 +54,7 @@ class Sampled(Row):
 
 
 class Sample(Annotate[Text, Sampled]):
-    """Writes each prompt that it receives into a file, as a sampler that runs on several ranks would see it."""
+    """Writes each prompt that it receives into a file, as a sampler on several ranks would see it."""
 
     log: str
     execution_settings = frozenset({"log"})
@@ -178,12 +178,9 @@ def test_the_policies_are_explicit(tmp_path: Path) -> None:
 def test_a_model_that_is_down_lets_nothing_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("stages.models.chat.endpoint._MIN_BACKOFF_S", 0.01)
     monkeypatch.setattr("stages.models.chat.endpoint._RETRY_S", 0.05)
-    monkeypatch.setattr("stages.guardrails.moderate_prompt.ModeratePrompt.patience_s", 0.1)
-    down = guard(f"http://127.0.0.1:{closed_port()}/v1")
-    try:
-        assert run(tmp_path, down, ("a cat",)).exit_code != 0
-    except StageWaits:
-        pass
+    down = guard(f"http://127.0.0.1:{closed_port()}/v1", guard_patience_s=0.1)
+    with pytest.raises(StageWaits):
+        run(tmp_path, down, ("a cat",))
     assert sampled(tmp_path) == []
     with ChatServer(reply) as server:  # the next run asks again
         run(tmp_path, guard(server.url), ("a cat",))
@@ -216,5 +213,5 @@ def test_replies_are_read(text: str, reply_format: str, label: str, categories: 
     ],
 )
 def test_a_reply_without_a_label_is_no_verdict(text: str, reply_format: str) -> None:
-    with pytest.raises(NotRun, match="no label|empty"):
+    with pytest.raises(NotRun, match=r"no label|empty"):
         parse_reply(text, reply_format)
