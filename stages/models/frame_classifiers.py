@@ -85,10 +85,12 @@ class HeadClassifier:
         import torch
 
         vectors = torch.from_numpy(self._model.embed_images(images))
-        expected = self._head[0].weight.shape[1]
-        if vectors.shape[1] != expected:
+        first = self._head[0]
+        assert isinstance(first, torch.nn.Linear)
+        if vectors.shape[1] != first.in_features:
             raise WeightsError(
-                f"the head expects embeddings of length {expected}, the model gives {vectors.shape[1]}",
+                f"the head expects embeddings of length {first.in_features}, the model gives "
+                f"{vectors.shape[1]}",
                 remedy="name the model that the head was trained for",
             )
         with torch.inference_mode():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_vlm import save_vlm
+from small_vlm import save_language_model, save_vlm
 
 from stages.models.image_text import ImageTextModel, image_text_digest
 from stages.models.weights import WeightsError
@@ -105,3 +105,14 @@ def test_code_of_a_model_does_not_run(tmp_path: Path) -> None:
     (own / "mine.py").write_text("raise SystemExit('run')")
     with pytest.raises(WeightsError, match="could not be loaded"):
         ImageTextModel(str(own), device="cpu")
+
+
+def test_a_model_that_reads_only_text_answers(tmp_path: Path) -> None:
+    model = ImageTextModel(str(save_language_model(tmp_path / "llm")), device="cpu")
+    turns = [("what is word3 ?", "word4"), ("word9 word1", "")]
+    found = model.generate(turns, [], 5)
+    assert found == model.generate(turns, [], 5)
+    assert found.text
+    assert found.prompt_tokens > len(turns)
+    with pytest.raises(ValueError, match="reads only text"):
+        model.generate(turns, [image(1)], 5)

@@ -19,6 +19,29 @@ _TEMPLATE = (
 )
 
 
+def save_language_model(folder: Path, seed: int = 0) -> Path:
+    """Write a folder of a Qwen3 that reads only text, as `save_pretrained` does."""
+    import torch
+    import transformers as t
+
+    words = {word: number for number, word in enumerate([*_WORDS, *_SPECIAL_TOKENS])}
+    tokens = _tokens(words)
+    tokens.chat_template = _TEMPLATE
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = t.Qwen3ForCausalLM(
+            t.Qwen3Config(
+                vocab_size=len(words), hidden_size=32, intermediate_size=48, num_hidden_layers=2,
+                num_attention_heads=4, num_key_value_heads=2, head_dim=8, eos_token_id=words["<|im_end|>"],
+            )
+        )  # fmt: skip
+    network.generation_config.pad_token_id = words["<|endoftext|>"]
+    network.generation_config.suppress_tokens = [n for word, n in words.items() if "word" not in word]
+    network.save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    return folder
+
+
 def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
     """Write a folder as `save_pretrained` does: configuration, random weights, tokenizer, processor.
 
@@ -26,20 +49,9 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
         kind: "qwen2_5_vl" or "qwen3_vl".
     """
     import torch
-    from tokenizers import Regex, Tokenizer
-    from tokenizers.decoders import Fuse
-    from tokenizers.models import WordLevel
-    from tokenizers.pre_tokenizers import Split
-    from transformers import PreTrainedTokenizerFast
 
     words = {word: number for number, word in enumerate([*_WORDS, *_SPECIAL_TOKENS])}
-    raw = Tokenizer(WordLevel(words, unk_token="[UNK]"))
-    raw.pre_tokenizer = Split(Regex(r"\n| ?[^ \n]+"), behavior="isolated")
-    raw.decoder = Fuse()
-    tokens = PreTrainedTokenizerFast(
-        tokenizer_object=raw, unk_token="[UNK]", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        additional_special_tokens=_SPECIAL_TOKENS,
-    )  # fmt: skip
+    tokens = _tokens(words)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network, processor = _build(kind, words, tokens)
@@ -57,6 +69,23 @@ def save_vlm(folder: Path, kind: str = "qwen2_5_vl", seed: int = 0) -> Path:
     processor.save_pretrained(folder)
     assert json.loads((folder / "config.json").read_text())["model_type"] == kind
     return folder
+
+
+def _tokens(words: dict[str, int]) -> Any:
+    """A tokenizer whose tokens are words."""
+    from tokenizers import Regex, Tokenizer
+    from tokenizers.decoders import Fuse
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Split
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    raw.pre_tokenizer = Split(Regex(r"\n| ?[^ \n]+"), behavior="isolated")
+    raw.decoder = Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, unk_token="[UNK]", eos_token="<|im_end|>", pad_token="<|endoftext|>",
+        additional_special_tokens=_SPECIAL_TOKENS,
+    )  # fmt: skip
 
 
 def _build(kind: str, words: dict[str, int], tokens: Any) -> tuple[Any, Any]:
