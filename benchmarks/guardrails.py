@@ -57,7 +57,7 @@ def accented(text: str, rng: random.Random) -> str:
     return "".join(letter + "\u0301" * letter.isalpha() for letter in text)
 
 
-def look_alike(text: str, rng: random.Random) -> str:
+def homoglyphs(text: str, rng: random.Random) -> str:
     return text.translate(str.maketrans("aeopcxi", "аеорсхі"))
 
 
@@ -77,7 +77,7 @@ TRICKS: dict[str, Callable[[str, random.Random], str]] = {
     "zero-width": zero_width,
     "full-width": full_width,
     "accents": accented,
-    "look-alikes": look_alike,
+    "homoglyphs": homoglyphs,
     "leetspeak": leetspeak,
     "repeated letters": repeated,
 }
