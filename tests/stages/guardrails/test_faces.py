@@ -1,7 +1,7 @@
 """Faces of a video with known boxes are measured and hidden, also where the detector misses one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from stages.media.decoding.video import open_video
 from stages.media.encoding.arrays import write_mp4
 from stages.models.face_detector import FaceBox, FaceDetector, weights_file
 from stages.models.weights import WeightsError
+from stages.scan.scan_video import ScannedVideo
 
 COUNT, STEP_PX = 8, 5
 FACE = FaceBox(60, 45, 44, 56, 1.0)  # in the picture, by eye
@@ -122,6 +123,19 @@ def test_faces_are_measured_and_a_video_without_any_stays_as_it_is(picture: np.n
     assert untouched.blurred_video.sha256 == empty.sha256
     assert untouched.face_boxes.read() == b""
     assert isinstance(broken, Reject)
+
+
+def test_stored_stills_are_searched_where_there_is_no_video(
+    picture: np.ndarray, film: Callable[..., Path], scan: Callable[..., ScannedVideo]
+) -> None:
+    images = [*[np.full((160, 224, 3), 90, np.uint8)] * 12, *moved(picture), *[moved(picture)[-1]] * 4]
+    scanned = scan(film(images, fps=12), meters=())
+    stored = {name: getattr(scanned, name) for name in ("strip", "strip_times_s", "strip_offsets")}
+    spans = [Footage(**stored, start_s=0, end_s=1), Footage(**stored, start_s=1, end_s=2)]
+    nobody, one = MeasureFaces(**SMALL).annotate(spans)
+    assert not isinstance(nobody, Reject)
+    assert not isinstance(one, Reject)
+    assert (nobody.face_share, one.face_share, one.face_count) == (0, 1, 1)
 
 
 def box(x: float, score: float, y: float = 0.0) -> FaceBox:

@@ -21,7 +21,8 @@ def test_every_limit_is_one_rule_on_its_column() -> None:
     usual = curate("films").nodes
     everything = curate("films", filters=Filters(**dict.fromkeys(LIMITS, 0.5))).nodes
     rules = {name: node.work for name, node in everything.items() if name not in usual}
-    assert {name for name in rules if name.startswith("measure")} == {"measure_speed", "measure_text"}
+    added = {name for name in rules if name.startswith("measure")}
+    assert added == {"measure_speed", "measure_text", "measure_faces"}
     found = {work.where for work in rules.values() if isinstance(work, Keep)}
     expected = {
         f"{name.partition('_')[2]} {'>=' if name.startswith('min_') else '<='} 0.5" for name in LIMITS
