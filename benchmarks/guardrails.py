@@ -12,6 +12,9 @@ missed     adversarial prompts that are not blocked
 ms         median time per prompt; the same for better_profanity, if it is installed, on every tenth prompt
 
 Frames are drawn. Each stage that is installed works on the same frames; ms per frame is the median.
+
+Faces with known boxes move through FACE_FRAMES frames, and a simulated detector with noise misses some of them.
+The table has the share of the boxes of which at least 95 % is hidden, for each frame alone and with tracks.
 """
 
 import argparse
@@ -34,6 +37,7 @@ from stages.guardrails.text.word_list import WordList, read_word_list
 
 FOLDER = Path("stages/guardrails/prompts")
 FRAMES, SIZE = 12, (640, 360)
+FACE_FRAMES = 400
 LONG = 100_000  # characters of a long prompt
 
 
@@ -175,6 +179,41 @@ def time_frames() -> Iterator[tuple[str, float]]:
         yield name, 1000 * statistics.median(_median_seconds(partial(run, image), 1) for image in images)
 
 
+def measure_tracks(missed: float, run: int, seed: int = 0) -> tuple[float, float]:
+    """Return the share of hidden boxes for each frame alone, and with tracks as `BlurFaces` makes them.
+
+    Args:
+        missed: Share of boxes that the detector misses.
+        run: Length in frames of a run of missed boxes.
+    """
+    from stages.guardrails.blur_faces import BlurFaces
+    from stages.guardrails.faces.hiding import with_margin
+    from stages.guardrails.faces.tracks import track_faces
+    from stages.models.face_detector import FaceBox
+
+    rng = np.random.default_rng(seed)
+    truth, detected = [], []
+    gone = np.repeat(rng.random(FACE_FRAMES // run + 1) < missed, run)
+    for k in range(FACE_FRAMES):
+        side = 60 + 10 * np.sin(k / 30)
+        truth.append(FaceBox(290 + 200 * np.sin(k / 40), 150 + 80 * np.sin(k / 25), side, 1.3 * side, 1.0))
+        x, y, w, h = np.array(truth[-1][:4]) + rng.normal(0, 0.03 * side, 4)
+        detected.append([] if gone[k] else [FaceBox(x, y, w, h, float(rng.uniform(0.3, 0.95)))])
+    stage = BlurFaces()
+    tracks = track_faces(detected, min_score=stage.min_score, max_gap=stage.max_gap, padding=stage.padding)
+    alone = [(k, box) for k, boxes in enumerate(detected) for box in boxes if box.score >= stage.min_score]
+    shares = []
+    for found in (alone, [(track.frame, track.box) for track in tracks]):
+        hidden = np.zeros((FACE_FRAMES, SIZE[1], SIZE[0]), bool)
+        for k, box in found:
+            left, top, right, bottom = with_margin(box, stage.margin, *SIZE)
+            hidden[k, top:bottom, left:right] = True
+        inside = [with_margin(box, 0, *SIZE) for box in truth]
+        covered = [hidden[k, t:b, x:r].mean() for k, (x, t, r, b) in enumerate(inside)]
+        shares.append(float(np.mean(np.array(covered) >= 0.95)))
+    return shares[0], shares[1]
+
+
 def _one_image(classifier: Any) -> Callable[[Any], Any]:
     return lambda image: classifier([image])
 
@@ -190,6 +229,10 @@ def _median_seconds(run: Callable[[], object], times: int) -> float:
         run()
         spent.append(time.perf_counter() - start)
     return statistics.median(spent)
+
+
+def _percent(hidden: dict[str, tuple[float, float]]) -> list[list[str]]:
+    return [[name, *(f"{share:.3f}" for share in shares)] for name, shares in hidden.items()]
 
 
 def main() -> None:
@@ -224,9 +267,17 @@ def main() -> None:
     long_ms = time_long_prompt(Matcher(lists))
     print(f"\na prompt of {LONG:,} characters: {long_ms:.1f} ms\n")
     frames = dict(time_frames())
+    hidden = {
+        f"{share:.0%} in runs of {run}": measure_tracks(share, run)
+        for share in (0, 0.1, 0.3)
+        for run in (1, 5)
+    }
+    print(table(("missed by the detector", "frames alone", "tracked"), _percent(hidden)), end="\n\n")
     shown = [[name, f"{ms:.1f}" if ms >= 0 else "not installed"] for name, ms in frames.items()]
     print(table((f"frames of {SIZE[0]} x {SIZE[1]} px", "ms per frame"), shown))
-    write_json(args.json, {"lists": measured, "long_prompt_ms": long_ms, "ms_per_frame": frames})
+    write_json(
+        args.json, {"lists": measured, "long_prompt_ms": long_ms, "ms_per_frame": frames, "hidden": hidden}
+    )
 
 
 if __name__ == "__main__":
