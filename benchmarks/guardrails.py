@@ -13,8 +13,9 @@ ms         median time per prompt; the same for better_profanity, if it is insta
 
 Frames are drawn. Each stage that is installed works on the same frames; ms per frame is the median.
 
-Faces with known boxes move through FACE_FRAMES frames, and a simulated detector with noise misses some of them.
-The table has the share of the boxes of which at least 95 % is hidden, for each frame alone and with tracks.
+Faces with known boxes move through FACE_FRAMES frames, and a simulated detector with noise misses some of
+them. The table has the share of the boxes of which at least 95 % is hidden, for each frame alone and with
+tracks.
 """
 
 import argparse

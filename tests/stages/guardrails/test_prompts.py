@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from chat_server import ChatServer, Reply, Request, closed_port, completion
+from small_vlm import save_language_model
 from toys import Quiet
 
 from manifests import ClipmillError, Row, column
@@ -21,6 +22,7 @@ from pipeline.history.run_history import read_history
 from pipeline.recipes.request import RunRequest
 from pipeline.run import RunResult, run_dag
 from stages.guardrails.check_prompt import CheckPrompt
+from stages.guardrails.moderate_prompt import ModeratePrompt
 from stages.guardrails.text.prompt_text import PromptText
 from stages.guardrails.text.replies import parse_reply
 from stages.guardrails.verdict import NotRun
@@ -185,6 +187,15 @@ def test_a_model_that_is_down_lets_nothing_pass(tmp_path: Path, monkeypatch: pyt
     with ChatServer(reply) as server:  # the next run asks again
         run(tmp_path, guard(server.url), ("a cat",))
     assert sampled(tmp_path) == ["a cat"]
+
+
+def test_a_model_in_this_process_that_writes_no_label_is_no_verdict(tmp_path: Path) -> None:
+    model = save_language_model(tmp_path / "guard")
+    stage = ModeratePrompt(model=str(model), max_tokens=4, on_error="allow")
+    assert len(stage.digest()) == 64
+    [row] = stage.annotate([PromptText(prompt="word1 word2")])
+    assert vars(row)["prompt_moderation"] == "not run"
+    assert "the reply has no label" in vars(row)["prompt_moderation_reason"]
 
 
 @pytest.mark.parametrize(
