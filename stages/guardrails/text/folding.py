@@ -5,6 +5,7 @@ scripts that look like Latin ones become these; invisible characters vanish. Any
 as they are.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
@@ -19,8 +20,16 @@ _LOOK_ALIKES = str.maketrans(
     }
 )
 _INVISIBLE = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters and marks that show nothing
-_BLANKS = str.maketrans(dict.fromkeys("\0\t\n\v\f\r\x1c\x1d\x1e\x1f", " "))
-_ACCENTS = ("\u0300", "\u036f")
+_BLANKS = str.maketrans(dict.fromkeys("\t\n\v\f\r\x1c\x1d\x1e\x1f", " "))
+_MARKS = (
+    ("\u0300", "\u036f"),
+    ("\u1ab0", "\u1aff"),
+    ("\u1dc0", "\u1dff"),
+    ("\u20d0", "\u20ff"),
+    ("\ufe20", "\ufe2f"),
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+_WHITE_ON_BLACK = (0x1F150, 0x1F170)  # first letters of two alphabets that NFKC leaves as they are
 
 
 class Folded(NamedTuple):
@@ -41,7 +50,7 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded:
     """Return the folded text with the offsets of its characters."""
-    if text.isascii():
+    if text.isascii() and not _CONTROLS.search(text):
         return Folded(text.lower().translate(_BLANKS), range(len(text)))
     folded, offsets = [], []
     for offset, character in enumerate(text):
@@ -55,10 +64,13 @@ def fold(text: str) -> Folded:
 def _fold_character(character: str) -> str:
     if character.isspace():
         return " "
-    if unicodedata.category(character) == "Cf" or character in _INVISIBLE or _is_selector(character):
+    if unicodedata.category(character) in ("Cc", "Cf") or character in _INVISIBLE or _is_selector(character):
         return ""
+    for first in _WHITE_ON_BLACK:
+        if first <= ord(character) < first + 26:
+            return chr(ord("a") + ord(character) - first)
     parts = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", character).casefold())
-    letters = "".join(part for part in parts if not _ACCENTS[0] <= part <= _ACCENTS[1])
+    letters = "".join(part for part in parts if not any(low <= part <= high for low, high in _MARKS))
     return unicodedata.normalize("NFC", letters).translate(_LOOK_ALIKES).replace("\u2044", "/")
 
 

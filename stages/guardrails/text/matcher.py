@@ -224,5 +224,5 @@ def _spelling(entry: str) -> re.Pattern[str]:
     parts = []
     for letter, group in groupby(entry):
         kind = f"[{re.escape(letter + _SIGNS.get(letter, ''))}]"
-        parts.append(f"(?:{kind}{{3,}}|{kind}{{{len(list(group))}}})")
+        parts.append(f"(?:{kind}{{3,}}+|{kind}{{{len(list(group))}}})")
     return re.compile("".join(parts))

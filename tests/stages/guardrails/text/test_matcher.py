@@ -1,6 +1,5 @@
 """Entries are found in every spelling, at the right offsets, and only as whole words."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,15 @@ from stages.guardrails.text.word_list import WordList, read_word_list
 
 MATCHER = Matcher([read_word_list("default")])
 TOY = Matcher(
-    [WordList("toy", "1", {"S9": ("bomb*", "pipe gun", "炸弹")}, ("bath bomb*", "bomb cyclone"), "0" * 64)]
+    [
+        WordList(
+            "toy",
+            "1",
+            {"S9": ("bomb*", "pipe gun", "炸弹", "bliah")},
+            ("bath bomb*", "bomb cyclone"),
+            "0" * 64,
+        )
+    ]
 )
 
 
@@ -33,9 +40,14 @@ TOY = Matcher(
         ("bo\u0308mb", "bo\u0308mb"),
         ("bоmb", "bоmb"),  # a Cyrillic o
         ("𝐛𝐨𝐦𝐛", "𝐛𝐨𝐦𝐛"),
+        ("bo\x01m\0b", "bo\x01m\0b"),
+        ("b\u20ddo\u20ddm\u0336b", "b\u20ddo\u20ddm\u0336b"),
+        ("🅱🅾🅼🅱", "🅱🅾🅼🅱"),
+        ("ⓑⓞⓜⓑ", "ⓑⓞⓜⓑ"),
         ("b0mb", "b0mb"),
         ("boooomb", "boooomb"),
         ("b0000mb", "b0000mb"),
+        ("b111!1ah", "b111!1ah"),
         ("pipe  gun", "pipe  gun"),
         ("pipe\ngun", "pipe\ngun"),
         ("p!p3 gun", "p!p3 gun"),
@@ -77,14 +89,17 @@ def test_any_text_can_be_searched(text: str) -> None:
 
 
 def test_a_prompt_of_100_kb_is_searched_once() -> None:
-    """A search that grows with the square of the length would take minutes."""
+    """A search that grows with the square of the length would exceed the time limit of the tests."""
     prompt = "a calm river, " * 7000 + "m-u-r-d-e-r"
-    start = time.process_time()
     [match] = MATCHER.find(prompt)
     assert match.start == 98_000
-    for hard in ("b0mb! naked eye " * 6000, "aaa!1|" * 16_000, "n u d e " * 12_000):
+    for hard in (
+        "k" + "1" * 99_000 + " peeople",
+        "b0mb! naked eye " * 6000,
+        "aaa!1|" * 16_000,
+        "n u d e " * 12_000,
+    ):
         MATCHER.find(hard)
-    assert time.process_time() - start < 60
 
 
 def test_the_benign_prompts_pass_and_half_of_the_adversarial_ones_are_found() -> None:
