@@ -117,8 +117,8 @@ def save_model(
         file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 
 
-def read_model_info(path: Path) -> ModelInfo:
-    """Read the metadata of a model file, or of the one in a folder, without its weights and without torch.
+def read_header(path: Path) -> dict[str, str]:
+    """The metadata of a model file, or of the one in a folder, as texts by key.
 
     Raises:
         CheckpointError: There is no model file, or it is of another kind.
@@ -127,16 +127,27 @@ def read_model_info(path: Path) -> ModelInfo:
     try:
         with file.open("rb") as opened:
             header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        metadata = json.loads(header["__metadata__"][METADATA_KEY])
+        return dict(header["__metadata__"])
     except FileNotFoundError:
         raise CheckpointError(
             "there is no model here",
             where=str(path),
             remedy="name a model or the output folder of a training",
         ) from None
-    except (ValueError, KeyError, OverflowError, MemoryError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
         raise CheckpointError("this file is not a model trained by Clipmill", where=str(file)) from error
-    return ModelInfo.from_json(metadata)
+
+
+def read_model_info(path: Path) -> ModelInfo:
+    """Read the metadata of a model file, or of the one in a folder, without its weights and without torch.
+
+    Raises:
+        CheckpointError: There is no model file, or it is of another kind.
+    """
+    header = read_header(path)
+    if METADATA_KEY not in header:
+        raise CheckpointError("this file is not a diffusion model trained by Clipmill", where=str(path))
+    return ModelInfo.from_json(json.loads(header[METADATA_KEY]))
 
 
 def load_model(path: Path) -> "tuple[WorldModel, ModelInfo]":

@@ -1,0 +1,1 @@
+"""An autoregressive world model: the network and its text encoder, and the model file."""
