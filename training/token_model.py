@@ -17,10 +17,12 @@ class TokenModel(Protocol):
 
     Attributes:
         vocab_size: Ids that can be predicted: 0..vocab_size - 1.
+        hidden_size: Width of the hidden values.
         bos: A sequence begins with <bov>, whose id is vocab_size. It is never predicted.
     """
 
     vocab_size: int
+    hidden_size: int
     bos: bool
 
     def __call__(
@@ -31,6 +33,7 @@ class TokenModel(Protocol):
         *,
         start: int = 0,
         cache: KeyValueCache | None = None,
+        embedding_scale: Tensor | None = None,
     ) -> Tensor:
         """The hidden values after the last norm, [b n d]. Those at a place predict the token of the next.
 
@@ -41,6 +44,7 @@ class TokenModel(Protocol):
             start: Place of the first token. Without a cache it is 0.
             cache: Has the keys and values of the places before `start`, and gets those of the new tokens,
                 which are causal among themselves. It also keeps the keys and values of the text.
+            embedding_scale: Factor of the embeddings of the tokens, [b n d]: dropout in training.
 
         Raises:
             ValueError: `start` is not the length of the cache.

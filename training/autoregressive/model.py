@@ -1,6 +1,7 @@
 """An autoregressive world model: the network over tokens, and the text encoder that is trained with it."""
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from training.networks.autoregressive.config import AutoregressiveConfig
 from training.networks.autoregressive.transformer import AutoregressiveTransformer
@@ -14,6 +15,8 @@ class AutoregressiveModel(nn.Module):
         network: The `TokenModel`.
         text_encoder: The text encoder that is trained with the network. None if the network reads no text, or
             if captions are encoded by a pretrained encoder.
+        token_frequencies: Share of each id in the training data, float32 [vocab_size]; for the baselines of an
+            evaluation.
 
     Args:
         network: The config of the network.
@@ -21,9 +24,12 @@ class AutoregressiveModel(nn.Module):
         seed: Seed of the initial weights.
     """
 
+    token_frequencies: Tensor
+
     def __init__(self, network: AutoregressiveConfig, text_encoder: str, seed: int = 0) -> None:
         super().__init__()
         self.network = AutoregressiveTransformer(network, seed)
+        self.register_buffer("token_frequencies", torch.zeros(network.vocab_size))
         is_trained = text_encoder == "byte_level" and network.text_embed_dim > 0
         self.text_encoder = ByteLevelTextEncoder(network.text_embed_dim, seed) if is_trained else None
 

@@ -1,6 +1,7 @@
 """The loss curve: one JSON object per step, in a file that survives kills and resumes."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +37,15 @@ class LossCurve:
 def read_loss_curve(file: Path) -> list[dict[str, float]]:
     """Read the lines of a loss curve. A line that a kill left incomplete is ignored."""
     return read_json_lines(file)
+
+
+def summarize_loss_curve(file: Path) -> tuple[float, float, int]:
+    """The mean losses of the first and of the last tenth of the steps, and the number of skipped steps."""
+    lines = read_loss_curve(file)
+    losses = [line["loss"] for line in lines if "loss" in line] or [math.nan]
+    tenth = max(1, math.ceil(len(losses) / 10))
+    skipped = sum("skipped" in line for line in lines)
+    return sum(losses[:tenth]) / tenth, sum(losses[-tenth:]) / tenth, skipped
 
 
 def read_last_line(file: Path, max_bytes: int = 8192) -> dict[str, float]:

@@ -27,7 +27,7 @@ class LatentBatch(NamedTuple):
     Attributes:
         ids: Ids of the clips.
         positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
-        latents: [b c t h w], float32.
+        latents: [b c t h w], float32; codes are int64.
         captions: Captions of the clips.
         conditioning: What the shards say about the clips: fps, padding, and text embeddings if they are read.
     """
@@ -51,7 +51,7 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
     return LatentBatch(
         ids=tuple(s.id for s in samples),
         positions=tuple(positions),
-        latents=torch.stack([s.latents for s in samples]).float(),
+        latents=torch.stack([_widened(s.latents) for s in samples]),
         captions=tuple(s.caption for s in samples),
         conditioning=Conditioning(
             text_embeddings=text,
@@ -62,6 +62,11 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
             codes=_stack_codes(samples),
         ),
     )
+
+
+def _widened(latents: torch.Tensor) -> torch.Tensor:
+    """Latents as float32, and codes as int64: every other type of float would round some ids."""
+    return latents.float() if latents.is_floating_point() else latents.long()
 
 
 def _view_indices(samples: Sequence[Sample]) -> torch.Tensor | None:

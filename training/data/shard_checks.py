@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from training.data.shard import LatentSpec, Shard
 from training.errors import LatentMismatchError
 
@@ -61,6 +63,39 @@ def check_statistics(shards: Sequence[Shard]) -> None:
             )
 
 
+def check_ids(codes: Tensor, shard: Shard, where: str, key: str) -> None:
+    """Refuse a sample with a code that its tokenizer does not have."""
+    if not shard.codebook_size:
+        return
+    lowest, highest = (int(each) for each in codes.long().aminmax())
+    if lowest < 0 or highest >= shard.codebook_size:
+        raise LatentMismatchError(
+            f"the code {lowest if lowest < 0 else highest} is not one of 0..{shard.codebook_size - 1}",
+            where=where,
+            remedy=f"encode the clip again, or put {key} into skip_samples",
+        )
+
+
+def check_codes(shards: Sequence[Shard]) -> int:
+    """The size of the codebook of shards of codes. Refuse latents, which have no ids to predict."""
+    for shard in shards:
+        if not shard.codebook_size:
+            raise LatentMismatchError(
+                f"these are latents ({shard.spec.dtype}) of the continuous tokenizer {shard.spec.tokenizer};"
+                " an autoregressive model is trained on codes",
+                where=shard.tar,
+                remedy="encode the clips with a discrete tokenizer, such as tokenizer=small-discrete",
+            )
+        if shard.codebook_size != shards[0].codebook_size:
+            raise LatentMismatchError(
+                f"the codebook has {shard.codebook_size} codes, but {shards[0].codebook_size} in"
+                f" {shards[0].tar}",
+                where=shard.tar,
+                remedy="encode all clips with one tokenizer",
+            )
+    return shards[0].codebook_size
+
+
 def check_continuous(spec: LatentSpec, where: str) -> None:
     """Refuse codes of a discrete tokenizer, which a diffusion model cannot be trained on."""
     if "int" in spec.dtype:
@@ -68,7 +103,8 @@ def check_continuous(spec: LatentSpec, where: str) -> None:
             f"these are codes ({spec.dtype}) of the discrete tokenizer {spec.tokenizer}; a diffusion model is"
             " trained on latents",
             where=where,
-            remedy="encode the clips with a continuous tokenizer, such as tokenizer=small",
+            remedy="train on them with clipmill train autoregressive, or encode the clips with a continuous"
+            " tokenizer, such as tokenizer=small",
         )
 
 

@@ -31,7 +31,14 @@ from safetensors.torch import load
 from manifests.stores import open_store
 from training.data.order import SampleIndex
 from training.data.shard import LatentSpec, Shard
-from training.data.shard_checks import check_fps, check_spec, check_statistics, check_text, no_clips
+from training.data.shard_checks import (
+    check_fps,
+    check_ids,
+    check_spec,
+    check_statistics,
+    check_text,
+    no_clips,
+)
 from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
@@ -285,6 +292,7 @@ def _load_latents(data: bytes, shard: Shard, where: str, key: str) -> torch.Tens
             where=where,
             remedy=f"encode the clip again, or put {key} into skip_samples",
         )
+    check_ids(latents, shard, where, key)
     return latents
 
 

@@ -48,6 +48,11 @@ class EvaluationResult:
         linear = f"the best linear prediction ({self.linear_loss:.4f})"
         return f"loss {self.loss:.4f}, {abs(below):.1%} {side} {linear}"
 
+    def details(self) -> list[str]:
+        """The loss of each mode, if there are several."""
+        modes = [f"{mode} {loss:.4f}" for mode, loss in self.loss_by_mode.items()]
+        return modes if len(modes) > 1 else []
+
     def lines(self) -> list[str]:
         """The result as a text: the summary, a table by timestep, and each breakdown."""
         rows = [

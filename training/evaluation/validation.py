@@ -1,10 +1,10 @@
 """Validation during a training: the EMA weights on held-out clips, on all ranks."""
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,36 @@ from torch.distributed.fsdp import FSDPModule
 
 from training.callbacks.json_lines import JsonLines
 from training.callbacks.tensorboard import TensorBoard
-from training.evaluation.evaluate import Evaluator
-from training.evaluation.result import EvaluationResult
 
 
-class Validation:
+class HeldOutResult(Protocol):
+    """The result of an evaluation of any model."""
+
+    @property
+    def clips(self) -> int: ...
+    def summary(self) -> str:
+        """The result in one line."""
+        ...
+
+    def details(self) -> Sequence[str]:
+        """What the line in the progress also says."""
+        ...
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as plain JSON values."""
+        ...
+
+
+Result = TypeVar("Result", bound=HeldOutResult)
+
+
+class Validation(Generic[Result]):
     """Evaluates a model in training. All ranks call it.
 
     Args:
         model: The model, sharded or not.
         weights: The weights to evaluate, by parameter name; those of the model come back after it.
-        evaluator: Evaluates the denoiser of the model.
+        evaluator: Evaluates the model.
         logs: Where rank 0 writes results; None on the other ranks.
     """
 
@@ -30,13 +49,13 @@ class Validation:
         self,
         model: nn.Module,
         weights: Mapping[str, Tensor],
-        evaluator: Evaluator,
+        evaluator: Callable[[], Result],
         logs: "ValidationLogs | None",
     ) -> None:
         self.model, self.weights, self.evaluator, self.logs = model, weights, evaluator, logs
-        self._last: tuple[int, EvaluationResult] | None = None
+        self._last: tuple[int, Result] | None = None
 
-    def __call__(self, step: int) -> EvaluationResult:
+    def __call__(self, step: int) -> Result:
         """The evaluation after `step` steps; the second call at a step returns the result of the first."""
         if self._last is not None and self._last[0] == step:
             return self._last[1]
@@ -63,15 +82,14 @@ class ValidationLogs:
     ) -> None:
         self._lines, self._tensorboard, self._quiet = JsonLines(file, step), tensorboard, quiet
 
-    def write(self, step: int, result: EvaluationResult) -> None:
+    def write(self, step: int, result: HeldOutResult) -> None:
         values = result.to_json()
         self._lines.append(step, values)
         if self._tensorboard is not None:
             self._tensorboard.add(step, _flat(values), "validation/")
         if not self._quiet:
-            modes = [f"{mode} {loss:.4f}" for mode, loss in result.loss_by_mode.items()]
             text = [f"validation at step {step} of {result.clips} clips", result.summary()]
-            print(" · ".join([*text, *(modes if len(modes) > 1 else [])]), file=sys.stderr, flush=True)
+            print(" · ".join([*text, *result.details()]), file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -98,9 +116,11 @@ def temporary_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> Iterat
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, float]:
-    """Values of dictionaries under names with a slash."""
+    """Values of dictionaries under names with a slash; without lists."""
     flat: dict[str, float] = {}
     for name, value in values.items():
-        nested = {f"{name}/{key}": each for key, each in value.items()} if isinstance(value, dict) else {}
-        flat |= nested or {name: value}
+        if isinstance(value, dict):
+            flat |= {f"{name}/{key}": each for key, each in value.items()}
+        elif not isinstance(value, list | tuple):
+            flat[name] = value
     return flat

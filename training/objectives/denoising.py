@@ -15,6 +15,7 @@ from training.diffusion.path import Path, add_noise
 from training.diffusion.timestep_sampler import TimestepSampler
 from training.noise import normal, uniform
 from training.objective import Loss
+from training.objectives.given_frames import draw_given_frames
 from training.tensors import Coefficient, Latents, Timestep
 from training.text_encoder import TextEncoder, add_text
 
@@ -169,11 +170,7 @@ class Denoising:
     def _condition_mask(self, batch: LatentBatch) -> Tensor:
         """1 for the first latent frames of each clip, whose number is drawn; [b 1 t h w]."""
         b, _, t, h, w = batch.latents.shape
-        counts = [count for count in sorted(self.conditional_frames) if count < t] or [0]
-        odds = torch.tensor([self.conditional_frames.get(n, 1.0) for n in counts], dtype=torch.float64)
-        ends = (odds / odds.sum()).cumsum(0)
-        drawn = torch.searchsorted(ends, uniform(self.seed, "conditional frames", batch.positions))
-        chosen = torch.tensor(counts)[drawn.clamp(max=len(counts) - 1)]
+        chosen = draw_given_frames(self.conditional_frames, t, self.seed, batch.positions)
         mask = (torch.arange(t) < chosen[:, None]).float().to(batch.latents.device)
         return mask[:, None, :, None, None].expand(b, 1, t, h, w)
 

@@ -20,7 +20,9 @@ from training.data.shards import LatentShards
 from training.errors import LatentMismatchError, SettingError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh
-from training.recipes.config import TrainingConfig, TrainingSettings
+from training.recipes.config import TrainingConfig
+from training.settings.data import ClipSettings
+from training.settings.run import RunSettings
 
 MAX_CAPTIONS = 16  # clips whose captions are checked before a training
 
@@ -79,7 +81,7 @@ def open_statistics(config: TrainingConfig, shards: LatentShards) -> LatentStati
     return read_statistics(config.latent_statistics, shards.spec.channels)
 
 
-def check_captions(config: TrainingConfig, shards: LatentShards) -> None:
+def check_captions(config: RunSettings, shards: LatentShards) -> None:
     """Check that a training that reads captions has some: the first clips of up to 16 shards are read.
 
     Without any, a pretrained text encoder is an error. The byte-level one, which is the default, is a
@@ -104,14 +106,19 @@ def check_captions(config: TrainingConfig, shards: LatentShards) -> None:
         print(f"warning: {error}", file=sys.stderr)
 
 
-def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
+def build_order(config: RunSettings, shards: LatentShards, patch: tuple[int, int, int] = PATCH_SIZE) -> Order:
     """The order of the clips, which does not depend on the number of ranks.
+
+    Args:
+        config: The settings.
+        shards: The clips.
+        patch: Latents of a token along t, h, w.
 
     Raises:
         LatentMismatchError: `image_share` asks for images or videos that are not there, or a data set of
             `data_weights` has no clips.
     """
-    sizes = tuple(bucket_batch_size(config, shape) for shape in shards.shapes)
+    sizes = tuple(bucket_batch_size(config, shape, patch) for shape in shards.shapes)
     if not config.image_share and not config.data_weights:
         return SampleOrder(shards.counts, sizes, config.seed)
     datasets = _weighted_counts(config, shards)
@@ -128,7 +135,7 @@ def build_order(config: TrainingConfig, shards: LatentShards) -> Order:
     return MixedOrder(orders, groups, shares)
 
 
-def _kinds(config: TrainingConfig, shards: LatentShards) -> list[tuple[float, list[int]]]:
+def _kinds(config: RunSettings, shards: LatentShards) -> list[tuple[float, list[int]]]:
     """The share of the steps, and the buckets, of images and of videos; or of both together."""
     if not config.image_share:
         return [(1.0, list(range(len(shards.shapes))))]
@@ -148,7 +155,7 @@ def _kinds(config: TrainingConfig, shards: LatentShards) -> list[tuple[float, li
 
 
 def _weighted_counts(
-    config: TrainingConfig, shards: LatentShards
+    config: RunSettings, shards: LatentShards
 ) -> list[tuple[float, tuple[tuple[int, ...], ...]]]:
     """The weight of each data set, and per bucket the samples of each shard, 0 of other data sets."""
     if not config.data_weights:
@@ -168,19 +175,23 @@ def _weighted_counts(
     return weighted
 
 
-def bucket_batch_size(config: TrainingSettings, shape: tuple[int, int, int, int]) -> int:
+def bucket_batch_size(
+    config: ClipSettings, shape: tuple[int, int, int, int], patch: tuple[int, int, int] = PATCH_SIZE
+) -> int:
     """Clips of one shape [c t h w] per step, over all ranks: a multiple of `batch_size`."""
     if not config.tokens_per_batch:
         return config.batch_size
-    tokens = math.prod(-(-size // patch) for size, patch in zip(shape[1:], PATCH_SIZE, strict=True))
+    tokens = math.prod(-(-size // each) for size, each in zip(shape[1:], patch, strict=True))
     return max(1, config.tokens_per_batch // (tokens * config.batch_size)) * config.batch_size
 
 
-def build_batches(config: TrainingConfig, mesh: Mesh, shards: LatentShards) -> BatchLoader | ContextBatches:
+def build_batches(
+    config: RunSettings, mesh: Mesh, shards: LatentShards, patch: tuple[int, int, int] = PATCH_SIZE
+) -> BatchLoader | ContextBatches:
     """The batches of this rank. One rank of each context group reads them."""
     loader = BatchLoader(
         shards,
-        build_order(config, shards),
+        build_order(config, shards, patch),
         mesh.data_rank,
         mesh.num_data_ranks,
         config.grad_accum_steps,

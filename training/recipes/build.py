@@ -25,6 +25,7 @@ from training.recipes.config import TrainingConfig
 from training.recipes.initial_weights import InitialWeights
 from training.recipes.objective import build_objective
 from training.recipes.sampling import open_tokenizer
+from training.settings.optimization import StepSettings
 from training.text_encoder import TextEncoder
 from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
@@ -130,7 +131,7 @@ def build_optimization_step(
     return OptimizationStep(build_objective(config, model, encoder, mesh), optimizer, build_lr(config))
 
 
-def build_lr(config: TrainingConfig, first_step: int = 0) -> Callable[[int], float]:
+def build_lr(config: StepSettings, first_step: int = 0) -> Callable[[int], float]:
     """The learning rate as a function of the step, for settings that take effect at `first_step`.
 
     Raises:

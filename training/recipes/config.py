@@ -1,6 +1,5 @@
 """The settings of a training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from training.settings.execution import ExecutionSettings
 from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
+from training.settings.run import RunSettings
 
 CHOICES = {
     "model": model_names(),
@@ -50,12 +50,7 @@ class TrainingSettings(
 
     def __post_init__(self) -> None:
         check_settings(self, self._choices())
-        odds = self.conditional_frames
-        if min(odds, default=-1) < 0 or not sum(odds):
-            raise SettingError(
-                f"conditional_frames is {odds}; it must be odds of 0 or more, one of them above 0",
-                remedy="use for example 0.5,0.25,0.25 for 0, 1 and 2 given latent frames",
-            )
+        self.check_odds()
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         return CHOICES
@@ -73,7 +68,7 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings):
+class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings, RunSettings):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -84,35 +79,13 @@ class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings):
             Hugging Face hub (of Cosmos-Predict1, 2 or 2.5), or a model folder of Clipmill. They determine the
             network instead of `model`, and the defaults of the diffusion process, the timesteps, loss_weight
             and given frames. "" starts from random weights.
-        data: (tar, index) of each shard.
-        data_sizes: Number of shards of each data set, whose shards follow each other in `data`; () is one.
-        data_weights: Weight of each data set. Its share of the steps is its weight divided by the sum of all;
-            higher values train more on it. With image_share, this holds for the steps of images and for those
-            of videos, among the data sets that have some. (): every clip is read as often as any other.
-        validation_data: (tar, index) of each shard of held-out clips, which evaluate the trained model.
-        skip_samples: Text file with the ids of clips that are not trained on, one per line; "" skips none.
-        quiet: Print no progress.
     """
 
-    data: Sequence[tuple[str, str]]
-    data_sizes: tuple[int, ...] = ()
-    data_weights: tuple[float, ...] = ()
-    validation_data: Sequence[tuple[str, str]] = ()
-    skip_samples: str = ""
     init_from: str = ""
-    quiet: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        sizes = self.data_sizes or (len(self.data),)
-        if sum(sizes) != len(self.data):
-            raise SettingError(f"data_sizes {sizes} do not add up to the {len(self.data)} shards of data")
-        if self.data_weights and (len(self.data_weights) != len(sizes) or min(self.data_weights) <= 0):
-            raise SettingError(
-                f"data_weights is {self.data_weights}; it must have a number above 0 for each of the"
-                f" {len(sizes)} data sets",
-                remedy="name each data set with --data, in the order of the weights",
-            )
+        self.check_data_sets()
         if self.lora_rank and not self.init_from:
             raise SettingError(
                 "lora_rank trains adapters of pretrained weights, and there are none",

@@ -18,6 +18,7 @@ from training.errors import LatentMismatchError, SettingError
 from training.evaluation.clips import EvaluationClips
 from training.evaluation.evaluate import Evaluator
 from training.evaluation.previews import PreviewRequest, Previews, check_video_writer, read_prompts
+from training.evaluation.result import EvaluationResult
 from training.evaluation.validation import Validation, ValidationLogs
 from training.loop.trainer import PeriodicTask, Trainer
 from training.model import ModelInfo, spec_of_codes
@@ -46,7 +47,7 @@ class Monitor:
         open_evaluator: The evaluator of a stage, from its settings, its model and its held-out clips.
     """
 
-    validation: Validation | None
+    validation: Validation[EvaluationResult] | None
     tensorboard: TensorBoard | None
     previews: Previews | None
     open_evaluator: Callable[[TrainingConfig, ModelInfo, LatentShards], Evaluator]

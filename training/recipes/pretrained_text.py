@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from training.autoregressive.model import AutoregressiveModel
+from training.autoregressive.model_file import TokenModelInfo
 from training.data.shards import LatentShards
 from training.errors import CheckpointError
 from training.model import ModelInfo
@@ -14,7 +16,9 @@ TRAINED = ("byte_level", "none")  # text encoders without pretrained weights
 PRECOMPUTED = "precomputed"  # the text embeddings of the shards
 
 
-def open_text_encoder(name_or_path: str, model: WorldModel, shards: LatentShards) -> TextEncoder | None:
+def open_text_encoder(
+    name_or_path: str, model: WorldModel | AutoregressiveModel, shards: LatentShards
+) -> TextEncoder | None:
     """The text encoder of a training: that of the model, a pretrained one, that of the shards, or None.
 
     Args:
@@ -39,7 +43,10 @@ def open_text_encoder(name_or_path: str, model: WorldModel, shards: LatentShards
 
 
 def reopen_text_encoder(
-    name_or_path: str, model: WorldModel, info: ModelInfo, shards: LatentShards | None = None
+    name_or_path: str,
+    model: WorldModel | AutoregressiveModel,
+    info: ModelInfo | TokenModelInfo,
+    shards: LatentShards | None = None,
 ) -> TextEncoder | None:
     """The text encoder that a model was trained with, or None.
 
@@ -83,7 +90,7 @@ def reopen_text_encoder(
     return encoder
 
 
-def _with_padding(encoder: TextEncoder | None, model: WorldModel) -> TextEncoder | None:
+def _with_padding(encoder: TextEncoder | None, model: WorldModel | AutoregressiveModel) -> TextEncoder | None:
     """The encoder, which gives batches of one length to a network that attends to padding."""
     if encoder is not None:
         encoder.min_length = 0 if model.network.config.mask_text else encoder.max_length

@@ -62,7 +62,7 @@ def open_checkpoints(
 def recorded_settings(config: TrainingConfig, shards: LatentShards) -> dict[str, Any]:
     """The settings that the history of a checkpoint records, with a digest of the data."""
     settings = {k: v for k, v in asdict(config).items() if k not in _unrecorded(config)}
-    return settings | {"data": _data_digest(shards)}
+    return settings | {"data": data_digest(shards)}
 
 
 def report_changes(trainer: Trainer[Any], *, quiet: bool) -> None:
@@ -104,7 +104,7 @@ def _unrecorded(config: TrainingConfig) -> set[str]:
     return EXECUTION_SETTINGS | (set() if config.codes else {field.name for field in fields(CodeSettings)})
 
 
-def _data_digest(shards: LatentShards) -> str:
+def data_digest(shards: LatentShards) -> str:
     """Identifies the training data, independent of its location."""
     contents = [
         (shard.tar.rsplit("/", 2)[1:], shard.spec, shard.shape, shard.samples)

@@ -3,7 +3,6 @@
 `train` is called on every rank: in one process, by torchrun, or by a `Launch` stage of a DAG.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,14 @@ from typing import Any
 import torch
 
 from training.adapters.merged_lora import merge_lora
-from training.callbacks.loss_curve import read_loss_curve
+from training.callbacks.loss_curve import summarize_loss_curve
 from training.data.batches import LatentBatch
 from training.data.latent_statistics import AUTO, compute_statistics_once
 from training.evaluation.result import EvaluationResult
 from training.loop.checkpoint import latest_step
 from training.loop.ema import build_ema
-from training.loop.trainer import PeriodicTask, Trainer
+from training.loop.timeouts import set_timeouts
+from training.loop.trainer import Trainer
 from training.model import MODEL_FILE, save_model
 from training.networks.registry import find_config
 from training.parallel.mesh import Mesh, ParallelDims, process_group
@@ -139,7 +139,7 @@ def _train(
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
     monitor = add_monitor(trainer, stage.config, work, mesh, info, encoder, peak)
     timeouts = Timeouts(mesh, config.init_timeout_seconds, config.train_timeout_seconds)
-    _set_timeouts(trainer, timeouts)
+    set_timeouts(trainer, timeouts)
     report_changes(trainer, quiet=config.quiet or mesh.rank > 0)
     try:
         StageRunner(trainer, checkpoints, model, network, encoder, mesh, timeouts, monitor).fit(stages)
@@ -159,32 +159,15 @@ def _weights_of(trainer: Trainer[LatentBatch], config: TrainingConfig) -> Mappin
     return merge_lora(weights, config.lora_scale) if config.lora_rank else weights
 
 
-def _set_timeouts(trainer: Trainer[LatentBatch], timeouts: Timeouts) -> None:
-    """Wait long in steps with batches of a new shape, during tasks and in the step after them."""
-
-    def with_long_timeout(run: Callable[[int], object]) -> Callable[[int], object]:
-        def run_long(step: int) -> None:
-            timeouts.lengthen()
-            run(step)
-
-        return run_long
-
-    tasks = [replace(task, run=with_long_timeout(task.run)) for task in trainer.tasks]
-    trainer.tasks = [PeriodicTask(1, lambda step: timeouts.shorten()), *tasks]
-    trainer.before_step = lambda batches: timeouts.before_step(batch.latents.shape for batch in batches)
-
-
 def _result(work: Path, steps: int, parameters: int, validation: EvaluationResult | None) -> TrainingResult:
-    lines = read_loss_curve(work / CURVE_FILE)
-    losses = [line["loss"] for line in lines if "loss" in line] or [math.nan]
-    tenth = max(1, math.ceil(len(losses) / 10))
+    first, last, skipped = summarize_loss_curve(work / CURVE_FILE)
     return TrainingResult(
         model=work / MODEL_FILE,
         loss_curve=work / CURVE_FILE,
         steps=steps,
-        loss_first=sum(losses[:tenth]) / tenth,
-        loss_last=sum(losses[-tenth:]) / tenth,
+        loss_first=first,
+        loss_last=last,
         parameters=parameters,
-        skipped_steps=sum("skipped" in line for line in lines),
+        skipped_steps=skipped,
         validation=validation,
     )

@@ -6,8 +6,8 @@ from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """The clips of each step of a training.
+class ClipSettings:
+    """The clips of each step of any training on shards.
 
     Attributes:
         batch_size: Clips per step, over all ranks. Higher values need more memory and time per step.
@@ -23,12 +23,6 @@ class DataSettings:
             values leave more out.
         max_latent_area: Clips whose latent height * width is larger are left out; 0 leaves none out. Higher
             values take larger clips, which need more memory.
-        views: Camera of recordings whose clips are trained on, such as front. Several, separated by commas,
-            are refused, because no network takes them yet. "": clips of single videos.
-        latent_statistics: Mean and standard deviation of each channel that the latents are normalized by,
-            images and videos apart: "auto" (computed from at most 1000 clips of each shape when the training
-            first starts), or the JSON text that the command latent-statistics writes; `training train` also
-            takes its file. "": the latents are not normalized.
         num_workers: Threads per rank that read batches ahead. Higher values read faster from a remote store.
         prefetch_factor: Steps that each of these threads reads ahead. Higher values even out slow reads, and
             need more memory.
@@ -41,7 +35,22 @@ class DataSettings:
     max_latent_frames: NonNegativeInt = 0
     min_latent_area: NonNegativeInt = 0
     max_latent_area: NonNegativeInt = 0
-    views: str = ""
-    latent_statistics: str = ""
     num_workers: PositiveInt = 2
     prefetch_factor: PositiveInt = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(ClipSettings):
+    """The clips of each step of a training on continuous latents.
+
+    Attributes:
+        views: Camera of recordings whose clips are trained on, such as front. Several, separated by commas,
+            are refused, because no network takes them yet. "": clips of single videos.
+        latent_statistics: Mean and standard deviation of each channel that the latents are normalized by,
+            images and videos apart: "auto" (computed from at most 1000 clips of each shape when the training
+            first starts), or the JSON text that the command latent-statistics writes; `training train` also
+            takes its file. "": the latents are not normalized.
+    """
+
+    views: str = ""
+    latent_statistics: str = ""

@@ -4,10 +4,39 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from manifests import NonNegativeFloat, PositiveFloat, Range, Share
+from training.errors import SettingError
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiffusionSettings:
+class GivenSettings:
+    """What any model of videos is given: text, and latent frames at the start of a clip.
+
+    Attributes:
+        text_dropout: Share of clips that lose their text, for classifier-free guidance. Higher values make
+            sampling without text better.
+        conditional_frames: Odds of 0, 1, 2 … latent frames that are given at the start of a clip.
+            (1,) is text-to-video only; (0.5, 0.25, 0.25) also trains image-to-video and video-to-video.
+    """
+
+    text_dropout: Share = 0.1
+    conditional_frames: tuple[NonNegativeFloat, ...] = (1.0,)
+
+    def check_odds(self) -> None:
+        """Check that the odds of given frames are odds.
+
+        Raises:
+            SettingError: They are not.
+        """
+        odds = self.conditional_frames
+        if min(odds, default=-1) < 0 or not sum(odds):
+            raise SettingError(
+                f"conditional_frames is {odds}; it must be odds of 0 or more, one of them above 0",
+                remedy="use for example 0.5,0.25,0.25 for 0, 1 and 2 given latent frames",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionSettings(GivenSettings):
     """The diffusion process and the loss of a training.
 
     Attributes:
@@ -24,10 +53,6 @@ class DiffusionSettings:
         uncertainty: Train a head u(c_noise) that learns the logarithm of the loss at each noise level. The
             loss is then loss * exp(-u) + u, so it can be negative. Sampling does not use the head.
         loss_scale: Factor of the loss. Higher values make gradients larger, before they are clipped.
-        text_dropout: Share of clips that lose their text, for classifier-free guidance. Higher values make
-            sampling without text better.
-        conditional_frames: Odds of 0, 1, 2 … latent frames that are given at the start of a clip.
-            (1,) is text-to-video only; (0.5, 0.25, 0.25) also trains image-to-video and video-to-video.
         condition_timestep: Timestep of given frames that the network gets, one for each frame; 0 gives it
             only one timestep per clip.
         condition_timestep_std: Standard deviation of the logarithm of noise / signal of the noise that is
@@ -51,8 +76,6 @@ class DiffusionSettings:
     loss_weight: str = "velocity"
     uncertainty: bool = False
     loss_scale: PositiveFloat = 1.0
-    text_dropout: Share = 0.1
-    conditional_frames: tuple[NonNegativeFloat, ...] = (1.0,)
     condition_timestep: NonNegativeFloat = 0.0
     condition_timestep_std: NonNegativeFloat = 0.0
     condition_timestep_mean: Annotated[float, Range(-20, 20)] = -3.0

@@ -6,7 +6,7 @@ from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveI
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizationSettings:
+class StepSettings:
     """The steps of a training and their learning rate.
 
     Attributes:
@@ -18,8 +18,6 @@ class OptimizationSettings:
         weight_decay: Weight decay of AdamW.
         max_skipped_steps: Consecutive steps whose loss or gradient is not finite that are skipped before the
             training fails. Higher values tolerate more.
-        stages: YAML text: a list of stages, each with its steps and the settings that it changes; "" has one
-            stage. `steps` has no effect then. See `training.recipes.stages`.
     """
 
     steps: PositiveInt = 200
@@ -28,4 +26,15 @@ class OptimizationSettings:
     lr_schedule: str = "constant"
     weight_decay: NonNegativeFloat = 0.01
     max_skipped_steps: NonNegativeInt = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationSettings(StepSettings):
+    """The steps of a training in stages.
+
+    Attributes:
+        stages: YAML text: a list of stages, each with its steps and the settings that it changes; "" has one
+            stage. `steps` has no effect then. See `training.recipes.stages`.
+    """
+
     stages: str = ""

@@ -1,4 +1,4 @@
-"""The command evaluate: the denoising loss of a model, or the quality of tokenizers."""
+"""The command evaluate: the loss of a model, or the quality of tokenizers."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     """Add the command. It sets `func`, a function of the parsed arguments that returns the exit code."""
     evaluate = verbs.add_parser(
         "evaluate",
-        help="compute the denoising loss of a model on held-out latents, or the quality of tokenizers",
+        help="compute the loss of a model on held-out latents or codes, or the quality of tokenizers",
         epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
     )
     evaluate.add_argument("--model", type=Path, help="folder or file of the model")
@@ -132,9 +132,11 @@ def _add_metrics(tokenizer: argparse.ArgumentParser) -> None:
 def _evaluate(args: argparse.Namespace) -> int:
     import torch
 
+    from training.autoregressive.model_file import is_token_model
     from training.data.find_shards import find_shards, find_splits
     from training.errors import SettingError
     from training.evaluation.evaluate import evaluate
+    from training.evaluation.evaluate_tokens import evaluate_tokens
 
     if args.model is None or args.data is None:
         raise SettingError(
@@ -146,7 +148,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         rest, held_out = find_splits(args.data)
         data = held_out or rest
-    result = evaluate(
+    evaluate_model = evaluate_tokens if is_token_model(args.model) else evaluate
+    result = evaluate_model(
         args.model,
         data,
         codes=find_shards(args.codes) if args.codes else (),

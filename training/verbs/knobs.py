@@ -32,6 +32,14 @@ def tokenizer_defaults() -> dict[str, Any]:
     return _without(asdict(TokenizerConfig(data="")), "data", "validation_data")
 
 
+def autoregressive_defaults() -> dict[str, Any]:
+    """The knobs of the training of an autoregressive world model, with their defaults."""
+    from training.recipes.autoregressive.config import AutoregressiveTrainingConfig
+
+    values = asdict(AutoregressiveTrainingConfig(data=()))
+    return _without(values, "data", "data_sizes", "validation_data")
+
+
 def describe_settings(settings: type) -> dict[str, str]:
     """The description of each setting, from the docstrings of a dataclass and of its bases."""
     descriptions: dict[str, str] = {}

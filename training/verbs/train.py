@@ -6,10 +6,11 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifests import ClipmillError
 from training.verbs.knobs import (
+    autoregressive_defaults,
     describe_settings,
     parse_knobs,
     parse_values,
@@ -20,8 +21,10 @@ from training.verbs.report import report
 
 if TYPE_CHECKING:
     from training.loop.stop_signal import StopRequest
+    from training.recipes.autoregressive.train import AutoregressiveResult
+    from training.recipes.world import TrainingResult
 
-TOKENIZER = "tokenizer"  # the first argument that trains a tokenizer
+TOKENIZER, AUTOREGRESSIVE = "tokenizer", "autoregressive"  # first arguments: what is trained
 STOPPED_FILE = "stopped"  # in the output folder: the signal that stopped the training before its last step
 
 
@@ -29,8 +32,9 @@ def add_train_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Add the command. It sets `func`, a function of the parsed arguments that returns the exit code."""
     train = verbs.add_parser(
         "train",
-        help="train a video diffusion model on shards of latents, or a tokenizer on videos",
+        help="train a video diffusion model on latents, an autoregressive one on codes, or a tokenizer",
         epilog="example:\n  clipmill train --data /data/latents --out /data/training steps=500\n"
+        "  clipmill train autoregressive --data /data/codes --out /data/training steps=500\n"
         "  clipmill train tokenizer --data /data/videos --out /data/tokenizer steps=4000",
     )
     train.add_argument(
@@ -53,8 +57,8 @@ def add_train_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]")
     train.add_argument(
         "knobs",
         nargs="*",
-        metavar="[tokenizer] KNOB=VALUE",
-        help="steps=200 model=tiny …; the word tokenizer, first, trains a tokenizer",
+        metavar="[tokenizer|autoregressive] KNOB=VALUE",
+        help="steps=200 model=tiny …; the first word tokenizer or autoregressive trains one of these",
     )
     train.set_defaults(func=lambda args: _train(train, args))
 
@@ -67,15 +71,18 @@ def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     from training.errors import StoppedError
     from training.loop.stop_signal import stop_on_signals
 
-    is_tokenizer = args.knobs[:1] == [TOKENIZER]
+    kind = args.knobs[0] if args.knobs[:1] in ([TOKENIZER], [AUTOREGRESSIVE]) else ""
     if args.list_knobs:
-        _list_knobs(is_tokenizer)
+        _list_knobs(kind)
         return 0
     if missing := [f"--{name}" for name in ("data", "out") if not getattr(args, name)]:
         parser.error(f"the following arguments are required: {', '.join(missing)}")
-    if is_tokenizer and (args.stages or len(args.data) > 1):
+    if kind == TOKENIZER and (args.stages or len(args.data) > 1):
         parser.error("the training of a tokenizer takes one --data, and no --stages")
-    prepare = _prepare_tokenizer if is_tokenizer else _prepare_world
+    if kind == AUTOREGRESSIVE and args.stages:
+        parser.error("the training of an autoregressive model takes no --stages")
+    preparations = {TOKENIZER: _prepare_tokenizer, AUTOREGRESSIVE: _prepare_autoregressive}
+    prepare = preparations.get(kind, _prepare_world)
     run = prepare(args)
     marker = args.out / STOPPED_FILE
     is_first = os.environ.get("RANK", "0") == "0"
@@ -98,29 +105,43 @@ def _train(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 
 def _prepare_world(args: argparse.Namespace) -> Callable[["StopRequest"], str]:
     """The training of a world model; the function trains and returns a summary."""
-    from training.data.find_shards import find_datasets, find_shards
     from training.recipes.stages import read_stages_file
     from training.recipes.world import train
+
+    settings = {**parse_knobs(args.knobs), **_find_data(args)}
+    if args.stages:
+        settings["stages"] = read_stages_file(args.stages)
+
+    return lambda stop_requested: _summary(train(settings, args.out, stop_requested))
+
+
+def _prepare_autoregressive(args: argparse.Namespace) -> Callable[["StopRequest"], str]:
+    """The training of an autoregressive world model; the function trains and returns a summary."""
+    from training.recipes.autoregressive.train import train_autoregressive
+
+    settings = {**parse_values(args.knobs[1:], autoregressive_defaults()), **_find_data(args)}
+    return lambda stop_requested: _summary(train_autoregressive(settings, args.out, stop_requested))
+
+
+def _find_data(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that name shards."""
+    from training.data.find_shards import find_datasets, find_shards
 
     data, sizes, validation_data = find_datasets(args.data)
     if args.validation_data:
         validation_data = find_shards(args.validation_data)
-    settings = {**parse_knobs(args.knobs), "data": data, "validation_data": validation_data}
-    if len(sizes) > 1:
-        settings["data_sizes"] = sizes
-    if args.stages:
-        settings["stages"] = read_stages_file(args.stages)
+    return {"data": data, "validation_data": validation_data} | (
+        {"data_sizes": sizes} if len(sizes) > 1 else {}
+    )
 
-    def run(stop_requested: "StopRequest") -> str:
-        result = train(settings, args.out, stop_requested)
-        skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""
-        validation = f"\nvalidation {result.validation.summary()}" if result.validation else ""
-        return (
-            f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f}{skipped} · "
-            f"{result.parameters} parameters\nmodel {result.model}\ncurve {result.loss_curve}{validation}"
-        )
 
-    return run
+def _summary(result: "TrainingResult | AutoregressiveResult") -> str:
+    skipped = f" · {result.skipped_steps} steps skipped" if result.skipped_steps else ""
+    validation = f"\nvalidation {result.validation.summary()}" if result.validation else ""
+    return (
+        f"{result.steps} steps · loss {result.loss_first:.4f} to {result.loss_last:.4f}{skipped} · "
+        f"{result.parameters} parameters\nmodel {result.model}\ncurve {result.loss_curve}{validation}"
+    )
 
 
 def _prepare_tokenizer(args: argparse.Namespace) -> Callable[["StopRequest"], str]:
@@ -144,12 +165,18 @@ def _prepare_tokenizer(args: argparse.Namespace) -> Callable[["StopRequest"], st
     return run
 
 
-def _list_knobs(is_tokenizer: bool) -> None:
+def _list_knobs(kind: str) -> None:
+    from training.recipes.autoregressive.config import AutoregressiveTrainingConfig
     from training.recipes.config import TrainingConfig
     from training.recipes.tokenizer.config import TokenizerConfig
 
-    defaults = tokenizer_defaults() if is_tokenizer else world_defaults()
-    descriptions = describe_settings(TokenizerConfig if is_tokenizer else TrainingConfig)
+    knobs: dict[str, tuple[dict[str, Any], type]] = {
+        "": (world_defaults(), TrainingConfig),
+        TOKENIZER: (tokenizer_defaults(), TokenizerConfig),
+        AUTOREGRESSIVE: (autoregressive_defaults(), AutoregressiveTrainingConfig),
+    }
+    defaults, settings = knobs[kind]
+    descriptions = describe_settings(settings)
     for name, default in defaults.items():
         value = ",".join(map(str, default)) if isinstance(default, tuple) else default
         print(f"{name}={value}")

@@ -67,6 +67,16 @@ class AutoregressiveConfig:
             )
 
     @property
+    def mask_text(self) -> bool:
+        """Cross-attention ignores the padding of the text."""
+        return True
+
+    @property
+    def text_input_dim(self) -> int:
+        """Width of the text embeddings that the network is called with."""
+        return self.text_embed_dim
+
+    @property
     def input_rows(self) -> int:
         """Rows of the input table."""
         return self.vocab_size + SPECIAL_TOKENS * self.bos
@@ -85,7 +95,11 @@ _COSMOS_4B = AutoregressiveConfig(
 _COSMOS_12B = replace(
     _COSMOS_4B, hidden_size=5120, num_hidden_layers=40, original_latent_frames=3, max_latent_frames=6
 )
-_VIDEO2WORLD = {"text_embed_dim": 1024, "bos": True, "absolute_positions": True}
+
+
+def _video2world(size: AutoregressiveConfig) -> AutoregressiveConfig:
+    return replace(size, text_embed_dim=1024, bos=True, absolute_positions=True)
+
 
 # The four Cosmos sizes have the layers that NVIDIA published. YaRN is that of the paper: of time alone.
 AUTOREGRESSIVE_CONFIGS = {
@@ -100,7 +114,7 @@ AUTOREGRESSIVE_CONFIGS = {
         text_embed_dim=256,
     ),
     "4b": _COSMOS_4B,
-    "5b": replace(_COSMOS_4B, **_VIDEO2WORLD),
+    "5b": _video2world(_COSMOS_4B),
     "12b": _COSMOS_12B,
-    "13b": replace(_COSMOS_12B, **_VIDEO2WORLD),
+    "13b": _video2world(_COSMOS_12B),
 }

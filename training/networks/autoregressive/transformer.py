@@ -28,6 +28,7 @@ class AutoregressiveTransformer(nn.Module):
     def __init__(self, config: AutoregressiveConfig, seed: int = 0) -> None:
         super().__init__()
         self.config, self.vocab_size, self.bos = config, config.vocab_size, config.bos
+        self.hidden_size = config.hidden_size
         self.positions = PositionTable(config)
         self.tok_embeddings = nn.Embedding(config.input_rows, config.hidden_size)
         self.layers = nn.ModuleList(Block(config, number) for number in range(config.num_hidden_layers))
@@ -76,6 +77,7 @@ class AutoregressiveTransformer(nn.Module):
         *,
         start: int = 0,
         cache: KeyValueCache | None = None,
+        embedding_scale: Tensor | None = None,
     ) -> Tensor:
         """The hidden values [b n d]; see `training.token_model.TokenModel`."""
         past = 0 if cache is None else cache.length
@@ -83,6 +85,7 @@ class AutoregressiveTransformer(nn.Module):
             raise ValueError(f"the tokens begin at the place {start}, and {past} places are in the cache")
         count = tokens.shape[1]
         x = self.embed(tokens)
+        x = x if embedding_scale is None else x * embedding_scale.to(x.dtype)
         text, mask = self._text(conditioning, x)
         inputs = BlockInputs(
             self.positions(start, start + count, grid, x.device),

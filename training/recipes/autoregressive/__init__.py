@@ -1,0 +1,1 @@
+"""Trains an autoregressive world model on the codes of a discrete tokenizer."""
