@@ -15,8 +15,8 @@ class AutoregressiveModel(nn.Module):
         network: The `TokenModel`.
         text_encoder: The text encoder that is trained with the network. None if the network reads no text, or
             if captions are encoded by a pretrained encoder.
-        token_frequencies: Share of each id in the training data, float32 [vocab_size]; for the baselines of an
-            evaluation.
+        token_frequencies: Share of each id in the training data, float32 [vocab_size]; for the baselines of
+            an evaluation.
 
     Args:
         network: The config of the network.

@@ -129,10 +129,10 @@ class TokenEvaluator:
         )
         ids = clips.latents[:clip_count, 0].flatten(2).cpu()  # [b t n]
         previous = torch.cat([torch.full_like(ids[:, :1], -1), ids[:, :-1]], 1)
-        mask = counted[:clip_count].unflatten(1, (frames, -1)).cpu()
+        mask = counted[:clip_count].reshape(clip_count, frames, -1).cpu()
         missing = (ids.shape[1] * ids.shape[2] - entropy.shape[1], 0)
         entropy, predicted = (
-            torch.nn.functional.pad(each[:clip_count], missing).unflatten(1, (frames, -1)).cpu()
+            torch.nn.functional.pad(each[:clip_count], missing).reshape(clip_count, frames, -1).cpu()
             for each in (entropy, predicted)
         )
         used[0] += torch.bincount(ids[mask], minlength=used.shape[1])
@@ -152,7 +152,7 @@ class TokenEvaluator:
         hidden = self.network(inputs, grid, conditioning)
         entropies, predictions = [], []
         per_chunk = max(1, CHUNK_TOKENS // len(inputs))
-        for part, ids in zip(hidden.split(per_chunk, 1), targets.split(per_chunk, 1), strict=True):
+        for part, ids in zip(*(torch.split(each, per_chunk, 1) for each in (hidden, targets)), strict=True):
             logits = self.network.logits(part)
             entropies.append(logits.logsumexp(-1) - logits.gather(-1, ids[..., None])[..., 0])
             predictions.append(logits.argmax(-1))

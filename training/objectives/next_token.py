@@ -87,7 +87,7 @@ class NextToken:
 
     def _sums(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """The weighted sums of cross-entropy, z-loss and accuracy over tokens, with the logits of few."""
-        parts = zip(*(each.split(CHUNK_TOKENS) for each in (hidden, targets, weights)), strict=True)
+        parts = zip(*(torch.split(each, CHUNK_TOKENS) for each in (hidden, targets, weights)), strict=True)
         sums = [checkpoint(self._chunk_sums, *part, use_reentrant=False) for part in parts]
         return torch.stack(sums).sum(0)
 

@@ -121,7 +121,7 @@ class Attention(nn.Module):
 
     def _split_heads(self, x: Tensor) -> Tensor:
         """[b n d] to [b n heads d/heads]."""
-        return x.unflatten(-1, (-1, self.head_dim))
+        return x.reshape(*x.shape[:-1], -1, self.head_dim)
 
 
 class FeedForward(nn.Module):

@@ -32,7 +32,7 @@ class LevelEmbedding(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """The products of hidden [… d] with the row of each id, [… ids]."""
         out: Tensor | None = None
-        for part in torch.split(hidden @ self.weight.T, self.levels, -1):
+        for part in torch.split(hidden @ self.weight.T, list(self.levels), -1):
             out = part if out is None else (part[..., None] + out[..., None, :]).flatten(-2)
         assert out is not None
         return out

@@ -128,10 +128,11 @@ def _train(
     counts = mesh.mean(counts.to(mesh.device).double())
     if initial:
         initial.load(model)
+    batches = build_batches(config, mesh, shards, PATCH)
     trainer = Trainer(
         model=model,
         optimization_steps=[build_optimization_step(config, model, encoder, mesh.device)],
-        batches=build_batches(config, mesh, shards, PATCH),
+        batches=batches,
         reduce_mean=mesh.mean,
         count_work=TokenWorkCounter(network, mesh.num_data_ranks),
         ema=build_ema(model, config.ema, sigma_rel=config.ema_sigma_rel, decay=config.ema_decay),
@@ -156,7 +157,7 @@ def _train(
         timeouts.lengthen()  # rank 0 writes the model
         result = validation(trainer.step) if validation else None
     finally:
-        trainer.batches.close()
+        batches.close()
         if board:
             board.close()
     weights = {**trainer.ema.weights, "token_frequencies": model.token_frequencies}
