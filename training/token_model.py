@@ -54,3 +54,10 @@ class TokenModel(Protocol):
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of the next token, float32 [b n vocab_size], from hidden values."""
         ...
+
+    def log_probs(self, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """log p of ids [b n] as the next tokens, and the logsumexp of all logits, float32 [b n].
+
+        It may cost less than `logits`.
+        """
+        ...

@@ -39,7 +39,7 @@ class TokenBatch(Protocol):
 class NextToken:
     """The loss of a clip: the mean over its counted tokens, which are neither of given frames nor of padding.
 
-    `Loss.parts` has "cross_entropy", "z_loss" (without its weight) and "accuracy", of counted tokens too.
+    `Loss.parts` has "cross_entropy", and "z_loss" without its weight.
 
     Attributes:
         network: The model that is trained.
@@ -79,24 +79,21 @@ class NextToken:
         chosen = counted.clone()
         chosen[0, -1] = True  # the output takes part on every rank, also without a counted token
         sums = self._sums(hidden[chosen], targets[chosen], weights[chosen]) / clips
-        entropy, z_loss, accuracy = sums
+        entropy, z_loss = sums
         factor = self.image_loss_scale if frames == 1 else 1.0
-        parts = {"cross_entropy": entropy, "z_loss": z_loss, "accuracy": accuracy}
+        parts = {"cross_entropy": entropy, "z_loss": z_loss}
         total = factor * (entropy + self.z_loss_weight * z_loss)
         return Loss(total, {name: value.detach() for name, value in parts.items()})
 
     def _sums(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """The weighted sums of cross-entropy, z-loss and accuracy over tokens, with the logits of few."""
+        """The weighted sums of cross-entropy and z-loss over tokens, with the logits of few in memory."""
         parts = zip(*(torch.split(each, CHUNK_TOKENS) for each in (hidden, targets, weights)), strict=True)
         sums = [checkpoint(self._chunk_sums, *part, use_reentrant=False) for part in parts]
         return torch.stack(sums).sum(0)
 
     def _chunk_sums(self, hidden: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        logits = self.network.logits(hidden)
-        normalizer = logits.logsumexp(-1)
-        entropy = normalizer - logits.gather(-1, targets[:, None])[:, 0]
-        is_right = (logits.detach().argmax(-1) == targets).float()
-        return torch.stack([(weights * each).sum() for each in (entropy, normalizer.square(), is_right)])
+        log_probs, normalizer = self.network.log_probs(hidden, targets)
+        return torch.stack([(weights * each).sum() for each in (-log_probs, normalizer.square())])
 
     def _conditioning(self, batch: TokenBatch) -> Conditioning:
         conditioning = add_text(batch.conditioning, self.text_encoder, batch.captions, batch.latents.device)

@@ -6,6 +6,7 @@ import torch
 from training.diffusion.conditioning import Conditioning
 from training.networks.autoregressive.cache import KeyValueCache
 from training.networks.autoregressive.config import AUTOREGRESSIVE_CONFIGS, AutoregressiveConfig
+from training.networks.autoregressive.embedding import LevelHead
 from training.networks.autoregressive.positions import compute_positions, extend
 from training.networks.autoregressive.transformer import AutoregressiveTransformer
 from training.token_model import TokenModel
@@ -57,17 +58,20 @@ def test_no_token_depends_on_a_later_one_and_a_clip_without_text_on_none() -> No
     assert torch.allclose(network(tokens, GRID, without), network(tokens, GRID, Conditioning()), atol=1e-6)
 
 
-def test_the_rows_of_levels_are_those_of_the_codes() -> None:
+def test_the_probabilities_of_ids_are_those_of_their_levels() -> None:
     network = AutoregressiveTransformer(SHAPE)
-    levels = network.level_output
-    assert levels is not None
-    hidden = torch.randn(4, SHAPE.hidden_size)
-    rows = levels(torch.arange(60))
-    assert torch.allclose(levels.logits(hidden), hidden @ rows.T, atol=1e-5)
-    assert torch.allclose(
-        rows[1] - rows[0], levels.weight[1] - levels.weight[0], atol=1e-5
-    )  # the first varies
-    assert not levels(torch.tensor([60])).any()  # <bov> has no code
+    assert isinstance(network.output, LevelHead)
+    hidden = torch.randn(4, 60, SHAPE.hidden_size)
+    ids = torch.arange(60).expand(4, -1)
+    log_probs, normalizer = network.log_probs(hidden[:, :1].expand(-1, 60, -1), ids)
+    logits = network.logits(hidden[:, :1])[:, 0]
+    assert torch.allclose(logits, log_probs, atol=1e-5)
+    assert torch.allclose(logits.logsumexp(-1), normalizer[:, 0], atol=1e-5)
+    rows = network.tok_embeddings(torch.arange(61))
+    weight = network.tok_embeddings.weight
+    assert torch.allclose(rows[1] - rows[0], weight[1] - weight[0], atol=1e-5)  # varies fastest
+    assert torch.allclose(rows[5] - rows[0], weight[6] - weight[5], atol=1e-5)
+    assert torch.equal(rows[60], weight[-1])  # <bov> has no code
 
 
 def test_yarn_stretches_the_slow_wavelengths_of_time_alone() -> None:

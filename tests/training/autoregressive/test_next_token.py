@@ -95,7 +95,7 @@ def test_every_id_of_the_tokenizer_survives_the_shard_and_has_a_row_of_its_own(t
     assert torch.equal(read.latents[0], ids.long())
     rows = AutoregressiveTransformer(AutoregressiveConfig(hidden_size=18, num_hidden_layers=0, bos=False))
     rows.tok_embeddings.weight.data[:, 0] = torch.arange(64000)
-    assert torch.equal(rows.embed(read.latents.flatten(1))[0, :, 0].long(), ids.flatten().long())
+    assert torch.equal(rows.tok_embeddings(read.latents.flatten(1))[0, :, 0].long(), ids.flatten().long())
     assert torch.equal(count_tokens(shards, 64000), torch.ones(64000, dtype=torch.int64))
 
 
@@ -111,6 +111,9 @@ class Half(nn.Module):
         out = torch.zeros(*hidden.shape[:-1], 40)
         out[..., 7] = math.log(39)
         return out
+
+    def log_probs(self, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
 
 
 def test_an_evaluation_of_known_probabilities(tmp_path: Path) -> None:

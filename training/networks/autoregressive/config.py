@@ -27,8 +27,9 @@ class AutoregressiveConfig:
         max_latent_frames: Latent frames that YaRN extends the positions to. 0 with no extension.
         absolute_positions: Add sin-cos positions before each block, as Cosmos-Predict1 5B and 13B.
         fsq_levels: Levels of the finite scalar quantization of the tokenizer, whose product is vocab_size.
-            The row of an id is then the sum of a row of the table and of one row per level of its code, both
-            in the input and in the output. (): only a row of the table.
+            The input is then the sum of one row for each level of an id, and the output a mixture of
+            predictions of the levels. (): the input and the output have a row for each id.
+        output_mixtures: Predictions of the levels in this mixture.
 
     Raises:
         ValueError: A value is not allowed.
@@ -48,6 +49,7 @@ class AutoregressiveConfig:
     max_latent_frames: int = 0
     absolute_positions: bool = False
     fsq_levels: tuple[int, ...] = ()
+    output_mixtures: int = 8
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fsq_levels", tuple(self.fsq_levels))  # JSON has lists

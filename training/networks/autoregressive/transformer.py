@@ -10,7 +10,7 @@ from training.diffusion.conditioning import Conditioning
 from training.networks.autoregressive.block import EPS, Block, BlockInputs, causal_mask
 from training.networks.autoregressive.cache import KeyValueCache
 from training.networks.autoregressive.config import AutoregressiveConfig
-from training.networks.autoregressive.embedding import LevelEmbedding
+from training.networks.autoregressive.embedding import LevelEmbedding, LevelHead
 from training.networks.autoregressive.positions import PositionTable
 from training.networks.initialization import fill_truncated_normal
 
@@ -30,14 +30,17 @@ class AutoregressiveTransformer(nn.Module):
         self.config, self.vocab_size, self.bos = config, config.vocab_size, config.bos
         self.hidden_size = config.hidden_size
         self.positions = PositionTable(config)
-        self.tok_embeddings = nn.Embedding(config.input_rows, config.hidden_size)
+        levels, width = config.fsq_levels, config.hidden_size
+        self.tok_embeddings = (
+            LevelEmbedding(levels, width) if levels else nn.Embedding(config.input_rows, width)
+        )
         self.layers = nn.ModuleList(Block(config, number) for number in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=EPS)
-        self.output = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
-        self.level_embeddings, self.level_output = None, None
-        if config.fsq_levels:
-            self.level_embeddings = LevelEmbedding(config.fsq_levels, config.hidden_size)
-            self.level_output = LevelEmbedding(config.fsq_levels, config.hidden_size)
+        self.output = (
+            LevelHead(levels, width, config.output_mixtures)
+            if levels
+            else nn.Linear(width, config.vocab_size, bias=False)
+        )
         self.reset_parameters(seed)
 
     @property
@@ -62,9 +65,9 @@ class AutoregressiveTransformer(nn.Module):
 
     def _std(self, name: str) -> float:
         """The standard deviation of the initial values of a matrix."""
-        if name.startswith(("tok_embeddings", "level_embeddings")):
+        if name.startswith("tok_embeddings"):
             return 1.0
-        if name.startswith(("output", "level_output")):
+        if name.startswith("output"):
             return float(self.config.hidden_size**-0.5)
         is_scaled = name.endswith(("wo.weight", "w2.weight", "w3.weight"))
         return 0.02 / (2 * (int(name.split(".")[1]) + 1)) ** 0.5 if is_scaled else 0.02
@@ -84,7 +87,7 @@ class AutoregressiveTransformer(nn.Module):
         if start != past:
             raise ValueError(f"the tokens begin at the place {start}, and {past} places are in the cache")
         count = tokens.shape[1]
-        x = self.embed(tokens)
+        x: Tensor = self.tok_embeddings(tokens)
         x = x if embedding_scale is None else x * embedding_scale.to(x.dtype)
         text, mask = self._text(conditioning, x)
         inputs = BlockInputs(
@@ -102,15 +105,21 @@ class AutoregressiveTransformer(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
-    def embed(self, tokens: Tensor) -> Tensor:
-        """The embeddings of tokens [b n], [b n d]."""
-        x: Tensor = self.tok_embeddings(tokens)
-        return x if self.level_embeddings is None else x + self.level_embeddings(tokens)
-
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of the next token, float32 [b n vocab_size]."""
+        if isinstance(self.output, LevelHead):
+            return self.output.logits(hidden)
         out: Tensor = self.output(hidden).float()
-        return out if self.level_output is None else out + self.level_output.logits(hidden).float()
+        return out
+
+    def log_probs(self, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """log p of ids […] as the next tokens, and the logsumexp of the logits, float32."""
+        if isinstance(self.output, LevelHead):
+            log_probs = self.output.log_probs(hidden, ids)
+            return log_probs, torch.zeros_like(log_probs)
+        logits = self.logits(hidden)
+        normalizer = logits.logsumexp(-1)
+        return logits.gather(-1, ids[..., None])[..., 0] - normalizer, normalizer
 
     def _text(self, conditioning: Conditioning, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """The text embeddings, and which of them count. Without text it is one token of zeros."""

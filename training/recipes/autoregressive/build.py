@@ -178,4 +178,7 @@ def forward_flops(network: AutoregressiveConfig, tokens: int) -> float:
     matrices = 2 * width * (inner + kv_inner) + 3 * width * network.intermediate_size
     matrices += 2 * width * inner if network.text_embed_dim else 0  # keys and values of the text are few
     blocks = network.num_hidden_layers * (2 * matrices + 2 * tokens * inner)
-    return float(tokens * (blocks + 2 * width * network.vocab_size))
+    rows = (
+        network.output_mixtures * (1 + sum(network.fsq_levels)) if network.fsq_levels else network.vocab_size
+    )
+    return float(tokens * (blocks + 2 * width * rows))

@@ -30,9 +30,9 @@ class AutoregressiveTrainingConfig(RunSettings):
         conditional_frames: Odds of 0, 1, 2 … latent frames that are given at the start of a clip and not
             predicted. With a temporal stride of 8, 1 and 2 are the first 1 and 9 frames. Validation has the
             lowest number whose odds are above 0.
-        token_embedding: Rows of the ids. table: one for each id. fsq: the sum of one for each id and of one
-            for each level of its code, so that ids that are seldom or never in the training data have a row
-            too; for small data. The tokenizer of the codes must be one that can be loaded.
+        token_embedding: Rows of the ids. table: one for each id, in the input and in the output, as in the
+            Cosmos models. fsq: one for each level of the codes, and a mixture of predictions of the levels;
+            for small data and small models. The tokenizer of the codes must be one that can be loaded.
         init_from: Folder or file of a model that Clipmill trained, on codes of the same tokenizer, whose
             weights the training starts from. It determines the network instead of `model`. "": random.
         embedding_dropout: Share of the values of token embeddings that are dropped in training. Higher values
