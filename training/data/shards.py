@@ -29,16 +29,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from manifests.stores import open_store
+from training.data import shard_checks
 from training.data.order import SampleIndex
 from training.data.shard import LatentSpec, Shard
-from training.data.shard_checks import (
-    check_fps,
-    check_ids,
-    check_spec,
-    check_statistics,
-    check_text,
-    no_clips,
-)
 from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
@@ -114,11 +107,11 @@ class LatentShards:
             shards = list(pool.map(_read_footer, unique))
         self.spec = spec or shards[0].spec
         for shard in shards:
-            check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
-        check_statistics(shards)
+            shard_checks.check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
+        shard_checks.check_statistics(shards)
         check_views(shards, views)
         if not mixed_fps:
-            check_fps(shards)
+            shard_checks.check_fps(shards)
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
         self._max_frames, self._with_text, self.views = max_frames, False, tuple(views)
         self.text_encoder = shards[0].text_encoder
@@ -128,7 +121,7 @@ class LatentShards:
             if shard.samples and min_area <= area <= (max_area or area):
                 buckets.setdefault(self._crop_shape(shard.shape), []).append(shard)
         if not buckets:
-            raise no_clips(shards, min_area, max_area)
+            raise shard_checks.no_clips(shards, min_area, max_area)
         self.shapes = tuple(sorted(buckets))
         self.buckets = tuple(tuple(buckets[shape]) for shape in self.shapes)
         self._indexes: OrderedDict[str, list[_Span]] = OrderedDict()
@@ -180,7 +173,7 @@ class LatentShards:
             LatentMismatchError: The captions of a shard are not encoded, or by another encoder.
         """
         self._with_text = True
-        return check_text([shard for bucket in self.buckets for shard in bucket])
+        return shard_checks.check_text([shard for bucket in self.buckets for shard in bucket])
 
     def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
@@ -292,7 +285,7 @@ def _load_latents(data: bytes, shard: Shard, where: str, key: str) -> torch.Tens
             where=where,
             remedy=f"encode the clip again, or put {key} into skip_samples",
         )
-    check_ids(latents, shard, where, key)
+    shard_checks.check_ids(latents, shard, where, key)
     return latents
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from training.autoregressive.model import AutoregressiveModel
 from training.autoregressive.model_file import TokenModelInfo, save_token_model
@@ -123,11 +124,7 @@ def _train(
     info = _info(config, shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
     precision = resolve_precision(config.precision, mesh.device)
-    parallelize(model, mesh, config, precision)
-    counts = count_tokens(shards, network.vocab_size, mesh.data_rank, mesh.num_data_ranks)
-    counts = mesh.mean(counts.to(mesh.device).double())
-    if initial:
-        initial.load(model)
+    frequencies = _place(model, config, mesh, shards, initial, precision)
     batches = build_batches(config, mesh, shards, PATCH)
     trainer = Trainer(
         model=model,
@@ -167,6 +164,23 @@ def _train(
     return AutoregressiveResult(
         work / MODEL_FILE, work / CURVE_FILE, trainer.step, first, last, parameters, skipped, result
     )
+
+
+def _place(
+    model: AutoregressiveModel,
+    config: AutoregressiveTrainingConfig,
+    mesh: Mesh,
+    shards: LatentShards,
+    initial: InitialModel | None,
+    precision: str,
+) -> Tensor:
+    """Shard the model and give it its first weights. Returns the share of each id in the training data."""
+    parallelize(model, mesh, config, precision)
+    if initial:
+        initial.load(model)
+    counts = count_tokens(shards, model.network.vocab_size, mesh.data_rank, mesh.num_data_ranks)
+    frequencies = mesh.mean(counts.to(mesh.device).double())
+    return frequencies / frequencies.sum()
 
 
 def _info(
