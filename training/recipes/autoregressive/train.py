@@ -140,9 +140,7 @@ def _train(
         stop_requested=stop_requested,
     )
     trainer.resume()
-    model.token_frequencies.copy_(
-        counts / counts.sum()
-    )  # after a resume, which brings those of the checkpoint
+    model.token_frequencies.copy_(frequencies)  # after a resume, which brings those of the checkpoint
     peak = peak_flops(mesh.device) * mesh.world_size if precision == "bf16" else 0.0
     board = _add_callbacks(trainer, config, work, mesh, peak)
     validation = _add_validation(trainer, config, work, mesh, info, encoder, held_out, board)
@@ -157,13 +155,20 @@ def _train(
         batches.close()
         if board:
             board.close()
-    weights = {**trainer.ema.weights, "token_frequencies": model.token_frequencies}
     info = _info(config, shards, network, encoder, trainer.step)
-    save_token_model(work / MODEL_FILE, weights, info, is_writer=mesh.rank == 0)
+    _save(model, trainer, info, work, mesh)
     first, last, skipped = summarize_loss_curve(work / CURVE_FILE)
     return AutoregressiveResult(
         work / MODEL_FILE, work / CURVE_FILE, trainer.step, first, last, parameters, skipped, result
     )
+
+
+def _save(
+    model: AutoregressiveModel, trainer: Trainer[LatentBatch], info: TokenModelInfo, work: Path, mesh: Mesh
+) -> None:
+    """Write the model file with the EMA weights."""
+    weights = {**trainer.ema.weights, "token_frequencies": model.token_frequencies}
+    save_token_model(work / MODEL_FILE, weights, info, is_writer=mesh.rank == 0)
 
 
 def _place(
