@@ -73,7 +73,7 @@ def open_codes_of(info: TokenModelInfo, data: Sequence[tuple[str, str]]) -> Late
         LatentMismatchError: They are of another tokenizer, or no codes.
     """
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    shards = LatentShards(data, spec=spec, mixed_fps=True)
+    shards = LatentShards(data, spec=spec)
     check_codes([shard for bucket in shards.buckets for shard in bucket])
     return shards
 

@@ -38,7 +38,6 @@ def open_codes(
         max_frames=config.max_latent_frames,
         min_area=config.min_latent_area,
         max_area=config.max_latent_area,
-        mixed_fps=True,
         spec=None if like is None else like.spec,
     )
     check_codes([shard for bucket in shards.buckets for shard in bucket])
