@@ -21,11 +21,13 @@ class AutoregressiveConfig:
         text_embed_dim: Width of the text embeddings in the cross-attention of each block. 0: the network
             reads no text.
         bos: A sequence begins with the token <bov>, whose id is vocab_size.
-        rope_theta: Base of the rotary wavelengths.
+        rope_theta: Base of the rotary wavelengths. Higher values distinguish places that are farther apart,
+            and lower ones neighbors.
         original_latent_frames: Latent frames of the training whose temporal positions YaRN extends. 0: the
             positions are not extended.
         max_latent_frames: Latent frames that YaRN extends the positions to. 0 with no extension.
-        absolute_positions: Add sin-cos positions before each block, as Cosmos-Predict1 5B and 13B.
+        absolute_positions: Add sin-cos positions before each block, as Cosmos-Predict1 5B and 13B. Without
+            them a small network learns late to look at a place by its position alone.
         fsq_levels: Levels of the finite scalar quantization of the tokenizer, whose product is vocab_size.
             The input is then the sum of one row for each level of an id, and the output a mixture of
             predictions of the levels. (): the input and the output have a row for each id.
@@ -105,8 +107,10 @@ def _video2world(size: AutoregressiveConfig) -> AutoregressiveConfig:
 
 # The four Cosmos sizes have the layers that NVIDIA published. YaRN is that of the paper: of time alone.
 AUTOREGRESSIVE_CONFIGS = {
-    "tiny": AutoregressiveConfig(),
+    "tiny": AutoregressiveConfig(head_dim=64, rope_theta=100.0, absolute_positions=True),
     "small": AutoregressiveConfig(
+        rope_theta=100.0,
+        absolute_positions=True,
         hidden_size=512,
         num_hidden_layers=8,
         num_attention_heads=8,
