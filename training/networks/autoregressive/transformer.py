@@ -66,7 +66,7 @@ class AutoregressiveTransformer(nn.Module):
     def _std(self, name: str) -> float:
         """The standard deviation of the initial values of a matrix."""
         if name.startswith("tok_embeddings"):
-            return max(1, len(self.config.fsq_levels)) ** -0.5  # the sum of the rows of an id has 1
+            return float(max(1, len(self.config.fsq_levels)) ** -0.5)  # the sum of the rows of an id has 1
         if name.startswith("output"):
             return float(self.config.hidden_size**-0.5)
         is_scaled = name.endswith(("wo.weight", "w2.weight", "w3.weight"))
