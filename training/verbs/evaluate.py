@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manifests import Range
 from training.verbs.sample import TEXT_ENCODER_HELP
@@ -137,6 +137,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from training.errors import SettingError
     from training.evaluation.evaluate import evaluate
     from training.evaluation.evaluate_tokens import evaluate_tokens
+    from training.evaluation.result import EvaluationResult
+    from training.evaluation.token_result import TokenEvaluationResult
 
     if args.model is None or args.data is None:
         raise SettingError(
@@ -148,17 +150,19 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         rest, held_out = find_splits(args.data)
         data = held_out or rest
-    evaluate_model = evaluate_tokens if is_token_model(args.model) else evaluate
-    result = evaluate_model(
-        args.model,
-        data,
-        codes=find_shards(args.codes) if args.codes else (),
-        max_clips=args.max_clips,
-        batch_size=args.batch_size,
-        text_encoder=args.text_encoder,
-        num_threads=args.num_threads,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
+    options: dict[str, Any] = {
+        "max_clips": args.max_clips,
+        "batch_size": args.batch_size,
+        "text_encoder": args.text_encoder,
+        "num_threads": args.num_threads,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
+    result: EvaluationResult | TokenEvaluationResult
+    if is_token_model(args.model):
+        result = evaluate_tokens(args.model, data, **options)
+    else:
+        codes = find_shards(args.codes) if args.codes else ()
+        result = evaluate(args.model, data, codes=codes, **options)
     if args.json:
         print(json.dumps(result.to_json()))
     else:
