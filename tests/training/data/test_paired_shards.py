@@ -81,6 +81,6 @@ def test_a_code_outside_of_the_codebook_is_refused(
 ) -> None:
     sample_metadata = {**CODES, "codebook_size": 1000}
     shards = open_latents(latents, code_shards(make_shard, sample_metadata=sample_metadata))
-    with pytest.raises(LatentMismatchError, match=r"codes .* not 0 to 59") as error:
+    with pytest.raises(LatentMismatchError, match=r"code .* not one of 0..59") as error:
         shards.read(1, SampleIndex(0, 0))
     assert "a" in error.value.where
