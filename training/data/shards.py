@@ -233,8 +233,7 @@ def _read_footer(pair: tuple[str, str]) -> Shard:
     )
     fps, samples = float(metadata["fps"]), int(metadata["samples"])
     others = metadata.get("text_encoder"), metadata.get("statistics"), tuple(metadata.get("views", ()))
-    codes = int(metadata.get("codebook_size", 0))
-    return Shard(tar, index, spec, fps, shape, samples, *others, codes)
+    return Shard(tar, index, spec, fps, shape, samples, *others, int(metadata.get("codebook_size", 0)))
 
 
 def _read_spans(index: str) -> list[_Span]:
