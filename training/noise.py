@@ -59,6 +59,15 @@ def uniform(
     return _draw(_to_uniform, torch.float64, seed, purpose, positions, shape, part, torch.device(device))
 
 
+def uniform_at(seed: int, purpose: str, positions: Tensor, places: Tensor) -> Tensor:
+    """Single numbers of `uniform`: that of the flat place `places` [n] in the tensor of `positions` [n].
+
+    Both are int64 on the device where to draw. Returns float64 [n].
+    """
+    words = _philox(_key(seed, purpose), positions, places // 4)
+    return _to_uniform(words.gather(-1, (places % 4)[:, None])[:, 0])
+
+
 def stream_position(step: int, index: int) -> int:
     """The position of the sample number `index`, over all ranks, of a training step."""
     return step * MAX_BATCH + index
