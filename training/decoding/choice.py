@@ -35,9 +35,7 @@ class TokenChoice:
         """
         return self.by_logits(self.model.logits(hidden), samples, places)
 
-    def by_logits(
-        self, logits: Tensor, samples: Tensor, places: Tensor, ids: Tensor | None = None
-    ) -> Tensor:
+    def by_logits(self, logits: Tensor, samples: Tensor, places: Tensor, ids: Tensor | None = None) -> Tensor:
         """The tokens [b n], by the logits [b n v] or, of guided samples, [2b n v], of `ids` [v] or of all."""
         if len(logits) > len(samples):
             with_text, without = logits.chunk(2)

@@ -49,9 +49,7 @@ class TokenSampler:
         if not self.top_p > 0:
             raise SettingError("top_p: 0 keeps no token", remedy="set it above 0, or temperature to 0")
 
-    def __call__(
-        self, logits: Tensor, samples: Tensor, places: Tensor, ids: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, logits: Tensor, samples: Tensor, places: Tensor, ids: Tensor | None = None) -> Tensor:
         """The token [b n] at each place.
 
         Args:

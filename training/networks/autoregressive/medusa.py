@@ -1,0 +1,28 @@
+"""Medusa heads: they predict the tokens after the next one, for speculative decoding.
+
+Source: Cai et al. 2024, arXiv:2401.10774; merged into one matrix and with a shared unembedding as in Agarwal
+et al. 2025, arXiv:2501.03575, section 6.
+"""
+
+from torch import Tensor, nn
+
+
+class MedusaHeads(nn.Module):
+    """Head i, from 1, gives hidden values that predict the token i places after the next one.
+
+    A head is one residual layer, x + silu(W x). W begins at zero, so that an untrained head predicts what the
+    network predicts for the next token.
+
+    Args:
+        hidden_size: Width of the hidden values.
+        heads: Number of heads.
+    """
+
+    def __init__(self, hidden_size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.merged = nn.Linear(hidden_size, heads * hidden_size, bias=False)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """The hidden values of each head [b n heads d], from those after the last norm [b n d]."""
+        return hidden[..., None, :] + nn.functional.silu(self.merged(hidden)).unflatten(-1, (self.heads, -1))
