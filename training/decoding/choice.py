@@ -29,7 +29,8 @@ class TokenChoice:
         """The tokens [b n].
 
         Args:
-            hidden: Hidden values [b n d] that predict them; of guided samples [2b n d], those without text last.
+            hidden: Hidden values [b n d] that predict them. Of guided samples [2b n d]: those without text
+                last.
             samples: Number of each sample, int64 [b].
             places: Places of the tokens in the video, int64 [n].
         """

@@ -25,7 +25,8 @@ class Draft(Protocol):
         """Tokens [b k].
 
         Args:
-            hidden: Hidden values [b 1 d] of the place before the last known token; of guided samples [2b 1 d].
+            hidden: Hidden values [b 1 d] of the place before the last known token. Of guided samples
+                [2b 1 d]: those without text last.
             samples: Number of each sample, int64 [b].
             places: Places of the proposed tokens in the video, int64 [k], after that of the known token.
         """

@@ -12,8 +12,8 @@ from training.networks.autoregressive.medusa import MedusaHeads
 class MedusaDraft:
     """Proposes what each head predicts, chosen with the noise of the place that it predicts.
 
-    Where a head has the distribution of the network, its token is then the one that decoding chooses, not only
-    one of the same distribution. This is a rule of the draft; the result of decoding does not depend on it.
+    Where a head has the distribution of the network, its token is then the one that decoding chooses, not
+    only one of the same distribution. This is a rule of the draft: decoding does not depend on it.
 
     Attributes:
         choice: Chooses tokens.

@@ -1,8 +1,8 @@
 """Rollout: videos longer than those that a token model was trained on.
 
-The model sees at most `max_latent_frames` latent frames. When they are full, the last `context_frames` of them
-become the given frames of a new chunk, at positions from 0. The noise depends on the place in the whole video,
-so a video is the beginning of every longer one of the same seed.
+The model sees at most `max_latent_frames` latent frames. When they are full, the last `context_frames` of
+them become the given frames of a new chunk, at positions from 0. The noise depends on the place in the whole
+video, so a video is the beginning of every longer one of the same seed.
 """
 
 from dataclasses import dataclass
@@ -62,5 +62,5 @@ class Rollout:
             stop = min(latent_frames, first + self.max_latent_frames)
             prefix = codes[:, first:].flatten(1)
             new = decoder(prefix, (stop - known) * area, samples, known * area)
-            codes = torch.cat([codes, new.unflatten(1, (-1, height, width))], 1)
+            codes = torch.cat([codes, new.reshape(len(new), -1, height, width)], 1)
         return codes

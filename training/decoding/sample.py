@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor
 
-from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Share
 from training.autoregressive.model import AutoregressiveModel
 from training.autoregressive.model_file import TokenModelInfo, load_token_model
 from training.decoding.choice import TokenChoice
@@ -48,8 +48,8 @@ class TokenSamplingRequest:
         top_p: Choose among the most probable tokens whose probabilities sum to this share. Higher values give
             more varied videos; 1 is all. 0.8 is that of Cosmos-Predict1 4B and 13B.
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
-        medusa_heads: Medusa heads that propose tokens; higher values may be faster, and the video is the same.
-            -1 takes all that the model has, 0 none.
+        medusa_heads: Medusa heads that propose tokens; higher values may be faster, and the video is the
+            same. -1 takes all that the model has, 0 none.
         seed: Equal seeds, prompts and sizes give equal videos.
         first_sample: Number of the first video. The noise of a video depends on the seed and its number.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
@@ -67,7 +67,7 @@ class TokenSamplingRequest:
     top_k: NonNegativeInt = 0
     top_p: Share = 0.8
     guidance_scale: NonNegativeFloat = 1.0
-    medusa_heads: int = -1
+    medusa_heads: Annotated[int, Range(-1)] = -1
     seed: NonNegativeInt = 0
     first_sample: NonNegativeInt = 0
     tokenizer: str = ""

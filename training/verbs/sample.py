@@ -1,24 +1,51 @@
 """The command sample."""
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manifests import Range
 
+if TYPE_CHECKING:
+    from training.recipes.sampling import SampledVideos
+
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
+
+# Options of one kind of model, and their defaults
+TOKEN_OPTIONS = dict.fromkeys(("temperature", "top_k", "top_p", "context_frames", "medusa_heads"))
+DIFFUSION_OPTIONS = {
+    "height": 0,
+    "width": 0,
+    "condition_timestep": 0.0,
+    "num_inference_steps": 20,
+    "sampler": "heun",
+    "flow_shift": 0.0,
+    "context_parallel_method": "ulysses",
+}
 
 
 def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command. It sets `func`, a function of the parsed arguments that returns the exit code."""
     sample = verbs.add_parser(
         "sample",
-        help="sample a video from a trained model",
-        epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'",
+        help="sample videos from a trained model",
+        epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'\n"
+        "  clipmill sample --model /data/autoregressive --out video.mp4 --image first.png --top-p 0.8",
     )
     sample.add_argument("--model", required=True, type=Path, help="folder or file of the model")
-    sample.add_argument("--out", required=True, type=Path, help="mp4 to write")
+    sample.add_argument(
+        "--out", required=True, type=Path, help="mp4 to write; with --num-samples N, its name ends in -0 …"
+    )
     sample.add_argument("--prompt", default="", help="text of the video; by default none")
-    for name, unit in (("num-frames", "frames, 1 + 4k"), ("height", "px"), ("width", "px")):
+    sample.add_argument(
+        "--num-samples", type=Range(1).argument(), default=1, help="videos to sample (%(default)s)"
+    )
+    for name, unit in (
+        ("num-frames", "frames, 1 + k * the temporal stride"),
+        ("height", "px"),
+        ("width", "px"),
+    ):
         sample.add_argument(
             f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
         )
@@ -45,8 +72,7 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     sample.add_argument(
         "--guidance-scale",
         type=Range(0).argument(float),
-        default=2.0,
-        help="classifier-free guidance; 1: none (%(default)s)",
+        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
     )
     sample.add_argument(
         "--sampler", default="heun", help="heun, euler, unipc, unipc3, ddim or ddpm (%(default)s)"
@@ -66,41 +92,102 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default="ulysses",
         help="how the ranks of torchrun share the tokens of the video (%(default)s)",
     )
+    _add_token_options(sample)
     sample.set_defaults(func=_sample)
 
 
-def _sample(args: argparse.Namespace) -> int:
-    """Sample a video. The ranks of torchrun share its tokens, and the first one writes it."""
-    import torch.distributed as dist
+def _add_token_options(sample: argparse.ArgumentParser) -> None:
+    """The options of autoregressive models. None is the default of `TokenSamplingRequest`."""
+    options = sample.add_argument_group("autoregressive models")
+    for name, limits, kind, text in (
+        ("temperature", Range(0), float, "higher values give more varied videos; 0: the most probable (1)"),
+        ("top-k", Range(0), int, "choose among so many most probable tokens; 0: all (0)"),
+        ("top-p", Range(0, 1, above=0), float, "choose among the most probable tokens of this share (0.8)"),
+        ("context-frames", Range(1), int, "latent frames that each further chunk begins with (1)"),
+        ("medusa-heads", Range(0), int, "heads that propose tokens; the video is the same (all)"),
+    ):
+        options.add_argument(f"--{name}", type=limits.argument(kind), help=text)
 
+
+def _sample(args: argparse.Namespace) -> int:
+    """Sample videos. The ranks of torchrun share the tokens of each, or of an autoregressive model the videos."""
+    from training.autoregressive.model_file import is_token_model
     from training.errors import SettingError
-    from training.parallel.mesh import local_device, process_group
-    from training.recipes.sampling import SamplingRequest, sample, write_video
+    from training.parallel.mesh import process_group
 
     if not args.out.parent.is_dir():
         raise SettingError("there is no such folder to write the video to", where=str(args.out.parent))
-    request = SamplingRequest(
-        prompt=[args.prompt],
-        num_frames=args.num_frames,
-        height=args.height,
-        width=args.width,
-        image=args.image,
-        video=args.video,
-        num_conditional_frames=args.num_conditional_frames,
-        condition_timestep=args.condition_timestep,
-        num_inference_steps=args.num_inference_steps,
-        guidance_scale=args.guidance_scale,
-        sampler=args.sampler,
-        flow_shift=args.flow_shift,
-        seed=args.seed,
-        tokenizer=args.tokenizer,
-        text_encoder=args.text_encoder,
-        context_parallel_method=args.context_parallel_method,
-    )
+    is_token = is_token_model(args.model)
+    _refuse_options(args, DIFFUSION_OPTIONS if is_token else TOKEN_OPTIONS, is_token)
     with process_group():
-        group = dist.group.WORLD if dist.get_world_size() > 1 else None
-        sampled = sample(args.model, request, local_device(), group)
-        if dist.get_rank() == 0:
-            write_video(sampled.videos[0], sampled.fps, args.out)
-            print(args.out)
+        return _sample_tokens(args) if is_token else _sample_diffusion(args)
+
+
+def _refuse_options(args: argparse.Namespace, names: Mapping[str, object], is_token: bool) -> None:
+    """Refuse options of the other kind of model, which would have no effect.
+
+    Raises:
+        SettingError: One is set.
+    """
+    from training.errors import SettingError
+
+    if wrong := [name for name, default in names.items() if getattr(args, name) != default]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        kind = "an autoregressive" if is_token else "a diffusion"
+        raise SettingError(
+            f"{options}: this is {kind} model, which has no such option", where=str(args.model)
+        )
+
+
+def _sample_diffusion(args: argparse.Namespace) -> int:
+    import torch.distributed as dist
+
+    from training.parallel.mesh import local_device
+    from training.recipes.sampling import SamplingRequest, sample
+
+    names = ("num_frames", "height", "width", "image", "video", "num_conditional_frames", "condition_timestep",
+             "num_inference_steps", "sampler", "flow_shift", "seed", "tokenizer", "text_encoder",
+             "context_parallel_method")  # fmt: skip
+    request = SamplingRequest(
+        prompt=[args.prompt] * args.num_samples,
+        guidance_scale=2.0 if args.guidance_scale is None else args.guidance_scale,
+        **{name: getattr(args, name) for name in names},
+    )
+    group = dist.group.WORLD if dist.get_world_size() > 1 else None
+    sampled = sample(args.model, request, local_device(), group)
+    if dist.get_rank() == 0:
+        _write(sampled, args, 0)
     return 0
+
+
+def _sample_tokens(args: argparse.Namespace) -> int:
+    """Each rank samples and writes a part of the videos; which one does not change a video."""
+    import torch.distributed as dist
+
+    from training.decoding.sample import TokenSamplingRequest, sample_token_model
+    from training.parallel.mesh import local_device
+
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    first, stop = (args.num_samples * number // ranks for number in (rank, rank + 1))
+    if first == stop:
+        return 0
+    names = ("num_frames", "image", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder",
+             "guidance_scale", *TOKEN_OPTIONS)  # fmt: skip
+    chosen = {name: getattr(args, name) for name in names}
+    request = TokenSamplingRequest(
+        prompt=[args.prompt] * (stop - first),
+        first_sample=first,
+        **{name: value for name, value in chosen.items() if value is not None},
+    )
+    _write(sample_token_model(args.model, request, local_device()), args, first)
+    return 0
+
+
+def _write(sampled: "SampledVideos", args: argparse.Namespace, first: int) -> None:
+    """Write videos, the first of which is the sample number `first`, and print their paths."""
+    from training.recipes.sampling import write_video
+
+    for number, video in enumerate(sampled.videos, first):
+        file = args.out if args.num_samples == 1 else args.out.with_stem(f"{args.out.stem}-{number}")
+        write_video(video, sampled.fps, file)
+        print(file)

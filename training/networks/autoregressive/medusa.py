@@ -25,4 +25,5 @@ class MedusaHeads(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The hidden values of each head [b n heads d], from those after the last norm [b n d]."""
-        return hidden[..., None, :] + nn.functional.silu(self.merged(hidden)).unflatten(-1, (self.heads, -1))
+        change: Tensor = nn.functional.silu(self.merged(hidden))
+        return hidden[..., None, :] + change.reshape(*hidden.shape[:-1], self.heads, -1)
