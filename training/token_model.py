@@ -51,6 +51,10 @@ class TokenModel(Protocol):
         """
         ...
 
+    def output_rows(self, ids: Tensor) -> Tensor:
+        """The rows of the output of some ids [m], [m d]; logits are the products of hidden values with them."""
+        ...
+
     def logits(self, hidden: Tensor) -> Tensor:
         """The logits of the next token, float32 [b n vocab_size], from hidden values."""
         ...

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from training.autoregressive.model import AutoregressiveModel
 from training.decoding.choice import TokenChoice
-from training.networks.autoregressive.medusa import MedusaHeads
+from training.networks.autoregressive.medusa import MedusaHeads, choose_draft_ids
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,24 @@ class MedusaDraft:
 
     Attributes:
         choice: Chooses tokens.
-        heads: The heads of the network.
+        heads: The heads of the model.
+        ids: The ids that heads predict, [m].
+        rows: The rows of the output of these ids, [m d].
     """
 
     choice: TokenChoice
     heads: MedusaHeads
+    ids: Tensor
+    rows: Tensor
+
+    @classmethod
+    def of(cls, choice: TokenChoice, model: AutoregressiveModel) -> "MedusaDraft":
+        """The draft of the heads of a model."""
+        assert model.medusa is not None
+        ids = choose_draft_ids(model.token_frequencies)
+        return cls(choice, model.medusa, ids, model.network.output_rows(ids))
 
     def __call__(self, hidden: Tensor, samples: Tensor, places: Tensor) -> Tensor:
         """The tokens [b k]; see `training.decoding.decoder.Draft`."""
-        return self.choice(self.heads(hidden)[:, 0, : len(places)], samples, places)
+        drafted = self.heads(hidden)[:, 0, : len(places)]
+        return self.choice.by_logits((drafted @ self.rows.T).float(), samples, places, self.ids)

@@ -136,8 +136,7 @@ def sample_codes(
     choice = TokenChoice(model.network, sampler, request.guidance_scale)
     decoder = Decoder(choice, (height, width), conditioning)
     if heads := _count_heads(request.medusa_heads, info):
-        assert model.network.medusa is not None
-        decoder = replace(decoder, draft=MedusaDraft(choice, model.network.medusa), num_drafted=heads)
+        decoder = replace(decoder, draft=MedusaDraft.of(choice, model), num_drafted=heads)
     numbers = torch.arange(request.first_sample, request.first_sample + len(request.prompt), device=device)
     longest = max(info.network.max_latent_frames, *(shape[1] for shape in info.latent_shapes))
     if frames > longest:

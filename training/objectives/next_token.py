@@ -6,7 +6,7 @@ section 6.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +33,14 @@ class TokenBatch(Protocol):
     def captions(self) -> Sequence[str]: ...
     @property
     def conditioning(self) -> Conditioning: ...
+
+
+class Prediction(NamedTuple):
+    """Hidden values [b n d], the tokens that they predict [b n], and which of these count, bool [b n]."""
+
+    hidden: Tensor
+    targets: Tensor
+    counted: Tensor
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,11 @@ class NextToken:
     seed: int = 0
 
     def __call__(self, batch: TokenBatch, step: int) -> Loss:
-        clips, frames = len(batch.latents), batch.latents.shape[2]
+        return self.loss(self.predict(batch), batch)
+
+    def predict(self, batch: TokenBatch) -> Prediction:
+        """The hidden values that predict the tokens of a batch."""
+        frames = batch.latents.shape[2]
         given = draw_given_frames(self.conditional_frames, frames, self.seed, batch.positions)
         counted = counted_tokens(batch, given)
         inputs, targets = sequences(self.network, batch.latents)
@@ -75,6 +87,12 @@ class NextToken:
             self._conditioning(batch),
             embedding_scale=scale,
         )
+        return Prediction(hidden, targets, counted)
+
+    def loss(self, prediction: Prediction, batch: TokenBatch) -> Loss:
+        """The loss of the predictions of a batch."""
+        clips, frames = len(batch.latents), batch.latents.shape[2]
+        hidden, targets, counted = prediction
         weights = counted / counted.sum(1, keepdim=True).clamp(min=1)
         chosen = counted.clone()
         chosen[0, -1] = True  # the output takes part on every rank, also without a counted token

@@ -110,7 +110,7 @@ def _add_token_options(sample: argparse.ArgumentParser) -> None:
 
 
 def _sample(args: argparse.Namespace) -> int:
-    """Sample videos. The ranks of torchrun share the tokens of each, or of an autoregressive model the videos."""
+    """Sample videos. Of a diffusion model the ranks of torchrun share the tokens, else the videos."""
     from training.autoregressive.model_file import is_token_model
     from training.errors import SettingError
     from training.parallel.mesh import process_group
@@ -145,13 +145,11 @@ def _sample_diffusion(args: argparse.Namespace) -> int:
     from training.parallel.mesh import local_device
     from training.recipes.sampling import SamplingRequest, sample
 
-    names = ("num_frames", "height", "width", "image", "video", "num_conditional_frames", "condition_timestep",
-             "num_inference_steps", "sampler", "flow_shift", "seed", "tokenizer", "text_encoder",
-             "context_parallel_method")  # fmt: skip
+    names = ("num_frames", "image", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder")
     request = SamplingRequest(
         prompt=[args.prompt] * args.num_samples,
         guidance_scale=2.0 if args.guidance_scale is None else args.guidance_scale,
-        **{name: getattr(args, name) for name in names},
+        **{name: getattr(args, name) for name in (*names, *DIFFUSION_OPTIONS)},
     )
     group = dist.group.WORLD if dist.get_world_size() > 1 else None
     sampled = sample(args.model, request, local_device(), group)

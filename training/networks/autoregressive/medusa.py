@@ -4,14 +4,18 @@ Source: Cai et al. 2024, arXiv:2401.10774; merged into one matrix and with a sha
 et al. 2025, arXiv:2501.03575, section 6.
 """
 
+import torch
 from torch import Tensor, nn
+
+MAX_DRAFT_IDS = 4096
 
 
 class MedusaHeads(nn.Module):
     """Head i, from 1, gives hidden values that predict the token i places after the next one.
 
     A head is one residual layer, x + silu(W x). W begins at zero, so that an untrained head predicts what the
-    network predicts for the next token.
+    network predicts for the next token. All heads share the output of the network, and predict only its most
+    frequent ids: other ids are never proposed, so the heads cost less, and the result is the same.
 
     Args:
         hidden_size: Width of the hidden values.
@@ -22,8 +26,26 @@ class MedusaHeads(nn.Module):
         super().__init__()
         self.heads = heads
         self.merged = nn.Linear(hidden_size, heads * hidden_size, bias=False)
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Set W to zero."""
+        self.merged.weight.zero_()
 
     def forward(self, hidden: Tensor) -> Tensor:
         """The hidden values of each head [b n heads d], from those after the last norm [b n d]."""
         change: Tensor = nn.functional.silu(self.merged(hidden))
         return hidden[..., None, :] + change.reshape(*hidden.shape[:-1], self.heads, -1)
+
+
+def choose_draft_ids(frequencies: Tensor) -> Tensor:
+    """The ids that heads predict: the most frequent ones, of those that occur, in rising order [m].
+
+    Source: Zhao et al. 2025, arXiv:2502.14856.
+
+    Args:
+        frequencies: Share of each id in the training data, [vocab_size]. Zeros: none is known, all may occur.
+    """
+    known = int((frequencies > 0).sum()) or len(frequencies)
+    return frequencies.topk(min(known, MAX_DRAFT_IDS)).indices.sort().values

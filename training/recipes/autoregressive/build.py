@@ -14,6 +14,7 @@ from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.loop.optimization_step import OptimizationStep
 from training.networks.autoregressive.config import AUTOREGRESSIVE_CONFIGS, AutoregressiveConfig
+from training.objectives.medusa import Medusa
 from training.objectives.next_token import NextToken
 from training.parallel.mesh import Mesh
 from training.parallel.sharding import apply_activation_checkpointing, apply_compile, apply_fsdp
@@ -75,6 +76,10 @@ def check_network(
             f"the network {config.model} has no <bov>, so that it cannot be trained on images",
             remedy="train on videos only, or choose another model",
         )
+    if config.medusa_layers > network.num_hidden_layers:
+        raise SettingError(
+            f"medusa_layers is {config.medusa_layers}, and the network has {network.num_hidden_layers} blocks"
+        )
     if not network.text_embed_dim and config.text_encoder != "none":
         raise SettingError(
             f"the network {config.model} reads no text, and text_encoder is {config.text_encoder}",
@@ -115,15 +120,31 @@ def parallelize(
     model: AutoregressiveModel, mesh: Mesh, config: AutoregressiveTrainingConfig, precision: str
 ) -> None:
     """Shard the model, in place, with new weights that depend only on the seed; a rank draws its part."""
+    if config.medusa_heads:
+        _freeze(model, config.medusa_layers)
     blocks: list[nn.Module] = list(model.network.transformer_blocks)
     apply_activation_checkpointing(blocks, config.activation_checkpointing)
     if config.compile:
         apply_compile(blocks)
     apply_fsdp(model.network, blocks, mesh, precision)
-    if model.text_encoder is not None:
-        apply_fsdp(model.text_encoder, [], mesh, precision)
+    for module in (model.text_encoder, model.medusa):
+        if module is not None:
+            apply_fsdp(module, [], mesh, precision)
     model.to_empty(device=mesh.device)
     model.reset_parameters(config.seed)
+
+
+def _freeze(model: AutoregressiveModel, layers: int) -> None:
+    """Leave only the heads to be trained and, with `layers`, the last ones and the output of the network."""
+    network, last = model.network, len(model.network.layers) - layers
+    model.requires_grad_(False)
+    for module in (model.medusa, *(network.layers[last:] if layers else ())):
+        if module is not None:
+            module.requires_grad_(True)
+    if layers:
+        for part in (network.norm, network.output, network.level_output):
+            if part is not None:
+                part.requires_grad_(True)
 
 
 def build_optimization_step(
@@ -150,6 +171,9 @@ def build_optimization_step(
         weight_decay=config.weight_decay,
         fused=device.type == "cuda",
     )
+    if config.medusa_heads:
+        medusa = Medusa(objective, model, trains_network=config.medusa_layers > 0)
+        return OptimizationStep(medusa, optimizer, build_lr(config))
     return OptimizationStep(objective, optimizer, build_lr(config))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from manifests import NonNegativeFloat, Share
+from manifests import NonNegativeFloat, NonNegativeInt, Share
 from training.errors import LayoutError, SettingError
 from training.networks.autoregressive.config import AUTOREGRESSIVE_CONFIGS
 from training.recipes.config import CHOICES, EXECUTION_SETTINGS
@@ -39,6 +39,11 @@ class AutoregressiveTrainingConfig(RunSettings):
             prevent overfitting, and learn slower. It does not drop text.
         z_loss_weight: Factor of the mean of the squared logarithm of the sum of exponentials of the logits.
             Higher values keep the logits smaller.
+        medusa_heads: Medusa heads, for speculative decoding, that are trained on the model of init_from: 9 as
+            in Cosmos-Predict1. 0 trains the network, and keeps the heads of init_from.
+        medusa_layers: Last blocks of the network that are trained together with the heads, and with them its
+            output. 0 trains only the heads, so that the model samples the same videos as before. Higher
+            values give heads that are accepted more often, and another model.
         context_parallel: 1. The ranks share clips, not the tokens of one.
 
     Raises:
@@ -51,6 +56,8 @@ class AutoregressiveTrainingConfig(RunSettings):
     init_from: str = ""
     embedding_dropout: Share = 0.0
     z_loss_weight: NonNegativeFloat = 1e-4
+    medusa_heads: NonNegativeInt = 0
+    medusa_layers: NonNegativeInt = 0
 
     def __post_init__(self) -> None:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()
@@ -60,6 +67,15 @@ class AutoregressiveTrainingConfig(RunSettings):
         self.check_data_sets()
         if self.embedding_dropout == 1:
             raise SettingError("embedding_dropout is 1, which drops all tokens", remedy="set it below 1")
+        if self.medusa_heads and not self.init_from:
+            raise SettingError(
+                "medusa_heads are trained on a model, and init_from names none",
+                remedy="train the model first, and name its folder with init_from",
+            )
+        if self.medusa_layers and not self.medusa_heads:
+            raise SettingError(
+                "medusa_layers are trained together with heads, and medusa_heads is 0", remedy="set both"
+            )
         if self.context_parallel > 1:
             raise LayoutError(
                 "the ranks cannot share the tokens of a clip in the training of an autoregressive model",

@@ -48,12 +48,16 @@ class InitialModel:
     def load(self, model: AutoregressiveModel) -> None:
         """Copy the weights into a model that may be sharded; a text encoder without weights keeps its own.
 
+        So do heads, if the model has another number of them.
+
         Raises:
             CheckpointError: Names are missing or unknown, or shapes differ.
         """
         if self.weights is None:
             return
-        for part, module in (("network", model.network), ("text_encoder", model.text_encoder)):
+        same_heads = self.info.network.medusa_heads == model.network.config.medusa_heads
+        parts = {"network": model.network, "text_encoder": model.text_encoder}
+        for part, module in (parts | ({"medusa": model.medusa} if same_heads else {})).items():
             names = {n.removeprefix(f"{part}."): n for n in self.weights if n.startswith(f"{part}.")}
             if module is not None and names:
                 load_weights(module, self.weights.rename(names))

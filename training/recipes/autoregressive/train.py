@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def _train(
     if initial:
         initial.check_codes(shards.spec)
     network = initial.info.network if initial else choose_network(config, shards)
+    network = replace(network, medusa_heads=config.medusa_heads or network.medusa_heads)
     check_network(config, network, shards)
     with torch.device("meta"):
         model = AutoregressiveModel(network, config.text_encoder)
