@@ -52,7 +52,7 @@ class TokenModel(Protocol):
         ...
 
     def output_rows(self, ids: Tensor) -> Tensor:
-        """The rows of the output of some ids [m], [m d]; logits are the products of hidden values with them."""
+        """The rows of the output of some ids [m], [m d]: logits are their products with hidden values."""
         ...
 
     def logits(self, hidden: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Free-running evaluation: how well a model predicts clips from tokens that it decoded itself.
 
-In training and in the ordinary evaluation a token is predicted from the true ones before it (teacher-forced). In
-sampling it is predicted from decoded ones, whose errors add up. The gap between both is what this measures.
+In training and in the ordinary evaluation a token is predicted from the true ones before it (teacher-forced).
+In sampling it is predicted from decoded ones, whose errors add up. This measures the gap between both.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ def _add(
     conditioning: Conditioning,
 ) -> None:
     """Add the sums of the clips of a batch that count; `ids` are the true ones, [b t h w]."""
-    b, frames, height, width = ids.shape
+    _, frames, height, width = ids.shape
     if frames <= given:
         return
     prefix = ids[:, :given].flatten(1)

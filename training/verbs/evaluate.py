@@ -2,14 +2,20 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests import Range
 from training.verbs.sample import TEXT_ENCODER_HELP
 
 if TYPE_CHECKING:
     from training.tokenizer import Tokenizer
+
+
+class _Result(Protocol):
+    def lines(self) -> list[str]: ...
+    def to_json(self) -> dict[str, Any]: ...
 
 
 def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,6 +44,11 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     evaluate.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
     evaluate.add_argument(
         "--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)"
+    )
+    evaluate.add_argument(
+        "--free-running",
+        action="store_true",
+        help="of an autoregressive model: predict from tokens that it samples itself, beside the true ones",
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
@@ -137,8 +148,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from training.errors import SettingError
     from training.evaluation.evaluate import evaluate
     from training.evaluation.evaluate_tokens import evaluate_tokens
-    from training.evaluation.result import EvaluationResult
-    from training.evaluation.token_result import TokenEvaluationResult
+    from training.evaluation.free_running import evaluate_free_running
 
     if args.model is None or args.data is None:
         raise SettingError(
@@ -150,19 +160,22 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         rest, held_out = find_splits(args.data)
         data = held_out or rest
-    options: dict[str, Any] = {
-        "max_clips": args.max_clips,
-        "batch_size": args.batch_size,
-        "text_encoder": args.text_encoder,
-        "num_threads": args.num_threads,
-        "device": "cuda" if torch.cuda.is_available() else "cpu",
-    }
-    result: EvaluationResult | TokenEvaluationResult
-    if is_token_model(args.model):
-        result = evaluate_tokens(args.model, data, **options)
-    else:
-        codes = find_shards(args.codes) if args.codes else ()
-        result = evaluate(args.model, data, codes=codes, **options)
+    is_token = is_token_model(args.model)
+    if args.free_running and not is_token:
+        raise SettingError("--free-running is of autoregressive models", where=str(args.model))
+    evaluate_model: Callable[..., _Result] = evaluate_tokens if is_token else evaluate
+    if args.free_running:
+        evaluate_model = evaluate_free_running
+    result = evaluate_model(
+        args.model,
+        data,
+        codes=find_shards(args.codes) if args.codes else (),
+        max_clips=args.max_clips,
+        batch_size=args.batch_size,
+        text_encoder=args.text_encoder,
+        num_threads=args.num_threads,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+    )
     if args.json:
         print(json.dumps(result.to_json()))
     else:
