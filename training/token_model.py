@@ -51,12 +51,8 @@ class TokenModel(Protocol):
         """
         ...
 
-    def output_rows(self, ids: Tensor) -> Tensor:
-        """The rows of the output of some ids [m], [m d]: logits are their products with hidden values."""
-        ...
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """The logits of the next token, float32 [b n vocab_size], from hidden values."""
+    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
+        """The logits of the next token, float32 [… vocab_size], or only of some ids, [… ids]."""
         ...
 
     def log_probs(self, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,22 +20,20 @@ class MedusaDraft:
         choice: Chooses tokens.
         heads: The heads of the model.
         ids: The ids that heads predict, [m].
-        rows: The rows of the output of these ids, [m d].
     """
 
     choice: TokenChoice
     heads: MedusaHeads
     ids: Tensor
-    rows: Tensor
 
     @classmethod
     def of(cls, choice: TokenChoice, model: AutoregressiveModel) -> "MedusaDraft":
         """The draft of the heads of a model."""
         assert model.medusa is not None
-        ids = choose_draft_ids(model.token_frequencies)
-        return cls(choice, model.medusa, ids, model.network.output_rows(ids))
+        return cls(choice, model.medusa, choose_draft_ids(model.token_frequencies))
 
     def __call__(self, hidden: Tensor, samples: Tensor, places: Tensor) -> Tensor:
         """The tokens [b k]; see `training.decoding.decoder.Draft`."""
         drafted = self.heads(hidden)[:, 0, : len(places)]
-        return self.choice.by_logits((drafted @ self.rows.T).float(), samples, places, self.ids)
+        logits = self.choice.model.logits(drafted, self.ids)
+        return self.choice.by_logits(logits, samples, places, self.ids)

@@ -181,7 +181,7 @@ def test_a_right_draft_saves_forward_passes_and_heads_are_such_a_draft(
     heads = MedusaHeads(32, 4).requires_grad_(False)
     assert torch.equal(heads(torch.ones(1, 2, 32)), torch.ones(1, 2, 4, 32))  # untrained: the next token
     ids = torch.arange(0, IDS, 2)
-    draft = MedusaDraft(choice, heads, ids, network.output_rows(ids))
+    draft = MedusaDraft(choice, heads, ids)
     medusa = Decoder(choice, GRID, Conditioning(text_embeddings=text), draft, 4)
     assert torch.equal(medusa(prefix, 18, samples, 6), codes)
     hidden = torch.randn(1, 1, 32)

@@ -32,6 +32,7 @@ class AutoregressiveConfig:
             The input is then the sum of one row for each level of an id, and the output a mixture of
             predictions of the levels. (): the input and the output have a row for each id.
         output_mixtures: Predictions of the levels in this mixture.
+        medusa_heads: Medusa heads for speculative decoding; 0: none.
 
     Raises:
         ValueError: A value is not allowed.
@@ -52,6 +53,7 @@ class AutoregressiveConfig:
     absolute_positions: bool = False
     fsq_levels: tuple[int, ...] = ()
     output_mixtures: int = 8
+    medusa_heads: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fsq_levels", tuple(self.fsq_levels))  # JSON has lists

@@ -14,8 +14,7 @@ class MedusaHeads(nn.Module):
     """Head i, from 1, gives hidden values that predict the token i places after the next one.
 
     A head is one residual layer, x + silu(W x). W begins at zero, so that an untrained head predicts what the
-    network predicts for the next token. All heads share the output of the network, and predict only its most
-    frequent ids: other ids are never proposed, so the heads cost less, and the result is the same.
+    network predicts for the next token. All heads share the output of the network.
 
     Args:
         hidden_size: Width of the hidden values.
@@ -40,9 +39,10 @@ class MedusaHeads(nn.Module):
 
 
 def choose_draft_ids(frequencies: Tensor) -> Tensor:
-    """The ids that heads predict: the most frequent ones, of those that occur, in rising order [m].
+    """The ids that heads propose: the most frequent ones, of those that occur, in rising order [m].
 
-    Source: Zhao et al. 2025, arXiv:2502.14856.
+    Proposing only these costs less, and decoding has the same result. Source: Zhao et al. 2025,
+    arXiv:2502.14856.
 
     Args:
         frequencies: Share of each id in the training data, [vocab_size]. Zeros: none is known, all may occur.

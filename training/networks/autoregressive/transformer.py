@@ -105,10 +105,13 @@ class AutoregressiveTransformer(nn.Module):
         out: Tensor = self.norm(x)
         return out
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """The logits of the next token, float32 [b n vocab_size]."""
+    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
+        """The logits of the next token, float32 [… vocab_size], or only of some ids, [… ids]."""
         if isinstance(self.output, LevelHead):
-            return self.output.logits(hidden)
+            logits = self.output.logits(hidden)
+            return logits if ids is None else logits[..., ids]
+        if ids is not None:
+            return nn.functional.linear(hidden, self.output.weight[ids]).float()
         out: Tensor = self.output(hidden).float()
         return out
 

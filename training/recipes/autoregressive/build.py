@@ -45,12 +45,16 @@ def open_codes(
     return shards
 
 
-def choose_network(config: AutoregressiveTrainingConfig, shards: LatentShards) -> AutoregressiveConfig:
-    """The config of the network for the codes of the shards.
+def choose_network(
+    config: AutoregressiveTrainingConfig, shards: LatentShards, initial: AutoregressiveConfig | None
+) -> AutoregressiveConfig:
+    """The network for the codes of the shards, or that of `initial` with the heads of the settings.
 
     Raises:
         SettingError: The network needs given frames or no text, and the settings say otherwise.
     """
+    if initial is not None:
+        return replace(initial, medusa_heads=config.medusa_heads or initial.medusa_heads)
     size = shards.buckets[0][0].codebook_size
     network = replace(AUTOREGRESSIVE_CONFIGS[config.model], vocab_size=size)
     if config.token_embedding == "fsq":
@@ -116,12 +120,19 @@ def _levels(shards: LatentShards) -> tuple[int, ...]:
     return tuple(levels)
 
 
+def build_model(config: AutoregressiveTrainingConfig, network: AutoregressiveConfig) -> AutoregressiveModel:
+    """The model on the meta device; with `medusa_heads`, only they and `medusa_layers` blocks are trained."""
+    with torch.device("meta"):
+        model = AutoregressiveModel(network, config.text_encoder)
+    if config.medusa_heads:
+        _freeze(model, config.medusa_layers)
+    return model
+
+
 def parallelize(
     model: AutoregressiveModel, mesh: Mesh, config: AutoregressiveTrainingConfig, precision: str
 ) -> None:
     """Shard the model, in place, with new weights that depend only on the seed; a rank draws its part."""
-    if config.medusa_heads:
-        _freeze(model, config.medusa_layers)
     blocks: list[nn.Module] = list(model.network.transformer_blocks)
     apply_activation_checkpointing(blocks, config.activation_checkpointing)
     if config.compile:
@@ -142,9 +153,8 @@ def _freeze(model: AutoregressiveModel, layers: int) -> None:
         if module is not None:
             module.requires_grad_(True)
     if layers:
-        for part in (network.norm, network.output, network.level_output):
-            if part is not None:
-                part.requires_grad_(True)
+        network.norm.requires_grad_(True)
+        network.output.requires_grad_(True)
 
 
 def build_optimization_step(

@@ -4,11 +4,10 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from training.autoregressive.model import AutoregressiveModel
@@ -37,6 +36,7 @@ from training.parallel.timeouts import Timeouts
 from training.recipes.autoregressive.build import (
     PATCH,
     TokenWorkCounter,
+    build_model,
     build_optimization_step,
     check_layout,
     check_network,
@@ -116,11 +116,9 @@ def _train(
     held_out = open_codes(config, config.validation_data, shards) if config.validation_data else None
     if initial:
         initial.check_codes(shards.spec)
-    network = initial.info.network if initial else choose_network(config, shards)
-    network = replace(network, medusa_heads=config.medusa_heads or network.medusa_heads)
+    network = choose_network(config, shards, initial.info.network if initial else None)
     check_network(config, network, shards)
-    with torch.device("meta"):
-        model = AutoregressiveModel(network, config.text_encoder)
+    model = build_model(config, network)
     encoder = open_text_encoder(config.text_encoder, model, shards)
     info = _info(config, shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
