@@ -2,12 +2,12 @@
 
     python -m benchmarks.decoding --model DIR --data CODES [--heads 1 2 … 9] [--clips N] [--json OUT]
 
-Each clip continues the first latent frame of a held-out one, plainly and with each number of heads, in turn. All
-give the same tokens, which is checked. Time is CPU time on a CPU. The ratio is the median over clips of plain time
-divided by the time with heads. Tokens per pass is the number of tokens that a forward pass gives.
+Each clip continues the first latent frame of a held-out one, plainly and with each number of heads, in turn.
+All give the same tokens, which is checked. Time is CPU time on a CPU. The ratio is the median over clips of
+plain time divided by the time with heads. Tokens per pass is the number of tokens that a forward pass gives.
 
-Then the model decodes in bf16: the table has the share of tokens that are not those of plain decoding, which the
-last bits of products of one row and of several rows cause. After the first of them all tokens may differ.
+Then the model decodes in bf16, and the last line has the share of tokens that are not those of plain decoding.
+The last bits of products of one row and of several rows cause them. After the first of them all may differ.
 """
 
 import argparse
@@ -167,8 +167,8 @@ def main() -> None:
     model, clips = model.to(device), read_clips(args.model, args.data, args.clips).to(device)
     sampler = TokenSampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     print(
-        f"{len(clips)} clips of {clips[0].numel()} tokens, temperature {args.temperature:g}, top-k {args.top_k},"
-        f" top-p {args.top_p:g}, {device.type}"
+        f"{len(clips)} clips of {clips[0].numel()} tokens, temperature {args.temperature:g},"
+        f" top-k {args.top_k}, top-p {args.top_p:g}, {device.type}"
     )
     found = measure(model, sampler, clips, heads)
     batched = {count: decode(model, sampler, clips[:4], 0, count) for count in (0, *heads)}

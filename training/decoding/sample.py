@@ -89,12 +89,14 @@ class SampledCodes:
 
 
 def sample_token_model(
-    model: Path, request: TokenSamplingRequest, device: torch.device | str = "cpu"
+    model: Path | tuple[AutoregressiveModel, TokenModelInfo],
+    request: TokenSamplingRequest,
+    device: torch.device | str = "cpu",
 ) -> SampledVideos:
     """Sample one video per entry of `request.prompt`.
 
     Args:
-        model: Folder or file of the model.
+        model: Folder or file of the model, or the result of `load_token_model`.
         request: What to sample.
         device: Where the network runs. The tokenizer runs on the CPU.
 
@@ -104,7 +106,7 @@ def sample_token_model(
         TrainingError: The given frames cannot be read.
         SettingError: The frames, the given frames or the heads do not fit the model.
     """
-    network, info = load_token_model(model)
+    network, info = load_token_model(model) if isinstance(model, Path) else model
     tokenizer = cast(DiscreteTokenizer, open_tokenizer(request.tokenizer, info))
     with cpu_threads(request.num_threads), torch.inference_mode():
         codes = sample_codes(network, info, tokenizer, request, device).codes

@@ -122,7 +122,7 @@ def test_the_command_samples_from_an_image(tmp_path: Path, capsys: pytest.Captur
     assert torch.equal(videos[0, 0], videos[1, 0])
     assert not torch.equal(videos[0, 4], videos[1, 4])
     pixels = torch.from_numpy(np.array(Image.open(image))).float()
-    assert (videos[0, 0] - pixels).abs().mean() < 10
+    assert (videos[0, 0] - pixels).abs().mean() < 20
 
 
 def test_ranks_share_the_videos(with_heads: Path, tmp_path: Path, on_ranks: OnRanks) -> None:
