@@ -6,7 +6,7 @@ Each clip continues the first latent frame of a held-out one, plainly and with e
 All give the same tokens, which is checked. Time is CPU time on a CPU. The ratio is the median over clips of
 plain time divided by the time with heads. Tokens per pass is the number of tokens that a forward pass gives.
 
-Then the model decodes in bf16, and the last line has the share of tokens that are not those of plain decoding.
+Then the model decodes in bf16. The last line has the share of tokens that are not those of plain decoding.
 The last bits of products of one row and of several rows cause them. After the first of them all may differ.
 """
 
