@@ -95,8 +95,9 @@ class Decoder:
             fed = torch.cat([feed, feed]) if is_guided else feed
             hidden = self.choice.model(fed, self.grid, conditioning, start=cache.length, cache=cache)
             hidden = hidden[:, -1 - drafted :]
-            chosen = self.choice(hidden, samples, _places(place + done, drafted + 1, prefix))
-            each = _count_equal(chosen[:, :drafted], feed[:, feed.shape[1] - drafted :])
+            proposed = feed[:, feed.shape[1] - drafted :]
+            chosen = self._verify(hidden, proposed, samples, _places(place + done, drafted + 1, prefix))
+            each = _count_equal(chosen[:, :drafted], proposed[:, : chosen.shape[1]])
             accepted = int(each.min())
             self.passes.append(ForwardPass(place + done, drafted, accepted))
             out[:, done : done + accepted + 1] = chosen[:, : accepted + 1]
@@ -113,6 +114,20 @@ class Decoder:
             tokens[:, : ahead.shape[1]] = torch.where(is_known, ahead, tokens[:, : ahead.shape[1]])
             feed = torch.cat([feed, tokens], 1)
         return out
+
+    def _verify(self, hidden: Tensor, proposed: Tensor, samples: Tensor, places: Tensor) -> Tensor:
+        """What decoding chooses at the places, [b n], at least up to the first that no sample has proposed.
+
+        A CPU chooses one place at a time, because each costs as much as a draft saves.
+        """
+        count = 1 if hidden.device.type == "cpu" else len(places)
+        chosen = self.choice(hidden[:, :count], samples, places[:count])
+        while (known := chosen.shape[1]) < len(places):
+            if not bool((chosen == proposed[:, :known]).all(1).any()):
+                break
+            part = slice(known, known + count)
+            chosen = torch.cat([chosen, self.choice(hidden[:, part], samples, places[part])], 1)
+        return chosen
 
     def _begin(self, prefix: Tensor) -> Tensor:
         """The first tokens of the model: those of the prefix after <bov>, if the model has it."""

@@ -146,7 +146,7 @@ def _predict(
     hidden = network(inputs, (ids.shape[2], ids.shape[3]), conditioning)
     entropies, rights = [], []
     per_chunk = max(1, CHUNK_TOKENS // len(inputs))
-    for part, true in zip(hidden.split(per_chunk, 1), targets.split(per_chunk, 1), strict=True):
+    for part, true in zip(torch.split(hidden, per_chunk, 1), torch.split(targets, per_chunk, 1), strict=True):
         logits = network.logits(part)
         entropies.append(logits.logsumexp(-1) - logits.gather(-1, true[..., None])[..., 0])
         rights.append(logits.argmax(-1) == true)

@@ -62,7 +62,7 @@ class Medusa:
         weights = (is_inside & counted[rows, after]).float()
         weights = weights / weights.sum(1, keepdim=True).clamp(min=1) / len(targets)
         chosen = hidden[rows[..., 0], places], targets[rows, after], weights
-        parts = zip(*(each.flatten(0, 1).split(CHUNK_PLACES) for each in chosen), strict=True)
+        parts = zip(*(torch.split(each.flatten(0, 1), CHUNK_PLACES) for each in chosen), strict=True)
         sums = [checkpoint(self._chunk_sums, *part, use_reentrant=False) for part in parts]
         return torch.stack(sums).sum(0)
 

@@ -53,14 +53,16 @@ class LevelHead(nn.Module):
             weights = weights + part.gather(-1, index)[..., 0]
         return weights.logsumexp(-1)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """log p of all ids [… ids], float32: a product of matrices of the first and of the other levels."""
+    def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
+        """log p of all ids or of some, [… ids], float32: a product of matrices of the first and other levels."""
         weights, levels = self._parts(hidden)
         middle = len(levels) // 2
         low = _joint(levels[:middle]) if middle else torch.zeros_like(weights)[..., None]
         high = _joint(levels[middle:]) + weights[..., None]  # [… mixtures ids]
         probabilities = high.exp().transpose(-1, -2) @ low.exp()
-        return probabilities.flatten(-2).clamp(min=torch.finfo(torch.float32).tiny).log()
+        probabilities = probabilities.flatten(-2)
+        probabilities = probabilities if ids is None else probabilities[..., ids]
+        return probabilities.clamp(min=torch.finfo(torch.float32).tiny).log()
 
     def _parts(self, hidden: Tensor) -> tuple[Tensor, list[Tensor]]:
         """log of the weight of each prediction [… k], and of the probabilities of levels, [… k levels]."""

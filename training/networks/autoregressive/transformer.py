@@ -108,8 +108,7 @@ class AutoregressiveTransformer(nn.Module):
     def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
         """The logits of the next token, float32 [… vocab_size], or only of some ids, [… ids]."""
         if isinstance(self.output, LevelHead):
-            logits = self.output.logits(hidden)
-            return logits if ids is None else logits[..., ids]
+            return self.output.logits(hidden, ids)
         if ids is not None:
             return nn.functional.linear(hidden, self.output.weight[ids]).float()
         out: Tensor = self.output(hidden).float()
