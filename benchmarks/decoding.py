@@ -107,7 +107,7 @@ def measure(
     """
     counts = [0, *heads]
     for count in counts:
-        decode(model, sampler, clips[:1, :2], 0, count)
+        decode(model, sampler, clips[:1, :2], 0, count)  # the first call of a shape is slower
     found: dict[int, list[Decoded]] = {count: [] for count in counts}
     for number in range(len(clips)):
         for count in counts if number % 2 == 0 else reversed(counts):
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of codes")
     parser.add_argument("--heads", type=int, nargs="+", help="numbers of heads (1 to all)")
     parser.add_argument("--clips", type=int, default=8)
+    parser.add_argument("--latent-frames", type=int, help="latent frames of a clip, the given one too (all)")
     parser.add_argument("--temperature", type=float, default=1.0)
     parser.add_argument("--top-k", type=int, default=0)
     parser.add_argument("--top-p", type=float, default=0.8)
@@ -165,6 +166,7 @@ def main() -> None:
     heads = args.heads or range(1, info.network.medusa_heads + 1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model, clips = model.to(device), read_clips(args.model, args.data, args.clips).to(device)
+    clips = clips[:, : args.latent_frames]
     sampler = TokenSampler(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     print(
         f"{len(clips)} clips of {clips[0].numel()} tokens, temperature {args.temperature:g},"

@@ -54,7 +54,7 @@ class LevelHead(nn.Module):
         return weights.logsumexp(-1)
 
     def logits(self, hidden: Tensor, ids: Tensor | None = None) -> Tensor:
-        """log p of all ids or of some, [… ids], float32: a product of matrices of the first and other levels."""
+        """log p of all ids or of some, [… ids], float32: a product of the first and of the other levels."""
         weights, levels = self._parts(hidden)
         middle = len(levels) // 2
         low = _joint(levels[:middle]) if middle else torch.zeros_like(weights)[..., None]
