@@ -58,42 +58,47 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="latent frames given from --video; 0: as many as in training",
     )
     sample.add_argument(
+        "--guidance-scale",
+        type=Range(0).argument(float),
+        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
+    )
+    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
+    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
+    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
+    _add_diffusion_options(sample)
+    _add_token_options(sample)
+    sample.set_defaults(func=_sample)
+
+
+def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:
+    options = sample.add_argument_group("diffusion models")
+    options.add_argument(
         "--condition-timestep",
         type=Range(0).argument(float),
         default=0.0,
         help="timestep of noise on given frames, if the model was trained with it; 0: as in training",
     )
-    sample.add_argument(
+    options.add_argument(
         "--num-inference-steps",
         type=Range(1).argument(),
         default=20,
         help="steps of the sampler (%(default)s)",
     )
-    sample.add_argument(
-        "--guidance-scale",
-        type=Range(0).argument(float),
-        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
-    )
-    sample.add_argument(
+    options.add_argument(
         "--sampler", default="heun", help="heun, euler, unipc, unipc3, ddim or ddpm (%(default)s)"
     )
-    sample.add_argument(
+    options.add_argument(
         "--flow-shift",
         type=Range(0).argument(float),
         default=0.0,
         help="shift of the timesteps towards noise; 0: as in training (%(default)s)",
     )
-    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
-    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
-    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
-    sample.add_argument(
+    options.add_argument(
         "--context-parallel-method",
         choices=("ulysses", "allgather", "ring"),
         default="ulysses",
         help="how the ranks of torchrun share the tokens of the video (%(default)s)",
     )
-    _add_token_options(sample)
-    sample.set_defaults(func=_sample)
 
 
 def _add_token_options(sample: argparse.ArgumentParser) -> None:
