@@ -107,7 +107,7 @@ def sample_token_model(
         SettingError: The frames, the given frames or the heads do not fit the model.
     """
     network, info = load_token_model(model) if isinstance(model, Path) else model
-    tokenizer = cast(DiscreteTokenizer, open_tokenizer(request.tokenizer, info))
+    tokenizer = cast(DiscreteTokenizer, open_tokenizer(request.tokenizer, info.latents))
     with cpu_threads(request.num_threads), torch.inference_mode():
         codes = sample_codes(network, info, tokenizer, request, device).codes
         videos = tokenizer.decode_indices(codes.cpu())  # [b 3 t h w]
