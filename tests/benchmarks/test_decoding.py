@@ -31,6 +31,6 @@ def test_plain_and_speculative_decoding_are_measured_in_one_run(
     figures = report(found, batched, 4)
     assert set(figures["by_heads"]) == {0, 2}  # type: ignore[call-overload]
     assert "tokens per pass" in capsys.readouterr().out
-    monkeypatch.setattr(decoding.torch, "equal", lambda a, b: False)
+    monkeypatch.setattr(torch, "equal", lambda a, b: False)
     with pytest.raises(SystemExit, match="not those of plain decoding"):
         measure(model, sampler, clips, [2])
