@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -160,22 +159,24 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         rest, held_out = find_splits(args.data)
         data = held_out or rest
+    options: dict[str, Any] = {
+        "max_clips": args.max_clips,
+        "batch_size": args.batch_size,
+        "text_encoder": args.text_encoder,
+        "num_threads": args.num_threads,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+    }
     is_token = is_token_model(args.model)
     if args.free_running and not is_token:
         raise SettingError("--free-running is of autoregressive models", where=str(args.model))
-    evaluate_model: Callable[..., _Result] = evaluate_tokens if is_token else evaluate
+    result: _Result
     if args.free_running:
-        evaluate_model = evaluate_free_running
-    result = evaluate_model(
-        args.model,
-        data,
-        codes=find_shards(args.codes) if args.codes else (),
-        max_clips=args.max_clips,
-        batch_size=args.batch_size,
-        text_encoder=args.text_encoder,
-        num_threads=args.num_threads,
-        device="cuda" if torch.cuda.is_available() else "cpu",
-    )
+        result = evaluate_free_running(args.model, data, **options)
+    elif is_token:
+        result = evaluate_tokens(args.model, data, **options)
+    else:
+        codes = find_shards(args.codes) if args.codes else ()
+        result = evaluate(args.model, data, codes=codes, **options)
     if args.json:
         print(json.dumps(result.to_json()))
     else:
