@@ -19,7 +19,7 @@ import numpy.typing as npt
 from manifests import Row, Share, column
 from manifests.identity import shuffle_key
 from pipeline import Compare, Needs
-from stages.captions.words import hash_trigrams
+from stages.models.chat.words import hash_trigrams
 
 if TYPE_CHECKING:
     import pyarrow as pa

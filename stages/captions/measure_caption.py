@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from manifests import Row, column
 from pipeline import Annotate, Needs
-from stages.captions.words import split_words, trigrams
+from stages.models.chat.words import split_words, trigrams
 
 
 class CaptionText(Row):

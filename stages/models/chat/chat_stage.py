@@ -219,6 +219,16 @@ class ChatSession:
                     break
             return responses
 
+    async def ask(self, prepare: Callable[[], ChatRequest]) -> ChatResponse:
+        """Send one request and return its response.
+
+        Args:
+            prepare: Makes the request. It is called when a slot is free.
+        """
+        async with self._slots:
+            self._model.check_available()
+            return await self._model.complete(await asyncio.to_thread(prepare))
+
 
 async def gather_all(conversations: Iterable[Awaitable[T]]) -> list[T]:
     """Wait until all conversations about one row end, and return their results in order.

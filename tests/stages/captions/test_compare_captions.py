@@ -16,7 +16,7 @@ from pipeline.executors.inline import Inline
 from pipeline.planning.plan import build_plan
 from stages.captions import compare_captions
 from stages.captions.compare_captions import CompareCaptions, jaccard
-from stages.captions.words import hash_trigrams
+from stages.models.chat.words import hash_trigrams
 
 
 class CaptionedClip(Row):

@@ -5,7 +5,7 @@ import unicodedata
 import pytest
 
 from stages.captions.measure_caption import CaptionMeasures, CaptionText, MeasureCaption
-from stages.captions.words import split_words
+from stages.models.chat.words import split_words
 
 
 def measure(*captions: str) -> list[CaptionMeasures]:

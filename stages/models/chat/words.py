@@ -1,4 +1,4 @@
-"""Splits captions into words and word trigrams, for measuring and comparing captions."""
+"""Splits texts into words and word trigrams, for measuring and comparing captions and what models write."""
 
 import re
 import unicodedata
