@@ -1,4 +1,4 @@
-"""Prompts from text, a text file and JSON lines: every line is a row, and a wrong line is an error before any work."""
+"""Prompts from text, lines and JSON lines: a row each; a wrong line is an error before any work."""
 
 import json
 from pathlib import Path

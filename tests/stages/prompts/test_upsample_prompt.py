@@ -1,4 +1,4 @@
-"""Prompts are rewritten by a real server, good and bad. Whatever it does, each prompt has a result on record."""
+"""Prompts are rewritten by a real server, good and bad. Each prompt has a result on record."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ def upsample(
 def test_a_prompt_becomes_a_caption() -> None:
     [row], [request] = upsample(in_turn(completion(CAPTION)), seed=4)
     assert (row.upsampled_prompt, row.upsample_status, row.upsample_reason) == (CAPTION, "upsampled", "")
-    assert (row.upsampled_by, row.upsample_template, row.upsample_requests) == ("toy, toy-1 fp_7", "video", 1)
+    assert (row.upsampled_by, row.upsample_template, row.upsample_replies) == ("toy, toy-1 fp_7", "video", 1)
     assert (row.upsample_prompt_tokens, row.upsample_output_tokens) == (11, 5)
     assert request.body["seed"] == 4
     assert request.prompt.endswith(f"Request: {PROMPT}")
@@ -73,7 +73,7 @@ def test_every_prompt_gets_its_own_caption() -> None:
 )
 def test_a_wrong_reply_is_corrected(reply: Reply, correction: str) -> None:
     [row], [_, second] = upsample(in_turn(reply, completion(CAPTION)))
-    assert (row.upsampled_prompt, row.upsample_requests) == (CAPTION, 2)
+    assert (row.upsampled_prompt, row.upsample_replies) == (CAPTION, 2)
     assert correction in second.prompt
     assert [message["role"] for message in second.body["messages"]] == ["user", "assistant", "user"]
 
@@ -87,7 +87,7 @@ def test_a_wrong_reply_is_corrected(reply: Reply, correction: str) -> None:
         (completion("{ broken json, dogs"), "JSON without a text", 3),
         (Reply(b"<html>gateway</html>"), "", 1),
         (Reply(status=400, body=b"too long"), "HTTP 400", 1),
-        (Reply(status=401), "unavailable", 1),
+        (Reply(status=401), "refuses the key", 1),
     ],
 )
 def test_the_prompt_itself_is_used_and_the_reason_is_on_record(
@@ -135,7 +135,7 @@ def test_a_model_in_this_process(tmp_path: Path) -> None:
     stage = UpsamplePrompt(model=str(save_vlm(tmp_path / "vlm", "qwen3_vl")), max_tokens=8)
     [row] = stage.annotate([PromptToUpsample(prompt="word3 word4")])
     assert isinstance(row, UpsampledPrompt), row
-    assert (row.upsampled_prompt, row.upsample_status, row.upsample_requests) == (
+    assert (row.upsampled_prompt, row.upsample_status, row.upsample_replies) == (
         "word3 word4",
         "original",
         3,
