@@ -14,6 +14,7 @@ from pipeline.verbs.help_text import HelpFormatter, knob_lines
 
 VERBS = {  # verb: (function that adds its options, what the verb does)
     "run": ("pipeline.verbs.run:add_verbs", "run a recipe; continue where an earlier run stopped"),
+    "generate": ("pipeline.verbs.generate:add_verbs", "sample a video of each prompt, with checks"),
     "submit": ("pipeline.verbs.cluster.submit:add_verbs", "start a run on a Ray cluster and leave it there"),
     "plan": ("pipeline.verbs.plan:add_verbs", "show what a run would do; write nothing"),
     "try": ("pipeline.verbs.try_out:add_verbs", "show what other knobs would do to the rows of the last run"),

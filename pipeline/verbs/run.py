@@ -27,14 +27,19 @@ def add_verbs(verbs: Any) -> None:
         epilog="example:\n  clipmill run stages/recipes/curate.py footage=films store=/data/store",
     )
     add_recipe_arguments(parser)
+    add_executor_options(parser)
+    add_run_options(parser)
+    parser.set_defaults(func=run)
+
+
+def add_executor_options(parser: ArgumentParser) -> None:
+    """Add the options that say where a run takes place and what it prints."""
     parser.add_argument("--inline", action="store_true", help="run in this process, without Ray")
     parser.add_argument(
         "--ray-address", metavar="ADDR", help="address of a running Ray cluster; also as ray_address=ADDR"
     )
-    add_run_options(parser)
     parser.add_argument("--json", action="store_true", help="print progress and results as lines of JSON")
     parser.add_argument("--quiet", action="store_true", help="print only errors and warnings")
-    parser.set_defaults(func=run)
 
 
 def add_run_options(parser: ArgumentParser) -> None:
@@ -79,11 +84,15 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> int:
+    return run_request(args, parse_request(args, args.command_line))
+
+
+def run_request(args: Namespace, request: RunRequest) -> int:
+    """Run a request with the options of `add_executor_options` and `add_run_options`: the exit code."""
     from pipeline.progress.display import progress_display
     from pipeline.progress.stopping import exit_code_of_stop, stopped_by_signals
     from pipeline.run import run_dag
 
-    request = parse_request(args, args.command_line)
     dag = request.dag()
     mode = "quiet" if args.quiet else "json" if args.json else ""
     try:

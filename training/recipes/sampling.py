@@ -95,7 +95,7 @@ class SampledVideos:
 
 
 def sample(
-    model: Path,
+    model: Path | tuple[WorldModel, ModelInfo],
     request: SamplingRequest,
     device: torch.device | str = "cpu",
     context_group: dist.ProcessGroup | None = None,
@@ -103,7 +103,7 @@ def sample(
     """Sample one video per entry of `request.prompt`.
 
     Args:
-        model: Folder or file of the model.
+        model: Folder or file of the model, or the result of `load_model`.
         request: What to sample.
         device: Where the network runs. The tokenizer runs on the CPU.
         context_group: The ranks that share the tokens of each video. All of them call this function, and the
@@ -116,11 +116,11 @@ def sample(
         SettingError: The model was not trained with so many given frames.
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
-    world, info = load_model(model)
+    world, info = load_model(model) if isinstance(model, Path) else model
     if info.codes:
         raise SettingError(
             "this model is a diffusion decoder: it decodes the codes of a clip, and samples none",
-            where=str(model),
+            where=str(model) if isinstance(model, Path) else "",
             remedy="measure it with evaluate tokenizer DIR --diffusion-decoder",
         )
     tokenizer = open_tokenizer(request.tokenizer, info.latents)

@@ -20,6 +20,7 @@ Completer = Callable[[str, list[str]], Iterable[str]]
 _COMPLETERS: dict[str, Completer] = {  # by the name of the argument
     "assignments": words.assignments,
     "knob": words.assignments,
+    "prompt": words.paths,
     "recipe": words.recipes,
     "store": words.folders,
     "run": words.runs,

@@ -123,9 +123,13 @@ def _paths(prefix: str, endings: tuple[str, ...] | None) -> Iterator[str]:
 
 
 def _knobs(line: list[str]) -> "dict[str, Knob]":
-    """The knobs of the recipe in the line; none if there is no recipe."""
+    """The knobs of the recipe in the line, or of the verb `generate`; none if there is no recipe."""
     from pipeline.recipes.recipe import load_recipe
 
+    if line[1:2] == ["generate"]:
+        from pipeline.recipes.catalog import find_recipe
+
+        return {knob.name: knob for knob in find_recipe("generate").knobs}
     path = next((word for word in line if word.endswith(_RECIPE) and "=" not in word), "")
     return {knob.name: knob for knob in load_recipe(path).knobs} if path else {}
 

@@ -1,0 +1,174 @@
+"""Samples a video for each prompt from one trained model: a diffusion model or an autoregressive one."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from manifests import (
+    Artifact,
+    ClipmillError,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    Row,
+    Share,
+    column,
+)
+from pipeline import Annotate, Needs, Reject
+from stages.media.encoding.arrays import write_mp4
+from stages.models.weights import digest_of_files
+
+if TYPE_CHECKING:
+    from training.recipes.sampling import SampledVideos
+
+_DIFFUSION = ("height", "width", "sampler", "num_inference_steps", "flow_shift")
+_AUTOREGRESSIVE = ("context_frames", "temperature", "top_k", "top_p", "medusa_heads")
+_BOTH = ("num_frames", "num_conditional_frames", "tokenizer", "text_encoder")
+_GUIDANCE = {"diffusion": 2.0, "autoregressive": 1.0}
+
+
+class PromptToSample(Row):
+    prompt: str
+    seed: int
+    image: str = ""
+    video: str = ""
+    condition_sha256: str = ""
+    upsampled_prompt: str | None = None
+
+
+class PromptVideo(Row):
+    video: Artifact = column("mp4 of the sampled video")
+    video_frames: int = column("number of frames of the video", unit="frames")
+    video_width_px: int = column("width of the video", unit="px")
+    video_height_px: int = column("height of the video", unit="px")
+    video_fps: float = column("frame rate of the video", unit="1/s")
+    sampled_prompt: str = column("text that the model was given: the upsampled prompt, or the prompt")
+    sampled_by: str = column("kind of the model, and the digest of its file")
+
+
+class _Model(NamedTuple):
+    """A loaded model: its kind, network with metadata, and device."""
+
+    kind: str
+    loaded: Any
+    device: str
+
+
+class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
+    """Samples one video per row from a trained model, of `upsampled_prompt` if there is one, else of `prompt`.
+
+    The seed of a row is that of its noise, so a video does not depend on the other rows. A row whose prompt
+    or given frames the model cannot take is rejected. The image or video of a row must be readable by the
+    workers. Settings of the other kind of model have no effect.
+
+    Attributes:
+        model: Folder or file of a model that Clipmill trained.
+        num_frames: Frames per video: 1 + a multiple of the tokenizer's temporal stride. 0 is the number that
+            was most frequent in training. Higher values give longer videos.
+        num_conditional_frames: Latent frames that are given from a video; 0 is the largest number that the
+            model was trained with. Higher values keep more of the motion.
+        guidance_scale: Scale of classifier-free guidance; 1 is none. 0 is 2 for a diffusion model and 1 for an
+            autoregressive one. Higher values follow the text more.
+        height: Height in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
+        width: Width in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
+        sampler: Name of the sampler of a diffusion model: heun, euler, unipc, unipc3, ddim or ddpm.
+        num_inference_steps: Steps of that sampler. Higher values take longer and are more precise.
+        flow_shift: Shift of its timesteps towards noise; 0 is that of the training. Higher values spend more
+            steps near the noise.
+        context_frames: Latent frames that the next chunk of an autoregressive model begins with. Higher values
+            remember more.
+        temperature: Temperature of an autoregressive model; 0 takes the most probable token. Higher values
+            give more varied videos.
+        top_k: It chooses among so many most probable tokens; 0 is all. Higher values give more varied videos.
+        top_p: It chooses among the most probable tokens with this sum of probabilities. Higher values give
+            more varied videos.
+        medusa_heads: Its Medusa heads that propose tokens: -1 is all, 0 none. Higher values may be faster; the
+            video is the same.
+        tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
+        text_encoder: Folder or hub name of the text encoder of the model; "" takes the recorded one.
+    """
+
+    execution_settings = frozenset(
+        {"model", "tokenizer", "text_encoder", "medusa_heads"}
+    )  # by digest, or equal
+    needs = Needs(cpus=2, memory_gb=2)
+
+    model: str
+    num_frames: NonNegativeInt = 0
+    num_conditional_frames: NonNegativeInt = 0
+    guidance_scale: NonNegativeFloat = 0.0
+    height: NonNegativeInt = 0
+    width: NonNegativeInt = 0
+    sampler: str = "heun"
+    num_inference_steps: PositiveInt = 20
+    flow_shift: NonNegativeFloat = 0.0
+    context_frames: PositiveInt = 1
+    temperature: NonNegativeFloat = 1.0
+    top_k: NonNegativeInt = 0
+    top_p: Share = 0.8
+    medusa_heads: int = -1
+    tokenizer: str = ""
+    text_encoder: str = ""
+
+    @cached_property
+    def loaded_model(self) -> _Model:
+        import torch
+
+        from training.autoregressive.model_file import is_token_model, load_token_model
+        from training.model import load_model
+
+        path, device = Path(self.model), "cuda" if torch.cuda.is_available() else "cpu"
+        if is_token_model(path):
+            return _Model("autoregressive", load_token_model(path), device)
+        return _Model("diffusion", load_model(path), device)
+
+    def digest(self) -> str:
+        """Return the digest of the model.
+
+        Raises:
+            CheckpointError: there is no model.
+        """
+        from training.model import MODEL_FILE, read_header
+
+        path = Path(self.model)
+        read_header(path)
+        return digest_of_files([path / MODEL_FILE if path.is_dir() else path])
+
+    def annotate(self, rows: Sequence[PromptToSample]) -> Iterator[PromptVideo | Reject]:
+        model, by = self.loaded_model, f"{self.loaded_model.kind} {self.digest()[:12]}"
+        for row in rows:
+            text = row.prompt if row.upsampled_prompt is None else row.upsampled_prompt
+            try:
+                sampled = self._sample(model, row, text)
+            except ClipmillError as error:
+                yield Reject(f"the model cannot sample this prompt: {error.what}")
+                continue
+            [frames] = sampled.videos
+            mp4 = BytesIO()
+            write_mp4(mp4, frames, Fraction(sampled.fps).limit_denominator(1001), crf=18)
+            yield PromptVideo(
+                video=Artifact.of(mp4.getvalue(), ".mp4"),
+                video_frames=len(frames),
+                video_width_px=frames.shape[2],
+                video_height_px=frames.shape[1],
+                video_fps=sampled.fps,
+                sampled_prompt=text,
+                sampled_by=by,
+            )
+
+    def _sample(self, model: _Model, row: PromptToSample, text: str) -> "SampledVideos":
+        from training.decoding.sample import TokenSamplingRequest, sample_token_model
+        from training.recipes.sampling import SamplingRequest, sample
+
+        names = _BOTH + (_DIFFUSION if model.kind == "diffusion" else _AUTOREGRESSIVE)
+        settings: dict[str, Any] = {name: getattr(self, name) for name in names}
+        settings |= {"prompt": (text,), "seed": row.seed, "image": row.image, "video": row.video}
+        settings["guidance_scale"] = self.guidance_scale or _GUIDANCE[model.kind]
+        if not row.video:
+            settings["num_conditional_frames"] = 0
+        if model.kind == "diffusion":
+            return sample(model.loaded, SamplingRequest(**settings), model.device)
+        return sample_token_model(model.loaded, TokenSamplingRequest(**settings), model.device)
