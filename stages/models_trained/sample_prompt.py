@@ -1,14 +1,11 @@
 """Samples a video for each prompt from one trained model: a diffusion model or an autoregressive one."""
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manifests import (
-    Artifact,
     ClipmillError,
     NonNegativeFloat,
     NonNegativeInt,
@@ -18,8 +15,8 @@ from manifests import (
     column,
 )
 from pipeline import Annotate, Needs, Reject
-from stages.media.encoding.arrays import write_mp4
 from stages.models.weights import digest_of_files
+from stages.models_trained.sample_video import SampledVideo, video_row
 
 if TYPE_CHECKING:
     from training.recipes.sampling import SampledVideos
@@ -39,12 +36,7 @@ class PromptToSample(Row):
     upsampled_prompt: str | None = None
 
 
-class PromptVideo(Row):
-    video: Artifact = column("mp4 of the sampled video")
-    video_frames: int = column("number of frames of the video", unit="frames")
-    video_width_px: int = column("width of the video", unit="px")
-    video_height_px: int = column("height of the video", unit="px")
-    video_fps: float = column("frame rate of the video", unit="1/s")
+class PromptVideo(SampledVideo):
     sampled_prompt: str = column("text that the model was given: the upsampled prompt, or the prompt")
     sampled_by: str = column("kind of the model, and the digest of its file")
 
@@ -58,7 +50,7 @@ class _Model(NamedTuple):
 
 
 class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
-    """Samples one video per row from a trained model, of `upsampled_prompt` if there is one, else of `prompt`.
+    """Samples one video per row from a trained model, of `upsampled_prompt` if the row has one, or `prompt`.
 
     The seed of a row is that of its noise, so a video does not depend on the other rows. A row whose prompt
     or given frames the model cannot take is rejected. The image or video of a row must be readable by the
@@ -70,30 +62,29 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
             was most frequent in training. Higher values give longer videos.
         num_conditional_frames: Latent frames that are given from a video; 0 is the largest number that the
             model was trained with. Higher values keep more of the motion.
-        guidance_scale: Scale of classifier-free guidance; 1 is none. 0 is 2 for a diffusion model and 1 for an
-            autoregressive one. Higher values follow the text more.
+        guidance_scale: Scale of classifier-free guidance; 1 is none. 0 is 2 for a diffusion model, and 1
+            for an autoregressive one. Higher values follow the text more.
         height: Height in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
         width: Width in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
         sampler: Name of the sampler of a diffusion model: heun, euler, unipc, unipc3, ddim or ddpm.
         num_inference_steps: Steps of that sampler. Higher values take longer and are more precise.
         flow_shift: Shift of its timesteps towards noise; 0 is that of the training. Higher values spend more
             steps near the noise.
-        context_frames: Latent frames that the next chunk of an autoregressive model begins with. Higher values
-            remember more.
+        context_frames: Latent frames that the next chunk of an autoregressive model begins with. Higher
+            values remember more.
         temperature: Temperature of an autoregressive model; 0 takes the most probable token. Higher values
             give more varied videos.
         top_k: It chooses among so many most probable tokens; 0 is all. Higher values give more varied videos.
         top_p: It chooses among the most probable tokens with this sum of probabilities. Higher values give
             more varied videos.
-        medusa_heads: Its Medusa heads that propose tokens: -1 is all, 0 none. Higher values may be faster; the
-            video is the same.
+        medusa_heads: Its Medusa heads that propose tokens: -1 is all, 0 none. Higher values may be faster;
+            the video is the same.
         tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
         text_encoder: Folder or hub name of the text encoder of the model; "" takes the recorded one.
     """
 
-    execution_settings = frozenset(
-        {"model", "tokenizer", "text_encoder", "medusa_heads"}
-    )  # by digest, or equal
+    # They change no video: the digest has that of the model, and models record those of the other two.
+    execution_settings = frozenset({"model", "tokenizer", "text_encoder", "medusa_heads"})
     needs = Needs(cpus=2, memory_gb=2)
 
     model: str
@@ -146,18 +137,9 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
             except ClipmillError as error:
                 yield Reject(f"the model cannot sample this prompt: {error.what}")
                 continue
-            [frames] = sampled.videos
-            mp4 = BytesIO()
-            write_mp4(mp4, frames, Fraction(sampled.fps).limit_denominator(1001), crf=18)
-            yield PromptVideo(
-                video=Artifact.of(mp4.getvalue(), ".mp4"),
-                video_frames=len(frames),
-                video_width_px=frames.shape[2],
-                video_height_px=frames.shape[1],
-                video_fps=sampled.fps,
-                sampled_prompt=text,
-                sampled_by=by,
-            )
+            encoded = video_row(sampled)
+            columns = {name: getattr(encoded, name) for name in encoded.names()}
+            yield PromptVideo(**columns, sampled_prompt=text, sampled_by=by)
 
     def _sample(self, model: _Model, row: PromptToSample, text: str) -> "SampledVideos":
         from training.decoding.sample import TokenSamplingRequest, sample_token_model

@@ -5,11 +5,15 @@ from fractions import Fraction
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row, column
 from manifests.errors import InvalidSetting
 from pipeline import Annotate, Needs
 from stages.media.encoding.arrays import write_mp4
+
+if TYPE_CHECKING:
+    from training.recipes.sampling import SampledVideos
 
 
 class TrainedModel(Row):
@@ -23,6 +27,33 @@ class SampledVideo(Row):
     video_width_px: int = column("width of the video", unit="px")
     video_height_px: int = column("height of the video", unit="px")
     video_fps: float = column("frame rate of the video", unit="1/s")
+
+
+def video_row(sampled: "SampledVideos") -> SampledVideo:
+    """The row of sampled videos, encoded into one mp4."""
+    frames = sampled.videos.reshape(-1, *sampled.videos.shape[2:])
+    mp4 = BytesIO()
+    write_mp4(mp4, frames, Fraction(sampled.fps).limit_denominator(1001), crf=18)
+    return SampledVideo(
+        video=Artifact.of(mp4.getvalue(), ".mp4"),
+        video_frames=len(frames),
+        video_width_px=frames.shape[2],
+        video_height_px=frames.shape[1],
+        video_fps=sampled.fps,
+    )
+
+
+def digest_of_given(*names: str) -> str:
+    """The digests of the files that are named.
+
+    Raises:
+        InvalidSetting: there is no such file.
+    """
+    files = [Path(file) for file in names if file]
+    for file in files:
+        if not file.is_file():
+            raise InvalidSetting(f"there is no file {file}", remedy="name an image or a video")
+    return " ".join(sha256(file.read_bytes()).hexdigest() for file in files)
 
 
 class SampleVideo(Annotate[TrainedModel, SampledVideo]):
@@ -77,11 +108,7 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     needs = Needs(cpus=2, memory_gb=2)
 
     def digest(self) -> str:
-        files = [Path(file) for file in (self.image, self.video) if file]
-        for file in files:
-            if not file.is_file():
-                raise InvalidSetting(f"there is no file {file}", remedy="name an image or a video")
-        return " ".join(sha256(file.read_bytes()).hexdigest() for file in files)
+        return digest_of_given(self.image, self.video)
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
         from training.recipes.sampling import SamplingRequest, sample
@@ -89,13 +116,4 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
         for row in rows:
             with row.model.local() as path:
                 sampled = sample(path, SamplingRequest(**self.settings()))
-            frames = sampled.videos.reshape(-1, *sampled.videos.shape[2:])
-            mp4 = BytesIO()
-            write_mp4(mp4, frames, Fraction(sampled.fps).limit_denominator(1001), crf=18)
-            yield SampledVideo(
-                video=Artifact.of(mp4.getvalue(), ".mp4"),
-                video_frames=len(frames),
-                video_width_px=frames.shape[2],
-                video_height_px=frames.shape[1],
-                video_fps=sampled.fps,
-            )
+            yield video_row(sampled)

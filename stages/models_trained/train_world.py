@@ -52,15 +52,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
 
     def progress(self, work: Path) -> tuple[float, str]:
         """The last step of the loss curve, and its loss. The share is unknown for a training in stages."""
-        from training.callbacks.loss_curve import read_last_line
-
-        last = read_last_line(work / _CURVE_FILE)
-        if not last:
-            return 0.0, ""
-        step, loss = int(last["step"]), last.get("loss")
-        of = "" if self.stages else f"/{self.steps}"
-        text = f"step {step}{of}" + ("" if loss is None else f", loss {loss:.4f}")
-        return 0.0 if self.stages else min(step / self.steps, 1.0), text
+        return training_progress(work, 0 if self.stages else self.steps)
 
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
@@ -70,7 +62,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
         check_settings_of_dag(self)
         shards: dict[str, set[tuple[str, str]]] = {}
         for row in rows:
-            pair = _url(row.latents_shard), _url(row.latents_index)
+            pair = artifact_url(row.latents_shard), artifact_url(row.latents_index)
             shards.setdefault(row.split, set()).add(pair)
         data, held_out = (sorted(shards.get(split, ())) for split in ("train", "validation"))
         files = {"data": data, "validation_data": held_out}
@@ -81,7 +73,7 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
             model = Artifact.of_file(result.model)
         return TrainedWorld(
             model=model,
-            curve=Artifact.of(_reproducible_curve(result.loss_curve), ".jsonl"),
+            curve=Artifact.of(reproducible_curve(result.loss_curve), ".jsonl"),
             steps=result.steps,
             loss_first=result.loss_first,
             loss_last=result.loss_last,
@@ -93,12 +85,25 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
         )
 
 
-def _url(artifact: Artifact) -> str:
+def training_progress(work: Path, steps: int) -> tuple[float, str]:
+    """The share of `steps` that is done, and the last step with its loss; 0 steps: the number is unknown."""
+    from training.callbacks.loss_curve import read_last_line
+
+    last = read_last_line(work / _CURVE_FILE)
+    if not last:
+        return 0.0, ""
+    step, loss = int(last["step"]), last.get("loss")
+    text = f"step {step}" + (f"/{steps}" if steps else "") + ("" if loss is None else f", loss {loss:.4f}")
+    return min(step / steps, 1.0) if steps else 0.0, text
+
+
+def artifact_url(artifact: Artifact) -> str:
+    """The URL of a stored file."""
     assert artifact.store is not None
     return f"{artifact.store.url}/{artifact.path}"
 
 
-def _reproducible_curve(file: Path) -> bytes:
+def reproducible_curve(file: Path) -> bytes:
     """The loss curve without measured times, which differ between equal runs."""
     from training.callbacks.loss_curve import TIMING_KEYS, read_loss_curve
 

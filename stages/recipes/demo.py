@@ -11,6 +11,8 @@ from stages.recipes.filters import DEFAULT_FILTERS, Filters
 from stages.recipes.latents import Encoding
 from stages.recipes.world import world
 
+CURATION = Curation(videos_per_part=1, crf=23, shard_mb=8, validation_share=0.2)
+
 
 def demo(
     footage: str,
@@ -30,7 +32,7 @@ def demo(
         footage=footage,
         filters=filters,
         captions=captions,
-        curation=Curation(videos_per_part=1, crf=23, shard_mb=8, validation_share=0.2),
+        curation=CURATION,
         encoding=Encoding(latent_px=96, latent_fps=8.0, latent_video_frames=17),
         steps=steps,
         batch_size=8,

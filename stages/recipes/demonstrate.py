@@ -1,4 +1,4 @@
-"""clipmill demo: generate films with ground truth; with --run, run the demo recipe on them and score it."""
+"""clipmill demo: generate films with ground truth; with --run, run a demo recipe on them and score it."""
 
 import sys
 from argparse import Namespace
@@ -11,14 +11,26 @@ from manifests.column import Range
 if TYPE_CHECKING:
     from pipeline.history.run_history import RunHistory
 
+_DEMOS = {  # recipe of the model: its file, its step of training, and its step of sampling
+    "world": ("demo.py", "train_world", "sample_video"),
+    "autoregressive": ("demo_autoregressive.py", "train_autoregressive", "sample_autoregressive"),
+}
+
 
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "demo",
-        epilog="example:\n  clipmill demo demo/films --run demo/store",
+        epilog="example:\n  clipmill demo demo/films --run demo/store\n"
+        "  clipmill demo demo/films --run demo/store --recipe autoregressive",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, help="folder for the generated films")
     parser.add_argument("--run", metavar="STORE", help="run the demo recipe on the films in this store")
+    parser.add_argument(
+        "--recipe",
+        choices=tuple(_DEMOS),
+        default="world",
+        help="what is trained: world, a diffusion model (default), or autoregressive, a model of codes",
+    )
     parser.add_argument(
         "--seed",
         type=Range(0).argument(),
@@ -85,7 +97,7 @@ def _run(args: Namespace) -> int:
         from pipeline.executors.on_ray import OnRay
 
         executor = OnRay(workers=args.workers)
-    recipe = str(Path(__file__).with_name("demo.py"))
+    recipe = str(Path(__file__).with_name(_DEMOS[args.recipe][0]))
     request = RunRequest(recipe, {"footage": str(args.folder)}, args.run, command=args.command_line)
     dag = request.dag()
     try:
@@ -101,19 +113,15 @@ def _run(args: Namespace) -> int:
     print(f"\naccuracy against the ground truth in {args.folder}")
     print(format_scores(score_run(history, args.folder)))
     print()
-    print(_validation(history) + "\n")
-    for name, path in _results(args.run, history):
+    print((_validation if args.recipe == "world" else _token_validation)(history) + "\n")
+    for name, path in _results(args.run, history, *_DEMOS[args.recipe][1:]):
         print(f"{name:11}{path}")
     return 0
 
 
 def _validation(history: "RunHistory") -> str:
     """How the trained model compares with the best linear prediction on the held-out clips."""
-    from manifests.table import part_name, read_part
-
-    columns = ["validation_clips", "validation_loss", "validation_linear_loss"]
-    name = f"{history['train_world'].folder}/{part_name(0)}"
-    [row] = read_part(history.store, name, columns).to_pylist()
+    row = _only_row(history, "train_world", ["validation_clips", "validation_loss", "validation_linear_loss"])
     loss, linear = row["validation_loss"], row["validation_linear_loss"]
     if loss is None:
         return "no clip was held out from the training"
@@ -125,12 +133,34 @@ def _validation(history: "RunHistory") -> str:
     )
 
 
-def _results(url: str, history: "RunHistory") -> Iterator[tuple[str, str]]:
+def _token_validation(history: "RunHistory") -> str:
+    """How the trained model compares with two baselines on the held-out clips."""
+    names = ("clips", "cross_entropy", "unigram", "copy", "accuracy", "bits_per_pixel")
+    row = _only_row(history, "train_autoregressive", [f"validation_{name}" for name in names])
+    clips, cross_entropy, unigram, copy, accuracy, bits = (row[f"validation_{name}"] for name in names)
+    if cross_entropy is None:
+        return "no clip was held out from the training"
+    sides = ["below" if cross_entropy < baseline else "above" for baseline in (unigram, copy)]
+    return (
+        f"cross-entropy of the model on {clips} held-out clips: {cross_entropy:.3f} nats per token,"
+        f" {sides[0]} the frequencies of the ids ({unigram:.3f}) and {sides[1]} a copy of the frame before"
+        f" ({copy:.3f}); accuracy {accuracy:.1%}, {bits:.4f} bits per pixel"
+    )
+
+
+def _only_row(history: "RunHistory", step: str, columns: list[str]) -> dict[str, Any]:
+    from manifests.table import part_name, read_part
+
+    [row] = read_part(history.store, f"{history[step].folder}/{part_name(0)}", columns).to_pylist()
+    return dict(row)
+
+
+def _results(url: str, history: "RunHistory", train: str, sample: str) -> Iterator[tuple[str, str]]:
     """Paths of the shards, the latents, the checkpoint and the sampled video."""
     from manifests.table import part_name, read_part
 
     for step, folder in (("pack_shards", "shards"), ("pack_latents", "latents")):
         yield folder, f"{url}/{history[step].folder}/{folder}"
-    for step, column, name in (("train_world", "model", "checkpoint"), ("sample_video", "video", "video")):
+    for step, column, name in ((train, "model", "checkpoint"), (sample, "video", "video")):
         rows = read_part(history.store, f"{history[step].folder}/{part_name(0)}", [column]).to_pylist()
         yield from ((name, f"{url}/{row[column]['path']}") for row in rows)

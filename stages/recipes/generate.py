@@ -35,7 +35,7 @@ def generate(
     temperature: NonNegativeFloat = 1.0,
     gpus: NonNegativeFloat = 0.0,
 ) -> Dag:
-    """Sample a video of each prompt. A prompt or video that a check blocks is dropped, and its verdict is on record.
+    """Sample a video of each prompt. What a check blocks is dropped, and its verdict is on record.
 
     Args:
         model: Folder or file of a diffusion or autoregressive model that Clipmill trained.
@@ -44,8 +44,8 @@ def generate(
         image: File of an image that the video of `prompt` begins with.
         video: File of a video whose last frames the video of `prompt` begins with.
         seed: Seed of the noise of each prompt that has none in the file.
-        upsampler: Chat model that rewrites short prompts into captions: a folder, OWNER/NAME, or the name that
-            the endpoint uses. Empty: prompts are used as they are.
+        upsampler: Chat model that rewrites short prompts into captions: a folder, OWNER/NAME, or the name
+            that the endpoint uses. Empty: prompts are used as they are.
         upsampler_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read it from an
             environment variable of the workers. Empty: the upsampler runs in the workers.
         upsampler_gpus: GPUs of one worker if the upsampler runs in the workers; below 1, workers share a GPU.
@@ -78,8 +78,7 @@ def generate(
             template=upsampler_template,
             on_unavailable=upsampler_unavailable,
         )
-        place = {"gpus": upsampler_gpus} if not upsampler_endpoint else {}
-        rows = rows.annotate(upsample.on(**place))
+        rows = rows.annotate(upsample.on(gpus=0 if upsampler_endpoint else upsampler_gpus))
         if guardrails:
             rows = check_prompts(rows, checks, "upsampled_prompt")
     sample = SamplePrompt(
