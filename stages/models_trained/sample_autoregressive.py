@@ -1,8 +1,9 @@
 """Samples videos from a trained autoregressive model into one mp4, one video after another."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
-from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Share
 from pipeline import Annotate, Needs
 from stages.models_trained.sample_video import SampledVideo, TrainedModel, digest_of_given, video_row
 
@@ -45,7 +46,7 @@ class SampleAutoregressive(Annotate[TrainedModel, SampledVideo]):
     top_k: NonNegativeInt = 0
     top_p: Share = 0.8
     guidance_scale: NonNegativeFloat = 1.0
-    medusa_heads: int = -1
+    medusa_heads: Annotated[int, Range(-1)] = -1
     seed: NonNegativeInt = 0
     tokenizer: str = ""
     text_encoder: str = ""

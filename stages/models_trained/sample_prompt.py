@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from manifests import (
     ClipmillError,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    Range,
     Row,
     Share,
     column,
@@ -100,7 +101,7 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
     temperature: NonNegativeFloat = 1.0
     top_k: NonNegativeInt = 0
     top_p: Share = 0.8
-    medusa_heads: int = -1
+    medusa_heads: Annotated[int, Range(-1)] = -1
     tokenizer: str = ""
     text_encoder: str = ""
 

@@ -1,0 +1,69 @@
+"""A video per prompt, of both kinds of models: of its prompt, seed and given frames, whatever else is sampled."""
+
+from io import BytesIO
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from small_models import save_small_autoregressive_model, save_small_diffusion_model
+
+from pipeline import Reject
+from stages.models_trained.sample_prompt import PromptToSample, PromptVideo, SamplePrompt
+from training.errors import CheckpointError
+
+SIZES = {"diffusion": (32, 32), "autoregressive": (24, 16)}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        "diffusion": save_small_diffusion_model(folder / "diffusion"),
+        "autoregressive": save_small_autoregressive_model(folder / "autoregressive"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "autoregressive"])
+def test_each_prompt_has_a_video_of_its_own(kind: str, models: dict[str, Path], tmp_path: Path) -> None:
+    image = tmp_path / "red.png"
+    cv2.imwrite(str(image), np.full((64, 64, 3), (0, 0, 255), np.uint8))
+    stage = SamplePrompt(model=str(models[kind]), num_inference_steps=2)
+    rows = [
+        PromptToSample(prompt="a dog", seed=1),
+        PromptToSample(prompt="a dog", seed=2),
+        PromptToSample(prompt="short", seed=1, upsampled_prompt="a dog"),
+        PromptToSample(prompt="", seed=1),
+        PromptToSample(prompt="a dog", seed=1, image=str(image)),
+        PromptToSample(prompt="x" * 100_000, seed=1),
+        PromptToSample(prompt="א כלב 🦮", seed=1, image=str(tmp_path / "none.png")),
+    ]
+    found = list(stage.annotate(rows))
+    videos = [row for row in found[:5] if isinstance(row, PromptVideo)]
+    assert len(videos) == 5, found
+    first, other_seed, upsampled, without_text, with_image = (row.video.read() for row in videos)
+    assert first == upsampled
+    assert len({first, other_seed, without_text, with_image}) == 4
+    assert videos[2].sampled_prompt == "a dog"
+    assert videos[0].sampled_by == f"{kind} {stage.digest()[:12]}"
+    assert (videos[0].video_width_px, videos[0].video_height_px) == SIZES[kind]
+    assert (videos[0].video_frames, videos[0].video_fps) == (5, 8.0)
+    with av.open(BytesIO(with_image)) as container:
+        pixels = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    assert pixels[..., 0].mean() > 150 > 100 > pixels[..., 1].mean()
+    assert isinstance(found[6], Reject), found[6]
+    assert isinstance(found[5], PromptVideo if kind == "diffusion" else Reject)
+    [alone] = SamplePrompt(model=str(models[kind]), num_inference_steps=2).annotate(rows[1:2])
+    assert isinstance(alone, PromptVideo)
+    assert alone.video.read() == other_seed
+
+
+def test_the_key_has_the_model_and_not_its_path(models: dict[str, Path], tmp_path: Path) -> None:
+    moved = tmp_path / "moved.safetensors"
+    moved.write_bytes((models["diffusion"] / "model.safetensors").read_bytes())
+    digests = [SamplePrompt(model=str(path)).digest() for path in (*models.values(), moved)]
+    assert digests[0] == digests[2] != digests[1]
+    for wrong in (tmp_path / "none", tmp_path):
+        with pytest.raises(CheckpointError, match="no model here"):
+            SamplePrompt(model=str(wrong)).digest()
