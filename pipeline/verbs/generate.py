@@ -88,5 +88,5 @@ def _outcomes(store: str) -> Iterator[str]:
 
 
 def _reason(row: Mapping[str, Any], names: list[str]) -> str:
-    said = [row[name] for name in names if row[name]]
-    return "; ".join(filter(None, [row["reason"] or row["detail"], *said]))
+    reasons = [row[name] for name in names if row[name]]
+    return "; ".join(filter(None, [row["reason"] or row["detail"], *reasons]))

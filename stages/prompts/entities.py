@@ -70,12 +70,12 @@ def find_entities(prompt: str) -> Entities:
 def missing_entities(entities: Entities, text: str) -> tuple[list[str], list[str]]:
     """Return what a text does not say: the quoted texts, numbers and names; and the other words."""
     flat = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    said = split_words(flat)
-    stems, numbers = {_stem(word) for word in said}, set(_numbers(flat))
+    found = split_words(flat)
+    stems, numbers = {_stem(word) for word in found}, set(_numbers(flat))
     strict = [quoted for quoted in entities.quoted if quoted.casefold() not in flat]
     strict += [number for number in entities.numbers if number not in numbers]
     strict += [name for name in entities.names if not all(_stem(w) in stems for w in split_words(name))]
-    joined = " ".join(said)
+    joined = " ".join(found)
     words = [
         word
         for word in entities.words
