@@ -1,4 +1,4 @@
-"""A video per prompt, of both kinds of models: of its prompt, seed and given frames, whatever else is sampled."""
+"""A video per prompt, of both kinds of models: of its prompt, seed and given frames, whatever the other rows."""
 
 from io import BytesIO
 from pathlib import Path

@@ -2,21 +2,17 @@
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from io import BytesIO
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 
 from manifests import Artifact
 from manifests.errors import InvalidSetting
 from manifests.stores import open_store
-from stages.latents.encode_latents import ClipWindow, EncodedWindow, EncodeLatents
-from stages.latents.pack_latents import EncodedWindow as Encoded
-from stages.latents.pack_latents import PackLatents
-from stages.media.encoding.arrays import write_mp4
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
 from training.errors import CheckpointError, SettingError, TrainingError
@@ -27,39 +23,9 @@ from training.verbs.sample import add_sample_verb
 STAGE = TrainWorld(steps=4, batch_size=2, warmup_steps=1, lr=2e-3, checkpoint_interval=2, num_threads=1)
 
 
-def make_clip(number: int) -> Artifact:
-    """One second in which a square of its own color moves."""
-    images = []
-    for frame in range(12):
-        image = np.full((64, 96, 3), 40, np.uint8)
-        image[20:40, 4 * frame : 4 * frame + 20] = (60 * number, 255 - 60 * number, 128)
-        images.append(image)
-    target = BytesIO()
-    write_mp4(target, images, 12, preset="ultrafast")
-    return Artifact.of(target.getvalue(), ".mp4")
-
-
 @pytest.fixture(scope="module")
-def packed(tmp_path_factory: pytest.TempPathFactory) -> list[PackedLatents]:
-    """Rows as the engine passes them on: one per clip, with the artifacts of stored shards."""
-    store = open_store(str(tmp_path_factory.mktemp("store")))
-    encode, pack = EncodeLatents(short_side_px=64, aspect_ratios=()), PackLatents()
-    rows = []
-    for number in range(4):
-        clip = make_clip(number).save(store, "cut")
-        window = ClipWindow(
-            id=f"c{number}", clip=clip, window_first_frame=0, window_frames=9, window_fps=12.0
-        )
-        (row,) = encode.annotate([window])
-        assert isinstance(row, EncodedWindow)
-        added = {n: getattr(row, n) for n in row.names() if n not in ("tokenizer", "latent_precision")}
-        columns = {"caption": f"square {number}", "source": "film.mp4", "start_s": 0.0, "end_s": 1.0}
-        rows.append(Encoded(id=f"c{number}", **added, **columns))
-    fitted = pack.fit([], pack.tally(rows))
-    (group,) = set(pack.assign(rows, fitted))
-    (shard,) = set(pack.settle(group, rows, fitted))
-    saved = [a.save(store, "pack") for a in (shard.latents_shard, shard.latents_index)]
-    return [PackedLatents(latents_shard=saved[0], latents_index=saved[1]) for _ in rows]
+def packed(pack_clips: Callable[..., list[PackedLatents]]) -> list[PackedLatents]:
+    return pack_clips("small", 4)
 
 
 @pytest.fixture(scope="module")

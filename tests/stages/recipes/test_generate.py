@@ -1,4 +1,4 @@
-"""clipmill generate: a file of prompts becomes videos; what is blocked never reaches the model and is on record."""
+"""clipmill generate: prompts become videos; what is blocked never reaches the model, and is on record."""
 
 import json
 from pathlib import Path
