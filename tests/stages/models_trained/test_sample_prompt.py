@@ -1,4 +1,4 @@
-"""A video per prompt, of both kinds of models: of its prompt, seed and given frames, whatever the other rows."""
+"""A video per prompt, of both kinds of models: of its prompt, seed and given frames, and no other row."""
 
 from io import BytesIO
 from pathlib import Path
