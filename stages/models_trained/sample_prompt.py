@@ -31,9 +31,8 @@ _GUIDANCE = {"diffusion": 2.0, "autoregressive": 1.0}
 class PromptToSample(Row):
     prompt: str
     seed: int
-    image: str = ""
-    video: str = ""
-    condition_sha256: str = ""
+    given_image: str = ""
+    given_video: str = ""
     upsampled_prompt: str | None = None
 
 
@@ -148,9 +147,9 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
 
         names = _BOTH + (_DIFFUSION if model.kind == "diffusion" else _AUTOREGRESSIVE)
         settings: dict[str, Any] = {name: getattr(self, name) for name in names}
-        settings |= {"prompt": (text,), "seed": row.seed, "image": row.image, "video": row.video}
+        settings |= {"prompt": (text,), "seed": row.seed, "image": row.given_image, "video": row.given_video}
         settings["guidance_scale"] = self.guidance_scale or _GUIDANCE[model.kind]
-        if not row.video:
+        if not row.given_video:
             settings["num_conditional_frames"] = 0
         if model.kind == "diffusion":
             return sample(model.loaded, SamplingRequest(**settings), model.device)

@@ -21,8 +21,8 @@ class ListedPrompt(Row):
     id: str = column("digest of prompt, seed and given frames, and the ordinal among identical ones")
     prompt: str = column("text of the video to sample; empty samples without text")
     seed: int = column("seed of the noise of the sampled video")
-    image: str = column("path of the image that the video begins with; empty: none")
-    video: str = column("path of the video whose last frames the sampled video begins with; empty: none")
+    given_image: str = column("path of the image that the video begins with; empty: none")
+    given_video: str = column("path of the video whose last frames the sampled video begins with; empty: none")
     condition_sha256: str = column("SHA-256 of the bytes of the image or video; empty without")
     source: str = column("name of the file and number of the line; empty for a prompt that was given as text")
 
@@ -88,8 +88,8 @@ class ListPrompts(Source[ListedPrompt]):
                 id=id_of("prompt", content, ordinal) if ordinal else content,
                 prompt=given.prompt,
                 seed=given.seed,
-                image=given.image,
-                video=given.video,
+                given_image=given.image,
+                given_video=given.video,
                 condition_sha256=sha256,
                 source=given.source,
             )

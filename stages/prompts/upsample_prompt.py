@@ -23,8 +23,8 @@ _MAX_LETTERS = 20  # of a word, on average: a longer prompt is no text of words
 
 class PromptToUpsample(Row):
     prompt: str
-    image: str = ""
-    video: str = ""
+    given_image: str = ""
+    given_video: str = ""
 
 
 class UpsampledPrompt(Row):
@@ -100,7 +100,7 @@ class UpsamplePrompt(
         return {"seed": self.seed, **super()._extra_body()}
 
     async def annotate_row(self, row: PromptToUpsample, session: ChatSession) -> UpsampledPrompt:
-        template = self.templates[1 if row.image or row.video else 0]
+        template = self.templates[1 if row.given_image or row.given_video else 0]
         responses: list[ChatResponse] = []
         text, reason = "", _unsuitable(row.prompt, self.max_words)
         if not reason:
@@ -175,9 +175,9 @@ def _images(row: PromptToUpsample) -> tuple[bytes, ...]:
     Raises:
         UnreadableFile: it cannot be decoded.
     """
-    if not (row.image or row.video):
+    if not (row.given_image or row.given_video):
         return ()
-    with open_video(row.image or row.video) as video:
+    with open_video(row.given_image or row.given_video) as video:
         for frame in video.frames():
             last = frame
         width, height = last.display_size

@@ -35,9 +35,9 @@ def test_each_prompt_has_a_video_of_its_own(kind: str, models: dict[str, Path], 
         PromptToSample(prompt="a dog", seed=2),
         PromptToSample(prompt="short", seed=1, upsampled_prompt="a dog"),
         PromptToSample(prompt="", seed=1),
-        PromptToSample(prompt="a dog", seed=1, image=str(image)),
+        PromptToSample(prompt="a dog", seed=1, given_image=str(image)),
         PromptToSample(prompt="x" * 100_000, seed=1),
-        PromptToSample(prompt="א כלב 🦮", seed=1, image=str(tmp_path / "none.png")),
+        PromptToSample(prompt="א כלב 🦮", seed=1, given_image=str(tmp_path / "none.png")),
     ]
     found = list(stage.annotate(rows))
     videos = [row for row in found[:5] if isinstance(row, PromptVideo)]

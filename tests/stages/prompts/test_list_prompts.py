@@ -41,8 +41,8 @@ def test_a_file_of_json_lines(tmp_path: Path) -> None:
     file.write_text("\n".join(map(json.dumps, lines)))
     stage = ListPrompts(file=str(file), seed=2)
     first, second, third = stage.rows()
-    assert (first.image, first.seed) == (str(tmp_path / "dog.png"), 2)
-    assert (second.image, second.seed, second.condition_sha256) == ("", 5, "")
+    assert (first.given_image, first.seed) == (str(tmp_path / "dog.png"), 2)
+    assert (second.given_image, second.seed, second.condition_sha256) == ("", 5, "")
     assert third.prompt == ""
     before = stage.digest()
     (tmp_path / "dog.png").write_bytes(b"two")

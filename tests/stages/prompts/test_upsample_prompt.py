@@ -29,7 +29,7 @@ def upsample(
         stage = UpsamplePrompt(model="toy", endpoint=server.url, **fast)  # type: ignore[arg-type]
         stage.digest()
         rows = list(
-            stage.annotate([PromptToUpsample(prompt=text, image=image) for text in prompts or (PROMPT,)])
+            stage.annotate([PromptToUpsample(prompt=text, given_image=image) for text in prompts or (PROMPT,)])
         )
     assert all(isinstance(row, UpsampledPrompt) for row in rows), rows
     return [row for row in rows if isinstance(row, UpsampledPrompt)], server.requests
