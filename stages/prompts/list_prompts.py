@@ -22,7 +22,7 @@ class ListedPrompt(Row):
     prompt: str = column("text of the video to sample; empty samples without text")
     seed: int = column("seed of the noise of the sampled video")
     given_image: str = column("path of the image that the video begins with; empty: none")
-    given_video: str = column("path of the video whose last frames the sampled video begins with; empty: none")
+    given_video: str = column("path of the video whose last frames the video begins with; empty: none")
     condition_sha256: str = column("SHA-256 of the bytes of the image or video; empty without")
     source: str = column("name of the file and number of the line; empty for a prompt that was given as text")
 

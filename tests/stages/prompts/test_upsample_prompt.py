@@ -28,9 +28,8 @@ def upsample(
         fast = {"max_attempts": 1, "timeout_s": 5.0, **settings}
         stage = UpsamplePrompt(model="toy", endpoint=server.url, **fast)  # type: ignore[arg-type]
         stage.digest()
-        rows = list(
-            stage.annotate([PromptToUpsample(prompt=text, given_image=image) for text in prompts or (PROMPT,)])
-        )
+        given = [PromptToUpsample(prompt=text, given_image=image) for text in prompts or (PROMPT,)]
+        rows = list(stage.annotate(given))
     assert all(isinstance(row, UpsampledPrompt) for row in rows), rows
     return [row for row in rows if isinstance(row, UpsampledPrompt)], server.requests
 
