@@ -80,8 +80,12 @@ def _outcomes(store: str) -> Iterator[str]:
     for row in rows[:_SHOWN]:
         text = printable(" ".join(row["prompt"].split()))
         short = text if len(text) <= 60 else f"{text[:59]}…"
-        found = next((row[name] for name in videos if row[name]), "")
-        outcome = found if row["outcome"] == "kept" else f"{row['outcome']}: {_reason(row, names)}"
+        path = next((row[name] for name in videos if row[name]), "")
+        outcome = (
+            f"{reader.history.store.url}/{path}"
+            if row["outcome"] == "kept"
+            else f"{row['outcome']}: {_reason(row, names)}"
+        )
         yield f"{row['id']}  {short!r}\n  {outcome}"
     if len(rows) > _SHOWN:
         yield f"and {len(rows) - _SHOWN:,} more: clipmill table store={store} --of {_ROWS}"

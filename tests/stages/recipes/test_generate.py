@@ -53,7 +53,7 @@ def test_each_prompt_has_an_outcome(
     }
     assert rows[SAFE]["sampled_prompt"] == CAPTIONS[SAFE]
     assert (rows[DOWN]["sampled_prompt"], rows[DOWN]["upsample_status"]) == (DOWN, "original")
-    assert Path(rows[SAFE]["video"]).is_file()
+    assert (tmp_path / "store" / rows[SAFE]["video"]).is_file()
     assert rows[SAFE]["video"] in printed
     assert "'murder' at 2 to 8" in rows[BLOCKED]["prompt_check_reason"]
     assert "dropped: prompt blocked" in printed

@@ -37,6 +37,7 @@ LINES = {  # | is the cursor, if it is not at the end
     "clipmill run co": "counting.py",
     "clipmill run counting.py --inline co": "count=",
     "clipmill run counting.py store=": "films/ store/",
+    "clipmill generate dog upsampler_e": "upsampler_endpoint=",
     "clipmill table --of numbers store=store --columns id,squ": "id,square",
     "clipmill replay --row 5 store=store sq": "square",
     "clipmill explain ROW| store=store": "ROW",
