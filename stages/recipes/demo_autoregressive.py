@@ -17,7 +17,7 @@ def demo_autoregressive(
     footage: str,
     filters: Filters = DEFAULT_FILTERS,
     captions: Captions = DEFAULT_CAPTIONS,
-    steps: PositiveInt = 300,
+    steps: PositiveInt = 150,
     seed: NonNegativeInt = 0,
 ) -> Dag:
     """Run the recipe autoregressive with one video per part, few codes per clip and a short training.
