@@ -3,7 +3,7 @@
 clipmill run stages/recipes/autoregressive.py footage=DIR store=DIR
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from manifests import ClipmillError, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline import Dag
@@ -18,32 +18,11 @@ from stages.recipes.latents import DEFAULT_ENCODING, Encoding, build_latents
 CODES = replace(DEFAULT_ENCODING, tokenizer="small-discrete")
 
 
-def autoregressive(
-    footage: str,
-    filters: Filters = DEFAULT_FILTERS,
-    captions: Captions = DEFAULT_CAPTIONS,
-    curation: Curation = DEFAULT_CURATION,
-    inputs: Footage = DEFAULT_FOOTAGE,
-    encoding: Encoding = CODES,
-    model: str = "tiny",
-    token_embedding: str = "fsq",
-    steps: PositiveInt = 400,
-    batch_size: PositiveInt = 8,
-    lr: PositiveFloat = 1e-3,
-    lr_schedule: str = "cosine",
-    conditional_frames: tuple[float, ...] = (0.5, 0.5),
-    num_ranks: PositiveInt = 1,
-    seed: NonNegativeInt = 0,
-    prompt: str = "",
-    num_frames: NonNegativeInt = 0,
-    temperature: NonNegativeFloat = 1.0,
-    top_p: Share = 0.8,
-) -> Dag:
-    """Turn raw footage into shards, codes, a trained autoregressive world model and a sampled video.
+@dataclass(frozen=True)
+class TokenTraining:
+    """How the model is trained. A recipe's argument of this type stands for all these knobs.
 
-    Args:
-        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet. Several
-            are separated by commas.
+    Attributes:
         model: Size of the network: tiny, small, 4b, 5b, 12b or 13b.
         token_embedding: Rows of the ids: fsq, for small data, or table.
         steps: Training steps. Higher trains longer.
@@ -52,14 +31,58 @@ def autoregressive(
         lr_schedule: Learning rate after the warmup: constant, or cosine, which ends at a tenth of the peak.
         conditional_frames: Odds of 0, 1, 2 … given latent frames at the start of a clip. Higher odds train
             that number more often.
-        num_ranks: Training processes. The model is sharded over them with FSDP2. Higher needs more CPUs or
-            GPUs.
-        seed: Seed of the weights, the order of the clips and the sampled video.
+    """
+
+    model: str = "tiny"
+    token_embedding: str = "fsq"
+    steps: PositiveInt = 400
+    batch_size: PositiveInt = 8
+    lr: PositiveFloat = 1e-3
+    lr_schedule: str = "cosine"
+    conditional_frames: tuple[NonNegativeFloat, ...] = (0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class TokenSampling:
+    """The sampled video. A recipe's argument of this type stands for all these knobs.
+
+    Attributes:
         prompt: Text of the sampled video; empty samples without text.
         num_frames: Frames of the sampled video: 1 + a multiple of the tokenizer's temporal stride; 0 is as in
             training. Higher samples longer.
         temperature: Temperature of the sampled tokens; 0 takes the most probable ones. Higher varies more.
         top_p: The tokens are among the most probable ones with this sum of probabilities. Higher varies more.
+    """
+
+    prompt: str = ""
+    num_frames: NonNegativeInt = 0
+    temperature: NonNegativeFloat = 1.0
+    top_p: Share = 0.8
+
+
+DEFAULT_TRAINING, DEFAULT_SAMPLING = TokenTraining(), TokenSampling()
+
+
+def autoregressive(
+    footage: str,
+    filters: Filters = DEFAULT_FILTERS,
+    captions: Captions = DEFAULT_CAPTIONS,
+    curation: Curation = DEFAULT_CURATION,
+    inputs: Footage = DEFAULT_FOOTAGE,
+    encoding: Encoding = CODES,
+    training: TokenTraining = DEFAULT_TRAINING,
+    sampling: TokenSampling = DEFAULT_SAMPLING,
+    num_ranks: PositiveInt = 1,
+    seed: NonNegativeInt = 0,
+) -> Dag:
+    """Turn raw footage into shards, codes, a trained autoregressive world model and a sampled video.
+
+    Args:
+        footage: Folder, file or URL of the videos, or a list of them: .txt, .csv, .jsonl or .parquet. Several
+            are separated by commas.
+        num_ranks: Training processes. The model is sharded over them with FSDP2. Higher needs more CPUs or
+            GPUs.
+        seed: Seed of the weights, the order of the clips and the sampled video.
     """
     if inputs.images:
         raise ClipmillError(
@@ -70,21 +93,9 @@ def autoregressive(
     dag = Dag("autoregressive")
     videos = read_footage(dag, footage, inputs, curation.extensions, curation.videos_per_part)
     shards, codes = build_latents(videos, filters, captions, curation, encoding)
-    train = TrainAutoregressive(
-        steps=steps,
-        model=model,
-        token_embedding=token_embedding,
-        batch_size=batch_size,
-        lr=lr,
-        lr_schedule=lr_schedule,
-        conditional_frames=conditional_frames,
-        seed=seed,
-    )
-    trained = codes.launch(train.on(ranks=num_ranks))
-    sample = SampleAutoregressive(
-        prompt=(prompt,), num_frames=num_frames, temperature=temperature, top_p=top_p, seed=seed
-    )
-    sampled = trained.annotate(sample)
+    trained = codes.launch(TrainAutoregressive(**vars(training), seed=seed).on(ranks=num_ranks))
+    settings = {**vars(sampling), "prompt": (sampling.prompt,)}
+    sampled = trained.annotate(SampleAutoregressive(**settings, seed=seed))
     dag.save(shards, "shards")
     dag.save(codes, "codes")
     dag.save(sampled, "model")

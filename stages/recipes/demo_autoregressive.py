@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from manifests import NonNegativeInt, PositiveInt
 from pipeline import Dag
-from stages.recipes.autoregressive import CODES, autoregressive
+from stages.recipes.autoregressive import CODES, TokenTraining, autoregressive
 from stages.recipes.captions import DEFAULT_CAPTIONS, Captions
 from stages.recipes.demo import CURATION
 from stages.recipes.filters import DEFAULT_FILTERS, Filters
@@ -33,8 +33,6 @@ def demo_autoregressive(
         captions=captions,
         curation=CURATION,
         encoding=replace(CODES, latent_px=64, latent_fps=8.0, latent_video_frames=17),
-        steps=steps,
-        batch_size=8,
-        lr=3e-3,
+        training=TokenTraining(steps=steps, lr=3e-3),
         seed=seed,
     )

@@ -3,8 +3,10 @@
 clipmill generate "a dog runs on a beach" model=MODEL store=DIR
 """
 
+from dataclasses import dataclass
+
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
-from pipeline import Dag
+from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
 from stages.models_trained.sample_prompt import SamplePrompt
 from stages.prompts.list_prompts import ListPrompts
@@ -14,6 +16,53 @@ from stages.recipes.guardrails import DEFAULT_GUARDRAILS, Guardrails, check_prom
 _PROMPTS_PER_PART = 16
 
 
+@dataclass(frozen=True)
+class Upsampling:
+    """How prompts are rewritten. A recipe's argument of this type stands for all these knobs.
+
+    Attributes:
+        upsampler: Chat model that rewrites short prompts into captions: a folder, OWNER/NAME, or the name
+            that the endpoint uses. Empty: prompts are used as they are.
+        upsampler_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read it from an
+            environment variable of the workers. Empty: the upsampler runs in the workers.
+        upsampler_gpus: GPUs of one worker if the upsampler runs in the workers; below 1, workers share a GPU.
+        upsampler_template: Template of the request to the upsampler: video, or the path of a file.
+        upsampler_unavailable: What happens while the upsampler is unavailable: original, or wait.
+    """
+
+    upsampler: str = ""
+    upsampler_endpoint: str = ""
+    upsampler_gpus: NonNegativeFloat = 0.0
+    upsampler_template: str = UpsamplePrompt.template
+    upsampler_unavailable: str = UpsamplePrompt.on_unavailable
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How videos are sampled. A recipe's argument of this type stands for all these knobs.
+
+    Attributes:
+        num_frames: Frames per video: 1 + a multiple of the tokenizer's temporal stride; 0 is as in training.
+            Higher gives longer videos.
+        num_conditional_frames: Latent frames that are given from a video; 0 is the largest trained number.
+            Higher keeps more of the motion.
+        guidance_scale: Scale of classifier-free guidance; 1 is none; 0 is 2 for a diffusion model and 1 for
+            an autoregressive one. Higher follows the text more.
+        num_inference_steps: Steps of the sampler of a diffusion model. Higher takes longer and is more
+            precise.
+        temperature: Temperature of an autoregressive model. Higher gives more varied videos.
+    """
+
+    num_frames: NonNegativeInt = 0
+    num_conditional_frames: NonNegativeInt = 0
+    guidance_scale: NonNegativeFloat = 0.0
+    num_inference_steps: PositiveInt = 20
+    temperature: NonNegativeFloat = 1.0
+
+
+DEFAULT_UPSAMPLING, DEFAULT_SAMPLING = Upsampling(), Sampling()
+
+
 def generate(
     model: str,
     prompt: str = "",
@@ -21,18 +70,10 @@ def generate(
     image: str = "",
     video: str = "",
     seed: NonNegativeInt = 0,
-    upsampler: str = "",
-    upsampler_endpoint: str = "",
-    upsampler_gpus: NonNegativeFloat = 0.0,
-    upsampler_template: str = "video",
-    upsampler_unavailable: str = "original",
+    upsampling: Upsampling = DEFAULT_UPSAMPLING,
     guardrails: bool = True,
     checks: Guardrails = DEFAULT_GUARDRAILS,
-    num_frames: NonNegativeInt = 0,
-    num_conditional_frames: NonNegativeInt = 0,
-    guidance_scale: NonNegativeFloat = 0.0,
-    num_inference_steps: PositiveInt = 20,
-    temperature: NonNegativeFloat = 1.0,
+    sampling: Sampling = DEFAULT_SAMPLING,
     gpus: NonNegativeFloat = 0.0,
 ) -> Dag:
     """Sample a video of each prompt. What a check blocks is dropped, and its verdict is on record.
@@ -44,53 +85,34 @@ def generate(
         image: File of an image that the video of `prompt` begins with.
         video: File of a video whose last frames the video of `prompt` begins with.
         seed: Seed of the noise of each prompt that has none in the file.
-        upsampler: Chat model that rewrites short prompts into captions: a folder, OWNER/NAME, or the name
-            that the endpoint uses. Empty: prompts are used as they are.
-        upsampler_endpoint: URL of an OpenAI-compatible endpoint up to /v1, or env:NAME to read it from an
-            environment variable of the workers. Empty: the upsampler runs in the workers.
-        upsampler_gpus: GPUs of one worker if the upsampler runs in the workers; below 1, workers share a GPU.
-        upsampler_template: Template of the request to the upsampler: video, or the path of a file.
-        upsampler_unavailable: What happens while the upsampler is unavailable: original, or wait.
         guardrails: Whether prompts and videos are checked. With false nothing is checked, and the record of
             the run says so.
-        num_frames: Frames per video: 1 + a multiple of the tokenizer's temporal stride; 0 is as in training.
-            Higher gives longer videos.
-        num_conditional_frames: Latent frames that are given from a video; 0 is the largest trained number.
-            Higher keeps more of the motion.
-        guidance_scale: Scale of classifier-free guidance; 1 is none; 0 is 2 for a diffusion model and 1 for
-            an autoregressive one. Higher follows the text more.
-        num_inference_steps: Steps of the sampler of a diffusion model. Higher takes longer and is more
-            precise.
-        temperature: Temperature of an autoregressive model. Higher gives more varied videos.
         gpus: GPUs of one worker that samples; below 1, workers share a GPU.
     """
-    if upsampler_endpoint and not upsampler:
-        raise RecipeError("upsampler_endpoint is set, but upsampler is not", remedy="add upsampler=NAME")
     dag = Dag("generate")
     listed = ListPrompts(prompt=prompt, file=prompts, seed=seed, image=image, video=video)
     rows = dag.read(listed, rows_per_part=_PROMPTS_PER_PART)
     if guardrails:
         rows = check_prompts(rows, checks, "prompt")
-    if upsampler:
-        upsample = UpsamplePrompt(
-            model=upsampler,
-            endpoint=upsampler_endpoint,
-            template=upsampler_template,
-            on_unavailable=upsampler_unavailable,
-        )
-        rows = rows.annotate(upsample.on(gpus=0 if upsampler_endpoint else upsampler_gpus))
-        if guardrails:
-            rows = check_prompts(rows, checks, "upsampled_prompt")
-    sample = SamplePrompt(
-        model=model,
-        num_frames=num_frames,
-        num_conditional_frames=num_conditional_frames,
-        guidance_scale=guidance_scale,
-        num_inference_steps=num_inference_steps,
-        temperature=temperature,
-    )
-    rows = rows.annotate(sample.on(gpus=gpus))
+    rows = _upsample(rows, upsampling)
+    if guardrails and upsampling.upsampler:
+        rows = check_prompts(rows, checks, "upsampled_prompt")
+    rows = rows.annotate(SamplePrompt(model=model, **vars(sampling)).on(gpus=gpus))
     if guardrails:
         rows = check_videos(rows, checks)
     dag.save(rows, "videos")
     return dag
+
+
+def _upsample(rows: Rows, knobs: Upsampling) -> Rows:
+    if knobs.upsampler_endpoint and not knobs.upsampler:
+        raise RecipeError("upsampler_endpoint is set, but upsampler is not", remedy="add upsampler=NAME")
+    if not knobs.upsampler:
+        return rows
+    stage = UpsamplePrompt(
+        model=knobs.upsampler,
+        endpoint=knobs.upsampler_endpoint,
+        template=knobs.upsampler_template,
+        on_unavailable=knobs.upsampler_unavailable,
+    )
+    return rows.annotate(stage.on(gpus=0 if knobs.upsampler_endpoint else knobs.upsampler_gpus))

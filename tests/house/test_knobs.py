@@ -53,7 +53,8 @@ def is_number(knob: Knob) -> bool:
 
 def limits_of(recipe: Recipe, knob: Knob) -> list[tuple[str, str, str]]:
     """The comparisons with a knob's value, found by building the recipe with a value that is used nowhere."""
-    known = {name: value for name, value in ALL_STEPS.items() if name in recipe.knob_names()}
+    known: dict[str, Any] = {each.name: "m" for each in recipe.knobs if each.required}
+    known |= {name: value for name, value in ALL_STEPS.items() if name in recipe.knob_names()}
     reasons = []
     for value in SENTINELS:
         if knob.value_type is int and not isinstance(value, int):
