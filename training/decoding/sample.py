@@ -13,16 +13,18 @@ from training.autoregressive.model import AutoregressiveModel
 from training.autoregressive.model_file import TokenModelInfo, load_token_model
 from training.decoding.choice import TokenChoice
 from training.decoding.decoder import Decoder, ForwardPass
+from training.decoding.diffusion_decoder import DecodingOptions, open_diffusion_decoder
 from training.decoding.medusa_draft import MedusaDraft
 from training.decoding.rollout import Rollout
 from training.decoding.token_sampler import MAX_SAMPLES, TokenSampler
 from training.diffusion.conditioning import Conditioning
-from training.errors import SettingError
+from training.errors import CheckpointError, SettingError
 from training.parallel.threads import cpu_threads
 from training.recipes.given_frames import choose_given_frames, read_frames
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.recipes.sampling import SampledVideos, open_tokenizer
 from training.settings.check import check_settings
+from training.tensors import Video
 from training.text_encoder import add_text
 from training.tokenizer import DiscreteTokenizer, count_latent_frames
 
@@ -52,6 +54,8 @@ class TokenSamplingRequest:
             same. -1 takes all that the model has, 0 none.
         seed: Equal seeds, prompts and sizes give equal videos.
         first_sample: Number of the first video. The noise of a video depends on the seed and its number.
+        diffusion_decoder: Folder or file of a model that decodes the tokens in place of their tokenizer; ""
+            has none.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
         text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
         num_threads: CPU threads.
@@ -70,6 +74,7 @@ class TokenSamplingRequest:
     medusa_heads: Annotated[int, Range(-1)] = -1
     seed: NonNegativeInt = 0
     first_sample: NonNegativeInt = 0
+    diffusion_decoder: str = ""
     tokenizer: str = ""
     text_encoder: str = ""
     num_threads: PositiveInt = 2
@@ -110,9 +115,30 @@ def sample_token_model(
     tokenizer = cast(DiscreteTokenizer, open_tokenizer(request.tokenizer, info.latents))
     with cpu_threads(request.num_threads), torch.inference_mode():
         codes = sample_codes(network, info, tokenizer, request, device).codes
-        videos = tokenizer.decode_indices(codes.cpu())  # [b 3 t h w]
+        videos = _decode(codes, tokenizer, request, device).cpu()  # [b 3 t h w]
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     return SampledVideos(frames.contiguous().numpy(), info.fps)
+
+
+def _decode(
+    codes: Tensor, tokenizer: DiscreteTokenizer, request: TokenSamplingRequest, device: torch.device | str
+) -> Video:
+    """The videos of sampled codes, by the tokenizer or the diffusion decoder.
+
+    Raises:
+        CheckpointError: The diffusion decoder reads codes of another tokenizer.
+    """
+    if not request.diffusion_decoder:
+        return tokenizer.decode_indices(codes.cpu())
+    model, options = Path(request.diffusion_decoder), DecodingOptions(seed=request.seed)
+    decoder = open_diffusion_decoder(model, options, code_tokenizer=request.tokenizer, device=device)
+    if decoder.code_tokenizer.digest != tokenizer.digest:
+        raise CheckpointError(
+            "the diffusion decoder reads codes of another tokenizer than the model makes",
+            where=str(model),
+            remedy="name a diffusion decoder of this tokenizer",
+        )
+    return decoder.decode_indices(codes, range(request.first_sample, request.first_sample + len(codes)))
 
 
 @torch.inference_mode()

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
 # Options of one kind of model, and their defaults
-TOKEN_OPTIONS = dict.fromkeys(("temperature", "top_k", "top_p", "context_frames", "medusa_heads"))
+TOKEN_OPTIONS = dict.fromkeys(
+    ("temperature", "top_k", "top_p", "context_frames", "medusa_heads", "diffusion_decoder")
+)
 DIFFUSION_OPTIONS = {
     "height": 0,
     "width": 0,
@@ -112,6 +114,7 @@ def _add_token_options(sample: argparse.ArgumentParser) -> None:
         ("medusa-heads", Range(0), int, "heads that propose tokens; the video is the same (all)"),
     ):
         options.add_argument(f"--{name}", type=limits.argument(kind), help=text)
+    options.add_argument("--diffusion-decoder", metavar="MODEL", help="model that decodes the tokens")
 
 
 def _sample(args: argparse.Namespace) -> int:

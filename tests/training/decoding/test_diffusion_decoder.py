@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.training.autoregressive.toy_codes import toy_clip, write_codes
 from training.callbacks.loss_curve import read_loss_curve
 from training.cli import main
 from training.data.find_shards import find_shards
 from training.decoding.diffusion_decoder import DecodingOptions, open_diffusion_decoder
+from training.decoding.sample import TokenSamplingRequest, sample_token_model
 from training.decoding.windows import WindowedDenoiser, blend_weights, window_spans
 from training.diffusion.conditioning import Conditioning
 from training.errors import CheckpointError, LatentMismatchError, SettingError
@@ -21,6 +23,7 @@ from training.evaluation.evaluate import evaluate
 from training.model import load_model, read_model_info
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 from training.networks.video_dit import VideoDiT
+from training.recipes.autoregressive.train import train_autoregressive
 from training.recipes.export import export
 from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.world import train
@@ -183,3 +186,18 @@ def test_ranks_give_the_losses_and_gradients_of_one_rank(
     got = json.loads(on_ranks(2, script, *map(json.dumps, trainings)))
     expected = [[line["loss"], line["grad_norm"]] for line in read_loss_curve(one.loss_curve)]
     assert got == [[pytest.approx(pair, rel=1e-5) for pair in expected]] * 2
+
+
+def test_it_decodes_the_tokens_of_an_autoregressive_model(data: dict[str, Any], tmp_path: Path) -> None:
+    decoder = train({**SETTINGS, **data, "steps": 1}, tmp_path / "decoder").model
+    shard = write_codes(tmp_path / "codes.tar", {"clip": toy_clip(0)}, codebook_size=40)
+    settings = {"batch_size": 1, "steps": 1, "warmup_steps": 0, "num_threads": 1, "quiet": True}
+    model = train_autoregressive({"data": [shard], **settings}, tmp_path / "tokens").model
+    plain, decoded = (
+        sample_token_model(
+            model, TokenSamplingRequest(prompt=["a"], seed=1, num_threads=1, diffusion_decoder=place)
+        )
+        for place in ("", str(decoder))
+    )
+    assert plain.videos.shape == decoded.videos.shape
+    assert (plain.videos != decoded.videos).any()
