@@ -23,7 +23,7 @@ class WrongReply(Exception):
     """The reply cannot replace the prompt.
 
     Attributes:
-        correction: What the model is told, so that its next reply is better.
+        correction: The next request to the model, which says what was wrong.
     """
 
     def __init__(self, reason: str, correction: str) -> None:
