@@ -44,7 +44,8 @@ def test_each_prompt_has_a_video_of_its_own(kind: str, models: dict[str, Path], 
     assert len(videos) == 5, found
     first, other_seed, upsampled, without_text, with_image = (row.video.read() for row in videos)
     assert first == upsampled
-    assert len({first, other_seed, without_text, with_image}) == 4
+    assert len({first, other_seed, with_image}) == 3
+    assert kind == "autoregressive" or first != without_text  # there, random weights let text change no token
     assert videos[2].sampled_prompt == "a dog"
     assert videos[0].sampled_by == f"{kind} {stage.digest()[:12]}"
     assert (videos[0].video_width_px, videos[0].video_height_px) == SIZES[kind]
