@@ -169,6 +169,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     is_token = is_token_model(args.model)
     if args.free_running and not is_token:
         raise SettingError("--free-running is of autoregressive models", where=str(args.model))
+    if args.codes and is_token:
+        raise SettingError("--codes is of diffusion decoders", where=str(args.model))
     result: _Result
     if args.free_running:
         result = evaluate_free_running(args.model, data, **options)
