@@ -20,7 +20,8 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_the_list_names_every_recipe_with_purpose_and_path(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(["recipes"], capsys)
     assert [name for name, _, _ in RECIPES] == [
-        "curate", "demo", "encode_shards", "latents", "recordings", "world",
+        "autoregressive", "curate", "demo", "demo_autoregressive", "encode_shards", "generate", "latents",
+        "recordings", "world",
     ]  # fmt: skip
     for name, file, purpose in RECIPES:
         assert purpose.endswith(".")
@@ -46,7 +47,7 @@ def test_a_recipe_prints_its_knobs(name: str, capsys: pytest.CaptureFixture[str]
     found = json.loads(printed(["recipes", name, "--json"], capsys))
     assert [knob["name"] for knob in found["knobs"]] == list(recipe.knob_names())
     required = [knob["name"] for knob in found["knobs"] if knob["required"]]
-    assert required == ["shards" if name == "encode_shards" else "footage"]
+    assert required == [{"encode_shards": "shards", "generate": "model"}.get(name, "footage")]
 
 
 def test_comments_describe_the_knobs_of_a_yaml_recipe(
@@ -76,4 +77,4 @@ def test_an_unknown_recipe_names_the_closest_one(capsys: pytest.CaptureFixture[s
     assert main(["recipes", "currate"]) == 2
     assert "did you mean curate?" in capsys.readouterr().err
     assert main(["recipes", "zzz"]) == 2
-    assert "curate, demo, encode_shards, latents, recordings, world" in capsys.readouterr().err
+    assert ", ".join(name for name, _, _ in RECIPES) in capsys.readouterr().err

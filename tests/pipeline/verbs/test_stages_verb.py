@@ -111,7 +111,10 @@ def test_stages_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     )
     (found,) = json.loads(printed(["stages", str(file), "--json"], capsys))
     assert (found["name"], found["purpose"]) == ("MeasureSizeOfNames", "Measures names.")
-    assert [column["added_by"] for column in found["reads"]] == [[], ["ListCameras", "ListVideos", "ListPrompts"]]
+    assert [column["added_by"] for column in found["reads"]] == [
+        [],
+        ["ListCameras", "ListVideos", "ListPrompts"],
+    ]
     assert found["adds"][0]["meaning"] == "characters of the name"
     assert main(["stages", toys.__file__.replace("toys.py", "none.py")]) == 2
 
