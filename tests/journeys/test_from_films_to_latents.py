@@ -116,6 +116,7 @@ def test_plain_webdataset_reads_the_shards(store: Path) -> None:
         assert sample["mp4"][4:8] == b"ftyp"
 
 
+@pytest.mark.slow
 def test_ray_with_two_workers_and_another_path_give_the_same_bytes(
     expected: dict[str, bytes], footage: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +144,7 @@ def test_a_changed_threshold_decodes_nothing(
     assert len(pandas_clips(store)) == 1, "the example reads only the tables of the last run"
 
 
+@pytest.mark.slow
 def test_a_driver_killed_at_any_time_is_resumed_to_the_same_bytes(
     expected: dict[str, bytes], footage: Path, tmp_path: Path
 ) -> None:

@@ -125,6 +125,7 @@ def test_the_command_samples_from_an_image(tmp_path: Path, capsys: pytest.Captur
     assert (videos[0, 0] - pixels).abs().mean() < 20
 
 
+@pytest.mark.slow
 def test_ranks_share_the_videos(with_heads: Path, tmp_path: Path, on_ranks: OnRanks) -> None:
     script = tmp_path / "sample.py"
     script.write_text("import sys\nfrom training.cli import main\nassert main(sys.argv[1:]) == 0\n")

@@ -51,6 +51,7 @@ def data(make_shard: MakeShard) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.slow
 def test_it_trains_resumes_samples_exports_and_starts_a_training(
     data: list[tuple[str, str]], tmp_path: Path
 ) -> None:

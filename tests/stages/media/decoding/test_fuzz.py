@@ -84,6 +84,7 @@ def test_a_seed_gives_the_same_mutants(tmp_path: Path, moving: Draw) -> None:
     assert len({data for _, data in first}) == 16
 
 
+@pytest.mark.slow
 def test_the_bounded_worker_detects_a_crash_and_a_hang(tmp_path: Path, drafts: Path) -> None:
     """Without this test, the absence of crashes would prove nothing."""
     paths = [tmp_path / f"{shade}.mp4" for shade in (100, 255, 0)]
