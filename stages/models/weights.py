@@ -7,6 +7,7 @@ No code in a file runs: safetensors files hold only tensors, and torch's own fil
 import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,25 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 def _digest(path: Path, changed_ns: int, size_bytes: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def installed_weights(package: str, name: str, owner: str, remedy: str) -> Path:
+    """Return a file of weights that comes with a Python package, which is not imported.
+
+    Args:
+        package: The package, as it is imported.
+        name: The file, in the folder of the package.
+        owner: The network that the weights belong to, for the error message.
+        remedy: How to get them.
+
+    Raises:
+        WeightsError: the package is not installed, or has no such file.
+    """
+    spec = find_spec(package)
+    path = Path(spec.origin).parent / name if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise WeightsError(f"{owner} has no weights", where=f"the Python package {package}", remedy=remedy)
+    return path
 
 
 def read_tensors(path: Path, owner: str) -> "dict[str, torch.Tensor]":

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training.errors import CheckpointError
-from training.model import MODEL_FILE, read_header
+from training.model import MODEL_FILE, read_header, write_model_file
 from training.networks.autoregressive.config import AutoregressiveConfig
 
 if TYPE_CHECKING:
@@ -98,14 +98,7 @@ def save_token_model(
     Raises:
         CheckpointError: The file cannot be written.
     """
-    from training.adapters.safetensors_writer import write_safetensors
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    metadata = info.to_json()
-    text = json.dumps(metadata, sort_keys=True)
-    write_safetensors(file, weights, {METADATA_KEY: text}, is_writer=is_writer)
-    if is_writer:
-        file.with_name("config.json").write_text(json.dumps(metadata, indent=1, sort_keys=True) + "\n")
+    write_model_file(file, weights, METADATA_KEY, info.to_json(), is_writer=is_writer)
 
 
 def load_token_model(path: Path) -> "tuple[AutoregressiveModel, TokenModelInfo]":

@@ -52,18 +52,23 @@ def evaluate_tokens(
     loaded, info = load_token_model(model)
     shards = open_codes_of(info, data)
     loaded = loaded.to(device)
-    odds = info.training.get("conditional_frames", (1.0,))
     evaluator = TokenEvaluator(
         loaded.network,
         EvaluationClips(shards, max_clips),
         Baselines(loaded.token_frequencies.cpu()),
         reopen_text_encoder(text_encoder, loaded, info, shards),
-        given_frames=min(number for number, odd in enumerate(odds) if odd > 0),
+        given_frames=fewest_given_frames(info),
         batch_size=batch_size,
         device=torch.device(device),
     )
     with cpu_threads(num_threads):
         return evaluator()
+
+
+def fewest_given_frames(info: TokenModelInfo) -> int:
+    """The smallest number of given latent frames that the model was trained with."""
+    odds = info.training.get("conditional_frames", (1.0,))
+    return min(number for number, odd in enumerate(odds) if odd > 0)
 
 
 def open_codes_of(info: TokenModelInfo, data: Sequence[tuple[str, str]]) -> LatentShards:

@@ -18,7 +18,7 @@ from training.decoding.decoder import Decoder
 from training.decoding.token_sampler import TokenSampler
 from training.diffusion.conditioning import Conditioning
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
-from training.evaluation.evaluate_tokens import open_codes_of
+from training.evaluation.evaluate_tokens import fewest_given_frames, open_codes_of
 from training.objectives.next_token import CHUNK_TOKENS, sequences
 from training.parallel.threads import cpu_threads
 from training.recipes.pretrained_text import reopen_text_encoder
@@ -97,8 +97,7 @@ def evaluate_free_running(
     network = loaded.to(device).network
     encoder = reopen_text_encoder(text_encoder, loaded, info, shards)
     clips = EvaluationClips(shards, max_clips)
-    odds = info.training.get("conditional_frames", (1.0,))
-    given = max(1, min(number for number, odd in enumerate(odds) if odd > 0))
+    given = max(1, fewest_given_frames(info))
     sums = torch.zeros(2, max(shape[1] for shape in shards.shapes), 3, dtype=torch.float64)
     choice = TokenChoice(network, sampler or TokenSampler())
     with cpu_threads(num_threads):
