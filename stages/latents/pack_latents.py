@@ -1,6 +1,7 @@
 """Packs latents into shards: tars of latents of one shape, each with an index that has their provenance.
 
-Each index also has the mean and standard deviation of each channel over the whole train split.
+Each index also has the mean and standard deviation of each channel, and of each number of the actions, over
+the whole train split.
 
 The format is described where it is read, in `training/data/shards.py`. The hash of a clip's id determines its
 shard. So shards are shuffled, and the bytes of a shard depend only on its clips.
@@ -15,6 +16,7 @@ from typing import Any
 
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Needs, Survey
+from stages.media.safetensors_header import read_header
 from stages.media.tar import pack_tar
 
 FORMAT = 1
@@ -36,6 +38,9 @@ class EncodedWindow(Row):
     caption: str
     enhanced_caption: str | None = None
     text_embeddings: Artifact | None = None
+    conditions: Artifact | None = None
+    action_means: tuple[float, ...] = ()
+    action_mean_squares: tuple[float, ...] = ()
     source: str
     start_s: float
     end_s: float
@@ -71,15 +76,12 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
             totals[f"{BYTES}{_bucket(row)}"] += row.latents.size_bytes
             if row.split == "train":
                 totals.update(channel_sums(row))
+                totals.update(action_sums(row))
         return totals
 
     def fit(self, sample: Sequence[EncodedWindow], totals: Mapping[str, int]) -> bytes:
         """Number of shards per bucket, and the statistics, as JSON."""
-        sizes = {name.removeprefix(BYTES): n for name, n in totals.items() if name.startswith(BYTES)}
-        shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in sizes.items()}
-        return json.dumps(
-            {"shards": shards, "statistics": channel_statistics(totals)}, sort_keys=True
-        ).encode()
+        return fit_shards(totals, self.shard_bytes)
 
     def assign(self, rows: Sequence[EncodedWindow], fitted: bytes) -> Iterator[str]:
         shards = json.loads(fitted)["shards"]
@@ -101,13 +103,17 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
                 text = row.text_embeddings.read() if row.text_embeddings else b""
                 text_encoder = json.loads(read_header(text)["__metadata__"]["clipmill"]) if text else None
                 [tensor] = header.keys() - {"__metadata__"}
-                add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder)
+                conditions = row.conditions.read() if row.conditions else b""
+                spec = conditions_of(conditions, fitted) if conditions else None
+                add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder, spec)
                 span = {"source": row.source, "start_s": row.start_s, "end_s": row.end_s}
                 yield f"{row.id}.json", to_json({"id": row.id} | metadata | span)
                 yield f"{row.id}.safetensors", data
                 yield f"{row.id}.txt", (row.enhanced_caption or row.caption).encode()
                 if text:
                     yield f"{row.id}.text.safetensors", text
+                if conditions:
+                    yield f"{row.id}.conditions.safetensors", conditions
 
         def metadata() -> dict[str, str]:
             return shard_metadata(len(rows), provenance, fitted)
@@ -116,6 +122,14 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
         packed = PackedLatents(latents_bucket=bucket, latents_shard=shard, latents_index=index)
         for _ in rows:
             yield packed
+
+
+def fit_shards(totals: Mapping[str, int], shard_bytes: int) -> bytes:
+    """Number of shards per bucket, and the statistics of latents and actions, as JSON."""
+    sizes = {name.removeprefix(BYTES): n for name, n in totals.items() if name.startswith(BYTES)}
+    shards = {bucket: max(1, math.ceil(size / shard_bytes)) for bucket, size in sizes.items()}
+    actions = _statistics_of("action", totals)
+    return to_json({"shards": shards, "statistics": channel_statistics(totals), "actions": actions})
 
 
 def shard_metadata(
@@ -137,24 +151,48 @@ def channel_sums(row: EncodedWindow) -> dict[str, int]:
     """Count, sum and sum of squares of each channel, of images and of videos."""
     kind = "image" if row.latent_frames == 1 else "video"
     count = row.latent_frames * row.latent_height * row.latent_width
-    sums = {f"{kind} count": count if row.latent_means else 0}
-    for name, values in (("sum", row.latent_means), ("squares", row.latent_mean_squares)):
-        sums |= {f"{kind} {name} {c}": round(v * count * _FIXED_POINT) for c, v in enumerate(values)}
+    return _sums(kind, count if row.latent_means else 0, row.latent_means, row.latent_mean_squares)
+
+
+def _sums(kind: str, count: int, means: Sequence[float], squares: Sequence[float]) -> dict[str, int]:
+    sums = {f"{kind} count": count}
+    for name, values in (("sum", means), ("squares", squares)):
+        sums |= {f"{kind} {name} {n}": round(v * count * _FIXED_POINT) for n, v in enumerate(values)}
     return sums
 
 
 def channel_statistics(totals: Mapping[str, int]) -> dict[str, dict[str, list[float]]]:
     """Mean and standard deviation per channel, as `training.data.latent_statistics` describes them."""
-    statistics = {}
-    for kind in ("image", "video"):
-        count = totals.get(f"{kind} count", 0) * _FIXED_POINT
-        channels = sum(name.startswith(f"{kind} sum ") for name in totals)
-        if count and channels:
-            means = [totals[f"{kind} sum {c}"] / count for c in range(channels)]
-            squares = [totals[f"{kind} squares {c}"] / count for c in range(channels)]
-            std = [math.sqrt(max(0.0, s - m * m)) for s, m in zip(squares, means, strict=True)]
-            statistics[kind] = {"mean": means, "std": std}
-    return statistics
+    found = {kind: _statistics_of(kind, totals) for kind in ("image", "video")}
+    return {kind: statistics for kind, statistics in found.items() if statistics}
+
+
+def _statistics_of(kind: str, totals: Mapping[str, int]) -> dict[str, list[float]]:
+    """Mean and standard deviation of each number; empty without any."""
+    count = totals.get(f"{kind} count", 0) * _FIXED_POINT
+    numbers = sum(name.startswith(f"{kind} sum ") for name in totals)
+    if not (count and numbers):
+        return {}
+    means = [totals[f"{kind} sum {n}"] / count for n in range(numbers)]
+    squares = [totals[f"{kind} squares {n}"] / count for n in range(numbers)]
+    std = [math.sqrt(max(0.0, s - m * m)) for s, m in zip(squares, means, strict=True)]
+    return {"mean": means, "std": std}
+
+
+def action_sums(row: EncodedWindow) -> dict[str, int]:
+    """Count, sum and sum of squares of each number of the actions."""
+    if not row.conditions or not row.action_means:
+        return {}
+    actions = read_header(row.conditions.read())["action"]["shape"][0]
+    return _sums("action", actions, row.action_means, row.action_mean_squares)
+
+
+def conditions_of(data: bytes, fitted: bytes) -> dict[str, Any]:
+    """What the conditions of a window mean, with the statistics of the actions of all windows."""
+    spec: dict[str, Any] = json.loads(read_header(data)["__metadata__"]["clipmill"])
+    if "action" in spec:
+        spec["action"] = spec["action"] | json.loads(fitted)["actions"]
+    return spec
 
 
 def sample_hash(name: str) -> int:
@@ -165,17 +203,12 @@ def to_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True).encode()
 
 
-def read_header(data: bytes) -> dict[str, Any]:
-    """The header of a safetensors file: its length in eight bytes, then JSON."""
-    header: dict[str, Any] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    return header
-
-
 def add_provenance(
     provenance: dict[str, Any],
     metadata: Mapping[str, Any],
     shape: list[int],
     text_encoder: dict[str, Any] | None,
+    conditions: dict[str, Any] | None = None,
 ) -> None:
     """Set what holds for the whole shard, and check that it holds for this clip.
 
@@ -186,6 +219,8 @@ def add_provenance(
     of_clip |= {name: metadata[name] for name in OPTIONAL if name in metadata}
     if text_encoder is not None:
         of_clip["text_encoder"] = text_encoder
+    if conditions is not None:
+        of_clip["conditions"] = conditions
     if provenance and provenance != of_clip:
         raise ValueError(f"two clips of one shard were encoded differently: {provenance} and {of_clip}")
     provenance.update(of_clip)

@@ -5,7 +5,6 @@ The format is described where it is read, in `training/data/views.py`. Otherwise
 """
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,14 +16,16 @@ from pipeline import Needs, Reject, Survey
 from stages.latents.pack_latents import (
     BYTES,
     EncodedWindow,
+    action_sums,
     add_provenance,
-    channel_statistics,
     channel_sums,
-    read_header,
+    conditions_of,
+    fit_shards,
     sample_hash,
     shard_metadata,
     to_json,
 )
+from stages.media.safetensors_header import read_header
 from stages.media.tar import pack_tar
 
 _NO_BUCKET = "none"
@@ -73,13 +74,12 @@ class PackViews(Survey[EncodedView, PackedViews]):
             totals[f"{BYTES}{_bucket(views)}"] += sum(view.latents.size_bytes for view in views)
             for view in views if views[0].split == "train" else ():
                 totals.update(channel_sums(view))
+                totals.update(action_sums(view))
         return totals
 
     def fit(self, sample: Sequence[EncodedView], totals: Mapping[str, int]) -> bytes:
         """Number of shards per bucket, and the statistics, as JSON."""
-        sizes = {name.removeprefix(BYTES): n for name, n in totals.items() if name.startswith(BYTES)}
-        shards = {bucket: max(1, math.ceil(size / self.shard_bytes)) for bucket, size in sizes.items()}
-        return to_json({"shards": shards, "statistics": channel_statistics(totals)})
+        return fit_shards(totals, self.shard_bytes)
 
     def assign(self, rows: Sequence[EncodedView], fitted: bytes) -> Iterator[str]:
         shards, groups = json.loads(fitted)["shards"], dict[str, str]()
@@ -101,7 +101,7 @@ class PackViews(Survey[EncodedView, PackedViews]):
         folder = f"latents-{split}/{bucket}" if split else f"latents/{bucket}"
         keys = sorted(samples, key=lambda key: (sample_hash(key), key))
         provenance: dict[str, Any] = {}
-        members = (m for key in keys for m in _members(key, samples[key], provenance))
+        members = (m for key in keys for m in _members(key, samples[key], provenance, fitted))
         names = [view.camera_name for view in samples[keys[0]]]
 
         def metadata() -> dict[str, str]:
@@ -161,7 +161,7 @@ def _member_name(key: str, row: EncodedView) -> str:
 
 
 def _members(
-    key: str, views: Sequence[EncodedView], provenance: dict[str, Any]
+    key: str, views: Sequence[EncodedView], provenance: dict[str, Any], fitted: bytes
 ) -> Iterator[tuple[str, bytes]]:
     """The members of one sample. Adds to the provenance of the shard."""
     first, cameras, contents = views[0], {}, []
@@ -172,11 +172,15 @@ def _members(
         header = read_header(data)
         metadata = json.loads(header["__metadata__"]["clipmill"])
         [tensor] = header.keys() - {"__metadata__"}
-        add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder)
+        conditions = view.conditions.read() if view.conditions else b""
+        spec = conditions_of(conditions, fitted) if conditions else None
+        add_provenance(provenance, metadata, list(header[tensor]["shape"]), text_encoder, spec)
         span = {"source": view.source, "start_s": view.start_s, "end_s": view.end_s}
         calibration = {"calibration": json.loads(view.camera_calibration)}
         cameras[view.camera_name] = metadata | span | calibration | {"caption": _caption(view)}
         contents.append((_member_name(key, view), data))
+        if conditions:
+            contents.append((f"{key}.{view.camera_name}.conditions.safetensors", conditions))
     shared = {
         name: cameras[first.camera_name][name] for name in provenance if name in cameras[first.camera_name]
     }

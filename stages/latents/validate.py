@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 MEMBERS = (".json", ".safetensors", ".txt")
 TEXT_MEMBER = ".text.safetensors"
+CONDITIONS_MEMBER = ".conditions.safetensors"
 STD_RANGE = (0.2, 5.0)  # of latents of about unit variance
 MAX_INDEX_BYTES = 2**30
 MIN_STD = 1e-3  # below this a channel is constant: statistics cannot normalize it
@@ -207,7 +208,7 @@ class _Shard:
         for key, members in samples.items():
             if missing := [suffix for suffix in MEMBERS if suffix not in members]:
                 self._fault(f"the clip {key} has no {', no '.join(missing)}")
-            if strange := sorted(members.keys() - {*MEMBERS, TEXT_MEMBER}):
+            if strange := sorted(members.keys() - {*MEMBERS, TEXT_MEMBER, CONDITIONS_MEMBER}):
                 self._fault(f"the clip {key} has the member {strange[0]}, which PackLatents does not write")
 
     def _sample_faults(

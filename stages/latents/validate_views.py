@@ -12,11 +12,11 @@ from manifests import Artifact
 from manifests.catalog import Table
 from manifests.errors import ManifestError
 from manifests.verbs.validation import CheckResult
-from stages.latents.pack_latents import read_header
+from stages.media.safetensors_header import read_header
 from stages.media.tar import Member
 
 _REMEDY = "delete the shard and the rows of its group and run again, or restore the stored file"
-_OTHERS = (".json", ".txt", ".text.safetensors")
+_OTHERS = (".json", ".txt", ".text.safetensors", ".conditions.safetensors")
 
 
 def validate_views(table: Table, result: CheckResult, *, quick: bool) -> None:
@@ -59,7 +59,7 @@ def _shard_faults(
     expected = Counter(
         [*(row["latents_member"] for row in rows), *(f"{k}{s}" for k in keys for s in _OTHERS[:2])]
     )
-    found = Counter(m.name for m in members if not m.name.endswith(_OTHERS[2]))
+    found = Counter(m.name for m in members if not m.name.endswith(_OTHERS[2:]))
     for name in sorted(((expected - found) + (found - expected)).keys()):
         yield f"the member {name} is {'missing' if name in expected else 'named by no row'}"
     if metadata["samples"] != len(keys):

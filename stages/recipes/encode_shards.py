@@ -5,6 +5,7 @@ clipmill run stages/recipes/encode_shards.py shards=DIR store=DIR
 
 from manifests import NonNegativeInt, PositiveInt
 from pipeline import Dag
+from pipeline.errors import RecipeError
 from stages.ingest.list_videos import ListVideos
 from stages.latents.read_samples import ReadSamples
 from stages.recipes.latents import DEFAULT_ENCODING, Encoding, check_encoding, encode_clips
@@ -29,6 +30,12 @@ def encode_shards(
             a server of your network, and have other schemes than http, https, s3 and gs. URLs in `shards`
             itself may.
     """
+    if encoding.conditions:
+        raise RecipeError(
+            "shards have no files beside their videos",
+            where="knob conditions",
+            remedy="run the recipe latents on the videos",
+        )
     dag = Dag("encode_shards")
     stride, min_frames = check_encoding(encoding)
     source = ListVideos(root=shards, extensions=("tar",), allow_private_urls=allow_private_urls)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from manifests import NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
+from stages.conditions.add_conditions import AddConditions
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.encode_text import EncodeText
 from stages.latents.pack_latents import PackLatents
@@ -40,6 +41,8 @@ class Encoding:
         text_encoder: Folder, or repository of the Hugging Face hub, of a T5 encoder or a language model whose
             text embeddings of the captions are packed with the latents. "" packs none.
         stored_text: What is packed of the captions: embeddings, or tokens, where embeddings are too large.
+        conditions: Conditions of each frame that are packed with the latents: action, camera, or both. A
+            video has them in NAME.conditions.parquet beside it. Clips of others are dropped.
     """
 
     tokenizer: str = "small"
@@ -52,6 +55,7 @@ class Encoding:
     max_crop_share: Share = EncodeLatents.max_crop_share
     text_encoder: str = ""
     stored_text: str = EncodeText.stored_text
+    conditions: tuple[str, ...] = ()
 
     def stage(self) -> EncodeLatents:
         """The stage with these settings."""
@@ -149,4 +153,8 @@ def encode_windows(clips: Rows, encoding: Encoding, stride: int, min_frames: int
     kept = windows.keep(
         f"window_frames >= {min_frames} or window_kind == 'image'", because="remainder too short for a window"
     )
-    return kept.annotate(encoding.stage())
+    encoded = kept.annotate(encoding.stage())
+    if not encoding.conditions:
+        return encoded
+    located = encoded.annotate(AddConditions(conditions=encoding.conditions))
+    return located.keep("missing_conditions == ''", because="no conditions beside the video")

@@ -1,0 +1,192 @@
+"""Gives each window of latents the conditions of its frames, from the sidecar of the video."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests import Artifact, Row, column
+from pipeline import Annotate, Needs, Reject
+from stages.conditions.sidecar import Sidecar, SidecarError, read_conditions, sidecar_uri
+from stages.media.encoding.encoders import check_choice
+from stages.media.files import file_status
+from stages.media.safetensors_header import read_header
+
+CONDITIONS = {"action": ("action",), "camera": ("camera_pose", "camera_intrinsics")}
+TOLERANCE = 0.05  # of a row: how much later than a frame its timestamp may be, for rounding
+RATE_TOLERANCE = 1e-3  # relative
+ASPECT_TOLERANCE = 0.02  # relative, of a frame that was scaled to whole pixels
+
+Array = npt.NDArray[Any]
+
+
+class LocatedWindow(Row):
+    uri: str
+    start_s: float
+    window_first_frame: int
+    window_frames: int
+    window_fps: float
+    latents: Artifact
+
+
+class WindowConditions(Row):
+    conditions: Artifact | None = column(
+        "safetensors file of the conditions of each frame: action [n-1 a], camera_pose [n 3 4], "
+        "camera_intrinsics [n 4] in px of the encoded frame"
+    )
+    missing_conditions: str = column("conditions that the sidecar of the video does not have; empty if none")
+    action_means: tuple[float, ...] = column("mean of each number of the action; empty without actions")
+    action_mean_squares: tuple[float, ...] = column("mean of the squares of each number of the action")
+
+
+class AddConditions(Annotate[LocatedWindow, WindowConditions]):
+    """Gives each window the conditions of its frames, from `NAME.conditions.parquet` beside the video.
+
+    A frame has the row whose time is the last before it: that of the frame which is displayed. Action i
+    leads from frame i of the window to frame i + 1. Intrinsics are scaled and cropped as the encoded frames.
+    A window is rejected if its sidecar is damaged, has a camera pose that is no rotation, ends before the
+    window, or has actions of another rate than the frames of the window.
+
+    Attributes:
+        conditions: What is read: action, camera, or both.
+    """
+
+    conditions: tuple[str, ...] = ("action", "camera")
+
+    needs = Needs(cpus=0.5)
+
+    def __post_init__(self) -> None:
+        if not self.conditions:
+            raise ValueError("conditions is empty; name action, camera, or both")
+        for name in self.conditions:
+            check_choice(name, tuple(CONDITIONS), "conditions")
+
+    def annotate(self, rows: Sequence[LocatedWindow]) -> Iterator[WindowConditions | Reject]:
+        for row in rows:
+            try:
+                yield self._of_window(row)
+            except Reject as reason:
+                yield reason
+
+    def _of_window(self, row: LocatedWindow) -> WindowConditions:
+        sidecar = _read_sidecar(row.uri)
+        columns = sidecar.columns if sidecar else {}
+        missing = [name for name in self.conditions if CONDITIONS[name][0] not in columns]
+        if sidecar is None or missing:
+            return WindowConditions(
+                conditions=None,
+                missing_conditions=",".join(missing),
+                action_means=(),
+                action_mean_squares=(),
+            )
+        where = _rows_at(sidecar, row)
+        metadata = json.loads(read_header(row.latents.read())["__metadata__"]["clipmill"])
+        arrays: dict[str, Array] = {}
+        spec: dict[str, Any] = {"rate": row.window_fps}
+        if "action" in self.conditions:
+            arrays["action"] = columns["action"][_steps(sidecar, where, row)]
+            spec["action"] = sidecar.spec["action"]
+        if "camera" in self.conditions:
+            arrays["camera_pose"] = columns["camera_pose"][where].reshape(-1, 3, 4)
+            size = sidecar.spec["camera_intrinsics"]
+            arrays["camera_intrinsics"] = _fit_intrinsics(columns["camera_intrinsics"][where], size, metadata)
+            spec["camera_pose"] = sidecar.spec["camera_pose"]
+        actions = arrays["action"].astype(np.float64) if len(arrays.get("action", ())) else None
+        return WindowConditions(
+            conditions=Artifact.of(_serialize(arrays, spec), ".safetensors"),
+            missing_conditions="",
+            action_means=() if actions is None else tuple(actions.mean(0).tolist()),
+            action_mean_squares=() if actions is None else tuple(np.square(actions).mean(0).tolist()),
+        )
+
+
+class _Key(NamedTuple):
+    uri: str
+    size_bytes: int | None
+    stamp: str
+
+
+def _read_sidecar(video: str) -> Sidecar | None:
+    """The sidecar of a video; None if it has none.
+
+    Raises:
+        Reject: It is damaged.
+    """
+    uri = sidecar_uri(video)
+    if uri is None:
+        return None
+    try:
+        return _cached_sidecar(_Key(uri, *file_status(uri)))
+    except FileNotFoundError:
+        return None
+    except SidecarError as error:
+        raise Reject(str(error)) from error
+
+
+@lru_cache(maxsize=8)
+def _cached_sidecar(key: _Key) -> Sidecar:
+    return read_conditions(key.uri)
+
+
+def _rows_at(sidecar: Sidecar, row: LocatedWindow) -> Array:
+    """The number of the row of each frame of a window, [n].
+
+    Raises:
+        Reject: The sidecar ends before the window.
+    """
+    frames = row.window_first_frame + np.arange(row.window_frames)
+    times = row.start_s + frames / row.window_fps
+    period = 1 / float(sidecar.spec["rate"])
+    found = np.searchsorted(sidecar.timestamps, times + TOLERANCE * period, side="right") - 1
+    if found[0] < 0 or times[-1] - sidecar.timestamps[found[-1]] > (1 + TOLERANCE) * period:
+        raise Reject(
+            f"the conditions end at {sidecar.timestamps[-1]:g} s, but the window shows"
+            f" {times[0]:g} to {times[-1]:g} s of the video"
+        )
+    return np.asarray(found)
+
+
+def _steps(sidecar: Sidecar, where: Array, row: LocatedWindow) -> Array:
+    """The row of the action between each two frames, [n-1].
+
+    Raises:
+        Reject: The rate of the actions is not that of the frames.
+    """
+    rate = float(sidecar.spec["rate"])
+    if abs(rate / row.window_fps - 1) > RATE_TOLERANCE or (np.diff(where) != 1).any():
+        raise Reject(
+            f"the video has {rate:g} actions per second, but the window {row.window_fps:g} frames per second:"
+            " set latent_fps to the rate of the actions"
+        )
+    return where[:-1]
+
+
+def _fit_intrinsics(intrinsics: Array, size: Mapping[str, Any], metadata: Mapping[str, Any]) -> Array:
+    """fx, fy, cx, cy [n 4] in px of the encoded frame, which was scaled, cropped and padded.
+
+    Raises:
+        Reject: The clip does not show the whole frame.
+    """
+    (width, height), (crop_x, crop_y, *_), (x, y, *_) = (
+        metadata[name] for name in ("scaled_px", "crop_px", "video_px")
+    )
+    scale = np.array([width / size["width"], height / size["height"]], np.float64)
+    if abs(scale[0] / scale[1] - 1) > ASPECT_TOLERANCE:
+        raise Reject(
+            f"the clip does not show the whole frame of {size['width']} x {size['height']} px that the"
+            " intrinsics are of: curate it without cropping"
+        )
+    shift = np.array([x - crop_x, y - crop_y])
+    return np.asarray(np.concatenate([intrinsics[:, :2] * scale, intrinsics[:, 2:] * scale + shift], 1))
+
+
+def _serialize(arrays: Mapping[str, Array], spec: Mapping[str, Any]) -> bytes:
+    """A safetensors file of float32 arrays and what they mean. Equal values give equal bytes."""
+    from safetensors.numpy import save
+
+    exact = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    data: bytes = save(exact, metadata={"clipmill": json.dumps(spec, sort_keys=True)})
+    return data
