@@ -46,6 +46,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "stages.recipes.demonstrate:add_verbs",
         "generate the demo films; with --run, run the demo recipe",
     ),
+    "simulate": (
+        "stages.simulation.verb:add_verbs",
+        "write videos whose truth is known: poses, actions, masks and captions",
+    ),
     "completion": (
         "pipeline.verbs.completion.script:add_verbs",
         "print the script with which a shell completes",

@@ -26,6 +26,10 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
         {"manifests", "stages.media", "stages.scan", "stages.shots", "stages.footage"},
         ANY,
     ),
+    "stages.simulation": (
+        {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions"},
+        ANY,
+    ),
     "stages.latents": (
         {
             "manifests",
