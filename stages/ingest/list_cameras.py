@@ -1,5 +1,6 @@
 """Makes a row of each camera of a recording."""
 
+import json
 from collections.abc import Iterator
 
 from manifests import Row, column
@@ -29,14 +30,17 @@ class Camera(Row):
     camera_number: int = column("position of the camera in its recording, from 0")
     camera_start_s: float = column("time of the first frame on the clock of the recording", unit="s")
     camera_calibration: str = column("the other columns of the list as JSON")
+    list_caption: str | None = column("caption of the camera, by the list")
 
 
 class ListCameras(Expand[Recording, Camera]):
     """Makes a row of each camera of a recording, which other stages process like the row of any video.
 
     All cameras of a recording, and their clips, stay in its part. A camera that is listed twice is rejected.
+    If the list has a column `caption`, its text is the caption of the clips of a camera.
     """
 
+    version = 2
     from_store = True
     from_listing = True
 
@@ -63,4 +67,5 @@ class ListCameras(Expand[Recording, Camera]):
                 camera_number=number,
                 camera_start_s=start_s,
                 camera_calibration=calibration,
+                list_caption=str(json.loads(calibration).get("caption") or "") or None,
             )

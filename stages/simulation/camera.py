@@ -7,8 +7,8 @@ import numpy as np
 
 from stages.simulation.film import Film, Floats, camera_spec, random_of
 from stages.simulation.rendering import MujocoScene, load_mujoco
-from stages.simulation.rooms import CAMERA, Room, build_room
-from stages.simulation.trajectories import MOTIONS, Start, camera_trajectory
+from stages.simulation.scenes.rooms import CAMERA, Room, build_room
+from stages.simulation.scenes.trajectories import MOTIONS, Start, camera_trajectory
 from stages.simulation.words import count_things
 
 SPEEDS = (0.3, 1.2)  # m/s

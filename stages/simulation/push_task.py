@@ -156,7 +156,7 @@ def is_solved(state: npt.ArrayLike) -> bool:
 
 
 def to_pixels(position: npt.ArrayLike, size: int) -> Floats:
-    """Where a point [.. 2] of the table is in the image: x, y in px; (0.5, 0.5) is the first pixel's center."""
+    """x and y in px of points [.. 2] of the table; the center of the first pixel is (0.5, 0.5)."""
     return np.asarray(position, np.float64) * (size, -size) + (0, size)
 
 

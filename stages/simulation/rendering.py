@@ -113,10 +113,12 @@ class MujocoScene:
         """Compute what depends on positions, such as poses."""
         self._mujoco.mj_forward(self.model, self.data)
 
-    def step(self, duration_s: float) -> None:
-        """Simulate for a duration, in the time steps of the model."""
-        self._mujoco.mj_step(self.model, self.data, nstep=round(duration_s / self.model.opt.timestep))
-        self.forward()
+    def advance_to(self, time_s: float) -> None:
+        """Simulate until a time, to the nearest time step of the model."""
+        steps = round((time_s - self.data.time) / self.model.opt.timestep)
+        if steps > 0:
+            self._mujoco.mj_step(self.model, self.data, nstep=steps)
+            self.forward()
 
     def place_camera(self, camera: str, pose: npt.ArrayLike) -> None:
         """Put a camera of the world at a pose: camera to world [3 4], axes of OpenCV."""
@@ -140,14 +142,15 @@ class MujocoScene:
 
     def render(self, camera: str) -> Images:
         """The image of a camera, uint8 [h w 3]."""
+        import cv2
+
         large = self._updated("image", camera).render()
-        shape = (self.height, SUPERSAMPLING, self.width, SUPERSAMPLING, 3)
-        return np.asarray(large.reshape(shape).mean((1, 3)) + 0.5, np.uint8)
+        return np.asarray(cv2.resize(large, (self.width, self.height), interpolation=cv2.INTER_AREA))
 
     def render_geoms(self, camera: str) -> npt.NDArray[np.int32]:
         """Number of the geom that each pixel's center shows, -1 for none, int32 [h w]."""
         seen = self._updated("geoms", camera).render()
-        is_geom = seen[..., 1] == self._mujoco.mjtObj.mjOBJ_GEOM
+        is_geom = seen[..., 1] == int(self._mujoco.mjtObj.mjOBJ_GEOM)
         return np.where(is_geom, seen[..., 0], -1).astype(np.int32)
 
     def _updated(self, kind: str, camera: str) -> Any:

@@ -13,6 +13,8 @@ from manifests.messages import join_names
 
 GENERATORS = {  # kind: (the generator, what it simulates)
     "camera": ("stages.simulation.camera:CameraRooms", "a camera that moves in a room of still objects"),
+    "physics": ("stages.simulation.physics:PhysicsScenes", "eight scenes of falling objects, four cameras"),
+    "driving": ("stages.simulation.driving:DrivingStreets", "cameras on a car that drives along a street"),
     "action": ("stages.simulation.action:PushEpisodes", "a disc that pushes a puck, with its actions"),
 }
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generators: type, meaning
@@ -20,6 +22,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generat
     "fps": (Range(above=0).argument(float), "frames per second"),
     "width": (Range(16).argument(), "width in px, even"),
     "height": (Range(16).argument(), "height in px, even"),
+    "cameras": (Range(1, 16).argument(), "number of cameras"),
     "size": (Range(16).argument(), "width and height in px, even"),
 }
 
@@ -27,9 +30,9 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generat
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "simulate",
-        description="Write videos whose truth is known: NAME.mp4 with NAME.conditions.parquet, for some kinds "
-        "NAME.masks.npz, and list.csv, which recipes read as footage. The same seed gives the same bytes, "
-        "with any number of processes. It needs the extra `simulation`, but no display, GPU or network.",
+        description="Write videos whose truth is known: NAME.mp4 with NAME.conditions.parquet, for some "
+        "kinds NAME.masks.npz, and list.csv, which recipes read as footage. The same seed gives the same "
+        "bytes, with any number of processes. It needs the extra `simulation`, but no display and no GPU.",
         epilog="example:\n  clipmill simulate camera --out DIR --scenes 300 --seed 0\n"
         "  clipmill simulate action --out DIR --scenes 1500 --frames 41 --size 64 --processes 2",
     )
@@ -101,7 +104,5 @@ def _generator(kind: str) -> Any:
 
 def _defaults(option: str) -> str:
     """The default of an option in each kind that has it."""
-    found = {}
-    for kind in GENERATORS:
-        found |= {kind: f.default for f in fields(_generator(kind)) if f.name == option}
-    return ", ".join(f"{kind} {default:g}" for kind, default in found.items())
+    defaults = {kind: {f.name: f.default for f in fields(_generator(kind))} for kind in GENERATORS}
+    return ", ".join(f"{kind} {known[option]:g}" for kind, known in defaults.items() if option in known)

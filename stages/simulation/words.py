@@ -18,5 +18,6 @@ def join_words(words: Sequence[str]) -> str:
 
 def _count(name: str, number: int) -> str:
     if number > 1:
-        return f"{_NUMBERS[number] if number < len(_NUMBERS) else number} {name}{'es' if name[-1] in 'xsh' else 's'}"
+        written = _NUMBERS[number] if number < len(_NUMBERS) else str(number)
+        return f"{written} {name}{'es' if name[-1] in 'xsho' else 's'}"
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"

@@ -12,8 +12,8 @@ from stages.simulation import rendering
 from stages.simulation.camera import CLEARANCE, CameraRooms
 from stages.simulation.film import random_of
 from stages.simulation.rendering import MujocoScene, load_mujoco
-from stages.simulation.rooms import build_room
-from stages.simulation.trajectories import MOTIONS, Start, camera_trajectory, look
+from stages.simulation.scenes.rooms import build_room
+from stages.simulation.scenes.trajectories import MOTIONS, Start, camera_trajectory, look
 
 MARKER = np.array([0.4, -0.3, 0.7])
 MARKER_XML = f"""<mujoco><visual><headlight ambient="1 1 1" diffuse="0 0 0" specular="0 0 0"/></visual>
@@ -44,8 +44,8 @@ def test_poses_are_rotations_and_move_as_their_name_says(motion: str) -> None:
     np.testing.assert_allclose(np.linalg.det(rotations), 1, atol=1e-6)
     right, down, ahead = rotations[0].T @ (poses[-1, :, 3] - poses[0, :, 3])
     turned = (rotations[0].T @ rotations[-1])[0, 2]  # of the direction of view to the right
-    moved = {"forward": ahead, "backward": -ahead, "left": -right, "right": right,
-             "arc_left": -right, "arc_right": right, "rotate_left": -turned, "rotate_right": turned}  # fmt: skip
+    moved = {"forward": ahead, "backward": -ahead, "left": -right, "right": right, "arc_left": -right,
+             "arc_right": right, "rotate_left": -turned, "rotate_right": turned}  # fmt: skip
     assert moved[motion] > 0.5
     assert abs(down) < 0.25
     path = np.linalg.norm(np.diff(poses[:, :, 3], axis=0), axis=1).sum()
@@ -103,7 +103,8 @@ def test_a_room_is_filmed_with_its_poses_and_without_touching_anything() -> None
 
 @pytest.mark.parametrize("value", ["no_backend", ""])
 def test_what_draws_without_a_display_is_chosen_and_wrong_choices_are_refused(value: str) -> None:
-    code = "import os; from stages.simulation.rendering import load_mujoco; load_mujoco(); print(os.environ['MUJOCO_GL'])"
+    code = "import os; from stages.simulation.rendering import load_mujoco\nload_mujoco()\n"
+    code += "print(os.environ['MUJOCO_GL'])"
     environment = {name: text for name, text in os.environ.items() if name != rendering.VARIABLE}
     environment |= {rendering.VARIABLE: value} if value else {}
     done = subprocess.run(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.simulation.film import Floats
-from stages.simulation.textures import HUES, texture
+from stages.simulation.scenes.mjcf import VISUAL, numbers, object_material, sun, surface_material
+from stages.simulation.scenes.textures import HUES, texture
 
 CAMERA = "camera"
 SHAPES = {"box": "box", "ball": "sphere", "cylinder": "cylinder"}  # word of captions: type of geom
@@ -74,27 +75,12 @@ def build_room(rng: np.random.Generator) -> Room:
     names = ["floor", "ceiling", *(wall for wall, _, _ in _WALLS)]
     assets = {f"{name}.png": texture(rng) for name in names}
     assets |= {f"item{n}.png": texture(rng, item.color) for n, item in enumerate(items)}
-    textures = [
-        f'<texture name="{name}" type="2d" file="{name}.png"/>'
-        f'<material name="{name}" texture="{name}" texuniform="true" texrepeat=".6 .6" specular="0"/>'
-        for name in names
-    ]
-    textures += [
-        f'<texture name="item{n}" type="cube" file="item{n}.png"/>'
-        f'<material name="item{n}" texture="item{n}" specular="0"/>'
-        for n in range(len(items))
-    ]
+    materials = [surface_material(name, 0.6) for name in names]
+    materials += [object_material(f"item{n}") for n in range(len(items))]
     geoms = [_surfaces(size), *(_geom(n, item) for n, item in enumerate(items))]
-    xml = f"""<mujoco>
-      <visual><headlight ambient=".8 .8 .8" diffuse="0 0 0" specular="0 0 0"/>
-        <quality shadowsize="0"/><map znear=".02" zfar="30"/></visual>
-      <statistic extent="1"/>
-      <asset>{"".join(textures)}</asset>
-      <worldbody>
-        <light pos="{_text(rng.uniform(-1, 1, 2))} {size[2] - 0.1}" dir="0 0 -1" cutoff="90" exponent="0"
-          diffuse=".25 .25 .25" specular="0 0 0" castshadow="false"/>
-        <light pos="0 0 1" dir="{_text(rng.uniform(-1, 1, 3))}" type="directional"
-          diffuse=".25 .25 .25" specular="0 0 0" castshadow="false"/>
+    xml = f"""<mujoco>{VISUAL}
+      <asset>{"".join(materials)}</asset>
+      <worldbody>{sun(np.append(rng.uniform(-1, 1, 2), -1))}{sun(rng.uniform(-1, 1, 3))}
         <camera name="{CAMERA}" fovy="{fovy!r}"/>
         {"".join(geoms)}
       </worldbody></mujoco>"""
@@ -116,8 +102,9 @@ def _random_item(rng: np.random.Generator, room: Floats) -> Item:
 
 def _surfaces(size: Floats) -> str:
     x, y, z = size
-    floor = f'<geom type="plane" size="{x / 2} {y / 2} 1" material="floor"/>'
-    ceiling = f'<geom type="plane" size="{x / 2} {y / 2} 1" pos="0 0 {z}" xyaxes="1 0 0 0 -1 0" material="ceiling"/>'
+    plane = f'<geom type="plane" size="{x / 2} {y / 2} 1"'
+    floor = f'{plane} material="floor"/>'
+    ceiling = f'{plane} pos="0 0 {z}" xyaxes="1 0 0 0 -1 0" material="ceiling"/>'
     walls = []
     for name, (east, north), axes in _WALLS:
         across = y if east else x
@@ -131,10 +118,6 @@ def _surfaces(size: Floats) -> str:
 def _geom(number: int, item: Item) -> str:
     half = {"box": item.size, "ball": item.size[:1], "cylinder": item.size[[0, 2]]}[item.shape]
     return (
-        f'<geom name="item{number}" type="{SHAPES[item.shape]}" size="{_text(half)}" pos="{_text(item.center)}"'
-        f' euler="0 0 {np.degrees(item.yaw)}" material="item{number}"/>'
+        f'<geom name="item{number}" type="{SHAPES[item.shape]}" material="item{number}"'
+        f' size="{numbers(half)}" pos="{numbers(item.center)}" euler="0 0 {np.degrees(item.yaw)}"/>'
     )
-
-
-def _text(numbers: Floats) -> str:
-    return " ".join(repr(float(number)) for number in numbers)

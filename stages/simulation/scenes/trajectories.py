@@ -1,4 +1,4 @@
-"""Trajectories of cameras: poses, camera to world [3 4], in axes of OpenCV; the world has z up and lengths in m."""
+"""Trajectories of cameras: poses [3 4], camera to world, in axes of OpenCV. The world has z up."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

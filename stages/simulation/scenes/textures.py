@@ -1,4 +1,4 @@
-"""Textures of simulated surfaces: patches and noise of many sizes in a named color, so that features are found."""
+"""Textures of simulated surfaces: patches and noise in a named color, on which features are found."""
 
 import colorsys
 

@@ -1,0 +1,1 @@
+"""What MuJoCo draws: rooms, streets and scenes of physics, their textures, and trajectories of cameras."""
