@@ -41,4 +41,4 @@ def _noise(rng: np.random.Generator, size: int) -> Floats:
         grid = rng.uniform(-1, 1, (cells, cells)).astype(np.float32)
         total += cv2.resize(grid, (size, size), interpolation=cv2.INTER_LINEAR) * np.float32(0.8**number)
     low, high = np.quantile(total, (0.02, 0.98))
-    return np.clip((total.astype(np.float64) - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((total.astype(np.float64) - low) / (high - low), 0, 1))
