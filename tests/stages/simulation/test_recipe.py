@@ -35,7 +35,7 @@ def test_latents_have_the_caption_the_split_and_the_poses_of_their_video(tmp_pat
     knobs = (f"footage={listed}", f"store={tmp_path / 'store'}", "conditions=camera", "latent_px=64")
     assert main(["run", "stages/recipes/simulation.py", *knobs, "latent_video_frames=9", "--inline"]) == 0
     found = set()
-    for path in (tmp_path / "store").glob("pack_latents-*/latents/**/*.tar"):
+    for path in (tmp_path / "store").glob("pack_latents-*/latents*/**/*.tar"):
         with tarfile.open(path) as tar:
             members = {name: tar.extractfile(name).read() for name in tar.getnames()}  # type: ignore[union-attr]
         for name in (name for name in members if name.endswith(".json")):
@@ -43,7 +43,7 @@ def test_latents_have_the_caption_the_split_and_the_poses_of_their_video(tmp_pat
             source = sample["source"]
             found.add(source)
             assert members[f"{key}.txt"].decode() == rows[source]["caption"]
-            assert ("validation" in str(path)) == (rows[source]["split"] == "validation")
+            assert ("latents-validation" in str(path)) == (rows[source]["split"] == "validation")
             poses = load(members[f"{key}.conditions.safetensors"])["camera_pose"]
             sidecar = read_conditions(sidecar_uri(str(films / source)) or "")
             np.testing.assert_allclose(poses.reshape(9, 12), sidecar.columns["camera_pose"])
