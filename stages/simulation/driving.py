@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from manifests import ClipmillError
 from stages.simulation.film import Film, Floats, camera_spec, random_of
 from stages.simulation.rendering import MujocoScene, load_mujoco
 from stages.simulation.scenes.street import Street, build_street
@@ -55,6 +56,12 @@ class DrivingStreets:
 
     def prepare(self) -> None:
         """See `Generator`."""
+        if not 1 <= self.cameras <= len(RIG):
+            raise ClipmillError(
+                f"the car has {len(RIG)} cameras, not {self.cameras}",
+                where="cameras",
+                remedy=f"set it to 1 to {len(RIG)}: the first of {', '.join(RIG)}",
+            )
         load_mujoco()
 
     def simulate(self, scene: int) -> Sequence[Film]:

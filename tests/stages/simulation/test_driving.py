@@ -70,3 +70,8 @@ def test_a_drive_is_a_recording_with_a_caption_for_each_camera(tmp_path: Path) -
     assert len({camera.list_caption for camera in cameras}) == 3
     [by_folder] = ListRecordings(root=str(tmp_path)).rows()
     assert by_folder.recording_cameras == recording.recording_cameras
+
+
+def test_more_cameras_than_the_car_has_are_refused() -> None:
+    with pytest.raises(ClipmillError, match="the car has 6 cameras, not 7"):
+        DrivingStreets(cameras=7).prepare()
