@@ -62,7 +62,7 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
     "sample": ("training.cli:add_verbs", "sample a video from a trained model"),
     "evaluate": (
         "training.cli:add_verbs",
-        "compute the denoising loss of a model on held-out latents, or the quality of tokenizers",
+        "compute the loss of a model on held-out latents, or measure tokenizers or generated videos",
     ),
     "export": ("training.cli:add_verbs", "write a model file from the last checkpoint of a training"),
     "slurm-script": (

@@ -36,7 +36,7 @@ def degraded_videos(
 
 
 def affine_jitter(film: Frames, amount: float, seed: int = 0) -> Frames:
-    """Each frame under a random affine map, as a camera that shakes: normal, `amount` of the size of the frame."""
+    """Each frame under a random affine map, as of a shaking camera: normal, `amount` of its size."""
     rng = np.random.default_rng(seed)
     h, w = film.shape[1:3]
     frames = []
@@ -112,9 +112,7 @@ def main() -> None:
         films = [room.film(path, intrinsics, (h, w)) for path in paths]
         for name, make in degraded_videos(*films).items():
             found.setdefault(name, []).append(errors_of(make(), poses, intrinsics, args.gaps, args.max_pairs))
-    print(
-        f"{args.scenes} scenes, {args.frames} frames of {w} x {h} px, mean of the median errors of pairs in px"
-    )
+    print(f"{args.scenes} scenes, {args.frames} frames of {w} x {h} px, mean of the median errors in px")
     print(f"{'video':30}" + "".join(f"{f'gap {gap}: fitted  calibrated  matches':>40}" for gap in args.gaps))
     for name, scenes in found.items():
         means = np.nanmean(np.array(scenes), 0)

@@ -138,7 +138,7 @@ def look_rotation(yaw_deg: float, pitch_deg: float = 0.0) -> Array:
 
 
 def camera_path(kind: str, count: int, speed: float = 1.0) -> Array:
-    """Poses [t 3 4] of a path: forward, left, arc, rotate, still; 0.02 m or 0.6 degrees a frame times speed."""
+    """Poses [t 3 4]: forward, left, arc, rotate, still; 0.02 m or 0.6 degrees a frame, times speed."""
     poses = np.zeros((count, 3, 4))
     for number in range(count):
         s = speed * number

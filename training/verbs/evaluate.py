@@ -1,4 +1,4 @@
-"""The command evaluate: the loss of a model, or the quality of tokenizers."""
+"""The command evaluate: the loss of a model, the quality of tokenizers, or generated videos."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manifests import Range
+from training.verbs.evaluate_world import add_world
 from training.verbs.sample import TEXT_ENCODER_HELP
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     """Add the command. It sets `func`, a function of the parsed arguments that returns the exit code."""
     evaluate = verbs.add_parser(
         "evaluate",
-        help="compute the loss of a model on held-out latents or codes, or the quality of tokenizers",
+        help="compute the loss of a model on held-out latents or codes, or measure tokenizers or videos",
         epilog="example:\n  clipmill evaluate --model /data/training --data /data/latents",
     )
     evaluate.add_argument("--model", type=Path, help="folder or file of the model")
@@ -51,11 +52,12 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
     evaluate.set_defaults(func=_evaluate)
-    _add_tokenizer(evaluate)
+    _add_subjects(evaluate)
 
 
-def _add_tokenizer(evaluate: argparse.ArgumentParser) -> None:
-    subjects = evaluate.add_subparsers(metavar="tokenizer", title="to evaluate something else")
+def _add_subjects(evaluate: argparse.ArgumentParser) -> None:
+    subjects = evaluate.add_subparsers(metavar="tokenizer | world", title="to evaluate something else")
+    add_world(subjects)
     tokenizer = subjects.add_parser(
         "tokenizer",
         help="measure how well and how fast tokenizers reconstruct videos",
@@ -152,7 +154,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.model is None or args.data is None:
         raise SettingError(
             "evaluate needs --model and --data",
-            remedy="add them, or measure tokenizers: evaluate tokenizer DIR",
+            remedy="add them, or measure tokenizers or videos: evaluate tokenizer DIR, evaluate world",
         )
     if args.split:
         data = find_shards(args.data, args.split)

@@ -16,6 +16,7 @@ NESTED = [
     ("manifest", "check"),
     ("manifest", "diff"),
     ("evaluate", "tokenizer"),
+    ("evaluate", "world"),
 ]
 COMMANDS = [*((verb,) for verb in VERBS), *NESTED]
 RECIPES = [name for name, _, _ in list_recipes()]

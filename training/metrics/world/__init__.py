@@ -1,1 +1,1 @@
-"""Metrics of generated videos against the cameras, the motion and the objects of a reference; NumPy arrays."""
+"""Metrics of generated videos against the cameras, the motion and the objects of a reference."""

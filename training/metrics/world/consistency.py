@@ -1,4 +1,4 @@
-"""3-D consistency of matches: Sampson error of known cameras, the published form, and the rotation homography."""
+"""3-D consistency of matches: Sampson error of known cameras, the published form, rotation homography."""
 
 import math
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class PairErrors:
         second: Number of the second frame.
         matches: Number of matches.
         calibrated: Sampson error of the matrix of the known cameras. NaN if the cameras are in one place.
-        fitted: Sampson error of a matrix that RANSAC fits to the same matches, over all of them: the published
-            temporal and cross-view Sampson errors.
+        fitted: Sampson error of a matrix that RANSAC fits to the same matches, over all of them: the
+            published temporal and cross-view Sampson errors.
         homography: Error of the rotation homography. NaN if the cameras are not in one place.
     """
 
@@ -70,10 +70,10 @@ def measure_pair(
 
 
 def fitted_error(x0: Array, x1: Array) -> float:
-    """Median Sampson error of the matrix that `cv2.findFundamentalMat` fits (RANSAC, its defaults); NaN if none.
+    """Median Sampson error of the matrix that `cv2.findFundamentalMat` fits (RANSAC); NaN if there is none.
 
-    It needs no cameras, so it says nothing about whether a video follows the requested ones: a frozen video has
-    error 0.
+    It needs no cameras, so it says nothing about whether a video follows the requested ones: a frozen video
+    has error 0.
     """
     cv2 = require_opencv()
     matrix, _ = cv2.findFundamentalMat(x0.astype(np.float32), x1.astype(np.float32), cv2.FM_RANSAC)

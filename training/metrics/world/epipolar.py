@@ -1,8 +1,8 @@
 """Two views with known cameras: fundamental matrix, Sampson error, rotation homography.
 
-Poses are camera-to-world [R|t], [3 4], with OpenCV axes (x right, y down, z forward). Points are in px; (0, 0) is
-the corner of the image, so the center of the first pixel is (0.5, 0.5). Source: Hartley and Zisserman, Multiple
-View Geometry, 2nd edition, sections 9.2 and 11.4.3.
+Poses are camera-to-world [R|t], [3 4], with OpenCV axes (x right, y down, z forward). Points are in px; (0,
+0) is the corner of the image, so the center of the first pixel is (0.5, 0.5). Source: Hartley and Zisserman,
+Multiple View Geometry, 2nd edition, sections 9.2 and 11.4.3.
 """
 
 import numpy as np
@@ -19,12 +19,16 @@ def intrinsics_matrix(intrinsics: Array) -> Array:
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]])
 
 
-def is_rotation(matrix: Array) -> bool:
-    """Whether a matrix [3 3] is finite, orthonormal within 1e-3 per value, and keeps the handedness."""
+def rotation_defect(matrix: Array) -> float:
+    """Largest difference of a value of R^T R from the identity, for R [3 3]; infinite if R is not finite."""
     if not np.isfinite(matrix).all():
-        return False
-    defect = np.abs(matrix.T @ matrix - np.eye(3)).max()
-    return bool(defect <= MAX_ROTATION_DEFECT and np.linalg.det(matrix) > 0)
+        return float("inf")
+    return float(np.abs(matrix.T @ matrix - np.eye(3)).max())
+
+
+def is_rotation(matrix: Array) -> bool:
+    """Whether a matrix [3 3] is orthonormal within 1e-3 per value, and keeps the handedness."""
+    return rotation_defect(matrix) <= MAX_ROTATION_DEFECT and bool(np.linalg.det(matrix) > 0)
 
 
 def relative_pose(pose0: Array, pose1: Array) -> tuple[Array, Array]:
@@ -50,8 +54,8 @@ def fundamental_matrix(pose0: Array, k0: Array, pose1: Array, k1: Array) -> Arra
 def sampson_error(matrix: Array, x0: Array, x1: Array) -> Array:
     """Square root of the Sampson distance of pairs of points [n 2] in px, [n].
 
-    (x1^T F x0)^2 / ((F x0)_1^2 + (F x0)_2^2 + (F^T x1)_1^2 + (F^T x1)_2^2); for a translation that is parallel to
-    the image, and points that are off by d px perpendicular to it, it is d / sqrt(2).
+    (x1^T F x0)^2 / ((F x0)_1^2 + (F x0)_2^2 + (F^T x1)_1^2 + (F^T x1)_2^2); for a translation that is
+    parallel to the image, and points that are off by d px perpendicular to it, it is d / sqrt(2).
     """
     h0, h1 = _homogeneous(x0), _homogeneous(x1)
     lines1, lines0 = h0 @ matrix.T, h1 @ matrix

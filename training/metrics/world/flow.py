@@ -31,7 +31,8 @@ class OpticalFlow:
 def extrapolate(before: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], count: int) -> Frames:
     """Frames 1 … count after `last` at the velocity between `before` and `last`, [count h w 3].
 
-    The value at x of frame n is that of `last` at x - n v(x), with v = minus the flow from `last` to `before`.
+    The value at x of frame n is that of `last` at x - n v(x), with v = minus the flow from `last` to
+    `before`.
     """
     cv2 = require_opencv()
     h, w = last.shape[:2]
@@ -48,8 +49,8 @@ def extrapolate(before: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], coun
 def carry_masks(labels: Labels, frames: Frames) -> Labels:
     """Masks of objects in each frame, [t h w]: those of the first frame, carried along by optical flow.
 
-    Errors add up over the frames, and what comes into view has no mask. The same tracker on the reference itself
-    says how good it is.
+    Errors add up over the frames, and what comes into view has no mask. The same tracker on the reference
+    itself says how good it is.
 
     Raises:
         ValueError: The masks have another size than the frames.

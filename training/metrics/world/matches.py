@@ -60,8 +60,8 @@ class Features:
 def detect_features(image: npt.NDArray[np.uint8]) -> Features:
     """SIFT features of an image [h w 3], at most 2048 of them.
 
-    The image pyramid maps index x to 2x (`enable_precise_upscale`), because OpenCV's default moves the points by a
-    quarter of a pixel.
+    The image pyramid maps index x to 2x (`enable_precise_upscale`), because OpenCV's default moves the points
+    by a quarter of a pixel.
     """
     cv2 = require_opencv()
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

@@ -1,7 +1,8 @@
 """The motion scores of Physics-IQ. Source: Motamed et al. 2025, arXiv:2501.09038, and its published code.
 
-Where motion happens (spatial), where and when (spatio-temporal), and how much of it where (weighted spatial): the
-intersection over union of motion masks of the video and of the reference. A fourth score is the mean squared error.
+Where motion happens (spatial), where and when (spatio-temporal), and how much of it where (weighted spatial):
+the intersection over union of motion masks of the video and of the reference. A fourth score is the mean
+squared error.
 """
 
 from dataclasses import dataclass
@@ -37,8 +38,9 @@ class MotionScores:
     def score(self) -> float:
         """Physics-IQ, 0..100: 100 (mean of the three IoU - MSE), clipped.
 
-        The published score divides each IoU by that between two takes of the same scene, and subtracts the MSE
-        between them. A reference has one take here: two runs of a simulator are equal, with IoU 1 and MSE 0.
+        The published score divides each IoU by that between two takes of the same scene, and subtracts the
+        MSE between them. A reference has one take here: two runs of a simulator are equal, with IoU 1 and MSE
+        0.
         """
         mean = (self.spatial_iou + self.spatiotemporal_iou + self.weighted_spatial_iou) / 3
         return float(np.clip(100 * (mean - self.mse), 0, 100))
@@ -47,8 +49,8 @@ class MotionScores:
 def motion_masks(frames: Frames) -> Masks:
     """Where each frame [t h w 3] differs by more than 10 of 255 from a running mean of the frames before it.
 
-    Gray, blurred by a 5 x 5 Gaussian; the mean adds 0.3 of each frame, the present one included; the masks are
-    opened, then closed, with a 5 x 5 square. The first mask is empty.
+    Gray, blurred by a 5 x 5 Gaussian; the mean adds 0.3 of each frame, the present one included; the masks
+    are opened, then closed, with a 5 x 5 square. The first mask is empty.
     """
     cv2 = require_opencv()
     kernel = np.ones((KERNEL_PX, KERNEL_PX), np.uint8)
@@ -68,10 +70,10 @@ def motion_masks(frames: Frames) -> Masks:
 
 
 def motion_scores(video: Frames, reference: Frames, given_frames: int = 0) -> MotionScores:
-    """Scores of a video against a reference of the same shape [t h w 3], without the given frames at the start.
+    """Scores of a video against a reference of the same shape [t h w 3], without the given frames.
 
-    The masks see the given frames, so that the running mean is known at the first generated one. IoU is 1 where
-    nothing moves in either.
+    The masks see the given frames, so that the running mean is known at the first generated one. IoU is 1
+    where nothing moves in either.
 
     Raises:
         ValueError: The shapes differ.
@@ -84,7 +86,7 @@ def motion_scores(video: Frames, reference: Frames, given_frames: int = 0) -> Mo
     shares, wanted_shares = masks.mean(0), wanted.mean(0)
     union = float(np.maximum(shares, wanted_shares).sum())
     return MotionScores(
-        spatial_iou=mask_iou(masks.any(0), wanted.any(0)),
+        spatial_iou=mask_iou(np.asarray(masks.any(0)), np.asarray(wanted.any(0))),
         spatiotemporal_iou=float(by_frame.mean()),
         weighted_spatial_iou=float(np.minimum(shares, wanted_shares).sum()) / union if union else 1.0,
         mse=float(np.square(difference / 255).mean()),

@@ -1,4 +1,4 @@
-"""Compares the path of a camera with another one: alignment by a similarity, rotation and translation errors."""
+"""Compares two paths of a camera: alignment by a similarity, rotation and translation errors."""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class PoseErrors:
 
     @property
     def translation_percent(self) -> float:
-        """Mean distance of the centers in percent of the path of the reference; NaN for a path of length 0."""
+        """Mean distance of the centers in percent of the reference's path; NaN for a path of length 0."""
         known = self.translation[~np.isnan(self.translation)]
         if not len(known) or self.path_length < MIN_BASELINE:
             return math.nan
@@ -35,9 +35,9 @@ class PoseErrors:
 def align_poses(poses: Array, reference: Array) -> Array:
     """Apply the similarity that brings poses [n 3 4] closest to those of a reference [n 3 4].
 
-    The rotation is the mean of R_ref R^T over the frames (chordal, by SVD), and scale and translation are those of
-    least squares between the centers. The rotation does not come from the centers, as in the method of Umeyama,
-    because the centers of a straight path leave it open.
+    The rotation is the mean of R_ref R^T over the frames (chordal, by SVD), and scale and translation are
+    those of least squares between the centers. The rotation does not come from the centers, as in the method
+    of Umeyama, because the centers of a straight path leave it open.
 
     Raises:
         ValueError: There is no pose.

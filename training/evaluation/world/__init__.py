@@ -1,0 +1,1 @@
+"""Evaluates generated videos against a reference: metrics with their controls, intervals, drift curves."""

@@ -1,0 +1,1 @@
+"""The measures of generated videos, by name."""
