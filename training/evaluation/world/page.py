@@ -39,7 +39,7 @@ def _body(report: WorldReport, folder: Path) -> Iterator[str]:
     count = sum(len(record.generated) for record in report.films.values())
     yield (
         f"<p>{len(report.films)} clips, {count} generated films. Values are means over clips with"
-        " 95 % intervals (bootstrap over clips). All rows but the model, and rows that you added, are controls.</p>"
+        " 95 % intervals (bootstrap over clips). All rows but the model and added ones are controls.</p>"
     )
     for table in report.tables:
         yield from _table(report, table)

@@ -11,6 +11,7 @@ from training.metrics.world.epipolar import (
     Array,
     fundamental_matrix,
     homography_error,
+    parallax,
     relative_pose,
     sampson_error,
 )
@@ -33,6 +34,7 @@ class PairErrors:
         fitted: Sampson error of a matrix that RANSAC fits to the same matches, over all of them: the
             published temporal and cross-view Sampson errors.
         homography: Error of the rotation homography. NaN if the cameras are not in one place.
+        parallax: Median motion along the epipolar lines, signed. NaN if the cameras are in one place.
     """
 
     first: int
@@ -41,6 +43,7 @@ class PairErrors:
     calibrated: float = NAN
     fitted: float = NAN
     homography: float = NAN
+    parallax: float = NAN
 
 
 def measure_pair(
@@ -66,7 +69,8 @@ def measure_pair(
         error = homography_error(pose0, k0, pose1, k1, x0, x1)
         return PairErrors(*numbers, fitted=fitted, homography=float(np.median(error)))
     error = sampson_error(fundamental_matrix(pose0, k0, pose1, k1), x0, x1)
-    return PairErrors(*numbers, calibrated=float(np.median(error)), fitted=fitted)
+    along = float(np.nanmedian(parallax(pose0, k0, pose1, k1, x0, x1)))
+    return PairErrors(*numbers, calibrated=float(np.median(error)), fitted=fitted, parallax=along)
 
 
 def fitted_error(x0: Array, x1: Array) -> float:

@@ -76,6 +76,23 @@ def homography_error(pose0: Array, k0: Array, pose1: Array, k1: Array, x0: Array
     return error
 
 
+def parallax(pose0: Array, k0: Array, pose1: Array, k1: Array, x0: Array, x1: Array) -> Array:
+    """Signed motion in px along the epipolar lines, [n]: what the translation adds to the rotation.
+
+    It is positive where a point moves as one in front of both cameras does, and inversely proportional to its
+    depth for a translation parallel to the image. The Sampson error does not see this motion: it is 0 for
+    points that move too little, too far, or the wrong way along their lines. NaN for points at the epipole.
+    """
+    rotation, t = relative_pose(pose0, pose1)
+    far = _homogeneous(x0) @ (k1 @ rotation @ np.linalg.inv(k0)).T  # the image of the point at infinite depth
+    epipole = k1 @ t
+    with np.errstate(divide="ignore", invalid="ignore"):
+        direction = epipole[:2] * far[:, 2:] - far[:, :2] * epipole[2]
+        direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        motion: Array = ((x1 - far[:, :2] / far[:, 2:]) * direction).sum(1)
+    return np.where(far[:, 2] > 0, motion, np.nan)
+
+
 def project(points: Array, pose: Array, k: Array) -> Array:
     """Images in px [n 2] of points [n 3] of the world; NaN for those behind the camera."""
     local = (points - pose[:, 3]) @ pose[:, :3]

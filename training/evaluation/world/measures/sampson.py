@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from training.evaluation.world.measure import Candidate, Clip, Column, Measured
+from training.evaluation.world.films import Footage
+from training.evaluation.world.measure import CONDITION_ROWS, Candidate, Clip, Column, Measured
 from training.metrics.world.consistency import (
     MIN_MATCHES,
     PairErrors,
@@ -17,6 +18,8 @@ from training.metrics.world.consistency import (
 )
 from training.metrics.world.epipolar import intrinsics_matrix
 from training.metrics.world.matches import MAX_FEATURES, RATIO, Matches, match_frames
+
+MIN_PARALLAX_PX = 0.5  # of a pair of the reference; with less its share is not measured
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,12 @@ class Sampson:
         meaning = "Sampson error of a fitted matrix: the published form, which knows no cameras"
         for gap in {self.gaps[0]: 0, last: 0}:
             columns.append(Column(f"fitted_gap{gap}_px", f"fitted {gap} px", ".3f", "", meaning))
+        meaning = (
+            "motion along the epipolar lines over that of the reference: 0 is frozen, -1 the opposite way"
+        )
+        columns.append(Column(f"parallax_gap{last}", f"parallax {last}", ".3f", "", meaning))
+        meaning = "mean of |parallax - 1| over pairs: what the Sampson error does not see"
+        columns.append(Column(f"parallax_error_gap{last}", f"parallax error {last}", ".3f", "lower", meaning))
         meaning = "error of the rotation homography, where the requested camera stays in one place"
         columns.append(Column(f"homography_gap{last}_px", f"rotation {last} px", ".3f", "lower", meaning))
         meaning = f"SIFT matches of a pair; with fewer than {MIN_MATCHES} it is not measured"
@@ -63,14 +72,7 @@ class Sampson:
 
     def measure(self, candidate: Candidate, clip: Clip) -> Measured:
         """See `Measure`."""
-        memo, frames = candidate.footage.memo, candidate.footage.frames
-        if "matches" not in memo:
-            memo["matches"] = match_frames(frames, self.gaps, self.max_pairs)
-            memo["fitted"] = {
-                gap: [_fit(pair) for pair in pairs]
-                for gap, pairs in memo["matches"].items()
-                if gap in (self.gaps[0], self.gaps[-1])
-            }
+        memo, frames = self._match(candidate.footage), candidate.footage.frames
         values: dict[str, float] = {}
         for gap, pairs in memo["matches"].items():
             errors = [_measure(pair, candidate) for pair in pairs]
@@ -83,11 +85,36 @@ class Sampson:
         for each in errors:
             curve[each.second] = each.homography if math.isnan(each.calibrated) else each.calibrated
         last = self.gaps[-1]
+        values |= self._parallax(errors, candidate, clip)
         few = sum(each.matches < MIN_MATCHES for each in errors)
         why = (
             f"{few} of {len(errors)} pairs of gap {last} have fewer than {MIN_MATCHES} matches" if few else ""
         )
         return Measured(values, {self.main: curve}, why)
+
+    def _match(self, footage: Footage) -> dict[str, Any]:
+        """The matches of a film by gap, and their fitted errors at the first and the last gap; computed once."""
+        memo = footage.memo
+        if "matches" not in memo:
+            memo["matches"] = match_frames(footage.frames, self.gaps, self.max_pairs)
+            memo["fitted"] = {
+                gap: [_fit(pair) for pair in memo["matches"][gap]] for gap in (self.gaps[0], self.gaps[-1])
+            }
+        return memo
+
+    def _parallax(self, errors: Sequence[PairErrors], candidate: Candidate, clip: Clip) -> dict[str, float]:
+        """Parallax of the last gap over that of the reference, and its error; only for the clip's own cameras."""
+        if candidate.row in CONDITION_ROWS:
+            return {}
+        last = self.gaps[-1]
+        reference = Candidate(candidate.row, clip.footage, clip.conditions)
+        wanted = [_measure(pair, reference).parallax for pair in self._match(clip.footage)["matches"][last]]
+        shares = [
+            each.parallax / truth if abs(truth) >= MIN_PARALLAX_PX else math.nan
+            for each, truth in zip(errors, wanted, strict=True)
+        ]
+        error = mean_of_pairs([abs(share - 1) for share in shares])
+        return {f"parallax_gap{last}": mean_of_pairs(shares), f"parallax_error_gap{last}": error}
 
     def notes(self) -> Mapping[str, Any]:
         """See `Measure`."""
@@ -96,6 +123,7 @@ class Sampson:
             "gaps": list(self.gaps),
             "max_pairs": self.max_pairs,
             "min_matches": MIN_MATCHES,
+            "min_parallax_px": MIN_PARALLAX_PX,
         }
 
 
