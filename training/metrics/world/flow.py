@@ -17,9 +17,9 @@ MIN_COVER = 0.3  # of a pixel; with less it is filled
 class OpticalFlow:
     """Dense inverse search. Source: Kroeger et al. 2016, arXiv:1603.03590.
 
-    OpenCV's medium preset at full resolution, on frames that are scaled up to a short side of 128 px or more. The
-    flow is computed for each color, and each pixel takes that with the lowest error of all three, because
-    objects and ground that differ in color may have equal luma.
+    OpenCV's medium preset at full resolution; frames with a short side below 128 px are scaled up. The flow is
+    computed for each color, and each pixel takes that with the lowest error of all three, because objects and
+    ground that differ in color may have equal luma.
     """
 
     def __init__(self) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 
 from training.metrics.world.epipolar import MIN_BASELINE, Array
 
+MEDIAN_ITERATIONS, MIN_CHORD = 50, 1e-6
+
 
 @dataclass(frozen=True)
 class PoseErrors:
@@ -35,17 +37,16 @@ class PoseErrors:
 def align_poses(poses: Array, reference: Array) -> Array:
     """Apply the similarity that brings poses [n 3 4] closest to those of a reference [n 3 4].
 
-    The rotation is the mean of R_ref R^T over the frames (chordal, by SVD), and scale and translation are
-    those of least squares between the centers. The rotation does not come from the centers, as in the method
-    of Umeyama, because the centers of a straight path leave it open.
+    The rotation is the median of R_ref R^T over the frames, which single wrong frames do not move; scale and
+    translation are those of least squares between the centers. The rotation does not come from the centers, as in
+    the method of Umeyama, because the centers of a straight path leave it open.
 
     Raises:
         ValueError: There is no pose.
     """
     if not len(poses):
         raise ValueError("there are no poses to align")
-    u, _, vt = np.linalg.svd(sum(r @ p.T for r, p in zip(reference[:, :, :3], poses[:, :, :3], strict=True)))
-    rotation = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    rotation = _median_rotation(reference[:, :, :3] @ poses[:, :, :3].transpose(0, 2, 1))
     centers, wanted = poses[:, :, 3] @ rotation.T, reference[:, :, 3]
     spread = centers - centers.mean(0)
     power = float((spread**2).sum())
@@ -53,6 +54,16 @@ def align_poses(poses: Array, reference: Array) -> Array:
     moved = scale * spread + wanted.mean(0)
     aligned: Array = np.concatenate([rotation @ poses[:, :, :3], moved[:, :, None]], 2)
     return aligned
+
+
+def _median_rotation(rotations: Array) -> Array:
+    """The rotation with the lowest sum of chordal distances to rotations [n 3 3], by Weiszfeld's iteration."""
+    weights = np.ones(len(rotations))
+    for _ in range(MEDIAN_ITERATIONS):
+        u, _, vt = np.linalg.svd((weights[:, None, None] * rotations).sum(0))
+        median: Array = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+        weights = 1 / np.maximum(np.linalg.norm(rotations - median, axis=(1, 2)), MIN_CHORD)
+    return median
 
 
 def pose_errors(poses: Array, has_pose: "np.typing.NDArray[np.bool_]", reference: Array) -> PoseErrors:

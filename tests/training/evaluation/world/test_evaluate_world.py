@@ -35,7 +35,9 @@ def films(camera_films: Path, tmp_path: Path) -> Path:
 def test_cameras_have_all_controls(
     camera_films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = evaluate(camera_films, tmp_path, "--metrics", "sampson,psnr", "--max-pairs", "3", "--gaps", "1", "8")
+    found = evaluate(
+        camera_films, tmp_path, "--metrics", "sampson,psnr", "--max-pairs", "3", "--gaps", "1", "8"
+    )
     rows = found["tables"]["sampson"]["rows"]
     assert list(rows) == [
         "model",
@@ -110,7 +112,19 @@ def test_objects_and_physics_with_seeds_and_shuffled_actions(
         assert values["model"] > values["shuffled condition"], table
         assert "wrong condition" not in values
     assert found["tables"]["physics-iq"]["rows"]["ground truth"]["physics_iq"]["mean"] == 100
-    assert "4 clips, 8 generated films" in capsys.readouterr().out
+    assert "4 clips, 5 generated films" in capsys.readouterr().out
+
+
+def test_masks_of_objects(push_films: Path, tmp_path: Path) -> None:
+    for folder in ("truth", "made"):
+        (tmp_path / folder).mkdir()
+        for file in (push_films / folder).glob("push_1*"):
+            shutil.copy(file, tmp_path / folder)
+    found = evaluate(tmp_path, tmp_path, "--metrics", "mask-iou")
+    values = {row: each["mask_iou"]["mean"] for row, each in found["tables"]["mask-iou"]["rows"].items()}
+    assert set(values) == {"model", "ground truth", "first frame repeated", "constant velocity"}
+    assert values["ground truth"] > 0.85
+    assert values["ground truth"] > values["model"] > values["first frame repeated"] + 0.2
 
 
 def test_a_rollout_that_repeats_a_frame_is_late(push_films: Path, tmp_path: Path) -> None:

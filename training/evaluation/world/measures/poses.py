@@ -80,5 +80,5 @@ class Poses:
     def notes(self) -> Mapping[str, Any]:
         """See `Measure`."""
         version = str(load_pycolmap().__version__)
-        alignment = "similarity: mean rotation, then scale and translation of the centers"
+        alignment = "similarity: median rotation, then scale and translation of the centers"
         return {"estimation": f"GLOMAP, pycolmap {version}, known intrinsics", "alignment": alignment}

@@ -103,7 +103,7 @@ class Sampson:
         return memo
 
     def _parallax(self, errors: Sequence[PairErrors], candidate: Candidate, clip: Clip) -> dict[str, float]:
-        """Parallax of the last gap over that of the reference, and its error; only for the clip's own cameras."""
+        """Parallax of the last gap over that of the reference, and its error; for the clip's own cameras."""
         if candidate.row in CONDITION_ROWS:
             return {}
         last = self.gaps[-1]
