@@ -17,8 +17,8 @@ MIN_COVER = 0.3  # of a pixel; with less it is filled
 class OpticalFlow:
     """Dense inverse search. Source: Kroeger et al. 2016, arXiv:1603.03590.
 
-    OpenCV's medium preset at full resolution; frames with a short side below 128 px are scaled up. The flow is
-    computed for each color, and each pixel takes that with the lowest error of all three, because objects and
+    OpenCV's medium preset at full resolution; frames with a short side below 128 px are scaled up. Each
+    pixel takes the flow of the color whose flow has the lowest error in all three, because objects and
     ground that differ in color may have equal luma.
     """
 

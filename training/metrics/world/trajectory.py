@@ -37,9 +37,9 @@ class PoseErrors:
 def align_poses(poses: Array, reference: Array) -> Array:
     """Apply the similarity that brings poses [n 3 4] closest to those of a reference [n 3 4].
 
-    The rotation is the median of R_ref R^T over the frames, which single wrong frames do not move; scale and
-    translation are those of least squares between the centers. The rotation does not come from the centers, as in
-    the method of Umeyama, because the centers of a straight path leave it open.
+    The rotation is the median of R_ref R^T over the frames, which single wrong frames do not move; scale
+    and translation are those of least squares between the centers. The rotation does not come from the
+    centers, as in the method of Umeyama, because the centers of a straight path leave it open.
 
     Raises:
         ValueError: There is no pose.
@@ -57,7 +57,7 @@ def align_poses(poses: Array, reference: Array) -> Array:
 
 
 def _median_rotation(rotations: Array) -> Array:
-    """The rotation with the lowest sum of chordal distances to rotations [n 3 3], by Weiszfeld's iteration."""
+    """The rotation with the lowest sum of chordal distances to rotations [n 3 3] (Weiszfeld)."""
     weights = np.ones(len(rotations))
     for _ in range(MEDIAN_ITERATIONS):
         u, _, vt = np.linalg.svd((weights[:, None, None] * rotations).sum(0))

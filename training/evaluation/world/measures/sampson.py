@@ -93,7 +93,7 @@ class Sampson:
         return Measured(values, {self.main: curve}, why)
 
     def _match(self, footage: Footage) -> dict[str, Any]:
-        """The matches of a film by gap, and their fitted errors at the first and the last gap; computed once."""
+        """The matches of a film by gap, and fitted errors at the first and the last gap; computed once."""
         memo = footage.memo
         if "matches" not in memo:
             memo["matches"] = match_frames(footage.frames, self.gaps, self.max_pairs)
