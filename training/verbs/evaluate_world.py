@@ -53,6 +53,11 @@ def add_world(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="frames at the start that the model was given; errors do not count them (%(default)s)",
     )
     _add_rows(world)
+    _add_options(world)
+    world.set_defaults(func=_evaluate_world)
+
+
+def _add_options(world: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--gaps",
         type=Range(1).argument(),
@@ -80,7 +85,6 @@ def add_world(subjects: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="of the bootstrap and of other clips (%(default)s)",
     )
     world.add_argument("--num-threads", type=Range(1).argument(), default=2, help="CPU threads (%(default)s)")
-    world.set_defaults(func=_evaluate_world)
 
 
 def _add_rows(world: argparse.ArgumentParser) -> None:
