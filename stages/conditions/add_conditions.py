@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from manifests import Artifact, Row, column
 from pipeline import Annotate, Needs, Reject
-from stages.conditions.sidecar import Sidecar, SidecarError, read_conditions, sidecar_uri
+from stages.conditions.sidecar import Sidecar, SidecarError, parse_conditions, read_conditions, sidecar_uri
 from stages.media.encoding.encoders import check_choice
 from stages.media.files import file_status
 from stages.media.safetensors_header import read_header
@@ -30,6 +30,7 @@ class LocatedWindow(Row):
     window_frames: int
     window_fps: float
     latents: Artifact
+    camera_path: Artifact | None = None
 
 
 class WindowConditions(Row):
@@ -44,6 +45,8 @@ class WindowConditions(Row):
 
 class AddConditions(Annotate[LocatedWindow, WindowConditions]):
     """Gives each window the conditions of its frames, from `NAME.conditions.parquet` beside the video.
+
+    A clip whose camera was estimated (`EstimateCamera`) has its poses from there.
 
     A frame has the row whose time is the last before it: that of the frame which is displayed. Action i
     leads from frame i of the window to frame i + 1. Intrinsics are scaled and cropped as the encoded frames.
@@ -72,35 +75,59 @@ class AddConditions(Annotate[LocatedWindow, WindowConditions]):
                 yield reason
 
     def _of_window(self, row: LocatedWindow) -> WindowConditions:
-        sidecar = _read_sidecar(row.uri)
-        columns = sidecar.columns if sidecar else {}
-        missing = [name for name in self.conditions if CONDITIONS[name][0] not in columns]
-        if sidecar is None or missing:
+        sources = {name: _source_of(name, row) for name in self.conditions}
+        if missing := [name for name, source in sources.items() if source is None]:
             return WindowConditions(
                 conditions=None,
                 missing_conditions=",".join(missing),
                 action_means=(),
                 action_mean_squares=(),
             )
-        where = _rows_at(sidecar, row)
-        metadata = json.loads(read_header(row.latents.read())["__metadata__"]["clipmill"])
         arrays: dict[str, Array] = {}
         spec: dict[str, Any] = {"rate": row.window_fps}
-        if "action" in self.conditions:
-            arrays["action"] = columns["action"][_steps(sidecar, where, row)]
-            spec["action"] = sidecar.spec["action"]
-        if "camera" in self.conditions:
+        actions = np.empty((0, 0))
+        if source := sources.get("action"):
+            arrays["action"] = source.sidecar.columns["action"][_steps(source, row)]
+            spec["action"] = source.sidecar.spec["action"]
+            actions = arrays["action"].astype(np.float64)
+        if source := sources.get("camera"):
+            columns, where = source.sidecar.columns, _rows_at(source, row)
             arrays["camera_pose"] = columns["camera_pose"][where].reshape(-1, 3, 4)
-            size = sidecar.spec["camera_intrinsics"]
-            arrays["camera_intrinsics"] = _fit_intrinsics(columns["camera_intrinsics"][where], size, metadata)
-            spec["camera_pose"] = sidecar.spec["camera_pose"]
-        actions = arrays["action"].astype(np.float64) if len(arrays.get("action", ())) else None
+            size = source.sidecar.spec["camera_intrinsics"]
+            arrays["camera_intrinsics"] = _fit_intrinsics(
+                columns["camera_intrinsics"][where], size, row.latents
+            )
+            spec["camera_pose"] = source.sidecar.spec["camera_pose"]
         return WindowConditions(
             conditions=Artifact.of(_serialize(arrays, spec), ".safetensors"),
             missing_conditions="",
-            action_means=() if actions is None else tuple(actions.mean(0).tolist()),
-            action_mean_squares=() if actions is None else tuple(np.square(actions).mean(0).tolist()),
+            action_means=tuple(actions.mean(0).tolist()) if len(actions) else (),
+            action_mean_squares=tuple(np.square(actions).mean(0).tolist()) if len(actions) else (),
         )
+
+
+class _Source(NamedTuple):
+    """Conditions, and the time at which they begin: the start of the video or of the clip, in s."""
+
+    sidecar: Sidecar
+    start_s: float
+
+    def times(self, row: LocatedWindow) -> Array:
+        """The time of each frame of a window, s after the start of the conditions."""
+        frames = row.window_first_frame + np.arange(row.window_frames)
+        return np.asarray(row.start_s - self.start_s + frames / row.window_fps)
+
+
+def _source_of(name: str, row: LocatedWindow) -> _Source | None:
+    """Where a window has a condition from: the estimated path of the camera of its clip, or the sidecar.
+
+    Raises:
+        Reject: It is damaged.
+    """
+    if name == "camera" and row.camera_path is not None:
+        return _Source(parse_conditions(row.camera_path.read(), "camera_path"), row.start_s)
+    sidecar = _read_sidecar(row.uri)
+    return _Source(sidecar, 0.0) if sidecar and CONDITIONS[name][0] in sidecar.columns else None
 
 
 class _Key(NamedTuple):
@@ -131,31 +158,29 @@ def _cached_sidecar(key: _Key) -> Sidecar:
     return read_conditions(key.uri)
 
 
-def _rows_at(sidecar: Sidecar, row: LocatedWindow) -> Array:
+def _rows_at(source: _Source, row: LocatedWindow) -> Array:
     """The number of the row of each frame of a window, [n].
 
     Raises:
-        Reject: The sidecar ends before the window.
+        Reject: The conditions end before the window.
     """
-    frames = row.window_first_frame + np.arange(row.window_frames)
-    times = row.start_s + frames / row.window_fps
-    period = 1 / float(sidecar.spec["rate"])
-    found = np.searchsorted(sidecar.timestamps, times + TOLERANCE * period, side="right") - 1
-    if found[0] < 0 or times[-1] - sidecar.timestamps[found[-1]] > (1 + TOLERANCE) * period:
+    times, known = source.times(row), source.sidecar.timestamps
+    period = 1 / float(source.sidecar.spec["rate"])
+    found = np.searchsorted(known, times + TOLERANCE * period, side="right") - 1
+    if found[0] < 0 or times[-1] - known[found[-1]] > (1 + TOLERANCE) * period:
         raise Reject(
-            f"the conditions end at {sidecar.timestamps[-1]:g} s, but the window shows"
-            f" {times[0]:g} to {times[-1]:g} s of the video"
+            f"the conditions end at {known[-1]:g} s, but the window shows {times[0]:g} to {times[-1]:g} s"
         )
     return np.asarray(found)
 
 
-def _steps(sidecar: Sidecar, where: Array, row: LocatedWindow) -> Array:
+def _steps(source: _Source, row: LocatedWindow) -> Array:
     """The row of the action between each two frames, [n-1].
 
     Raises:
         Reject: The rate of the actions is not that of the frames.
     """
-    rate = float(sidecar.spec["rate"])
+    rate, where = float(source.sidecar.spec["rate"]), _rows_at(source, row)
     if abs(rate / row.window_fps - 1) > RATE_TOLERANCE or (np.diff(where) != 1).any():
         raise Reject(
             f"the video has {rate:g} actions per second, but the window {row.window_fps:g} frames per second:"
@@ -164,12 +189,13 @@ def _steps(sidecar: Sidecar, where: Array, row: LocatedWindow) -> Array:
     return where[:-1]
 
 
-def _fit_intrinsics(intrinsics: Array, size: Mapping[str, Any], metadata: Mapping[str, Any]) -> Array:
+def _fit_intrinsics(intrinsics: Array, size: Mapping[str, Any], latents: Artifact) -> Array:
     """fx, fy, cx, cy [n 4] in px of the encoded frame, which was scaled, cropped and padded.
 
     Raises:
         Reject: The clip does not show the whole frame.
     """
+    metadata = json.loads(read_header(latents.read())["__metadata__"]["clipmill"])
     (width, height), (crop_x, crop_y, *_), (x, y, *_) = (
         metadata[name] for name in ("scaled_px", "crop_px", "video_px")
     )

@@ -112,14 +112,23 @@ def read_conditions(uri: str) -> Sidecar:
         FileNotFoundError: There is none.
         SidecarError: It is not in the format.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     with open_uri(uri) as file:
         data = file.read(MAX_BYTES + 1)
     where = without_mark(uri)
     if len(data) > MAX_BYTES:
         raise SidecarError(f"it is larger than {MAX_BYTES >> 20} MiB", where=where, remedy="split the video")
+    return parse_conditions(data, where)
+
+
+def parse_conditions(data: bytes, where: str) -> Sidecar:
+    """Read the content of such a file.
+
+    Raises:
+        SidecarError: It is not in the format.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         table = pq.read_table(io.BytesIO(data))
         spec = json.loads((table.schema.metadata or {})[METADATA_KEY])

@@ -5,10 +5,11 @@ clipmill run stages/recipes/latents.py footage=DIR store=DIR
 
 from dataclasses import dataclass, replace
 
-from manifests import NonNegativeInt, PositiveFloat, PositiveInt, Share
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from pipeline import Dag, Rows
 from pipeline.errors import RecipeError
 from stages.conditions.add_conditions import AddConditions
+from stages.conditions.estimate_camera import EstimateCamera
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.encode_text import EncodeText
 from stages.latents.pack_latents import PackLatents
@@ -43,6 +44,10 @@ class Encoding:
         stored_text: What is packed of the captions: embeddings, or tokens, where embeddings are too large.
         conditions: Conditions of each frame that are packed with the latents: action, camera, or both. A
             video has them in NAME.conditions.parquet beside it. Clips of others are dropped.
+        estimate_camera: Whether the camera poses of clips are estimated from their frames, by structure from
+            motion. It takes about 2 s per frame on one core.
+        focal_length: Focal length of the camera in frame widths, for estimate_camera. Higher is a narrower
+            view. 0 estimates it, which a camera that only moves straight does not allow.
     """
 
     tokenizer: str = "small"
@@ -56,6 +61,8 @@ class Encoding:
     text_encoder: str = ""
     stored_text: str = EncodeText.stored_text
     conditions: tuple[str, ...] = ()
+    estimate_camera: bool = False
+    focal_length: NonNegativeFloat = EstimateCamera.focal_length
 
     def stage(self) -> EncodeLatents:
         """The stage with these settings."""
@@ -115,8 +122,11 @@ def check_encoding(encoding: Encoding) -> tuple[int, int]:
     """The temporal stride of the tokenizer, and the minimum number of frames of a window of a video.
 
     Raises:
-        RecipeError: latent_video_frames is below the minimum, or does not fit the stride.
+        RecipeError: latent_video_frames is below the minimum, or does not fit the stride; or estimate_camera
+            is set without conditions=camera.
     """
+    if encoding.estimate_camera and "camera" not in encoding.conditions:
+        raise RecipeError("estimate_camera packs nothing without conditions=camera", remedy="set both")
     encode = encoding.stage()
     stride = encode.temporal_stride()
     frames, min_frames = encoding.latent_video_frames, max(1 + stride, encoding.min_window_frames)
@@ -147,6 +157,8 @@ def encode_windows(clips: Rows, encoding: Encoding, stride: int, min_frames: int
         clips = clips.annotate(
             EncodeText(text_encoder=encoding.text_encoder, stored_text=encoding.stored_text)
         )
+    if encoding.estimate_camera:
+        clips = clips.annotate(EstimateCamera(fps=encoding.latent_fps, focal_length=encoding.focal_length))
     windows = clips.expand(
         SplitWindows(fps=encoding.latent_fps, window_frames=encoding.latent_video_frames, stride=stride)
     )

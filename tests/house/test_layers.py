@@ -28,6 +28,15 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
     ),
     "stages.simulation": (
         {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions"},
+    "stages.conditions": (
+        {
+            "manifests",
+            PUBLIC,
+            "stages.media",
+            "stages.latents.read_windows",
+            "stages.latents.split_windows",
+            "training.metrics.world",
+        },
         ANY,
     ),
     "stages.latents": (
