@@ -30,8 +30,8 @@ class ClipFile(Row):
 
 class EstimatedCamera(Row):
     camera_path: Artifact | None = column(
-        "camera pose and intrinsics of each frame, in the format of stages.conditions.sidecar; its times count "
-        "from the start of the clip. Without a value if a frame has no pose"
+        "camera pose and intrinsics of each frame, in the format of stages.conditions.sidecar; its times "
+        "count from the start of the clip. Without a value if a frame has no pose"
     )
     camera_estimated: bool = column("whether every frame has a camera pose")
     camera_registered_share: float = column("share of the frames that have a camera pose", unit="1")
@@ -43,8 +43,8 @@ class EstimateCamera(Annotate[ClipFile, EstimatedCamera]):
 
     Global structure from motion (GLOMAP) also finds the poses of a camera that only turns. Lengths have no
     scale in a video: translations are divided by the median depth of the scene, so that clips of different
-    scenes compare. A camera that only moves straight does not determine its focal length: state it if you know
-    it. Source: Pan et al. 2024, arXiv:2407.20219. It needs the extra `simulation`.
+    scenes compare. A camera that only moves straight does not determine its focal length: state it if it is
+    known. Source: Pan et al. 2024, arXiv:2407.20219. It needs the extra `simulation`.
 
     Attributes:
         fps: Frames per second that get a pose. Higher values take longer: about 2 s per frame on one core.

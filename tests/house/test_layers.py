@@ -28,6 +28,8 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
     ),
     "stages.simulation": (
         {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions"},
+        ANY,
+    ),
     "stages.conditions": (
         {
             "manifests",
