@@ -12,6 +12,8 @@ The metadata "clipmill.world" is a JSON object:
     latent_shapes   shapes [c t h w] of the training latents, the most frequent first
     training        steps and settings, for people
     codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of what it reads
+    conditions      of a model that reads actions or a camera: see `training.conditions.spec`, and
+                    camera_intrinsics of a training clip, fx, fy, cx, cy as shares of width and height
     latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
 
 config.json in the same folder holds the same object.
@@ -29,6 +31,7 @@ from training.errors import CheckpointError, SettingError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from training.conditions.spec import ConditionSpec
     from training.data.shard import CodeSpec
     from training.networks.registry import NetworkConfig
     from training.world_model import WorldModel
@@ -52,18 +55,20 @@ class ModelInfo:
     training: Mapping[str, Any]
     latent_statistics: Mapping[str, Any] = field(default_factory=dict)
     codes: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""
-        from training.networks.config import CODE_FIELDS
+        from training.networks.config import CODE_FIELDS, CONDITION_FIELDS
         from training.networks.registry import CLASS_NAME, class_name
 
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         values["network"][CLASS_NAME] = class_name(self.network)
-        if not self.codes:  # the metadata of other models does not mention codes
-            del values["codes"]
-            for name in CODE_FIELDS:
-                values["network"].pop(name, None)
+        for part, network_fields in (("codes", CODE_FIELDS), ("conditions", CONDITION_FIELDS)):
+            if not getattr(self, part):  # the metadata of other models does not mention it
+                del values[part]
+                for name in network_fields:
+                    values["network"].pop(name, None)
         return {"format": FORMAT} | values
 
     @classmethod
@@ -94,6 +99,22 @@ def spec_of_codes(info: ModelInfo) -> "CodeSpec | None":
     from training.data.shard import CodeSpec
 
     return CodeSpec(**dict(info.codes) | {"stride": tuple(info.codes["stride"])}) if info.codes else None
+
+
+def spec_of_conditions(info: ModelInfo) -> "ConditionSpec | None":
+    """What the per-frame conditions of a model mean; None of a model without any.
+
+    Raises:
+        CheckpointError: The metadata do not describe them.
+    """
+    from training.conditions.spec import ConditionSpec
+
+    if not info.conditions:
+        return None
+    try:
+        return ConditionSpec.from_json(info.conditions)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the conditions of the model are not described: {error}") from error
 
 
 def save_model(

@@ -13,7 +13,7 @@ from training.adapters.layouts import Layout, check_names, find_layout, paramete
 from training.adapters.released import infer_config, released_names, split_names
 from training.adapters.weight_files import Weights, open_weights
 from training.errors import CheckpointError
-from training.networks.config import VideoDiTConfig
+from training.networks.config import VideoDiTConfig, is_condition_layer
 from training.networks.initialization import LocalPart
 from training.networks.lora import is_adapter
 
@@ -76,12 +76,17 @@ def load_pretrained(
 def load_weights(network: nn.Module, weights: Weights) -> None:
     """Copy weights into a network, one at a time; of a sharded parameter (DTensor) only this rank's part.
 
-    Adapters (`training.networks.lora`) keep their values.
+    Adapters (`training.networks.lora`) keep their values, and so do layers that read actions or a camera if
+    there are no weights for them.
 
     Raises:
         CheckpointError: Names are missing or unknown, or shapes differ.
     """
-    parameters = {name: p for name, p in network.named_parameters() if not is_adapter(name)}
+    parameters = {
+        name: p
+        for name, p in network.named_parameters()
+        if not is_adapter(name) and (name in weights or not is_condition_layer(name))
+    }
     check_names(parameters, weights, "pretrained weights")
     for name, parameter in parameters.items():
         if weights.shape(name) != tuple(parameter.shape):

@@ -29,7 +29,8 @@ class LatentBatch(NamedTuple):
         positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
         latents: [b c t h w], float32; codes are int64.
         captions: Captions of the clips.
-        conditioning: What the shards say about the clips: fps, padding, and text embeddings if they are read.
+        conditioning: What the shards say about the clips: fps, padding, and text embeddings, actions
+            and cameras if they are read.
     """
 
     ids: tuple[str, ...]
@@ -60,6 +61,7 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
             padding_mask=_stack_masks(samples),
             view_indices=_view_indices(samples),
             codes=_stack_codes(samples),
+            **{name: torch.stack([s.conditions[name] for s in samples]) for name in samples[0].conditions},
         ),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from manifests.stores import open_store
-from training.data.shards import fetch
+from training.data.shard import fetch
 from training.errors import LatentMismatchError
 
 

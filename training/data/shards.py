@@ -2,12 +2,13 @@
 
 A sample is `ID.safetensors` (one tensor, "latents" [c t h w] of unit variance, or "codes" [1 t h w]),
 `ID.json` (its provenance) and `ID.txt` (its caption), consecutive in the tar. `ID.text.safetensors` follows
-where captions were encoded before the training (see `training.text_encoders.precomputed`). The index is a
-Parquet file (key, member, offset, size). Its schema has under "clipmill.latents" a JSON object that holds for
-the whole shard: format, tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w], samples;
-"text_encoder" if captions are encoded, "statistics" per channel of the whole set (see
-`training.data.latent_statistics`), and "codebook_size" of codes. So the footers alone show whether shards
-match, and how many samples of which shape there are.
+where captions were encoded before the training (see `training.text_encoders.precomputed`), and
+`ID.conditions.safetensors` where clips have actions or camera poses (see `training.conditions`). The index is
+a Parquet file (key, member, offset, size). Its schema has under "clipmill.latents" a JSON object that holds
+for the whole shard: format, tokenizer, tokenizer_digest, stride [t h w], dtype, fps, shape [c t h w],
+samples; "text_encoder" if captions are encoded, "conditions" if there are any, "statistics" per channel of
+the whole set (see `training.data.latent_statistics`), and "codebook_size" of codes. So the footers alone show
+whether shards match, and how many samples of which shape there are.
 
 A shard of recordings has one tensor per camera; see `training.data.views`.
 
@@ -21,6 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
@@ -28,16 +30,15 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from manifests.stores import open_store
+from training.conditions.reader import CONDITIONS_SUFFIX, ConditionReader
+from training.conditions.spec import ConditionSpec
 from training.data import shard_checks
 from training.data.order import SampleIndex
-from training.data.shard import LatentSpec, Shard
+from training.data.shard import LatentSpec, Shard, fetch, read_footer
 from training.data.views import check_views, latent_suffixes, video_sizes
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
 
-FORMAT = 1
-METADATA_KEY = b"clipmill.latents"
 TEXT_SUFFIX = ".text.safetensors"
 MAX_CACHED_INDEXES = 64  # per reader
 
@@ -54,6 +55,8 @@ class Sample(NamedTuple):
         padding_mask: 1 where the frames are padding, [1 h w], in latents. None if the shard does not say it.
         num_views: Number of views in `latents`.
         codes: Codes of the clip, [t h w], int64. None if they are not read.
+        conditions: Per-frame conditions that are read: fields of `Conditioning` without the axis of the
+            batch.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Sample(NamedTuple):
     padding_mask: torch.Tensor | None = None
     num_views: int = 1
     codes: torch.Tensor | None = None
+    conditions: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 class LatentShards:
@@ -82,6 +86,7 @@ class LatentShards:
 
     Attributes:
         normalize: Applied to the latents [c t h w] of each clip that is read; by default it changes nothing.
+        condition_reader: Reads the conditions of each clip; None reads none. See `read_conditions`.
 
     Raises:
         LatentMismatchError: There are no shards or no clips, or they do not match each other or `spec`.
@@ -104,7 +109,7 @@ class LatentShards:
                 "there are no latents to train on", remedy="name a folder that contains shards"
             )
         with ThreadPoolExecutor(16) as pool:
-            shards = list(pool.map(_read_footer, unique))
+            shards = list(pool.map(read_footer, unique))
         self.spec = spec or shards[0].spec
         for shard in shards:
             shard_checks.check_spec(shard, self.spec, "the model" if spec else shards[0].tar)
@@ -115,6 +120,7 @@ class LatentShards:
         self.normalize: Callable[[torch.Tensor], torch.Tensor] = lambda latents: latents
         self._max_frames, self._with_text, self.views = max_frames, False, tuple(views)
         self.text_encoder = shards[0].text_encoder
+        self.condition_reader: ConditionReader | None = None
         buckets: dict[tuple[int, int, int, int], list[Shard]] = {}
         for shard in shards:
             area = shard.shape[2] * shard.shape[3]
@@ -138,6 +144,11 @@ class LatentShards:
         rates = [s.fps for bucket in self.buckets for s in bucket if s.shape[1] > 1] or [1.0]
         return max(sorted(set(rates)), key=rates.count)
 
+    @property
+    def condition_spec(self) -> ConditionSpec | None:
+        """What the conditions mean that are read with the latents; None if none are."""
+        return self.condition_reader and self.condition_reader.spec
+
     def sample_id(self, bucket: int, index: SampleIndex) -> str:
         """The id of a sample, from the index of its shard."""
         return self._span(bucket, index).key
@@ -151,13 +162,18 @@ class LatentShards:
         """
         shard = self.buckets[bucket][index.shard]
         span = self._span(bucket, index)
-        suffixes = {*latent_suffixes(self.views), ".json", ".txt", *([TEXT_SUFFIX] * self._with_text)}
+        others = [TEXT_SUFFIX] * self._with_text + [CONDITIONS_SUFFIX] * bool(self.condition_reader)
+        suffixes = {*latent_suffixes(self.views), ".json", ".txt", *others}
         wanted = [member for member in span.members if member[0] in suffixes]
         start, stop = min(m[1] for m in wanted), max(m[2] for m in wanted)
         try:
             data = fetch(shard.tar, start, stop - start)
             members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
-            sample = _decode(span.key, members, shard, self.views, self._max_frames or shard.shape[1])
+            max_frames = self._max_frames or shard.shape[1]
+            sample = _decode(span.key, members, shard, self.views, max_frames)
+            if self.condition_reader is not None:
+                read = self.condition_reader.read(members[CONDITIONS_SUFFIX], shard.shape, max_frames)
+                sample = sample._replace(conditions=read)
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise LatentMismatchError(
                 f"the sample cannot be read: {type(error).__name__}: {error}",
@@ -174,6 +190,24 @@ class LatentShards:
         """
         self._with_text = True
         return shard_checks.check_text([shard for bucket in self.buckets for shard in bucket])
+
+    def read_conditions(
+        self, names: Sequence[str], *, camera_scale: float = 0.0, spec: ConditionSpec | None = None
+    ) -> ConditionSpec:
+        """Read the per-frame conditions of each sample from now on. Returns what they mean.
+
+        Args:
+            names: Which of `training.conditions.spec.CONDITIONS`.
+            camera_scale: See `training.conditions.spec.read_spec`.
+            spec: The conditions of the model, if it is already trained.
+
+        Raises:
+            LatentMismatchError: A shard has none, or other ones than the first shard or than `spec`.
+        """
+        shards = [shard for bucket in self.buckets for shard in bucket]
+        found = shard_checks.check_conditions(shards, names, camera_scale, spec)
+        self.condition_reader = ConditionReader(found, self.spec.stride)
+        return found
 
     def _crop_shape(self, shape: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
         c, t, h, w = shape
@@ -203,37 +237,6 @@ class LatentShards:
 class _Span(NamedTuple):
     key: str
     members: tuple[tuple[str, int, int], ...]  # suffix, first byte, byte after the last
-
-
-def fetch(url: str, start: int = 0, size: int | None = None) -> bytes:
-    """Read a file, or `size` bytes of it from `start` on."""
-    folder, _, name = url.rpartition("/")
-    return open_store(folder or ".").read(name, start, size)
-
-
-def _read_footer(pair: tuple[str, str]) -> Shard:
-    tar, index = pair
-    footer = pq.read_metadata(io.BytesIO(fetch(index))).metadata or {}
-    if METADATA_KEY not in footer:
-        raise LatentMismatchError(
-            "the index does not say how its latents were made",
-            where=index,
-            remedy="pack the latents with PackLatents of this version",
-        )
-    metadata: dict[str, Any] = json.loads(footer[METADATA_KEY])
-    if metadata["format"] != FORMAT:
-        raise LatentMismatchError(
-            f"the shard has format {metadata['format']}; this version reads format {FORMAT}",
-            where=index,
-            remedy="pack the latents again with PackLatents of this version",
-        )
-    shape, stride = tuple(metadata["shape"]), tuple(metadata["stride"])
-    spec = LatentSpec(
-        metadata["tokenizer"], metadata["tokenizer_digest"], stride, shape[0], metadata["dtype"]
-    )
-    fps, samples = float(metadata["fps"]), int(metadata["samples"])
-    others = metadata.get("text_encoder"), metadata.get("statistics"), tuple(metadata.get("views", ()))
-    return Shard(tar, index, spec, fps, shape, samples, *others, int(metadata.get("codebook_size", 0)))
 
 
 def _read_spans(index: str) -> list[_Span]:

@@ -21,8 +21,9 @@ class Conditioning:
         condition_mask: 1 for each latent that is given and 0 for each that is generated, [b 1 t h w].
         condition_latents: The given latents, [b c t h w]; values where `condition_mask` is 0 have no effect.
         condition_timestep: Timestep of `condition_latents`, [b]; it is small, because they are almost clean.
-        action: Action before each latent frame, [b t a].
-        camera: Rays of the camera at each latent, [b r t h w].
+        action: Actions that lead to each latent frame, normalized, [b t a]: all those of its frames.
+        action_mask: 1 for each latent frame whose actions are known, [b t]; others are zeros in `action`.
+        camera: Pluecker rays (d, m) of the camera at each latent, [b 6 t h w]; zeros where none is known.
         view_indices: Number of the view of each latent frame, [b t], if the views of several cameras follow
             each other in t.
         codes: Codes of the clip by a discrete tokenizer, [b t h w], int64; -1 is no code. Height and width of
@@ -37,6 +38,7 @@ class Conditioning:
     condition_latents: Latents | None = None
     condition_timestep: Timestep | None = None
     action: Tensor | None = None
+    action_mask: Tensor | None = None
     camera: Tensor | None = None
     view_indices: Tensor | None = None
     codes: Tensor | None = None
@@ -64,3 +66,21 @@ class Conditioning:
         dropped = torch.ones(len(self.codes), dtype=torch.bool) if which is None else which
         codes = self.codes.masked_fill(dropped.to(self.codes.device)[:, None, None, None], -1)
         return replace(self, codes=codes)
+
+    def without_action(self, which: Tensor | None = None) -> "Conditioning":
+        """Replace the actions of the clips that `which` [b] (bool) selects, or of all, by unknown ones."""
+        if self.action is None:
+            return self
+        mask = self.action.new_ones(self.action.shape[:2]) if self.action_mask is None else self.action_mask
+        dropped = torch.ones(len(mask), dtype=torch.bool) if which is None else which
+        dropped = dropped.to(mask.device)
+        action = self.action.masked_fill(dropped[:, None, None], 0)
+        return replace(self, action=action, action_mask=mask.masked_fill(dropped[:, None], 0))
+
+    def without_camera(self, which: Tensor | None = None) -> "Conditioning":
+        """Replace the rays of the clips that `which` [b] (bool) selects, or of all, by zeros: unknown."""
+        if self.camera is None:
+            return self
+        dropped = torch.ones(len(self.camera), dtype=torch.bool) if which is None else which
+        dropped = dropped.to(self.camera.device)[:, None, None, None, None]
+        return replace(self, camera=self.camera.masked_fill(dropped, 0))

@@ -232,7 +232,7 @@ class Trainer(Generic[Batch]):
         """Accumulate the gradients of the microbatches, clip them, and update the parameters."""
         lr = optimization_step.lr(self.step)
         for group in optimization_step.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)
         optimization_step.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, list[Tensor]] = {}
         groups: dict[str, list[Tensor]] = {}

@@ -4,12 +4,13 @@ Source: Peebles & Xie 2022, arXiv:2212.09748, section 3.2 (adaptive norms with g
 arXiv:2501.03575, section 5 (low-rank adaptive norms, cross-attention to text, normalized queries and keys).
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from training.networks.config import VideoDiTConfig
+from training.networks.config import PATCH_SIZE, RAY_CHANNELS, VideoDiTConfig
 from training.networks.embed import linear
 from training.networks.recompute import linear_of_gelu, modulated_norm, rotated_norm
 from training.networks.rotary import RotaryTables
@@ -31,6 +32,7 @@ class BlockInputs:
         rotary: The rotations of the tokens.
         position_embed: Added to the input of each block, [1 n d]; or None.
         attend: Self-attention.
+        camera: Rays of the patch of each token, [b n p], for blocks that read them; or None.
     """
 
     timestep_embed: Tensor
@@ -40,6 +42,7 @@ class BlockInputs:
     rotary: RotaryTables
     position_embed: Tensor | None
     attend: Attend
+    camera: Tensor | None = None
 
 
 class Block(nn.Module):
@@ -54,12 +57,17 @@ class Block(nn.Module):
         self.attn2 = Attention(config, config.text_embed_dim)
         self.norm3 = AdaptiveNorm(width, config.adaln_lora_dim, outputs=3)
         self.ff = FeedForward(width)
+        self.camera_proj = None
+        if config.camera_injection == "block":
+            self.camera_proj = nn.Linear(RAY_CHANNELS * math.prod(PATCH_SIZE), width, bias=False)
 
     def forward(self, x: Tensor, inputs: BlockInputs) -> Tensor:
         """x [b n d]."""
         if inputs.position_embed is not None:
             x = x + inputs.position_embed
         y, gate = self.norm1(x, inputs, self.dtype)
+        if self.camera_proj is not None and inputs.camera is not None:
+            y = y + self.camera_proj(inputs.camera)
         x = add_gated(x, gate, self.attn1(y, y, inputs.rotary, inputs.attend))
         y, gate = self.norm2(x, inputs, self.dtype)
         x = add_gated(x, gate, self.attn2(y, inputs.text_embeddings, None, self._attend_text(inputs)))

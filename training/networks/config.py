@@ -5,6 +5,14 @@ from dataclasses import dataclass, replace
 
 PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
 CODE_FIELDS = ("code_channels", "codebook_size", "code_levels")  # of a network that reads codes
+CONDITION_FIELDS = ("action_dim", "camera_injection")  # of a network that reads per-frame conditions
+RAY_CHANNELS = 6  # of `Conditioning.camera`
+CAMERA_INJECTIONS = ("channels", "block")
+
+
+def is_condition_layer(name: str) -> bool:
+    """Whether a parameter of this name reads actions or a camera; a network without them does not have it."""
+    return any(part in ("action_embed", "camera_embed", "camera_proj") for part in name.split("."))
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,11 @@ class VideoDiTConfig:
         codebook_size: Number of codes.
         code_levels: Levels of the FSQ of the codes. The initial embedding of a code is then a linear map of
             its point on the lattice, so that similar codes begin with similar embeddings. (): random numbers.
+        action_dim: Width of `Conditioning.action`, whose embedding is added to that of the timestep of each
+            latent frame. 0 reads no actions.
+        camera_injection: Where `Conditioning.camera` enters: "channels" adds a linear map of the rays of each
+            patch to its token, which is the same as rays that are channels of the input; "block" adds one to
+            the input of the self-attention of each block. None reads no camera.
 
     Raises:
         ValueError: A value is not allowed.
@@ -61,12 +74,16 @@ class VideoDiTConfig:
     code_channels: int = 0
     codebook_size: int = 0
     code_levels: tuple[int, ...] = ()
+    action_dim: int = 0
+    camera_injection: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("rope_scale", "max_size", "code_levels"):  # JSON has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.extra_pos_embed_type not in (None, "learnable"):
             raise ValueError(f"extra_pos_embed_type is {self.extra_pos_embed_type!r}; None or 'learnable'")
+        if self.camera_injection not in (None, *CAMERA_INJECTIONS):
+            raise ValueError(f"camera_injection is {self.camera_injection!r}; None, 'channels' or 'block'")
         if self.attention_head_dim < 18 or self.attention_head_dim % 2:
             raise ValueError(f"attention_head_dim is {self.attention_head_dim}; an even number from 18")
         if bool(self.code_channels) != bool(self.codebook_size):

@@ -10,18 +10,23 @@ from training.tensors import Latents
 
 
 class PatchEmbed(nn.Module):
-    """[b c t h w] to tokens [b n d]; inside a patch the order is c, t, h, w."""
+    """Patches of [b c t h w] to tokens [b n d]."""
 
     def __init__(self, patch_values: int, width: int) -> None:
         super().__init__()
         self.proj = nn.Linear(patch_values, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        b, c, t, h, w = x.shape
-        pt, ph, pw = PATCH_SIZE
-        x = x.reshape(b, c, t // pt, pt, h // ph, ph, w // pw, pw)
-        tokens: Tensor = self.proj(x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3))
+        tokens: Tensor = self.proj(patchify(x))
         return tokens
+
+
+def patchify(x: Tensor) -> Tensor:
+    """[b c t h w] to patches [b n p]; inside a patch the order is c, t, h, w."""
+    b, c, t, h, w = x.shape
+    pt, ph, pw = PATCH_SIZE
+    x = x.reshape(b, c, t // pt, pt, h // ph, ph, w // pw, pw)
+    return x.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(1, 3)
 
 
 def unpatchify(tokens: Tensor, grid: tuple[int, int, int]) -> Latents:
@@ -97,11 +102,52 @@ class TimestepEmbed(nn.Module):
         self.t_embedder = TimestepOffset(width)
         self.norm = nn.RMSNorm(width, eps=1e-6)
 
-    def forward(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """t [b f] to (embedding [b f d], offset [b f 3d]), computed in `dtype`."""
+    def forward(
+        self, t: Tensor, dtype: torch.dtype, action: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """t [b f] to (embedding [b f d], offset [b f 3d]), computed in `dtype`.
+
+        `action` is added to both, to the embedding before its norm; see `ActionEmbed`.
+        """
         weight = self.norm.weight.to(dtype)
         waves = sinusoidal_embedding(t, len(weight)).to(dtype)
-        return nn.functional.rms_norm(waves, weight.shape, weight, self.norm.eps), self.t_embedder(waves)
+        offset = self.t_embedder(waves)
+        if action is not None:
+            waves, offset = waves + action[0], offset + action[1]
+        return nn.functional.rms_norm(waves, weight.shape, weight, self.norm.eps), offset
+
+
+class ActionEmbed(nn.Module):
+    """Embeds the actions of latent frames, to be added to the embedding and the offset of their timestep.
+
+    The last layer begins at zero, so a network that gets this layer begins with the output it had without.
+    Source: Cosmos-Predict2.5 (Ali et al. 2025, arXiv:2511.00062), the action-conditioned variant.
+    """
+
+    def __init__(self, action_dim: int, width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(action_dim, width)
+        self.linear_2 = nn.Linear(width, 4 * width)
+
+    def forward(
+        self, action: Tensor, mask: Tensor | None, frames: Tensor, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Actions [b t a] to (embedding [b f d], offset [b f 3d]) of latent frames `frames` [f].
+
+        Args:
+            action: Actions of all latent frames.
+            mask: [b t]; where it is 0 both are zero. None: it is 0 for the first latent frame alone.
+            frames: Numbers of latent frames.
+            dtype: Type of the result.
+        """
+        if mask is None:
+            mask = torch.ones_like(action[..., 0])
+            mask[:, 0] = 0
+        x = action[:, frames].to(self.linear_1.weight.dtype)
+        x = self.linear_2(nn.functional.gelu(self.linear_1(x), approximate="tanh")).to(dtype)
+        x = x * mask[:, frames, None].to(dtype)
+        width = x.shape[-1] // 4
+        return x[..., :width], x[..., width:]
 
 
 class TimestepOffset(nn.Module):

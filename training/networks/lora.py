@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.errors import SettingError
+from training.networks.config import is_condition_layer
 
 LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
 
@@ -29,6 +30,8 @@ class LoRALinear(nn.Linear):
 def add_lora(network: nn.Module, rank: int, alpha: float, target_modules: Sequence[str]) -> None:
     """Freeze a network, and give its linear layers adapters, in place. Do it before the network is sharded.
 
+    Layers that read actions or a camera are not frozen, because they are new to the network.
+
     A is drawn like any weight, and B is zero, so the output does not change. On the meta device, call
     `reset_parameters` of the network and `zero_lora` when it has values.
 
@@ -41,7 +44,8 @@ def add_lora(network: nn.Module, rank: int, alpha: float, target_modules: Sequen
     Raises:
         SettingError: A name is that of no linear layer.
     """
-    network.requires_grad_(False)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(is_condition_layer(name))
     layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     for target in target_modules:
         found = {name: layer for name, layer in layers.items() if f".{name}".endswith(f".{target}")}

@@ -6,18 +6,29 @@ diffusers' CosmosTransformer3DModel. Source: Agarwal et al. 2025, arXiv:2501.035
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
 from training.networks.block import AdaptiveNorm, Block, BlockInputs
-from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, VideoDiTConfig
-from training.networks.embed import CodeEmbed, LearnablePosEmbed, PatchEmbed, TimestepEmbed, unpatchify
+from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, RAY_CHANNELS, VideoDiTConfig
+from training.networks.embed import (
+    ActionEmbed,
+    CodeEmbed,
+    LearnablePosEmbed,
+    PatchEmbed,
+    TimestepEmbed,
+    patchify,
+    unpatchify,
+)
 from training.networks.initialization import fill_lattice, fill_truncated_normal
 from training.networks.rotary import RotaryTables, rotary_tables, token_positions
 from training.networks.token_share import Grid, TokenShare, whole_clip
 from training.tensors import Latents, Timestep
+
+_ZERO_LAYERS = ("action_embed.linear_2.weight", "camera_embed.weight", "camera_proj.weight")
 
 
 class VideoDiT(nn.Module):
@@ -46,7 +57,11 @@ class VideoDiT(nn.Module):
         self.code_embed = None
         if config.code_channels:
             self.code_embed = CodeEmbed(config.codebook_size, config.code_channels)
+        self.camera_embed = None
+        if config.camera_injection == "channels":
+            self.camera_embed = nn.Linear(RAY_CHANNELS * patch, width, bias=False)
         self.time_embed = TimestepEmbed(width)
+        self.action_embed = ActionEmbed(config.action_dim, width) if config.action_dim else None
         self.crossattn_proj = None
         if config.crossattn_proj_in_channels is not None:
             text_linear = nn.Linear(config.crossattn_proj_in_channels, config.text_embed_dim)
@@ -67,7 +82,7 @@ class VideoDiT(nn.Module):
             if parameter.is_meta:
                 continue
             is_modulation = "norm" in name and name.endswith(".linear_2.weight")
-            if is_modulation or name == "proj_out.weight" or name.endswith(".bias"):
+            if is_modulation or name == "proj_out.weight" or name.endswith((".bias", *_ZERO_LAYERS)):
                 parameter.zero_()
             elif name == "code_embed.embedding.weight" and self.config.code_levels:
                 fill_lattice(parameter, name, seed, self.config.code_levels)
@@ -85,21 +100,25 @@ class VideoDiT(nn.Module):
             noisy: Noisy latents, [b c t h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_input_dim]; without them the text is one token of zeros.
-                `condition_mask`, `padding_mask`, `text_mask`, `fps` and `codes` count where the config says
-                so; without them all latents are generated, there is no padding, frames are positions, and no
-                code is known.
+                `condition_mask`, `padding_mask`, `text_mask`, `fps`, `codes`, `action` and `camera` count
+                where the config says so; without them all latents are generated, there is no padding, frames
+                are positions, and no code, action or camera is known.
 
         Raises:
-            ValueError: Height or width is odd, the channels are not those of the config, or the latents are
-                larger than the learned positions.
+            ValueError: Height or width is odd, the channels are not those of the config, the latents are
+                larger than the learned positions, or actions or rays do not fit the latents.
         """
         grid = self.grid(tuple(noisy.shape))
         dtype = self.proj_out.weight.dtype
         share = self.share_tokens(grid)
         x = share.split(self.patch_embed(self._with_channels(noisy, conditioning).to(dtype)), 1)  # [b n d]
+        rays = self._rays(noisy, conditioning, share)
+        if self.camera_embed is not None and rays is not None:
+            x = x + self.camera_embed(rays)
         if self.config.fp32_residual:
             x = x.float()
         inputs = self._block_inputs(x, grid, share, timestep.float(), conditioning)
+        inputs = replace(inputs, camera=rays if self.camera_embed is None else None)
         for block in self.transformer_blocks:
             x = block(x, inputs)
         x, _ = self.norm_out(x, inputs, dtype)
@@ -119,6 +138,35 @@ class VideoDiT(nn.Module):
             parts.append(self.code_embed(conditioning.codes, size))
         return torch.cat(parts, 1) if len(parts) > 1 else noisy
 
+    def _rays(self, noisy: Latents, conditioning: Conditioning, share: TokenShare) -> Tensor | None:
+        """The rays of the patches of this process, [b n p]; None without a camera."""
+        if self.config.camera_injection is None or (camera := conditioning.camera) is None:
+            return None
+        expected = (len(noisy), RAY_CHANNELS, *noisy.shape[2:])
+        if tuple(camera.shape) != expected:
+            raise ValueError(f"the rays of the camera {tuple(camera.shape)} are not {expected}")
+        return share.split(patchify(camera.to(self.proj_out.weight.dtype)), 1)
+
+    def _embed_time(
+        self, timestep: Tensor, grid: Grid, share: TokenShare, conditioning: Conditioning, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """The embedding [b f d] and the offset [b f 3d] of the timestep and the actions of each group."""
+        action, embedded = conditioning.action, None
+        if self.action_embed is not None and action is not None:
+            expected = (len(timestep), grid[0], self.config.action_dim)
+            if tuple(action.shape) != expected:
+                raise ValueError(f"actions {tuple(action.shape)} are not {expected}")
+            timestep = timestep.view(len(timestep), -1).expand(-1, grid[0])
+            frames = _group_frames(grid, share, timestep.device)
+            embedded = self.action_embed(action, conditioning.action_mask, frames, dtype)
+        timesteps = timestep[:, None]
+        if timestep.dim() == 2:
+            timesteps = timestep[:, _group_frames(grid, share, timestep.device)]
+        embed: tuple[Tensor, Tensor] = self.time_embed(
+            timesteps * self.config.timestep_scale, dtype, embedded
+        )
+        return embed
+
     def _block_inputs(
         self, x: Tensor, grid: Grid, share: TokenShare, timestep: Tensor, conditioning: Conditioning
     ) -> BlockInputs:
@@ -127,8 +175,7 @@ class VideoDiT(nn.Module):
         positions = None
         if self.learnable_pos_embed is not None:
             positions = share.split(self.learnable_pos_embed(grid).to(x.dtype), 1)
-        timesteps = _group_timesteps(timestep, grid, share) * self.config.timestep_scale
-        timestep_embed, timestep_offset = self.time_embed(timesteps, x.dtype)
+        timestep_embed, timestep_offset = self._embed_time(timestep, grid, share, conditioning, x.dtype)
         text, mask = conditioning.text_embeddings, conditioning.text_mask
         if text is None:
             text, mask = x.new_zeros(len(x), 1, self.config.text_input_dim), None
@@ -170,7 +217,7 @@ class VideoDiT(nn.Module):
         counts = {
             "token": tokens,
             "text_token": max(text_tokens, 1),
-            "timestep": shape[2] if has_frame_timesteps else 1,
+            "timestep": shape[2] if has_frame_timesteps or self.action_embed is not None else 1,
         }
         linear = sum(
             module.weight.numel() * counts[_input_of(name)]
@@ -181,17 +228,14 @@ class VideoDiT(nn.Module):
         return 2.0 * shape[0] * (linear + attended)
 
 
-def _group_timesteps(timestep: Tensor, grid: Grid, share: TokenShare) -> Tensor:
-    """The timestep of each group of tokens of a process, [b f].
+def _group_frames(grid: Grid, share: TokenShare, device: torch.device) -> Tensor:
+    """The latent frame of each group of tokens of a process, [f].
 
-    With a timestep per frame, groups are the longest runs of equal length that no frame and no process cuts.
+    Groups are the longest runs of equal length that no frame and no process cuts.
     """
-    if timestep.dim() == 1:
-        return timestep[:, None]
     frame_tokens = grid[1] * grid[2]
     length = math.gcd(frame_tokens, share.start, share.stop)
-    frames = torch.arange(share.start, share.stop, length, device=timestep.device) // frame_tokens
-    return timestep[:, frames]
+    return torch.arange(share.start, share.stop, length, device=device) // frame_tokens
 
 
 def _input_of(layer: str) -> str:

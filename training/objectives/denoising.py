@@ -67,6 +67,8 @@ class Denoising:
         text_encoder: Encodes the captions of batches that have no text embeddings. None uses no text.
         text_dropout: Share of clips that lose their text, for classifier-free guidance.
         code_dropout: Share of clips that lose their codes, for guidance.
+        action_dropout: Share of clips that lose their actions.
+        camera_dropout: Share of clips that lose their camera.
         conditional_frames: Probability of each number of latent frames that are given at the start of a
             video; numbers that leave no frame to generate are not drawn. 0 is text-to-video, 1
             image-to-video.
@@ -88,6 +90,8 @@ class Denoising:
     text_encoder: TextEncoder | None = None
     text_dropout: float = 0.1
     code_dropout: float = 0.0
+    action_dropout: float = 0.0
+    camera_dropout: float = 0.0
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
     condition_timestep_sampler: TimestepSampler | None = None
@@ -150,6 +154,12 @@ class Denoising:
         if self.code_dropout:
             drop = uniform(self.seed, "code dropout", batch.positions) < self.code_dropout
             conditioning = conditioning.without_codes(drop)
+        if self.action_dropout:
+            drop = uniform(self.seed, "action dropout", batch.positions) < self.action_dropout
+            conditioning = conditioning.without_action(drop)
+        if self.camera_dropout:
+            drop = uniform(self.seed, "camera dropout", batch.positions) < self.camera_dropout
+            conditioning = conditioning.without_camera(drop)
         if set(self.conditional_frames) == {0}:
             return conditioning
         given = batch.latents

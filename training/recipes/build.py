@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
+from training.conditions.spec import ConditionSpec
 from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import code_spec_of
 from training.data.shard import CodeSpec
@@ -13,9 +15,9 @@ from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
-from training.networks.config import VideoDiTConfig
+from training.networks.config import VideoDiTConfig, is_condition_layer
 from training.networks.lora import add_lora
-from training.networks.registry import NetworkConfig, find_config
+from training.networks.registry import NetworkConfig, class_name, find_config
 from training.networks.video_dit import VideoDiT
 from training.objectives.uncertainty import UncertaintyHead
 from training.parallel.context import ContextParallel
@@ -43,11 +45,42 @@ def choose_network(
 ) -> tuple[NetworkConfig, str]:
     """The config of the network, and the digest of its initial weights; "" if they are random."""
     codes = code_spec_of(shards)
+    conditions = shards.condition_spec
     if initial is None:
         network = replace(find_config(config.model), channels=shards.spec.channels)
-        return (read_codes(network, config, codes) if codes else network), ""
+        network = read_codes(network, config, codes) if codes else network
+        return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
     initial.check_latents(shards.spec, codes)
-    return initial.network, initial.digest()
+    initial.check_conditions(conditions)
+    network = initial.network
+    if conditions:
+        network = read_frame_conditions(network, config, conditions, shards)
+    return network, initial.digest()
+
+
+def read_frame_conditions(
+    network: NetworkConfig, config: TrainingConfig, spec: ConditionSpec, shards: LatentShards
+) -> NetworkConfig:
+    """The config of a network that also reads actions or a camera.
+
+    Raises:
+        SettingError: The network cannot, or it reads the camera elsewhere.
+    """
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"a {class_name(network)} cannot read {' and '.join(spec.names)}",
+            remedy="choose a transformer, such as model=tiny, or leave conditions out",
+        )
+    if spec.camera and network.camera_injection not in (None, config.camera_injection):
+        raise SettingError(
+            f"camera_injection is {config.camera_injection}, but {network.camera_injection} in init_from",
+            remedy="leave camera_injection out",
+        )
+    return replace(
+        network,
+        action_dim=len(spec.action.names) * shards.spec.stride[0] if spec.action else 0,
+        camera_injection=config.camera_injection if spec.camera else None,
+    )
 
 
 def read_codes(network: NetworkConfig, config: TrainingConfig, codes: CodeSpec) -> NetworkConfig:
@@ -121,8 +154,14 @@ def build_optimization_step(
     config: TrainingConfig, model: WorldModel, encoder: TextEncoder | None, mesh: Mesh
 ) -> OptimizationStep[LatentBatch]:
     """AdamW on the denoising objective, with the learning rates of the settings."""
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": [parameter for _, parameter in trained]}]
+    if config.condition_names and config.condition_lr_scale != 1:
+        new = [parameter for name, parameter in trained if is_condition_layer(name)]
+        rest = [parameter for name, parameter in trained if not is_condition_layer(name)]
+        groups = [{"params": rest, "lr_scale": 1.0}, {"params": new, "lr_scale": config.condition_lr_scale}]
     optimizer = torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        groups,
         lr=config.lr,
         betas=(0.9, 0.99),
         weight_decay=config.weight_decay,

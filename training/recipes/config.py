@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from training.conditions.spec import CONDITIONS
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
+from training.networks.config import CAMERA_INJECTIONS
 from training.networks.registry import model_names
 from training.settings.check import check_settings
 from training.settings.codes import CodeSettings
+from training.settings.conditions import ConditionSettings
 from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
@@ -68,7 +71,7 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings, RunSettings):
+class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSettings, RunSettings):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -91,10 +94,15 @@ class TrainingConfig(CodeSettings, LoRASettings, TrainingSettings, RunSettings):
                 "lora_rank trains adapters of pretrained weights, and there are none",
                 remedy="set init_from, or leave lora_rank out",
             )
+        if unknown := set(self.condition_names) - set(CONDITIONS):
+            raise SettingError(
+                f"there is no condition {min(unknown)!r}", remedy="set conditions to action, camera or both"
+            )
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()
-        return {k: v for k, v in super()._choices().items() if k != "text_encoder" or not is_place}
+        choices = super()._choices() | {"camera_injection": CAMERA_INJECTIONS}
+        return {k: v for k, v in choices.items() if k != "text_encoder" or not is_place}
 
 
 # Where and how to train, and not what: the weights are the same to the last bit. The places of data and codes

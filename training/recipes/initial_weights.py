@@ -19,10 +19,11 @@ from training.adapters.diffusers_folder import CONFIG_FILE
 from training.adapters.families import DIFFUSION_SETTINGS, TRAINING_SETTINGS, find_family
 from training.adapters.pretrained import load_pretrained, load_weights
 from training.adapters.weight_files import Weights, open_weights
+from training.conditions.spec import ConditionSpec
 from training.data.shard import CodeSpec, LatentSpec
 from training.errors import CheckpointError, LatentMismatchError, SettingError
 from training.loop.checkpoint import RECORD_FILE
-from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info
+from training.model import METADATA_KEY, MODEL_FILE, ModelInfo, read_model_info, spec_of_conditions
 from training.networks.registry import NetworkConfig
 from training.world_model import WorldModel
 
@@ -42,6 +43,7 @@ class InitialWeights:
         recorded_digest: The digest that the checkpoint of a training records that resumes.
         tokenizer_digest: Digest of the tokenizer of the latents, if it is known.
         code_digest: Digest of the tokenizer of the codes, if the network reads codes.
+        conditions: The per-frame conditions that the network reads; None if it reads none.
     """
 
     network: NetworkConfig
@@ -51,6 +53,7 @@ class InitialWeights:
     recorded_digest: str = ""
     tokenizer_digest: str = ""
     code_digest: str = ""
+    conditions: ConditionSpec | None = None
 
     def defaults_for(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The defaults of what the settings do not set.
@@ -98,6 +101,15 @@ class InitialWeights:
                 f" was trained with {self.tokenizer_digest[:12]}",
                 remedy="make the latents with the tokenizer of that model",
             )
+
+    def check_conditions(self, found: ConditionSpec | None) -> None:
+        """Check that the clips have all conditions that the weights were trained on; they may have more.
+
+        Raises:
+            LatentMismatchError: They have not, or others.
+        """
+        if self.conditions is not None:
+            self.conditions.check_contained(found, "the model of init_from")
 
     def load(self, model: WorldModel) -> None:
         """Copy the weights, if there are any, into a model that may be sharded.
@@ -170,8 +182,15 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
     defaults = _tuples(record["metadata"].get(DEFAULTS_KEY) or _defaults(info))
     if metadata["training"].get("lora_rank"):
         return replace(_open_frozen(name), defaults=defaults)
-    code_digest = info.codes.get("digest", "")
-    return InitialWeights(info.network, "", defaults, None, recorded_digest=digest, code_digest=code_digest)
+    return InitialWeights(
+        info.network,
+        "",
+        defaults,
+        None,
+        recorded_digest=digest,
+        code_digest=info.codes.get("digest", ""),
+        conditions=spec_of_conditions(info),
+    )
 
 
 def open_frozen_weights(name: str, digest: str) -> Weights:
@@ -217,6 +236,7 @@ def _open(path: Path) -> InitialWeights:
             open_weights(file),
             tokenizer_digest=info.latents["digest"],
             code_digest=info.codes.get("digest", ""),
+            conditions=spec_of_conditions(info),
         )
     network, weights, pretrained = load_pretrained(str(path))
     family = find_family(network)
@@ -234,6 +254,8 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
+    if info.conditions:
+        defaults |= {name: info.training[name] for name in ("conditions", "camera_injection", "camera_scale")}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 
 

@@ -21,6 +21,7 @@ def build_objective(
         SettingError: A setting does not fit the path.
     """
     denoiser, head = model.denoiser, model.uncertainty
+    config = settings if isinstance(settings, TrainingConfig) else None
     weights: dict[str, LossWeight] = {
         "velocity": VelocityWeight(denoiser.path),
         "network_output": NetworkOutputWeight(denoiser.preconditioning),
@@ -33,7 +34,9 @@ def build_objective(
         build_timestep_sampler(settings),
         text_encoder,
         text_dropout=settings.text_dropout,
-        code_dropout=settings.code_dropout if isinstance(settings, TrainingConfig) else 0.0,
+        code_dropout=config.code_dropout if config else 0.0,
+        action_dropout=config.action_dropout if config else 0.0,
+        camera_dropout=config.camera_dropout if config else 0.0,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
         condition_timestep_sampler=build_condition_timestep_sampler(

@@ -8,7 +8,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from training.conditions.plucker import intrinsics_of_rays
 from training.data.codes.paired_shards import code_spec_of
+from training.data.order import SampleIndex
 from training.data.shards import LatentShards
 from training.loop.checkpoint import CheckpointManager
 from training.loop.trainer import Trainer
@@ -19,6 +21,7 @@ from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.initial_weights import DEFAULTS_KEY
 from training.recipes.pretrained_text import encoder_identity
 from training.settings.codes import CodeSettings
+from training.settings.conditions import ConditionSettings
 from training.text_encoder import TextEncoder
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -43,6 +46,8 @@ def open_checkpoints(
         identity["latent_statistics"] = metadata["latent_statistics"]
     if info.codes:
         identity["codes"] = metadata["codes"]
+    if info.conditions:
+        identity["conditions"] = info.conditions["digest"]
     if init_digest:
         identity["init_digest"] = init_digest
     if config.uncertainty:
@@ -95,13 +100,27 @@ def model_info(
         latent_shapes=[shape for _, shape in by_count],
         latent_statistics=open_statistics(config, shards),
         codes=codes._asdict() if codes else {},
+        conditions=_conditions(shards),
         training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
 
 
 def _unrecorded(config: TrainingConfig) -> set[str]:
-    """The settings that are not recorded: those of codes neither, if there are none."""
-    return EXECUTION_SETTINGS | (set() if config.codes else {field.name for field in fields(CodeSettings)})
+    """The settings that are not recorded: those of codes and conditions neither, if there are none."""
+    unused: set[str] = set()
+    for is_used, group in ((config.codes, CodeSettings), (config.conditions, ConditionSettings)):
+        unused |= set() if is_used else {field.name for field in fields(group)}
+    return EXECUTION_SETTINGS | unused
+
+
+def _conditions(shards: LatentShards) -> dict[str, Any]:
+    """What the per-frame conditions mean, and the intrinsics of the camera of the first clip."""
+    spec = shards.condition_spec
+    if spec is None:
+        return {}
+    camera = shards.read(0, SampleIndex(0, 0)).conditions.get("camera")
+    found = {} if camera is None else {"camera_intrinsics": intrinsics_of_rays(camera[:, 0])}
+    return spec.to_json() | found
 
 
 def data_digest(shards: LatentShards) -> str:

@@ -113,6 +113,19 @@ def read_text_of(stages: list[Stage]) -> None:
             )
 
 
+def read_conditions_of(stages: list[Stage]) -> None:
+    """Read the actions and cameras of the clips of all stages, if the settings ask for it.
+
+    Raises:
+        LatentMismatchError: Clips have none, or those of another kind than the first ones.
+    """
+    config, spec = stages[0].config, None
+    for stage in stages if config.condition_names else ():
+        spec = stage.shards.read_conditions(
+            config.condition_names, camera_scale=config.camera_scale, spec=spec
+        )
+
+
 def read_stages(text: str) -> list[dict[str, Any]]:
     """The settings that each stage names.
 

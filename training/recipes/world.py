@@ -42,7 +42,7 @@ from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
 from training.recipes.pretrained_text import open_text_encoder
 from training.recipes.record import CHECKPOINT_FOLDER, model_info, open_checkpoints, report_changes
 from training.recipes.stage_runner import StageRunner
-from training.recipes.stages import open_stages, read_text_of, stage_at
+from training.recipes.stages import open_stages, read_conditions_of, read_text_of, stage_at
 
 STATISTICS_FILE = "latent_statistics.json"
 
@@ -109,6 +109,7 @@ def _train(
     base_fps = (initial.network if initial else find_config(config.model)).base_fps
     stages = open_stages(config, mixed_fps=base_fps is not None)
     stage = stage_at(stages, latest_step(work / CHECKPOINT_FOLDER) or 0)
+    read_conditions_of(stages)
     network, init_digest = choose_network(config, stage.shards, initial)
     for each in stages:
         check_layout(each.config, mesh.num_data_ranks, each.shards.shapes, network)

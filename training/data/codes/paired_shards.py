@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training.data.order import SampleIndex
-from training.data.shard import CodeSpec, Shard
-from training.data.shards import LatentShards, Sample, fetch
+from training.data.shard import CodeSpec, Shard, fetch
+from training.data.shards import LatentShards, Sample
 from training.errors import LatentMismatchError
 
 REMEDY = "encode the same clips, at the same size and frame rate, with both tokenizers"

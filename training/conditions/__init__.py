@@ -1,0 +1,1 @@
+"""Per-frame conditions of clips: actions and camera poses, as a network takes them."""

@@ -1,0 +1,39 @@
+"""Actions and camera poses as the condition of a training."""
+
+from dataclasses import dataclass
+
+from manifests import NonNegativeFloat, PositiveFloat, Share
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConditionSettings:
+    """Actions and camera poses of each frame as the condition of a training.
+
+    Attributes:
+        conditions: What each frame is conditioned on: action, camera, or action,camera. The shards must have
+            it. "" trains without. With init_from, new layers begin at zero, so that the first step is that
+            of the model without them.
+        camera_injection: Where the rays of the camera enter the network: channels (of the input) or block
+            (before the self-attention of each block).
+        camera_scale: Length, in the unit of the poses, that translations are divided by; choose the typical
+            distance that a camera moves in a clip. Higher values make moments smaller. 0: 1 m of metric
+            poses, and else the longest distance from the first position in each clip.
+        action_dropout: Share of clips that lose their actions. Higher values make sampling without actions
+            better.
+        camera_dropout: Share of clips that lose their camera. Higher values make sampling without a camera
+            better.
+        condition_lr_scale: The learning rate of the layers that read actions or a camera, as a multiple of
+            lr. Higher values let new layers learn faster than those of init_from.
+    """
+
+    conditions: str = ""
+    camera_injection: str = "channels"
+    camera_scale: NonNegativeFloat = 0.0
+    action_dropout: Share = 0.1
+    camera_dropout: Share = 0.1
+    condition_lr_scale: PositiveFloat = 1.0
+
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        """The conditions that are named, sorted, each once."""
+        return tuple(sorted({name.strip() for name in self.conditions.split(",") if name.strip()}))
