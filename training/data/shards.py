@@ -35,7 +35,7 @@ from training.conditions.spec import ConditionSpec
 from training.data import shard_checks
 from training.data.order import SampleIndex
 from training.data.shard import LatentSpec, Shard, fetch, read_footer
-from training.data.views import check_views, latent_suffixes, video_sizes
+from training.data.views import check_views, latent_suffixes, padding_mask, video_sizes
 from training.errors import LatentMismatchError
 from training.text_encoders.precomputed import deserialize_embeddings
 
@@ -147,7 +147,7 @@ class LatentShards:
     @property
     def condition_spec(self) -> ConditionSpec | None:
         """What the conditions mean that are read with the latents; None if none are."""
-        return self.condition_reader and self.condition_reader.spec
+        return self.condition_reader.spec if self.condition_reader else None
 
     def sample_id(self, bucket: int, index: SampleIndex) -> str:
         """The id of a sample, from the index of its shard."""
@@ -266,7 +266,7 @@ def _decode(
     text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
     if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
         raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
-    masks = [_padding_mask(video_px, shard) for video_px in video_sizes(metadata, views)]
+    masks = [padding_mask(video_px, shard) for video_px in video_sizes(metadata, views)]
     padding = torch.stack(masks).amax(0) if masks else None
     latents = torch.cat([each[:, :max_frames] for each in every], 1)
     return Sample(key, latents, members[".txt"].decode(), shard.fps, text, padding, len(every))
@@ -289,15 +289,3 @@ def _load_latents(data: bytes, shard: Shard, where: str, key: str) -> torch.Tens
         )
     shard_checks.check_ids(latents, shard, where, key)
     return latents
-
-
-def _padding_mask(video_px: Sequence[int], shard: Shard) -> torch.Tensor:
-    """1 for each latent whose center is outside the part of the frames that shows video, [1 h w]."""
-    starts, sizes = video_px[1::-1], video_px[:1:-1]  # of rows, then of columns
-    rows, columns = (
-        (torch.arange(count) * stride + stride / 2 - start).div(size).floor() == 0
-        for count, stride, start, size in zip(
-            shard.shape[2:], shard.spec.stride[1:], starts, sizes, strict=True
-        )
-    )
-    return (~(rows[:, None] & columns)).float()[None]

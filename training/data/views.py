@@ -49,3 +49,15 @@ def video_sizes(metadata: Mapping[str, Any], views: Sequence[str]) -> list[Seque
 def view_indices(views: int, frames: int) -> torch.Tensor:
     """The number of the view of each latent frame, [views * frames]."""
     return torch.arange(views).repeat_interleave(frames)
+
+
+def padding_mask(video_px: Sequence[int], shard: Shard) -> torch.Tensor:
+    """1 for each latent whose center is outside the part of the frames that shows video, [1 h w]."""
+    starts, sizes = video_px[1::-1], video_px[:1:-1]  # of rows, then of columns
+    rows, columns = (
+        (torch.arange(count) * stride + stride / 2 - start).div(size).floor() == 0
+        for count, stride, start, size in zip(
+            shard.shape[2:], shard.spec.stride[1:], starts, sizes, strict=True
+        )
+    )
+    return (~(rows[:, None] & columns)).float()[None]
