@@ -51,17 +51,17 @@ class ConditionReader:
         """The fields of `Conditioning` from the raw conditions of 1 + k * stride frames.
 
         Args:
-            conditions: As stored.
+            conditions: As stored; those that are missing are unknown.
             size: Latents along height and width.
 
         Raises:
             ValueError: Values cannot be, or shapes do not fit.
         """
         fields: dict[str, Tensor] = {}
-        if self.spec.action is not None:
+        if self.spec.action is not None and "action" in conditions:
             grouped = encode_actions(conditions["action"], self.spec.action, self.stride[0])
             fields["action"], fields["action_mask"] = grouped
-        if self.spec.camera is not None:
+        if self.spec.camera is not None and "camera_pose" in conditions:
             pose, intrinsics = conditions["camera_pose"], conditions["camera_intrinsics"]
             fields["camera"] = encode_camera(pose, intrinsics, self.spec.camera.scale, size, self.stride)
         return fields

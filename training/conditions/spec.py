@@ -84,6 +84,11 @@ class ConditionSpec:
         """Which of `CONDITIONS` there are."""
         return tuple(name for name in CONDITIONS if getattr(self, name) is not None)
 
+    @property
+    def camera_scale(self) -> float:
+        """`CameraSpec.scale`; 0 without a camera."""
+        return self.camera.scale if self.camera else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """What a model file stores, with a digest of it."""
         values: dict[str, Any] = {"rate": self.rate}
@@ -186,7 +191,7 @@ def read_spec(
             where=where,
             remedy="pack the latents again with PackLatents of this version",
         ) from error
-    if rate != fps:
+    if abs(rate / fps - 1) > 1e-6:
         raise LatentMismatchError(
             f"the conditions have a rate of {rate:g} per second, and the clips {fps:g} frames per second",
             where=where,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from training.data.batches import LatentBatch, collate
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
+from training.diffusion.conditioning import Conditioning
 from training.noise import hash_position
 
 
@@ -16,6 +17,8 @@ class EvaluationBatch(NamedTuple):
     Attributes:
         bucket: Number of the bucket.
         clips: The clips; their noise depends on their ids only.
+        others: Another clip of the same shape for each clip, whose actions and camera are a control; None if
+            the shards are read without conditions, or there is one clip alone of this shape.
         datasets: Number of the data set of each clip that counts. A rank without a clip has a batch of one
             that does not count, because all ranks must run the network equally often.
     """
@@ -23,6 +26,7 @@ class EvaluationBatch(NamedTuple):
     bucket: int
     clips: LatentBatch
     datasets: tuple[int, ...]
+    others: Conditioning | None = None
 
 
 class EvaluationClips:
@@ -66,7 +70,15 @@ class EvaluationClips:
                 read = [self.shards.read(bucket, index) for index in mine or whole[:1]]
                 batch = collate(read, [hash_position(sample.id) for sample in read])
                 tars = [self.shards.buckets[bucket][index.shard].tar for index in mine]
-                yield EvaluationBatch(bucket, batch, tuple(self._dataset_of[tar] for tar in tars))
+                datasets = tuple(self._dataset_of[tar] for tar in tars)
+                others = None
+                if self.shards.condition_reader is not None and len(indices) > 1:
+                    shift = len(indices) // 2  # not the next clip, which may be of the same video
+                    places = range(start + rank, start + len(whole), num_ranks) if mine else [start]
+                    partners = [indices[(place + shift) % len(indices)] for place in places]
+                    read = [self.shards.read(bucket, index) for index in partners]
+                    others = collate(read, batch.positions).conditioning
+                yield EvaluationBatch(bucket, batch, datasets, others)
 
     def _places(self) -> Iterator[tuple[int, SampleIndex]]:
         """The chosen clips, in the order of their shards."""

@@ -21,7 +21,7 @@ from training.diffusion.timestep_sampler import TimestepSampler
 from training.errors import SettingError
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
-from training.model import load_model, spec_of_codes
+from training.model import load_model, spec_of_codes, spec_of_conditions
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
 from training.parallel.threads import cpu_threads
@@ -71,6 +71,8 @@ def evaluate(
     mixed_fps = info.network.base_fps is not None
     shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps)
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
+    if conditions := spec_of_conditions(info):
+        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
     world = world.to(device)
     evaluator = Evaluator(
         world.denoiser,
@@ -152,6 +154,22 @@ class Evaluator:
                 losses = VelocityWeight(path)(t) * mean_of_generated(squared_error, known.condition_mask)
                 mode, is_first = generation_mode(frames, given), given == given_frames[0]
                 sums.add(mode, batch.bucket, batch.datasets, number, losses[:counted], is_first)
+                if batch.others is None:
+                    continue
+                sums.add_control("right", losses[:counted])
+                for name, control in self._controls(known, batch.others).items():
+                    squared_error = (self.denoiser(noisy, t, control) - clips.latents).square()
+                    losses = VelocityWeight(path)(t) * mean_of_generated(squared_error, known.condition_mask)
+                    sums.add_control(name, losses[:counted])
+
+    def _controls(self, known: Conditioning, others: Conditioning) -> dict[str, Conditioning]:
+        """The conditioning with the actions and the camera of other clips, and with none."""
+        other = others.map(lambda tensor: tensor.to(self.device))
+        shuffled = {name: getattr(other, name) for name in ("action", "action_mask", "camera")}
+        return {
+            "shuffled": replace(known, **shuffled),
+            "none": known.without_action().without_camera(),
+        }
 
     def _with_given_frames(
         self, conditioning: Conditioning, clips: LatentBatch, given_frames: int

@@ -1,12 +1,13 @@
 """The result of an evaluation, and the sums over clips and ranks that it is computed from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+CONTROLS = ("right", "shuffled", "none")  # of actions and cameras
 TIMESTEPS = tuple((n + 0.5) / 10 for n in range(10))  # the centers of ten bins of 0..1
 
 
@@ -30,6 +31,9 @@ class EvaluationResult:
             image_to_video, video_to_video. The last two have given frames, which do not count.
         loss_by_bucket: Mean for each shape of the latents, frames x height x width.
         loss_by_dataset: Mean for each folder of the shards.
+        loss_by_condition: Of a model that reads actions or a camera, over all modes: with the right ones,
+            with those of another clip (shuffled), and with none. A model that follows them has the lowest
+            loss with the right ones. {} of other models.
     """
 
     clips: int
@@ -40,6 +44,7 @@ class EvaluationResult:
     loss_by_mode: Mapping[str, float]
     loss_by_bucket: Mapping[str, float]
     loss_by_dataset: Mapping[str, float]
+    loss_by_condition: Mapping[str, float] = field(default_factory=dict)
 
     def summary(self) -> str:
         """The loss, and how it compares with the best linear prediction, in one line."""
@@ -49,9 +54,10 @@ class EvaluationResult:
         return f"loss {self.loss:.4f}, {abs(below):.1%} {side} {linear}"
 
     def details(self) -> list[str]:
-        """The loss of each mode, if there are several."""
+        """The loss of each mode, if there are several, and with each control of the conditions."""
         modes = [f"{mode} {loss:.4f}" for mode, loss in self.loss_by_mode.items()]
-        return modes if len(modes) > 1 else []
+        controls = [f"{name} conditions {loss:.4f}" for name, loss in self.loss_by_condition.items()]
+        return (modes if len(modes) > 1 else []) + controls
 
     def lines(self) -> list[str]:
         """The result as a text: the summary, a table by timestep, and each breakdown."""
@@ -60,6 +66,7 @@ class EvaluationResult:
             for t, loss in self.loss_by_timestep.items()
         ]
         parts = {"mode": self.loss_by_mode, "bucket": self.loss_by_bucket, "dataset": self.loss_by_dataset}
+        parts |= {"conditions": self.loss_by_condition} if self.loss_by_condition else {}
         breakdowns = [
             f"by {name}: " + " · ".join(f"{key} {loss:.4f}" for key, loss in losses.items())
             for name, losses in parts.items()
@@ -97,6 +104,7 @@ class EvaluationSums:
         self.losses, self.counts = torch.zeros(size, **options), torch.zeros(size, **options)
         self.is_first = torch.zeros(size[:2], dtype=torch.bool)  # the first mode of each bucket
         self.linear = torch.zeros(len(TIMESTEPS), 6, channels, **options)
+        self.controls = torch.zeros(len(CONTROLS), 2, **options)
 
     def add(
         self, mode: str, bucket: int, datasets: Sequence[int], timestep: int, losses: Tensor, is_first: bool
@@ -108,13 +116,17 @@ class EvaluationSums:
         self.losses[place][:, timestep].index_add_(0, index, losses.double())
         self.counts[place][:, timestep].index_add_(0, index, torch.ones_like(losses, dtype=torch.float64))
 
+    def add_control(self, name: str, losses: Tensor) -> None:
+        """Add the losses [b] of clips with one of `CONTROLS`."""
+        self.controls[CONTROLS.index(name)] += torch.stack([losses.sum(), torch.ones_like(losses).sum()])
+
     def add_linear(self, timestep: int, x: Tensor, y: Tensor) -> None:
         """Add clips to the least squares fit of y = a x + b; x, y [b c t h w]."""
         self.linear[timestep] += linear_sums(x, y)
 
     def tensors(self) -> list[Tensor]:
         """What is to be added over the ranks that evaluate different clips."""
-        return [self.losses, self.counts, self.linear]
+        return [self.losses, self.counts, self.linear, self.controls]
 
     def result(self, clips: int) -> EvaluationResult:
         """The means, of this number of clips."""
@@ -131,6 +143,7 @@ class EvaluationSums:
             loss_by_mode=_means(losses, counts, self.modes, 0),
             loss_by_bucket=_means(losses * first, counts * first, self.buckets, 1),
             loss_by_dataset=_means(losses * first, counts * first, self.datasets, 2),
+            loss_by_condition=_means(self.controls[:, 0].cpu(), self.controls[:, 1].cpu(), CONTROLS, 0),
         )
 
 

@@ -18,7 +18,7 @@ from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, SettingError
 from training.loop.checkpoint import read_record, stored_parts
 from training.loop.checkpoint_files import REMEDY, raise_first, verify_files
-from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model
+from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model, spec_of_conditions
 from training.networks.config import VideoDiTConfig
 from training.networks.lora import add_lora, peft_state_dict
 from training.networks.registry import class_name
@@ -69,8 +69,10 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
-    if not isinstance(info.network, VideoDiTConfig) or info.network.code_channels:
-        reads = " that reads codes" if info.codes else ""
+    if not isinstance(info.network, VideoDiTConfig) or info.codes or info.conditions:
+        spec = spec_of_conditions(info)
+        inputs = [*(["codes"] if info.codes else []), *(spec.names if spec else ())]
+        reads = f" that reads {' and '.join(inputs)}" if inputs else ""
         raise SettingError(
             f"diffusers has no class for the network of this model, a {class_name(info.network)}{reads}",
             where=str(work),

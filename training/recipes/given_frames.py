@@ -16,8 +16,10 @@ from training.diffusion.conditioning import Conditioning
 from training.diffusion.path import Path as NoisePath
 from training.diffusion.path import add_noise
 from training.errors import SettingError, TrainingError
+from training.model import ModelInfo
 from training.noise import normal
-from training.tokenizer import Tokenizer
+from training.recipes.sampling_request import SamplingRequest
+from training.tokenizer import Stride, Tokenizer
 
 
 def choose_given_frames(requested: int, is_image: bool, training: Mapping[str, Any], frames: int) -> int:
@@ -54,11 +56,11 @@ def add_given_frames(
     condition_timestep: float,
     device: torch.device | str,
 ) -> Conditioning:
-    """The conditioning of a batch with the same given frames for each video.
+    """The conditioning of a batch with given frames.
 
     Args:
         conditioning: With `fps` [b].
-        pixels: The given frames [t h w 3], uint8.
+        pixels: The given frames, uint8: [t h w 3] of all videos, or [b t h w 3] of each.
         tokenizer: Encodes them.
         shape: Latents [c t h w] of the sampled video.
         statistics: What the latents of the model are normalized by.
@@ -66,15 +68,16 @@ def add_given_frames(
         device: Device of the denoiser.
     """
     assert conditioning.fps is not None
-    video = pixels.permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-    encoded = tokenizer.encode(video)[0].float()  # [c k h w]
-    latents, mask = torch.zeros(shape), torch.zeros(1, *shape[1:])
-    latents[:, : encoded.shape[1]], mask[:, : encoded.shape[1]] = encoded, 1
+    video = (pixels if pixels.dim() == 5 else pixels[None]).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+    encoded = tokenizer.encode(video).float()  # [1 or b, c k h w]
+    latents, mask = torch.zeros(len(encoded), *shape), torch.zeros(1, *shape[1:])
+    latents[:, :, : encoded.shape[2]], mask[:, : encoded.shape[2]] = encoded, 1
+    latents = torch.stack([normalize(each, statistics) for each in latents])
     size = len(conditioning.fps)
     return replace(
         conditioning,
         condition_mask=mask.expand(size, -1, -1, -1, -1).to(device),
-        condition_latents=normalize(latents, statistics).expand(size, -1, -1, -1, -1).to(device),
+        condition_latents=latents.expand(size, -1, -1, -1, -1).to(device),
         condition_timestep=torch.full((size,), condition_timestep, device=device),
     )
 
@@ -119,6 +122,31 @@ def add_noise_to_given_frames(
     assert timestep is not None
     noise = normal(seed, "condition noise", positions, given.shape[1:], device=given.device)
     return replace(conditioning, condition_latents=add_noise(path, given, noise, timestep))
+
+
+def read_given_frames(
+    request: SamplingRequest, info: ModelInfo, shape: tuple[int, int, int, int], stride: Stride
+) -> Tensor | None:
+    """The frames [t h w 3] that a request gives, uint8, or None.
+
+    Raises:
+        SettingError: It gives an image and a video, or settings of given frames without any.
+        TrainingError: See `read_frames`.
+    """
+    if request.image and request.video:
+        raise SettingError("image and video are both set", remedy="leave one of them out")
+    if not (request.image or request.video):
+        if request.num_conditional_frames or request.condition_timestep:
+            raise SettingError(
+                "num_conditional_frames and condition_timestep are of given frames, and there are none",
+                remedy="set image or video, or leave them out",
+            )
+        return None
+    given = choose_given_frames(
+        request.num_conditional_frames, bool(request.image), info.training, frames=shape[1]
+    )
+    file, count = Path(request.image or request.video), 1 + (given - 1) * stride.time
+    return read_frames(file, count, info.fps, shape[2] * stride.height, shape[3] * stride.width)
 
 
 def read_frames(file: Path, count: int, fps: float, height: int, width: int) -> Tensor:

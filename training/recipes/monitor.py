@@ -21,7 +21,7 @@ from training.evaluation.previews import PreviewRequest, Previews, check_video_w
 from training.evaluation.result import EvaluationResult
 from training.evaluation.validation import Validation, ValidationLogs
 from training.loop.trainer import PeriodicTask, Trainer
-from training.model import ModelInfo, spec_of_codes
+from training.model import ModelInfo, spec_of_codes, spec_of_conditions
 from training.parallel.mesh import Mesh
 from training.recipes.batches import find_codes
 from training.recipes.config import TrainingConfig
@@ -159,6 +159,8 @@ def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
     except LatentMismatchError:
         shards = open_shards()
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
+    if conditions := spec_of_conditions(info):
+        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
     return shards
 
 

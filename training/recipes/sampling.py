@@ -1,7 +1,7 @@
 """Sampling: videos from a trained model, on one rank or on several that share the tokens of a video."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt
+from training.conditions.reader import ConditionReader, FrameConditions
 from training.data.latent_statistics import denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
-from training.model import ModelInfo, load_model
+from training.model import ModelInfo, load_model, spec_of_conditions
 from training.networks.video_dit import VideoDiT
 from training.noise import normal
 from training.parallel.threads import cpu_threads
@@ -25,9 +25,20 @@ from training.recipes.given_frames import (
     add_noise_to_given_frames,
     choose_condition_timestep,
     choose_given_frames,
-    read_frames,
+    read_given_frames,
 )
 from training.recipes.pretrained_text import reopen_text_encoder
+from training.recipes.rollout import (
+    Frames,
+    after_given_frames,
+    condition_window,
+    count_frames,
+    encode_conditions,
+    requested_conditions,
+    roll_out,
+)
+from training.recipes.sampling_request import SampledVideos as SampledVideos
+from training.recipes.sampling_request import SamplingRequest as SamplingRequest
 from training.sampler import Sampler, default_grid
 from training.samplers.registry import SAMPLERS
 from training.text_encoder import add_text
@@ -36,69 +47,12 @@ from training.tokenizers import load_tokenizer
 from training.world_model import WorldModel
 
 
-@dataclass(frozen=True, kw_only=True)
-class SamplingRequest:
-    """What to sample. Names are those of diffusers' pipelines.
-
-    Attributes:
-        prompt: Text of each video; "" samples without text. One video is sampled per entry.
-        num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
-        height: Height in px. 0 is the most frequent height in training.
-        width: Width in px. 0 is the most frequent width in training.
-        image: File of an image that the video begins with (image-to-video); "" has none.
-        video: File of a video whose last frames the sampled video begins with (video-to-video); "" has none.
-        num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
-            model was trained with.
-        condition_timestep: Timestep of the noise on given frames, of a model that was trained with it. 0
-            takes that of the training, or 0.001, as Cosmos-Predict1. Higher values follow them less exactly.
-        sampler: Name of the sampler. heun makes two predictions per step, the others one.
-        num_inference_steps: Steps of the sampler.
-        guidance_scale: Scale of classifier-free guidance; 1 is none.
-        flow_shift: Shift of the timesteps towards noise; 1 is none. 0 takes that of the training.
-        seed: Equal seeds, prompts and sizes give equal videos.
-        tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
-        text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
-        context_parallel_method: How attention covers the tokens of several ranks, as in a training.
-        num_threads: CPU threads.
-    """
-
-    prompt: Sequence[str]
-    num_frames: NonNegativeInt = 0
-    height: NonNegativeInt = 0
-    width: NonNegativeInt = 0
-    image: str = ""
-    video: str = ""
-    num_conditional_frames: NonNegativeInt = 0
-    condition_timestep: NonNegativeFloat = 0.0
-    sampler: str = "heun"
-    num_inference_steps: PositiveInt = 20
-    guidance_scale: NonNegativeFloat = 2.0
-    flow_shift: NonNegativeFloat = 0.0
-    seed: NonNegativeInt = 0
-    tokenizer: str = ""
-    text_encoder: str = ""
-    context_parallel_method: str = "ulysses"
-    num_threads: PositiveInt = 2
-
-
-@dataclass(frozen=True)
-class SampledVideos:
-    """Sampled videos.
-
-    Attributes:
-        videos: RGB, uint8 [b t h w 3]. On all ranks but the first there are none: b = 0.
-        fps: Frames per second.
-    """
-
-    videos: npt.NDArray[np.uint8]
-    fps: float
-
-
 def sample(
     model: Path | tuple[WorldModel, ModelInfo],
     request: SamplingRequest,
     device: torch.device | str = "cpu",
     context_group: dist.ProcessGroup | None = None,
+    conditions: FrameConditions | None = None,
 ) -> SampledVideos:
     """Sample one video per entry of `request.prompt`.
 
@@ -108,12 +62,14 @@ def sample(
         device: Where the network runs. The tokenizer runs on the CPU.
         context_group: The ranks that share the tokens of each video. All of them call this function, and the
             first one decodes.
+        conditions: Actions [b n-1 a], poses [b n 3 4] and intrinsics [b n 4] (px) of each video by the names
+            of `training.conditions.reader`, in place of the files of the request.
 
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
             trained with.
         TrainingError: The size does not fit the model, or the given frames cannot be read.
-        SettingError: The model was not trained with so many given frames.
+        SettingError: The model was not trained with so many given frames, or does not read the conditions.
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
     world, info = load_model(model) if isinstance(model, Path) else model
@@ -125,14 +81,69 @@ def sample(
         )
     tokenizer = open_tokenizer(request.tokenizer, info.latents)
     with cpu_threads(request.num_threads):
-        latents = sample_latents(world, info, tokenizer, request, device, context_group)
-        if context_group is not None and dist.get_rank(context_group) > 0:
-            return SampledVideos(np.empty((0, 0, 0, 0, 3), np.uint8), info.fps)
-        with torch.inference_mode():
-            latents = denormalize(latents, info.latent_statistics)
-            videos = tokenizer.decode(latents.cpu())  # [b 3 t h w]
+        shape = _latent_shape(replace(request, num_frames=0), info, tokenizer.stride)
+        size = shape[2] * tokenizer.stride.height, shape[3] * tokenizer.stride.width
+        frames = 1 + (shape[1] - 1) * tokenizer.stride.time
+        if conditions is None:
+            spec = spec_of_conditions(info)
+            conditions = requested_conditions(request, spec, info.conditions, size, frames)
+        if conditions:
+            videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions)
+        else:
+            latents = sample_latents(world, info, tokenizer, request, device, context_group)
+            is_first = context_group is None or dist.get_rank(context_group) == 0
+            videos = _decode(latents, info, tokenizer) if is_first else np.empty((0, 0, 0, 0, 3), np.uint8)
+    return SampledVideos(videos, info.fps)
+
+
+def _decode(latents: Tensor, info: ModelInfo, tokenizer: Tokenizer) -> Frames:
+    """Frames, uint8 [b t h w 3], of latents [b c t h w]."""
+    with torch.inference_mode():
+        videos = tokenizer.decode(denormalize(latents, info.latent_statistics).cpu())  # [b 3 t h w]
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
-    return SampledVideos(frames.contiguous().numpy(), info.fps)
+    decoded: Frames = frames.contiguous().numpy()
+    return decoded
+
+
+def _sample_chunks(
+    world: WorldModel,
+    info: ModelInfo,
+    tokenizer: Tokenizer,
+    request: SamplingRequest,
+    device: torch.device | str,
+    context_group: dist.ProcessGroup | None,
+    conditions: FrameConditions,
+) -> Frames:
+    """Frames, uint8 [b t h w 3], that follow conditions. All ranks decode them, for the next chunk."""
+    spec, stride = spec_of_conditions(info), tokenizer.stride
+    if spec is None:
+        raise SettingError("the model reads no actions and no camera", remedy="leave the conditions out")
+    reader, chunk_request = ConditionReader(spec, stride), replace(request, num_frames=0)
+    shape = _latent_shape(chunk_request, info, stride)
+    chunk_frames = 1 + (shape[1] - 1) * stride.time
+    given = read_given_frames(request, info, shape, stride)
+    conditions = after_given_frames(conditions, 0 if given is None else len(given))
+    num_frames = request.num_frames or count_frames(conditions)
+    if num_frames > count_frames(conditions):
+        raise SettingError(
+            f"num_frames is {num_frames}, and the actions or poses are those of {count_frames(conditions)}",
+            remedy="leave num_frames out, or name a longer file",
+        )
+    context = 1
+    if num_frames > chunk_frames:
+        chosen = choose_given_frames(request.num_conditional_frames, False, info.training, shape[1])
+        context = 1 + (chosen - 1) * stride.time
+
+    def sample_chunk(number: int, first: int, shown: Frames | None) -> Frames:
+        window = condition_window(conditions, first, chunk_frames)
+        known = encode_conditions(reader, window, (shape[2], shape[3]))
+        frames = given if shown is None else torch.from_numpy(np.ascontiguousarray(shown))
+        latents = sample_latents(
+            world, info, tokenizer, chunk_request, device, context_group, frames, known, number
+        )
+        return _decode(latents, info, tokenizer)
+
+    return roll_out(sample_chunk, num_frames, context)
 
 
 @torch.inference_mode()
@@ -143,14 +154,20 @@ def sample_latents(
     request: SamplingRequest,
     device: torch.device | str = "cpu",
     context_group: dist.ProcessGroup | None = None,
+    given: Tensor | None = None,
+    known: Conditioning | None = None,
+    chunk: int = 0,
 ) -> Tensor:
     """Sample latents [b c t h w], normalized as those that the model was trained on.
+
+    `given` are given frames, uint8 [b k h w 3] or [k h w 3], in place of those of the request; `known` has
+    the actions and the camera; the noise depends on `chunk`, the number of the chunk of a rollout.
 
     The ranks of `context_group` share the tokens of a `VideoDiT`; each runs another network and the text
     encoder whole. All ranks return the same latents. Raises the errors of `sample`.
     """
     shape = _latent_shape(request, info, tokenizer.stride)
-    given = _read_given_frames(request, info, shape, tokenizer.stride)
+    given = read_given_frames(request, info, shape, tokenizer.stride) if given is None else given
     if context_group is not None and isinstance(world.network, VideoDiT):
         _share_tokens(world.network, context_group, request.context_parallel_method)
     world = world.to(device)
@@ -160,9 +177,11 @@ def sample_latents(
         timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
     except ValueError as error:
         raise SettingError(str(error), remedy="choose another num_inference_steps") from error
-    noise = normal(request.seed, "sample", range(len(request.prompt)), shape, device=device)
+    purpose = f"sample chunk {chunk}" if chunk else "sample"
+    noise = normal(request.seed, purpose, range(len(request.prompt)), shape, device=device)
     fps = torch.full((len(request.prompt),), info.fps, device=device)
-    conditioning = add_text(Conditioning(fps=fps), encoder, request.prompt, device)
+    known = replace((known or Conditioning()).map(lambda tensor: tensor.to(device)), fps=fps)
+    conditioning = add_text(known, encoder, request.prompt, device)
     clean = None
     if given is not None:
         timestep = choose_condition_timestep(request.condition_timestep, info.training, path)
@@ -192,26 +211,6 @@ def _share_tokens(network: VideoDiT, group: dist.ProcessGroup, method: str) -> N
     if method == "ulysses":
         check_heads(network.config.num_attention_heads, dist.get_world_size(group))
     network.share_tokens = ContextParallel(group, method)
-
-
-def _read_given_frames(
-    request: SamplingRequest, info: ModelInfo, shape: tuple[int, int, int, int], stride: Stride
-) -> Tensor | None:
-    """The frames [t h w 3] that the request gives, uint8, or None."""
-    if request.image and request.video:
-        raise SettingError("image and video are both set", remedy="leave one of them out")
-    if not (request.image or request.video):
-        if request.num_conditional_frames or request.condition_timestep:
-            raise SettingError(
-                "num_conditional_frames and condition_timestep are of given frames, and there are none",
-                remedy="set image or video, or leave them out",
-            )
-        return None
-    given = choose_given_frames(
-        request.num_conditional_frames, bool(request.image), info.training, frames=shape[1]
-    )
-    file, count = Path(request.image or request.video), 1 + (given - 1) * stride.time
-    return read_frames(file, count, info.fps, shape[2] * stride.height, shape[3] * stride.width)
 
 
 def write_video(frames: npt.NDArray[np.uint8], fps: float, file: Path) -> None:

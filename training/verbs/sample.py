@@ -24,6 +24,12 @@ DIFFUSION_OPTIONS = {
     "sampler": "heun",
     "flow_shift": 0.0,
     "context_parallel_method": "ulysses",
+    "actions": "",
+    "camera_trajectory": "",
+    "camera_speed": 1.0,
+    "camera_rotation_speed": 20.0,
+    "camera_radius": 2.0,
+    "camera_fov": 0.0,
 }
 
 
@@ -33,6 +39,7 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "sample",
         help="sample videos from a trained model",
         epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'\n"
+        "  clipmill sample --model /data/camera --out video.mp4 --image a.png --camera-trajectory forward\n"
         "  clipmill sample --model /data/autoregressive --out video.mp4 --image first.png --top-p 0.8",
     )
     sample.add_argument("--model", required=True, type=Path, help="folder or file of the model")
@@ -68,6 +75,7 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
     sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
     _add_diffusion_options(sample)
+    _add_condition_options(sample)
     _add_token_options(sample)
     sample.set_defaults(func=_sample)
 
@@ -101,6 +109,30 @@ def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:
         default="ulysses",
         help="how the ranks of torchrun share the tokens of the video (%(default)s)",
     )
+
+
+def _add_condition_options(sample: argparse.ArgumentParser) -> None:
+    options = sample.add_argument_group("diffusion models trained with conditions=action or camera")
+    options.add_argument(
+        "--actions", default="", metavar="FILE", help=".npy, .csv or .parquet: each action leads to one frame"
+    )
+    options.add_argument(
+        "--camera-trajectory",
+        default="",
+        metavar="NAME",
+        help="forward, backward, left, right, up, down, rotate_left, rotate_right, tilt_up, tilt_down,"
+        " arc_left, arc_right or static; or a .npy or .parquet file of poses",
+    )
+    for name, text in (
+        ("speed", "units of the poses (m of metric ones) per s"),
+        ("rotation-speed", "degrees per s"),
+        ("radius", "radius of an arc, in units of the poses"),
+        ("fov", "horizontal field of view in degrees; 0: as in training"),
+    ):
+        default = DIFFUSION_OPTIONS[f"camera_{name}".replace("-", "_")]
+        options.add_argument(
+            f"--camera-{name}", type=Range(0).argument(float), default=default, help=f"{text} (%(default)s)"
+        )
 
 
 def _add_token_options(sample: argparse.ArgumentParser) -> None:

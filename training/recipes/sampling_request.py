@@ -1,0 +1,84 @@
+"""What to sample from a diffusion model, and the sampled videos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingRequest:
+    """What to sample. Names are those of diffusers' pipelines.
+
+    Attributes:
+        prompt: Text of each video; "" samples without text. One video is sampled per entry.
+        num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
+            With actions or a camera trajectory any number: longer videos are sampled in chunks; 0 is as many
+            as the file has.
+        height: Height in px. 0 is the most frequent height in training.
+        width: Width in px. 0 is the most frequent width in training.
+        image: File of an image that the video begins with (image-to-video); "" has none.
+        video: File of a video whose last frames the sampled video begins with (video-to-video); "" has none.
+        num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
+            model was trained with.
+        condition_timestep: Timestep of the noise on given frames, of a model that was trained with it. 0
+            takes that of the training, or 0.001, as Cosmos-Predict1. Higher values follow them less exactly.
+        actions: File of actions, .npy, .csv or .parquet, for a model that reads actions; "" has none. Each
+            action leads to one more frame after the given ones. See `training.conditions.condition_files`.
+        camera_trajectory: Movement of the camera, for a model that reads a camera: a name of
+            `training.conditions.trajectories`, or a file of poses, .npy or .parquet; "" has none.
+        camera_speed: Speed of a named trajectory, in units of the poses (m of metric ones) per s.
+        camera_rotation_speed: Speed of a named rotation, in degrees per s.
+        camera_radius: Radius of a named arc, in units of the poses.
+        camera_fov: Horizontal field of view in degrees; 0 takes the intrinsics of the training. Files that
+            state intrinsics have their own.
+        sampler: Name of the sampler. heun makes two predictions per step, the others one.
+        num_inference_steps: Steps of the sampler.
+        guidance_scale: Scale of classifier-free guidance; 1 is none.
+        flow_shift: Shift of the timesteps towards noise; 1 is none. 0 takes that of the training.
+        seed: Equal seeds, prompts and sizes give equal videos.
+        tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
+        text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
+        context_parallel_method: How attention covers the tokens of several ranks, as in a training.
+        num_threads: CPU threads.
+    """
+
+    prompt: Sequence[str]
+    num_frames: NonNegativeInt = 0
+    height: NonNegativeInt = 0
+    width: NonNegativeInt = 0
+    image: str = ""
+    video: str = ""
+    num_conditional_frames: NonNegativeInt = 0
+    condition_timestep: NonNegativeFloat = 0.0
+    actions: str = ""
+    camera_trajectory: str = ""
+    camera_speed: NonNegativeFloat = 1.0
+    camera_rotation_speed: NonNegativeFloat = 20.0
+    camera_radius: PositiveFloat = 2.0
+    camera_fov: NonNegativeFloat = 0.0
+    sampler: str = "heun"
+    num_inference_steps: PositiveInt = 20
+    guidance_scale: NonNegativeFloat = 2.0
+    flow_shift: NonNegativeFloat = 0.0
+    seed: NonNegativeInt = 0
+    tokenizer: str = ""
+    text_encoder: str = ""
+    context_parallel_method: str = "ulysses"
+    num_threads: PositiveInt = 2
+
+
+@dataclass(frozen=True)
+class SampledVideos:
+    """Sampled videos.
+
+    Attributes:
+        videos: RGB, uint8 [b t h w 3]. On all ranks but the first there are none: b = 0.
+        fps: Frames per second.
+    """
+
+    videos: npt.NDArray[np.uint8]
+    fps: float
