@@ -68,6 +68,23 @@ def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -
             kind, stored = "codes", ((latents + 2) / 4 * size).to(torch.uint16)
         yield f"{name}.safetensors", save({kind: stored})
         yield f"{name}.txt", f"a {name} shot".encode()
+        if spec := metadata.get("conditions"):
+            yield f"{name}.conditions.safetensors", save(_conditions(spec, shape, rng))
+
+
+def _conditions(
+    spec: dict[str, Any], shape: tuple[int, ...], rng: torch.Generator
+) -> dict[str, torch.Tensor]:
+    """Random actions, and a camera that moves forward with the focal length of half the height of a frame."""
+    frames, tensors = 1 + 4 * (shape[1] - 1), {}
+    if "action" in spec:
+        tensors["action"] = torch.randn(frames - 1, len(spec["action"]["names"]), generator=rng)
+    if "camera_pose" in spec:
+        tensors["camera_pose"] = torch.eye(3, 4).repeat(frames, 1, 1)
+        tensors["camera_pose"][:, 2, 3] = torch.arange(frames) * torch.rand(1, generator=rng)
+        size = torch.tensor([shape[2] * 8.0] * 2 + [shape[3] * 8.0, shape[2] * 8.0]) / 2
+        tensors["camera_intrinsics"] = size.repeat(frames, 1)
+    return tensors
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ class Conditioning:
         condition_timestep: Timestep of `condition_latents`, [b]; it is small, because they are almost clean.
         action: Actions that lead to each latent frame, normalized, [b t a]: all those of its frames.
         action_mask: 1 for each latent frame whose actions are known, [b t]; others are zeros in `action`.
+            None: all but the first are known.
         camera: Pluecker rays (d, m) of the camera at each latent, [b 6 t h w]; zeros where none is known.
         view_indices: Number of the view of each latent frame, [b t], if the views of several cameras follow
             each other in t.
@@ -71,7 +72,9 @@ class Conditioning:
         """Replace the actions of the clips that `which` [b] (bool) selects, or of all, by unknown ones."""
         if self.action is None:
             return self
-        mask = self.action.new_ones(self.action.shape[:2]) if self.action_mask is None else self.action_mask
+        mask = self.action_mask
+        if mask is None:
+            mask = (torch.arange(self.action.shape[1]) > 0).to(self.action).expand(self.action.shape[:2])
         dropped = torch.ones(len(mask), dtype=torch.bool) if which is None else which
         dropped = dropped.to(mask.device)
         action = self.action.masked_fill(dropped[:, None, None], 0)

@@ -133,6 +133,7 @@ class EvaluationSums:
         losses, counts = self.losses.cpu(), self.counts.cpu()
         first = self.is_first[:, :, None, None]
         by_timestep = _means(losses * first, counts * first, TIMESTEPS, 3)
+        controls = zip(CONTROLS, self.controls.tolist(), strict=True)
         linear = {t: linear_mse(sums) for t, sums in zip(TIMESTEPS, self.linear.cpu(), strict=True)}
         return EvaluationResult(
             clips=clips,
@@ -143,7 +144,7 @@ class EvaluationSums:
             loss_by_mode=_means(losses, counts, self.modes, 0),
             loss_by_bucket=_means(losses * first, counts * first, self.buckets, 1),
             loss_by_dataset=_means(losses * first, counts * first, self.datasets, 2),
-            loss_by_condition=_means(self.controls[:, 0].cpu(), self.controls[:, 1].cpu(), CONTROLS, 0),
+            loss_by_condition={name: total / count for name, (total, count) in controls if count},
         )
 
 

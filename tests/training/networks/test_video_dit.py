@@ -45,6 +45,8 @@ COMPLETE = replace(
     base_fps=24.0,
     mask_text=True,
     fp32_residual=True,
+    action_dim=8,
+    camera_injection="channels",
 )
 
 NUM_PARAMETERS = {
@@ -75,6 +77,8 @@ def _inputs(config: VideoDiTConfig = SMALL, frames: int = 4) -> tuple[Tensor, Te
         fps=torch.tensor([12.0, 30.0]),
         padding_mask=(torch.arange(6) > 3).float()[:, None].expand(2, 1, 6, 4),
         condition_mask=(torch.arange(frames) < 1).float()[:, None, None].expand(2, 1, frames, 6, 4),
+        action=torch.randn(2, frames, 8, generator=rng),
+        camera=torch.randn(2, 6, frames, 6, 4, generator=rng),
     )
     return noisy, torch.tensor([0.2, 0.9]), conditioning
 
@@ -160,13 +164,17 @@ CHANGES: dict[str, tuple[Change, dict[str, Any]]] = {
     "condition_mask": (lambda c: replace(c, condition_mask=None), {"concat_condition_mask": False}),
     "text_mask": (lambda c: replace(c, text_mask=None), {"mask_text": False}),
     "text": (lambda c: replace(c, text_embeddings=None), {}),
+    "action": (lambda c: replace(c, action=None), {"action_dim": 0}),
+    "camera": (lambda c: replace(c, camera=None), {"camera_injection": None}),
+    "camera of blocks": (lambda c: replace(c, camera=None), {"camera_injection": "block"}),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_conditioning_counts_only_where_the_config_says_so(name: str) -> None:
     change, without = CHANGES[name]
-    for config, counts in ((COMPLETE, True), (replace(COMPLETE, **without), not without)):
+    counts_without = not without or "block" in without.values()
+    for config, counts in ((COMPLETE, True), (replace(COMPLETE, **without), counts_without)):
         network, (noisy, t, conditioning) = _network(config), _inputs(config)
         with torch.inference_mode():
             outputs = network(noisy, t, conditioning), network(noisy, t, change(conditioning))

@@ -35,6 +35,8 @@ NETWORK = VideoDiTConfig(  # 3 heads and 45 tokens, in rows of 5, do not divide
     adaln_lora_dim=8,
     extra_pos_embed_type="learnable",
     max_size=(4, 8, 16),
+    action_dim=5,
+    camera_injection="block",
 )
 SHAPE = (4, 3, 6, 10)
 SETTINGS: dict[str, Any] = {
@@ -53,7 +55,12 @@ class Batches:
 
     def __init__(self, data_rank: int, num_data_ranks: int, grad_accum_steps: int) -> None:
         self.slices = torch.arange(BATCH).chunk(num_data_ranks * grad_accum_steps)[data_rank::num_data_ranks]
-        self.latents = torch.randn(BATCH, *SHAPE, generator=torch.Generator().manual_seed(0))
+        rng = torch.Generator().manual_seed(0)
+        self.latents = torch.randn(BATCH, *SHAPE, generator=rng)
+        self.conditioning = Conditioning(
+            action=torch.randn(BATCH, SHAPE[1], 5, generator=rng),
+            camera=torch.randn(BATCH, 6, *SHAPE[1:], generator=rng),
+        )
 
     def microbatches(self, step: int) -> Sequence[LatentBatch]:
         return [self._select(rows.tolist(), step) for rows in self.slices]
@@ -61,7 +68,8 @@ class Batches:
     def _select(self, rows: list[int], step: int) -> LatentBatch:
         positions = tuple(stream_position(step, row) for row in rows)
         captions = tuple(f"clip {row}" for row in rows)
-        return LatentBatch(captions, positions, self.latents[rows], captions, Conditioning())
+        conditioning = self.conditioning.map(lambda tensor: tensor[rows])
+        return LatentBatch(captions, positions, self.latents[rows], captions, conditioning)
 
     def sample_ids(self, step: int) -> Sequence[str]:
         return []
