@@ -124,6 +124,35 @@ def add_noise_to_given_frames(
     return replace(conditioning, condition_latents=add_noise(path, given, noise, timestep))
 
 
+def check_given_frames(
+    frames: Tensor,
+    request: SamplingRequest,
+    info: ModelInfo,
+    shape: tuple[int, int, int, int],
+    stride: Stride,
+) -> None:
+    """Check frames [b k h w 3] that are given instead of a file.
+
+    Args:
+        frames: k is 1 + n * the temporal stride.
+        request: What to sample, b videos.
+        info: The metadata of the model.
+        shape: Latents [c t h w] of the sampled video.
+        stride: Stride of the tokenizer.
+
+    Raises:
+        SettingError: They have another size, or the model was not trained with so many.
+    """
+    size = (shape[2] * stride.height, shape[3] * stride.width, 3)
+    k = frames.shape[1] if frames.dim() == 5 else 0
+    if tuple(frames.shape) != (len(request.prompt), k, *size) or k < 1 or (k - 1) % stride.time:
+        raise SettingError(
+            f"the given frames {tuple(frames.shape)} are not [b k h w 3] with b, h, w, 3 ="
+            f" {(len(request.prompt), *size)} and k = 1 + n * {stride.time}"
+        )
+    choose_given_frames(1 + (k - 1) // stride.time, False, info.training, shape[1])
+
+
 def read_given_frames(
     request: SamplingRequest, info: ModelInfo, shape: tuple[int, int, int, int], stride: Stride
 ) -> Tensor | None:

@@ -23,6 +23,7 @@ from training.parallel.threads import cpu_threads
 from training.recipes.given_frames import (
     add_given_frames,
     add_noise_to_given_frames,
+    check_given_frames,
     choose_condition_timestep,
     choose_given_frames,
     read_given_frames,
@@ -53,6 +54,7 @@ def sample(
     device: torch.device | str = "cpu",
     context_group: dist.ProcessGroup | None = None,
     conditions: FrameConditions | None = None,
+    given: Tensor | None = None,
 ) -> SampledVideos:
     """Sample one video per entry of `request.prompt`.
 
@@ -64,6 +66,7 @@ def sample(
             first one decodes.
         conditions: Actions [b n-1 a], poses [b n 3 4] and intrinsics [b n 4] (px) of each video by the names
             of `training.conditions.reader`, in place of the files of the request.
+        given: Given frames of each video, uint8 [b k h w 3], in place of those of the request.
 
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
@@ -84,13 +87,15 @@ def sample(
         shape = _latent_shape(replace(request, num_frames=0), info, tokenizer.stride)
         size = shape[2] * tokenizer.stride.height, shape[3] * tokenizer.stride.width
         frames = 1 + (shape[1] - 1) * tokenizer.stride.time
+        if given is not None:
+            check_given_frames(given, request, info, shape, tokenizer.stride)
         if conditions is None:
             spec = spec_of_conditions(info)
             conditions = requested_conditions(request, spec, info.conditions, size, frames)
         if conditions:
-            videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions)
+            videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
-            latents = sample_latents(world, info, tokenizer, request, device, context_group)
+            latents = sample_latents(world, info, tokenizer, request, device, context_group, given)
             is_first = context_group is None or dist.get_rank(context_group) == 0
             videos = _decode(latents, info, tokenizer) if is_first else np.empty((0, 0, 0, 0, 3), np.uint8)
     return SampledVideos(videos, info.fps)
@@ -113,6 +118,7 @@ def _sample_chunks(
     device: torch.device | str,
     context_group: dist.ProcessGroup | None,
     conditions: FrameConditions,
+    given: Tensor | None,
 ) -> Frames:
     """Frames, uint8 [b t h w 3], that follow conditions. All ranks decode them, for the next chunk."""
     spec, stride = spec_of_conditions(info), tokenizer.stride
@@ -121,8 +127,8 @@ def _sample_chunks(
     reader, chunk_request = ConditionReader(spec, stride), replace(request, num_frames=0)
     shape = _latent_shape(chunk_request, info, stride)
     chunk_frames = 1 + (shape[1] - 1) * stride.time
-    given = read_given_frames(request, info, shape, stride)
-    conditions = after_given_frames(conditions, 0 if given is None else len(given))
+    given = read_given_frames(request, info, shape, stride) if given is None else given
+    conditions = after_given_frames(conditions, 0 if given is None else given.shape[-4])
     num_frames = request.num_frames or count_frames(conditions)
     if num_frames > count_frames(conditions):
         raise SettingError(

@@ -165,9 +165,20 @@ def test_videos_of_any_length_follow_actions_and_a_camera(trained: Path, tmp_pat
 
     Image.fromarray(np.full((32, 48, 3), 120, np.uint8)).save(image)
     np.save(actions, np.random.default_rng(0).normal(size=(11, 2)))
-    request = {"prompt": ["", ""], "num_inference_steps": 1, "num_threads": 1, "image": str(image)}
+    request: dict[str, Any] = {
+        "prompt": ["", ""],
+        "num_inference_steps": 1,
+        "num_threads": 1,
+        "image": str(image),
+    }
     first = sample(trained, SamplingRequest(**request, actions=str(actions))).videos
     assert first.shape == (2, 12, 32, 48, 3)  # 11 actions, in chunks of 9 frames
+    same: dict[str, Any] = {"given": torch.full((2, 1, 32, 48, 3), 120, dtype=torch.uint8)}
+    same["conditions"] = {"action": torch.from_numpy(np.load(actions)).expand(2, 11, 2)}
+    plain = replace(SamplingRequest(**request), image="")
+    assert (sample(trained, plain, **same).videos == first).all()
+    with pytest.raises(SettingError, match="given frames"):
+        sample(trained, plain, given=same["given"][:, :, :8])
     forward = SamplingRequest(**request, camera_trajectory="forward", num_frames=10)
     other = replace(forward, camera_trajectory="rotate_left", camera_rotation_speed=90.0, camera_fov=60.0)
     videos = [sample(trained, each).videos for each in (forward, other, forward)]
