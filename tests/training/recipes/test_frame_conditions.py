@@ -111,6 +111,23 @@ def test_the_first_step_is_that_of_the_base_model(base: Path, data: Pairs, tmp_p
             assert torch.allclose(model.network(x, t, known), expected, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_new_layers_are_trained_whole_beside_adapters(base: Path, data: Pairs, tmp_path: Path) -> None:
+    settings = {**SHORT, "data": data, "init_from": str(base), "lr": 1e-2, "lora_rank": 2}
+    settings |= {"conditions": "camera,action", "weight_decay": 0.0}
+    train({**settings, "steps": 1}, tmp_path / "work")
+    train({**settings, "steps": 2}, tmp_path / "work")
+    exported = export(tmp_path / "work", tmp_path / "out").path
+    (model, _), (saved, _) = load_model(tmp_path / "work"), load_model(exported)
+    weights = dict(saved.network.named_parameters())
+    for name, weight in model.network.named_parameters():
+        assert torch.equal(weight, weights[name])
+    assert bool(weights["camera_embed.weight"].any())
+    assert bool(weights["action_embed.linear_2.weight"].any())
+    frozen = load_model(base)[0].network.get_parameter("patch_embed.proj.weight")
+    assert torch.equal(weights["patch_embed.proj.weight"], frozen)
+
+
 def test_the_model_file_and_the_validation_know_the_conditions(trained: Path, data: Pairs) -> None:
     info = read_model_info(trained)
     spec = spec_of_conditions(info)
