@@ -45,6 +45,22 @@ def roll_out(sample_chunk: SampleChunk, num_frames: int, context_frames: int) ->
     return shown[:, :num_frames]
 
 
+def check_conditions(conditions: FrameConditions, spec: ConditionSpec | None, videos: int) -> ConditionSpec:
+    """The spec of the model, which must read the conditions [b n …] of so many videos.
+
+    Raises:
+        SettingError: It does not, or there are those of another number of videos.
+    """
+    for name, values in conditions.items():
+        part = "action" if name == "action" else "camera"
+        if spec is None or getattr(spec, part) is None:
+            raise _not_read(name, part)
+        if len(values) != videos:
+            raise SettingError(f"{name} is of {len(values)} videos, and {videos} are sampled")
+    assert spec is not None
+    return spec
+
+
 def condition_window(conditions: FrameConditions, first: int, frames: int) -> dict[str, Tensor]:
     """The conditions of some frames of a video; after its end the last values are repeated.
 

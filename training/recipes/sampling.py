@@ -32,6 +32,7 @@ from training.recipes.pretrained_text import reopen_text_encoder
 from training.recipes.rollout import (
     Frames,
     after_given_frames,
+    check_conditions,
     condition_window,
     count_frames,
     encode_conditions,
@@ -82,6 +83,8 @@ def sample(
             where=str(model) if isinstance(model, Path) else "",
             remedy="measure it with evaluate tokenizer DIR --diffusion-decoder",
         )
+    is_first = context_group is None or dist.get_rank(context_group) == 0
+    none = np.empty((0, 0, 0, 0, 3), np.uint8)
     tokenizer = open_tokenizer(request.tokenizer, info.latents)
     with cpu_threads(request.num_threads):
         shape = _latent_shape(replace(request, num_frames=0), info, tokenizer.stride)
@@ -96,9 +99,8 @@ def sample(
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
             latents = sample_latents(world, info, tokenizer, request, device, context_group, given)
-            is_first = context_group is None or dist.get_rank(context_group) == 0
-            videos = _decode(latents, info, tokenizer) if is_first else np.empty((0, 0, 0, 0, 3), np.uint8)
-    return SampledVideos(videos, info.fps)
+            videos = _decode(latents, info, tokenizer) if is_first else none
+    return SampledVideos(videos if is_first else none, info.fps)
 
 
 def _decode(latents: Tensor, info: ModelInfo, tokenizer: Tokenizer) -> Frames:
@@ -121,10 +123,9 @@ def _sample_chunks(
     given: Tensor | None,
 ) -> Frames:
     """Frames, uint8 [b t h w 3], that follow conditions. All ranks decode them, for the next chunk."""
-    spec, stride = spec_of_conditions(info), tokenizer.stride
-    if spec is None:
-        raise SettingError("the model reads no actions and no camera", remedy="leave the conditions out")
-    reader, chunk_request = ConditionReader(spec, stride), replace(request, num_frames=0)
+    stride, chunk_request = tokenizer.stride, replace(request, num_frames=0)
+    spec = check_conditions(conditions, spec_of_conditions(info), len(request.prompt))
+    reader = ConditionReader(spec, stride)
     shape = _latent_shape(chunk_request, info, stride)
     chunk_frames = 1 + (shape[1] - 1) * stride.time
     given = read_given_frames(request, info, shape, stride) if given is None else given

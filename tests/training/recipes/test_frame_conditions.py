@@ -194,6 +194,8 @@ def test_videos_of_any_length_follow_actions_and_a_camera(trained: Path, tmp_pat
     same["conditions"] = {"action": torch.from_numpy(np.load(actions)).expand(2, 11, 2)}
     plain = replace(SamplingRequest(**request), image="")
     assert (sample(trained, plain, **same).videos == first).all()
+    with pytest.raises(SettingError, match="action is of 2 videos, and 1 are sampled"):
+        sample(trained, replace(plain, prompt=[""]), conditions=same["conditions"])
     with pytest.raises(SettingError, match="given frames"):
         sample(trained, plain, given=same["given"][:, :, :8])
     forward = SamplingRequest(**request, camera_trajectory="forward", num_frames=10)
