@@ -13,7 +13,7 @@ from stages.media.tar import index_bytes, write_tar
 from training.evaluation.evaluate import evaluate
 from training.recipes.world import train
 
-SHAPE = (4, 5, 8, 8)
+SHAPE = (4, 3, 8, 8)
 CONDITIONS = {
     "rate": 8.0,
     "action": {
@@ -67,20 +67,22 @@ def write_clips(folder: Path, seeds: range) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_right_actions_beat_shuffled_ones(tmp_path: Path) -> None:
-    data, held_out = write_clips(tmp_path / "a", range(400)), write_clips(tmp_path / "b", range(400, 440))
+    data, held_out = write_clips(tmp_path / "a", range(400)), write_clips(tmp_path / "b", range(400, 424))
     settings: dict[str, Any] = {
         "data": data,
         "text_encoder": "none",
         "num_threads": 1,
         "quiet": True,
         "batch_size": 8,
-        "lr": 2e-3,
+        "lr": 3e-3,
+        "checkpoint_interval": 1000,
+        "conditional_frames": (0.0, 1.0),
     }
-    base = train({**settings, "conditional_frames": (0.0, 1.0), "steps": 150}, tmp_path / "base").model
-    conditions = {"init_from": str(base.parent), "conditions": "action", "condition_lr_scale": 2.0}
-    trained = train({**settings, **conditions, "steps": 250}, tmp_path / "trained").model
+    base = train({**settings, "steps": 60}, tmp_path / "base").model
+    conditions = {"init_from": str(base.parent), "conditions": "action", "condition_lr_scale": 3.0}
+    trained = train({**settings, **conditions, "steps": 200}, tmp_path / "trained").model
     losses = evaluate(trained, held_out, num_threads=1).loss_by_condition
-    print(losses, evaluate(base, held_out, num_threads=1).loss)
-    assert losses["right"] < 0.8 * losses["shuffled"]
+    assert losses["right"] < 0.75 * losses["shuffled"]
     assert losses["right"] < 0.9 * losses["none"]
