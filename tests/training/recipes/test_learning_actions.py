@@ -67,7 +67,6 @@ def write_clips(folder: Path, seeds: range) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
 def test_right_actions_beat_shuffled_ones(tmp_path: Path) -> None:
     data, held_out = write_clips(tmp_path / "a", range(400)), write_clips(tmp_path / "b", range(400, 424))
     settings: dict[str, Any] = {
