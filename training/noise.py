@@ -14,13 +14,19 @@ Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Philo
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 MAX_BATCH = 2**20  # samples per step that have positions of their own
 _CPU_CHUNK = 2**14  # counters at a time, so that intermediate values stay in the cache
+_FEW = 2**12  # counters
 _MASK = 0xFFFFFFFF
+
+Integers = TypeVar("Integers", Tensor, npt.NDArray[np.int64])
 
 
 def normal(
@@ -64,7 +70,11 @@ def uniform_at(seed: int, purpose: str, positions: Tensor, places: Tensor) -> Te
 
     Both are int64 on the device where to draw. Returns float64 [n].
     """
-    words = _philox(_key(seed, purpose), positions, places // 4)
+    key, blocks = _key(seed, purpose), places // 4
+    if places.device.type == "cpu" and len(places) <= _FEW:  # the calls of PyTorch cost more than the work
+        words = torch.from_numpy(np.stack(_philox_words(key, positions.numpy(), blocks.numpy()), -1))
+    else:
+        words = _philox(key, positions, blocks)
     return _to_uniform(words.gather(-1, (places % 4)[:, None])[:, 0])
 
 
@@ -129,6 +139,11 @@ def _philox(key: tuple[int, int], position: int | Tensor, blocks: Tensor) -> Ten
     """Four 32-bit words for each counter (position, block [n]), int64 [n 4]; of positions [p 1], [p n 4]."""
     position = blocks * 0 + position
     blocks = position * 0 + blocks
+    return torch.stack(_philox_words(key, position, blocks), -1)
+
+
+def _philox_words(key: tuple[int, int], position: Integers, blocks: Integers) -> list[Integers]:
+    """The four words of each counter: arrays of int64, or tensors."""
     c0, c1 = blocks & _MASK, (blocks >> 32) & _MASK
     c2, c3 = position & _MASK, (position >> 32) & _MASK
     k0, k1 = key
@@ -138,7 +153,7 @@ def _philox(key: tuple[int, int], position: int | Tensor, blocks: Tensor) -> Ten
         c2 = ((first >> 32) & _MASK) ^ c3 ^ k1
         c1, c3 = second & _MASK, first & _MASK
         k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
-    return torch.stack([c0, c1, c2, c3], -1)
+    return [c0, c1, c2, c3]
 
 
 def _key(seed: int, purpose: str) -> tuple[int, int]:

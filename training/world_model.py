@@ -9,6 +9,7 @@ from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
 from training.objectives.uncertainty import UncertaintyHead
 from training.text_encoders.byte_level import ByteLevelTextEncoder
+from training.tokenizers.code_latents import CodeLatents
 
 MAX_BYTE_LEVEL_DIM = 4096
 
@@ -21,6 +22,7 @@ class WorldModel(nn.Module):
         text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
             pretrained encoder, or not used.
         uncertainty: The uncertainty head of the training; None without one, and in models that are loaded.
+        code_latents: Computes `Conditioning.code_latents`, for a network that reads them; None for others.
 
     Args:
         network: The config of the network.
@@ -45,6 +47,7 @@ class WorldModel(nn.Module):
         self.diffusion = diffusion
         self.network = build_network(network, seed)
         self.uncertainty: UncertaintyHead | None = None
+        self.code_latents: CodeLatents | None = None
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None
         )

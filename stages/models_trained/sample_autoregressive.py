@@ -5,6 +5,7 @@ from typing import Annotated
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveInt, Range, Share
 from pipeline import Annotate, Needs
+from stages.models_trained.sample_prompt import digest_of_model
 from stages.models_trained.sample_video import SampledVideo, TrainedModel, digest_of_given, video_row
 
 
@@ -29,12 +30,18 @@ class SampleAutoregressive(Annotate[TrainedModel, SampledVideo]):
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
         medusa_heads: Medusa heads that propose tokens: -1 is all, 0 none. Higher values may be faster; the
             video is the same.
+        diffusion_decoder: Folder or file of a model that decodes the tokens in place of their tokenizer; ""
+            has none. Its digest is part of the content key.
+        diffusion_decoder_steps: Steps of the diffusion decoder; 1 gives the mean of the possible videos.
+            Higher values give sharper videos, and take longer.
         seed: Seed of the noise.
         tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one. Another
             one is refused, so the path is no part of the content key.
         text_encoder: Folder or hub name of the pretrained text encoder of the model; "" takes the recorded
             one. Another one is refused, so the name is no part of the content key.
     """
+
+    version = 2
 
     prompt: tuple[str, ...] = ("",)
     num_frames: NonNegativeInt = 0
@@ -47,15 +54,18 @@ class SampleAutoregressive(Annotate[TrainedModel, SampledVideo]):
     top_p: Share = 0.8
     guidance_scale: NonNegativeFloat = 1.0
     medusa_heads: Annotated[int, Range(-1)] = -1
+    diffusion_decoder: str = ""
+    diffusion_decoder_steps: PositiveInt = 15
     seed: NonNegativeInt = 0
     tokenizer: str = ""
     text_encoder: str = ""
 
-    execution_settings = frozenset({"tokenizer", "text_encoder", "medusa_heads"})
+    execution_settings = frozenset({"tokenizer", "text_encoder", "medusa_heads", "diffusion_decoder"})
     needs = Needs(cpus=2, memory_gb=2)
 
     def digest(self) -> str:
-        return digest_of_given(self.image, self.video)
+        given = digest_of_given(self.image, self.video)
+        return f"{given} {digest_of_model(self.diffusion_decoder)}" if self.diffusion_decoder else given
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
         from training.decoding.sample import TokenSamplingRequest, sample_token_model

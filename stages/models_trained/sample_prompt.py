@@ -15,15 +15,25 @@ from manifests import (
     Share,
     column,
 )
+from manifests.errors import InvalidSetting
 from pipeline import Annotate, Needs, Reject
 from stages.models.weights import digest_of_files
 from stages.models_trained.sample_video import SampledVideo, video_row
 
 if TYPE_CHECKING:
+    from training.decoding.diffusion_decoder import DiffusionDecoder
     from training.recipes.sampling import SampledVideos
 
 _DIFFUSION = ("height", "width", "sampler", "num_inference_steps", "flow_shift")
-_AUTOREGRESSIVE = ("context_frames", "temperature", "top_k", "top_p", "medusa_heads")
+_AUTOREGRESSIVE = (
+    "context_frames",
+    "temperature",
+    "top_k",
+    "top_p",
+    "medusa_heads",
+    "diffusion_decoder",
+    "diffusion_decoder_steps",
+)
 _BOTH = ("num_frames", "num_conditional_frames", "tokenizer", "text_encoder")
 _GUIDANCE = {"diffusion": 2.0, "autoregressive": 1.0}
 
@@ -79,12 +89,20 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
             more varied videos.
         medusa_heads: Its Medusa heads that propose tokens: -1 is all, 0 none. Higher values may be faster;
             the video is the same.
+        diffusion_decoder: Folder or file of a model that decodes its tokens in place of their tokenizer; ""
+            has none.
+        diffusion_decoder_steps: Steps of that model; 1 gives the mean of the possible videos. Higher values
+            give sharper videos, and take longer.
         tokenizer: Path of the tokenizer that the model was trained with, if it is not a bundled one.
         text_encoder: Folder or hub name of the text encoder of the model; "" takes the recorded one.
     """
 
-    # They change no video: the digest has that of the model, and models record those of the other two.
-    execution_settings = frozenset({"model", "tokenizer", "text_encoder", "medusa_heads"})
+    version = 2
+
+    # They change no video: the digest has those of the models, and these record those of the other two.
+    execution_settings = frozenset(
+        {"model", "diffusion_decoder", "tokenizer", "text_encoder", "medusa_heads"}
+    )
     needs = Needs(cpus=2, memory_gb=2)
 
     model: str
@@ -101,6 +119,8 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
     top_k: NonNegativeInt = 0
     top_p: Share = 0.8
     medusa_heads: Annotated[int, Range(-1)] = -1
+    diffusion_decoder: str = ""
+    diffusion_decoder_steps: PositiveInt = 15
     tokenizer: str = ""
     text_encoder: str = ""
 
@@ -116,20 +136,36 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
             return _Model("autoregressive", load_token_model(path), device)
         return _Model("diffusion", load_model(path), device)
 
+    @cached_property
+    def loaded_decoder(self) -> "DiffusionDecoder | None":
+        from training.decoding.sample import TokenSamplingRequest, open_request_decoder
+
+        model = self.loaded_model
+        if not self.diffusion_decoder:
+            return None
+        if model.kind == "diffusion":
+            raise InvalidSetting(
+                "a diffusion model has no tokens for a diffusion decoder",
+                where=self.model,
+                remedy="leave diffusion_decoder out, or name an autoregressive model",
+            )
+        settings = {name: getattr(self, name) for name in (*_AUTOREGRESSIVE, "tokenizer")}
+        _, info = model.loaded
+        return open_request_decoder(info, TokenSamplingRequest(prompt=("",), **settings), model.device)
+
     def digest(self) -> str:
-        """Return the digest of the model.
+        """Return the digests of the model and of the diffusion decoder.
 
         Raises:
             CheckpointError: there is no model.
         """
-        from training.model import MODEL_FILE, read_header
-
-        path = Path(self.model)
-        read_header(path)
-        return digest_of_files([path / MODEL_FILE if path.is_dir() else path])
+        digest = digest_of_model(self.model)
+        return f"{digest} {digest_of_model(self.diffusion_decoder)}" if self.diffusion_decoder else digest
 
     def annotate(self, rows: Sequence[PromptToSample]) -> Iterator[PromptVideo | Reject]:
-        model, by = self.loaded_model, f"{self.loaded_model.kind} {self.digest()[:12]}"
+        model, by = self.loaded_model, f"{self.loaded_model.kind} {digest_of_model(self.model)[:12]}"
+        if self.loaded_decoder is not None:
+            by += f", diffusion decoder {digest_of_model(self.diffusion_decoder)[:12]}"
         for row in rows:
             text = row.prompt if row.upsampled_prompt is None else row.upsampled_prompt
             try:
@@ -153,4 +189,18 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
             settings["num_conditional_frames"] = 0
         if model.kind == "diffusion":
             return sample(model.loaded, SamplingRequest(**settings), model.device)
-        return sample_token_model(model.loaded, TokenSamplingRequest(**settings), model.device)
+        request = TokenSamplingRequest(**settings)
+        return sample_token_model(model.loaded, request, model.device, self.loaded_decoder)
+
+
+def digest_of_model(model: str) -> str:
+    """The digest of a model file, or of the one in a folder.
+
+    Raises:
+        CheckpointError: there is no model.
+    """
+    from training.model import MODEL_FILE, read_header
+
+    path = Path(model)
+    read_header(path)
+    return digest_of_files([path / MODEL_FILE if path.is_dir() else path])

@@ -2,9 +2,10 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from manifests import Artifact, Row, column
 from pipeline import Launch, Needs
@@ -57,32 +58,38 @@ class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
     def run(self, rows: Iterator[PackedLatents], work: Path) -> TrainedWorld:
         """Train, or resume training, in the folder `work`."""
         from training.recipes.stages import check_settings_of_dag
-        from training.recipes.world import train
 
         check_settings_of_dag(self)
-        shards: dict[str, set[tuple[str, str]]] = {}
-        for row in rows:
-            pair = artifact_url(row.latents_shard), artifact_url(row.latents_index)
-            shards.setdefault(row.split, set()).add(pair)
-        data, held_out = (sorted(shards.get(split, ())) for split in ("train", "validation"))
-        files = {"data": data, "validation_data": held_out}
-        result = train({**files, "quiet": True, **self.settings()}, work)  # the run shows the progress
-        if os.environ.get("RANK", "0") != "0":  # the engine uses the files of rank 0, and may move them
-            model = Artifact(path="model.safetensors", size_bytes=0, sha256="")
-        else:
-            model = Artifact.of_file(result.model)
-        return TrainedWorld(
-            model=model,
-            curve=Artifact.of(reproducible_curve(result.loss_curve), ".jsonl"),
-            steps=result.steps,
-            loss_first=result.loss_first,
-            loss_last=result.loss_last,
-            parameters=result.parameters,
-            skipped_steps=result.skipped_steps,
-            validation_clips=result.validation.clips if result.validation else 0,
-            validation_loss=result.validation.loss if result.validation else None,
-            validation_linear_loss=result.validation.linear_loss if result.validation else None,
-        )
+        return train_on_rows(rows, work, self.settings())
+
+
+def train_on_rows(rows: Iterator[PackedLatents], work: Path, settings: Mapping[str, Any]) -> TrainedWorld:
+    """Train a diffusion model on the shards that rows name, or resume in the folder `work`."""
+    from training.recipes.world import train
+
+    shards: dict[str, set[tuple[str, str]]] = {}
+    for row in rows:
+        pair = artifact_url(row.latents_shard), artifact_url(row.latents_index)
+        shards.setdefault(row.split, set()).add(pair)
+    data, held_out = (sorted(shards.get(split, ())) for split in ("train", "validation"))
+    files = {"data": data, "validation_data": held_out}
+    result = train({**files, "quiet": True, **settings}, work)  # the run shows the progress
+    if os.environ.get("RANK", "0") != "0":  # the engine uses the files of rank 0, and may move them
+        model = Artifact(path="model.safetensors", size_bytes=0, sha256="")
+    else:
+        model = Artifact.of_file(result.model)
+    return TrainedWorld(
+        model=model,
+        curve=Artifact.of(reproducible_curve(result.loss_curve), ".jsonl"),
+        steps=result.steps,
+        loss_first=result.loss_first,
+        loss_last=result.loss_last,
+        parameters=result.parameters,
+        skipped_steps=result.skipped_steps,
+        validation_clips=result.validation.clips if result.validation else 0,
+        validation_loss=result.validation.loss if result.validation else None,
+        validation_linear_loss=result.validation.linear_loss if result.validation else None,
+    )
 
 
 def training_progress(work: Path, steps: int) -> tuple[float, str]:

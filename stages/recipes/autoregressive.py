@@ -52,12 +52,18 @@ class TokenSampling:
             training. Higher samples longer.
         temperature: Temperature of the sampled tokens; 0 takes the most probable ones. Higher varies more.
         top_p: The tokens are among the most probable ones with this sum of probabilities. Higher varies more.
+        diffusion_decoder: Folder or file of a diffusion decoder, such as one of the recipe diffusion_decoder:
+            it decodes the tokens in place of their tokenizer; empty has none.
+        diffusion_decoder_steps: Its steps; 1 is the mean of the possible videos. Higher is sharper and takes
+            longer.
     """
 
     prompt: str = ""
     num_frames: NonNegativeInt = 0
     temperature: NonNegativeFloat = 1.0
     top_p: Share = 0.8
+    diffusion_decoder: str = ""
+    diffusion_decoder_steps: PositiveInt = 15
 
 
 DEFAULT_TRAINING, DEFAULT_SAMPLING = TokenTraining(), TokenSampling()

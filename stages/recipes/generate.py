@@ -51,6 +51,10 @@ class Sampling:
         num_inference_steps: Steps of the sampler of a diffusion model. Higher takes longer and is more
             precise.
         temperature: Temperature of an autoregressive model. Higher gives more varied videos.
+        diffusion_decoder: Folder or file of a diffusion decoder, which decodes the tokens of an
+            autoregressive model in place of their tokenizer; empty has none.
+        diffusion_decoder_steps: Its steps; 1 is the mean of the possible videos. Higher is sharper and
+            takes longer.
     """
 
     num_frames: NonNegativeInt = 0
@@ -58,6 +62,8 @@ class Sampling:
     guidance_scale: NonNegativeFloat = 0.0
     num_inference_steps: PositiveInt = 20
     temperature: NonNegativeFloat = 1.0
+    diffusion_decoder: str = ""
+    diffusion_decoder_steps: PositiveInt = 15
 
 
 DEFAULT_UPSAMPLING, DEFAULT_SAMPLING = Upsampling(), Sampling()

@@ -5,8 +5,9 @@ latents of a domain that is left out stay as they are.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -73,14 +74,24 @@ def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path) -> str
     Raises:
         LatentMismatchError: A channel has the same value everywhere.
     """
+    shards = partial(LatentShards, pairs, mixed_fps=True)
+    return compute_text_once(file, lambda: json.dumps(compute_statistics(shards()), indent=1) + "\n")
+
+
+def compute_text_once(file: Path, compute: Callable[[], str]) -> str:
+    """The text of a file, which the first call computes and writes on the first rank. All ranks must call it.
+
+    Args:
+        file: In a folder that all ranks share. If it exists, it is read.
+        compute: Computes the text.
+    """
     text: list[str] = [""]
     group = dist.new_group(backend="gloo", timeout=COMPUTE_TIMEOUT)
     if dist.get_rank() == 0:
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            computed = compute_statistics(LatentShards(pairs, mixed_fps=True))
             temporary = file.with_name(file.name + ".new")
-            temporary.write_text(json.dumps(computed, indent=1) + "\n")
+            temporary.write_text(compute())
             temporary.rename(file)
         text = [file.read_text()]
     dist.broadcast_object_list(text, src=0, group=group)

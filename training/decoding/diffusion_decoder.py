@@ -19,11 +19,13 @@ from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import SettingError
 from training.model import MODEL_FILE, ModelInfo, load_model
+from training.networks.config import VideoDiTConfig
 from training.noise import normal
 from training.recipes.sampling import find_sampler, open_tokenizer
 from training.sampler import default_grid
 from training.tensors import Indices, Latents, Video
 from training.tokenizer import DiscreteTokenizer, Stride, Tokenizer
+from training.tokenizers.code_latents import CodeLatents
 from training.world_model import WorldModel
 
 OVERLAP = 2  # latent frames
@@ -79,6 +81,11 @@ class DiffusionDecoder(nn.Module):
         self.code_tokenizer, self.tokenizer, self.options = code_tokenizer, tokenizer, options
         self.stride, self.channels = Stride(*code_tokenizer.stride), code_tokenizer.channels
         self.codebook_size, self.digest = code_tokenizer.codebook_size, digest
+        self._code_latents: CodeLatents | None = None
+        network = self.info.network
+        if isinstance(network, VideoDiTConfig) and network.code_residual_std:
+            std, statistics = network.code_residual_std, self.info.latent_statistics
+            self._code_latents = CodeLatents(code_tokenizer, tokenizer, std, statistics)
 
     def encode(self, video: Video) -> Latents:
         """See `Tokenizer.encode`."""
@@ -130,11 +137,15 @@ class DiffusionDecoder(nn.Module):
             )
         scale = [a // b for a, b in zip(self.stride[1:], self.tokenizer.stride[1:], strict=True)]
         height, width = (size * factor for size, factor in zip(codes.shape[2:], scale, strict=True))
+        guess = self._code_latents(codes) if self._code_latents else None
         codes = self._pad(codes)
         sizes = [size * factor for size, factor in zip(codes.shape[2:], scale, strict=True)]
         noise = self._noise(samples or range(len(codes)), codes.shape[1], sizes, device)
         fps = torch.full((len(codes),), self.info.fps, device=device)
-        conditioning = Conditioning(fps=fps, codes=codes)
+        if guess is not None:
+            margins = (0, sizes[1] - guess.shape[4], 0, sizes[0] - guess.shape[3], 0, 0)
+            guess = nn.functional.pad(guess, margins, mode="replicate")
+        conditioning = Conditioning(fps=fps, codes=codes, code_latents=guess)
         window = options.window or self.info.latent_shapes[0][1]
         windowed = WindowedDenoiser(denoiser, window, min(options.overlap, window // 2))
         guided = ClassifierFreeGuidance(
@@ -143,6 +154,8 @@ class DiffusionDecoder(nn.Module):
         timesteps = default_grid(denoiser.path, options.num_inference_steps, self.info.flow_shift)
         sampler = find_sampler(options.sampler)
         latents = sampler(guided, denoiser.path, noise, conditioning, timesteps, seed=options.seed)
+        if self._code_latents is not None and guess is not None:
+            latents = self._code_latents.latents(latents, guess)
         return denormalize(latents, self.info.latent_statistics)[..., :height, :width]
 
     def _pad(self, codes: Indices) -> Indices:

@@ -13,7 +13,11 @@ from training.autoregressive.model import AutoregressiveModel
 from training.autoregressive.model_file import TokenModelInfo, load_token_model
 from training.decoding.choice import TokenChoice
 from training.decoding.decoder import Decoder, ForwardPass
-from training.decoding.diffusion_decoder import DecodingOptions, open_diffusion_decoder
+from training.decoding.diffusion_decoder import (
+    DecodingOptions,
+    DiffusionDecoder,
+    open_diffusion_decoder,
+)
 from training.decoding.medusa_draft import MedusaDraft
 from training.decoding.rollout import Rollout
 from training.decoding.token_sampler import MAX_SAMPLES, TokenSampler
@@ -56,6 +60,8 @@ class TokenSamplingRequest:
         first_sample: Number of the first video. The noise of a video depends on the seed and its number.
         diffusion_decoder: Folder or file of a model that decodes the tokens in place of their tokenizer; ""
             has none.
+        diffusion_decoder_steps: Steps of the diffusion decoder. 1 gives the mean of all videos that have
+            these tokens. Higher values give sharper videos, and take longer.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
         text_encoder: Place of the pretrained text encoder of the model; "" takes the recorded one.
         num_threads: CPU threads.
@@ -75,6 +81,7 @@ class TokenSamplingRequest:
     seed: NonNegativeInt = 0
     first_sample: NonNegativeInt = 0
     diffusion_decoder: str = ""
+    diffusion_decoder_steps: PositiveInt = DecodingOptions.num_inference_steps
     tokenizer: str = ""
     text_encoder: str = ""
     num_threads: PositiveInt = 2
@@ -97,6 +104,7 @@ def sample_token_model(
     model: Path | tuple[AutoregressiveModel, TokenModelInfo],
     request: TokenSamplingRequest,
     device: torch.device | str = "cpu",
+    diffusion_decoder: DiffusionDecoder | None = None,
 ) -> SampledVideos:
     """Sample one video per entry of `request.prompt`.
 
@@ -104,6 +112,8 @@ def sample_token_model(
         model: Folder or file of the model, or the result of `load_token_model`.
         request: What to sample.
         device: Where the network runs. The tokenizer runs on the CPU.
+        diffusion_decoder: The result of `open_request_decoder`, for several requests that differ in prompts,
+            given frames and seed; None loads it.
 
     Raises:
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
@@ -115,29 +125,45 @@ def sample_token_model(
     tokenizer = cast(DiscreteTokenizer, open_tokenizer(request.tokenizer, info.latents))
     with cpu_threads(request.num_threads), torch.inference_mode():
         codes = sample_codes(network, info, tokenizer, request, device).codes
-        videos = _decode(codes, tokenizer, request, device).cpu()  # [b 3 t h w]
+        decoder = diffusion_decoder or open_request_decoder(info, request, device)
+        videos = _decode(codes, tokenizer, request, decoder).cpu()  # [b 3 t h w]
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     return SampledVideos(frames.contiguous().numpy(), info.fps)
 
 
-def _decode(
-    codes: Tensor, tokenizer: DiscreteTokenizer, request: TokenSamplingRequest, device: torch.device | str
-) -> Video:
-    """The videos of sampled codes, by the tokenizer or the diffusion decoder.
+def open_request_decoder(
+    info: TokenModelInfo, request: TokenSamplingRequest, device: torch.device | str = "cpu"
+) -> DiffusionDecoder | None:
+    """The diffusion decoder of a request; None if it names none.
 
     Raises:
-        CheckpointError: The diffusion decoder reads codes of another tokenizer.
+        CheckpointError: There is no model, or it reads codes of another tokenizer.
+        SettingError: The model is no diffusion decoder.
     """
     if not request.diffusion_decoder:
-        return tokenizer.decode_indices(codes.cpu())
-    model, options = Path(request.diffusion_decoder), DecodingOptions(seed=request.seed)
+        return None
+    model = Path(request.diffusion_decoder)
+    options = DecodingOptions(num_inference_steps=request.diffusion_decoder_steps)
     decoder = open_diffusion_decoder(model, options, code_tokenizer=request.tokenizer, device=device)
-    if decoder.code_tokenizer.digest != tokenizer.digest:
+    if decoder.code_tokenizer.digest != info.latents["digest"]:
         raise CheckpointError(
             "the diffusion decoder reads codes of another tokenizer than the model makes",
             where=str(model),
             remedy="name a diffusion decoder of this tokenizer",
         )
+    return decoder
+
+
+def _decode(
+    codes: Tensor,
+    tokenizer: DiscreteTokenizer,
+    request: TokenSamplingRequest,
+    decoder: DiffusionDecoder | None,
+) -> Video:
+    """The videos of sampled codes, by the tokenizer or the diffusion decoder."""
+    if decoder is None:
+        return tokenizer.decode_indices(codes.cpu())
+    decoder.options = replace(decoder.options, seed=request.seed)
     return decoder.decode_indices(codes, range(request.first_sample, request.first_sample + len(codes)))
 
 

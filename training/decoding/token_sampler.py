@@ -64,7 +64,8 @@ class TokenSampler:
             chosen = rows.argmax(-1)
         else:
             positions = (samples[:, None] * MAX_PLACES + places).flatten()
-            chosen = self._choose(rows / self.temperature, positions, ids)
+            scaled = rows if self.temperature == 1 else rows / self.temperature
+            chosen = self._choose(scaled, positions, ids)
         return (chosen if ids is None else ids[chosen]).reshape(b, n)
 
     def _choose(self, logits: Tensor, positions: Tensor, ids: Tensor | None) -> Tensor:

@@ -45,6 +45,8 @@ class WindowedDenoiser:
             known = conditioning
             if conditioning.codes is not None:
                 known = replace(conditioning, codes=conditioning.codes[:, start:stop])
+            if known.code_latents is not None:
+                known = replace(known, code_latents=known.code_latents[:, :, start:stop])
             part = self.denoiser(noisy[:, :, start:stop], t, known)
             clean[:, :, start:stop] += weight[start:stop, None, None] * part
         return clean

@@ -29,6 +29,8 @@ class Conditioning:
             each other in t.
         codes: Codes of the clip by a discrete tokenizer, [b t h w], int64; -1 is no code. Height and width of
             the latents are multiples of theirs.
+        code_latents: Latents of the video that the discrete tokenizer decodes from `codes`, [b c t h w].
+            Then the clean latents are the difference to them; see `training.tokenizers.code_latents`.
     """
 
     text_embeddings: TextEmbeddings | None = None
@@ -43,6 +45,7 @@ class Conditioning:
     camera: Tensor | None = None
     view_indices: Tensor | None = None
     codes: Tensor | None = None
+    code_latents: Latents | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> "Conditioning":
         """Apply a function to each tensor, for example to move it to a device or to select clips."""
@@ -61,12 +64,17 @@ class Conditioning:
         return replace(self, text_embeddings=embeddings, text_mask=mask)
 
     def without_codes(self, which: Tensor | None = None) -> "Conditioning":
-        """Replace the codes of the clips that `which` [b] (bool) selects, or of all, by no code."""
+        """Replace the codes of the clips that `which` [b] (bool) selects, or of all, by no code and zeros."""
         if self.codes is None:
             return self
         dropped = torch.ones(len(self.codes), dtype=torch.bool) if which is None else which
-        codes = self.codes.masked_fill(dropped.to(self.codes.device)[:, None, None, None], -1)
-        return replace(self, codes=codes)
+        dropped = dropped.to(self.codes.device)[:, None, None, None]
+        latents = self.code_latents
+        return replace(
+            self,
+            codes=self.codes.masked_fill(dropped, -1),
+            code_latents=None if latents is None else latents.masked_fill(dropped[..., None], 0),
+        )
 
     def without_action(self, which: Tensor | None = None) -> "Conditioning":
         """Replace the actions of the clips that `which` [b] (bool) selects, or of all, by unknown ones."""

@@ -25,10 +25,12 @@ from training.model import load_model, spec_of_codes, spec_of_conditions
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
 from training.parallel.threads import cpu_threads
+from training.recipes.code_residual import open_code_latents
 from training.recipes.given_frames import add_noise_to_given_frames
 from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.text_encoder import TextEncoder, add_text
+from training.tokenizers.code_latents import CodeLatents
 
 
 def evaluate(
@@ -85,6 +87,7 @@ def evaluate(
             info.training.get("condition_timestep_mean", 0.0),
             info.training.get("condition_timestep_std", 0.0),
         ),
+        code_latents=open_code_latents(info, device),
         batch_size=batch_size,
         device=torch.device(device),
     )
@@ -105,6 +108,7 @@ class Evaluator:
         condition_timestep: Timestep of given frames.
         condition_timestep_sampler: Distribution of the timesteps of noise on given frames; None adds none.
             The timestep and the noise of a clip are the same in every evaluation.
+        code_latents: Then the differences to the latents of the decoded codes are denoised.
         batch_size: Clips of one shape that a rank evaluates together.
         rank: Number of this rank among those that evaluate different clips.
         num_ranks: Number of ranks that evaluate different clips.
@@ -118,6 +122,7 @@ class Evaluator:
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
     condition_timestep_sampler: TimestepSampler | None = None
+    code_latents: CodeLatents | None = None
     batch_size: int = 8
     rank: int = 0
     num_ranks: int = 1
@@ -138,6 +143,8 @@ class Evaluator:
     def _add(self, sums: EvaluationSums, batch: EvaluationBatch) -> None:
         """Add the losses of a batch at all timesteps and with each number of given frames."""
         clips, path = batch.clips.to(self.device), self.denoiser.path
+        if self.code_latents is not None:
+            clips = self.code_latents.to_differences(clips)
         counted = len(batch.datasets)
         conditioning = add_text(clips.conditioning, self.text_encoder, clips.captions, self.device)
         frames = clips.latents.shape[2]

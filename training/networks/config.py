@@ -4,7 +4,8 @@ import math
 from dataclasses import dataclass, replace
 
 PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
-CODE_FIELDS = ("code_channels", "codebook_size", "code_levels")  # of a network that reads codes
+# of a network that reads codes
+CODE_FIELDS = ("code_channels", "codebook_size", "code_levels", "code_residual_std")
 CONDITION_FIELDS = ("action_dim", "camera_injection")  # of a network that reads per-frame conditions
 RAY_CHANNELS = 6  # of `Conditioning.camera`
 CAMERA_INJECTIONS = ("channels", "block")
@@ -45,6 +46,9 @@ class VideoDiTConfig:
         codebook_size: Number of codes.
         code_levels: Levels of the FSQ of the codes. The initial embedding of a code is then a linear map of
             its point on the lattice, so that similar codes begin with similar embeddings. (): random numbers.
+        code_residual_std: Standard deviation of each channel of the difference of the latents to
+            `Conditioning.code_latents`, which are further channels of the input. The network denoises this
+            difference, divided by it. () denoises the latents.
         action_dim: Width of `Conditioning.action`, whose embedding is added to that of the timestep of each
             latent frame. 0 reads no actions.
         camera_injection: Where `Conditioning.camera` enters: "channels" adds a linear map of the rays of each
@@ -74,11 +78,12 @@ class VideoDiTConfig:
     code_channels: int = 0
     codebook_size: int = 0
     code_levels: tuple[int, ...] = ()
+    code_residual_std: tuple[float, ...] = ()
     action_dim: int = 0
     camera_injection: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rope_scale", "max_size", "code_levels"):  # JSON has lists
+        for name in ("rope_scale", "max_size", "code_levels", "code_residual_std"):  # JSON has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.extra_pos_embed_type not in (None, "learnable"):
             raise ValueError(f"extra_pos_embed_type is {self.extra_pos_embed_type!r}; None or 'learnable'")
@@ -90,6 +95,10 @@ class VideoDiTConfig:
             raise ValueError(
                 f"code_channels is {self.code_channels} and codebook_size {self.codebook_size}; both or none"
             )
+        if self.code_residual_std and not (
+            self.code_channels and len(self.code_residual_std) == self.channels
+        ):
+            raise ValueError(f"code_residual_std needs code_channels and {self.channels} values")
         if self.code_levels and math.prod(self.code_levels) != self.codebook_size:
             raise ValueError(f"code_levels {self.code_levels} do not have {self.codebook_size} codes")
 
@@ -111,7 +120,8 @@ class VideoDiTConfig:
     @property
     def in_channels(self) -> int:
         """Channels of the latents and of the masks and embeddings that are concatenated to them."""
-        return self.channels + self.concat_condition_mask + self.concat_padding_mask + self.code_channels
+        masks = self.concat_condition_mask + self.concat_padding_mask
+        return self.channels + masks + self.code_channels + len(self.code_residual_std)
 
 
 _COSMOS = VideoDiTConfig(

@@ -100,9 +100,9 @@ class VideoDiT(nn.Module):
             noisy: Noisy latents, [b c t h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_input_dim]; without them the text is one token of zeros.
-                `condition_mask`, `padding_mask`, `text_mask`, `fps`, `codes`, `action` and `camera` count
-                where the config says so; without them all latents are generated, there is no padding, frames
-                are positions, and no code, action or camera is known.
+                `condition_mask`, `padding_mask`, `text_mask`, `fps`, `codes`, `code_latents`, `action` and
+                `camera` count where the config says so; without them all latents are generated, there is no
+                padding, frames are positions, and no code, action or camera is known.
 
         Raises:
             ValueError: Height or width is odd, the channels are not those of the config, the latents are
@@ -125,7 +125,7 @@ class VideoDiT(nn.Module):
         return unpatchify(share.join(self.proj_out(x)), grid)
 
     def _with_channels(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
-        """The latents with the further channels of the config: condition mask, padding mask, codes."""
+        """The latents with the further channels of the config: masks, codes and their latents."""
         parts = [noisy]
         size = (len(noisy), 1, *noisy.shape[2:])
         if self.config.concat_condition_mask:
@@ -136,6 +136,9 @@ class VideoDiT(nn.Module):
             parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
         if self.code_embed is not None:
             parts.append(self.code_embed(conditioning.codes, size))
+        if self.config.code_residual_std:
+            latents = conditioning.code_latents
+            parts.append(torch.zeros_like(noisy) if latents is None else latents.to(noisy))
         return torch.cat(parts, 1) if len(parts) > 1 else noisy
 
     def _rays(self, noisy: Latents, conditioning: Conditioning, share: TokenShare) -> Tensor | None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
 
+from training.data.batches import LatentBatch as StoredBatch
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import Denoiser
 from training.diffusion.generation_mode import GENERATION_MODES
@@ -18,6 +19,7 @@ from training.objective import Loss
 from training.objectives.given_frames import draw_given_frames
 from training.tensors import Coefficient, Latents, Timestep
 from training.text_encoder import TextEncoder, add_text
+from training.tokenizers.code_latents import CodeLatents
 
 NUM_NOISE_LEVELS = 5  # bins of the share of noise, sigma / (alpha + sigma)
 
@@ -66,6 +68,7 @@ class Denoising:
         timestep_sampler: Distribution of the timesteps.
         text_encoder: Encodes the captions of batches that have no text embeddings. None uses no text.
         text_dropout: Share of clips that lose their text, for classifier-free guidance.
+        code_latents: Then the differences to the latents of the decoded codes are denoised.
         code_dropout: Share of clips that lose their codes, for guidance.
         action_dropout: Share of clips that lose their actions.
         camera_dropout: Share of clips that lose their camera.
@@ -89,6 +92,7 @@ class Denoising:
     timestep_sampler: TimestepSampler
     text_encoder: TextEncoder | None = None
     text_dropout: float = 0.1
+    code_latents: CodeLatents | None = None
     code_dropout: float = 0.0
     action_dropout: float = 0.0
     camera_dropout: float = 0.0
@@ -102,6 +106,8 @@ class Denoising:
     draw_normal: DrawNormal = normal
 
     def __call__(self, batch: LatentBatch, step: int) -> Loss:
+        if self.code_latents is not None:
+            batch = self.code_latents.to_differences(cast("StoredBatch", batch))
         clean, positions = batch.latents, batch.positions
         t = self._timesteps(self.timestep_sampler, "timestep", batch)
         noise = self.draw_normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)

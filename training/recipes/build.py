@@ -41,16 +41,32 @@ PEAK_FLOPS = {
 
 
 def choose_network(
-    config: TrainingConfig, shards: LatentShards, initial: InitialWeights | None
+    config: TrainingConfig,
+    shards: LatentShards,
+    initial: InitialWeights | None,
+    residual_std: tuple[float, ...] = (),
 ) -> tuple[NetworkConfig, str]:
-    """The config of the network, and the digest of its initial weights; "" if they are random."""
+    """The config of the network, and the digest of its initial weights; "" if they are random.
+
+    Args:
+        config: The settings.
+        shards: The clips.
+        initial: The initial weights.
+        residual_std: With `code_residual`, what `read_residual_std` returns.
+    """
     codes = code_spec_of(shards)
     conditions = shards.condition_spec
     if initial is None:
         network = replace(find_config(config.model), channels=shards.spec.channels)
-        network = read_codes(network, config, codes) if codes else network
+        network = read_codes(network, config, codes, residual_std) if codes else network
         return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
     initial.check_latents(shards.spec, codes)
+    is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
+    if codes and is_residual != config.code_residual:
+        raise SettingError(
+            f"code_residual is {config.code_residual}, but {is_residual} in the model of init_from",
+            remedy=f"set code_residual={str(is_residual).lower()}",
+        )
     initial.check_conditions(conditions)
     network = initial.network
     if conditions:
@@ -83,7 +99,9 @@ def read_frame_conditions(
     )
 
 
-def read_codes(network: NetworkConfig, config: TrainingConfig, codes: CodeSpec) -> NetworkConfig:
+def read_codes(
+    network: NetworkConfig, config: TrainingConfig, codes: CodeSpec, residual_std: tuple[float, ...] = ()
+) -> NetworkConfig:
     """The config of a network that also reads codes.
 
     Raises:
@@ -101,6 +119,7 @@ def read_codes(network: NetworkConfig, config: TrainingConfig, codes: CodeSpec) 
         code_channels=config.code_channels,
         codebook_size=codes.codebook_size,
         code_levels=fsq.levels if fsq else (),
+        code_residual_std=residual_std,
     )
 
 

@@ -243,6 +243,7 @@ def _evaluator(
         condition_timestep_sampler=build_condition_timestep_sampler(
             config.path, config.condition_timestep_mean, config.condition_timestep_std
         ),
+        code_latents=model.code_latents,
         rank=mesh.data_rank,
         num_ranks=mesh.num_data_ranks,
         reduce_sum=lambda sums: mesh.mean(sums) * mesh.num_data_ranks,

@@ -34,6 +34,7 @@ def build_objective(
         build_timestep_sampler(settings),
         text_encoder,
         text_dropout=settings.text_dropout,
+        code_latents=model.code_latents,
         code_dropout=config.code_dropout if config else 0.0,
         action_dropout=config.action_dropout if config else 0.0,
         camera_dropout=config.camera_dropout if config else 0.0,

@@ -34,6 +34,7 @@ from training.recipes.build import (
     parallelize,
     peak_flops,
 )
+from training.recipes.code_residual import open_code_latents, read_residual_std
 from training.recipes.config import TrainingConfig
 from training.recipes.count_work import WorkCounter
 from training.recipes.initial_weights import InitialWeights, open_initial_weights
@@ -110,7 +111,8 @@ def _train(
     stages = open_stages(config, mixed_fps=base_fps is not None)
     stage = stage_at(stages, latest_step(work / CHECKPOINT_FOLDER) or 0)
     read_conditions_of(stages)
-    network, init_digest = choose_network(config, stage.shards, initial)
+    std = () if initial else read_residual_std(config, stage.shards, work, mesh.device)
+    network, init_digest = choose_network(config, stage.shards, initial, std)
     for each in stages:
         check_layout(each.config, mesh.num_data_ranks, each.shards.shapes, network)
         build_lr(each.config)
@@ -120,6 +122,7 @@ def _train(
     encoder = open_text_encoder(config.text_encoder, model, stage.shards)
     info = model_info(stage.config, stage.shards, network, encoder)
     parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    model.code_latents = open_code_latents(info, mesh.device, config.code_tokenizer)
     parallelize(model, mesh, config, precision)
     if initial:
         initial.load(model)

@@ -14,7 +14,15 @@ TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer whe
 
 # Options of one kind of model, and their defaults
 TOKEN_OPTIONS = dict.fromkeys(
-    ("temperature", "top_k", "top_p", "context_frames", "medusa_heads", "diffusion_decoder")
+    (
+        "temperature",
+        "top_k",
+        "top_p",
+        "context_frames",
+        "medusa_heads",
+        "diffusion_decoder",
+        "diffusion_decoder_steps",
+    )
 )
 DIFFUSION_OPTIONS = {
     "height": 0,
@@ -147,6 +155,11 @@ def _add_token_options(sample: argparse.ArgumentParser) -> None:
     ):
         options.add_argument(f"--{name}", type=limits.argument(kind), help=text)
     options.add_argument("--diffusion-decoder", metavar="MODEL", help="model that decodes the tokens")
+    options.add_argument(
+        "--diffusion-decoder-steps",
+        type=Range(1).argument(),
+        help="steps of that model; 1: the mean, more: a sharper sample (15)",
+    )
 
 
 def _sample(args: argparse.Namespace) -> int:

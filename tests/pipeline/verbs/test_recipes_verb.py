@@ -20,8 +20,8 @@ def printed(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 def test_the_list_names_every_recipe_with_purpose_and_path(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(["recipes"], capsys)
     assert [name for name, _, _ in RECIPES] == [
-        "autoregressive", "curate", "demo", "demo_autoregressive", "encode_shards", "generate", "latents",
-        "recordings", "world",
+        "autoregressive", "curate", "demo", "demo_autoregressive", "diffusion_decoder", "encode_shards",
+        "generate", "latents", "recordings", "simulation", "world",
     ]  # fmt: skip
     for name, file, purpose in RECIPES:
         assert purpose.endswith(".")
@@ -47,7 +47,8 @@ def test_a_recipe_prints_its_knobs(name: str, capsys: pytest.CaptureFixture[str]
     found = json.loads(printed(["recipes", name, "--json"], capsys))
     assert [knob["name"] for knob in found["knobs"]] == list(recipe.knob_names())
     required = [knob["name"] for knob in found["knobs"] if knob["required"]]
-    assert required == [{"encode_shards": "shards", "generate": "model"}.get(name, "footage")]
+    others = {"encode_shards": ["shards"], "generate": ["model"], "diffusion_decoder": ["footage", "codes"]}
+    assert required == others.get(name, ["footage"])
 
 
 def test_comments_describe_the_knobs_of_a_yaml_recipe(

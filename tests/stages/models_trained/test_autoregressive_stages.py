@@ -46,7 +46,7 @@ def test_the_settings_are_those_of_the_commands() -> None:
     heads = {"init_from", "medusa_heads", "medusa_layers"}  # which a second training adds to a model
     assert trained - set(STAGE.settings()) == files | heads
     sampled = {field.name for field in fields(TokenSamplingRequest)}
-    of_the_command = {"diffusion_decoder", "first_sample", "num_threads"}
+    of_the_command = {"first_sample", "num_threads"}
     assert sampled - set(SampleAutoregressive().settings()) == of_the_command
 
 

@@ -1,5 +1,6 @@
 """A video per prompt, of both kinds of models: of its prompt, seed and given frames, and no other row."""
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -7,11 +8,16 @@ import av
 import cv2
 import numpy as np
 import pytest
-from small_models import save_small_autoregressive_model, save_small_diffusion_model
+from small_models import (
+    save_small_autoregressive_model,
+    save_small_diffusion_decoder,
+    save_small_diffusion_model,
+)
 
+from manifests.errors import InvalidSetting
 from pipeline import Reject
 from stages.models_trained.sample_prompt import PromptToSample, PromptVideo, SamplePrompt
-from training.errors import CheckpointError
+from training.errors import CheckpointError, SettingError
 
 SIZES = {"diffusion": (32, 32), "autoregressive": (24, 16)}
 
@@ -58,6 +64,23 @@ def test_each_prompt_has_a_video_of_its_own(kind: str, models: dict[str, Path], 
     [alone] = SamplePrompt(model=str(models[kind]), num_inference_steps=2).annotate(rows[1:2])
     assert isinstance(alone, PromptVideo)
     assert alone.video.read() == other_seed
+
+
+def test_a_diffusion_decoder_decodes_the_tokens(models: dict[str, Path], tmp_path: Path) -> None:
+    decoder = save_small_diffusion_decoder(tmp_path / "decoder")
+    plain = SamplePrompt(model=str(models["autoregressive"]))
+    stage = SamplePrompt(model=plain.model, diffusion_decoder=str(decoder), diffusion_decoder_steps=2)
+    rows = [PromptToSample(prompt="a dog", seed=1)]
+    [without], [with_decoder] = plain.annotate(rows), stage.annotate(rows)
+    assert isinstance(without, PromptVideo)
+    assert isinstance(with_decoder, PromptVideo)
+    assert with_decoder.video.read() != without.video.read()
+    assert "diffusion decoder" in with_decoder.sampled_by
+    assert stage.digest() != plain.digest() == stage.digest().split()[0]
+    with pytest.raises(InvalidSetting, match="no tokens for a diffusion decoder"):
+        replace(stage, model=str(models["diffusion"])).open()
+    with pytest.raises(SettingError, match="no diffusion decoder"):
+        replace(stage, diffusion_decoder=str(models["diffusion"])).open()
 
 
 def test_the_key_has_the_model_and_not_its_path(models: dict[str, Path], tmp_path: Path) -> None:

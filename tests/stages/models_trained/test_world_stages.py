@@ -137,7 +137,7 @@ def test_the_stage_samples_as_the_command() -> None:
     verbs = argparse.ArgumentParser().add_subparsers()
     add_sample_verb(verbs)
     options = {action.dest for action in verbs.choices["sample"]._actions} - {"help", "model", "out"}
-    of_tokens = {field.name for field in fields(TokenSamplingRequest)} | {"diffusion_decoder", "num_samples"}
+    of_tokens = {field.name for field in fields(TokenSamplingRequest)} | {"num_samples"}
     assert options - of_tokens <= requested - {"num_threads"} <= options
 
 

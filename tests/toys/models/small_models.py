@@ -75,3 +75,33 @@ def save_small_autoregressive_model(folder: Path) -> Path:
     )
     save_token_model(folder / "model.safetensors", model.state_dict(), info)
     return folder
+
+
+def save_small_diffusion_decoder(folder: Path) -> Path:
+    """A diffusion decoder of the codes of `small-discrete`, which begins with the video of its decoder."""
+    codes = _latents("small-discrete", 1, "uint16")
+    spec = {name: codes[name] for name in ("tokenizer", "digest", "stride")} | {"codebook_size": 64000}
+    network = VideoDiTConfig(
+        num_attention_heads=2,
+        attention_head_dim=24,
+        num_layers=1,
+        text_embed_dim=24,
+        adaln_lora_dim=8,
+        code_channels=2,
+        codebook_size=64000,
+        code_residual_std=(0.5,) * 16,
+    )
+    diffusion = DiffusionConfig("edm")
+    info = ModelInfo(
+        network=network,
+        diffusion=diffusion,
+        text_encoder={"name": "none"},
+        flow_shift=1.0,
+        latents=_latents("small", 16, "float16"),
+        fps=_FPS,
+        latent_shapes=[(16, 2, 4, 4)],
+        training={},
+        codes=spec,
+    )
+    save_model(folder / "model.safetensors", WorldModel(network, diffusion, "none").state_dict(), info)
+    return folder

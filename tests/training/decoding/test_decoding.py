@@ -132,9 +132,11 @@ class NoisyOracle:
 def check_equal(network: AutoregressiveTransformer, settings: dict[str, Any], heads: Sequence[int]) -> None:
     """Any batch, and any number of tokens of any draft, give the tokens of plain decoding one by one."""
     plain = {sample: decode(network, [sample], None, 0, **settings)[0] for sample in SAMPLES}
-    assert len({tuple(codes.flatten().tolist()) for codes in plain.values()}) == (
-        len(SAMPLES) if settings.get("temperature") != 0 else 1
-    )
+    different = len({tuple(codes.flatten().tolist()) for codes in plain.values()})
+    if settings.get("temperature") == 0:
+        assert different == 1
+    elif settings.get("top_p", 1.0) == 1:  # below 1, this network may keep one id at a place
+        assert different == len(SAMPLES)
     stacked = torch.stack([plain[sample] for sample in SAMPLES])
     assert torch.equal(decode(network, SAMPLES, None, 0, **settings), stacked)
     for count in heads:

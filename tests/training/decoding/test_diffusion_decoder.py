@@ -29,6 +29,7 @@ from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.world import train
 from training.tensors import Latents, Timestep
 from training.tokenizers import load_tokenizer
+from training.tokenizers.code_latents import CodeLatents
 
 MakeShard = Callable[..., tuple[str, str]]
 OnRanks = Callable[..., str]
@@ -150,6 +151,30 @@ def test_it_trains_resumes_and_decodes_and_wrong_uses_are_refused(
     table = capsys.readouterr().out
     for name in ("small", "small-discrete", "diffusion decoder, 1 step", "diffusion decoder, 2 steps"):
         assert any(line.strip().startswith(f"{name} ") for line in table.splitlines()), table
+
+
+def test_with_code_residual_it_begins_with_the_video_of_the_tokenizer_of_the_codes(
+    data: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = {**SETTINGS, **data, "code_residual": True, "lr": 1e-5}
+    work = tmp_path / "work"
+    train({**settings, "steps": 1}, work)
+    result = train({**settings, "steps": 2, "validation_data": data["data"]}, work)
+    whole = train({**settings, "steps": 2}, tmp_path / "whole")
+    assert result.model.read_bytes() == whole.model.read_bytes()
+    assert evaluate(work, data["data"], codes=find_shards(data["codes"])).clips == 4
+
+    decoder = open_diffusion_decoder(work, DecodingOptions(num_inference_steps=1))
+    indices = torch.randint(0, 64000, (1, 4, 3, 5), generator=torch.Generator().manual_seed(0))
+    guess = CodeLatents(decoder.code_tokenizer, decoder.tokenizer, [1.0] * 16, {})(indices)
+    assert guess.square().mean() > 0.1
+    error = decoder.decode_to_latents(indices) - guess  # in two windows, and a width that no patch divides
+    assert error.square().mean() < 0.01 * guess.square().mean()
+    known = Conditioning(codes=indices, code_latents=guess).without_codes()
+    assert known.code_latents is not None
+    assert not known.code_latents.any()
+    with pytest.raises(SettingError, match="code_residual is False, but True in the model of init_from"):
+        train({**settings, "steps": 1, "init_from": str(work), "code_residual": False}, tmp_path / "other")
 
 
 def _check_decoding(work: Path) -> None:
