@@ -50,6 +50,10 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "stages.simulation.verb:add_verbs",
         "write videos whose truth is known: poses, actions, masks and captions",
     ),
+    "plan-actions": (
+        "stages.simulation.control.verb:add_verbs",
+        "compare planners in a model and in the true simulator on the push task",
+    ),
     "completion": (
         "pipeline.verbs.completion.script:add_verbs",
         "print the script with which a shell completes",

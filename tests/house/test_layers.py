@@ -27,7 +27,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
         ANY,
     ),
     "stages.simulation": (
-        {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions"},
+        {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions", "training.control"},
         ANY,
     ),
     "stages.conditions": (
