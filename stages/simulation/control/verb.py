@@ -2,11 +2,18 @@
 
 import json
 from argparse import Namespace
-from typing import Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from manifests import ClipmillError
 from manifests.column import Range
 
+if TYPE_CHECKING:
+    from stages.simulation.control.compare_agents import Comparison
+    from training.control.world_dynamics import WorldModelDynamics
+
+DEFAULT_SIZE = 32  # px
 _COUNTS = {  # options of the search: type, default, meaning
     "horizon": (Range(1).argument(), 10, "actions of a plan"),
     "replan": (Range(1).argument(), 4, "actions that are applied before the next plan"),
@@ -20,11 +27,14 @@ _COUNTS = {  # options of the search: type, default, meaning
 def add_verbs(verbs: Any) -> None:
     parser = verbs.add_parser(
         "plan-actions",
-        description="Compare agents on the same episodes of the push task: random actions, a planner in the "
-        "true simulator, and the scripted expert. A planner samples sequences of actions, predicts what they "
-        "lead to, and applies the first actions of the best one. The table has the number of solved episodes "
-        "and the Wilson interval of the rate. It needs the extra `simulation`.",
+        description="Compare agents on the same episodes of the push task: random actions, a planner in a "
+        "world model, a planner in the true simulator, and the scripted expert. A planner samples sequences "
+        "of actions, predicts what they lead to, and applies the first ones of the best. The table has "
+        "the number of solved episodes and the Wilson interval of the rate. With --evaluate-policies: "
+        "compare the success of policies in the model with the truth. It needs the extra `simulation`.",
         epilog="example:\n  clipmill plan-actions --episodes 30 --planner cem --horizon 10 --replan 4\n"
+        "  clipmill plan-actions --model /data/push-model --episodes 30\n"
+        "  clipmill plan-actions --model /data/push-model --evaluate-policies --episodes 50\n"
         "  clipmill plan-actions --planner mppi --cost goal-image --json",
     )
     episodes, size = Range(1).argument(), Range(16).argument()
@@ -51,8 +61,9 @@ def add_verbs(verbs: Any) -> None:
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar="N", help=f"{text} (%(default)s)"
         )
+    _add_model_options(parser)
     parser.add_argument(
-        "--size", type=size, default=32, metavar="PX", help="width and height of images (%(default)s)"
+        "--size", type=size, metavar="PX", help="width and height of images (of the model, or 32)"
     )
     parser.add_argument(
         "--seed",
@@ -65,19 +76,35 @@ def add_verbs(verbs: Any) -> None:
     parser.set_defaults(func=plan_actions)
 
 
+def _add_model_options(parser: Any) -> None:
+    options = parser.add_argument_group("world model")
+    options.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder or file of a model that reads actions"
+    )
+    options.add_argument("--tokenizer", default="", help="path of its tokenizer, if it is no longer there")
+    options.add_argument(
+        "--num-inference-steps",
+        type=Range(1).argument(),
+        default=1,
+        metavar="N",
+        help="steps of its sampler; 1 predicts the mean (%(default)s)",
+    )
+    options.add_argument(
+        "--evaluate-policies",
+        action="store_true",
+        help="compare the success of six policies in the model with the truth",
+    )
+
+
 def plan_actions(args: Namespace) -> int:
     """Run the comparison and print its table.
 
     Raises:
-        ClipmillError: An option does not fit another one, or the extra is missing.
+        ClipmillError: An option does not fit another one or the model, or the extra is missing.
     """
-    from dataclasses import asdict
-
     import torch
 
-    from stages.simulation.control.compare_agents import HEADER, AgentResult, Comparison, compare_agents
     from stages.simulation.extra import import_extra
-    from training.control.planner import PlannerSettings
 
     import_extra("pymunk")
     if args.replan > args.horizon:
@@ -85,26 +112,67 @@ def plan_actions(args: Namespace) -> int:
             f"--replan is {args.replan}, and a plan has {args.horizon} actions",
             remedy="lower --replan, or raise --horizon",
         )
+    if args.evaluate_policies and not args.model:
+        raise ClipmillError(
+            "--evaluate-policies compares a model with the truth", remedy="name a model with --model"
+        )
+    torch.set_num_threads(1)
+    dynamics = None
+    if args.model:
+        from stages.simulation.control.push_model import open_push_model
+
+        dynamics = open_push_model(args.model, args.tokenizer, args.num_inference_steps)
+    size = args.size or (dynamics.size[0] if dynamics else DEFAULT_SIZE)
+    comparison = _comparison(args, size)
+    if args.evaluate_policies:
+        assert dynamics is not None
+        return _evaluate_policies(comparison, dynamics, args.json)
+    return _compare_agents(comparison, dynamics, args.json)
+
+
+def _comparison(args: Namespace, size: int) -> "Comparison":
+    from stages.simulation.control.compare_agents import Comparison
+    from training.control.planner import PlannerSettings
+
     names = ("horizon", "candidates", "iterations", "elites", "temperature", "seed")
-    settings = PlannerSettings(planner=args.planner, **{name: getattr(args, name) for name in names})
-    comparison = Comparison(
+    return Comparison(
         episodes=args.episodes,
         steps=args.steps,
-        size=args.size,
+        size=size,
         replan=args.replan,
         cost=args.cost,
-        planner=settings,
+        planner=PlannerSettings(planner=args.planner, **{name: getattr(args, name) for name in names}),
         seed=args.seed,
     )
 
-    def report(result: AgentResult) -> None:
-        if not args.json:
-            print(result.line(), flush=True)
 
-    torch.set_num_threads(1)
-    if not args.json:
+def _compare_agents(comparison: "Comparison", dynamics: "WorldModelDynamics | None", as_json: bool) -> int:
+    from stages.simulation.control.compare_agents import HEADER, compare_agents
+
+    if not as_json:
         print(HEADER)
-    results = compare_agents(comparison, report=report)
-    if args.json:
+    models = {} if dynamics is None else {"model": dynamics}
+    results = compare_agents(comparison, models, lambda result: as_json or print(result.line(), flush=True))
+    if as_json:
         print(json.dumps({"settings": asdict(comparison), "agents": [each.to_json() for each in results]}))
+    return 0
+
+
+def _evaluate_policies(comparison: "Comparison", dynamics: "WorldModelDynamics", as_json: bool) -> int:
+    from stages.simulation.control.evaluate_policies import POLICY_HEADER, evaluate_policies
+
+    if not as_json:
+        print(POLICY_HEADER)
+    results, agreement = evaluate_policies(
+        comparison, dynamics, report=lambda result: as_json or print(result.line(), flush=True)
+    )
+    if as_json:
+        settings = {name: getattr(comparison, name) for name in ("episodes", "steps", "size", "seed")}
+        policies = [each.to_json() for each in results]
+        print(json.dumps({"settings": settings, "policies": policies, "agreement": asdict(agreement)}))
+    else:
+        print(
+            f"Pearson {agreement.pearson:.3f} · rank correlation {agreement.spearman:.3f} · bias"
+            f" {agreement.bias:+.3f} · mean error {agreement.mean_error:.3f}"
+        )
     return 0

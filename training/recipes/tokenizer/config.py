@@ -36,7 +36,7 @@ EXECUTION_SETTINGS = {
 
 
 # They determine the network of a training without `init_from`.
-NETWORK_SETTINGS = ("model", "width", "encoder_blocks", "decoder_blocks", "levels")
+NETWORK_SETTINGS = ("model", "width", "encoder_blocks", "decoder_blocks", "stride", "levels")
 MAX_CODES = 2**24
 
 
@@ -51,6 +51,8 @@ class TokenizerConfig(ReconstructionSettings):
         width: Channels inside the networks of patch. Higher values reconstruct better and slower.
         encoder_blocks: Residual blocks of the encoder of patch. Higher values reconstruct better and slower.
         decoder_blocks: Residual blocks of the decoder of patch. Higher values reconstruct better and slower.
+        stride: Frames and pixels per latent of patch along time, height and width. Higher values make fewer
+            latents and keep less; a time of 1 has a latent frame for each frame, as planners need.
         levels: Levels of the finite scalar quantization (FSQ) of a discrete patch tokenizer, one per channel,
             for example 8,8,8,5,5,5. Higher values give more codes. Empty: latents are continuous.
         init_from: Tokenizer that the training starts from: a file, a folder or the name of a bundled one. It
@@ -102,6 +104,7 @@ class TokenizerConfig(ReconstructionSettings):
     width: PositiveInt = 128
     encoder_blocks: PositiveInt = 3
     decoder_blocks: PositiveInt = 5
+    stride: tuple[PositiveInt, ...] = (4, 8, 8)
     levels: tuple[float, ...] = ()
     init_from: str = ""
     steps: PositiveInt = 4000
@@ -137,6 +140,10 @@ class TokenizerConfig(ReconstructionSettings):
         check_settings(self, CHOICES)
         if any(level < 2 or level != int(level) for level in self.levels):
             raise SettingError(f"levels is {self.levels}; they must be whole numbers of 2 or more")
+        if len(self.stride) != 3 or any(step != int(step) for step in self.stride):
+            raise SettingError(
+                f"stride is {self.stride}; it must be three whole numbers", remedy="use for example 4,8,8"
+            )
         if math.prod(self.levels) > MAX_CODES:
             raise SettingError(f"levels {self.levels} make more than {MAX_CODES} codes", remedy="use fewer")
         changed = [n for n in NETWORK_SETTINGS if getattr(self, n) != getattr(TokenizerConfig, n)]

@@ -73,10 +73,12 @@ def _check_size(config: TokenizerConfig, stride: Stride) -> None:
 
 def _build_patch(config: TokenizerConfig, crops: RandomCrops) -> PatchTokenizer:
     """A patch tokenizer that starts as the principal components of patches."""
-    _check_size(config, Stride(*PatchTokenizerConfig.stride))
+    time, height, width = map(int, config.stride)
+    _check_size(config, Stride(time, height, width))
     levels = tuple(map(int, config.levels))
     tokenizer = PatchTokenizer(
         PatchTokenizerConfig(
+            stride=(time, height, width),
             width=config.width,
             channels=len(levels) or PatchTokenizerConfig.channels,
             encoder_blocks=config.encoder_blocks,

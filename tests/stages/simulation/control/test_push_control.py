@@ -19,7 +19,7 @@ from stages.simulation.control.push_environment import (
     SimulatorDynamics,
 )
 from stages.simulation.push_task import PushTask
-from training.control.closed_loop import run_episode
+from training.control.closed_loop import run_episode, run_in_model
 from training.control.dynamics import History
 from training.control.goal_image import GoalImageCost
 from training.control.planner import PlannerSettings
@@ -62,6 +62,15 @@ def test_the_simulator_predicts_what_happens(kind: str) -> None:
     predicted = SimulatorDynamics(PushTask(32), kind).predict([start], episode.history.actions[None])
     truth = episode.history.observations[1:, :4].float()
     assert torch.allclose(positions(predicted)[0].float(), truth, atol=1e-6 if kind == "state" else 0.005)
+
+
+def test_policies_in_a_model_that_is_the_truth_do_what_they_do_in_truth() -> None:
+    done = [run_episode(PushEnvironment(), ScriptedAgent(0.3, (n,)), n, 30, 2).history for n in (1, 2)]
+    starts, agents = [each.observations[0] for each in done], [ScriptedAgent(0.3, (n,)) for n in (1, 2)]
+    predicted = run_in_model(SimulatorDynamics(), starts, agents, 30, 2)
+    for history, truth in zip(predicted, done, strict=True):
+        assert torch.allclose(history.observations, truth.observations, atol=1e-3)
+        assert torch.allclose(history.actions, truth.actions, atol=1e-2)
 
 
 def test_the_image_of_the_goal_shows_a_solved_task() -> None:
