@@ -1,5 +1,6 @@
 """The networks of the training of a tokenizer: the tokenizer, and a discriminator."""
 
+import math
 from dataclasses import asdict
 
 import torch
@@ -62,12 +63,12 @@ def build_model(config: TokenizerConfig, crops: RandomCrops) -> TokenizerModel:
 
 
 def _check_size(config: TokenizerConfig, stride: Stride) -> None:
-    if (config.frames - 1) % stride.time or config.size_px % stride.height:
+    multiple = math.lcm(stride.height, stride.width)
+    if (config.frames - 1) % stride.time or config.size_px % multiple:
         raise SettingError(
             f"crops of {config.frames} frames of {config.size_px} px do not fit the strides {tuple(stride)}"
             " of the tokenizer",
-            remedy=f"set frames to 1 + a multiple of {stride.time}, and size_px to a multiple of"
-            f" {stride.height}",
+            remedy=f"set frames to 1 + a multiple of {stride.time}, and size_px to a multiple of {multiple}",
         )
 
 

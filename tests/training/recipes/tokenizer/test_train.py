@@ -137,6 +137,13 @@ def test_a_discrete_tokenizer_improves_on_its_start(frames: Path, tmp_path: Path
     assert again == pytest.approx(scores[-1], abs=0.05)
 
 
+def test_a_tokenizer_may_have_a_latent_frame_for_each_frame(frames: Path, tmp_path: Path) -> None:
+    settings = SETTINGS | {"data": str(frames), "stride": (1, 4, 8), "steps": 1, "adversarial_weight": 0.0}
+    tokenizer = load_tokenizer(str(train_tokenizer(settings, tmp_path).tokenizer))
+    assert tokenizer.stride == (1, 4, 8)
+    assert tokenizer.encode(torch.zeros(1, 3, 3, 16, 16)).shape == (1, 16, 3, 4, 2)
+
+
 @pytest.mark.slow
 def test_a_cosmos_network_in_bf16(frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from training.recipes.tokenizer import network
@@ -242,6 +249,8 @@ def test_all_knobs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         ({"gram_weight": 1.0}, "there are no vgg_weights"),
         ({"vgg_weights": "missing.safetensors"}, "there is no such file"),
         ({"levels": (8, 1)}, "whole numbers of 2 or more"),
+        ({"stride": (4, 8)}, "three whole numbers"),
+        ({"stride": (1, 16, 16), "size_px": 40}, "size_px to a multiple of 16"),
         (
             {"l1_weight": 0.0, "difference_weight": 0.0, "perceptual_weight": 0.0},
             "all weights of losses are 0",
