@@ -10,7 +10,10 @@ from manifests import ClipmillError
 from manifests.column import Range
 
 if TYPE_CHECKING:
-    from stages.simulation.control.compare_agents import Comparison
+    from collections.abc import Callable
+
+    from stages.simulation.control.compare_agents import AgentResult, Comparison
+    from stages.simulation.control.evaluate_policies import PolicyResult
     from training.control.world_dynamics import WorldModelDynamics
 
 DEFAULT_SIZE = 32  # px
@@ -146,13 +149,23 @@ def _comparison(args: Namespace, size: int) -> "Comparison":
     )
 
 
+def _printer(as_json: bool) -> "Callable[[AgentResult | PolicyResult], None]":
+    """Prints the line of a result, unless all results become one JSON object."""
+
+    def print_line(result: "AgentResult | PolicyResult") -> None:
+        if not as_json:
+            print(result.line(), flush=True)
+
+    return print_line
+
+
 def _compare_agents(comparison: "Comparison", dynamics: "WorldModelDynamics | None", as_json: bool) -> int:
     from stages.simulation.control.compare_agents import HEADER, compare_agents
 
     if not as_json:
         print(HEADER)
     models = {} if dynamics is None else {"model": dynamics}
-    results = compare_agents(comparison, models, lambda result: as_json or print(result.line(), flush=True))
+    results = compare_agents(comparison, models, _printer(as_json))
     if as_json:
         print(json.dumps({"settings": asdict(comparison), "agents": [each.to_json() for each in results]}))
     return 0
@@ -163,9 +176,7 @@ def _evaluate_policies(comparison: "Comparison", dynamics: "WorldModelDynamics",
 
     if not as_json:
         print(POLICY_HEADER)
-    results, agreement = evaluate_policies(
-        comparison, dynamics, report=lambda result: as_json or print(result.line(), flush=True)
-    )
+    results, agreement = evaluate_policies(comparison, dynamics, report=_printer(as_json))
     if as_json:
         settings = {name: getattr(comparison, name) for name in ("episodes", "steps", "size", "seed")}
         policies = [each.to_json() for each in results]
