@@ -15,9 +15,8 @@ from stages.simulation.control.push_environment import (
     ScriptedAgent,
     SimulatorDynamics,
 )
-from stages.simulation.push_task import GOAL, PushTask, distance_to_goal
+from stages.simulation.push_task import PushTask, distance_to_goal
 from training.control.closed_loop import Agent, PlanningAgent, run_episode
-from training.control.dynamics import Cost
 from training.control.planner import PlannerSettings
 from training.control.statistics import wilson_interval
 
@@ -36,7 +35,6 @@ class Comparison:
         steps: Actions of an episode. Higher values give more time to solve the task.
         size: Width and height of images in px.
         replan: Actions of a plan that are applied before the next plan. Higher values plan less often.
-        cost: "reward" (positions of puck and pusher) or "goal-image" (the image after a solved episode).
         planner: How planners search.
         seed: Seed of episodes and noise.
     """
@@ -45,7 +43,6 @@ class Comparison:
     steps: PositiveInt = 40
     size: PositiveInt = 32
     replan: PositiveInt = 4
-    cost: str = "reward"
     planner: PlannerSettings = field(default_factory=PlannerSettings)
     seed: int = 0
 
@@ -100,13 +97,10 @@ def compare_agents(
     agents: dict[str, tuple[str, Callable[[int], Agent]]] = {
         "random": (STATE, lambda episode: ScriptedAgent(1.0, (comparison.seed, episode)))
     }
-    cost = cost_of(comparison)
     for name, dynamics in models.items():
-        agents[f"planner in {name}"] = (IMAGE, _planning(comparison, dynamics, cost))
-    simulator = PushTask(comparison.size)
-    prediction = STATE if comparison.cost == "reward" else IMAGE
-    oracle = SimulatorDynamics(simulator, prediction)
-    agents["planner in true simulator"] = (STATE, _planning(comparison, oracle, cost))
+        agents[f"planner in {name}"] = (IMAGE, _planning(comparison, dynamics))
+    oracle = SimulatorDynamics(PushTask(comparison.size))
+    agents["planner in true simulator"] = (STATE, _planning(comparison, oracle))
     agents["expert"] = (STATE, lambda episode: ScriptedAgent(0.0, (comparison.seed, episode)))
     for name, (observation, create) in agents.items():
         results.append(_run(comparison, name, observation, create))
@@ -114,9 +108,9 @@ def compare_agents(
     return results
 
 
-def _planning(comparison: Comparison, dynamics: "Dynamics", cost: Cost) -> Callable[[int], Agent]:
+def _planning(comparison: Comparison, dynamics: "Dynamics") -> Callable[[int], Agent]:
     def create(episode: int) -> Agent:
-        return PlanningAgent(comparison.planner, dynamics, cost, comparison.replan, episode)
+        return PlanningAgent(comparison.planner, dynamics, push_cost, comparison.replan, episode)
 
     return create
 
@@ -131,20 +125,3 @@ def _run(comparison: Comparison, name: str, observation: str, create: Callable[[
         distances.append(distance_to_goal(environment.task.state[2:4]))
     seconds = time.perf_counter() - started
     return AgentResult(name, tuple(solved), sum(distances) / len(distances), seconds)
-
-
-def cost_of(comparison: Comparison) -> Cost:
-    """The cost that the planners of a comparison use."""
-    if comparison.cost == "reward":
-        return push_cost
-    from training.control.goal_image import GoalImageCost
-
-    return GoalImageCost(goal_image(comparison.size))
-
-
-def goal_image(size: int) -> Any:
-    """The image of a solved task, uint8 [size size 3]: the puck in the goal, the pusher in the corner."""
-    import torch
-
-    image, _ = PushTask(size).reset(state=[0.1, 0.1, *GOAL, 0, 0])
-    return torch.from_numpy(image)

@@ -47,15 +47,13 @@ class PushEnvironment:
 
 @dataclass
 class SimulatorDynamics:
-    """The true simulator as `training.control.dynamics.Dynamics`: its predictions are exact.
+    """The true simulator as `training.control.dynamics.Dynamics` on states: its predictions are exact.
 
     Attributes:
         task: A simulator of its own, not that of the environment.
-        prediction: "state" or "image", what it predicts. The histories have states.
     """
 
     task: PushTask = field(default_factory=PushTask)
-    prediction: str = STATE
 
     def predict(self, histories: Sequence[History], actions: "Tensor") -> "Tensor":
         """See `Dynamics`."""
@@ -67,7 +65,7 @@ class SimulatorDynamics:
             self.task.reset(state=history.observations[-1].numpy())
             for action in sequence:
                 self.task.advance(action)
-                predicted.append(observe(self.task, self.prediction))
+                predicted.append(observe(self.task, STATE))
         stacked = torch.stack(predicted)
         return stacked.reshape(*actions.shape[:2], *stacked.shape[1:])
 

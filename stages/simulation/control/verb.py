@@ -38,7 +38,7 @@ def add_verbs(verbs: Any) -> None:
         epilog="example:\n  clipmill plan-actions --episodes 30 --planner cem --horizon 10 --replan 4\n"
         "  clipmill plan-actions --model /data/push-model --episodes 30\n"
         "  clipmill plan-actions --model /data/push-model --evaluate-policies --episodes 50\n"
-        "  clipmill plan-actions --planner mppi --cost goal-image --json",
+        "  clipmill plan-actions --planner mppi --candidates 100 --json",
     )
     episodes, size = Range(1).argument(), Range(16).argument()
     parser.add_argument(
@@ -52,13 +52,6 @@ def add_verbs(verbs: Any) -> None:
         choices=("cem", "mppi"),
         default="cem",
         help="cross-entropy method, or MPPI (%(default)s)",
-    )
-    parser.add_argument(
-        "--cost",
-        choices=("reward", "goal-image"),
-        default="reward",
-        help="what planners minimize: distances of puck and pusher, or the distance to an image of the "
-        "solved task (%(default)s)",
     )
     for name, (kind, default, text) in _COUNTS.items():
         parser.add_argument(
@@ -143,7 +136,6 @@ def _comparison(args: Namespace, size: int) -> "Comparison":
         steps=args.steps,
         size=size,
         replan=args.replan,
-        cost=args.cost,
         planner=PlannerSettings(planner=args.planner, **{name: getattr(args, name) for name in names}),
         seed=args.seed,
     )

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from training.control.closed_loop import PlanningAgent, run_episode, run_in_model
 from training.control.dynamics import History
-from training.control.goal_image import GoalImageCost
 from training.control.planner import PlannerSettings, correlate, mppi_weights, plan
 from training.control.statistics import compare_rates, pearson, spearman, wilson_interval
 from training.errors import SettingError
@@ -119,15 +118,6 @@ def test_agents_act_in_the_model_as_if_it_were_the_truth() -> None:
     histories = run_in_model(Point(), starts, agents, steps=3, action_size=2)
     assert torch.allclose(histories[0].observations[-1], torch.full((2,), 0.3))
     assert torch.allclose(histories[1].observations[-1], torch.full((2,), 0.9**3))
-
-
-def test_the_cost_of_images_falls_as_an_object_comes_near_its_goal() -> None:
-    images = torch.zeros(9, 1, 32, 32, 3, dtype=torch.uint8)
-    for number in range(9):  # a square that moves to the left
-        images[number, 0, 8:14, 24 - 3 * number : 30 - 3 * number, 0] = 255
-    costs = GoalImageCost(images[-1, 0])(images)
-    assert costs[-1] == 0
-    assert (costs.diff() < 0).all()
 
 
 def test_wilson_intervals_are_the_published_ones() -> None:
