@@ -112,7 +112,7 @@ class Soak:
                     self.failed_starts += 1
                     continue
                 if code:
-                    self.faults.append(f"{log.name}: exit code {code} of a run that nothing ended")
+                    self._fault(f"{log.name}: exit code {code} of a run that nothing ended")
                 break
         self._check(url, log)
 
@@ -155,15 +155,22 @@ class Soak:
             wrong.append("no error message")
         if alive:
             wrong.append(f"processes stay: {', '.join(process.name() for process in alive)}")
-        self.faults += [f"kill {len(self.kills) + 1} ({_words(kill)}): {what}" for what in wrong]
+        for what in wrong:
+            self._fault(f"kill {len(self.kills) + 1} ({_words(kill)}): {what}")
+
+    def _fault(self, what: str) -> None:
+        self.faults.append(what)
+        print(f"fault: {what}", flush=True)
 
     def _check(self, url: str, log: Path) -> None:
         found = table_digests(url)
         names = {*found, *self.expected}
         differing = sorted(name for name in names if found.get(name) != self.expected.get(name))
         if differing:
-            self.faults.append(f"{log.name}: {len(differing)} files differ, such as {differing[0]}")
-        elif not url.startswith("s3:"):
+            self._fault(f"{log.name}: {len(differing)} files differ, such as {differing[0]}")
+            return
+        print(f"{url.rpartition('/')[2]}: {len(found)} files are equal", flush=True)
+        if not url.startswith("s3:"):
             shutil.rmtree(url)
 
 
@@ -229,8 +236,6 @@ def main() -> int:
             soak.one_store(args.kills)
     print(f"\n{_summary(soak.kills)}\n\n{soak.stores} stores, {len(soak.faults)} faults")
     print(f"Ray did not start {soak.failed_starts} times")
-    for fault in soak.faults:
-        print(f"fault: {fault}")
     write_json(args.json, {"kills": [asdict(kill) for kill in soak.kills], "faults": soak.faults})
     if soak.faults:
         print(f"logs: {folder}")

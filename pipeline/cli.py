@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from importlib import import_module
 from typing import Any, NoReturn
 
-from pipeline.progress.stopping import exits_on_signals
+from pipeline.progress.stopping import exits_on_signals, ignore_signals
 from pipeline.verbs.help_text import HelpFormatter, knob_lines
 
 VERBS = {  # verb: (function that adds its options, what the verb does)
@@ -159,8 +159,12 @@ def main(argv: Sequence[str] | None = None, command_line: Sequence[str] | None =
 
         complete(lambda verb: _parser(verb) if verb in ("", *VERBS) else None)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    with exits_on_signals() if arguments[:1] == ["run"] else nullcontext():
-        return _run_command(arguments, command_line or arguments)
+    is_run = arguments[:1] == ["run"]
+    with exits_on_signals() if is_run else nullcontext():
+        code = _run_command(arguments, command_line or arguments)
+    if is_run and argv is None:  # this process ends now
+        ignore_signals()
+    return code
 
 
 def _run_command(arguments: list[str], command_line: Sequence[str]) -> int:

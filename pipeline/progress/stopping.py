@@ -34,6 +34,16 @@ def exits_on_signals() -> Iterator[None]:
         yield
 
 
+def ignore_signals() -> None:
+    """Ignore these signals from now on: the command has ended, and Python only has to exit.
+
+    While it does, it would end at a signal as if the run had been stopped.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, *_SIGNALS):
+            signal.signal(number, signal.SIG_IGN)
+
+
 def _exit(number: int, _: FrameType | None) -> None:
     os.write(2, b"stopped\n")
     os._exit(128 + number)

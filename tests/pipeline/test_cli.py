@@ -212,6 +212,20 @@ def test_a_signal_to_the_process_group_stops_the_run_with_a_summary(
     assert resumed["resumed"] == steps["square"]["rows_resumed"]
 
 
+def test_a_signal_after_the_run_does_not_change_its_exit_code(tmp_path: Path) -> None:
+    exits = ARMED + (
+        "import atexit, os, signal, sys; from pipeline.cli import main\n"
+        "class AtTheEnd:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM)\n"
+        "end = AtTheEnd(); atexit.register(os.kill, os.getpid(), signal.SIGHUP); sys.exit(main())"
+    )
+    command = [sys.executable, "-c", exits, "run", RECIPE, f"store={tmp_path}", "--inline"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert "numbers: 20 rows" in done.stdout
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 
 from pipeline.engine.steps.storing import one_line
 from pipeline.errors import PipelineError
-from pipeline.executors.on_ray.watch import Watch, local_watch, remote_watch
+from pipeline.executors.on_ray.watch import StartWatch, Watch, local_watch, remote_watch
 
 PACKAGES = ("manifests", "pipeline", "stages", "training")  # they are sent to the nodes of a cluster
 _NO_CLUSTER = (
@@ -29,12 +29,15 @@ _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # Ray sets it for the driver of a job
 
 
 @contextmanager
-def cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterator[Watch]:
+def cluster(
+    address: str | None, workers: int, *, start_watch: StartWatch | None = None, debug: bool = False
+) -> Iterator[Watch]:
     """Connect to a cluster; disconnect on exit. Gives a watch of its processes.
 
     Args:
         address: Address of a running cluster; None starts one on this machine.
         workers: Number of CPU cores of that one; 0 takes all.
+        start_watch: Forgets the processes of a start that has failed.
         debug: Whether Ray prints its messages and those of its processes.
 
     Raises:
@@ -45,7 +48,7 @@ def cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterat
     if ray.is_initialized():
         yield Watch({})
         return
-    _connect(address, workers, debug)
+    _connect(address, workers, start_watch or StartWatch(), debug)
     watch = remote_watch() if address else local_watch()
     try:
         yield watch
@@ -58,7 +61,7 @@ def cluster(address: str | None, workers: int, *, debug: bool = False) -> Iterat
         ray.shutdown()
 
 
-def _connect(address: str | None, workers: int, debug: bool) -> None:
+def _connect(address: str | None, workers: int, start_watch: StartWatch, debug: bool) -> None:
     """Connect to the cluster at `address`, or start one here; a slow machine may need three attempts."""
     from ray._private import worker
 
@@ -81,6 +84,7 @@ def _connect(address: str | None, workers: int, debug: bool) -> None:
             return
         except Exception as error:  # Ray raises a plain Exception if a node starts slowly
             ray.shutdown()
+            start_watch.forget()
             if last:
                 raise PipelineError(
                     f"no Ray cluster answers at {address}"

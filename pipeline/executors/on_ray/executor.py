@@ -34,6 +34,7 @@ from pipeline.executors.on_ray.metrics import Metrics
 from pipeline.executors.on_ray.nodes import Node, check_resources, live_nodes
 from pipeline.executors.on_ray.pool import PoolActor, TaskFailure, pools_of
 from pipeline.executors.on_ray.sizing import Sizing
+from pipeline.executors.on_ray.watch import StartWatch
 from pipeline.executors.quick_steps import run_quick_steps, run_steps_without_rows
 from pipeline.planning.plan import Plan
 
@@ -74,7 +75,8 @@ class OnRay:
         guard = Guard()
 
         def work() -> None:
-            with cluster(self.address, self.workers, debug=self.debug) as guard.watch:
+            guard.watch = start = StartWatch()
+            with cluster(self.address, self.workers, start_watch=start, debug=self.debug) as guard.watch:
                 check_resources(plan)
                 run = _Run(plan, schedule, guard.stops(observer), self.workers, self.row_timeout_s)
                 run.metrics = Metrics(schedule) if self.address else None  # Ray here exports none

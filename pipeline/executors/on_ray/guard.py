@@ -28,7 +28,7 @@ class Guard:
     """Runs work in a thread.
 
     Attributes:
-        watch: Looks after the processes of Ray. The work sets it once it is connected.
+        watch: Looks after the processes of Ray. The work sets it.
     """
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ _HEARTBEAT_S = 5.0  # seconds between two connections to the GCS of a remote clu
 _RAY_WAITS_S = 60.0  # seconds after which Ray ends a driver that does not reach the GCS
 _RAY_SETTING = "RAY_gcs_rpc_server_reconnect_timeout_s"  # the variable that changes it
 _MARGIN_S = 20.0  # seconds before that at which the run ends instead, with a summary
+_START_GRACE_S = 5.0  # seconds in which Ray may give up a start itself, after it has ended its processes
 _REMEDY = (
     "run the same command again: it continues where this run ended. If it happens again, check that enough "
     "memory is free: the kernel ends processes when memory is full (see `dmesg`)"
@@ -73,6 +74,31 @@ class Watch:
             if not _lives(process):
                 return f"{name} (process {process.pid}) has died"
         return self.heartbeat.lost() if self.heartbeat else ""
+
+
+class StartWatch(Watch):
+    """Watches the GCS and the raylet that this process starts, while `ray.init` waits for them.
+
+    If one dies, `ray.init` waits for a minute, and then Ray ends this process without a message.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self._lost_since: float | None = None
+
+    def check(self) -> None:
+        """See `Watch.check`."""
+        self.processes |= own_processes()
+        if not self._lost():
+            self._lost_since = None
+            return
+        self._lost_since = self._lost_since or time.monotonic()
+        if time.monotonic() - self._lost_since > _START_GRACE_S:
+            super().check()
+
+    def forget(self) -> None:
+        """Forget the processes of a start that has failed."""
+        self.processes, self._lost_since = {}, None
 
 
 class Heartbeat:

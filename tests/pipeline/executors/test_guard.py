@@ -17,8 +17,9 @@ from toys import Quiet, toy_dag
 from manifests.stores.folder import FolderStore
 from pipeline.engine.schedule import Schedule
 from pipeline.errors import ClusterLost
+from pipeline.executors.on_ray import watch as watch_module
 from pipeline.executors.on_ray.guard import Guard
-from pipeline.executors.on_ray.watch import Heartbeat, Watch
+from pipeline.executors.on_ray.watch import Heartbeat, StartWatch, Watch
 from pipeline.planning.plan import build_plan
 
 
@@ -55,6 +56,27 @@ def test_a_process_that_dies_ends_the_work(process: subprocess.Popen[bytes], tmp
     with pytest.raises(ClusterLost, match=rf"the raylet \(process {process.pid}\) has died") as error:
         guard.run(Work(guard, tmp_path))
     assert "run the same command again" in str(error.value)
+
+
+def test_a_process_that_dies_while_ray_starts_ends_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_START_GRACE_S", 0.2)
+    (tmp_path / "gcs_server").symlink_to(sys.executable)
+    command = ["gcs_server", "-c", "import time; time.sleep(600)"]
+    watch = StartWatch()
+    watch.check()
+    with subprocess.Popen(command, executable=str(tmp_path / "gcs_server")) as started:
+        guard = Guard()
+        guard.watch = watch
+        while "the GCS" not in watch.processes:
+            watch.check()
+            time.sleep(0.01)
+        started.kill()
+        with pytest.raises(ClusterLost, match=rf"the GCS \(process {started.pid}\) has died"):
+            guard.run(Work(guard, tmp_path))
+    watch.forget()
+    watch.check()
 
 
 def test_a_process_that_ends_after_the_work_is_not_missed(process: subprocess.Popen[bytes]) -> None:
