@@ -12,6 +12,7 @@ from stages.models_trained.train_world import PackedLatents
 from training.errors import TrainingError
 from training.recipes.config import TrainingConfig
 from training.settings.codes import CodeSettings
+from training.settings.conditions import ConditionSettings
 
 STAGE = TrainDecoder(steps=2, batch_size=2, warmup_steps=1, checkpoint_interval=1, num_threads=1)
 
@@ -46,7 +47,8 @@ def test_the_settings_are_those_of_the_command_and_codes_are_needed() -> None:
     files = {"data", "data_sizes", "data_weights", "validation_data", "skip_samples", "quiet", "init_from"}
     adapters = {"lora_rank", "lora_alpha", "lora_target_modules"}
     trained = {field.name for field in fields(TrainingConfig)}
-    assert trained - set(STAGE.settings()) == files | adapters
+    conditions = {field.name for field in fields(ConditionSettings)}  # a decoder has codes alone
+    assert trained - set(STAGE.settings()) == files | adapters | conditions
     assert {field.name for field in fields(CodeSettings)} <= set(STAGE.settings())
     with pytest.raises(InvalidSetting, match="no codes"):
         STAGE.digest()

@@ -253,6 +253,7 @@ def test_try_predicts_what_one_camera_does_to_the_others(
     assert '"count": 2' in text or '"rows": 2' in text
 
 
+@pytest.mark.slow
 def test_a_changed_start_scans_no_film_again(films: Path, store: Path, tmp_path: Path) -> None:
     copy, moved = tmp_path / "copy", tmp_path / "films"
     shutil.copytree(store, copy)

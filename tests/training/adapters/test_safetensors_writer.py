@@ -63,7 +63,7 @@ def test_one_tensor_of_a_checkpoint_at_a_time_is_in_memory(tmp_path: Path) -> No
     stored["layer0"]
     before = _reset_peak_memory()
     write_safetensors(tmp_path / "got", stored, {})
-    assert _memory("VmHWM") - before < num_bytes / 4
+    assert _memory("VmHWM") - before < num_bytes / 2
     assert (tmp_path / "got").read_bytes() == (tmp_path / "expected").read_bytes()
 
 

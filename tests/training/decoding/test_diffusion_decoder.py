@@ -198,6 +198,7 @@ def _check_decoding(work: Path) -> None:
         decoder.decode_to_latents(indices + 64000)
 
 
+@pytest.mark.slow
 def test_ranks_give_the_losses_and_gradients_of_one_rank(
     on_ranks: OnRanks, data: dict[str, Any], tmp_path: Path
 ) -> None:

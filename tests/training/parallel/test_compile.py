@@ -27,6 +27,7 @@ def _nothing_compiled() -> Iterator[None]:
     torch._dynamo.reset()
 
 
+@pytest.mark.slow
 def test_compiled_blocks_with_full_checkpointing_have_the_gradients_of_eager_ones() -> None:
     network = VideoDiT(VideoDiTConfig(2, 24, 2, adaln_lora_dim=8, text_embed_dim=8))
     with torch.no_grad():

@@ -86,6 +86,7 @@ def test_it_trains_resumes_samples_exports_and_starts_a_training(
         torch.testing.assert_close(weights[name], weight)
 
 
+@pytest.mark.slow
 def test_shards_give_the_losses_and_gradients_of_one_rank(
     on_ranks: OnRanks, data: list[tuple[str, str]], tmp_path: Path
 ) -> None:

@@ -71,6 +71,7 @@ def test_a_resumed_training_gives_the_same_bytes(
     assert curve(tmp_path) == curve(trained)
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_losses_of_one(
     frames: Path, trained: Path, tmp_path: Path, on_ranks: Callable[..., str]
 ) -> None:
