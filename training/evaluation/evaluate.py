@@ -12,6 +12,7 @@ from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import open_latents
 from training.data.latent_statistics import normalize
 from training.data.shard import LatentSpec
+from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import PreconditionedDenoiser
 from training.diffusion.generation_mode import GENERATION_MODES, generation_mode, possible_given_frames
@@ -21,7 +22,7 @@ from training.diffusion.timestep_sampler import TimestepSampler
 from training.errors import SettingError
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
-from training.model import load_model, spec_of_codes, spec_of_conditions
+from training.model import ModelInfo, load_model, spec_of_codes, spec_of_conditions
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
 from training.parallel.threads import cpu_threads
@@ -69,12 +70,7 @@ def evaluate(
             where=str(model),
             remedy="name the codes of the clips with --codes" if info.codes else "leave --codes out",
         )
-    spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
-    mixed_fps = info.network.base_fps is not None
-    shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps)
-    shards.normalize = partial(normalize, statistics=info.latent_statistics)
-    if conditions := spec_of_conditions(info):
-        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
+    shards = _open_shards(info, data, codes)
     world = world.to(device)
     evaluator = Evaluator(
         world.denoiser,
@@ -93,6 +89,19 @@ def evaluate(
     )
     with cpu_threads(num_threads):
         return evaluator()
+
+
+def _open_shards(
+    info: ModelInfo, data: Sequence[tuple[str, str]], codes: Sequence[tuple[str, str]]
+) -> LatentShards:
+    """The clips, as the model takes them."""
+    spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
+    mixed_fps = info.network.base_fps is not None
+    shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps)
+    shards.normalize = partial(normalize, statistics=info.latent_statistics)
+    if conditions := spec_of_conditions(info):
+        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
+    return shards
 
 
 @dataclass
