@@ -39,8 +39,12 @@ class WindowConditions(Row):
         "camera_intrinsics [n 4] in px of the encoded frame"
     )
     missing_conditions: str = column("conditions that the sidecar of the video does not have; empty if none")
-    action_means: tuple[float, ...] = column("mean of each number of the action; empty without actions")
-    action_mean_squares: tuple[float, ...] = column("mean of the squares of each number of the action")
+    action_means: tuple[float, ...] = column(
+        "mean of each number of the action, in its own unit; empty without actions", unit="1"
+    )
+    action_mean_squares: tuple[float, ...] = column(
+        "mean of the squares of each number of the action", unit="1"
+    )
 
 
 class AddConditions(Annotate[LocatedWindow, WindowConditions]):

@@ -34,7 +34,7 @@ class EstimatedCamera(Row):
         "count from the start of the clip. Without a value if a frame has no pose"
     )
     camera_estimated: bool = column("whether every frame has a camera pose")
-    camera_registered_share: float = column("share of the frames that have a camera pose", unit="1")
+    camera_registered_share: float = column("share of the frames that have a camera pose", unit="0..1")
     camera_focal_length: float = column("focal length; NaN without poses", unit="frame widths")
 
 

@@ -4,7 +4,9 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Annotated
 
+from manifests import PositiveFloat, Range
 from manifests.errors import InvalidSetting
 from manifests.stores import open_store
 from pipeline import Launch, Needs
@@ -42,8 +44,8 @@ class TrainDecoder(CodeSettings, TrainingSettings, Launch[PackedLatents, Trained
 
     path: str = "edm"
     text_encoder: str = "none"
-    timestep_mean: float = 2.0
-    timestep_std: float = 1.5
+    timestep_mean: Annotated[float, Range(-20, 20)] = 2.0
+    timestep_std: PositiveFloat = 1.5
     code_residual: bool = True
 
     def digest(self) -> str:
