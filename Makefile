@@ -29,7 +29,7 @@ test: $(STAMP)  ## run the test suite
 	$(BIN)/pytest -m "not slow" --numprocesses $(TEST_WORKERS) --dist loadfile
 
 test-slow: $(STAMP)  ## run the tests that take longer
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -o faulthandler_timeout=3600
 
 docs: $(STAMP)  ## build the documentation site in build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --config-file docs/mkdocs.yml
