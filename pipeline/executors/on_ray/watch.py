@@ -16,6 +16,7 @@ _HEARTBEAT_S = 5.0  # seconds between two connections to the GCS of a remote clu
 _RAY_WAITS_S = 60.0  # seconds after which Ray ends a driver that does not reach the GCS
 _RAY_SETTING = "RAY_gcs_rpc_server_reconnect_timeout_s"  # the variable that changes it
 _MARGIN_S = 20.0  # seconds before that at which the run ends instead, with a summary
+_GCS = "the GCS"
 _START_GRACE_S = 5.0  # seconds in which Ray may give up a start itself, after it has ended its processes
 _REMEDY = (
     "run the same command again: it continues where this run ended. If it happens again, check that enough "
@@ -30,7 +31,7 @@ def local_watch() -> "Watch":
 
 def own_processes() -> dict[str, psutil.Process]:
     """The GCS and the raylet that this process has started, as messages call them."""
-    names, found = {"gcs_server": "the GCS", "raylet": "the raylet"}, {}
+    names, found = {"gcs_server": _GCS, "raylet": "the raylet"}, {}
     for process in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
             if process.name() in names:
@@ -77,9 +78,10 @@ class Watch:
 
 
 class StartWatch(Watch):
-    """Watches the GCS and the raylet that this process starts, while `ray.init` waits for them.
+    """Watches the GCS that this process starts, while `ray.init` waits for it.
 
-    If one dies, `ray.init` waits for a minute, and then Ray ends this process without a message.
+    If it dies, `ray.init` waits for a minute, and then Ray ends this process without a message. A raylet that
+    dies then, as on a busy machine, makes `ray.init` raise an error, and Ray is started again.
     """
 
     def __init__(self) -> None:
@@ -88,7 +90,7 @@ class StartWatch(Watch):
 
     def check(self) -> None:
         """See `Watch.check`."""
-        self.processes |= own_processes()
+        self.processes |= {name: found for name, found in own_processes().items() if name == _GCS}
         if not self._lost():
             self._lost_since = None
             return
