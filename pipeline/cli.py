@@ -159,10 +159,9 @@ def main(argv: Sequence[str] | None = None, command_line: Sequence[str] | None =
 
         complete(lambda verb: _parser(verb) if verb in ("", *VERBS) else None)
     arguments = list(sys.argv[1:] if argv is None else argv)
-    is_run = arguments[:1] == ["run"]
-    with exits_on_signals() if is_run else nullcontext():
+    with exits_on_signals() if arguments[:1] == ["run"] else nullcontext():
         code = _run_command(arguments, command_line or arguments)
-    if is_run and argv is None:  # this process ends now
+    if argv is None:  # this process ends now
         ignore_signals()
     return code
 

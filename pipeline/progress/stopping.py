@@ -37,7 +37,7 @@ def exits_on_signals() -> Iterator[None]:
 def ignore_signals() -> None:
     """Ignore these signals from now on: the command has ended, and Python only has to exit.
 
-    While it does, it would end at a signal as if the run had been stopped.
+    A signal in this time would replace the exit code of the command.
     """
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, *_SIGNALS):

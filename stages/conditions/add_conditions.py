@@ -13,7 +13,7 @@ from pipeline import Annotate, Needs, Reject
 from stages.conditions.sidecar import Sidecar, SidecarError, parse_conditions, read_conditions, sidecar_uri
 from stages.media.encoding.encoders import check_choice
 from stages.media.files import file_status
-from stages.media.safetensors_header import read_header
+from stages.media.safetensors_header import read_header_of
 
 CONDITIONS = {"action": ("action",), "camera": ("camera_pose", "camera_intrinsics")}
 TOLERANCE = 0.05  # of a row: how much later than a frame its timestamp may be, for rounding
@@ -199,7 +199,7 @@ def _fit_intrinsics(intrinsics: Array, size: Mapping[str, Any], latents: Artifac
     Raises:
         Reject: The clip does not show the whole frame.
     """
-    metadata = json.loads(read_header(latents.read())["__metadata__"]["clipmill"])
+    metadata = json.loads(read_header_of(latents)["__metadata__"]["clipmill"])
     (width, height), (crop_x, crop_y, *_), (x, y, *_) = (
         metadata[name] for name in ("scaled_px", "crop_px", "video_px")
     )

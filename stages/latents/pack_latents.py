@@ -16,7 +16,7 @@ from typing import Any
 
 from manifests import Artifact, PositiveInt, Row, column
 from pipeline import Needs, Survey
-from stages.media.safetensors_header import read_header
+from stages.media.safetensors_header import read_header, read_header_of
 from stages.media.tar import pack_tar
 
 FORMAT = 1
@@ -183,7 +183,7 @@ def action_sums(row: EncodedWindow) -> dict[str, int]:
     """Count, sum and sum of squares of each number of the actions."""
     if not row.conditions or not row.action_means:
         return {}
-    actions = read_header(row.conditions.read())["action"]["shape"][0]
+    actions = read_header_of(row.conditions)["action"]["shape"][0]
     return _sums("action", actions, row.action_means, row.action_mean_squares)
 
 

@@ -46,7 +46,9 @@ def load_pycolmap() -> Any:
     try:
         return import_module("pycolmap")
     except ImportError as error:
-        raise SettingError("the metric poses needs pycolmap", remedy="pip install pycolmap") from error
+        raise SettingError(
+            "the estimation of camera poses needs pycolmap", remedy="pip install 'clipmill[simulation]'"
+        ) from error
 
 
 def estimate_poses(
