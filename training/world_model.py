@@ -69,4 +69,5 @@ class WorldModel(nn.Module):
             self.diffusion.build_path(),
             self.diffusion.build_preconditioning(),
             self.diffusion.has_frame_timesteps,
+            self.diffusion.given_residual,
         )

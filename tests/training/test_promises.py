@@ -169,6 +169,25 @@ def test_given_frames_reach_the_network_and_are_returned() -> None:
     assert seen[1][1][0].tolist() == pytest.approx([0.1, 0.7, 0.7, 0.7])
 
 
+@pytest.mark.parametrize(("path", "preconditioning"), CASES)
+def test_the_difference_to_the_last_given_frame_is_denoised(
+    path: Path, preconditioning: Preconditioning
+) -> None:
+    """The same network denoises a clip, and a clip to which the last given frame was added."""
+    network = Network(lambda x, c_noise: 0.3 * x + expand_dims(c_noise.float()) * 1e-3)
+    mask = torch.zeros(5, 1, 4, 6, 4)
+    mask[:3, :, 0] = 1  # of the others no frame is given
+    last = CLEAN[:, :, :1] * mask[:, :, :1]
+    t = timesteps(path)
+    noisy = add_noise(path, CLEAN, NOISE, t)
+    plain = PreconditionedDenoiser(network, path, preconditioning)(noisy, t, Conditioning())
+    conditioning = Conditioning(condition_mask=mask, condition_latents=CLEAN)
+    residual = PreconditionedDenoiser(network, path, preconditioning, given_residual=True)
+    out = residual(add_noise(path, CLEAN + last, NOISE, t), t, conditioning)
+    torch.testing.assert_close(out[:, :, 1:], (plain + last)[:, :, 1:], rtol=1e-4, atol=1e-4)
+    assert torch.equal(out[:3, :, 0], CLEAN[:3, :, 0])
+
+
 def test_logit_normal_timesteps() -> None:
     plain, shifted = (LogitNormal(shift=shift)(UNIFORM, (16, 3, 4, 6)) for shift in (1.0, 5.0))
     assert float(plain.median()) == pytest.approx(0.5, abs=2e-3)

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
 
-DIFFUSION_SETTINGS = ("path", "preconditioning", "sigma_data", "latent_scale")
+DIFFUSION_SETTINGS = ("path", "preconditioning", "sigma_data", "latent_scale", "given_residual")
 TRAINING_SETTINGS = (
     "loss_weight",
     "conditional_frames",

@@ -52,6 +52,20 @@ class Conditioning:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return Conditioning(**{k: None if v is None else function(v) for k, v in values.items()})
 
+    def last_given(self) -> Latents | None:
+        """The last given latent frame of each clip, [b c 1 h w]; zeros where none is given.
+
+        None if nothing is given. A frame is given if all its latents are.
+        """
+        if self.condition_latents is None or self.condition_mask is None:
+            return None
+        is_given = self.condition_mask.amin((1, 3, 4)).bool()  # [b t]
+        numbers = torch.arange(1, is_given.shape[1] + 1, device=is_given.device)
+        last = (is_given * numbers).amax(1)
+        clips = torch.arange(len(last), device=last.device)
+        frames = self.condition_latents.float()[clips, :, (last - 1).clamp(min=0)]
+        return frames.masked_fill((last == 0)[:, None, None, None], 0)[:, :, None]
+
     def without_text(self, which: Tensor | None = None) -> "Conditioning":
         """Replace the text of the clips that `which` [b] (bool) selects, or of all, by no text: zeros."""
         if self.text_embeddings is None:

@@ -30,6 +30,7 @@ class DiffusionConfig:
         latent_scale: Factor of the latents that the network was trained with, for edm: 0.5 for
             Cosmos-Predict1. The latents of this package are not multiplied by it.
         has_frame_timesteps: The network gets a timestep of its own for frames that are given.
+        given_residual: The difference to the last given latent frame is denoised.
 
     Raises:
         SettingError: A name is unknown, or path and preconditioning do not fit together.
@@ -40,6 +41,7 @@ class DiffusionConfig:
     sigma_data: float = 1.0
     latent_scale: float = 1.0
     has_frame_timesteps: bool = False
+    given_residual: bool = False
 
     def __post_init__(self) -> None:
         for name, value, choices in (

@@ -34,6 +34,8 @@ class PreconditionedDenoiser(nn.Module):
         preconditioning: What the network sees and predicts.
         has_frame_timesteps: The network gets one timestep per frame if there are given latents: that of
             `conditioning.condition_timestep` for frames that are given, and `t` for the others.
+        given_residual: Of a clip with given frames, the difference to the last one is denoised: what the
+            preconditioning calls clean is clean - last, and noisy is noisy - alpha last.
     """
 
     def __init__(
@@ -42,13 +44,17 @@ class PreconditionedDenoiser(nn.Module):
         path: Path,
         preconditioning: Preconditioning,
         has_frame_timesteps: bool = False,
+        given_residual: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.path, self.preconditioning = network, path, preconditioning
-        self.has_frame_timesteps = has_frame_timesteps
+        self.has_frame_timesteps, self.given_residual = has_frame_timesteps, given_residual
 
     def forward(self, noisy: Latents, t: Timestep, conditioning: Conditioning) -> Latents:
         p, noisy = self.preconditioning, noisy.float()
+        last = conditioning.last_given() if self.given_residual else None
+        if last is not None:
+            noisy = noisy - expand_dims(self.path.alpha(t)) * last
         x, c_noise = expand_dims(p.c_in(t)) * noisy, p.c_noise(t)
         mask, given = conditioning.condition_mask, conditioning.condition_latents
         if mask is not None and given is not None:
@@ -61,6 +67,8 @@ class PreconditionedDenoiser(nn.Module):
                 c_noise = torch.where(is_given, p.c_noise(t_given).view(frames), c_noise.view(frames))
         out = self.network(x, c_noise, conditioning).float()
         clean: Latents = expand_dims(p.c_skip(t)) * noisy + expand_dims(p.c_out(t)) * out
+        if last is not None:
+            clean = clean + last
         if mask is not None and given is not None:
             clean = torch.where(mask.bool(), given.float(), clean)
         return clean

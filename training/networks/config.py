@@ -31,6 +31,7 @@ class VideoDiTConfig:
         timestep_scale: Factor of the timestep before its sinusoids; 1 is that of the Cosmos models.
         concat_condition_mask: `Conditioning.condition_mask` is a channel of the input (Video2World).
         concat_padding_mask: `Conditioning.padding_mask` is a channel of the input.
+        concat_last_given: The last given latent frame is concatenated to the latents of each frame.
         extra_pos_embed_type: "learnable" adds learned positions before each block, as in Cosmos-Predict1.
         max_size: Largest latents along t, h, w for which there are learned positions.
         crossattn_proj_in_channels: Width of the text embeddings of the encoder; a linear layer and GELU then
@@ -69,6 +70,7 @@ class VideoDiTConfig:
     timestep_scale: float = 1000.0
     concat_condition_mask: bool = False
     concat_padding_mask: bool = False
+    concat_last_given: bool = False
     extra_pos_embed_type: str | None = None
     max_size: tuple[int, int, int] = (128, 240, 240)
     crossattn_proj_in_channels: int | None = None
@@ -121,7 +123,8 @@ class VideoDiTConfig:
     def in_channels(self) -> int:
         """Channels of the latents and of the masks and embeddings that are concatenated to them."""
         masks = self.concat_condition_mask + self.concat_padding_mask
-        return self.channels + masks + self.code_channels + len(self.code_residual_std)
+        given = self.channels * self.concat_last_given
+        return self.channels + masks + given + self.code_channels + len(self.code_residual_std)
 
 
 _COSMOS = VideoDiTConfig(

@@ -84,8 +84,8 @@ class UNet3D(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.is_meta:
                 continue
-            ends_branch = name.endswith((".conv2.weight", ".to_out.weight")) or name == "conv_out.weight"
-            if ends_branch or name.endswith(".bias"):
+            ends_branch = name.endswith((".conv2.weight", ".to_out.weight"))
+            if ends_branch or name in ("conv_out.weight", "action_embed.2.weight") or name.endswith(".bias"):
                 parameter.zero_()
             elif parameter.dim() == 1:  # the weight of a norm
                 parameter.fill_(1)
@@ -100,7 +100,8 @@ class UNet3D(nn.Module):
             noisy: Noisy latents, [b c t h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_embed_dim], of which `text_mask` hides the padding.
-                `action` [b t action_dim], `condition_mask` and `padding_mask` count where the config says so.
+                `action` [b t action_dim] with `action_mask`, `condition_mask`, `condition_latents` and
+                `padding_mask` count where the config says so.
 
         Raises:
             ValueError: The channels are not those of the config.
@@ -131,7 +132,7 @@ class UNet3D(nn.Module):
             raise ValueError(f"latents {shape} are not [b {self.config.channels} t h w]")
 
     def _with_masks(self, noisy: Latents, conditioning: Conditioning) -> Tensor:
-        """The latents with the mask channels of the config: condition mask, padding mask."""
+        """The latents with the further channels of the config: masks, and the last given frame."""
         parts = [noisy]
         size = (len(noisy), 1, *noisy.shape[2:])
         if self.config.concat_condition_mask:
@@ -140,6 +141,9 @@ class UNet3D(nn.Module):
         if self.config.concat_padding_mask:
             mask = conditioning.padding_mask
             parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
+        if self.config.concat_last_given:
+            last = conditioning.last_given()
+            parts.append(torch.zeros_like(noisy) if last is None else last.expand_as(noisy).to(noisy))
         return torch.cat(parts, 1)
 
     def _inputs(
@@ -150,8 +154,11 @@ class UNet3D(nn.Module):
         timesteps = timesteps[:, None] if timesteps.dim() == 1 else timesteps
         waves = sinusoidal_embedding(timesteps, self.config.model_channels)
         embedding = self.time_embed(waves.to(dtype))
-        if self.action_embed is not None and conditioning.action is not None:
-            embedding = embedding + self.action_embed(conditioning.action.to(dtype))
+        if self.action_embed is not None and (action := conditioning.action) is not None:
+            mask = conditioning.action_mask
+            if mask is None:  # all but the first are known
+                mask = (torch.arange(action.shape[1], device=action.device) > 0).expand(action.shape[:2])
+            embedding = embedding + self.action_embed(action.to(dtype)) * mask[..., None].to(dtype)
         if 1 < embedding.shape[1] < frames:
             rest = embedding[:, -1:].expand(-1, frames - embedding.shape[1], -1)
             embedding = torch.cat([embedding, rest], 1)

@@ -24,6 +24,7 @@ class UNet3DConfig:
             makes it the step of DDPM.
         concat_condition_mask: `Conditioning.condition_mask` is a channel of the input (Video2World).
         concat_padding_mask: `Conditioning.padding_mask` is a channel of the input.
+        concat_last_given: The last given latent frame is concatenated to the latents of each frame.
 
     Raises:
         ValueError: A value is not allowed.
@@ -40,6 +41,7 @@ class UNet3DConfig:
     timestep_scale: float = 1000.0
     concat_condition_mask: bool = False
     concat_padding_mask: bool = False
+    concat_last_given: bool = False
 
     def __post_init__(self) -> None:
         first, second = self.strides  # JSON has lists
@@ -85,10 +87,12 @@ class UNet3DConfig:
     @property
     def in_channels(self) -> int:
         """Channels of the latents and of the masks that are concatenated to them."""
-        return self.channels + self.concat_condition_mask + self.concat_padding_mask
+        masks = self.concat_condition_mask + self.concat_padding_mask
+        return self.channels * (1 + self.concat_last_given) + masks
 
 
 UNET_CONFIGS = {
+    "unet3d-nano": UNet3DConfig(layers_per_block=1),
     "unet3d-tiny": UNet3DConfig(),
     "unet3d-small": UNet3DConfig(model_channels=128, attention_head_dim=64, text_embed_dim=384),
 }

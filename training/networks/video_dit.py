@@ -134,6 +134,9 @@ class VideoDiT(nn.Module):
         if self.config.concat_padding_mask:
             mask = conditioning.padding_mask
             parts.append(noisy.new_zeros(size) if mask is None else mask.to(noisy)[:, :, None].expand(size))
+        if self.config.concat_last_given:
+            last = conditioning.last_given()
+            parts.append(torch.zeros_like(noisy) if last is None else last.expand_as(noisy).to(noisy))
         if self.code_embed is not None:
             parts.append(self.code_embed(conditioning.codes, size))
         if self.config.code_residual_std:

@@ -57,7 +57,8 @@ def choose_network(
     codes = code_spec_of(shards)
     conditions = shards.condition_spec
     if initial is None:
-        network = replace(find_config(config.model), channels=shards.spec.channels)
+        given = {"concat_last_given": True} if config.given_residual else {}
+        network = replace(find_config(config.model), channels=shards.spec.channels, **given)
         network = read_codes(network, config, codes, residual_std) if codes else network
         return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
     initial.check_latents(shards.spec, codes)
@@ -66,6 +67,11 @@ def choose_network(
         raise SettingError(
             f"code_residual is {config.code_residual}, but {is_residual} in the model of init_from",
             remedy=f"set code_residual={str(is_residual).lower()}",
+        )
+    if initial.network.concat_last_given != config.given_residual:
+        raise SettingError(
+            f"given_residual is {config.given_residual}, but not in the model of init_from",
+            remedy="leave given_residual out",
         )
     initial.check_conditions(conditions)
     network = initial.network
@@ -82,11 +88,14 @@ def read_frame_conditions(
     Raises:
         SettingError: The network cannot, or it reads the camera elsewhere.
     """
+    action_dim = len(spec.action.names) * shards.spec.stride[0] if spec.action else 0
     if not isinstance(network, VideoDiTConfig):
-        raise SettingError(
-            f"a {class_name(network)} cannot read {' and '.join(spec.names)}",
-            remedy="choose a transformer, such as model=tiny, or leave conditions out",
-        )
+        if spec.camera:
+            raise SettingError(
+                f"a {class_name(network)} cannot read a camera",
+                remedy="choose a transformer, such as model=tiny, or conditions=action",
+            )
+        return replace(network, action_dim=action_dim)
     if spec.camera and network.camera_injection not in (None, config.camera_injection):
         raise SettingError(
             f"camera_injection is {config.camera_injection}, but {network.camera_injection} in init_from",
@@ -94,7 +103,7 @@ def read_frame_conditions(
         )
     return replace(
         network,
-        action_dim=len(spec.action.names) * shards.spec.stride[0] if spec.action else 0,
+        action_dim=action_dim,
         camera_injection=config.camera_injection if spec.camera else None,
     )
 

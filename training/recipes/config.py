@@ -67,6 +67,7 @@ class TrainingSettings(
             self.sigma_data,
             self.latent_scale,
             has_frame_timesteps=self.condition_timestep > 0,
+            given_residual=self.given_residual,
         )
 
 

@@ -267,7 +267,9 @@ def _exported_defaults(place: Path) -> dict[str, Any]:
 
 
 def _stated_defaults(diffusion: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
-    return _tuples({name: diffusion[name] for name in DIFFUSION_SETTINGS} | dict(training))
+    return _tuples(
+        {name: diffusion[name] for name in DIFFUSION_SETTINGS if name in diffusion} | dict(training)
+    )
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,9 @@ class DiffusionSettings(GivenSettings):
             unit variance. Higher values vary it more.
         condition_timestep_mean: Mean of that logarithm. Higher values make the model follow given frames
             less exactly.
+        given_residual: Denoise the difference to the last given latent frame, which is also an input at each
+            frame. What does not move is then predicted from the first step on; clips without given frames
+            are denoised as they are. A small network learns the dynamics of a short clip faster.
         flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
         high_noise_share: Share of the timesteps that are drawn from 0.98 to 1. Higher values train the start
             of sampling more.
@@ -79,6 +82,7 @@ class DiffusionSettings(GivenSettings):
     condition_timestep: NonNegativeFloat = 0.0
     condition_timestep_std: NonNegativeFloat = 0.0
     condition_timestep_mean: Annotated[float, Range(-20, 20)] = -3.0
+    given_residual: bool = False
     flow_shift: PositiveFloat = 1.0
     high_noise_share: Share = 0.0
     timestep_mean: Annotated[float, Range(-20, 20)] = 0.0

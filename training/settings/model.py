@@ -11,8 +11,8 @@ class ModelSettings:
     """The network, the text encoder and the weights of a training.
 
     Attributes:
-        model: Name of the network: tiny, small or a Cosmos model (transformers), unet3d-tiny or unet3d-small
-            (3-D U-Nets).
+        model: Name of the network: tiny, small or a Cosmos model (transformers), unet3d-nano, unet3d-tiny or
+            unet3d-small (3-D U-Nets).
         text_encoder: byte_level (small, trained with the model), precomputed (the text embeddings in the
             shards, from EncodeText) or none.
         seed: Seed of the weights, the order of the clips, the timesteps and the noise.

@@ -140,12 +140,36 @@ def test_actions_and_masks_count() -> None:
     ):
         assert not torch.allclose(network(latents, t, changed), plain, atol=1e-4)
     first, last = torch.zeros(2, 3, 2), torch.zeros(2, 3, 2)
-    first[:, 0], last[:, 2] = 1, 1
+    first[:, 1], last[:, 2] = 1, 1
     assert not torch.allclose(
         network(latents, t, replace(text, action=first)),
         network(latents, t, replace(text, action=last)),
         atol=1e-4,
     )
+    unknown = replace(text, action=torch.ones(2, 3, 2)).without_action()
+    torch.testing.assert_close(network(latents, t, unknown), plain)
+
+
+def test_actions_begin_without_an_effect() -> None:
+    latents, t, text = inputs((2, 3, 3, 8, 8))
+    with_actions = replace(text, action=torch.ones(2, 3, 2))
+    base, network = network_of(SMALL), UNet3D(replace(SMALL, action_dim=2))
+    network.load_state_dict(base.state_dict(), strict=False)
+    torch.testing.assert_close(network(latents, t, with_actions), base(latents, t, text))
+
+
+def test_the_last_given_frame_is_an_input_of_each_frame() -> None:
+    network = network_of(replace(SMALL, concat_last_given=True))
+    seen: list[Tensor] = []
+    network.conv_in.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    latents, t, text = inputs()
+    mask = torch.zeros(2, 1, *latents.shape[2:])
+    mask[0, :, :2] = 1
+    network(latents, t, replace(text, condition_mask=mask, condition_latents=latents))
+    network(latents, t, text)
+    assert torch.equal(seen[0][0, 3:], latents[0, :, 1:2].expand(-1, 4, -1, -1))
+    assert not seen[0][1, 3:].any()
+    assert not seen[1][:, 3:].any()
 
 
 def test_initial_weights_depend_only_on_the_seed_and_the_name() -> None:
@@ -203,7 +227,9 @@ def two_captions_and_actions(size: int) -> tuple[Tensor, Conditioning]:
     text = torch.where(first[:, None] > 0, torch.eye(8)[0], torch.eye(8)[1])[:, None]
     action = torch.stack([second, -second], 1)[:, None]
     mask = torch.ones(size, 1, dtype=torch.int64)
-    return torch.stack([first, second], 1)[..., None, None, None], Conditioning(text, mask, action=action)
+    return torch.stack([first, second], 1)[..., None, None, None], Conditioning(
+        text, mask, action=action, action_mask=torch.ones(size, 1)
+    )
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_data_with_other_conditions_are_refused(
         evaluate(trained, other)
     for bad, message in (
         ({"conditions": "pose"}, "no condition 'pose'"),
-        ({"conditions": "camera", "init_from": "", "model": "unet3d-tiny"}, "a UNet3D cannot read camera"),
+        ({"conditions": "camera", "init_from": "", "model": "unet3d-tiny"}, "a UNet3D cannot read a camera"),
         ({"conditions": "camera,action", "camera_injection": "block"}, "camera_injection is block, but chan"),
     ):
         with pytest.raises(SettingError, match=message):
