@@ -57,8 +57,9 @@ def choose_network(
     codes = code_spec_of(shards)
     conditions = shards.condition_spec
     if initial is None:
-        given = {"concat_last_given": True} if config.given_residual else {}
-        network = replace(find_config(config.model), channels=shards.spec.channels, **given)
+        network = replace(find_config(config.model), channels=shards.spec.channels)
+        if config.given_residual:
+            network = replace(network, concat_last_given=True)
         network = read_codes(network, config, codes, residual_std) if codes else network
         return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
     initial.check_latents(shards.spec, codes)
