@@ -10,7 +10,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from stages.media.tar import index_bytes, write_tar
+from training.errors import SettingError
 from training.evaluation.evaluate import evaluate
+from training.model import load_model
+from training.recipes.export import export
 from training.recipes.world import train
 
 SHAPE = (4, 3, 8, 8)
@@ -85,3 +88,29 @@ def test_right_actions_beat_shuffled_ones(tmp_path: Path) -> None:
     losses = evaluate(trained, held_out, num_threads=1).loss_by_condition
     assert losses["right"] < 0.75 * losses["shuffled"]
     assert losses["right"] < 0.9 * losses["none"]
+
+
+@pytest.mark.slow
+def test_a_unet_predicts_the_differences_to_the_last_given_frame(tmp_path: Path) -> None:
+    data, held_out = write_clips(tmp_path / "a", range(400)), write_clips(tmp_path / "b", range(400, 424))
+    settings: dict[str, Any] = {
+        "data": data,
+        "model": "unet3d-nano",
+        "conditions": "action",
+        "text_encoder": "none",
+        "num_threads": 1,
+        "quiet": True,
+        "batch_size": 8,
+        "lr": 3e-3,
+        "steps": 120,
+        "checkpoint_interval": 1000,
+        "conditional_frames": (0.0, 1.0),
+        "condition_timestep": 0.001,
+        "given_residual": True,
+    }
+    model = train(settings, tmp_path / "model").model
+    losses = evaluate(model, held_out, num_threads=1).loss_by_condition
+    assert losses["right"] < 0.75 * losses["shuffled"]
+    assert load_model(model)[0].diffusion.given_residual
+    with pytest.raises(SettingError, match="reads action and the last given frame"):
+        export(model.parent, tmp_path / "diffusers", "diffusers")
