@@ -16,6 +16,7 @@ from training.model import ModelInfo, load_model, spec_of_conditions
 from training.recipes.rollout import condition_window, encode_conditions, roll_out
 from training.recipes.sampling import open_tokenizer, sample_latents
 from training.recipes.sampling_request import SamplingRequest
+from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
 
 
@@ -126,7 +127,11 @@ class WorldModelDynamics:
     @torch.inference_mode()
     def _decode(self, latents: Tensor) -> npt.NDArray[np.uint8]:
         """Images, uint8 [n t h w 3], of latents [n c t h w]."""
-        video = self.tokenizer.decode(denormalize(latents, self.info.latent_statistics))
+        latents = denormalize(latents, self.info.latent_statistics)
+        if isinstance(self.tokenizer, CausalTokenizer):
+            video = self.tokenizer.decode_batch(latents)
+        else:
+            video = self.tokenizer.decode(latents)
         images = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
         found: npt.NDArray[np.uint8] = images.contiguous().numpy()
         return found

@@ -71,6 +71,14 @@ class CausalTokenizer(nn.Module, ABC):
         """See `Tokenizer.decode`."""
         return torch.cat(list(self.decode_stream([latents])), 2)
 
+    def decode_batch(self, latents: Latents) -> Video:
+        """Decode short clips together: faster than `decode`, and equal to it but for rounding.
+
+        It needs the memory of all clips at once.
+        """
+        cache = FrameCache(is_stream=False).start_chunk()
+        return self.decode_chunk(self._from_latents(latents, 0), cache)
+
     def encode_stream(self, videos: Iterable[Video]) -> Iterator[Latents]:
         """See `Tokenizer.encode_stream`."""
         caches: list[FrameCache] = []

@@ -14,7 +14,7 @@ from training.control.statistics import Agreement, compare_rates, wilson_interva
 if TYPE_CHECKING:
     from training.control.dynamics import Dynamics
 
-NOISES = (0.0, 0.3, 0.5, 0.6, 0.7, 1.0)  # of the policies, from the expert to one that does not look
+NOISES = (0.0, 0.3, 0.35, 0.4, 0.5, 1.0)  # of the policies, from the expert to one that does not look
 POLICY_HEADER = f"{'policy':14}{'in truth':>9}   {'95 % of rate':12}{'in model':>9}   {'95 % of rate':12}"
 
 

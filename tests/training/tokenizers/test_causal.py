@@ -121,6 +121,7 @@ def test_more_frames_per_chunk_and_one_pass_give_the_same_up_to_rounding(tokeniz
         assert torch.allclose(chunked, whole, atol=1e-4)
         assert torch.allclose(latents, whole, atol=1e-4)
     assert torch.allclose(decoded, reconstructed, atol=1e-5 * scale)
+    assert torch.allclose(tokenizer.decode_batch(latents), decoded, atol=1e-5 * scale)
 
 
 def test_memory_does_not_grow_with_the_length(tokenizer: CausalTokenizer) -> None:
