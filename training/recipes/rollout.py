@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.conditions.condition_files import read_actions, read_camera
 from training.conditions.reader import ConditionReader, FrameConditions
-from training.conditions.spec import ConditionSpec
+from training.conditions.spec import ACTION, CAMERA, ConditionSpec
 from training.conditions.trajectories import TRAJECTORIES, camera_trajectory
 from training.diffusion.conditioning import Conditioning
 from training.errors import SettingError
@@ -59,6 +59,29 @@ def check_conditions(conditions: FrameConditions, spec: ConditionSpec | None, vi
             raise SettingError(f"{name} is of {len(values)} videos, and {videos} are sampled")
     assert spec is not None
     return spec
+
+
+def check_not_missing(
+    conditions: FrameConditions, spec: ConditionSpec | None, training: Mapping[str, Any]
+) -> None:
+    """Refuse to sample without a condition that the model always had in its training.
+
+    Args:
+        conditions: Those that are given, by the names of the stored tensors.
+        spec: The conditions of the model; None of a model without any.
+        training: The settings of its training.
+
+    Raises:
+        SettingError: One is missing, and its dropout was 0.
+    """
+    options = {ACTION: ("action", "--actions FILE"), CAMERA: ("camera_pose", "--camera-trajectory NAME")}
+    for name in spec.names if spec else ():
+        stored, option = options[name]
+        if stored not in conditions and training.get(f"{name}_dropout") == 0:
+            raise SettingError(
+                f"the model always had its {name} in the training, and none is given",
+                remedy=f"add {option}, or train with {name}_dropout above 0 to sample without",
+            )
 
 
 def condition_window(conditions: FrameConditions, first: int, frames: int) -> dict[str, Tensor]:

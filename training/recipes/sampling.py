@@ -33,6 +33,7 @@ from training.recipes.rollout import (
     Frames,
     after_given_frames,
     check_conditions,
+    check_not_missing,
     condition_window,
     count_frames,
     encode_conditions,
@@ -73,7 +74,8 @@ def sample(
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
             trained with.
         TrainingError: The size does not fit the model, or the given frames cannot be read.
-        SettingError: The model was not trained with so many given frames, or does not read the conditions.
+        SettingError: The model was not trained with so many given frames, does not read the conditions, or
+            always had one in its training that is not given.
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
     world, info = load_model(model) if isinstance(model, Path) else model
@@ -95,6 +97,7 @@ def sample(
         if conditions is None:
             spec = spec_of_conditions(info)
             conditions = requested_conditions(request, spec, info.conditions, size, frames)
+            check_not_missing(conditions, spec, info.training)
         if conditions:
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
