@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from training.networks.registry import find_config
 from training.parallel.mesh import ParallelDims
-from training.planning.memory import count_step_memory
+from training.planning.memory import (
+    NO_CONDITIONS,
+    PlannedConditions,
+    count_step_memory,
+    planned_network,
+)
 from training.recipes.batches import bucket_batch_size
 from training.recipes.config import CHOICES, TrainingSettings
 from training.recipes.layout import check_layout
@@ -95,6 +99,7 @@ def plan_training(
     shape: tuple[int, int, int, int],
     num_ranks: int = 1,
     *,
+    conditions: PlannedConditions = NO_CONDITIONS,
     text_tokens: int = 512,
     mfu: float = 0.4,
     peak_flops: float = 989e12,
@@ -106,11 +111,13 @@ def plan_training(
             clips per step follow from the shape, as in a training.
         shape: Latents [c t h w] of a clip.
         num_ranks: Ranks in total.
+        conditions: What the network reads of each frame.
         text_tokens: Text tokens per clip.
         mfu: Share of the peak FLOP/s that the training reaches.
         peak_flops: Peak FLOP/s of one device.
 
     Raises:
+        SettingError: The network cannot read the conditions.
         LayoutError: The ranks, the batch, the heads or the tokens cannot be divided as the settings ask.
     """
     shape = (shape[0], min(shape[1], settings.max_latent_frames or shape[1]), *shape[2:])
@@ -119,10 +126,10 @@ def plan_training(
     num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
     check_layout(settings, num_data_ranks, [shape])
     settings = replace(settings, batch_size=bucket_batch_size(settings, shape), tokens_per_batch=0)
-    model = _model_on_meta(settings, shape[0])
+    model = _model_on_meta(settings, shape[0], conditions)
     parameters = sum(p.numel() for p in model.parameters())
     microbatch = settings.batch_size // (num_data_ranks * settings.grad_accum_steps)
-    activations = _activations(settings, (microbatch, *shape), text_tokens)
+    activations = _activations(settings, (microbatch, *shape), text_tokens, conditions)
     shard = math.ceil(parameters / shards) * 4
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
@@ -151,14 +158,16 @@ def plan_training(
     )
 
 
-def _activations(settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int) -> dict[str, int]:
+def _activations(
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, conditions: PlannedConditions
+) -> dict[str, int]:
     """Peak of the activations in bytes for each mode of activation checkpointing."""
     modes = CHOICES["activation_checkpointing"]
-    return {mode: count_step_memory(settings, shape, text_tokens, mode).peak for mode in modes}
+    return {mode: count_step_memory(settings, shape, text_tokens, mode, conditions).peak for mode in modes}
 
 
-def _model_on_meta(settings: TrainingSettings, channels: int) -> WorldModel:
-    network = replace(find_config(settings.model), channels=channels)
+def _model_on_meta(settings: TrainingSettings, channels: int, conditions: PlannedConditions) -> WorldModel:
+    network = planned_network(settings, channels, conditions)
     with torch.device("meta"):
         return WorldModel(network, settings.diffusion, settings.text_encoder)
 
