@@ -25,13 +25,14 @@ _TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # axes of MuJoCo's cameras (x right, y 
 
 @cache
 def load_mujoco() -> Any:
-    """Import MuJoCo, and choose before how it draws: the value of MUJOCO_GL, else EGL or OSMesa.
+    """Import MuJoCo, and choose before how it draws: the value of MUJOCO_GL, else EGL or OSMesa (printed).
 
     Raises:
         ClipmillError: MuJoCo is not installed, or nothing can be drawn.
     """
     if VARIABLE not in os.environ and "mujoco" not in sys.modules:
         os.environ[VARIABLE] = choose_backend()
+        print(f"MuJoCo draws without a display: {VARIABLE}={os.environ[VARIABLE]}", file=sys.stderr)
     try:
         mujoco = import_extra("mujoco")
         mujoco.GLContext(8, 8).free()
