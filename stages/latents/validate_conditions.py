@@ -78,7 +78,9 @@ def condition_faults(
         yield f"its conditions cannot be read: {error}"
         return
     yield from _spec_faults(spec, stated, fps)
-    lengths = {"action": (frames - 1, len(stated.get("action", {}).get("names", ())))}
+    lengths: dict[str, tuple[int, ...]] = {
+        "action": (frames - 1, len(stated.get("action", {}).get("names", ())))
+    }
     if "camera_pose" in stated:
         lengths |= {"camera_pose": (frames, 3, 4), "camera_intrinsics": (frames, 4)}
     for name, shape in lengths.items():
