@@ -186,7 +186,7 @@ def _fit(
         chosen = torch.randint(len(inputs), (settings.batch_size,), generator=rng)
         loss = mse_loss(network(inputs[chosen]), labels[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         if update >= updates * 9 // 10:
