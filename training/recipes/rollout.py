@@ -21,6 +21,7 @@ from training.conditions.spec import ACTION, CAMERA, ConditionSpec
 from training.conditions.trajectories import TRAJECTORIES, camera_trajectory
 from training.diffusion.conditioning import Conditioning
 from training.errors import SettingError
+from training.model import ModelInfo, spec_of_conditions
 from training.recipes.sampling_request import SamplingRequest
 
 Frames = npt.NDArray[np.uint8]  # RGB, [b t h w 3]
@@ -130,25 +131,22 @@ def after_given_frames(conditions: FrameConditions, given: int) -> FrameConditio
 
 
 def requested_conditions(
-    request: SamplingRequest,
-    spec: ConditionSpec | None,
-    recorded: Mapping[str, Any],
-    size: tuple[int, int],
-    frames: int,
+    request: SamplingRequest, info: ModelInfo, size: tuple[int, int], frames: int
 ) -> dict[str, Tensor]:
     """The conditions that a request names, for each of its videos; {} if it names none.
 
     Args:
         request: What to sample.
-        spec: The conditions of the model; None of a model without any.
-        recorded: `ModelInfo.conditions`.
+        info: The model.
         size: Height and width of the video in px.
         frames: Frames of the video, if neither the request nor a file determines them.
 
     Raises:
-        SettingError: The model does not read them, or a file or a name is wrong.
+        SettingError: The model does not read them, or always had one that is missing, or a file or a name is
+            wrong.
     """
     found: dict[str, Tensor] = {}
+    spec = spec_of_conditions(info)
     if request.actions:
         if spec is None or spec.action is None:
             raise _not_read("actions", "action")
@@ -159,8 +157,9 @@ def requested_conditions(
             raise _not_read("a camera trajectory", "camera")
         poses, intrinsics = _read_trajectory(request, spec.rate, size, request.num_frames or frames)
         if intrinsics is None:
-            intrinsics = _intrinsics(request, recorded, size).expand(len(poses), 4)
+            intrinsics = _intrinsics(request, info.conditions, size).expand(len(poses), 4)
         found |= {"camera_pose": poses, "camera_intrinsics": intrinsics}
+    check_not_missing(found, spec, info.training)
     return {name: values.expand(len(request.prompt), *values.shape) for name, values in found.items()}
 
 

@@ -33,7 +33,6 @@ from training.recipes.rollout import (
     Frames,
     after_given_frames,
     check_conditions,
-    check_not_missing,
     condition_window,
     count_frames,
     encode_conditions,
@@ -95,9 +94,7 @@ def sample(
         if given is not None:
             check_given_frames(given, request, info, shape, tokenizer.stride)
         if conditions is None:
-            spec = spec_of_conditions(info)
-            conditions = requested_conditions(request, spec, info.conditions, size, frames)
-            check_not_missing(conditions, spec, info.training)
+            conditions = requested_conditions(request, info, size, frames)
         if conditions:
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
