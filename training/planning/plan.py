@@ -107,8 +107,7 @@ def plan_training(
     """Predict what a training needs.
 
     Args:
-        settings: The settings of the training; precision "auto" means bf16. With `tokens_per_batch`, the
-            clips per step follow from the shape, as in a training.
+        settings: Of the training; precision "auto" means bf16, and `tokens_per_batch` gives the clips.
         shape: Latents [c t h w] of a clip.
         num_ranks: Ranks in total.
         conditions: What the network reads of each frame.
@@ -117,8 +116,7 @@ def plan_training(
         peak_flops: Peak FLOP/s of one device.
 
     Raises:
-        SettingError: The network cannot read the conditions.
-        LayoutError: The ranks, the batch, the heads or the tokens cannot be divided as the settings ask.
+        SettingError, LayoutError: The network, the ranks, the batch, the heads or the tokens do not fit.
     """
     shape = (shape[0], min(shape[1], settings.max_latent_frames or shape[1]), *shape[2:])
     settings = replace(settings, precision="bf16" if settings.precision == "auto" else settings.precision)
@@ -134,7 +132,6 @@ def plan_training(
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
     working = max(accumulated + activations[settings.activation_checkpointing], gradients)
-    flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
     return TrainingPlan(
         parameters=parameters,
         num_ranks=num_ranks,
@@ -152,7 +149,7 @@ def plan_training(
         activations_checkpointed=activations["full"],
         peak=3 * shard + ema + gathered + working,
         checkpoint_copy=3 * shard + ema if settings.async_checkpoint else 0,
-        flops=flops,
+        flops=(flops := 3 * model.network.flops((settings.batch_size, *shape), text_tokens)),
         step_s=(step_s := flops / (num_ranks * peak_flops * mfu)),
         days=settings.steps * step_s / SECONDS_PER_DAY,
     )
