@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from manifests import Artifact, PositiveInt, Row, column
+from manifests import Artifact, ClipmillError, PositiveInt, Row, column
 from pipeline import Needs, Survey
 from stages.media.safetensors_header import read_header, read_header_of
 from stages.media.tar import pack_tar
@@ -23,6 +23,7 @@ FORMAT = 1
 REQUIRED = ("tokenizer", "tokenizer_digest", "stride", "dtype", "fps")  # equal in all samples of a shard
 OPTIONAL = ("encoded_px", "codebook_size")
 BYTES = "bytes of "  # begins the names of totals of bytes
+KIND = "conditions "  # begins the names of totals of clips, by what their conditions mean
 _FIXED_POINT = 2**20  # totals are whole numbers, so that their sum does not depend on the order of parts
 
 
@@ -74,6 +75,7 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
         totals: Counter[str] = Counter()
         for row in rows:
             totals[f"{BYTES}{_bucket(row)}"] += row.latents.size_bytes
+            totals.update(condition_kinds(row))
             if row.split == "train":
                 totals.update(channel_sums(row))
                 totals.update(action_sums(row))
@@ -125,7 +127,20 @@ class PackLatents(Survey[EncodedWindow, PackedLatents]):
 
 
 def fit_shards(totals: Mapping[str, int], shard_bytes: int) -> bytes:
-    """Number of shards per bucket, and the statistics of latents and actions, as JSON."""
+    """Number of shards per bucket, and the statistics of latents and actions, as JSON.
+
+    Raises:
+        ClipmillError: Clips have conditions of different kinds, which have no common statistics.
+    """
+    kinds = {name.removeprefix(KIND): n for name, n in totals.items() if name.startswith(KIND)}
+    if len(kinds) > 1:
+        first, second = sorted(kinds, key=lambda kind: -kinds[kind])[:2]
+        raise ClipmillError(
+            f"the conditions of the clips differ: {kinds[first]} clips have {first}, and {kinds[second]} have"
+            f" {second}",
+            where="NAME.conditions.parquet of the videos",
+            remedy="give all the same rate, names, units and frame, or pack each set in a run of its own",
+        )
     sizes = {name.removeprefix(BYTES): n for name, n in totals.items() if name.startswith(BYTES)}
     shards = {bucket: max(1, math.ceil(size / shard_bytes)) for bucket, size in sizes.items()}
     actions = _statistics_of("action", totals)
@@ -177,6 +192,13 @@ def _statistics_of(kind: str, totals: Mapping[str, int]) -> dict[str, list[float
     squares = [totals[f"{kind} squares {n}"] / count for n in range(numbers)]
     std = [math.sqrt(max(0.0, s - m * m)) for s, m in zip(squares, means, strict=True)]
     return {"mean": means, "std": std}
+
+
+def condition_kinds(row: EncodedWindow) -> dict[str, int]:
+    """What the conditions of a window mean, which must be the same in all windows, with the count 1."""
+    if not row.conditions:
+        return {}
+    return {f"{KIND}{read_header_of(row.conditions)['__metadata__']['clipmill']}": 1}
 
 
 def action_sums(row: EncodedWindow) -> dict[str, int]:

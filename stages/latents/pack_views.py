@@ -19,6 +19,7 @@ from stages.latents.pack_latents import (
     action_sums,
     add_provenance,
     channel_sums,
+    condition_kinds,
     conditions_of,
     fit_shards,
     sample_hash,
@@ -72,6 +73,8 @@ class PackViews(Survey[EncodedView, PackedViews]):
             if _reject_reason(views):
                 continue
             totals[f"{BYTES}{_bucket(views)}"] += sum(view.latents.size_bytes for view in views)
+            for view in views:
+                totals.update(condition_kinds(view))
             for view in views if views[0].split == "train" else ():
                 totals.update(channel_sums(view))
                 totals.update(action_sums(view))

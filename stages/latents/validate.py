@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from manifests import Artifact
 from manifests.catalog import Table
 from manifests.verbs.validation import CheckResult
+from stages.latents.validate_conditions import ActionSums, condition_faults
 from stages.media.tar import Member
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class _Found:
     clips: int = 0
     without_caption: list[str] = field(default_factory=list)
     with_text: int = 0
+    conditions: Mapping[str, Any] | None = None
+    actions: ActionSums = field(default_factory=ActionSums)
 
 
 def validate_latents(table: Table, result: CheckResult, *, quick: bool) -> None:
@@ -101,6 +104,8 @@ def _check_set(found: _Found, where: str, result: CheckResult) -> None:
     if 0 < found.with_text < found.clips:
         what = f"{found.with_text} of {found.clips} clips have text embeddings"
         result.fault(what, where, "encode the captions of all clips, or of none")
+    for what in found.actions.faults((found.conditions or {}).get("action", {})):
+        result.fault(what, where, _REMEDY)
     measured = {kind: sums.statistics() for kind, sums in found.sums.items()}
     for kind, of_kind in sorted((measured or found.stated or {}).items()):
         for channel, std in enumerate(of_kind["std"]):
@@ -198,6 +203,12 @@ class _Shard:
         if self.found.stated is not None and stated != self.found.stated:
             self._fault("the shard states other statistics of the set than the shard before it")
         self.found.stated = stated
+        conditions = metadata.get("conditions")
+        if self.found.clips and conditions != self.found.conditions:
+            self._fault(
+                "the shard states other conditions (rate, names, units, mean, …) than the one before it"
+            )
+        self.found.conditions = conditions
 
     def _check_names(self, samples: Mapping[str, Mapping[str, Member]]) -> None:
         ids = {row["id"] for row in self.rows}
@@ -227,6 +238,13 @@ class _Shard:
             yield f"it cannot be read: {error}"
             return
         yield from _metadata_faults(key, sample, metadata)
+        yield from condition_faults(
+            contents.get(CONDITIONS_MEMBER),
+            metadata.get("conditions"),
+            sample.get("frames", 1),
+            float(metadata["fps"]),
+            self.found.actions if "/latents/" in self.where else None,
+        )
         for latents in tensors.values():
             stated = metadata["dtype"], metadata["shape"]
             if (str(latents.dtype).removeprefix("torch."), list(latents.shape)) != stated:

@@ -12,6 +12,7 @@ from manifests import Artifact
 from manifests.catalog import Table
 from manifests.errors import ManifestError
 from manifests.verbs.validation import CheckResult
+from stages.latents.validate_conditions import condition_faults
 from stages.media.safetensors_header import read_header
 from stages.media.tar import Member
 
@@ -68,11 +69,24 @@ def _shard_faults(
         return
     if hashlib.sha256(data).hexdigest() != shard.sha256:
         yield "the digest of a shard is not the one that was stored"
+    yield from _condition_faults(data, members, metadata)
     for member in members:
         if member.name in expected and not member.name.endswith(_OTHERS):
             yield from _tensor_faults(
                 member.name, data[member.offset : member.offset + member.size], metadata
             )
+
+
+def _condition_faults(data: bytes, members: Sequence[Member], metadata: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the conditions of each camera of each sample."""
+    contents = {m.name: data[m.offset : m.offset + m.size] for m in members if m.name.endswith(_OTHERS[::3])}
+    frames = 1 + (metadata["shape"][1] - 1) * metadata["stride"][0]
+    for key in [name.removesuffix(".json") for name in contents if name.endswith(".json")]:
+        for view in metadata["views"]:
+            name = f"{key}.{view}"
+            found = contents.get(f"{name}{_OTHERS[3]}")
+            faults = condition_faults(found, metadata.get("conditions"), frames, metadata["fps"], None)
+            yield from (f"{name}: {fault}" for fault in faults)
 
 
 def _tensor_faults(name: str, data: bytes, metadata: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveInt, Row, column
+from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Row, column
 from manifests.errors import InvalidSetting
 from pipeline import Annotate, Needs
 from stages.media.encoding.arrays import write_mp4
@@ -52,7 +52,7 @@ def digest_of_given(*names: str) -> str:
     files = [Path(file) for file in names if file]
     for file in files:
         if not file.is_file():
-            raise InvalidSetting(f"there is no file {file}", remedy="name an image or a video")
+            raise InvalidSetting(f"there is no file {file}", remedy="name a file that exists")
     return " ".join(sha256(file.read_bytes()).hexdigest() for file in files)
 
 
@@ -74,6 +74,15 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             model was trained with. Higher values keep more of the motion.
         condition_timestep: Timestep of the noise on given frames, of a model that was trained with it; 0
             takes that of the training, or 0.001. Higher values follow the given frames less exactly.
+        actions: File of actions, .npy, .csv or .parquet, of a model that reads actions; "" has none. Its
+            bytes are part of the content key.
+        camera_trajectory: Movement of the camera, of a model that reads a camera: a name such as forward, or
+            a file of poses, .npy or .parquet; "" has none.
+        camera_speed: Speed of a named trajectory, in units of the poses per s. Higher values move further.
+        camera_rotation_speed: Speed of a named rotation, in degrees per s. Higher values turn further.
+        camera_radius: Radius of a named arc, in units of the poses. Higher values turn less.
+        camera_fov: Horizontal field of view in degrees; 0 takes the intrinsics of the training. Higher values
+            show more.
         sampler: Name of the sampler: heun (two predictions per step), euler, unipc, unipc3, ddim or ddpm.
         num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
         guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
@@ -86,7 +95,7 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             one. Another one is refused, so the name is no part of the content key.
     """
 
-    version = 3
+    version = 4
 
     prompt: tuple[str, ...] = ("",)
     num_frames: NonNegativeInt = 0
@@ -96,6 +105,12 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     video: str = ""
     num_conditional_frames: NonNegativeInt = 0
     condition_timestep: NonNegativeFloat = 0.0
+    actions: str = ""
+    camera_trajectory: str = ""
+    camera_speed: NonNegativeFloat = 1.0
+    camera_rotation_speed: NonNegativeFloat = 20.0
+    camera_radius: PositiveFloat = 2.0
+    camera_fov: NonNegativeFloat = 0.0
     sampler: str = "heun"
     num_inference_steps: PositiveInt = 20
     guidance_scale: NonNegativeFloat = 2.0
@@ -108,7 +123,8 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     needs = Needs(cpus=2, memory_gb=2)
 
     def digest(self) -> str:
-        return digest_of_given(self.image, self.video)
+        poses = self.camera_trajectory if Path(self.camera_trajectory).suffix else ""
+        return digest_of_given(self.image, self.video, self.actions, poses)
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
         from training.recipes.sampling import SamplingRequest, sample

@@ -10,6 +10,7 @@ from typing import Any
 from manifests import Artifact, Row, column
 from pipeline import Launch, Needs
 from training.recipes.config import EXECUTION_SETTINGS, TrainingSettings
+from training.settings.conditions import ConditionSettings
 
 _CURVE_FILE = "curve.jsonl"  # in the folder of the training
 
@@ -35,14 +36,15 @@ class TrainedWorld(Row):
     )
 
 
-class TrainWorld(TrainingSettings, Launch[PackedLatents, TrainedWorld]):
-    """Trains a video diffusion model on packed latents.
+class TrainWorld(ConditionSettings, TrainingSettings, Launch[PackedLatents, TrainedWorld]):
+    """Trains a video diffusion model on packed latents, and on their actions and camera poses.
 
     Clips of the validation split are held out: they evaluate the trained model. The settings are those of
-    `TrainingSettings`. `stages` and `latent_statistics` are text here, because a file is no part of the key.
+    `TrainingSettings` and `ConditionSettings`. `stages` and `latent_statistics` are text here, because a file
+    is no part of the key.
     """
 
-    version = 5
+    version = 6
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(

@@ -65,6 +65,7 @@ def world(
         lr_schedule=lr_schedule,
         context_parallel=context_parallel,
         seed=seed,
+        conditions=",".join(encoding.conditions),
     )
     trained = encoded.launch(train.on(ranks=num_ranks))
     sampled = trained.annotate(SampleVideo(num_inference_steps=num_inference_steps, seed=seed))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from types import TracebackType
@@ -20,21 +21,23 @@ BACKENDS = ("egl", "osmesa")  # in the order in which they are tried
 SUPERSAMPLING = 2  # samples per pixel and axis; they antialias edges
 _PROBE = "import mujoco\ncontext = mujoco.GLContext(8, 8)\ncontext.make_current()\ncontext.free()"
 _TIMEOUT_S = 120
+_FONT_SCALE = 100  # of text that nobody draws
 _TO_OPENCV = np.diag([1.0, -1.0, -1.0])  # axes of MuJoCo's cameras (x right, y up, z backward) to OpenCV's
 
 
 @cache
 def load_mujoco() -> Any:
-    """Import MuJoCo, and choose before how it draws: the value of MUJOCO_GL, else EGL or OSMesa.
+    """Import MuJoCo, and choose before how it draws: the value of MUJOCO_GL, else EGL or OSMesa (printed).
 
     Raises:
         ClipmillError: MuJoCo is not installed, or nothing can be drawn.
     """
     if VARIABLE not in os.environ and "mujoco" not in sys.modules:
         os.environ[VARIABLE] = choose_backend()
+        print(f"MuJoCo draws without a display: {VARIABLE}={os.environ[VARIABLE]}", file=sys.stderr)
     try:
         mujoco = import_extra("mujoco")
-        mujoco.GLContext(8, 8).free()
+        _draw_nothing(mujoco)
     except ClipmillError:
         raise
     except Exception as error:  # each backend has its own
@@ -44,6 +47,19 @@ def load_mujoco() -> Any:
             remedy=f"unset {VARIABLE}, or set it to {' or '.join(BACKENDS)}, before mujoco is imported",
         ) from error
     return mujoco
+
+
+def _draw_nothing(mujoco: Any) -> None:
+    """Create what drawing needs, and free it. GLFW without a display only warns before this fails."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        context = mujoco.GLContext(8, 8)
+        try:
+            context.make_current()
+            drawing = mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), _FONT_SCALE)
+            drawing.free()
+        finally:
+            context.free()
 
 
 def choose_backend() -> str:

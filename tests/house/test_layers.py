@@ -30,6 +30,17 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
         {"manifests", PUBLIC, "stages.media", "stages.models", "stages.conditions", "training.control"},
         ANY,
     ),
+    "stages.judge": (
+        {
+            "manifests",
+            PUBLIC,
+            "stages.media",
+            "stages.models",
+            "training.evaluation.world.films",
+            "training.evaluation.world.measure",
+        },
+        ANY,
+    ),
     "stages.conditions": (
         {
             "manifests",

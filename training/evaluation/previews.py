@@ -25,13 +25,19 @@ SAMPLER, GUIDANCE_SCALE = "heun", 2.0  # the defaults of the command sample
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """One preview: its prompt, and the first latent frame [c h w] of image-to-video, or None.
+    """One preview: its prompt, and what is known of a held-out clip.
 
-    The frame is given where it fits the videos, which have its size and more than one latent frame.
+    Attributes:
+        prompt: The text.
+        first_frame: The first latent frame [c h w] of image-to-video, or None. It is given where it fits the
+            videos, which have its size and more than one latent frame.
+        conditions: The actions and the rays of the camera: fields of `Conditioning`, without the axis of the
+            batch. They are left out where they have not the shape of the videos.
     """
 
     prompt: str
     first_frame: Tensor | None = None
+    conditions: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -137,7 +143,8 @@ class Previews:
     def _conditioning(self, requests: Sequence[PreviewRequest]) -> Conditioning:
         fps = torch.full((len(requests),), self.fps, device=self.device)
         prompts = [request.prompt for request in requests]
-        conditioning = add_text(Conditioning(fps=fps), self.text_encoder, prompts, self.device)
+        known = Conditioning(fps=fps, **self._conditions(requests))
+        conditioning = add_text(known, self.text_encoder, prompts, self.device)
         if all(self._given_frame(request) is None for request in self.requests):
             return conditioning
         given = torch.zeros(len(requests), *self.shape, device=self.device)
@@ -148,6 +155,21 @@ class Previews:
                 mask[number, :, 0] = 1
         t = torch.full((len(requests),), self.condition_timestep, device=self.device)
         return replace(conditioning, condition_mask=mask, condition_latents=given, condition_timestep=t)
+
+    def _conditions(self, requests: Sequence[PreviewRequest]) -> dict[str, Tensor]:
+        """Actions and rays of the videos; zeros, which are unknown, where a request has none that fit."""
+        _, t, h, w = self.shape
+        sizes = {"action": (t,), "action_mask": (t,), "camera": (6, t, h, w)}
+        found: dict[str, Tensor] = {}
+        for name, size in sizes.items():
+            of_each = [request.conditions.get(name) for request in self.requests]
+            fitting = [each for each in of_each if each is not None and each.shape[: len(size)] == size]
+            if fitting:
+                given = (request.conditions.get(name) for request in requests)
+                empty = torch.zeros_like(fitting[0])
+                values = [each if each is not None and each.shape == empty.shape else empty for each in given]
+                found[name] = torch.stack(values).to(self.device)
+        return found
 
     def _given_frame(self, request: PreviewRequest) -> Tensor | None:
         frame = request.first_frame

@@ -50,12 +50,29 @@ class VideoFeatures:
 
     @torch.inference_mode()
     def __call__(self, video: Video) -> Tensor:
-        """The features of videos in -1..1, float64 [b n]; frames are scaled to 224 px, bilinear."""
+        """The features of videos in -1..1, float64 [b n]; frames are scaled to 224 px, bilinear.
+
+        Raises:
+            CheckpointError: The extractor has another signature, or fails.
+        """
         b, _, t, _, _ = video.shape
         frames = interpolate(video.transpose(1, 2).flatten(0, 1), (SIZE_PX, SIZE_PX), mode="bilinear")
         scaled = frames.reshape(b, t, 3, SIZE_PX, SIZE_PX).transpose(1, 2)
-        features: Tensor = self._network(scaled, rescale=False, resize=False, return_features=True)
+        try:
+            features = self._network(scaled, rescale=False, resize=False, return_features=True)
+        except (RuntimeError, TypeError) as error:
+            raise self._refusal(f"it fails: {str(error).strip().splitlines()[-1]}", t) from error
+        if not isinstance(features, Tensor) or features.ndim != 2 or len(features) != b:
+            raise self._refusal("it returns no features [b n]", t)
         return features.double().cpu()
+
+    def _refusal(self, what: str, frames: int) -> CheckpointError:
+        return CheckpointError(
+            f"the extractor of FVD cannot be used on {frames} frames of {SIZE_PX} px: {what}",
+            where=self.extractor,
+            remedy="name a module that is called with videos [b 3 t 224 224] and rescale, resize and"
+            " return_features, as i3d_torchscript.pt of StyleGAN-V",
+        )
 
 
 def frechet_distance(x: Tensor, y: Tensor) -> float:

@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,14 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from training.diffusion.conditioning import Conditioning
-from training.networks.config import VideoDiTConfig
+from training.networks.config import RAY_CHANNELS, VideoDiTConfig
 from training.networks.registry import NetworkConfig, find_config
 from training.networks.token_share import Grid, TokenShare
 from training.networks.video_dit import VideoDiT
 from training.parallel.collectives import even_shares
 from training.parallel.context import token_lengths
 from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
+from training.recipes.build import read_frame_conditions
 from training.recipes.config import TrainingSettings
 from training.world_model import WorldModel
 
@@ -42,8 +43,44 @@ class StepMemory:
     peak: int
 
 
+class PlannedConditions(NamedTuple):
+    """The per-frame conditions of a training that is planned.
+
+    Attributes:
+        action_dim: Numbers of all actions of a latent frame; 0: no actions.
+        camera_injection: Where the rays of the camera enter the network; "": no camera.
+    """
+
+    action_dim: int = 0
+    camera_injection: str = ""
+
+
+NO_CONDITIONS = PlannedConditions()
+
+
+def planned_network(
+    settings: TrainingSettings, channels: int, conditions: PlannedConditions
+) -> NetworkConfig:
+    """The config of the network of a training that is planned.
+
+    Raises:
+        SettingError: The network cannot read the conditions.
+    """
+    network = replace(find_config(settings.model), channels=channels)
+    if settings.given_residual:
+        network = replace(network, concat_last_given=True)
+    if conditions == NO_CONDITIONS:
+        return network
+    injection = conditions.camera_injection
+    return read_frame_conditions(network, injection, conditions.action_dim, bool(injection))
+
+
 def count_step_memory(
-    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, activation_checkpointing: str
+    settings: TrainingSettings,
+    shape: tuple[int, ...],
+    text_tokens: int,
+    activation_checkpointing: str,
+    conditions: PlannedConditions = NO_CONDITIONS,
 ) -> StepMemory:
     """Count the activations of one microbatch of latents [b c t h w].
 
@@ -54,8 +91,9 @@ def count_step_memory(
         shape: Latents of this rank's microbatch; context ranks share them.
         text_tokens: Text tokens per clip.
         activation_checkpointing: The mode, as in the settings.
+        conditions: What the network also reads.
     """
-    config = replace(find_config(settings.model), channels=shape[1])
+    config = planned_network(settings, shape[1], conditions)
     if not isinstance(config, VideoDiTConfig):
         return _run(settings, config, shape, text_tokens, activation_checkpointing)
     two, three = (
@@ -77,23 +115,37 @@ def _run(
         text = torch.empty(
             shape[0], text_tokens, config.text_input_dim, requires_grad=settings.text_encoder != "none"
         )
+        known = _known_conditions(config, shape)
     _share_tokens(model, settings.context_parallel_method, settings.context_parallel)
     block_list: list[nn.Module] = list(model.network.transformer_blocks)
     for block in block_list:
         block.forward = partial(_with_fused_attention, block.forward)
     apply_activation_checkpointing(block_list, mode)
     counter = _StorageCounter()
-    for tensor in (*model.parameters(), noisy, t, text):
+    for tensor in (*model.parameters(), noisy, t, text, *known.values()):
         counter.exclude(tensor)
     for leaf in (*model.parameters(), text):
         if leaf.requires_grad:
             leaf.register_post_accumulate_grad_hook(_drop_gradient)  # type: ignore[no-untyped-call]
     with counter:
-        clean = model.denoiser(noisy, t, Conditioning(text_embeddings=text))
+        clean = model.denoiser(noisy, t, Conditioning(text_embeddings=text, **known))
         loss = (clean - noisy).square().mean()
         saved = counter.bytes
         loss.backward()
     return StepMemory(saved, counter.peak)
+
+
+def _known_conditions(config: NetworkConfig, shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """The fields of `Conditioning` that the network reads per frame."""
+    known: dict[str, Tensor] = {}
+    if config.action_dim:
+        known["action"] = torch.empty(shape[0], shape[2], config.action_dim)
+    if isinstance(config, VideoDiTConfig) and config.camera_injection:
+        known["camera"] = torch.empty(shape[0], RAY_CHANNELS, *shape[2:])
+    if config.concat_last_given:
+        known["condition_mask"] = torch.empty(shape[0], 1, *shape[2:])
+        known["condition_latents"] = torch.empty(shape)
+    return known
 
 
 def _drop_gradient(parameter: Tensor) -> None:

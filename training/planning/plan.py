@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from training.networks.registry import find_config
 from training.parallel.mesh import ParallelDims
-from training.planning.memory import count_step_memory
+from training.planning.memory import (
+    NO_CONDITIONS,
+    PlannedConditions,
+    count_step_memory,
+    planned_network,
+)
 from training.recipes.batches import bucket_batch_size
 from training.recipes.config import CHOICES, TrainingSettings
 from training.recipes.layout import check_layout
@@ -95,6 +99,7 @@ def plan_training(
     shape: tuple[int, int, int, int],
     num_ranks: int = 1,
     *,
+    conditions: PlannedConditions = NO_CONDITIONS,
     text_tokens: int = 512,
     mfu: float = 0.4,
     peak_flops: float = 989e12,
@@ -102,16 +107,16 @@ def plan_training(
     """Predict what a training needs.
 
     Args:
-        settings: The settings of the training; precision "auto" means bf16. With `tokens_per_batch`, the
-            clips per step follow from the shape, as in a training.
+        settings: Of the training; precision "auto" means bf16, and `tokens_per_batch` gives the clips.
         shape: Latents [c t h w] of a clip.
         num_ranks: Ranks in total.
+        conditions: What the network reads of each frame.
         text_tokens: Text tokens per clip.
         mfu: Share of the peak FLOP/s that the training reaches.
         peak_flops: Peak FLOP/s of one device.
 
     Raises:
-        LayoutError: The ranks, the batch, the heads or the tokens cannot be divided as the settings ask.
+        SettingError, LayoutError: The network, the ranks, the batch, the heads or the tokens do not fit.
     """
     shape = (shape[0], min(shape[1], settings.max_latent_frames or shape[1]), *shape[2:])
     settings = replace(settings, precision="bf16" if settings.precision == "auto" else settings.precision)
@@ -119,15 +124,14 @@ def plan_training(
     num_data_ranks, shards = dims.dp_replicate * dims.dp_shard, dims.dp_shard * dims.context_parallel
     check_layout(settings, num_data_ranks, [shape])
     settings = replace(settings, batch_size=bucket_batch_size(settings, shape), tokens_per_batch=0)
-    model = _model_on_meta(settings, shape[0])
+    model = _model_on_meta(settings, shape[0], conditions)
     parameters = sum(p.numel() for p in model.parameters())
     microbatch = settings.batch_size // (num_data_ranks * settings.grad_accum_steps)
-    activations = _activations(settings, (microbatch, *shape), text_tokens)
+    activations = _activations(settings, (microbatch, *shape), text_tokens, conditions)
     shard = math.ceil(parameters / shards) * 4
     accumulated = 4 * parameters if settings.grad_accum_steps > 1 and not settings.sync_each_batch else 0
     gradients = max(shard, accumulated)
     working = max(accumulated + activations[settings.activation_checkpointing], gradients)
-    flops = 3 * model.network.flops((settings.batch_size, *shape), text_tokens)
     return TrainingPlan(
         parameters=parameters,
         num_ranks=num_ranks,
@@ -145,20 +149,22 @@ def plan_training(
         activations_checkpointed=activations["full"],
         peak=3 * shard + ema + gathered + working,
         checkpoint_copy=3 * shard + ema if settings.async_checkpoint else 0,
-        flops=flops,
+        flops=(flops := 3 * model.network.flops((settings.batch_size, *shape), text_tokens)),
         step_s=(step_s := flops / (num_ranks * peak_flops * mfu)),
         days=settings.steps * step_s / SECONDS_PER_DAY,
     )
 
 
-def _activations(settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int) -> dict[str, int]:
+def _activations(
+    settings: TrainingSettings, shape: tuple[int, ...], text_tokens: int, conditions: PlannedConditions
+) -> dict[str, int]:
     """Peak of the activations in bytes for each mode of activation checkpointing."""
     modes = CHOICES["activation_checkpointing"]
-    return {mode: count_step_memory(settings, shape, text_tokens, mode).peak for mode in modes}
+    return {mode: count_step_memory(settings, shape, text_tokens, mode, conditions).peak for mode in modes}
 
 
-def _model_on_meta(settings: TrainingSettings, channels: int) -> WorldModel:
-    network = replace(find_config(settings.model), channels=channels)
+def _model_on_meta(settings: TrainingSettings, channels: int, conditions: PlannedConditions) -> WorldModel:
+    network = planned_network(settings, channels, conditions)
     with torch.device("meta"):
         return WorldModel(network, settings.diffusion, settings.text_encoder)
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from training.conditions.spec import ConditionSpec
 from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import code_spec_of
 from training.data.shard import CodeSpec
@@ -55,13 +54,12 @@ def choose_network(
         residual_std: With `code_residual`, what `read_residual_std` returns.
     """
     codes = code_spec_of(shards)
-    conditions = shards.condition_spec
     if initial is None:
         network = replace(find_config(config.model), channels=shards.spec.channels)
         if config.given_residual:
             network = replace(network, concat_last_given=True)
         network = read_codes(network, config, codes, residual_std) if codes else network
-        return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
+        return _with_conditions(network, config, shards), ""
     initial.check_latents(shards.spec, codes)
     is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
     if codes and is_residual != config.code_residual:
@@ -74,38 +72,49 @@ def choose_network(
             f"given_residual is {config.given_residual}, but not in the model of init_from",
             remedy="leave given_residual out",
         )
-    initial.check_conditions(conditions)
-    network = initial.network
-    if conditions:
-        network = read_frame_conditions(network, config, conditions, shards)
-    return network, initial.digest()
+    initial.check_conditions(shards.condition_spec)
+    return _with_conditions(initial.network, config, shards), initial.digest()
+
+
+def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:
+    """The config of a network that also reads the conditions of the shards."""
+    spec = shards.condition_spec
+    if spec is None:
+        return network
+    action_dim = len(spec.action.names) * shards.spec.stride[0] if spec.action else 0
+    return read_frame_conditions(network, config.camera_injection, action_dim, spec.camera is not None)
 
 
 def read_frame_conditions(
-    network: NetworkConfig, config: TrainingConfig, spec: ConditionSpec, shards: LatentShards
+    network: NetworkConfig, camera_injection: str, action_dim: int, has_camera: bool
 ) -> NetworkConfig:
     """The config of a network that also reads actions or a camera.
+
+    Args:
+        network: The config of the network.
+        camera_injection: Where the rays of a camera enter it, as in the settings.
+        action_dim: Numbers of all actions of a latent frame; 0: it reads no actions.
+        has_camera: Whether it reads a camera.
 
     Raises:
         SettingError: The network cannot, or it reads the camera elsewhere.
     """
-    action_dim = len(spec.action.names) * shards.spec.stride[0] if spec.action else 0
     if not isinstance(network, VideoDiTConfig):
-        if spec.camera:
+        if has_camera:
             raise SettingError(
                 f"a {class_name(network)} cannot read a camera",
                 remedy="choose a transformer, such as model=tiny, or conditions=action",
             )
         return replace(network, action_dim=action_dim)
-    if spec.camera and network.camera_injection not in (None, config.camera_injection):
+    if has_camera and network.camera_injection not in (None, camera_injection):
         raise SettingError(
-            f"camera_injection is {config.camera_injection}, but {network.camera_injection} in init_from",
+            f"camera_injection is {camera_injection}, but {network.camera_injection} in init_from",
             remedy="leave camera_injection out",
         )
     return replace(
         network,
         action_dim=action_dim,
-        camera_injection=config.camera_injection if spec.camera else None,
+        camera_injection=camera_injection if has_camera else None,
     )
 
 

@@ -87,6 +87,13 @@ def check_monitor(config: TrainingConfig) -> None:
     check_video_writer()
     if config.preview_prompts:
         read_prompts(config.preview_prompts)
+        always = [name for name in config.condition_names if not getattr(config, f"{name}_dropout")]
+        if always:
+            raise SettingError(
+                f"previews of prompts have no {always[0]}, and {always[0]}_dropout is 0: it is always known",
+                remedy="leave preview_prompts out: previews then have captions and conditions of held-out"
+                f" clips (validation_data); or raise {always[0]}_dropout",
+            )
     elif not config.validation_data:
         raise SettingError(
             "previews need prompts, and there are no held-out clips that have captions",
@@ -212,14 +219,18 @@ def _show_stage(
 
 
 def _requests(config: TrainingConfig, shards: LatentShards | None) -> list[PreviewRequest]:
-    """The captions of the first held-out clips, and their first frames if image-to-video is trained."""
+    """The captions and conditions of some held-out clips, and their first frames if these are trained."""
     assert shards is not None
     gives_frames = len(config.conditional_frames) > 1 and config.conditional_frames[1] > 0
     requests = []
     for batch in EvaluationClips(shards, NUM_PREVIEWS).batches(1):
         (latents,), (caption,) = batch.clips.latents, batch.clips.captions
         first_frame = latents[:, 0] if gives_frames else None
-        requests.append(PreviewRequest(" ".join(caption.split()), first_frame))
+        known = {
+            name: getattr(batch.clips.conditioning, name) for name in ("action", "action_mask", "camera")
+        }
+        conditions = {name: values[0] for name, values in known.items() if values is not None}
+        requests.append(PreviewRequest(" ".join(caption.split()), first_frame, conditions))
     return requests
 
 

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from training.conditions.condition_files import read_actions, read_camera
 from training.conditions.reader import ConditionReader, FrameConditions
-from training.conditions.spec import ConditionSpec
+from training.conditions.spec import ACTION, CAMERA, ConditionSpec
 from training.conditions.trajectories import TRAJECTORIES, camera_trajectory
 from training.diffusion.conditioning import Conditioning
 from training.errors import SettingError
+from training.model import ModelInfo, spec_of_conditions
 from training.recipes.sampling_request import SamplingRequest
 
 Frames = npt.NDArray[np.uint8]  # RGB, [b t h w 3]
@@ -59,6 +60,29 @@ def check_conditions(conditions: FrameConditions, spec: ConditionSpec | None, vi
             raise SettingError(f"{name} is of {len(values)} videos, and {videos} are sampled")
     assert spec is not None
     return spec
+
+
+def check_not_missing(
+    conditions: FrameConditions, spec: ConditionSpec | None, training: Mapping[str, Any]
+) -> None:
+    """Refuse to sample without a condition that the model always had in its training.
+
+    Args:
+        conditions: Those that are given, by the names of the stored tensors.
+        spec: The conditions of the model; None of a model without any.
+        training: The settings of its training.
+
+    Raises:
+        SettingError: One is missing, and its dropout was 0.
+    """
+    options = {ACTION: ("action", "--actions FILE"), CAMERA: ("camera_pose", "--camera-trajectory NAME")}
+    for name in spec.names if spec else ():
+        stored, option = options[name]
+        if stored not in conditions and training.get(f"{name}_dropout") == 0:
+            raise SettingError(
+                f"the model always had its {name} in the training, and none is given",
+                remedy=f"add {option}, or train with {name}_dropout above 0 to sample without",
+            )
 
 
 def condition_window(conditions: FrameConditions, first: int, frames: int) -> dict[str, Tensor]:
@@ -107,25 +131,22 @@ def after_given_frames(conditions: FrameConditions, given: int) -> FrameConditio
 
 
 def requested_conditions(
-    request: SamplingRequest,
-    spec: ConditionSpec | None,
-    recorded: Mapping[str, Any],
-    size: tuple[int, int],
-    frames: int,
+    request: SamplingRequest, info: ModelInfo, size: tuple[int, int], frames: int
 ) -> dict[str, Tensor]:
     """The conditions that a request names, for each of its videos; {} if it names none.
 
     Args:
         request: What to sample.
-        spec: The conditions of the model; None of a model without any.
-        recorded: `ModelInfo.conditions`.
+        info: The model.
         size: Height and width of the video in px.
         frames: Frames of the video, if neither the request nor a file determines them.
 
     Raises:
-        SettingError: The model does not read them, or a file or a name is wrong.
+        SettingError: The model does not read them, or always had one that is missing, or a file or a name is
+            wrong.
     """
     found: dict[str, Tensor] = {}
+    spec = spec_of_conditions(info)
     if request.actions:
         if spec is None or spec.action is None:
             raise _not_read("actions", "action")
@@ -136,8 +157,9 @@ def requested_conditions(
             raise _not_read("a camera trajectory", "camera")
         poses, intrinsics = _read_trajectory(request, spec.rate, size, request.num_frames or frames)
         if intrinsics is None:
-            intrinsics = _intrinsics(request, recorded, size).expand(len(poses), 4)
+            intrinsics = _intrinsics(request, info.conditions, size).expand(len(poses), 4)
         found |= {"camera_pose": poses, "camera_intrinsics": intrinsics}
+    check_not_missing(found, spec, info.training)
     return {name: values.expand(len(request.prompt), *values.shape) for name, values in found.items()}
 
 

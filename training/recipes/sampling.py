@@ -73,7 +73,8 @@ def sample(
         CheckpointError: There is no model, or the tokenizer or text encoder is not the one that it was
             trained with.
         TrainingError: The size does not fit the model, or the given frames cannot be read.
-        SettingError: The model was not trained with so many given frames, or does not read the conditions.
+        SettingError: The model was not trained with so many given frames, does not read the conditions, or
+            always had one in its training that is not given.
         LayoutError: There are more ranks than tokens or, with ulysses, than attention heads.
     """
     world, info = load_model(model) if isinstance(model, Path) else model
@@ -93,8 +94,7 @@ def sample(
         if given is not None:
             check_given_frames(given, request, info, shape, tokenizer.stride)
         if conditions is None:
-            spec = spec_of_conditions(info)
-            conditions = requested_conditions(request, spec, info.conditions, size, frames)
+            conditions = requested_conditions(request, info, size, frames)
         if conditions:
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:

@@ -10,7 +10,7 @@ from manifests import Range
 if TYPE_CHECKING:
     from training.evaluation.world.measure import Measure
 
-METRICS = ("sampson", "poses", "psnr", "ssim", "physics-iq", "mask-iou", "objects", "cross-view")
+METRICS = ("sampson", "poses", "psnr", "ssim", "physics-iq", "mask-iou", "objects", "cross-view", "judge")
 SHUFFLED = "shuffled condition"  # the row of --shuffled
 
 
@@ -76,6 +76,12 @@ def _add_options(world: argparse.ArgumentParser) -> None:
     world.add_argument(
         "--fvd-weights", type=Path, metavar="FILE", help="compute FVD too, with this TorchScript file"
     )
+    world.add_argument(
+        "--answers",
+        type=Path,
+        metavar="FILE",
+        help="of judge: Parquet table of answers, see stages/judge",
+    )
     world.add_argument("--json", type=Path, metavar="OUT", help="file for all figures")
     world.add_argument("--html", type=Path, metavar="OUT", help="page with tables, drift curves and videos")
     world.add_argument(
@@ -123,7 +129,7 @@ def _evaluate_world(args: argparse.Namespace) -> int:
     for out in (args.json, args.html):
         if out is not None and not out.parent.is_dir():
             raise SettingError("there is no such folder to write to", where=str(out.parent))
-    names = _metric_names(args.metrics, bool(args.object))
+    names = _metric_names(args)
     torch.set_num_threads(args.num_threads)
     require_opencv().setNumThreads(args.num_threads)
     report = evaluate_world(
@@ -136,6 +142,7 @@ def _evaluate_world(args: argparse.Namespace) -> int:
             cross_view="cross-view" in names,
             fvd=FvdRows(VideoFeatures(args.fvd_weights)) if args.fvd_weights else None,
             seed=args.seed,
+            answers=args.answers if "judge" in names else None,
         )
     )
     if args.json:
@@ -146,13 +153,15 @@ def _evaluate_world(args: argparse.Namespace) -> int:
     return 0
 
 
-def _metric_names(text: str, has_objects: bool) -> list[str]:
+def _metric_names(args: argparse.Namespace) -> list[str]:
+    """The names of --metrics. By default all but `poses` and those without their data."""
     from manifests.messages import suggest_names
     from training.errors import SettingError
 
-    if not text:
-        return [name for name in METRICS if name != "poses" and (name != "objects" or has_objects)]
-    names = list(dict.fromkeys(text.split(",")))
+    given = {"objects": bool(args.object), "judge": bool(args.answers), "poses": False}
+    if not args.metrics:
+        return [name for name in METRICS if given.get(name, True)]
+    names = list(dict.fromkeys(args.metrics.split(",")))
     for name in names:
         if name not in METRICS:
             known = f"choose some of {', '.join(METRICS)}"
@@ -160,8 +169,13 @@ def _metric_names(text: str, has_objects: bool) -> list[str]:
                 f"there is no metric {name!r}",
                 remedy=" ".join(filter(None, (suggest_names(name, METRICS), known))),
             )
-    if "objects" in names and not has_objects:
+    if "objects" in names and not args.object:
         raise SettingError("the metric objects needs their colors", remedy="add --object NAME=R,G,B")
+    if "judge" in names and not args.answers:
+        raise SettingError(
+            "the metric judge needs answers about the videos",
+            remedy="add --answers FILE, a table of the recipe judge: stages/judge/README.md",
+        )
     return names
 
 
@@ -182,7 +196,7 @@ def _open_measures(names: list[str], args: argparse.Namespace) -> "list[Measure]
             measures.append(Poses(args.num_threads, args.seed))
         elif name == "objects":
             measures.append(Objects(dict(_parse_color(text) for text in args.object)))
-        elif name != "cross-view":
+        elif name not in ("cross-view", "judge"):
             kinds: dict[str, type[Psnr | Ssim | PhysicsIq | MaskIou]] = {
                 "psnr": Psnr, "ssim": Ssim, "physics-iq": PhysicsIq, "mask-iou": MaskIou,
             }  # fmt: skip

@@ -84,6 +84,7 @@ HEADER = f"{'agent':26}{'solved':>7}   {'95 % of rate':12}{'distance m':>11}{'s'
 def compare_agents(
     comparison: Comparison,
     models: "Mapping[str, Dynamics] | None" = None,
+    policies: "Mapping[str, Agent] | None" = None,
     report: Callable[[AgentResult], None] = lambda _: None,
 ) -> list[AgentResult]:
     """Let each agent act in the same episodes.
@@ -91,6 +92,7 @@ def compare_agents(
     Args:
         comparison: What to compare.
         models: Models of the dynamics on images by name; a planner in each is an agent.
+        policies: Policies on images, by the name of their row.
         report: Called with each result as soon as it is there.
     """
     models, results = dict(models or {}), []
@@ -99,6 +101,8 @@ def compare_agents(
     }
     for name, dynamics in models.items():
         agents[f"planner in {name}"] = (IMAGE, _planning(comparison, dynamics))
+    for name, policy in (policies or {}).items():
+        agents[name] = (IMAGE, _same(policy))
     oracle = SimulatorDynamics(PushTask(comparison.size))
     agents["planner in true simulator"] = (STATE, _planning(comparison, oracle))
     agents["expert"] = (STATE, lambda episode: ScriptedAgent(0.0, (comparison.seed, episode)))
@@ -106,6 +110,10 @@ def compare_agents(
         results.append(_run(comparison, name, observation, create))
         report(results[-1])
     return results
+
+
+def _same(policy: Agent) -> Callable[[int], Agent]:
+    return lambda _: policy
 
 
 def _planning(comparison: Comparison, dynamics: "Dynamics") -> Callable[[int], Agent]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from stages.simulation.control.compare_agents import AgentResult, Comparison
     from stages.simulation.control.evaluate_policies import PolicyResult
+    from training.control.closed_loop import Agent
     from training.control.world_dynamics import WorldModelDynamics
 
 DEFAULT_SIZE = 32  # px
@@ -34,10 +35,13 @@ def add_verbs(verbs: Any) -> None:
         "world model, a planner in the true simulator, and the scripted expert. A planner samples sequences "
         "of actions, predicts what they lead to, and applies the first ones of the best. The table has "
         "the number of solved episodes and the Wilson interval of the rate. With --evaluate-policies: "
-        "compare the success of policies in the model with the truth. It needs the extra `simulation`.",
+        "compare the success of policies in the model with the truth. With --learn-policy: learn a policy "
+        "that imitates the planner in the model, and one in the true simulator. It needs the extra "
+        "`simulation`.",
         epilog="example:\n  clipmill plan-actions --episodes 30 --planner cem --horizon 10 --replan 4\n"
         "  clipmill plan-actions --model /data/push-model --episodes 30\n"
         "  clipmill plan-actions --model /data/push-model --evaluate-policies --episodes 50\n"
+        "  clipmill plan-actions --model /data/push-model --learn-policy /data/policies\n"
         "  clipmill plan-actions --planner mppi --candidates 100 --json",
     )
     episodes, size = Range(1).argument(), Range(16).argument()
@@ -58,6 +62,7 @@ def add_verbs(verbs: Any) -> None:
             f"--{name}", type=kind, default=default, metavar="N", help=f"{text} (%(default)s)"
         )
     _add_model_options(parser)
+    _add_policy_options(parser)
     parser.add_argument(
         "--size", type=size, metavar="PX", help="width and height of images (of the model, or 32)"
     )
@@ -92,6 +97,32 @@ def _add_model_options(parser: Any) -> None:
     )
 
 
+def _add_policy_options(parser: Any) -> None:
+    options = parser.add_argument_group("policies")
+    options.add_argument(
+        "--learn-policy",
+        type=Path,
+        metavar="DIR",
+        help="learn a policy in the model and one in the true simulator, write them to DIR, and compare them",
+    )
+    options.add_argument(
+        "--policy",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="compare policies of such a DIR too",
+    )
+    for name, text in (
+        ("rounds", "rounds of experience; the policy is trained after each"),
+        ("learning-episodes", "episodes in the model of a round"),
+    ):
+        default = {"rounds": 4, "learning-episodes": 24}[name]
+        options.add_argument(
+            f"--{name}", type=Range(1).argument(), default=default, metavar="N", help=f"{text} (%(default)s)"
+        )
+
+
 def plan_actions(args: Namespace) -> int:
     """Run the comparison and print its table.
 
@@ -120,10 +151,37 @@ def plan_actions(args: Namespace) -> int:
         dynamics = open_push_model(args.model, args.tokenizer, args.num_inference_steps)
     size = args.size or (dynamics.size[0] if dynamics else DEFAULT_SIZE)
     comparison = _comparison(args, size)
+    policies = _policies(args, comparison, dynamics)
     if args.evaluate_policies:
         assert dynamics is not None
-        return _evaluate_policies(comparison, dynamics, args.json)
-    return _compare_agents(comparison, dynamics, args.json)
+        return _evaluate_policies(comparison, dynamics, policies, args.json)
+    return _compare_agents(comparison, dynamics, policies, args.json)
+
+
+def _policies(
+    args: Namespace, comparison: "Comparison", dynamics: "WorldModelDynamics | None"
+) -> "dict[str, Agent]":
+    """The policies that are compared, by name: those of files, and those that are learned now."""
+    from stages.simulation.control.push_policies import learn_push_policy, open_push_policy
+    from training.control.imitation import ImitationSettings
+
+    policies: dict[str, Agent] = {f"policy {file.stem}": open_push_policy(file) for file in args.policy}
+    if args.learn_policy:
+        settings = ImitationSettings(
+            rounds=args.rounds,
+            episodes=args.learning_episodes,
+            steps=args.steps,
+            replan=args.replan,
+            labels=args.replan,
+            seed=args.seed,
+        )
+        models = {"simulator": None} if dynamics is None else {"model": dynamics, "simulator": None}
+        for name, model in models.items():
+            file = args.learn_policy / f"{name}.safetensors"
+            policies[f"policy learned in {name}"] = learn_push_policy(
+                model, comparison.planner, settings, comparison.size, file
+            )
+    return policies
 
 
 def _comparison(args: Namespace, size: int) -> "Comparison":
@@ -151,28 +209,35 @@ def _printer(as_json: bool) -> "Callable[[AgentResult | PolicyResult], None]":
     return print_line
 
 
-def _compare_agents(comparison: "Comparison", dynamics: "WorldModelDynamics | None", as_json: bool) -> int:
+def _compare_agents(
+    comparison: "Comparison",
+    dynamics: "WorldModelDynamics | None",
+    policies: "dict[str, Agent]",
+    as_json: bool,
+) -> int:
     from stages.simulation.control.compare_agents import HEADER, compare_agents
 
     if not as_json:
         print(HEADER)
     models = {} if dynamics is None else {"model": dynamics}
-    results = compare_agents(comparison, models, _printer(as_json))
+    results = compare_agents(comparison, models, policies, _printer(as_json))
     if as_json:
         print(json.dumps({"settings": asdict(comparison), "agents": [each.to_json() for each in results]}))
     return 0
 
 
-def _evaluate_policies(comparison: "Comparison", dynamics: "WorldModelDynamics", as_json: bool) -> int:
+def _evaluate_policies(
+    comparison: "Comparison", dynamics: "WorldModelDynamics", policies: "dict[str, Agent]", as_json: bool
+) -> int:
     from stages.simulation.control.evaluate_policies import POLICY_HEADER, evaluate_policies
 
     if not as_json:
         print(POLICY_HEADER)
-    results, agreement = evaluate_policies(comparison, dynamics, report=_printer(as_json))
+    results, agreement = evaluate_policies(comparison, dynamics, policies=policies, report=_printer(as_json))
     if as_json:
         settings = {name: getattr(comparison, name) for name in ("episodes", "steps", "size", "seed")}
-        policies = [each.to_json() for each in results]
-        print(json.dumps({"settings": settings, "policies": policies, "agreement": asdict(agreement)}))
+        found = [each.to_json() for each in results]
+        print(json.dumps({"settings": settings, "policies": found, "agreement": asdict(agreement)}))
     else:
         print(
             f"Pearson {agreement.pearson:.3f} · rank correlation {agreement.spearman:.3f} · bias"

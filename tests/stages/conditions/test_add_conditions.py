@@ -3,6 +3,7 @@
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from safetensors.numpy import load
 from safetensors.torch import save
 
-from manifests import Artifact
+from manifests import Artifact, ClipmillError
 from pipeline import Reject
 from stages.conditions.add_conditions import AddConditions, LocatedWindow, WindowConditions
 from stages.conditions.sidecar import write_conditions
@@ -126,29 +127,30 @@ def test_what_is_missing_is_a_column(video: Path) -> None:
     assert (found.conditions, found.missing_conditions) == (None, "action,camera")
 
 
+def encoded(video: Path, number: int, first: int, latent_frames: int = 3) -> EncodedWindow:
+    """A window with its actions and camera, as `PackLatents` reads it."""
+    located = window(video, 0.0, first)
+    found = conditions_of(located)
+    assert isinstance(found, WindowConditions)
+    return EncodedWindow(
+        id=f"{number:016x}",
+        latents=located.latents,
+        latent_channels=6,
+        latent_frames=latent_frames,
+        latent_height=3,
+        latent_width=3,
+        conditions=found.conditions,
+        action_means=found.action_means,
+        action_mean_squares=found.action_mean_squares,
+        caption="a film",
+        source="a.mp4",
+        start_s=0.0,
+        end_s=3.0,
+    )
+
+
 def test_shards_have_the_conditions_and_the_statistics_of_actions(video: Path, tmp_path: Path) -> None:
-    rows = []
-    for number, first in enumerate((0, 9)):
-        located = window(video, 0.0, first)
-        found = conditions_of(located)
-        assert isinstance(found, WindowConditions)
-        rows.append(
-            EncodedWindow(
-                id=f"{number:016x}",
-                latents=located.latents,
-                latent_channels=6,
-                latent_frames=3,
-                latent_height=3,
-                latent_width=3,
-                conditions=found.conditions,
-                action_means=found.action_means,
-                action_mean_squares=found.action_mean_squares,
-                caption="a film",
-                source="a.mp4",
-                start_s=0.0,
-                end_s=3.0,
-            )
-        )
+    rows = [encoded(video, number, first) for number, first in enumerate((0, 9))]
     stage = PackLatents()
     fitted = stage.fit([], stage.tally(rows))
     [group, _] = stage.assign(rows, fitted)
@@ -166,3 +168,34 @@ def test_shards_have_the_conditions_and_the_statistics_of_actions(video: Path, t
         data = member.read()
     assert load(data)["action"].tolist() == [[n, -n] for n in range(8)]
     assert json.loads(read_header(data)["__metadata__"]["clipmill"])["rate"] == RATE
+
+
+@pytest.mark.parametrize("latent_frames", [3, 4])  # in one shard, and in two
+@pytest.mark.parametrize(
+    "action",
+    [
+        {"names": ["dx", "dy"], "units": ["mm", "mm"], "frame": "image"},
+        {"names": ["dx", "dy", "grip"], "units": ["px", "px", "1"], "frame": "image"},
+    ],
+)
+def test_clips_whose_actions_mean_something_else_are_not_packed_together(
+    video: Path, action: dict[str, Any], latent_frames: int
+) -> None:
+    other = video.with_name("b.mp4")
+    size, count = len(action["names"]), 30
+    write_conditions(
+        other,
+        np.arange(count) / RATE,
+        {"action": np.ones((count, size))},
+        {"rate": RATE, "action": action},
+    )
+    rows = [encoded(video, 0, 0), encoded(video, 1, 9)]
+    found = conditions_of(window(other, 0.0, 0), "action")
+    assert isinstance(found, WindowConditions)
+    changed = {name: getattr(found, name) for name in ("conditions", "action_means", "action_mean_squares")}
+    rows.append(replace(encoded(video, 2, 0, latent_frames), **changed))
+    stage = PackLatents()
+    with pytest.raises(
+        ClipmillError, match=r"the conditions of the clips differ: 2 clips have .* and 1 have"
+    ):
+        stage.fit([], stage.tally(rows))

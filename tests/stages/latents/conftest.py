@@ -13,6 +13,7 @@ from pipeline import Annotate, Dag
 from pipeline.executor import Observer
 from pipeline.executors.inline import Inline
 from pipeline.planning.plan import build_plan
+from stages.conditions.add_conditions import AddConditions
 from stages.ingest.list_videos import ListVideos
 from stages.latents.encode_latents import EncodeLatents
 from stages.latents.pack_latents import PackLatents
@@ -113,14 +114,17 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def pack_store(tokenizer: str, films: Path, tmp_path_factory: pytest.TempPathFactory) -> PackStore:
-    """pack_store(tokenizer=…) -> a store with the packed windows of the films."""
+    """pack_store(tokenizer=…) -> a store with the packed windows of the films, or of those of `root`."""
 
-    def run(**settings: object) -> Path:
+    def run(root: Path = films, conditions: tuple[str, ...] = (), **settings: object) -> Path:
         dag = Dag("latents")
-        clips = dag.read(ListVideos(root=str(films)), rows_per_part=3).annotate(ReadClip())
+        clips = dag.read(ListVideos(root=str(root)), rows_per_part=3).annotate(ReadClip())
         windows = clips.expand(SplitWindows(window_frames=17)).keep("window_frames >= 5", because="too short")
         encode = EncodeLatents(**{"tokenizer": tokenizer, "short_side_px": 64, **settings})
-        dag.save(windows.annotate(encode).survey(PackLatents(shard_bytes=20_000)), "latents")
+        encoded = windows.annotate(encode)
+        if conditions:
+            encoded = encoded.annotate(AddConditions(conditions=conditions))
+        dag.save(encoded.survey(PackLatents(shard_bytes=20_000)), "latents")
         store = tmp_path_factory.mktemp("packed")
         observer: Observer = NoObserver()
         Inline().run(build_plan(dag, FolderStore(store), "r"), observer)

@@ -1,10 +1,13 @@
 """Packed latents or codes of short clips in which a square moves."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from manifests import Artifact
 from manifests.stores import open_store
@@ -27,11 +30,25 @@ def make_clip(number: int) -> Artifact:
     return Artifact.of(target.getvalue(), ".mp4")
 
 
+def make_actions(number: int) -> dict[str, Any]:
+    """The columns of `AddConditions` of a clip of 9 frames: its square moves by 4 px."""
+    action = np.full((8, 2), (4.0, number), np.float32)
+    spec = {"rate": 12.0, "action": {"names": ["dx", "dy"], "units": ["px", "px"], "frame": "image"}}
+    data = save({"action": action}, metadata={"clipmill": json.dumps(spec)})
+    return {
+        "conditions": Artifact.of(data, ".safetensors"),
+        "action_means": tuple(action.mean(0).tolist()),
+        "action_mean_squares": tuple(np.square(action).mean(0).tolist()),
+    }
+
+
 @pytest.fixture(scope="module")
 def pack_clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[PackedLatents]]:
     """pack_clips("small", 4) -> rows as the engine passes them on: one per clip, with stored shards."""
 
-    def pack(tokenizer: str, count: int, split: str = "train") -> list[PackedLatents]:
+    def pack(
+        tokenizer: str, count: int, split: str = "train", has_actions: bool = False
+    ) -> list[PackedLatents]:
         store = open_store(str(tmp_path_factory.mktemp("store")))
         encode = EncodeLatents(tokenizer=tokenizer, short_side_px=64, aspect_ratios=())
         stage, rows = PackLatents(), []
@@ -44,7 +61,8 @@ def pack_clips(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[P
             assert isinstance(row, EncodedWindow)
             added = {n: getattr(row, n) for n in row.names() if n not in ("tokenizer", "latent_precision")}
             columns = {"caption": f"square {number}", "source": "film.mp4", "start_s": 0.0, "end_s": 1.0}
-            rows.append(Encoded(id=f"c{number}", **added, **columns))
+            actions = make_actions(number) if has_actions else {}
+            rows.append(Encoded(id=f"c{number}", **added, **columns, **actions))
         fitted = stage.fit([], stage.tally(rows))
         (group,) = set(stage.assign(rows, fitted))
         (shard,) = set(stage.settle(group, rows, fitted))

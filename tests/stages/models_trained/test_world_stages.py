@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from manifests import Artifact
@@ -16,7 +17,7 @@ from manifests.stores import open_store
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
 from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
 from training.decoding.sample import TokenSamplingRequest
-from training.errors import CheckpointError, SettingError, TrainingError
+from training.errors import CheckpointError, LatentMismatchError, SettingError, TrainingError
 from training.recipes.config import EXECUTION_SETTINGS
 from training.recipes.sampling import SamplingRequest
 from training.verbs.sample import add_sample_verb
@@ -157,3 +158,27 @@ def test_a_running_training_tells_its_step_and_loss(tmp_path: Path) -> None:
     (tmp_path / "curve.jsonl").write_text("".join(lines) + '{"step": 11, "lo')  # a line that is being written
     assert stage.progress(tmp_path) == (0.25, "step 10/40, loss 0.1000")
     assert TrainWorld(steps=40, stages="stages.yaml").progress(tmp_path) == (0.0, "step 10, loss 0.1000")
+
+
+def test_a_model_follows_the_actions_of_its_clips(
+    pack_clips: Callable[..., list[PackedLatents]], tmp_path: Path
+) -> None:
+    rows = pack_clips("small", 2, has_actions=True)
+    settings = {"steps": 1, "batch_size": 2, "num_threads": 1, "text_encoder": "none"}
+    stage = TrainWorld(conditions="action", action_dropout=0.0, **settings)
+    model = stage.run(iter(rows), tmp_path / "work").model.save(open_store(str(tmp_path / "s")), "train")
+    given = [TrainedModel(id="m", model=model)]
+    np.save(tmp_path / "actions.npy", np.full((6, 2), 4.0))
+    sample = SampleVideo(actions=str(tmp_path / "actions.npy"), num_inference_steps=1)
+    (row,) = sample.annotate(given)
+    assert row.video_frames == 7
+    before = sample.digest()
+    np.save(tmp_path / "actions.npy", np.full((5, 2), 4.0))
+    assert sample.digest() != before
+    with pytest.raises(InvalidSetting, match="there is no file"):
+        SampleVideo(camera_trajectory="nowhere.npy").digest()
+    assert SampleVideo(camera_trajectory="forward").digest() == SampleVideo().digest()
+    with pytest.raises(SettingError, match="always had its action"):
+        list(SampleVideo(num_inference_steps=1).annotate(given))
+    with pytest.raises(LatentMismatchError, match="the clips have no camera_pose"):
+        TrainWorld(conditions="camera", **settings).run(iter(rows), tmp_path / "refused")

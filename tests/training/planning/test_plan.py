@@ -1,6 +1,8 @@
 """The plan of a training: parameters, memory, FLOPs, and layouts that are refused."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from torch.utils._pytree import tree_leaves
 from training.cli import main
 from training.errors import LayoutError
 from training.networks.config import MODEL_CONFIGS, VideoDiTConfig
+from training.networks.video_dit import VideoDiT
+from training.planning.memory import PlannedConditions
 from training.planning.plan import plan_training
 from training.recipes.config import TrainingSettings
 from training.recipes.world import train
@@ -118,3 +122,24 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "write for example 16,24,88,160" in capsys.readouterr().err
     assert main([*line[:2], "--shape", "16,2,8,9"]) == 2
     assert "use latents of 8 x 8" in capsys.readouterr().err
+
+
+def test_conditions_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = TrainingSettings(text_encoder="none")
+    plain = plan_training(settings, SHAPE)
+    both = plan_training(settings, SHAPE, conditions=PlannedConditions(8, "block"))
+    network = replace(MODEL_CONFIGS["tiny"], action_dim=8, camera_injection="block")
+    assert both.parameters == sum(p.numel() for p in VideoDiT(network).parameters())
+    assert both.parameters > plain.parameters
+    assert both.activations > plain.activations
+    assert both.flops > plain.flops
+    command = ["plan-training", "--shape", "16,2,8,8", "model=tiny", "text_encoder=none"]
+    assert main([*command, "conditions=action,camera", "--action-dim", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["parameters"] > plain.parameters
+    for options, message in (
+        (["conditions=action"], "needs the size of the actions"),
+        (["conditions=camera", "--action-dim", "8"], "conditions is without action"),
+        (["conditions=camera", "model=unet3d-tiny"], "a UNet3D cannot read a camera"),
+    ):
+        assert main([*command, *options]) == 2
+        assert message in capsys.readouterr().err

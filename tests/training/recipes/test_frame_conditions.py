@@ -19,7 +19,7 @@ from training.evaluation.evaluate import evaluate
 from training.model import load_model, read_model_info, spec_of_conditions
 from training.networks.video_dit import VideoDiTConfig
 from training.recipes.export import export
-from training.recipes.sampling import SamplingRequest, sample
+from training.recipes.sampling import SamplingRequest, open_tokenizer, sample, sample_latents, write_video
 from training.recipes.world import train
 from training.tokenizers import tokenizer_digest
 
@@ -221,3 +221,29 @@ def test_conditions_that_a_model_does_not_read_are_refused(base: Path, trained: 
         sample(trained, replace(request, num_frames=9))
     with pytest.raises(SettingError, match="no camera trajectory 'around'"):
         sample(trained, SamplingRequest(prompt=[""], camera_trajectory="around"))
+
+
+@pytest.mark.slow
+def test_previews_follow_the_conditions_of_their_clip(data: Pairs, tmp_path: Path) -> None:
+    settings = {**SHORT, "data": data, "validation_data": data, "steps": 2, "conditions": "action,camera"}
+    settings |= {"preview_interval": 2, "preview_num_inference_steps": 1, "lr": 0.1, "action_dropout": 0.0}
+    (tmp_path / "prompts.txt").write_text("a street")
+    with pytest.raises(SettingError, match="previews of prompts have no action, and action_dropout is 0"):
+        train({**settings, "preview_prompts": str(tmp_path / "prompts.txt")}, tmp_path / "refused")
+    out = train(settings, tmp_path / "out").model.parent
+    world, info = load_model(out)
+    shards = LatentShards(data)
+    shards.read_conditions(("action", "camera"))
+    known = collate([shards.read(0, SampleIndex(0, 0))], [0]).conditioning
+    request = SamplingRequest(prompt=[""], num_inference_steps=1, num_threads=1)
+    tokenizer = open_tokenizer("", info.latents)
+    films = []
+    for name, conditioning in (("same", known), ("other", known.without_action())):
+        latents = sample_latents(world, info, tokenizer, request, known=conditioning)
+        video = tokenizer.decode(latents)[0].clamp(-1, 1)
+        frames = ((video + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0)
+        write_video(frames.contiguous().numpy(), info.fps, tmp_path / f"{name}.mp4")
+        films.append((tmp_path / f"{name}.mp4").read_bytes())
+    assert (out / "previews" / "step-00000002-0.mp4").read_bytes() == films[0] != films[1]
+    with pytest.raises(SettingError, match="always had its action in the training, and none is given"):
+        sample(out, request)

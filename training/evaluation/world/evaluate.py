@@ -19,6 +19,7 @@ from training.evaluation.world.films import (
     read_generated,
 )
 from training.evaluation.world.fvd import FvdRows
+from training.evaluation.world.judge import judge_table, read_answers
 from training.evaluation.world.measure import (
     CONDITION_ROWS,
     MODEL,
@@ -49,6 +50,7 @@ class Request:
             views.
         fvd: Computes FVD; None leaves it out.
         seed: Of the choice of other clips, and of the bootstrap.
+        answers: Parquet file of answers about the films; None leaves them out.
     """
 
     videos: Path
@@ -59,15 +61,17 @@ class Request:
     cross_view: bool = False
     fvd: FvdRows | None = None
     seed: int = 0
+    answers: Path | None = None
 
 
 def evaluate_world(request: Request) -> WorldReport:
     """Measure all films that have a reference. A film that cannot be measured is named, and the rest goes on.
 
     Raises:
-        SettingError: A folder has no films, or no film has a reference.
+        SettingError: A folder has no films, no film has a reference, or the answers are of other films.
         TrainingError: No film could be measured.
     """
+    judged = read_answers(request.answers) if request.answers else None
     pairs, failed = pair_films(request.videos, request.reference)
     further = {row: find_films(folder) for row, folder in request.further.items()}
     tables = [Table(each.name, each.columns, each.main) for each in request.measures]
@@ -95,6 +99,8 @@ def evaluate_world(request: Request) -> WorldReport:
         table.notes = measure.notes()
     if request.cross_view:
         report.tables.append(evaluate_views(pairs, failed))
+    if judged is not None:
+        report.tables.append(judge_table(*judged, report))
     if request.fvd is not None:
         report.fvd = request.fvd.distances()
     return report

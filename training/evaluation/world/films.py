@@ -64,7 +64,10 @@ def find_films(folder: Path) -> dict[str, Path]:
 
 
 def pair_films(videos: Path, reference: Path) -> tuple[list[Pair], dict[str, str]]:
-    """The pairs in the order of their names, and why films of `videos` have no pair.
+    """The pairs in the order of their names, and why films have no pair.
+
+    A reference without a generated film is named if its folder, such as a recording of several cameras, has
+    others that have one. The other references without one are counted.
 
     Raises:
         SettingError: A folder has no films, or no film has a reference.
@@ -84,6 +87,13 @@ def pair_films(videos: Path, reference: Path) -> tuple[list[Pair], dict[str, str
             where=f"{videos} and {reference}",
             remedy=f"give generated films the names of the reference, such as {next(iter(truth))}.mp4",
         )
+    folders = {name.rpartition("/")[0] for name in generated} - {""}
+    lacking = [name for name in truth if name not in generated]
+    rest = [name for name in lacking if name.rpartition("/")[0] not in folders]
+    failed |= {name: "there is no generated film of it" for name in lacking if name not in rest}
+    if rest:
+        more = f" and {len(rest) - 1} more of the reference" if len(rest) > 1 else ""
+        failed[f"{rest[0]}{more}"] = "there is no generated film"
     pairs = [Pair(name, truth[name], tuple(sorted(files))) for name, files in sorted(generated.items())]
     return pairs, failed
 

@@ -21,6 +21,7 @@ class FvdRows:
     def __init__(self, features: VideoFeatures) -> None:
         self.features = features
         self._rows: dict[str, list[Tensor]] = {}
+        self._short = 0
 
     def add(self, candidates: Mapping[str, Sequence[Candidate]]) -> None:
         """Add the films of a clip; films of fewer than 10 frames have no features."""
@@ -29,6 +30,7 @@ class FvdRows:
                 continue
             for film in films:
                 if len(film.footage.frames) < MIN_FRAMES:
+                    self._short += 1
                     continue
                 video = torch.from_numpy(film.footage.frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
                 self._rows.setdefault(row, []).append(self.features(video))
@@ -36,7 +38,9 @@ class FvdRows:
     def distances(self) -> dict[str, Any]:
         """FVD from the ground truth by row, the extractor, and the numbers of films; null: fewer than two."""
         truth = self._rows.get(TRUTH, [])
-        found: dict[str, Any] = {"extractor": self.features.extractor, "rows": {}}
+        found: dict[str, Any] = {"extractor": self.features.extractor, "rows": {}, "note": ""}
+        if self._short:
+            found["note"] = f"{self._short} films have fewer than {MIN_FRAMES} frames, and are not counted"
         for row, features in self._rows.items():
             if row == TRUTH:
                 continue

@@ -44,7 +44,8 @@ def _body(report: WorldReport, folder: Path) -> Iterator[str]:
     for table in report.tables:
         yield from _table(report, table)
     if report.fvd:
-        yield f"<h2>FVD</h2><p class='muted'>{escape(report.fvd['extractor'])}</p><div class='scroll'><table>"
+        about = ". ".join(filter(None, (report.fvd["extractor"], report.fvd["note"])))
+        yield f"<h2>FVD</h2><p class='muted'>{escape(about)}</p><div class='scroll'><table>"
         for row, found in report.fvd["rows"].items():
             value = "–" if found["fvd"] is None else f"{found['fvd']:.2f}"
             yield f"<tr><td>{escape(row)}</td><td>{value}</td><td>{found['films']} films</td></tr>"

@@ -109,7 +109,7 @@ class WorldReport:
         for table in self.tables:
             lines += ["", *table.lines(self.bootstrap(table))]
         if self.fvd:
-            lines += ["", f"FVD: {self.fvd['extractor']}"]
+            lines += ["", f"FVD: {self.fvd['extractor']}", *filter(None, [self.fvd["note"]])]
             for row, found in self.fvd["rows"].items():
                 value = "–" if found["fvd"] is None else f"{found['fvd']:.2f}"
                 lines.append(f"{row}  {value}  {found['films']} films")

@@ -1,6 +1,7 @@
 """The closed loop of the push task: what images say, the simulator as a model, and the verb."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +18,12 @@ from stages.simulation.control.push_environment import (
     ScriptedAgent,
     SimulatorDynamics,
 )
+from stages.simulation.control.push_features import push_features
 from stages.simulation.push_task import PushTask
 from training.control.closed_loop import run_episode, run_in_model
 from training.control.dynamics import History
 from training.control.planner import PlannerSettings
+from training.control.policy import load_policy, save_policy
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -101,3 +104,32 @@ def test_equal_seeds_give_equal_results() -> None:
     comparison = Comparison(episodes=1, steps=6, size=16, planner=planner)
     one, two = compare_agents(comparison), compare_agents(comparison)
     assert [each.distance for each in one] == [each.distance for each in two]
+
+
+def test_a_learned_policy_is_compared_saved_and_opened(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--episodes", "1", "--steps", "4", "--candidates", "4", "--elites", "2", "--iterations", "1"]
+    learn = ["--learn-policy", str(tmp_path), "--rounds", "2", "--learning-episodes", "1"]
+    assert main(["plan-actions", *options, *learn]) == 0
+    printed = capsys.readouterr()
+    assert "simulator, round 2/2: 8 examples, cost" in printed.err
+    agents = [line.split("  ")[0] for line in printed.out.splitlines()[1:]]
+    assert agents == ["random", "policy learned in simulator", "planner in true simulator", "expert"]
+    file = tmp_path / "simulator.safetensors"
+    assert main(["plan-actions", *options, "--policy", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["agents"][1]
+    assert found["agent"] == "policy simulator"
+    network, about = load_policy(file)
+    assert about["learned_in"] == "simulator"
+    save_policy(network, about | {"rate": 10.0}, file)
+    assert main(["plan-actions", *options, "--policy", str(file)]) == 1
+    assert "the policy has another rate: 10.0, and not 12.0" in capsys.readouterr().err
+
+
+def test_features_of_a_state_and_of_its_image() -> None:
+    image, state = PushTask(64).reset(state=[0.2, 0.5, 0.3, 0.5, 0, 0])
+    found = push_features(torch.from_numpy(state))
+    wanted = [0.2, 0.5, 0.3, 0.5, -0.1, 0, 0.1, -0.1, 0, 0.2, 1, 0]
+    assert torch.allclose(found, torch.tensor(wanted), atol=1e-6)
+    assert torch.allclose(push_features(torch.from_numpy(image)), found, atol=0.03)

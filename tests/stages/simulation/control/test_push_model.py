@@ -57,8 +57,17 @@ def test_the_verb_plans_and_evaluates_policies_in_a_model(
     printed = json.loads(capsys.readouterr().out)
     assert len(printed["policies"]) == 6
     assert set(printed["agreement"]) == {"pearson", "spearman", "bias", "mean_error"}
-    assert main(["plan-actions", *options, "--evaluate-policies"]) == 0
-    assert "rank correlation" in capsys.readouterr().out.splitlines()[-1]
+    learn = ["--learn-policy", str(tmp_path / "policies"), "--rounds", "1", "--learning-episodes", "1"]
+    assert main(["plan-actions", *options, *search, *learn, "--evaluate-policies"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines[-3:-1]] == [
+        "policy learned in model",
+        "policy learned in simulator",
+    ]
+    assert "rank correlation" in lines[-1]
+    file = str(tmp_path / "policies" / "model.safetensors")
+    assert main(["plan-actions", *options, "--evaluate-policies", "--policy", file]) == 0
+    assert "policy model" in capsys.readouterr().out.splitlines()[-2]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from training.cli import main
 from training.data.video_file import open_video
+from training.evaluation.world.films import pair_films
 from training.recipes.sampling import write_video
 
 
@@ -236,3 +237,15 @@ def test_films_without_a_common_name(
     shutil.copytree(camera_films / "truth", tmp_path / "truth")
     evaluate(tmp_path, tmp_path, code=2)
     assert "paired by name" in capsys.readouterr().err
+
+
+def test_references_without_a_generated_film_are_named(tmp_path: Path) -> None:
+    for name in ("made/a/front", "truth/a/front", "truth/a/left", "truth/b/front", "truth/b/left"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{name}.mp4").touch()
+    pairs, failed = pair_films(tmp_path / "made", tmp_path / "truth")
+    assert [pair.name for pair in pairs] == ["a/front"]
+    assert failed == {
+        "a/left": "there is no generated film of it",
+        "b/front and 1 more of the reference": "there is no generated film",
+    }

@@ -1,0 +1,1 @@
+"""Questions about generated and reference videos, answered by a vision-language model."""
