@@ -3,7 +3,7 @@
 from torch import nn
 
 from training.diffusion.config import DiffusionConfig
-from training.diffusion.denoiser import PreconditionedDenoiser
+from training.diffusion.denoiser import FrozenDenoiser, PreconditionedDenoiser
 from training.errors import SettingError
 from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
@@ -22,6 +22,7 @@ class WorldModel(nn.Module):
         text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
             pretrained encoder, or not used.
         uncertainty: The uncertainty head of the training; None without one, and in models that are loaded.
+        teacher: The teacher of a distillation; None without one.
         code_latents: Computes `Conditioning.code_latents`, for a network that reads them; None for others.
 
     Args:
@@ -47,6 +48,7 @@ class WorldModel(nn.Module):
         self.diffusion = diffusion
         self.network = build_network(network, seed)
         self.uncertainty: UncertaintyHead | None = None
+        self.teacher: FrozenDenoiser | None = None
         self.code_latents: CodeLatents | None = None
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None

@@ -8,6 +8,7 @@ from training.objectives.denoising import Denoising
 from training.parallel.mesh import Mesh
 from training.parallel.noise import SharedNormal
 from training.recipes.config import TrainingConfig, TrainingSettings
+from training.recipes.post_training.distillation import distill
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
@@ -27,7 +28,7 @@ def build_objective(
         "network_output": NetworkOutputWeight(denoiser.preconditioning),
         "min_snr": MinSNRWeight(denoiser.path),
     }
-    return Denoising(
+    objective = Denoising(
         denoiser,
         denoiser.path,
         weights[settings.loss_weight],
@@ -49,6 +50,7 @@ def build_objective(
         seed=settings.seed,
         draw_normal=SharedNormal(mesh.context_group) if mesh and mesh.dims.context_parallel > 1 else normal,
     )
+    return objective if model.teacher is None or config is None else distill(objective, config, model.teacher)
 
 
 def build_condition_timestep_sampler(path: str, mean: float, std: float) -> TimestepSampler | None:

@@ -31,8 +31,10 @@ from training.recipes.build import (
     build_model,
     build_optimization_step,
     choose_network,
+    load_initial,
     parallelize,
     peak_flops,
+    trained_parameters,
 )
 from training.recipes.code_residual import open_code_latents, read_residual_std
 from training.recipes.config import TrainingConfig
@@ -121,11 +123,10 @@ def _train(
     read_text_of(stages)
     encoder = open_text_encoder(config.text_encoder, model, stage.shards)
     info = model_info(stage.config, stage.shards, network, encoder)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    parameters = sum(parameter.numel() for _, parameter in trained_parameters(config, model))
     model.code_latents = open_code_latents(info, mesh.device, config.code_tokenizer)
     parallelize(model, mesh, config, precision)
-    if initial:
-        initial.load(model)
+    load_initial(model, initial, config, mesh, precision)
     init_defaults = initial.defaults if initial else {}
     checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest, init_defaults)
     trainer = Trainer(

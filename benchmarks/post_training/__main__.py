@@ -1,0 +1,161 @@
+"""What merging and distillation do to a small model of latents whose distribution is known.
+
+python -m benchmarks.post_training distillation     # a teacher, and its students of 1, 2 and 4 steps
+python -m benchmarks.post_training merging          # two fine-tunings of a base model, and their soup
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.post_training.mixture import (
+    METADATA,
+    SHAPE,
+    STD,
+    distance_to_modes,
+    draw,
+    frechet_distance,
+    write_shard,
+)
+from training.diffusion.conditioning import Conditioning
+from training.diffusion.config import DiffusionConfig
+from training.evaluation.evaluate import evaluate
+from training.model import MODEL_FILE, ModelInfo, load_model, save_model
+from training.networks.config import VideoDiTConfig
+from training.noise import normal
+from training.recipes.post_training.merge import MergeRequest, merge
+from training.recipes.sampling_steps import choose_steps
+from training.recipes.world import train
+from training.world_model import WorldModel
+
+SETTINGS: dict[str, Any] = {
+    "text_encoder": "none",
+    "num_threads": 1,
+    "quiet": True,
+    "checkpoint_interval": 100_000,
+    "lr_schedule": "linear",
+    "warmup_steps": 20,
+}
+
+
+def write_network(folder: Path) -> Path:
+    """A model file with random weights of a network that is smaller than all of those with a name."""
+    network = VideoDiTConfig(
+        num_attention_heads=4,
+        attention_head_dim=24,
+        num_layers=3,
+        channels=SHAPE[0],
+        text_embed_dim=16,
+        adaln_lora_dim=16,
+        timestep_scale=100.0,
+        mask_text=True,
+    )
+    latents = {
+        "tokenizer": METADATA["tokenizer"],
+        "digest": METADATA["tokenizer_digest"],
+        "stride": METADATA["stride"],
+        "channels": SHAPE[0],
+        "dtype": METADATA["dtype"],
+    }
+    diffusion, none = DiffusionConfig(), {"name": "none"}
+    info = ModelInfo(network, diffusion, none, 1.0, latents, METADATA["fps"], [SHAPE], {"steps": 0})
+    save_model(folder / MODEL_FILE, WorldModel(network, diffusion, "none").state_dict(), info)
+    return folder
+
+
+def train_teacher(work: Path, steps: int, batch_size: int) -> Path:
+    """A model of the mixture; returns its folder."""
+    data = write_shard(work / "shards", 4000, seed=1)
+    own = {"data": data, "steps": steps, "batch_size": batch_size, "lr": 3e-3}
+    train({**SETTINGS, **own, "init_from": str(write_network(work / "random"))}, work / "teacher")
+    return work / "teacher"
+
+
+@torch.inference_mode()
+def sample_model(model: Path, count: int, sampler: str = "", steps: int = 0) -> Tensor:
+    """Latents [count c t h w] from the same noise for every model."""
+    world, info = load_model(model)
+    path = world.denoiser.path
+    chosen = choose_steps(path, info.distillation, sampler=sampler, num_inference_steps=steps)
+    noise = normal(0, "benchmark", range(count), SHAPE)
+    conditioning = Conditioning(fps=torch.full((count,), info.fps))
+    return chosen.sampler(world.denoiser, path, noise, conditioning, chosen.timesteps)
+
+
+def measure_distillation(work: Path, args: argparse.Namespace) -> None:
+    """Print the samples of a teacher and of its students against the mixture and the teacher."""
+    teacher = train_teacher(work, args.steps, args.batch_size)
+    reference = sample_model(teacher, args.samples, "heun", 64)
+    rows = {
+        "mixture itself": draw(args.samples, seed=99),
+        "teacher, 64 steps, heun": reference,
+        "teacher, 35 steps": sample_model(teacher, args.samples, "euler", 35),
+    }
+    data = [(str(work / "shards" / "000000.tar"), str(work / "shards" / "000000.parquet"))]
+    for steps in args.students:
+        rows[f"teacher, {steps} steps"] = sample_model(teacher, args.samples, "euler", steps)
+        own = {
+            "data": data,
+            "init_from": str(teacher),
+            "distillation": "trajectory",
+            "distillation_steps": steps,
+        }
+        own |= {"steps": args.student_steps, "batch_size": args.batch_size, "lr": 1e-3}
+        student = work / f"student-{steps}"
+        train({**SETTINGS, **own, "distillation_teacher_steps": max(1, 16 // steps)}, student)
+        rows[f"student, {steps} steps"] = sample_model(student, args.samples)
+    print(f"{'model':26}{'Frechet':>9}{'to nearest mode':>17}{'mode share':>12}{'to reference':>14}")
+    print(f"{'exact':26}{0:9.3f}{STD:17.3f}{0:12.3f}{0:14.3f}")
+    for name, samples in rows.items():
+        distance, share = distance_to_modes(samples)
+        to_reference = float((samples - reference).square().mean().sqrt())
+        text = f"{to_reference:14.3f}" if name != "mixture itself" else f"{'-':>14}"
+        print(f"{name:26}{frechet_distance(samples):9.3f}{distance:17.3f}{share:12.3f}{text}", flush=True)
+
+
+def measure_merging(work: Path, args: argparse.Namespace) -> None:
+    """Print the held-out losses of a base model, of two fine-tunings of it, and of their merges."""
+    base = train_teacher(work, args.steps, args.batch_size)
+    held_out = write_shard(work / "held-out", 512, seed=2)
+    models = {"base": base}
+    for name, modes in (("modes 0 to 3", range(4)), ("modes 4 to 7", range(4, 8))):
+        data = write_shard(work / f"data-{modes.start}", 2000, seed=3 + modes.start, modes=modes)
+        own = {"data": data, "init_from": str(base), "steps": args.student_steps}
+        models[name] = work / f"tuned-{modes.start}"
+        train({**SETTINGS, **own, "batch_size": args.batch_size, "lr": 3e-4}, models[name])
+    tuned = [models["modes 0 to 3"], models["modes 4 to 7"]]
+    for method in ("soup", "ties", "dare"):
+        models[method] = work / method
+        merge(
+            MergeRequest(models=tuned, method=method, base=None if method == "soup" else base), models[method]
+        )
+    print(f"{'model':16}{'loss on all modes':>18}")
+    for name, model in models.items():
+        loss = evaluate(model, held_out, max_clips=512, batch_size=64, num_threads=1).loss
+        print(f"{name:16}{loss:18.4f}", flush=True)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("subject", choices=("distillation", "merging"))
+    parser.add_argument("--steps", type=int, default=1500, help="steps of the first model (%(default)s)")
+    parser.add_argument("--student-steps", type=int, default=800, help="steps after it (%(default)s)")
+    parser.add_argument("--students", type=int, nargs="+", default=[4, 2, 1], help="steps to sample in")
+    parser.add_argument("--batch-size", type=int, default=32, help="clips per step (%(default)s)")
+    parser.add_argument("--samples", type=int, default=2048, help="samples of each model (%(default)s)")
+    args = parser.parse_args()
+    measure = {"distillation": measure_distillation, "merging": measure_merging}[args.subject]
+    with tempfile.TemporaryDirectory() as work:
+        torch.set_num_threads(1)
+        measure(Path(work), args)
+
+
+if __name__ == "__main__":
+    main()
