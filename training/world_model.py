@@ -7,6 +7,7 @@ from training.diffusion.denoiser import FrozenDenoiser, PreconditionedDenoiser
 from training.errors import SettingError
 from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
+from training.objectives.group_policy import ScoreLatents
 from training.objectives.uncertainty import UncertaintyHead
 from training.text_encoders.byte_level import ByteLevelTextEncoder
 from training.tokenizers.code_latents import CodeLatents
@@ -23,6 +24,7 @@ class WorldModel(nn.Module):
             pretrained encoder, or not used.
         uncertainty: The uncertainty head of the training; None without one, and in models that are loaded.
         teacher: The teacher of a distillation; None without one.
+        reward: Scores latents, in a fine-tuning by a reward; None without one.
         code_latents: Computes `Conditioning.code_latents`, for a network that reads them; None for others.
 
     Args:
@@ -49,6 +51,7 @@ class WorldModel(nn.Module):
         self.network = build_network(network, seed)
         self.uncertainty: UncertaintyHead | None = None
         self.teacher: FrozenDenoiser | None = None
+        self.reward: ScoreLatents | None = None
         self.code_latents: CodeLatents | None = None
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None

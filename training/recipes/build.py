@@ -215,15 +215,18 @@ def build_optimization_step(
         weight_decay=config.weight_decay,
         fused=mesh.device.type == "cuda",
     )
-    return OptimizationStep(build_objective(config, model, encoder, mesh), optimizer, build_lr(config))
+    objective = build_objective(config, model, encoder, mesh)
+    updates = config.grpo_updates if config.reward else 1
+    return OptimizationStep(objective, optimizer, build_lr(config), updates=updates)
 
 
 def trained_parameters(config: TrainingConfig, model: WorldModel) -> list[tuple[str, nn.Parameter]]:
-    """The parameters that a training changes, by name: in a distillation not those of the text encoder."""
+    """The parameters that a training changes, by name. Post-training does not change the text encoder."""
+    is_text_fixed = bool(config.distillation or config.reward)
     return [
         (name, parameter)
         for name, parameter in model.named_parameters()
-        if parameter.requires_grad and not (config.distillation and name.startswith("text_encoder."))
+        if parameter.requires_grad and not (is_text_fixed and name.startswith("text_encoder."))
     ]
 
 

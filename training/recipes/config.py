@@ -18,7 +18,7 @@ from training.settings.execution import ExecutionSettings
 from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
-from training.settings.post_training import DISTILLATIONS, DistillationSettings
+from training.settings.post_training import DISTILLATIONS, DistillationSettings, RewardSettings
 from training.settings.run import RunSettings
 
 CHOICES = {
@@ -74,7 +74,13 @@ class TrainingSettings(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(
-    DistillationSettings, ConditionSettings, CodeSettings, LoRASettings, TrainingSettings, RunSettings
+    RewardSettings,
+    DistillationSettings,
+    ConditionSettings,
+    CodeSettings,
+    LoRASettings,
+    TrainingSettings,
+    RunSettings,
 ):
     """One training: its settings, its data, and whether it prints progress.
 
@@ -94,6 +100,7 @@ class TrainingConfig(
         super().__post_init__()
         self.check_data_sets()
         self.check_distillation(self.init_from, self.codes)
+        self.check_reward(self.init_from, [name for name in ("codes", "distillation") if getattr(self, name)])
         if self.lora_rank and not self.init_from:
             raise SettingError(
                 "lora_rank trains adapters of pretrained weights, and there are none",

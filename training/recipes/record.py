@@ -23,7 +23,7 @@ from training.recipes.post_training.distillation import distillation_record
 from training.recipes.pretrained_text import encoder_identity
 from training.settings.codes import CodeSettings
 from training.settings.conditions import ConditionSettings
-from training.settings.post_training import DistillationSettings
+from training.settings.post_training import DistillationSettings, RewardSettings
 from training.text_encoder import TextEncoder
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -111,12 +111,13 @@ def model_info(
 
 
 def _unrecorded(config: TrainingConfig) -> set[str]:
-    """The settings that are not recorded: those of codes, conditions or distillation neither without them."""
+    """The settings that are not recorded, among them those of the kinds of training that this one is not."""
     unused: set[str] = set()
     groups = (
         (config.codes, CodeSettings),
         (config.conditions, ConditionSettings),
         (config.distillation, DistillationSettings),
+        (config.reward, RewardSettings),
     )
     for is_used, group in groups:
         unused |= set() if is_used else {field.name for field in fields(group)}

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from training.conditions.reader import ConditionReader, FrameConditions
-from training.data.latent_statistics import denormalize
+from training.data.latent_statistics import LatentStatistics, denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
@@ -98,14 +98,14 @@ def sample(
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
             latents = sample_latents(world, info, tokenizer, request, device, context_group, given)
-            videos = _decode(latents, info, tokenizer) if is_first else none
+            videos = decode_frames(latents, tokenizer, info.latent_statistics) if is_first else none
     return SampledVideos(videos if is_first else none, info.fps)
 
 
-def _decode(latents: Tensor, info: ModelInfo, tokenizer: Tokenizer) -> Frames:
-    """Frames, uint8 [b t h w 3], of latents [b c t h w]."""
+def decode_frames(latents: Tensor, tokenizer: Tokenizer, statistics: LatentStatistics) -> Frames:
+    """Frames, uint8 [b t h w 3], of latents [b c t h w] that are normalized by `statistics`."""
     with torch.inference_mode():
-        videos = tokenizer.decode(denormalize(latents, info.latent_statistics).cpu())  # [b 3 t h w]
+        videos = tokenizer.decode(denormalize(latents, statistics).cpu())  # [b 3 t h w]
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     decoded: Frames = frames.contiguous().numpy()
     return decoded
@@ -147,7 +147,7 @@ def _sample_chunks(
         latents = sample_latents(
             world, info, tokenizer, chunk_request, device, context_group, frames, known, number
         )
-        return _decode(latents, info, tokenizer)
+        return decode_frames(latents, tokenizer, info.latent_statistics)
 
     return roll_out(sample_chunk, num_frames, context)
 

@@ -16,36 +16,22 @@ from training.cli import main
 from training.errors import CheckpointError, SettingError
 from training.evaluation.evaluate import evaluate
 from training.model import MODEL_FILE, read_model_info
-from training.networks.config import MODEL_CONFIGS
 from training.recipes.config import TrainingConfig
 from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.world import train
-from training.tokenizers import tokenizer_digest
 
-MakeShard = Callable[..., tuple[str, str]]
 OnRanks = Callable[..., str]
 
 
 @pytest.fixture
-def settings(make_shard: MakeShard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Settings of a student. Its teacher was trained for a step, with text and given frames."""
-    monkeypatch.setitem(MODEL_CONFIGS, "tiny", replace(MODEL_CONFIGS["tiny"], num_layers=1))
-    made = {"tokenizer_digest": tokenizer_digest("small")}
-    common: dict[str, Any] = {
-        "data": [make_shard("a/000000", ["clip0", "clip1", "clip2", "clip3"], shape=(16, 2, 4, 4), **made)],
-        "batch_size": 2,
-        "warmup_steps": 0,
-        "checkpoint_interval": 1,
-        "num_threads": 1,
-        "quiet": True,
-    }
-    own = {"conditional_frames": (0.5, 0.5), "flow_shift": 3.0, "lr": 0.01, "steps": 2}
-    train({**common, **own}, tmp_path / "teacher")
+def settings(common: dict[str, Any], teacher: Path) -> dict[str, Any]:
     distillation = {"distillation": "trajectory", "distillation_teacher_steps": 2}
-    return {**common, **distillation, "lr": 1e-3, "init_from": str(tmp_path / "teacher")}
+    return {**common, **distillation, "lr": 1e-3, "init_from": str(teacher)}
 
 
-def test_a_student_trains_resumes_and_is_sampled(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_student_trains_resumes_and_is_sampled(
+    settings: dict[str, Any], teacher: Path, tmp_path: Path
+) -> None:
     held_out = {"distillation_guidance_scale": 2.0, "validation_data": settings["data"]}
     whole = train({**settings, **held_out, "steps": 3}, tmp_path / "whole")
     assert whole.validation is None
@@ -57,8 +43,8 @@ def test_a_student_trains_resumes_and_is_sampled(settings: dict[str, Any], tmp_p
     t = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
     assert info.distillation["timesteps"] == pytest.approx((3 * t / (1 + 2 * t)).tolist())
     assert info.distillation["guidance_scale"] == 2
-    teacher, student = (load_file(place / MODEL_FILE) for place in (tmp_path / "teacher", work))
-    changed = {name for name, weight in student.items() if not torch.equal(weight, teacher[name])}
+    before, student = (load_file(place / MODEL_FILE) for place in (teacher, work))
+    changed = {name for name, weight in student.items() if not torch.equal(weight, before[name])}
     assert {name.partition(".")[0] for name in changed} == {"network"}
     assert whole.parameters == sum(w.numel() for name, w in student.items() if name.startswith("network."))
 
@@ -76,9 +62,11 @@ def test_a_student_trains_resumes_and_is_sampled(settings: dict[str, Any], tmp_p
         evaluate(work, settings["data"], num_threads=1)
 
 
+@pytest.mark.slow
 def test_a_student_needs_the_teacher_that_it_began_with(
-    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    settings: dict[str, Any], teacher: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    settings = {**settings, "init_from": str(shutil.copytree(teacher, tmp_path / "teacher"))}
     train({**settings, "steps": 1}, tmp_path / "work")
     with pytest.raises(CheckpointError, match="distillation"):
         train({**settings, "steps": 2, "distillation_steps": 2}, tmp_path / "work")
