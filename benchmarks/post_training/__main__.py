@@ -2,16 +2,20 @@
 
 python -m benchmarks.post_training distillation     # a teacher, and its students of 1, 2 and 4 steps
 python -m benchmarks.post_training merging          # two fine-tunings of a base model, and their soup
+python -m benchmarks.post_training reward           # a model of moving discs, before and after GRPO
 """
 
 import argparse
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.post_training.discs import COLOR, draw_discs, encode_discs
 from benchmarks.post_training.mixture import (
     METADATA,
     SHAPE,
@@ -19,17 +23,22 @@ from benchmarks.post_training.mixture import (
     distance_to_modes,
     draw,
     frechet_distance,
+    write_latents,
     write_shard,
 )
+from training.callbacks.loss_curve import read_loss_curve
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.config import DiffusionConfig
 from training.evaluation.evaluate import evaluate
+from training.evaluation.world.statistics import Bootstrap
 from training.model import MODEL_FILE, ModelInfo, load_model, save_model
 from training.networks.config import VideoDiTConfig
 from training.noise import normal
 from training.recipes.post_training.merge import MergeRequest, merge
+from training.recipes.sampling import SamplingRequest, sample
 from training.recipes.sampling_steps import choose_steps
 from training.recipes.world import train
+from training.rewards.registry import build_reward
 from training.world_model import WorldModel
 
 SETTINGS: dict[str, Any] = {
@@ -42,27 +51,28 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def write_network(folder: Path) -> Path:
+def write_network(folder: Path, metadata: Mapping[str, Any] = METADATA) -> Path:
     """A model file with random weights of a network that is smaller than all of those with a name."""
+    shape = tuple(metadata["shape"])
     network = VideoDiTConfig(
         num_attention_heads=4,
         attention_head_dim=24,
         num_layers=3,
-        channels=SHAPE[0],
+        channels=shape[0],
         text_embed_dim=16,
         adaln_lora_dim=16,
         timestep_scale=100.0,
         mask_text=True,
     )
     latents = {
-        "tokenizer": METADATA["tokenizer"],
-        "digest": METADATA["tokenizer_digest"],
-        "stride": METADATA["stride"],
-        "channels": SHAPE[0],
-        "dtype": METADATA["dtype"],
+        "tokenizer": metadata["tokenizer"],
+        "digest": metadata["tokenizer_digest"],
+        "stride": metadata["stride"],
+        "channels": shape[0],
+        "dtype": metadata["dtype"],
     }
     diffusion, none = DiffusionConfig(), {"name": "none"}
-    info = ModelInfo(network, diffusion, none, 1.0, latents, METADATA["fps"], [SHAPE], {"steps": 0})
+    info = ModelInfo(network, diffusion, none, 1.0, latents, metadata["fps"], [shape], {"steps": 0})
     save_model(folder / MODEL_FILE, WorldModel(network, diffusion, "none").state_dict(), info)
     return folder
 
@@ -139,22 +149,68 @@ def measure_merging(work: Path, args: argparse.Namespace) -> None:
         print(f"{name:16}{loss:18.4f}", flush=True)
 
 
+def measure_reward(work: Path, args: argparse.Namespace) -> None:
+    """Print the reward of videos, and the held-out loss, of a base model and of fine-tunings of it."""
+    latents, metadata = encode_discs(draw_discs(2048, seed=1))
+    data = write_latents(work / "discs", latents, metadata, 1)
+    held_out = write_latents(work / "held-out", encode_discs(draw_discs(512, seed=2))[0], metadata, 2)
+    random = str(write_network(work / "random", metadata))
+    own = {"data": data, "steps": args.steps, "batch_size": args.batch_size, "lr": 3e-3, "init_from": random}
+    train({**SETTINGS, **own}, work / "base")
+    models = {"base": work / "base"}
+    for weight in args.denoising_weights:
+        own = {"data": data, "init_from": str(work / "base"), "steps": args.student_steps, "batch_size": 4}
+        own |= {"reward": "goal_distance", "reward_color": COLOR, "reward_goal": (0.5, 0.5), "lr": 3e-4}
+        own |= {"grpo_denoising_weight": weight, "ema": "none", "lr_schedule": "constant"}
+        models[f"GRPO, denoising weight {weight:g}"] = work / f"tuned-{weight:g}"
+        train({**SETTINGS, **own}, models[f"GRPO, denoising weight {weight:g}"])
+    reward, count = build_reward("goal_distance", COLOR, (0.5, 0.5)), args.samples
+    bootstrap = Bootstrap(tuple(map(str, range(count))))
+    print(f"{'model':32}{'reward':>8}{'95 %':>20}{'found':>7}{'held-out loss':>15}")
+    rows = {"held-out clips": draw_discs(count, seed=3)}
+    for name, model in models.items():
+        chunks = [
+            sample(model, SamplingRequest(prompt=[""] * 64, sampler="euler", seed=seed, num_threads=1)).videos
+            for seed in range(1000, 1000 + count // 64)
+        ]
+        rows[name] = np.concatenate(chunks)
+    for name, videos in rows.items():
+        scores = reward(videos, None)
+        estimate = bootstrap.estimate({str(n): float(score) for n, score in enumerate(scores)})
+        found = float((scores > -1).mean())
+        loss = ""
+        if name in models:
+            loss = f"{evaluate(models[name], held_out, batch_size=64, num_threads=1).loss:15.4f}"
+        interval = f"{estimate.low:.3f} to {estimate.high:.3f}"
+        print(f"{name:32}{estimate.mean:8.3f}{interval:>20}{found:7.2f}{loss}", flush=True)
+    for name, model in list(models.items())[1:]:
+        lines = read_loss_curve(model / "curve.jsonl")
+        shown = ", ".join(f"{line['reward']:.3f}" for line in lines[:: max(1, len(lines) // 10)])
+        clipped = sum(line["clipped_share"] for line in lines) / len(lines)
+        print(f"{name}: reward in training {shown}; clipped share {clipped:.2f}")
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("subject", choices=("distillation", "merging"))
+    parser.add_argument("subject", choices=("distillation", "merging", "reward"))
     parser.add_argument("--steps", type=int, default=1500, help="steps of the first model (%(default)s)")
     parser.add_argument("--student-steps", type=int, default=800, help="steps after it (%(default)s)")
     parser.add_argument("--students", type=int, nargs="+", default=[4, 2, 1], help="steps to sample in")
     parser.add_argument("--batch-size", type=int, default=32, help="clips per step (%(default)s)")
     parser.add_argument("--samples", type=int, default=2048, help="samples of each model (%(default)s)")
+    parser.add_argument("--denoising-weights", type=float, nargs="+", default=[0.05], help="of GRPO")
     args = parser.parse_args()
-    measure = {"distillation": measure_distillation, "merging": measure_merging}[args.subject]
+    measures = {
+        "distillation": measure_distillation,
+        "merging": measure_merging,
+        "reward": measure_reward,
+    }
     with tempfile.TemporaryDirectory() as work:
         torch.set_num_threads(1)
-        measure(Path(work), args)
+        measures[args.subject](Path(work), args)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Latents whose distribution is known: a mixture of Gaussians around a few patterns."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +42,26 @@ def draw(count: int, seed: int, modes: range = range(MODES)) -> Tensor:
 
 
 def write_shard(folder: Path, count: int, seed: int, modes: range = range(MODES)) -> list[tuple[str, str]]:
-    """A shard of samples, (tar, index), as `train` and `evaluate` take it."""
+    """A shard of samples of the mixture; see `write_latents`."""
+    return write_latents(folder, draw(count, seed, modes), METADATA, seed)
+
+
+def write_latents(
+    folder: Path, samples: Tensor, metadata: Mapping[str, Any], seed: int
+) -> list[tuple[str, str]]:
+    """A shard of latents [n c t h w], (tar, index), as `train` and `evaluate` take it."""
     members = []
-    for number, latents in enumerate(draw(count, seed, modes)):
+    for number, latents in enumerate(samples):
         name = f"{seed:04d}{number:06d}"
         members += [
-            (f"{name}.json", json.dumps({"id": name, **METADATA}).encode()),
+            (f"{name}.json", json.dumps({"id": name, **metadata}).encode()),
             (f"{name}.safetensors", save({"latents": latents.contiguous()})),
             (f"{name}.txt", b""),
         ]
     folder.mkdir(parents=True)
     tar = folder / "000000.tar"
     written = write_tar(tar, iter(members))
-    footer = {"clipmill.latents": json.dumps(METADATA | {"samples": count})}
+    footer = {"clipmill.latents": json.dumps({**metadata, "samples": len(samples)})}
     tar.with_suffix(".parquet").write_bytes(index_bytes(written, footer))
     return [(str(tar), str(tar.with_suffix(".parquet")))]
 
