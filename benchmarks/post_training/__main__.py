@@ -151,9 +151,9 @@ def measure_merging(work: Path, args: argparse.Namespace) -> None:
 
 def measure_reward(work: Path, args: argparse.Namespace) -> None:
     """Print the reward of videos, and the held-out loss, of a base model and of fine-tunings of it."""
-    latents, metadata = encode_discs(draw_discs(2048, seed=1))
+    latents, metadata = encode_discs(draw_discs(1024, seed=1))
     data = write_latents(work / "discs", latents, metadata, 1)
-    held_out = write_latents(work / "held-out", encode_discs(draw_discs(512, seed=2))[0], metadata, 2)
+    held_out = write_latents(work / "held-out", encode_discs(draw_discs(256, seed=2))[0], metadata, 2)
     random = str(write_network(work / "random", metadata))
     own = {"data": data, "steps": args.steps, "batch_size": args.batch_size, "lr": 3e-3, "init_from": random}
     train({**SETTINGS, **own}, work / "base")

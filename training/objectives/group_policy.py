@@ -30,7 +30,7 @@ class Rollouts(NamedTuple):
     Attributes:
         conditioning: That of each rollout.
         states: The state at each timestep, [n c t h w] each.
-        log_probs: Of each step of the sampler, the mean logarithm of the density of its result, [n].
+        log_probs: Of each step of the sampler, the scaled logarithm of the density of its result, [n].
         advantages: Of each rollout, [n].
         rewards: Of each rollout, [clips group].
     """
@@ -51,8 +51,10 @@ class GroupPolicyOptimization(Denoising):
     advantage of a video is its reward minus the mean of its group, divided by the standard deviation. At some
     steps of the sampler, the clipped surrogate -min(r A, clip(r, 1 - clip_range, 1 + clip_range) A) is
     minimized, where r is the ratio of the densities of the step under the weights that are trained and under
-    those that sampled it. The logarithm of a density is the mean over the generated latents, not the sum.
-    The reward needs no gradient.
+    those that sampled it. The logarithm of a density is the sum over the d generated latents
+    divided by sqrt(d): a shift of the mean by a share e of s at each latent changes it by about e, whatever
+    d is. So one `clip_range` fits latents of any size. The sources take the sum, or the mean. The reward
+    needs no gradient.
 
     `updates` calls with the same batch and step train on one set of videos, at other steps of the sampler
     each time. The weighted denoising loss of the clips keeps the model near its data.
@@ -79,8 +81,8 @@ class GroupPolicyOptimization(Denoising):
     group_size: int = 8
     eta: float = 0.7
     train_timesteps: int = 2
-    clip_range: float = 1e-3
-    denoising_weight: float = 0.1
+    clip_range: float = 0.1
+    denoising_weight: float = 0.05
     _rollouts: dict[tuple[int, ...], tuple[Rollouts, int]] = field(
         default_factory=dict, init=False, repr=False
     )
@@ -130,7 +132,7 @@ class GroupPolicyOptimization(Denoising):
             if std > 0:
                 noise = self._draw(f"rollout step {number}", batch)
                 x = mean + std * noise
-                log_probs.append(-mean_of_generated(noise.square(), conditioning.condition_mask) / 2)
+                log_probs.append(scaled_log_prob(noise, conditioning.condition_mask))
             states.append(x)
         if (mask := conditioning.condition_mask) is not None:
             x = torch.where(mask.bool(), clean.to(x), x)
@@ -160,12 +162,24 @@ class GroupPolicyOptimization(Denoising):
             mean, std = self._step(rollouts.states[number], number, rollouts.conditioning)
             residual = (rollouts.states[number + 1] - mean) / std
             mask = rollouts.conditioning.condition_mask
-            log_prob = -mean_of_generated(residual.square(), mask) / 2
-            ratio = torch.exp(log_prob - rollouts.log_probs[number])
+            ratio = torch.exp(scaled_log_prob(residual, mask) - rollouts.log_probs[number])
             limited = ratio.clamp(1 - self.clip_range, 1 + self.clip_range)
             losses.append(-torch.minimum(ratio * rollouts.advantages, limited * rollouts.advantages))
             clipped.append((ratio != limited).float().mean().detach())
         return torch.stack(losses).mean(), torch.stack(clipped).mean()
+
+
+def scaled_log_prob(residual: Tensor, condition_mask: Tensor | None) -> Tensor:
+    """-sum(residual^2) / (2 sqrt(d)) over the d latents of each clip that are not given, [n].
+
+    Args:
+        residual: (state - mean) / std, [n c t h w].
+        condition_mask: 1 for given latents, [n 1 t h w]; None: there are none.
+    """
+    count = torch.full((len(residual),), float(residual[0].numel()), device=residual.device)
+    if condition_mask is not None:
+        count = (1 - condition_mask).expand_as(residual).flatten(1).sum(1)
+    return -mean_of_generated(residual.square(), condition_mask) * count.sqrt() / 2
 
 
 def group_advantages(rewards: Tensor) -> Tensor:

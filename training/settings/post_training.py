@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from manifests import NonNegativeFloat, PositiveFloat, PositiveInt, Range
+from manifests import NonNegativeFloat, PositiveInt, Range
 from training.errors import SettingError
 from training.rewards.registry import build_reward
 
@@ -68,8 +68,8 @@ class RewardSettings:
             later updates are limited by grpo_clip_range.
         grpo_timesteps: Random steps of the sampler that each update trains on. Higher values give more
             precise gradients and need more memory.
-        grpo_clip_range: Limit of the ratio of densities: 1 - grpo_clip_range to 1 + grpo_clip_range. The
-            densities are means over latents, so it is small. Higher values allow larger changes in an update.
+        grpo_clip_range: Limit of the ratio of densities: 1 - grpo_clip_range to 1 + grpo_clip_range, below
+            1. Higher values allow larger changes by the updates after the first.
         grpo_denoising_weight: Weight of the denoising loss of the clips, which keeps the model near its data.
             Higher values change the model less. 0 leaves it out.
     """
@@ -82,7 +82,7 @@ class RewardSettings:
     grpo_eta: Annotated[float, Range(0, 1, above=0)] = 0.7
     grpo_updates: PositiveInt = 2
     grpo_timesteps: PositiveInt = 2
-    grpo_clip_range: PositiveFloat = 1e-3
+    grpo_clip_range: Annotated[float, Range(above=0, below=1)] = 0.1
     grpo_denoising_weight: NonNegativeFloat = 0.05
 
     def check_reward(self, init_from: str, others: Sequence[str]) -> None:
