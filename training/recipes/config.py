@@ -113,8 +113,8 @@ class TrainingConfig(
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()
-        choices = super()._choices()
-        choices |= {"camera_injection": CAMERA_INJECTIONS, "distillation": DISTILLATIONS}
+        own = {"camera_injection": CAMERA_INJECTIONS, "distillation": DISTILLATIONS}
+        choices = super()._choices() | own
         return {k: v for k, v in choices.items() if k != "text_encoder" or not is_place}
 
 
