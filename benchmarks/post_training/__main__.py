@@ -1,13 +1,13 @@
 """What merging and distillation do to a small model of latents whose distribution is known.
 
-python -m benchmarks.post_training distillation     # a teacher, and its students of 1, 2 and 4 steps
+python -m benchmarks.post_training distillation     # a teacher, and its student of 4 steps
 python -m benchmarks.post_training merging          # two fine-tunings of a base model, and their soup
 python -m benchmarks.post_training reward           # a model of moving discs, before and after GRPO
 """
 
 import argparse
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from benchmarks.post_training.discs import COLOR, draw_discs, encode_discs
 from benchmarks.post_training.mixture import (
     METADATA,
     SHAPE,
-    STD,
     distance_to_modes,
     draw,
     frechet_distance,
@@ -99,37 +98,43 @@ def sample_model(model: Path, count: int, sampler: str = "", steps: int = 0) -> 
 def measure_distillation(work: Path, args: argparse.Namespace) -> None:
     """Print the samples of a teacher and of its students against the mixture and the teacher."""
     teacher = train_teacher(work, args.steps, args.batch_size)
-    reference = sample_model(teacher, args.samples, "heun", 64)
-    rows = {
-        "mixture itself": draw(args.samples, seed=99),
-        "teacher, 64 steps, heun": reference,
-        "teacher, 35 steps": sample_model(teacher, args.samples, "euler", 35),
-    }
     data = [(str(work / "shards" / "000000.tar"), str(work / "shards" / "000000.parquet"))]
     for steps in args.students:
-        rows[f"teacher, {steps} steps"] = sample_model(teacher, args.samples, "euler", steps)
-        own = {
-            "data": data,
-            "init_from": str(teacher),
-            "distillation": "trajectory",
-            "distillation_steps": steps,
-        }
-        own |= {"steps": args.student_steps, "batch_size": args.batch_size, "lr": 1e-3}
-        student = work / f"student-{steps}"
-        train({**SETTINGS, **own, "distillation_teacher_steps": max(1, 16 // steps)}, student)
-        rows[f"student, {steps} steps"] = sample_model(student, args.samples)
+        own = {"data": data, "init_from": str(teacher), "distillation": "trajectory", "lr": 1e-3}
+        own |= {"distillation_steps": steps, "distillation_teacher_steps": max(1, 16 // steps)}
+        own |= {"steps": args.student_steps, "batch_size": args.batch_size}
+        train({**SETTINGS, **own}, work / f"student-{steps}")
+    print_samples(work, args.students, args.samples)
+
+
+def print_samples(work: Path, students: Sequence[int], count: int) -> None:
+    """Print how far samples of the teacher and the students are from the mixture and from the teacher."""
     print(f"{'model':26}{'Frechet':>9}{'to nearest mode':>17}{'mode share':>12}{'to reference':>14}")
-    print(f"{'exact':26}{0:9.3f}{STD:17.3f}{0:12.3f}{0:14.3f}")
-    for name, samples in rows.items():
+    reference = None
+
+    def print_row(name: str, samples: Tensor) -> None:
         distance, share = distance_to_modes(samples)
-        to_reference = float((samples - reference).square().mean().sqrt())
-        text = f"{to_reference:14.3f}" if name != "mixture itself" else f"{'-':>14}"
+        text = ""
+        if reference is not None:
+            text = f"{float((samples - reference).square().mean().sqrt()):14.3f}"
         print(f"{name:26}{frechet_distance(samples):9.3f}{distance:17.3f}{share:12.3f}{text}", flush=True)
+
+    print_row("mixture itself", draw(count, seed=99))
+    reference = sample_model(work / "teacher", count, "heun", 32)
+    print_row("teacher, 32 steps of heun", reference)
+    print_row("teacher, 35 steps", sample_model(work / "teacher", count, "euler", 35))
+    for steps in students:
+        print_row(f"teacher, {steps} steps", sample_model(work / "teacher", count, "euler", steps))
+        print_row(f"student, {steps} steps", sample_model(work / f"student-{steps}", count))
 
 
 def measure_merging(work: Path, args: argparse.Namespace) -> None:
     """Print the held-out losses of a base model, of two fine-tunings of it, and of their merges."""
-    base = train_teacher(work, args.steps, args.batch_size)
+    print_merges(work, train_teacher(work, args.steps, args.batch_size), args)
+
+
+def print_merges(work: Path, base: Path, args: argparse.Namespace) -> None:
+    """Fine-tune a base model of the mixture on either half of the modes, and print the losses."""
     held_out = write_shard(work / "held-out", 512, seed=2)
     models = {"base": base}
     for name, modes in (("modes 0 to 3", range(4)), ("modes 4 to 7", range(4, 8))):
@@ -196,11 +201,11 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("subject", choices=("distillation", "merging", "reward"))
-    parser.add_argument("--steps", type=int, default=1500, help="steps of the first model (%(default)s)")
-    parser.add_argument("--student-steps", type=int, default=800, help="steps after it (%(default)s)")
-    parser.add_argument("--students", type=int, nargs="+", default=[4, 2, 1], help="steps to sample in")
-    parser.add_argument("--batch-size", type=int, default=32, help="clips per step (%(default)s)")
-    parser.add_argument("--samples", type=int, default=2048, help="samples of each model (%(default)s)")
+    parser.add_argument("--steps", type=int, default=500, help="steps of the first model (%(default)s)")
+    parser.add_argument("--student-steps", type=int, default=300, help="steps after it (%(default)s)")
+    parser.add_argument("--students", type=int, nargs="+", default=[4], help="steps to sample in")
+    parser.add_argument("--batch-size", type=int, default=64, help="clips per step (%(default)s)")
+    parser.add_argument("--samples", type=int, default=1024, help="samples of each model (%(default)s)")
     parser.add_argument("--denoising-weights", type=float, nargs="+", default=[0.05], help="of GRPO")
     args = parser.parse_args()
     measures = {
