@@ -31,7 +31,7 @@ def encode_discs(videos: Images) -> tuple[Tensor, dict[str, object]]:
     """The latents [n c t h w] of videos, and what their shard says about them."""
     tokenizer = load_tokenizer("small")
     pixels = torch.from_numpy(videos).movedim(-1, 1).float() / 127.5 - 1
-    latents = torch.cat([tokenizer.encode(part) for part in pixels.split(64)])
+    latents = torch.cat([tokenizer.encode(part) for part in torch.split(pixels, 64)])
     metadata: dict[str, object] = {
         "format": 1,
         "tokenizer": "small",
