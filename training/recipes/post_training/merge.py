@@ -11,9 +11,10 @@ from torch import Tensor
 
 from training.adapters.weight_files import DTYPES, Weights, open_weights
 from training.autoregressive.model_file import METADATA_KEY as TOKEN_MODEL_KEY
+from training.autoregressive.model_file import TokenModelInfo
 from training.errors import CheckpointError, SettingError
 from training.model import METADATA_KEY as WORLD_MODEL_KEY
-from training.model import MODEL_FILE, read_header, write_model_file
+from training.model import MODEL_FILE, ModelInfo, read_header, write_model_file
 from training.noise import hash_position, uniform
 from training.recipes.initial_weights import digest_of
 from training.recipes.pretrained_text import encoder_identity
@@ -132,11 +133,15 @@ def _model_file(place: Path) -> Path:
 
 
 def _read_metadata(place: Path) -> tuple[str, dict[str, Any]]:
-    """The key of the metadata of a model file, and the metadata."""
+    """The key of the metadata of a model file, and the metadata; fields of newer files have defaults."""
     header = read_header(place)
-    for key in (WORLD_MODEL_KEY, TOKEN_MODEL_KEY):
+    kinds: tuple[tuple[str, type[ModelInfo] | type[TokenModelInfo]], ...] = (
+        (WORLD_MODEL_KEY, ModelInfo),
+        (TOKEN_MODEL_KEY, TokenModelInfo),
+    )
+    for key, kind in kinds:
         if key in header:
-            return key, json.loads(header[key])
+            return key, kind.from_json(json.loads(header[key])).to_json()
     raise CheckpointError("this file is not a model that clipmill trained", where=str(place))
 
 

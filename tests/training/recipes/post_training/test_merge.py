@@ -1,5 +1,6 @@
 """Merged weights are the stated arithmetic, and models that mean something else are refused by field."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,15 @@ from safetensors.torch import load_file
 from training.cli import main
 from training.diffusion.config import DiffusionConfig
 from training.errors import CheckpointError, SettingError
-from training.model import MODEL_FILE, ModelInfo, load_model, save_model
+from training.model import (
+    METADATA_KEY,
+    MODEL_FILE,
+    ModelInfo,
+    load_model,
+    read_header,
+    save_model,
+    write_model_file,
+)
 from training.networks.config import VideoDiTConfig
 from training.recipes.post_training.merge import MergeRequest, merge, merge_ties
 from training.world_model import WorldModel
@@ -122,6 +131,16 @@ def test_models_that_differ_are_refused(
 def test_requests_that_make_no_sense_are_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         MergeRequest(**{"models": [Path("a"), Path("b")], **changes})
+
+
+def test_fields_that_an_older_file_lacks_have_their_defaults(make_model: MakeModel, tmp_path: Path) -> None:
+    old, new = make_model("old", 1), make_model("new", 2)
+    metadata = json.loads(read_header(old)[METADATA_KEY])
+    for part, name in (("diffusion", "given_residual"), ("network", "concat_last_given")):
+        assert metadata[part].pop(name) is False
+    write_model_file(old / MODEL_FILE, load_file(old / MODEL_FILE), METADATA_KEY, metadata, is_writer=True)
+    merged = merge(MergeRequest(models=[old, new]), tmp_path / "out")
+    assert load_model(merged)[1].network == NETWORK
 
 
 def test_ties_keeps_large_values_that_agree() -> None:
