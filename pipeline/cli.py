@@ -69,6 +69,7 @@ VERBS = {  # verb: (function that adds its options, what the verb does)
         "compute the loss of a model on held-out latents, or measure tokenizers or generated videos",
     ),
     "export": ("training.cli:add_verbs", "write a model file from the last checkpoint of a training"),
+    "merge": ("training.cli:add_verbs", "average the weights of several models of one network"),
     "slurm-script": (
         "training.cli:add_verbs",
         "print a script for sbatch that runs a training on several nodes",

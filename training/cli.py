@@ -15,6 +15,7 @@ from training.planning.slurm_verb import add_slurm_verb
 from training.planning.verb import add_plan_verb
 from training.verbs.evaluate import add_evaluate_verb
 from training.verbs.knobs import parse_knobs as parse_knobs
+from training.verbs.merge import add_merge_verb
 from training.verbs.report import report
 from training.verbs.sample import add_sample_verb
 from training.verbs.train import add_train_verb
@@ -28,6 +29,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_plan_verb(verbs, parse_knobs)
     add_evaluate_verb(verbs)
     _add_export(verbs)
+    add_merge_verb(verbs)
     add_statistics_verb(verbs)
 
 

@@ -14,6 +14,8 @@ The metadata "clipmill.world" is a JSON object:
     codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of what it reads
     conditions      of a model that reads actions or a camera: see `training.conditions.spec`, and
                     camera_intrinsics of a training clip, fx, fy, cx, cy as shares of width and height
+    distillation    of a distilled model: the falling timesteps that it is sampled with, and the
+                    guidance_scale of its teacher, which it has learned
     latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
 
 config.json in the same folder holds the same object.
@@ -56,6 +58,7 @@ class ModelInfo:
     latent_statistics: Mapping[str, Any] = field(default_factory=dict)
     codes: Mapping[str, Any] = field(default_factory=dict)
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    distillation: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""
@@ -64,7 +67,8 @@ class ModelInfo:
 
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         values["network"][CLASS_NAME] = class_name(self.network)
-        for part, network_fields in (("codes", CODE_FIELDS), ("conditions", CONDITION_FIELDS)):
+        optional = (("codes", CODE_FIELDS), ("conditions", CONDITION_FIELDS), ("distillation", ()))
+        for part, network_fields in optional:
             if not getattr(self, part):  # the metadata of other models does not mention it
                 del values[part]
                 for name in network_fields:

@@ -3,10 +3,11 @@
 from torch import nn
 
 from training.diffusion.config import DiffusionConfig
-from training.diffusion.denoiser import PreconditionedDenoiser
+from training.diffusion.denoiser import FrozenDenoiser, PreconditionedDenoiser
 from training.errors import SettingError
 from training.networks.lora import zero_lora
 from training.networks.registry import NetworkConfig, build_network
+from training.objectives.group_policy import ScoreLatents
 from training.objectives.uncertainty import UncertaintyHead
 from training.text_encoders.byte_level import ByteLevelTextEncoder
 from training.tokenizers.code_latents import CodeLatents
@@ -22,6 +23,8 @@ class WorldModel(nn.Module):
         text_encoder: The text encoder that is trained with the network. None if captions are encoded by a
             pretrained encoder, or not used.
         uncertainty: The uncertainty head of the training; None without one, and in models that are loaded.
+        teacher: The teacher of a distillation; None without one.
+        reward: Scores latents, in a fine-tuning by a reward; None without one.
         code_latents: Computes `Conditioning.code_latents`, for a network that reads them; None for others.
 
     Args:
@@ -47,6 +50,8 @@ class WorldModel(nn.Module):
         self.diffusion = diffusion
         self.network = build_network(network, seed)
         self.uncertainty: UncertaintyHead | None = None
+        self.teacher: FrozenDenoiser | None = None
+        self.reward: ScoreLatents | None = None
         self.code_latents: CodeLatents | None = None
         self.text_encoder = (
             ByteLevelTextEncoder(network.text_input_dim, seed) if text_encoder == "byte_level" else None

@@ -33,9 +33,10 @@ class Progress:
         memory = f" · {values['peak_memory_gib']:.2f} GiB" if "peak_memory_gib" in values else ""
         loss = f"loss {values['loss']:.4f}" if "loss" in values else "loss not finite"
         norm = f" · grad_norm {values['grad_norm']:.3f}" if "grad_norm" in values else ""
+        reward = f" · reward {values['reward']:.4f}" if "reward" in values else ""
         skipped = " · step skipped" if "skipped" in values else ""
         print(
-            f"step {report.step}/{report.total_steps} · {loss}{norm} · lr {values['lr']:.2e}{skipped}"
+            f"step {report.step}/{report.total_steps} · {loss}{reward}{norm} · lr {values['lr']:.2e}{skipped}"
             f" · {values['samples_per_s']:.1f} clips/s · {values['tokens_per_s']:.0f} tokens/s"
             f" · data wait {values['data_wait_share']:.0%}{mfu}{memory} · {left_s:.0f} s left",
             file=self.out,

@@ -21,7 +21,8 @@ from training.errors import SettingError
 from training.model import MODEL_FILE, ModelInfo, load_model
 from training.networks.config import VideoDiTConfig
 from training.noise import normal
-from training.recipes.sampling import find_sampler, open_tokenizer
+from training.recipes.sampling import open_tokenizer
+from training.recipes.sampling_steps import find_sampler
 from training.sampler import default_grid
 from training.tensors import Indices, Latents, Video
 from training.tokenizer import DiscreteTokenizer, Stride, Tokenizer

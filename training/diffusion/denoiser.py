@@ -74,6 +74,23 @@ class PreconditionedDenoiser(nn.Module):
         return clean
 
 
+class FrozenDenoiser:
+    """A denoiser that is not trained, such as the teacher of a distillation.
+
+    It is no module, so a model that refers to it neither stores nor trains its weights.
+
+    Args:
+        denoiser: The denoiser.
+    """
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+
+    @torch.no_grad()
+    def __call__(self, noisy: Latents, t: Timestep, conditioning: Conditioning) -> Latents:
+        return self.denoiser(noisy, t, conditioning)
+
+
 class ClassifierFreeGuidance:
     """Extrapolates from a weaker prediction through a better one: weak + guidance_scale (better - weak).
 

@@ -95,6 +95,17 @@ class Uniform:
         return (self.t_min + uniform * (self.t_max - self.t_min)).float()
 
 
+@dataclass(frozen=True)
+class Choice:
+    """One of a few timesteps, each with the same probability."""
+
+    timesteps: tuple[float, ...]
+
+    def __call__(self, uniform: torch.Tensor, latent_shape: Sequence[int]) -> Timestep:
+        number = (uniform * len(self.timesteps)).long().clamp(max=len(self.timesteps) - 1)
+        return torch.tensor(self.timesteps, dtype=torch.float64)[number].float()
+
+
 def split_uniform(uniform: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Split uniform numbers into a choice of probability `share` and a uniform number of either branch.
 

@@ -29,6 +29,7 @@ from training.parallel.threads import cpu_threads
 from training.recipes.code_residual import open_code_latents
 from training.recipes.given_frames import add_noise_to_given_frames
 from training.recipes.objective import build_condition_timestep_sampler
+from training.recipes.post_training.distillation import refuse_student
 from training.recipes.pretrained_text import reopen_text_encoder
 from training.text_encoder import TextEncoder, add_text
 from training.tokenizers.code_latents import CodeLatents
@@ -59,7 +60,7 @@ def evaluate(
     Raises:
         CheckpointError: There is no model, or the text encoder is not the one that it was trained with.
         LatentMismatchError: The latents or codes were made with another tokenizer than those of the model.
-        SettingError: There are codes and the model reads none, or the other way around.
+        SettingError: There are codes and the model reads none, or the other way around; or it is distilled.
     """
     world, info = load_model(model)
     if bool(codes) != bool(info.codes):
@@ -70,6 +71,7 @@ def evaluate(
             where=str(model),
             remedy="name the codes of the clips with --codes" if info.codes else "leave --codes out",
         )
+    refuse_student(info.distillation, str(model))
     shards = _open_shards(info, data, codes)
     world = world.to(device)
     evaluator = Evaluator(

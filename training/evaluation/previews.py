@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +16,10 @@ from training.errors import SettingError, TrainingError
 from training.evaluation.validation import temporary_weights
 from training.noise import normal
 from training.recipes.given_frames import add_noise_to_given_frames
-from training.recipes.sampling import find_sampler, write_video
-from training.sampler import default_grid
+from training.recipes.sampling import write_video
+from training.recipes.sampling_steps import choose_steps
 from training.text_encoder import TextEncoder, add_text
 from training.tokenizer import Tokenizer
-
-SAMPLER, GUIDANCE_SCALE = "heun", 2.0  # the defaults of the command sample
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ class Previews:
         tokenizer: Decodes the latents, on the CPU.
         text_encoder: Encodes the prompts.
         folder: Where the videos are written: step-STEP-NUMBER.mp4.
-        num_inference_steps: Steps of the sampler.
+        num_inference_steps: Steps of the sampler, of a model that is not distilled.
+        distillation: Of a distilled model, how it is sampled; see `training.model`.
         flow_shift: Shift of the timesteps towards noise.
         condition_timestep: Timestep of given frames.
         has_condition_noise: Given frames have noise of this timestep while a video is sampled.
@@ -77,6 +77,7 @@ class Previews:
     text_encoder: TextEncoder | None
     folder: Path
     num_inference_steps: int = 20
+    distillation: Mapping[str, Any] = field(default_factory=dict)
     flow_shift: float = 1.0
     condition_timestep: float = 0.0
     has_condition_noise: bool = False
@@ -130,14 +131,19 @@ class Previews:
         clean, mask = conditioning.condition_latents, conditioning.condition_mask
         if clean is not None and self.has_condition_noise:
             conditioning = add_noise_to_given_frames(conditioning, path, 0, numbers)
+        steps = choose_steps(
+            path,
+            self.distillation,
+            num_inference_steps=0 if self.distillation else self.num_inference_steps,
+            flow_shift=self.flow_shift,
+        )
         denoiser = ClassifierFreeGuidance(
             self.denoiser,
             self.denoiser,
-            GUIDANCE_SCALE,
+            steps.guidance_scale,
             weak_conditioning=conditioning.without_text(),
         )
-        timesteps = default_grid(path, self.num_inference_steps, self.flow_shift)
-        latents = find_sampler(SAMPLER)(denoiser, path, noise, conditioning, timesteps, seed=0)
+        latents = steps.sampler(denoiser, path, noise, conditioning, steps.timesteps, seed=0)
         return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
 
     def _conditioning(self, requests: Sequence[PreviewRequest]) -> Conditioning:

@@ -20,6 +20,7 @@ class OptimizationStep(Generic[Batch]):
         interval: The optimization step runs at training steps that are multiples of this.
         first_step: The first training step at which it runs.
         max_grad_norm: Gradients with a larger norm are clipped to it. 0 clips none.
+        updates: Updates in a training step. The objective is called with the same batch and step for each.
         name: Prefix of its metrics, such as "discriminator" for "discriminator/loss". A training with several
             optimization steps gives each another name, and one of them "".
     """
@@ -30,6 +31,7 @@ class OptimizationStep(Generic[Batch]):
     interval: int = 1
     first_step: int = 0
     max_grad_norm: float = 1.0
+    updates: int = 1
     name: str = ""
 
     def runs_at(self, step: int) -> bool:

@@ -137,7 +137,7 @@ class Trainer(Generic[Batch]):
             self.before_step(microbatches)
             metrics = dict(self.labels)
             for optimization_step in self.optimization_steps:
-                if optimization_step.runs_at(self.step):
+                for _ in range(optimization_step.updates if optimization_step.runs_at(self.step) else 0):
                     metrics |= self._optimize(optimization_step, microbatches)
             reshard(self.model)
             self._count_skipped(metrics)

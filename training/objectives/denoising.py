@@ -112,8 +112,10 @@ class Denoising:
         t = self._timesteps(self.timestep_sampler, "timestep", batch)
         noise = self.draw_normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)
         conditioning = self._conditioning(batch)
-        prediction = self.denoiser(add_noise(self.path, clean, noise, t), t, conditioning)
-        error = mean_of_generated((prediction - clean).square(), conditioning.condition_mask)
+        noisy = add_noise(self.path, clean, noise, t)
+        target = self._target(clean, noisy, t, conditioning)
+        prediction = self.denoiser(noisy, t, conditioning)
+        error = mean_of_generated((prediction - target).square(), conditioning.condition_mask)
         weighted = self.loss_weight(t) * error
         groups = self._groups(weighted.detach(), t, conditioning, clean.shape[2])
         parts = {"clean_mse": error.mean().detach()}
@@ -124,6 +126,10 @@ class Denoising:
             loss = (weighted * torch.exp(-log_variance) + log_variance).mean()
         scale = self.loss_scale * (self.image_loss_scale if clean.shape[2] == 1 else 1.0)
         return Loss(scale * loss, parts, groups)
+
+    def _target(self, clean: Latents, noisy: Latents, t: Timestep, conditioning: Conditioning) -> Latents:
+        """What the clean prediction is compared with."""
+        return clean
 
     def _groups(
         self, losses: Tensor, t: Timestep, conditioning: Conditioning, latent_frames: int

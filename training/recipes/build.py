@@ -11,6 +11,7 @@ from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import code_spec_of
 from training.data.shard import CodeSpec
 from training.data.shards import LatentShards
+from training.diffusion.denoiser import FrozenDenoiser
 from training.errors import LayoutError, SettingError
 from training.loop.lr_schedule import lr_schedule
 from training.loop.optimization_step import OptimizationStep
@@ -182,6 +183,24 @@ def parallelize(model: WorldModel, mesh: Mesh, config: TrainingConfig, precision
     model.reset_parameters(config.seed)
 
 
+def load_initial(
+    model: WorldModel, initial: InitialWeights | None, config: TrainingConfig, mesh: Mesh, precision: str
+) -> None:
+    """Load the initial weights into a model that is distributed; in a distillation also into its teacher.
+
+    Raises:
+        CheckpointError: Names are missing or unknown, or shapes differ.
+    """
+    if initial is None:
+        return
+    initial.load(model)
+    if config.distillation:
+        teacher = build_model(replace(config, uncertainty=False), model.network.config)
+        parallelize(teacher, mesh, config, precision)
+        initial.load(teacher)
+        model.teacher = FrozenDenoiser(teacher.eval().requires_grad_(False).denoiser)
+
+
 def peak_flops(device: torch.device) -> float:
     """Peak bf16 FLOP/s of one device; 0 if unknown."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
@@ -192,7 +211,7 @@ def build_optimization_step(
     config: TrainingConfig, model: WorldModel, encoder: TextEncoder | None, mesh: Mesh
 ) -> OptimizationStep[LatentBatch]:
     """AdamW on the denoising objective, with the learning rates of the settings."""
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    trained = trained_parameters(config, model)
     groups: list[dict[str, Any]] = [{"params": [parameter for _, parameter in trained]}]
     if config.condition_names and config.condition_lr_scale != 1:
         new = [parameter for name, parameter in trained if is_condition_layer(name)]
@@ -205,7 +224,19 @@ def build_optimization_step(
         weight_decay=config.weight_decay,
         fused=mesh.device.type == "cuda",
     )
-    return OptimizationStep(build_objective(config, model, encoder, mesh), optimizer, build_lr(config))
+    objective = build_objective(config, model, encoder, mesh)
+    updates = config.grpo_updates if config.reward else 1
+    return OptimizationStep(objective, optimizer, build_lr(config), updates=updates)
+
+
+def trained_parameters(config: TrainingConfig, model: WorldModel) -> list[tuple[str, nn.Parameter]]:
+    """The parameters that a training changes, by name. Post-training does not change the text encoder."""
+    is_text_fixed = bool(config.distillation or config.reward)
+    return [
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not (is_text_fixed and name.startswith("text_encoder."))
+    ]
 
 
 def build_lr(config: StepSettings, first_step: int = 0) -> Callable[[int], float]:

@@ -18,6 +18,7 @@ from training.settings.execution import ExecutionSettings
 from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
+from training.settings.post_training import DISTILLATIONS, DistillationSettings, RewardSettings
 from training.settings.run import RunSettings
 
 CHOICES = {
@@ -72,7 +73,15 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSettings, RunSettings):
+class TrainingConfig(
+    RewardSettings,
+    DistillationSettings,
+    ConditionSettings,
+    CodeSettings,
+    LoRASettings,
+    TrainingSettings,
+    RunSettings,
+):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -90,6 +99,8 @@ class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSett
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_data_sets()
+        self.check_distillation(self.init_from, self.codes)
+        self.check_reward(self.init_from, [name for name in ("codes", "distillation") if getattr(self, name)])
         if self.lora_rank and not self.init_from:
             raise SettingError(
                 "lora_rank trains adapters of pretrained weights, and there are none",
@@ -102,7 +113,8 @@ class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSett
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()
-        choices = super()._choices() | {"camera_injection": CAMERA_INJECTIONS}
+        own = {"camera_injection": CAMERA_INJECTIONS, "distillation": DISTILLATIONS}
+        choices = super()._choices() | own
         return {k: v for k, v in choices.items() if k != "text_encoder" or not is_place}
 
 

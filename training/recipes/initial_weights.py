@@ -180,7 +180,7 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
         return None
     info = ModelInfo.from_json(metadata)
     defaults = _tuples(record["metadata"].get(DEFAULTS_KEY) or _defaults(info))
-    if metadata["training"].get("lora_rank"):
+    if metadata["training"].get("lora_rank") or "distillation" in metadata:  # they need all weights
         return replace(_open_frozen(name), defaults=defaults)
     return InitialWeights(
         info.network,
@@ -219,7 +219,7 @@ def _open_frozen(name: str) -> InitialWeights:
         return _open(Path(name))
     except CheckpointError as error:
         raise CheckpointError(
-            f"checkpoints of adapters need the weights of init_from, but {error.what}",
+            f"adapters and distillations need the weights of init_from, but {error.what}",
             where=error.where or name,
             remedy="put the weights back, or set init_from to their new place",
         ) from error

@@ -135,7 +135,7 @@ def add_monitor(
         _show_stage(previews, config, info, shards)
         trainer.tasks = [PeriodicTask(config.preview_interval, previews)]
     open_evaluator = partial(_evaluator, mesh, trainer.model, encoder)
-    if shards is None:
+    if shards is None or config.distillation:  # the denoising loss of a student says nothing about its videos
         return Monitor(None, tensorboard, previews, open_evaluator)
     logs = None
     if mesh.rank == 0:
@@ -209,6 +209,7 @@ def _show_stage(
     else:
         previews.requests = _requests(config, shards)
     previews.shape, previews.flow_shift = info.latent_shapes[0], info.flow_shift
+    previews.distillation = info.distillation
     path = previews.denoiser.path
     previews.condition_timestep = choose_condition_timestep(0.0, info.training, path)
     previews.has_condition_noise = config.condition_timestep_std > 0

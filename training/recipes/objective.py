@@ -8,6 +8,8 @@ from training.objectives.denoising import Denoising
 from training.parallel.mesh import Mesh
 from training.parallel.noise import SharedNormal
 from training.recipes.config import TrainingConfig, TrainingSettings
+from training.recipes.post_training.distillation import distill
+from training.recipes.post_training.reward import fine_tune
 from training.text_encoder import TextEncoder
 from training.world_model import WorldModel
 
@@ -27,7 +29,7 @@ def build_objective(
         "network_output": NetworkOutputWeight(denoiser.preconditioning),
         "min_snr": MinSNRWeight(denoiser.path),
     }
-    return Denoising(
+    objective = Denoising(
         denoiser,
         denoiser.path,
         weights[settings.loss_weight],
@@ -49,6 +51,9 @@ def build_objective(
         seed=settings.seed,
         draw_normal=SharedNormal(mesh.context_group) if mesh and mesh.dims.context_parallel > 1 else normal,
     )
+    if config and model.teacher:
+        return distill(objective, config, model.teacher)
+    return fine_tune(objective, config, model.reward) if config and model.reward else objective
 
 
 def build_condition_timestep_sampler(path: str, mean: float, std: float) -> TimestepSampler | None:

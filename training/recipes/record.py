@@ -19,9 +19,11 @@ from training.networks.registry import NetworkConfig
 from training.recipes.batches import open_statistics
 from training.recipes.config import EXECUTION_SETTINGS, TrainingConfig
 from training.recipes.initial_weights import DEFAULTS_KEY
+from training.recipes.post_training.distillation import distillation_record
 from training.recipes.pretrained_text import encoder_identity
 from training.settings.codes import CodeSettings
 from training.settings.conditions import ConditionSettings
+from training.settings.post_training import DistillationSettings, RewardSettings
 from training.text_encoder import TextEncoder
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -48,6 +50,8 @@ def open_checkpoints(
         identity["codes"] = metadata["codes"]
     if info.conditions:
         identity["conditions"] = info.conditions["digest"]
+    if info.distillation:
+        identity["distillation"] = metadata["distillation"]
     if init_digest:
         identity["init_digest"] = init_digest
     if config.uncertainty:
@@ -101,14 +105,21 @@ def model_info(
         latent_statistics=open_statistics(config, shards),
         codes=codes._asdict() if codes else {},
         conditions=_conditions(shards),
+        distillation=distillation_record(config),
         training={name: value for name, value in asdict(config).items() if name not in excluded},
     )
 
 
 def _unrecorded(config: TrainingConfig) -> set[str]:
-    """The settings that are not recorded: those of codes and conditions neither, if there are none."""
+    """The settings that are not recorded, among them those of the kinds of training that this one is not."""
     unused: set[str] = set()
-    for is_used, group in ((config.codes, CodeSettings), (config.conditions, ConditionSettings)):
+    groups = (
+        (config.codes, CodeSettings),
+        (config.conditions, ConditionSettings),
+        (config.distillation, DistillationSettings),
+        (config.reward, RewardSettings),
+    )
+    for is_used, group in groups:
         unused |= set() if is_used else {field.name for field in fields(group)}
     return EXECUTION_SETTINGS | unused
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from training.conditions.reader import ConditionReader, FrameConditions
-from training.data.latent_statistics import denormalize
+from training.data.latent_statistics import LatentStatistics, denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
 from training.errors import CheckpointError, SettingError, TrainingError
@@ -41,8 +41,7 @@ from training.recipes.rollout import (
 )
 from training.recipes.sampling_request import SampledVideos as SampledVideos
 from training.recipes.sampling_request import SamplingRequest as SamplingRequest
-from training.sampler import Sampler, default_grid
-from training.samplers.registry import SAMPLERS
+from training.recipes.sampling_steps import choose_steps
 from training.text_encoder import add_text
 from training.tokenizer import Stride, Tokenizer, count_latent_frames
 from training.tokenizers import load_tokenizer
@@ -99,14 +98,14 @@ def sample(
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
             latents = sample_latents(world, info, tokenizer, request, device, context_group, given)
-            videos = _decode(latents, info, tokenizer) if is_first else none
+            videos = decode_frames(latents, tokenizer, info.latent_statistics) if is_first else none
     return SampledVideos(videos if is_first else none, info.fps)
 
 
-def _decode(latents: Tensor, info: ModelInfo, tokenizer: Tokenizer) -> Frames:
-    """Frames, uint8 [b t h w 3], of latents [b c t h w]."""
+def decode_frames(latents: Tensor, tokenizer: Tokenizer, statistics: LatentStatistics) -> Frames:
+    """Frames, uint8 [b t h w 3], of latents [b c t h w] that are normalized by `statistics`."""
     with torch.inference_mode():
-        videos = tokenizer.decode(denormalize(latents, info.latent_statistics).cpu())  # [b 3 t h w]
+        videos = tokenizer.decode(denormalize(latents, statistics).cpu())  # [b 3 t h w]
     frames = ((videos.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
     decoded: Frames = frames.contiguous().numpy()
     return decoded
@@ -148,7 +147,7 @@ def _sample_chunks(
         latents = sample_latents(
             world, info, tokenizer, chunk_request, device, context_group, frames, known, number
         )
-        return _decode(latents, info, tokenizer)
+        return decode_frames(latents, tokenizer, info.latent_statistics)
 
     return roll_out(sample_chunk, num_frames, context)
 
@@ -179,11 +178,15 @@ def sample_latents(
         _share_tokens(world.network, context_group, request.context_parallel_method)
     world = world.to(device)
     encoder = reopen_text_encoder(request.text_encoder, world, info)
-    sampler, path = find_sampler(request.sampler), world.denoiser.path
-    try:
-        timesteps = default_grid(path, request.num_inference_steps, request.flow_shift or info.flow_shift)
-    except ValueError as error:
-        raise SettingError(str(error), remedy="choose another num_inference_steps") from error
+    path = world.denoiser.path
+    steps = choose_steps(
+        path,
+        info.distillation,
+        sampler=request.sampler,
+        num_inference_steps=request.num_inference_steps,
+        guidance_scale=request.guidance_scale,
+        flow_shift=request.flow_shift or info.flow_shift,
+    )
     purpose = f"sample chunk {chunk}" if chunk else "sample"
     noise = normal(request.seed, purpose, range(len(request.prompt)), shape, device=device)
     fps = torch.full((len(request.prompt),), info.fps, device=device)
@@ -202,10 +205,10 @@ def sample_latents(
     denoiser = ClassifierFreeGuidance(
         world.denoiser,
         world.denoiser,
-        request.guidance_scale,
+        steps.guidance_scale,
         weak_conditioning=conditioning.without_text(),
     )
-    latents = sampler(denoiser, path, noise, conditioning, timesteps, seed=request.seed)
+    latents = steps.sampler(denoiser, path, noise, conditioning, steps.timesteps, seed=request.seed)
     mask = conditioning.condition_mask
     return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
 
@@ -240,19 +243,6 @@ def write_video(frames: npt.NDArray[np.uint8], fps: float, file: Path) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def find_sampler(name: str) -> Sampler:
-    """The sampler of this name.
-
-    Raises:
-        SettingError: There is none.
-    """
-    if name not in SAMPLERS:
-        raise SettingError(
-            f"there is no sampler {name!r}", remedy=f"choose one of {', '.join(sorted(SAMPLERS))}"
-        )
-    return SAMPLERS[name]
 
 
 def open_tokenizer(name_or_path: str, recorded: Mapping[str, Any]) -> Tokenizer:

@@ -35,9 +35,11 @@ class SamplingRequest:
         camera_radius: Radius of a named arc, in units of the poses.
         camera_fov: Horizontal field of view in degrees; 0 takes the intrinsics of the training. Files that
             state intrinsics have their own.
-        sampler: Name of the sampler. heun makes two predictions per step, the others one.
-        num_inference_steps: Steps of the sampler.
-        guidance_scale: Scale of classifier-free guidance; 1 is none.
+        sampler: Name of the sampler. heun makes two predictions per step, the others one. "" is heun, or
+            euler of a distilled model, which takes no other.
+        num_inference_steps: Steps of the sampler. 0 is 20, or as many as the model was distilled to, which
+            takes no other number.
+        guidance_scale: Scale of classifier-free guidance; 1 is none. None is 2, or 1 of a distilled model.
         flow_shift: Shift of the timesteps towards noise; 1 is none. 0 takes that of the training.
         seed: Equal seeds, prompts and sizes give equal videos.
         tokenizer: Name or path of the tokenizer that the model was trained with; "" takes the recorded one.
@@ -60,9 +62,9 @@ class SamplingRequest:
     camera_rotation_speed: NonNegativeFloat = 20.0
     camera_radius: PositiveFloat = 2.0
     camera_fov: NonNegativeFloat = 0.0
-    sampler: str = "heun"
-    num_inference_steps: PositiveInt = 20
-    guidance_scale: NonNegativeFloat = 2.0
+    sampler: str = ""
+    num_inference_steps: NonNegativeInt = 0
+    guidance_scale: NonNegativeFloat | None = None
     flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""

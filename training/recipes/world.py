@@ -31,8 +31,10 @@ from training.recipes.build import (
     build_model,
     build_optimization_step,
     choose_network,
+    load_initial,
     parallelize,
     peak_flops,
+    trained_parameters,
 )
 from training.recipes.code_residual import open_code_latents, read_residual_std
 from training.recipes.config import TrainingConfig
@@ -40,6 +42,7 @@ from training.recipes.count_work import WorkCounter
 from training.recipes.initial_weights import InitialWeights, open_initial_weights
 from training.recipes.layout import check_layout
 from training.recipes.monitor import CURVE_FILE, add_monitor, check_monitor
+from training.recipes.post_training.reward import open_reward
 from training.recipes.pretrained_text import open_text_encoder
 from training.recipes.record import CHECKPOINT_FOLDER, model_info, open_checkpoints, report_changes
 from training.recipes.stage_runner import StageRunner
@@ -121,13 +124,13 @@ def _train(
     read_text_of(stages)
     encoder = open_text_encoder(config.text_encoder, model, stage.shards)
     info = model_info(stage.config, stage.shards, network, encoder)
-    parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    parameters = sum(parameter.numel() for _, parameter in trained_parameters(config, model))
     model.code_latents = open_code_latents(info, mesh.device, config.code_tokenizer)
     parallelize(model, mesh, config, precision)
-    if initial:
-        initial.load(model)
-    init_defaults = initial.defaults if initial else {}
-    checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest, init_defaults)
+    model.reward = open_reward(config, info)
+    load_initial(model, initial, config, mesh, precision)
+    defaults = initial.defaults if initial else {}
+    checkpoints = open_checkpoints(stage.config, work, stage.shards, info, init_digest, defaults)
     trainer = Trainer(
         model=model,
         optimization_steps=[build_optimization_step(stage.config, model, encoder, mesh)],

@@ -28,8 +28,8 @@ DIFFUSION_OPTIONS = {
     "height": 0,
     "width": 0,
     "condition_timestep": 0.0,
-    "num_inference_steps": 20,
-    "sampler": "heun",
+    "num_inference_steps": 0,
+    "sampler": "",
     "flow_shift": 0.0,
     "context_parallel_method": "ulysses",
     "actions": "",
@@ -77,7 +77,7 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     sample.add_argument(
         "--guidance-scale",
         type=Range(0).argument(float),
-        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
+        help="classifier-free guidance; 1: none (2, of an autoregressive or distilled model 1)",
     )
     sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
     sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
@@ -99,11 +99,13 @@ def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--num-inference-steps",
         type=Range(1).argument(),
-        default=20,
-        help="steps of the sampler (%(default)s)",
+        default=0,
+        help="steps of the sampler (20, or those of a distilled model)",
     )
     options.add_argument(
-        "--sampler", default="heun", help="heun, euler, unipc, unipc3, ddim or ddpm (%(default)s)"
+        "--sampler",
+        default="",
+        help="heun, euler, unipc, unipc3, ddim or ddpm (heun, of a distilled model euler)",
     )
     options.add_argument(
         "--flow-shift",
@@ -201,8 +203,7 @@ def _sample_diffusion(args: argparse.Namespace) -> int:
     names = ("num_frames", "image", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder")
     request = SamplingRequest(
         prompt=[args.prompt] * args.num_samples,
-        guidance_scale=2.0 if args.guidance_scale is None else args.guidance_scale,
-        **{name: getattr(args, name) for name in (*names, *DIFFUSION_OPTIONS)},
+        **{name: getattr(args, name) for name in (*names, "guidance_scale", *DIFFUSION_OPTIONS)},
     )
     group = dist.group.WORLD if dist.get_world_size() > 1 else None
     sampled = sample(args.model, request, local_device(), group)

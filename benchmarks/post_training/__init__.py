@@ -1,0 +1,1 @@
+"""Benchmark of post-training: merging, distillation and reward fine-tuning of small models."""

@@ -1,0 +1,1 @@
+"""Recipes that change a trained model: merging, distillation and reward fine-tuning."""

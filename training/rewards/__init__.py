@@ -1,0 +1,1 @@
+"""Rewards: what generated videos are scored by, for fine-tuning."""
