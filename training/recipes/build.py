@@ -28,6 +28,7 @@ from training.recipes.initial_weights import InitialWeights
 from training.recipes.objective import build_objective
 from training.recipes.sampling import open_tokenizer
 from training.settings.optimization import StepSettings
+from training.settings.views import parse_view_neighbors
 from training.text_encoder import TextEncoder
 from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
@@ -61,7 +62,8 @@ def choose_network(
         if config.given_residual:
             network = replace(network, concat_last_given=True)
         network = read_codes(network, config, codes, residual_std) if codes else network
-        return (read_frame_conditions(network, config, conditions, shards) if conditions else network), ""
+        network = read_frame_conditions(network, config, conditions, shards) if conditions else network
+        return read_views(network, config), ""
     initial.check_latents(shards.spec, codes)
     is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
     if codes and is_residual != config.code_residual:
@@ -78,13 +80,13 @@ def choose_network(
     network = initial.network
     if conditions:
         network = read_frame_conditions(network, config, conditions, shards)
-    return network, initial.digest()
+    return read_views(network, config), initial.digest()
 
 
 def read_frame_conditions(
     network: NetworkConfig, config: TrainingConfig, spec: ConditionSpec, shards: LatentShards
 ) -> NetworkConfig:
-    """The config of a network that also reads actions or a camera.
+    """The config of a network that also reads actions, a camera or a trajectory.
 
     Raises:
         SettingError: The network cannot, or it reads the camera elsewhere.
@@ -106,7 +108,31 @@ def read_frame_conditions(
         network,
         action_dim=action_dim,
         camera_injection=config.camera_injection if spec.camera else None,
+        trajectory_dim=3 * spec.trajectory.points if spec.trajectory else 0,
     )
+
+
+def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
+    """The config of a network that denoises the views of several cameras, if the settings name several.
+
+    Raises:
+        SettingError: The network cannot, or it is one of other cameras.
+    """
+    views = config.view_names if len(config.view_names) > 1 else ()
+    known = network.views if isinstance(network, VideoDiTConfig) else ()
+    if known and known != views:
+        raise SettingError(
+            f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
+            remedy=f"set views={','.join(known)}",
+        )
+    if not views:
+        return network
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"a {class_name(network)} cannot denoise the views of several cameras",
+            remedy="choose a transformer, such as model=tiny, or one camera",
+        )
+    return replace(network, views=views, view_neighbors=parse_view_neighbors(config.view_neighbors, views))
 
 
 def read_codes(
@@ -185,7 +211,7 @@ def build_optimization_step(
     """AdamW on the denoising objective, with the learning rates of the settings."""
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     groups: list[dict[str, Any]] = [{"params": [parameter for _, parameter in trained]}]
-    if config.condition_names and config.condition_lr_scale != 1:
+    if config.condition_lr_scale != 1 and any(is_condition_layer(name) for name, _ in trained):
         new = [parameter for name, parameter in trained if is_condition_layer(name)]
         rest = [parameter for name, parameter in trained if not is_condition_layer(name)]
         groups = [{"params": rest, "lr_scale": 1.0}, {"params": new, "lr_scale": config.condition_lr_scale}]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.conditions.spec import CONDITIONS
+from training.data.samples.views import parse_views
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
 from training.networks.config import CAMERA_INJECTIONS
@@ -19,6 +20,7 @@ from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 from training.settings.run import RunSettings
+from training.settings.views import ViewSettings, parse_view_neighbors
 
 CHOICES = {
     "model": model_names(),
@@ -72,7 +74,9 @@ class TrainingSettings(
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSettings, RunSettings):
+class TrainingConfig(
+    ViewSettings, ConditionSettings, CodeSettings, LoRASettings, TrainingSettings, RunSettings
+):
     """One training: its settings, its data, and whether it prints progress.
 
     `text_encoder` may also be a pretrained encoder, which is not trained: a folder, or a name on the Hugging
@@ -97,8 +101,25 @@ class TrainingConfig(ConditionSettings, CodeSettings, LoRASettings, TrainingSett
             )
         if unknown := set(self.condition_names) - set(CONDITIONS):
             raise SettingError(
-                f"there is no condition {min(unknown)!r}", remedy="set conditions to action, camera or both"
+                f"there is no condition {min(unknown)!r}",
+                remedy=f"set conditions to some of {', '.join(CONDITIONS)}",
             )
+        parse_view_neighbors(self.view_neighbors, self.view_names)
+        if self.codes and len(self.view_names) > 1:
+            raise SettingError(
+                f"views names {len(self.view_names)} cameras, and a diffusion decoder takes one",
+                remedy="name one camera, or leave codes out",
+            )
+        if self.preview_interval and len(self.view_names) > 1:
+            raise SettingError(
+                "there are no previews of several cameras",
+                remedy="leave preview_interval out, and sample from the trained model",
+            )
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """The cameras of `views`."""
+        return parse_views(self.views)
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()

@@ -255,7 +255,10 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
     if info.conditions:
-        defaults |= {name: info.training[name] for name in ("conditions", "camera_injection", "camera_scale")}
+        names = ("conditions", "camera_injection", "camera_scale", "trajectory_scale")
+        defaults |= {name: info.training[name] for name in names if name in info.training}
+    if getattr(info.network, "views", ()):
+        defaults |= {name: info.training[name] for name in ("views", "view_neighbors")}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 
 
