@@ -116,7 +116,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
     """The config of a network that denoises the views of several cameras, if the settings name several.
 
     Raises:
-        SettingError: The network cannot, or it is one of other cameras.
+        SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them.
     """
     views = config.view_names if len(config.view_names) > 1 else ()
     known = network.views if isinstance(network, VideoDiTConfig) else ()
@@ -125,6 +125,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
             f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
             remedy=f"set views={','.join(known)}",
         )
+    neighbors = parse_view_neighbors(config.view_neighbors, views)
     if not views:
         return network
     if not isinstance(network, VideoDiTConfig):
@@ -132,7 +133,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
             f"a {class_name(network)} cannot denoise the views of several cameras",
             remedy="choose a transformer, such as model=tiny, or one camera",
         )
-    return replace(network, views=views, view_neighbors=parse_view_neighbors(config.view_neighbors, views))
+    return replace(network, views=views, view_neighbors=neighbors)
 
 
 def read_codes(

@@ -20,7 +20,7 @@ from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 from training.settings.run import RunSettings
-from training.settings.views import ViewSettings, parse_view_neighbors
+from training.settings.views import ViewSettings
 
 CHOICES = {
     "model": model_names(),
@@ -104,7 +104,6 @@ class TrainingConfig(
                 f"there is no condition {min(unknown)!r}",
                 remedy=f"set conditions to some of {', '.join(CONDITIONS)}",
             )
-        parse_view_neighbors(self.view_neighbors, self.view_names)
         if self.codes and len(self.view_names) > 1:
             raise SettingError(
                 f"views names {len(self.view_names)} cameras, and a diffusion decoder takes one",

@@ -155,8 +155,8 @@ def _add_condition_options(sample: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME",
         help="forward, backward, left, right, up, down, rotate_left, rotate_right, tilt_up, tilt_down,"
-        " arc_left, arc_right or static; or a .npy or .parquet file of poses. Of several cameras it is that of"
-        " the first one, or a folder with CAMERA.conditions.parquet of each",
+        " arc_left, arc_right or static; or a .npy or .parquet file of poses. Of several cameras: of the"
+        " first, or a folder with CAMERA.conditions.parquet of each",
     )
     options.add_argument(
         "--trajectory", default="", metavar="FILE", help=".npy or .parquet: places of the car after the start"

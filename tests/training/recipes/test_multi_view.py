@@ -16,7 +16,7 @@ from PIL import Image
 from training.cli import main
 from training.conditions.plucker import relative_poses
 from training.conditions.rig import move_rig
-from training.data.batches import LatentBatch, collate
+from training.data.batches import collate
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
 from training.diffusion.views import split_views
@@ -70,12 +70,11 @@ def base(make_module_shard: MakeShard, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def trained(base: Path, data: Pairs, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of three cameras from a model of one, with a resume after its first step."""
+    """A model of three cameras from a model of one."""
     work = tmp_path_factory.mktemp("trained")
     settings = {**SHORT, "data": data, "validation_data": data, "lr": 1e-3, "init_from": str(base)}
     settings |= {"views": "front,left,rear", "view_neighbors": "front:left", "view_dropout": 0.5}
-    settings |= {"conditions": "camera,trajectory", "condition_lr_scale": 5.0}
-    train({**settings, "steps": 1}, work)
+    settings |= {"conditions": "camera,trajectory", "condition_lr_scale": 5.0, "validation_max_clips": 2}
     return train({**settings, "steps": 3}, work).model.parent
 
 
@@ -87,7 +86,9 @@ def test_a_batch_has_the_latents_captions_and_rays_of_each_view(data: Pairs) -> 
     assert batch.latents.shape == (2, 16, 9, 4, 6)
     assert batch.captions[:3] == tuple(f"{view} of {samples[0].id}" for view in VIEWS)
     known = batch.conditioning
-    assert known.camera is not None and known.trajectory is not None and known.view_indices is not None
+    assert known.camera is not None
+    assert known.trajectory is not None
+    assert known.view_indices is not None
     assert known.view_indices.tolist() == [[0, 1, 2]] * 2
     stored = shards.read_frame_conditions(0, SampleIndex(0, 0))
     assert torch.allclose(known.trajectory[0] * 2, stored[0]["trajectory"].flatten())
@@ -108,7 +109,8 @@ def test_the_first_step_is_that_of_the_base_model_on_each_view(
     base: Path, data: Pairs, tmp_path: Path
 ) -> None:
     settings = {**SHORT, "data": data, "init_from": str(base), "lr": 1e-12, "weight_decay": 0.0, "steps": 1}
-    train({**settings, "views": "front,left,rear", "conditions": "camera,trajectory"}, tmp_path)
+    settings |= {"views": "front,left,rear", "conditions": "camera,trajectory"}
+    train(settings, tmp_path)
     (before, _), (model, info) = load_model(base), load_model(tmp_path)
     assert isinstance(info.network, VideoDiTConfig)
     assert info.network.view_neighbors == (("front", "left"), ("front", "rear"), ("left", "rear"))
@@ -120,6 +122,7 @@ def test_the_first_step_is_that_of_the_base_model_on_each_view(
         plain = replace(known, camera=None, trajectory=None, view_indices=None)
         expected = before.network(split_views(x, 3), t.expand(3), plain.map(lambda each: each.expand(3)))
         assert torch.allclose(split_views(model.network(x, t, known), 3), expected, atol=1e-5)
+    assert train({**settings, "steps": 2}, tmp_path).steps == 2  # it resumes
 
 
 def test_the_model_file_and_the_validation_know_the_cameras(trained: Path, data: Pairs) -> None:
@@ -134,7 +137,7 @@ def test_the_model_file_and_the_validation_know_the_cameras(trained: Path, data:
     moved = move_rig(relative_poses(torch.eye(3, 4).repeat(2, 1, 1)), rig["rear"])
     assert moved[1, :, :3].diag().tolist() == [-1, 1, -1]
     lines = [json.loads(line) for line in (trained / "validation.jsonl").read_text().splitlines()]
-    result = evaluate(trained, data, batch_size=2, num_threads=1)
+    result = evaluate(trained, data, max_clips=2, num_threads=1)
     assert lines[-1]["loss_by_condition"] == pytest.approx(result.loss_by_condition)
     assert list(result.loss_by_condition) == ["right", "shuffled", "none", "other cameras", "views alone"]
     assert len(set(result.loss_by_condition.values())) == 5
@@ -148,21 +151,21 @@ def test_steps_train_on_some_views_as_many_in_each_clip(trained: Path, data: Pai
     config = TrainingConfig(data=data, views="front,left,rear", view_dropout=1.0, text_dropout=0.5)
     objective = build_objective(config, model, model.text_encoder)
     assert isinstance(objective, Denoising)
-    seen: list[LatentBatch] = [objective._drop_views(batch, step) for step in range(8)]  # type: ignore[misc]
-    sizes = {each.latents.shape[2] for each in seen}
-    assert sizes == {3, 6}
+    seen = [objective._drop_views(batch, step) for step in range(6)]
+    assert {each.latents.shape[2] for each in seen} == {3, 6}
     for each in seen:
         indices = each.conditioning.view_indices
         assert indices is not None
         names = [VIEWS[n] for n in indices.flatten().tolist()]
         assert [caption.split()[0] for caption in each.captions] == names
-    assert len({str(each.conditioning.view_indices) for each in seen}) > 3
+    whole = seen[3].conditioning.view_indices
+    assert whole is not None
+    assert len(set(map(tuple, whole.tolist()))) > 1
     losses = [float(objective(batch, step).total) for step in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
     part = collate([shards.read(0, SampleIndex(0, n)) for n in range(2, 4)], range(2, 4))
     alone = objective._drop_views(part, 3).conditioning.view_indices
-    whole = seen[3].conditioning.view_indices
-    assert alone is not None and whole is not None
+    assert alone is not None
     assert torch.equal(alone, whole[2:])  # the views of a clip do not depend on its batch
 
 
@@ -272,7 +275,7 @@ def test_wrong_requests_are_refused(trained: Path, base: Path, tmp_path: Path) -
     with pytest.raises(SettingError, match="the model has no camera 'front'; its cameras: one, unnamed"):
         sample(base, request)
     with pytest.raises(LayoutError, match="cannot share the tokens of a clip of several cameras"):
-        sample(trained, request, context_group=torch.distributed.group.WORLD or object())  # type: ignore[arg-type]
+        sample(trained, request, context_group=object())  # type: ignore[arg-type]
     out = ["--out", str(tmp_path / "a.mp4"), "--num-inference-steps", "1"]
-    assert main(["sample", "--model", str(trained), *out, "--prompt", "a", "b"]) == 1
-    assert main(["sample", "--model", str(base), *out, "--prompt", "a", "b"]) == 1
+    assert main(["sample", "--model", str(trained), *out, "--prompt", "a", "b"]) == 2
+    assert main(["sample", "--model", str(base), *out, "--prompt", "a", "b"]) == 2
