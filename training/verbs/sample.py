@@ -61,13 +61,8 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="mp4 to write; with --num-samples N, its name ends in -0 …; of several cameras, a folder of the"
         " name without .mp4, with CAMERA.mp4 for each",
     )
-    sample.add_argument(
-        "--prompt",
-        nargs="+",
-        default=[""],
-        metavar="TEXT",
-        help="text of the video; of several cameras one for all, or one for each; by default none",
-    )
+    text = "text of the video; of several cameras one for all, or one for each; by default none"
+    sample.add_argument("--prompt", nargs="+", default=[""], metavar="TEXT", help=text)
     sample.add_argument(
         "--num-samples", type=Range(1).argument(), default=1, help="videos to sample (%(default)s)"
     )
@@ -79,6 +74,22 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         sample.add_argument(
             f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
         )
+    _add_given_options(sample)
+    sample.add_argument(
+        "--guidance-scale",
+        type=Range(0).argument(float),
+        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
+    )
+    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
+    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
+    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
+    _add_diffusion_options(sample)
+    _add_condition_options(sample)
+    _add_token_options(sample)
+    sample.set_defaults(func=_sample)
+
+
+def _add_given_options(sample: argparse.ArgumentParser) -> None:
     sample.add_argument(
         "--image",
         nargs="+",
@@ -93,18 +104,6 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=0,
         help="latent frames given from --video; 0: as many as in training",
     )
-    sample.add_argument(
-        "--guidance-scale",
-        type=Range(0).argument(float),
-        help="classifier-free guidance; 1: none (2, of an autoregressive model 1)",
-    )
-    sample.add_argument("--seed", type=Range(0).argument(), default=0, help="seed of the noise (%(default)s)")
-    sample.add_argument("--tokenizer", default="", help="path of the tokenizer, if it is not a bundled one")
-    sample.add_argument("--text-encoder", default="", help=TEXT_ENCODER_HELP)
-    _add_diffusion_options(sample)
-    _add_condition_options(sample)
-    _add_token_options(sample)
-    sample.set_defaults(func=_sample)
 
 
 def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 
 from manifests import Artifact
-from stages.latents.pack_views import EncodedView, PackViews
+from stages.latents.pack_views import EncodedView, PackedViews, PackViews
 from training.data.batches import collate
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
@@ -64,6 +64,7 @@ def test_a_training_reads_what_belongs_to_each_camera(tmp_path: Path) -> None:
     fitted = stage.fit([], stage.tally(rows))
     [group, _] = stage.assign(rows, fitted)
     packed = next(iter(stage.settle(group, rows, fitted)))
+    assert isinstance(packed, PackedViews)
     tar, index = tmp_path / "0.tar", tmp_path / "0.parquet"
     tar.write_bytes(packed.latents_shard.read())
     index.write_bytes(packed.latents_index.read())
