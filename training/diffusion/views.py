@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from training.diffusion.conditioning import Conditioning
+from training.tensors import Latents
 
 FRAME_AXES = {"condition_mask": 2, "condition_latents": 2, "camera": 2, "codes": 1, "code_latents": 2}
 OF_VIEWS = ("text_embeddings", "text_mask")  # [b v …]
@@ -57,6 +58,15 @@ def join_conditioning(conditioning: Conditioning, view_indices: Tensor) -> Condi
         else:
             values[field.name] = torch.unflatten(x, 0, (-1, views)) if field.name in OF_VIEWS else x[::views]
     return Conditioning(**values)
+
+
+def last_given(conditioning: Conditioning) -> Latents | None:
+    """`Conditioning.last_given` of each view: [b c 1 h w], or [b c (v t) h w] of several views."""
+    views, last = num_views(conditioning), split_conditioning(conditioning).last_given()
+    if views == 1 or last is None or conditioning.condition_latents is None:
+        return last
+    frames = conditioning.condition_latents.shape[2] // views
+    return join_views(last.expand(-1, -1, frames, -1, -1), views)
 
 
 def select_views(

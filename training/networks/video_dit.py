@@ -123,10 +123,7 @@ class VideoDiT(nn.Module):
         if indices is None or len(indices) != len(noisy) or frames % views:
             shape = None if indices is None else tuple(indices.shape)
             raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
-        attend = None
-        if self.config.view_neighbors:
-            names, pairs = self.config.views, self.config.view_neighbors
-            attend = neighbor_attention(indices, names, pairs, frames // views)
+        attend = neighbor_attention(indices, self.config.views, self.config.view_neighbors, frames // views)
         is_of_frames = timestep.dim() == 2
         timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
         noisy, conditioning = split_views(noisy, views), split_conditioning(conditioning)

@@ -14,6 +14,7 @@ from training.diffusion.conditioning import Conditioning
 from training.diffusion.views import (
     join_conditioning,
     join_views,
+    last_given,
     select_views,
     split_conditioning,
     split_views,
@@ -136,6 +137,14 @@ def test_views_and_their_conditioning_are_split_and_joined() -> None:
     again = join_conditioning(split_conditioning(CONDITIONING), CONDITIONING.view_indices)
     for name in ("text_embeddings", "text_mask", "condition_mask", "camera", "trajectory", "view_indices"):
         assert torch.equal(getattr(again, name), getattr(CONDITIONING, name)), name
+
+
+def test_the_last_given_frame_is_that_of_each_view() -> None:
+    given = replace(CONDITIONING, condition_latents=NOISY)
+    last = last_given(given)
+    assert last is not None
+    assert torch.equal(last[0, :, 3:6], NOISY[0, :, 3:4].expand(-1, 3, -1, -1))  # the first of each three
+    assert last_given(CONDITIONING) is None
 
 
 @pytest.mark.parametrize("neighbors", [PAIRS, ()])
