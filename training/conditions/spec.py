@@ -187,8 +187,8 @@ def read_spec(
     names: Sequence[str],
     fps: float,
     camera_scale: float,
-    trajectory_scale: float,
     where: str,
+    trajectory_scale: float = 1.0,
 ) -> ConditionSpec:
     """The conditions that the footer of a shard states.
 
@@ -197,8 +197,8 @@ def read_spec(
         names: Which of `CONDITIONS` are read.
         fps: Frame rate of the clips.
         camera_scale: `CameraSpec.scale`; 0 takes 1 m of metric poses, and else the distance in each clip.
-        trajectory_scale: `TrajectorySpec.scale`.
         where: The shard.
+        trajectory_scale: `TrajectorySpec.scale`.
 
     Raises:
         LatentMismatchError: It does not state one of them, or in another form, or their rate is not `fps`.

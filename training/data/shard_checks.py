@@ -146,7 +146,7 @@ def check_conditions(
     """The conditions of shards. Refuse shards that have none, or other ones than `expected` or the first."""
     source = "the model" if expected else shards[0].tar
     for shard in shards:
-        found = read_spec(shard.conditions, names, shard.fps, camera_scale, trajectory_scale, shard.tar)
+        found = read_spec(shard.conditions, names, shard.fps, camera_scale, shard.tar, trajectory_scale)
         expected = expected or found
         expected.check(found, shard.tar, source)
     assert expected is not None
