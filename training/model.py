@@ -9,11 +9,13 @@ The metadata "clipmill.world" is a JSON object:
     flow_shift      shift of the training timesteps towards noise
     latents         tokenizer, digest, stride, channels, dtype
     fps             frame rate of the clips before the tokenizer, in frames per second
-    latent_shapes   shapes [c t h w] of the training latents, the most frequent first
+    latent_shapes   shapes [c t h w] of the training latents, of one view, the most frequent first
     training        steps and settings, for people
     codes           of a diffusion decoder: tokenizer, digest, stride and codebook_size of what it reads
-    conditions      of a model that reads actions or a camera: see `training.conditions.spec`, and
-                    camera_intrinsics of a training clip, fx, fy, cx, cy as shares of width and height
+    conditions      of a model that reads actions, a camera or a trajectory: see `training.conditions.spec`,
+                    and camera_intrinsics of a training clip, fx, fy, cx, cy as shares of width and height. Of
+                    several cameras also rig: {camera: {"intrinsics": …, "pose": [R|t] row by row in the
+                    coordinates of the first camera}}
     distillation    of a distilled model: the falling timesteps that it is sampled with, and the
                     guidance_scale of its teacher, which it has learned
     latent_statistics   mean and std by which the latents are normalized, by domain; {} does not normalize
@@ -62,7 +64,7 @@ class ModelInfo:
 
     def to_json(self) -> dict[str, Any]:
         """The metadata as plain JSON values."""
-        from training.networks.config import CODE_FIELDS, CONDITION_FIELDS
+        from training.networks.config import CODE_FIELDS, CONDITION_FIELDS, VIEW_FIELDS
         from training.networks.registry import CLASS_NAME, class_name
 
         values: dict[str, Any] = json.loads(json.dumps(asdict(self)))
@@ -73,6 +75,9 @@ class ModelInfo:
                 del values[part]
                 for name in network_fields:
                     values["network"].pop(name, None)
+        if not values["network"].get("views"):
+            for name in VIEW_FIELDS:
+                values["network"].pop(name, None)
         return {"format": FORMAT} | values
 
     @classmethod

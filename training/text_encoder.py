@@ -43,14 +43,17 @@ def add_text(
 ) -> Conditioning:
     """The conditioning with the embeddings of the captions; without an encoder, as it is.
 
-    Embeddings that the conditioning already has, from the shards, are only padded.
+    Embeddings that the conditioning already has, from the shards, are only padded. Of several views
+    there is a caption of each view, clip after clip.
     """
     if encoder is None:
         return conditioning
     embeddings, mask = conditioning.text_embeddings, conditioning.text_mask
     if embeddings is None:
         embeddings, mask = encoder(captions, device)
-    missing = max(0, encoder.min_length - embeddings.shape[1])
+        if (indices := conditioning.view_indices) is not None:
+            embeddings, mask = (each.reshape(*indices.shape, *each.shape[1:]) for each in (embeddings, mask))
+    missing = max(0, encoder.min_length - embeddings.shape[-2])
     return replace(
         conditioning,
         text_embeddings=nn.functional.pad(embeddings, (0, 0, 0, missing)),

@@ -15,7 +15,11 @@ from stages.media.encoding.encoders import check_choice
 from stages.media.files import file_status
 from stages.media.safetensors_header import read_header_of
 
-CONDITIONS = {"action": ("action",), "camera": ("camera_pose", "camera_intrinsics")}
+CONDITIONS = {
+    "action": ("action",),
+    "camera": ("camera_pose", "camera_intrinsics"),
+    "trajectory": ("trajectory",),
+}
 TOLERANCE = 0.05  # of a row: how much later than a frame its timestamp may be, for rounding
 RATE_TOLERANCE = 1e-3  # relative
 ASPECT_TOLERANCE = 0.02  # relative, of a frame that was scaled to whole pixels
@@ -36,7 +40,7 @@ class LocatedWindow(Row):
 class WindowConditions(Row):
     conditions: Artifact | None = column(
         "safetensors file of the conditions of each frame: action [n-1 a], camera_pose [n 3 4], "
-        "camera_intrinsics [n 4] in px of the encoded frame"
+        "camera_intrinsics [n 4] in px of the encoded frame, trajectory [p 3] after the first frame"
     )
     missing_conditions: str = column("conditions that the sidecar of the video does not have; empty if none")
     action_means: tuple[float, ...] = column(
@@ -54,11 +58,12 @@ class AddConditions(Annotate[LocatedWindow, WindowConditions]):
 
     A frame has the row whose time is the last before it: that of the frame which is displayed. Action i
     leads from frame i of the window to frame i + 1. Intrinsics are scaled and cropped as the encoded frames.
+    The trajectory is that of the first frame: places x, y, z at equal times after it.
     A window is rejected if its sidecar is damaged, has a camera pose that is no rotation, ends before the
     window, or has actions of another rate than the frames of the window.
 
     Attributes:
-        conditions: What is read: action, camera, or both.
+        conditions: What is read: action, camera, trajectory, or several.
     """
 
     conditions: tuple[str, ...] = ("action", "camera")
@@ -67,7 +72,7 @@ class AddConditions(Annotate[LocatedWindow, WindowConditions]):
 
     def __post_init__(self) -> None:
         if not self.conditions:
-            raise ValueError("conditions is empty; name action, camera, or both")
+            raise ValueError(f"conditions is empty; name some of {', '.join(CONDITIONS)}")
         for name in self.conditions:
             check_choice(name, tuple(CONDITIONS), "conditions")
 
@@ -102,6 +107,10 @@ class AddConditions(Annotate[LocatedWindow, WindowConditions]):
                 columns["camera_intrinsics"][where], size, row.latents
             )
             spec["camera_pose"] = source.sidecar.spec["camera_pose"]
+        if source := sources.get("trajectory"):
+            ahead = source.sidecar.columns["trajectory"][_rows_at(source, row)[0]]
+            arrays["trajectory"] = ahead.reshape(-1, 3)
+            spec["trajectory"] = source.sidecar.spec["trajectory"]
         return WindowConditions(
             conditions=Artifact.of(_serialize(arrays, spec), ".safetensors"),
             missing_conditions="",

@@ -6,13 +6,14 @@ A row holds from its `timestamp` until that of the next row. The columns are:
     action              list<float32> [a], the command in effect
     camera_pose         list<float32> [12], camera to world [R|t] row by row; x right, y down, z forward
     camera_intrinsics   list<float32> [4], fx, fy, cx, cy in px; the center of the first pixel is (0.5, 0.5)
+    trajectory          list<float32> [3 p], x, y, z of the p places at equal times after the row
 
-`action`, or `camera_pose` with `camera_intrinsics`, may be left out. Further columns of lists of numbers,
-such as the positions of objects (`state`), are kept for evaluations. The schema has under
+All but the first may be left out; `camera_pose` and `camera_intrinsics` need each other. Further columns of
+lists of numbers, such as the positions of objects (`state`), are kept for evaluations. The schema has under
 "clipmill.conditions" a JSON object: "rate" in rows per second, and an object for each column. That of
 `action` has "names" and "units" of its numbers and the "frame" of reference in which they hold. That of
 `camera_pose` has the "unit" of length. That of `camera_intrinsics` has "width" and "height" of the displayed
-frames in px.
+frames in px. That of `trajectory` has "points", "step_s" between them, "unit" and "frame" of reference.
 """
 
 import io
@@ -213,6 +214,8 @@ def _faults(sidecar: Sidecar) -> Iterator[tuple[str, str]]:
             yield "camera_intrinsics has no width and height", "state the size of the displayed frames in px"
         if not (spec.get("camera_pose") or {}).get("unit"):
             yield "camera_pose has no unit", "state the unit of length, such as m"
+    if "trajectory" in columns:
+        yield from _faults_of_trajectory(columns["trajectory"].shape[1], spec.get("trajectory") or {})
 
 
 def _at(wrong: Any, times: Array, what: str, remedy: str) -> Iterator[tuple[str, str]]:
@@ -229,6 +232,13 @@ def _faults_of_action(size: int, spec: Mapping[str, Any]) -> Iterator[tuple[str,
         )
     if not spec.get("frame"):
         yield "action has no frame of reference", "state it under frame, such as gripper or world"
+
+
+def _faults_of_trajectory(size: int, spec: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if size != 3 * spec.get("points", 0):
+        yield f"trajectory has {size} numbers, not x, y, z of its points", "state their number under points"
+    if missing := [name for name in ("step_s", "unit", "frame") if not spec.get(name)]:
+        yield f"trajectory has no {missing[0]}", "state the time between points, their unit and frame"
 
 
 def _are_rotations(matrices: Array) -> Array:

@@ -1,6 +1,6 @@
 """Packs the latents of all cameras of a clip into one sample: KEY.CAMERA.safetensors, KEY.json and KEY.txt.
 
-The format is described where it is read, in `training/data/views.py`. Otherwise shards are those of
+The format is described where it is read, in `training/data/samples/views.py`. Otherwise shards are those of
 `PackLatents`, with a window of a clip of a recording in place of a window.
 """
 
@@ -55,12 +55,14 @@ class PackViews(Survey[EncodedView, PackedViews]):
     """Packs latents of recordings into shards: one sample has the views of all cameras.
 
     The files are `latents/BUCKET/NUMBER.tar`, and `latents-SPLIT/…` for clips whose `split` is not "train".
-    The caption is that of the first camera. Rejected are the views of all cameras if one is missing, or if
-    their latents have different shapes, because a trainer reads them as one tensor.
+    Each camera has its caption, text embeddings and conditions. Rejected are the views of all cameras if one
+    is missing, or if their latents have different shapes, because a trainer reads them as one tensor.
 
     Attributes:
         shard_bytes: Approximate size of a shard in bytes. Higher values make fewer and larger shards.
     """
+
+    version = 2
 
     shard_bytes: PositiveInt = 256 * 2**20
 
@@ -168,9 +170,9 @@ def _members(
 ) -> Iterator[tuple[str, bytes]]:
     """The members of one sample. Adds to the provenance of the shard."""
     first, cameras, contents = views[0], {}, []
-    text = first.text_embeddings.read() if first.text_embeddings else b""
-    text_encoder = json.loads(read_header(text)["__metadata__"]["clipmill"]) if text else None
     for view in views:
+        text = view.text_embeddings.read() if view.text_embeddings else b""
+        text_encoder = json.loads(read_header(text)["__metadata__"]["clipmill"]) if text else None
         data = view.latents.read()
         header = read_header(data)
         metadata = json.loads(header["__metadata__"]["clipmill"])
@@ -182,6 +184,8 @@ def _members(
         calibration = {"calibration": json.loads(view.camera_calibration)}
         cameras[view.camera_name] = metadata | span | calibration | {"caption": _caption(view)}
         contents.append((_member_name(key, view), data))
+        if text:
+            contents.append((f"{key}.{view.camera_name}.text.safetensors", text))
         if conditions:
             contents.append((f"{key}.{view.camera_name}.conditions.safetensors", conditions))
     shared = {
@@ -191,8 +195,6 @@ def _members(
     yield f"{key}.json", to_json(record | shared)
     yield from contents
     yield f"{key}.txt", _caption(first).encode()
-    if text:
-        yield f"{key}.text.safetensors", text
 
 
 def _caption(row: EncodedView) -> str:

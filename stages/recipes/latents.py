@@ -42,7 +42,7 @@ class Encoding:
         text_encoder: Folder, or repository of the Hugging Face hub, of a T5 encoder or a language model whose
             text embeddings of the captions are packed with the latents. "" packs none.
         stored_text: What is packed of the captions: embeddings, or tokens, where embeddings are too large.
-        conditions: Conditions of each frame that are packed with the latents: action, camera, or both. A
+        conditions: Conditions that are packed with the latents: action, camera, trajectory, or several. A
             video has them in NAME.conditions.parquet beside it. Clips of others are dropped.
         estimate_camera: Whether the camera poses of clips are estimated from their frames, by structure from
             motion. It takes about 2 s per frame on one core.

@@ -62,18 +62,23 @@ def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -
         t, h, w = (torch.linspace(-1, 1, n) for n in shape[1:])
         wave = torch.sin(3 * (t[:, None, None] + h[:, None] + w) + 6 * torch.rand(1, generator=rng))
         latents = (wave * torch.linspace(-1.5, 1.5, shape[0])[:, None, None, None]).half()
-        yield f"{name}.json", json.dumps({"id": name, **metadata}).encode()
+        cameras = {view: {"caption": f"{view} of {name}"} for view in metadata.get("views") or ()}
+        yield f"{name}.json", json.dumps({"id": name, "cameras": cameras, **metadata}).encode()
         kind, stored = "latents", latents.contiguous()
         if size := metadata.get("codebook_size"):
             kind, stored = "codes", ((latents + 2) / 4 * size).to(torch.uint16)
-        yield f"{name}.safetensors", save({kind: stored})
         yield f"{name}.txt", f"a {name} shot".encode()
-        if spec := metadata.get("conditions"):
-            yield f"{name}.conditions.safetensors", save(_conditions(spec, shape, rng))
+        views = metadata.get("views") or [""]
+        for number, view in enumerate(views):  # of a recording, the views are turned by 90 degrees each
+            dot = f".{view}" * bool(view)
+            yield f"{name}{dot}.safetensors", save({kind: stored.roll(number, 3)})
+            if spec := metadata.get("conditions"):
+                turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]).matrix_power(number)
+                yield f"{name}{dot}.conditions.safetensors", save(_conditions(spec, shape, rng, turn))
 
 
 def _conditions(
-    spec: dict[str, Any], shape: tuple[int, ...], rng: torch.Generator
+    spec: dict[str, Any], shape: tuple[int, ...], rng: torch.Generator, turn: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Random actions, and a camera that moves forward with the focal length of half the height of a frame."""
     frames, tensors = 1 + 4 * (shape[1] - 1), {}
@@ -82,8 +87,11 @@ def _conditions(
     if "camera_pose" in spec:
         tensors["camera_pose"] = torch.eye(3, 4).repeat(frames, 1, 1)
         tensors["camera_pose"][:, 2, 3] = torch.arange(frames) * torch.rand(1, generator=rng)
+        tensors["camera_pose"][:, :, :3] = turn
         size = torch.tensor([shape[2] * 8.0] * 2 + [shape[3] * 8.0, shape[2] * 8.0]) / 2
         tensors["camera_intrinsics"] = size.repeat(frames, 1)
+    if "trajectory" in spec:
+        tensors["trajectory"] = torch.randn(spec["trajectory"]["points"], 3, generator=rng)
     return tensors
 
 

@@ -1,6 +1,6 @@
-"""Reads the actions and the camera poses of a video to be sampled from files.
+"""Reads the actions, the camera poses and the trajectory of a video to be sampled from files.
 
-- .npy: actions [n a], or poses [n 3 4] or [n 12] (camera to world, OpenCV axes).
+- .npy: actions [n a], or poses [n 3 4] or [n 12] (camera to world, OpenCV axes), or places [p 3].
 - .csv: actions, with a header of their names in any order. A column `timestamp` (s) states their rate.
 - .parquet: the conditions of a video, NAME.conditions.parquet: one row per frame, so the action of the last
   row leads to no frame. Its metadata "clipmill.conditions" state rate, names and size of the frames.
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from training.conditions.plucker import check_intrinsics, check_poses, fit_intrinsics
-from training.conditions.spec import ActionSpec
+from training.conditions.spec import ActionSpec, TrajectorySpec
 from training.errors import SettingError
 
 RATE_TOLERANCE = 1e-3
@@ -99,6 +99,35 @@ def read_camera(file: Path, rate: float, size: tuple[int, int]) -> tuple[Tensor,
     except ValueError as error:
         raise SettingError(str(error), where=str(file)) from error
     return camera, intrinsics
+
+
+def read_trajectory(file: Path, spec: TrajectorySpec) -> Tensor:
+    """The places [p 3] of a file, float32 in the unit of the spec: of a .parquet those of its first row.
+
+    Args:
+        file: .npy or .parquet.
+        spec: The trajectory of the model.
+
+    Raises:
+        SettingError: The file cannot be read, or has another number of points, step, unit or frame.
+    """
+    data = _read(file)
+    if file.suffix == ".parquet":
+        columns, stated = _read_parquet(data, ("trajectory",), file)
+        for name, value in stated.get("trajectory", {}).items():
+            if (own := getattr(spec, name, value)) != value:
+                raise SettingError(
+                    f"{name} of the trajectory is {value}, but {own} in the model", where=str(file)
+                )
+        places = columns["trajectory"][0]
+    else:
+        places = _read_npy(data, file)
+    if places.size != 3 * spec.points or not np.isfinite(places).all():
+        raise SettingError(
+            f"the trajectory {places.shape} is not [{spec.points} 3] of finite numbers, as the model reads",
+            where=str(file),
+        )
+    return torch.from_numpy(np.ascontiguousarray(places, np.float32)).reshape(-1, 3)
 
 
 def _read(file: Path) -> bytes:

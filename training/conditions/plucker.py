@@ -48,23 +48,30 @@ def check_intrinsics(intrinsics: Tensor) -> None:
         raise ValueError("camera intrinsics are not finite, or a focal length is not above 0")
 
 
-def relative_poses(poses: Tensor) -> Tensor:
-    """Poses [n 3 4] in the coordinates of the first camera, float64; the first becomes [1|0]."""
+def relative_poses(poses: Tensor, origin: Tensor | None = None) -> Tensor:
+    """Poses [n 3 4] in the coordinates of a camera, float64.
+
+    Args:
+        poses: Camera to world.
+        origin: The pose [3 4] of this camera. None is the first of `poses`, which then becomes [1|0].
+    """
     poses = poses.double()
-    to_first = poses[0, :, :3].mT
+    origin = poses[0] if origin is None else origin.double()
+    to_first = origin[:, :3].mT
     rotations = to_first @ poses[:, :, :3]
-    centers = (to_first @ (poses[:, :, 3] - poses[0, :, 3])[..., None])[..., 0]
+    centers = (to_first @ (poses[:, :, 3] - origin[:, 3])[..., None])[..., 0]
     return torch.cat([rotations, centers[..., None]], -1)
 
 
-def scale_translations(poses: Tensor, scale: float) -> Tensor:
+def scale_translations(poses: Tensor, scale: float, path: Tensor | None = None) -> Tensor:
     """Relative poses [n 3 4] with translations divided by `scale`.
 
-    A scale of 0 is the longest distance of the camera from its first position; a camera that stays within
-    1e-6 units keeps its translations.
+    A scale of 0 is the longest distance of the camera, or of the relative poses `path`, from its first
+    position; a camera that stays within 1e-6 units keeps its translations.
     """
     if not scale:
-        longest = float(torch.linalg.vector_norm(poses[:, :, 3], dim=1).max())
+        path = poses if path is None else path
+        longest = float(torch.linalg.vector_norm(path[:, :, 3], dim=1).max())
         scale = longest if longest > 1e-6 else 1.0
     return torch.cat([poses[:, :, :3], poses[:, :, 3:] / scale], -1)
 
@@ -100,7 +107,12 @@ def plucker_rays(
 
 
 def encode_camera(
-    poses: Tensor, intrinsics: Tensor, scale: float, size: tuple[int, int], stride: tuple[int, int, int]
+    poses: Tensor,
+    intrinsics: Tensor,
+    scale: float,
+    size: tuple[int, int],
+    stride: tuple[int, int, int],
+    origin: Tensor | None = None,
 ) -> Tensor:
     """`Conditioning.camera` [6 t h w] of one clip: the rays of the last frame of each latent frame.
 
@@ -110,6 +122,8 @@ def encode_camera(
         scale: `CameraSpec.scale`.
         size: Latents along height and width.
         stride: Frames and pixels per latent along t, h, w.
+        origin: Poses [n 3 4] of the camera whose first pose is that of the coordinates, and whose path is
+            that of scale 0: the first camera of several. None is this camera.
 
     Raises:
         ValueError: A rotation is none, a value is not finite, or the lengths do not fit.
@@ -120,7 +134,11 @@ def encode_camera(
         raise ValueError(
             f"{len(poses)} poses and {len(intrinsics)} intrinsics are not those of 1 + k * {stride[0]} frames"
         )
-    relative = scale_translations(relative_poses(poses), scale)
+    path = None
+    if origin is not None:
+        check_poses(origin)
+        path = relative_poses(origin)
+    relative = scale_translations(relative_poses(poses, None if origin is None else origin[0]), scale, path)
     return plucker_rays(relative[:: stride[0]], intrinsics[:: stride[0]], size, stride[1:])
 
 

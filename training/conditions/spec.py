@@ -1,12 +1,13 @@
-"""What the actions and camera poses of a model mean: a contract that shards state and model files store.
+"""What actions, camera poses and trajectories mean: a contract that shards and model files state.
 
 The footer of a shard has under "conditions" a JSON object, equal for all shards of a set:
 
     rate         frames per second: an action moves one frame to the next
     action       names, units, frame (of reference), mean and std of each value over the training split
     camera_pose  unit of the translations: "m" of metric poses, another word where the scale is arbitrary
+    trajectory   points, step_s (s between them), unit and frame (of reference) of the places ahead
 
-A model file has the same object, with `scale` in "camera_pose" and a digest.
+A model file has the same object, with `scale` in "camera_pose" and "trajectory", and a digest.
 """
 
 import hashlib
@@ -17,8 +18,9 @@ from typing import Any
 
 from training.errors import LatentMismatchError
 
-ACTION, CAMERA = "action", "camera"
-CONDITIONS = (ACTION, CAMERA)
+ACTION, CAMERA, TRAJECTORY = "action", "camera", "trajectory"
+CONDITIONS = (ACTION, CAMERA, TRAJECTORY)
+_KEYS = {ACTION: "action", CAMERA: "camera_pose", TRAJECTORY: "trajectory"}  # in the footer
 METRIC_UNIT = "m"
 REMEDY = "use data that were recorded and packed in the same way, or train a model of their own on them"
 
@@ -66,6 +68,25 @@ class CameraSpec:
 
 
 @dataclass(frozen=True)
+class TrajectorySpec:
+    """The places ahead of the car after the first frame of a clip.
+
+    Attributes:
+        points: Number of places.
+        step_s: Time between them in s; the first is one step after the first frame.
+        unit: Unit of the coordinates.
+        frame: Frame of reference of the coordinates.
+        scale: Length in this unit by which coordinates are divided.
+    """
+
+    points: int
+    step_s: float
+    unit: str
+    frame: str
+    scale: float
+
+
+@dataclass(frozen=True)
 class ConditionSpec:
     """The per-frame conditions of a data set or of a model.
 
@@ -73,11 +94,13 @@ class ConditionSpec:
         rate: Frames per second.
         action: The actions; None without any.
         camera: The camera; None without any.
+        trajectory: The trajectory; None without any.
     """
 
     rate: float
     action: ActionSpec | None = None
     camera: CameraSpec | None = None
+    trajectory: TrajectorySpec | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,6 +112,11 @@ class ConditionSpec:
         """`CameraSpec.scale`; 0 without a camera."""
         return self.camera.scale if self.camera else 0.0
 
+    @property
+    def trajectory_scale(self) -> float:
+        """`TrajectorySpec.scale`; 1 without a trajectory."""
+        return self.trajectory.scale if self.trajectory else 1.0
+
     def to_json(self) -> dict[str, Any]:
         """What a model file stores, with a digest of it."""
         values: dict[str, Any] = {"rate": self.rate}
@@ -96,6 +124,8 @@ class ConditionSpec:
             values["action"] = {k: list(v) if k != "frame" else v for k, v in asdict(self.action).items()}
         if self.camera is not None:
             values["camera_pose"] = asdict(self.camera)
+        if self.trajectory is not None:
+            values["trajectory"] = asdict(self.trajectory)
         text = json.dumps(values, sort_keys=True)
         return values | {"digest": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -106,11 +136,12 @@ class ConditionSpec:
         Raises:
             KeyError, TypeError, ValueError: It did not.
         """
-        action, camera = values.get("action"), values.get("camera_pose")
+        action, camera, trajectory = (values.get(key) for key in _KEYS.values())
         spec = cls(
             float(values["rate"]),
             ActionSpec(**action) if action else None,
             CameraSpec(**camera) if camera else None,
+            TrajectorySpec(**trajectory) if trajectory else None,
         )
         if spec.to_json()["digest"] != values["digest"]:
             raise ValueError("the digest of the conditions is not that of their values")
@@ -152,7 +183,12 @@ class ConditionSpec:
 
 
 def read_spec(
-    footer: Mapping[str, Any] | None, names: Sequence[str], fps: float, camera_scale: float, where: str
+    footer: Mapping[str, Any] | None,
+    names: Sequence[str],
+    fps: float,
+    camera_scale: float,
+    where: str,
+    trajectory_scale: float = 1.0,
 ) -> ConditionSpec:
     """The conditions that the footer of a shard states.
 
@@ -162,15 +198,15 @@ def read_spec(
         fps: Frame rate of the clips.
         camera_scale: `CameraSpec.scale`; 0 takes 1 m of metric poses, and else the distance in each clip.
         where: The shard.
+        trajectory_scale: `TrajectorySpec.scale`.
 
     Raises:
         LatentMismatchError: It does not state one of them, or in another form, or their rate is not `fps`.
     """
-    keys = {ACTION: "action", CAMERA: "camera_pose"}
     for name in names:
-        if not footer or keys[name] not in footer:
+        if not footer or _KEYS[name] not in footer:
             raise LatentMismatchError(
-                f"the clips have no {keys[name]}",
+                f"the clips have no {_KEYS[name]}",
                 where=where,
                 remedy="put NAME.conditions.parquet beside each video, and add the step AddConditions before"
                 " PackLatents",
@@ -185,6 +221,13 @@ def read_spec(
         if CAMERA in names:
             unit = str(footer["camera_pose"]["unit"])
             camera = CameraSpec(unit, camera_scale or float(unit == METRIC_UNIT))
+        trajectory = None
+        if TRAJECTORY in names:
+            stated = footer["trajectory"]
+            of_points = int(stated["points"]), float(stated["step_s"])
+            trajectory = TrajectorySpec(
+                *of_points, str(stated["unit"]), str(stated["frame"]), trajectory_scale
+            )
     except (KeyError, TypeError, ValueError) as error:
         raise LatentMismatchError(
             f"the index does not describe the conditions of its clips: {type(error).__name__}: {error}",
@@ -197,7 +240,7 @@ def read_spec(
             where=where,
             remedy="encode the clips at the rate of the conditions",
         )
-    return ConditionSpec(rate, spec, camera)
+    return ConditionSpec(rate, spec, camera, trajectory)
 
 
 def _fields(one: ConditionSpec, other: ConditionSpec) -> list[tuple[str, Any, Any]]:

@@ -10,8 +10,8 @@ import torch
 from training.data.mixture import Order
 from training.data.order import SampleIndex, slice_of_batch
 from training.data.prefetch import Prefetcher
-from training.data.shards import LatentShards, Sample
-from training.data.views import view_indices
+from training.data.samples.decode import Sample
+from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
 from training.errors import LatentMismatchError
 from training.noise import stream_position
@@ -28,7 +28,7 @@ class LatentBatch(NamedTuple):
         ids: Ids of the clips.
         positions: Position of each clip in the stream of samples; all random numbers of a clip depend on it.
         latents: [b c t h w], float32; codes are int64.
-        captions: Captions of the clips.
+        captions: Captions of the clips; of several views those of each view, clip after clip.
         conditioning: What the shards say about the clips: fps, padding, and text embeddings, actions
             and cameras if they are read.
     """
@@ -47,19 +47,25 @@ class LatentBatch(NamedTuple):
 
 def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
     """A batch of samples of one shape."""
-    texts = [s.text_embeddings for s in samples if s.text_embeddings is not None]
-    text, text_mask = pad_embeddings(texts) if len(texts) == len(samples) else (None, None)
+    views = samples[0].num_views
+    text, text_mask = None, None
+    if all(s.text_embeddings for s in samples):
+        text, text_mask = pad_embeddings([text for s in samples for text in s.text_embeddings])
+        if views > 1:
+            text, text_mask = (
+                each.reshape(len(samples), views, *each.shape[1:]) for each in (text, text_mask)
+            )
     return LatentBatch(
         ids=tuple(s.id for s in samples),
         positions=tuple(positions),
         latents=torch.stack([_widened(s.latents) for s in samples]),
-        captions=tuple(s.caption for s in samples),
+        captions=tuple(caption for s in samples for caption in s.view_captions or (s.caption,)),
         conditioning=Conditioning(
             text_embeddings=text,
             text_mask=text_mask,
             fps=torch.tensor([s.fps for s in samples]),
             padding_mask=_stack_masks(samples),
-            view_indices=_view_indices(samples),
+            view_indices=torch.arange(views).repeat(len(samples), 1) if views > 1 else None,
             codes=_stack_codes(samples),
             **{name: torch.stack([s.conditions[name] for s in samples]) for name in samples[0].conditions},
         ),
@@ -69,12 +75,6 @@ def collate(samples: Sequence[Sample], positions: Sequence[int]) -> LatentBatch:
 def _widened(latents: torch.Tensor) -> torch.Tensor:
     """Latents as float32, and codes as int64: every other type of float would round some ids."""
     return latents.float() if latents.is_floating_point() else latents.long()
-
-
-def _view_indices(samples: Sequence[Sample]) -> torch.Tensor | None:
-    """The number of the view of each latent frame, [b t]; None for single videos."""
-    views, frames = samples[0].num_views, samples[0].latents.shape[1]
-    return view_indices(views, frames // views).repeat(len(samples), 1) if views > 1 else None
 
 
 def _stack_codes(samples: Sequence[Sample]) -> torch.Tensor | None:

@@ -5,7 +5,7 @@ latents of a domain that is left out stay as they are.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ def compute_statistics(shards: LatentShards, max_clips: int = 1000) -> dict[str,
             values = shards.read(bucket, index).latents.double().flatten(1)  # [c n]
             count = torch.full((len(values),), float(values.shape[1]), dtype=torch.float64)
             found = torch.stack([count, values.sum(1), values.square().sum(1)])
-            domain = _domain(shards.shapes[bucket][1])
+            domain = _domain(shards.shapes[bucket][1] // max(1, len(shards.views)))
             sums[domain] = sums[domain] + found if domain in sums else found
     statistics = {}
     for domain, (count, total, squares) in sorted(sums.items()):
@@ -63,18 +63,19 @@ def compute_statistics(shards: LatentShards, max_clips: int = 1000) -> dict[str,
     return statistics
 
 
-def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path) -> str:
+def compute_statistics_once(pairs: Iterable[tuple[str, str]], file: Path, views: Sequence[str] = ()) -> str:
     """The statistics of shards as JSON text, in a file that the first call writes. All ranks must call it.
 
     Args:
         pairs: (tar, index) of each shard.
         file: In a folder that all ranks share. If it exists, it is read, so a resumed training goes on with
             the same values even if it has more clips.
+        views: Cameras of recordings.
 
     Raises:
         LatentMismatchError: A channel has the same value everywhere.
     """
-    shards = partial(LatentShards, pairs, mixed_fps=True)
+    shards = partial(LatentShards, pairs, mixed_fps=True, views=views)
     return compute_text_once(file, lambda: json.dumps(compute_statistics(shards()), indent=1) + "\n")
 
 

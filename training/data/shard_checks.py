@@ -137,18 +137,16 @@ def check_text(shards: Sequence[Shard]) -> Mapping[str, Any]:
 
 
 def check_conditions(
-    shards: Sequence[Shard], names: Sequence[str], camera_scale: float, expected: ConditionSpec | None
+    shards: Sequence[Shard],
+    names: Sequence[str],
+    camera_scale: float,
+    trajectory_scale: float,
+    expected: ConditionSpec | None,
 ) -> ConditionSpec:
     """The conditions of shards. Refuse shards that have none, or other ones than `expected` or the first."""
     source = "the model" if expected else shards[0].tar
     for shard in shards:
-        if shard.views:
-            raise LatentMismatchError(
-                "the clips have several views; the conditions of a clip are those of one camera",
-                where=shard.tar,
-                remedy="use clips of single videos",
-            )
-        found = read_spec(shard.conditions, names, shard.fps, camera_scale, shard.tar)
+        found = read_spec(shard.conditions, names, shard.fps, camera_scale, shard.tar, trajectory_scale)
         expected = expected or found
         expected.check(found, shard.tar, source)
     assert expected is not None

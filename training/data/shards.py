@@ -10,19 +10,17 @@ samples; "text_encoder" if captions are encoded, "conditions" if there are any, 
 the whole set (see `training.data.latent_statistics`), and "codebook_size" of codes. So the footers alone show
 whether shards match, and how many samples of which shape there are.
 
-A shard of recordings has one tensor per camera; see `training.data.views`.
+A shard of recordings has one tensor per camera; see `training.data.samples.views`.
 
 "video_px" [x y width height] in the provenance of a sample is the part of its frames that is not padding.
 """
 
 import io
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
@@ -30,44 +28,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 
-from training.conditions.reader import CONDITIONS_SUFFIX, ConditionReader
+from training.conditions.reader import CONDITIONS_SUFFIX, ConditionReader, FrameConditions
 from training.conditions.spec import ConditionSpec
 from training.data import shard_checks
 from training.data.order import SampleIndex
+from training.data.samples.decode import LATENTS_SUFFIX, TEXT_SUFFIX, Sample, decode_sample
+from training.data.samples.views import check_views, member_suffixes
 from training.data.shard import LatentSpec, Shard, fetch, read_footer
-from training.data.views import check_views, latent_suffixes, padding_mask, video_sizes
 from training.errors import LatentMismatchError
-from training.text_encoders.precomputed import deserialize_embeddings
 
-TEXT_SUFFIX = ".text.safetensors"
 MAX_CACHED_INDEXES = 64  # per reader
-
-
-class Sample(NamedTuple):
-    """One clip.
-
-    Attributes:
-        id: Its id.
-        latents: [c t h w] as stored; the views of a recording follow each other in t.
-        caption: Its caption.
-        fps: Frames per second before the tokenizer.
-        text_embeddings: [n d] as stored, without padding. None if they are not read.
-        padding_mask: 1 where the frames are padding, [1 h w], in latents. None if the shard does not say it.
-        num_views: Number of views in `latents`.
-        codes: Codes of the clip, [t h w], int64. None if they are not read.
-        conditions: Per-frame conditions that are read: fields of `Conditioning` without the axis of the
-            batch.
-    """
-
-    id: str
-    latents: torch.Tensor
-    caption: str
-    fps: float
-    text_embeddings: torch.Tensor | None = None
-    padding_mask: torch.Tensor | None = None
-    num_views: int = 1
-    codes: torch.Tensor | None = None
-    conditions: Mapping[str, torch.Tensor] = MappingProxyType({})
 
 
 class LatentShards:
@@ -82,7 +52,7 @@ class LatentShards:
         spec: How the latents of the model were made, if the model is already trained.
         mixed_fps: Accept clips of different frame rates, for a network that knows the frame rate.
         views: Cameras of recordings whose latents follow each other in time, in this order. () reads shards
-            of single videos.
+            of single videos. Rays of all cameras are relative to the first pose of the first one.
 
     Attributes:
         normalize: Applied to the latents [c t h w] of each clip that is read; by default it changes nothing.
@@ -161,26 +131,47 @@ class LatentShards:
                 values that are not finite.
         """
         shard = self.buckets[bucket][index.shard]
-        span = self._span(bucket, index)
-        others = [TEXT_SUFFIX] * self._with_text + [CONDITIONS_SUFFIX] * bool(self.condition_reader)
-        suffixes = {*latent_suffixes(self.views), ".json", ".txt", *others}
+        others = member_suffixes(TEXT_SUFFIX, self.views) if self._with_text else ()
+        others += self._condition_suffixes if self.condition_reader else ()
+        key, members = self._members(bucket, index, others)
+        max_frames = self._max_frames or shard.shape[1]
+        try:
+            sample = decode_sample(key, members, shard, self.views, max_frames)
+            if self.condition_reader is not None:
+                data = [members[suffix] for suffix in self._condition_suffixes]
+                read = self.condition_reader.read(data, shard.shape, max_frames)
+                sample = sample._replace(conditions=read)
+        except (ValueError, KeyError, SafetensorError) as error:
+            raise _unreadable(error, shard, key) from error
+        views = sample.latents.chunk(sample.num_views, 1)
+        return sample._replace(latents=torch.cat([self.normalize(view) for view in views], 1))
+
+    def read_frame_conditions(self, bucket: int, index: SampleIndex) -> list[FrameConditions]:
+        """The stored conditions of each view of a sample."""
+        shard = self.buckets[bucket][index.shard]
+        key, members = self._members(bucket, index, self._condition_suffixes)
+        try:
+            return [load(members[suffix]) for suffix in self._condition_suffixes]
+        except (KeyError, SafetensorError) as error:
+            raise _unreadable(error, shard, key) from error
+
+    @property
+    def _condition_suffixes(self) -> tuple[str, ...]:
+        return member_suffixes(CONDITIONS_SUFFIX, self.views)
+
+    def _members(
+        self, bucket: int, index: SampleIndex, others: Sequence[str]
+    ) -> tuple[str, dict[str, bytes]]:
+        """The key of a sample, and its members by suffix: latents, provenance, caption and others."""
+        shard, span = self.buckets[bucket][index.shard], self._span(bucket, index)
+        suffixes = {*member_suffixes(LATENTS_SUFFIX, self.views), ".json", ".txt", *others}
         wanted = [member for member in span.members if member[0] in suffixes]
         start, stop = min(m[1] for m in wanted), max(m[2] for m in wanted)
         try:
             data = fetch(shard.tar, start, stop - start)
-            members = {suffix: data[a - start : b - start] for suffix, a, b in wanted}
-            max_frames = self._max_frames or shard.shape[1]
-            sample = _decode(span.key, members, shard, self.views, max_frames)
-            if self.condition_reader is not None:
-                read = self.condition_reader.read(members[CONDITIONS_SUFFIX], shard.shape, max_frames)
-                sample = sample._replace(conditions=read)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise LatentMismatchError(
-                f"the sample cannot be read: {type(error).__name__}: {error}",
-                where=f"{shard.tar}: {span.key}",
-                remedy=f"pack the shard again, or put {span.key} into skip_samples",
-            ) from error
-        return sample._replace(latents=self.normalize(sample.latents))
+        except OSError as error:
+            raise _unreadable(error, shard, span.key) from error
+        return span.key, {suffix: data[a - start : b - start] for suffix, a, b in wanted}
 
     def read_text(self) -> Mapping[str, Any]:
         """Read the text embeddings of each sample from now on. Returns the metadata of their encoder.
@@ -192,20 +183,28 @@ class LatentShards:
         return shard_checks.check_text([shard for bucket in self.buckets for shard in bucket])
 
     def read_conditions(
-        self, names: Sequence[str], *, camera_scale: float = 0.0, spec: ConditionSpec | None = None
+        self,
+        names: Sequence[str],
+        *,
+        camera_scale: float = 0.0,
+        trajectory_scale: float = 1.0,
+        spec: ConditionSpec | None = None,
     ) -> ConditionSpec:
         """Read the per-frame conditions of each sample from now on. Returns what they mean.
 
         Args:
             names: Which of `training.conditions.spec.CONDITIONS`.
             camera_scale: See `training.conditions.spec.read_spec`.
-            spec: The conditions of the model, if it is already trained.
+            trajectory_scale: Likewise.
+            spec: The conditions of the model, if it is already trained, with its scales.
 
         Raises:
             LatentMismatchError: A shard has none, or other ones than the first shard or than `spec`.
         """
         shards = [shard for bucket in self.buckets for shard in bucket]
-        found = shard_checks.check_conditions(shards, names, camera_scale, spec)
+        if spec is not None:
+            camera_scale, trajectory_scale = spec.camera_scale, spec.trajectory_scale
+        found = shard_checks.check_conditions(shards, names, camera_scale, trajectory_scale, spec)
         self.condition_reader = ConditionReader(found, self.spec.stride)
         return found
 
@@ -250,42 +249,9 @@ def _read_spans(index: str) -> list[_Span]:
     return [_Span(key, tuple(members)) for key, members in grouped.items()]
 
 
-def _decode(
-    key: str, members: dict[str, bytes], shard: Shard, views: Sequence[str], max_frames: int
-) -> Sample:
-    """A sample from its members, checked against the footer of its shard and cropped in time."""
-    where, suffixes = f"{shard.tar}: {key}", latent_suffixes(views)
-    if missing := {*suffixes, ".json", ".txt"} - set(members):
-        raise LatentMismatchError(f"the sample has no {', no '.join(sorted(missing))}", where=where)
-    metadata = json.loads(members[".json"])
-    if metadata.get("tokenizer_digest") != shard.spec.digest:
-        raise LatentMismatchError(
-            "the sample was encoded with another tokenizer than its index says", where=where
-        )
-    every = [_load_latents(members[suffix], shard, where, key) for suffix in suffixes]
-    text = deserialize_embeddings(members[TEXT_SUFFIX]) if TEXT_SUFFIX in members else None
-    if text is not None and shard.text_encoder and text.shape[1] != shard.text_encoder["embed_dim"]:
-        raise LatentMismatchError("the text embeddings have another width than the index says", where=where)
-    masks = [padding_mask(video_px, shard) for video_px in video_sizes(metadata, views)]
-    padding = torch.stack(masks).amax(0) if masks else None
-    latents = torch.cat([each[:, :max_frames] for each in every], 1)
-    return Sample(key, latents, members[".txt"].decode(), shard.fps, text, padding, len(every))
-
-
-def _load_latents(data: bytes, shard: Shard, where: str, key: str) -> torch.Tensor:
-    """The latents of one view."""
-    [latents] = load(data).values()
-    if tuple(latents.shape) != shard.shape or str(latents.dtype) != f"torch.{shard.spec.dtype}":
-        raise LatentMismatchError(
-            f"the sample is {latents.dtype} {tuple(latents.shape)}, but its index says"
-            f" {shard.spec.dtype} {shard.shape}",
-            where=where,
-        )
-    if latents.is_floating_point() and not bool(torch.isfinite(latents).all()):
-        raise LatentMismatchError(
-            "the latents contain values that are not finite (NaN or infinity)",
-            where=where,
-            remedy=f"encode the clip again, or put {key} into skip_samples",
-        )
-    shard_checks.check_ids(latents, shard, where, key)
-    return latents
+def _unreadable(error: Exception, shard: Shard, key: str) -> LatentMismatchError:
+    return LatentMismatchError(
+        f"the sample cannot be read: {type(error).__name__}: {error}",
+        where=f"{shard.tar}: {key}",
+        remedy=f"pack the shard again, or put {key} into skip_samples",
+    )

@@ -13,9 +13,13 @@ from training.tensors import Latents, TextEmbeddings, TextMask, Timestep
 class Conditioning:
     """The conditioning of a batch. Each field is None, or a tensor whose first axis is the batch.
 
+    Clips of several cameras have `view_indices`. Then the v views of a clip follow each other in the frames
+    of latents, masks and rays, which are v * t, and text has one more axis for them.
+
     Attributes:
-        text_embeddings: Embeddings of the caption, [b n d]. Padding, and a clip without text, are zeros.
-        text_mask: 1 for each token of the caption and 0 for padding, [b n].
+        text_embeddings: Embeddings of the caption, [b n d] or [b v n d]. Padding, and a clip without text,
+            are zeros.
+        text_mask: 1 for each token of the caption and 0 for padding, [b n] or [b v n].
         fps: Frames per second of the clip before the tokenizer, [b].
         padding_mask: 1 where the frame is padding and 0 where it is video, [b 1 h w], in latents.
         condition_mask: 1 for each latent that is given and 0 for each that is generated, [b 1 t h w].
@@ -25,8 +29,10 @@ class Conditioning:
         action_mask: 1 for each latent frame whose actions are known, [b t]; others are zeros in `action`.
             None: all but the first are known.
         camera: Pluecker rays (d, m) of the camera at each latent, [b 6 t h w]; zeros where none is known.
-        view_indices: Number of the view of each latent frame, [b t], if the views of several cameras follow
-            each other in t.
+        trajectory: Places of the car in the time after the first frame, scaled, [b p]: x, y, z of each point.
+        trajectory_mask: 1 for each clip whose trajectory is known, [b]. None: all are.
+        view_indices: Number of the camera of each view of a clip, [b v], among those of the model. None:
+            clips of one camera.
         codes: Codes of the clip by a discrete tokenizer, [b t h w], int64; -1 is no code. Height and width of
             the latents are multiples of theirs.
         code_latents: Latents of the video that the discrete tokenizer decodes from `codes`, [b c t h w].
@@ -43,6 +49,8 @@ class Conditioning:
     action: Tensor | None = None
     action_mask: Tensor | None = None
     camera: Tensor | None = None
+    trajectory: Tensor | None = None
+    trajectory_mask: Tensor | None = None
     view_indices: Tensor | None = None
     codes: Tensor | None = None
     code_latents: Latents | None = None
@@ -67,14 +75,20 @@ class Conditioning:
         return frames.masked_fill((last == 0)[:, None, None, None], 0)[:, :, None]
 
     def without_text(self, which: Tensor | None = None) -> "Conditioning":
-        """Replace the text of the clips that `which` [b] (bool) selects, or of all, by no text: zeros."""
+        """Replace the text of the clips that `which` (bool) selects, or of all, by no text: zeros.
+
+        Args:
+            which: [b], or [b v] of the views of several cameras.
+        """
         if self.text_embeddings is None:
             return self
-        size = len(self.text_embeddings)
+        size = self.text_embeddings.shape[:-2]
         dropped = torch.ones(size, dtype=torch.bool) if which is None else which
-        dropped = dropped.to(self.text_embeddings.device)
-        embeddings = self.text_embeddings.masked_fill(dropped[:, None, None], 0)
-        mask = None if self.text_mask is None else self.text_mask.masked_fill(dropped[:, None], 0)
+        dropped = dropped.to(self.text_embeddings.device).reshape(
+            *dropped.shape, *[1] * (len(size) - dropped.dim())
+        )
+        embeddings = self.text_embeddings.masked_fill(dropped[..., None, None], 0)
+        mask = None if self.text_mask is None else self.text_mask.masked_fill(dropped[..., None], 0)
         return replace(self, text_embeddings=embeddings, text_mask=mask)
 
     def without_codes(self, which: Tensor | None = None) -> "Conditioning":
@@ -109,3 +123,12 @@ class Conditioning:
         dropped = torch.ones(len(self.camera), dtype=torch.bool) if which is None else which
         dropped = dropped.to(self.camera.device)[:, None, None, None, None]
         return replace(self, camera=self.camera.masked_fill(dropped, 0))
+
+    def without_trajectory(self, which: Tensor | None = None) -> "Conditioning":
+        """Replace the trajectory of the clips that `which` [b] (bool) selects, or of all, by none."""
+        if self.trajectory is None:
+            return self
+        mask = self.trajectory_mask
+        mask = self.trajectory.new_ones(len(self.trajectory)) if mask is None else mask
+        dropped = torch.ones(len(mask), dtype=torch.bool) if which is None else which
+        return replace(self, trajectory_mask=mask.masked_fill(dropped.to(mask.device), 0))

@@ -8,6 +8,7 @@ from torch import nn
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.path import Path, expand_dims
 from training.diffusion.preconditioning import Preconditioning
+from training.diffusion.views import last_given
 from training.tensors import Latents, Timestep
 
 
@@ -52,7 +53,7 @@ class PreconditionedDenoiser(nn.Module):
 
     def forward(self, noisy: Latents, t: Timestep, conditioning: Conditioning) -> Latents:
         p, noisy = self.preconditioning, noisy.float()
-        last = conditioning.last_given() if self.given_residual else None
+        last = last_given(conditioning) if self.given_residual else None
         if last is not None:
             noisy = noisy - expand_dims(self.path.alpha(t)) * last
         x, c_noise = expand_dims(p.c_in(t)) * noisy, p.c_noise(t)

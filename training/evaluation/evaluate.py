@@ -11,6 +11,7 @@ from torch import Tensor
 from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import open_latents
 from training.data.latent_statistics import normalize
+from training.data.samples.views import parse_views
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
@@ -19,12 +20,14 @@ from training.diffusion.generation_mode import GENERATION_MODES, generation_mode
 from training.diffusion.loss_weight import VelocityWeight
 from training.diffusion.path import add_noise, timestep_at
 from training.diffusion.timestep_sampler import TimestepSampler
+from training.diffusion.views import join_conditioning, join_views, num_views, split_conditioning, split_views
 from training.errors import SettingError
 from training.evaluation.clips import EvaluationBatch, EvaluationClips
 from training.evaluation.result import TIMESTEPS, EvaluationResult, EvaluationSums
 from training.model import ModelInfo, load_model, spec_of_codes, spec_of_conditions
 from training.noise import normal, uniform
 from training.objectives.denoising import mean_of_generated
+from training.objectives.given_frames import given_mask
 from training.parallel.threads import cpu_threads
 from training.recipes.code_residual import open_code_latents
 from training.recipes.given_frames import add_noise_to_given_frames
@@ -99,10 +102,11 @@ def _open_shards(
     """The clips, as the model takes them."""
     spec = LatentSpec(**dict(info.latents) | {"stride": tuple(info.latents["stride"])})
     mixed_fps = info.network.base_fps is not None
-    shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps)
+    views = parse_views(info.training.get("views", ""))
+    shards = open_latents(data, codes, spec_of_codes(info), spec=spec, mixed_fps=mixed_fps, views=views)
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
     if conditions := spec_of_conditions(info):
-        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
+        shards.read_conditions(conditions.names, spec=conditions)
     return shards
 
 
@@ -158,7 +162,8 @@ class Evaluator:
             clips = self.code_latents.to_differences(clips)
         counted = len(batch.datasets)
         conditioning = add_text(clips.conditioning, self.text_encoder, clips.captions, self.device)
-        frames = clips.latents.shape[2]
+        views = num_views(clips.conditioning)
+        frames = clips.latents.shape[2] // views
         given_frames = possible_given_frames(self.conditional_frames, frames)
         for number, share in enumerate(TIMESTEPS):
             shape, positions = clips.latents.shape[1:], clips.positions
@@ -172,22 +177,35 @@ class Evaluator:
                 losses = VelocityWeight(path)(t) * mean_of_generated(squared_error, known.condition_mask)
                 mode, is_first = generation_mode(frames, given), given == given_frames[0]
                 sums.add(mode, batch.bucket, batch.datasets, number, losses[:counted], is_first)
-                if batch.others is None:
-                    continue
-                sums.add_control("right", losses[:counted])
-                for name, control in self._controls(known, batch.others).items():
-                    squared_error = (self.denoiser(noisy, t, control) - clips.latents).square()
+                predictions = self._controls(noisy, t, known, batch.others)
+                if predictions:
+                    sums.add_control("right", losses[:counted])
+                for name, prediction in predictions.items():
+                    squared_error = (prediction - clips.latents).square()
                     losses = VelocityWeight(path)(t) * mean_of_generated(squared_error, known.condition_mask)
                     sums.add_control(name, losses[:counted])
 
-    def _controls(self, known: Conditioning, others: Conditioning) -> dict[str, Conditioning]:
-        """The conditioning with the actions and the camera of other clips, and with none."""
-        other = others.map(lambda tensor: tensor.to(self.device))
-        shuffled = {name: getattr(other, name) for name in ("action", "action_mask", "camera")}
-        return {
-            "shuffled": replace(known, **shuffled),
-            "none": known.without_action().without_camera(),
-        }
+    def _controls(
+        self, noisy: Tensor, t: Tensor, known: Conditioning, others: Conditioning | None
+    ) -> dict[str, Tensor]:
+        """Predictions with the conditions of other clips, with none, and with other or single views."""
+        found: dict[str, Tensor] = {}
+        if others is not None:
+            other = others.map(lambda tensor: tensor.to(self.device))
+            names = ("action", "action_mask", "camera", "trajectory")
+            shuffled = replace(known, **{name: getattr(other, name) for name in names})
+            none = known.without_action().without_camera().without_trajectory()
+            found = {"shuffled": self.denoiser(noisy, t, shuffled), "none": self.denoiser(noisy, t, none)}
+        if (indices := known.view_indices) is not None:
+            views = indices.shape[1]
+            following = replace(known, view_indices=indices.roll(-1, 1))
+            alone = join_conditioning(split_conditioning(known), indices.reshape(-1, 1))
+            each = self.denoiser(split_views(noisy, views), t.repeat_interleave(views), alone)
+            found |= {
+                "other cameras": self.denoiser(noisy, t, following),
+                "views alone": join_views(each, views),
+            }
+        return found
 
     def _with_given_frames(
         self, conditioning: Conditioning, clips: LatentBatch, given_frames: int
@@ -195,15 +213,15 @@ class Evaluator:
         """The conditioning with the first latent frames of each clip as given ones."""
         if set(self.conditional_frames) == {0}:
             return conditioning
-        b, _, t, h, w = clips.latents.shape
-        is_given = (torch.arange(t, device=self.device) < given_frames).float()
+        b = len(clips.latents)
+        counts = torch.full((b,), given_frames, device=self.device)
         timesteps = torch.full((b,), self.condition_timestep, device=self.device)
         if (sampler := self.condition_timestep_sampler) is not None:
             numbers = uniform(0, "condition timestep", clips.positions)
             timesteps = sampler(numbers, clips.latents.shape[1:]).to(self.device)
         known = replace(
             conditioning,
-            condition_mask=is_given[:, None, None].expand(b, 1, t, h, w),
+            condition_mask=given_mask(clips.latents.shape, counts, num_views(conditioning)),
             condition_latents=clips.latents,
             condition_timestep=timesteps,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CONTROLS = ("right", "shuffled", "none")  # of actions and cameras
+CONTROLS = ("right", "shuffled", "none", "other cameras", "views alone")
 TIMESTEPS = tuple((n + 0.5) / 10 for n in range(10))  # the centers of ten bins of 0..1
 
 
@@ -31,9 +31,11 @@ class EvaluationResult:
             image_to_video, video_to_video. The last two have given frames, which do not count.
         loss_by_bucket: Mean for each shape of the latents, frames x height x width.
         loss_by_dataset: Mean for each folder of the shards.
-        loss_by_condition: Of a model that reads actions or a camera, over all modes: with the right ones,
-            with those of another clip (shuffled), and with none. A model that follows them has the lowest
-            loss with the right ones. {} of other models.
+        loss_by_condition: Over all modes, with the right conditions and with controls. Of a model that reads
+            actions, a camera or a trajectory: with those of another clip (shuffled), and with none. Of a
+            model of several cameras: with each view taken for that of the next camera (other cameras), and
+            with each view denoised alone. A model that uses them has the lowest loss with the right ones. {}
+            of other models.
     """
 
     clips: int
@@ -56,7 +58,10 @@ class EvaluationResult:
     def details(self) -> list[str]:
         """The loss of each mode, if there are several, and with each control of the conditions."""
         modes = [f"{mode} {loss:.4f}" for mode, loss in self.loss_by_mode.items()]
-        controls = [f"{name} conditions {loss:.4f}" for name, loss in self.loss_by_condition.items()]
+        controls = [
+            f"{name}{' conditions' * (name in CONTROLS[:3])} {loss:.4f}"
+            for name, loss in self.loss_by_condition.items()
+        ]
         return (modes if len(modes) > 1 else []) + controls
 
     def lines(self) -> list[str]:

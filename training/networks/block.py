@@ -33,6 +33,7 @@ class BlockInputs:
         position_embed: Added to the input of each block, [1 n d]; or None.
         attend: Self-attention.
         camera: Rays of the patch of each token, [b n p], for blocks that read them; or None.
+        attend_neighbors: Attention to the other views of a clip, where b are the views of all clips; or None.
     """
 
     timestep_embed: Tensor
@@ -43,6 +44,7 @@ class BlockInputs:
     position_embed: Tensor | None
     attend: Attend
     camera: Tensor | None = None
+    attend_neighbors: Attend | None = None
 
 
 class Block(nn.Module):
@@ -60,6 +62,10 @@ class Block(nn.Module):
         self.camera_proj = None
         if config.camera_injection == "block":
             self.camera_proj = nn.Linear(RAY_CHANNELS * math.prod(PATCH_SIZE), width, bias=False)
+        self.cross_view_attn = None
+        if config.view_neighbors:
+            self.norm_cross_view = AdaptiveNorm(width, config.adaln_lora_dim, outputs=2)
+            self.cross_view_attn = Attention(config, width)
 
     def forward(self, x: Tensor, inputs: BlockInputs) -> Tensor:
         """x [b n d]."""
@@ -69,6 +75,9 @@ class Block(nn.Module):
         if self.camera_proj is not None and inputs.camera is not None:
             y = y + self.camera_proj(inputs.camera)
         x = add_gated(x, gate, self.attn1(y, y, inputs.rotary, inputs.attend))
+        if self.cross_view_attn is not None and inputs.attend_neighbors is not None:
+            y, _ = self.norm_cross_view(x, inputs, self.dtype)
+            x = x + self.cross_view_attn(y, y, inputs.rotary, inputs.attend_neighbors).to(x.dtype)
         y, gate = self.norm2(x, inputs, self.dtype)
         x = add_gated(x, gate, self.attn2(y, inputs.text_embeddings, None, self._attend_text(inputs)))
         y, gate = self.norm3(x, inputs, self.dtype)

@@ -6,14 +6,22 @@ from dataclasses import dataclass, replace
 PATCH_SIZE = (1, 2, 2)  # latents per token along t, h, w
 # of a network that reads codes
 CODE_FIELDS = ("code_channels", "codebook_size", "code_levels", "code_residual_std")
-CONDITION_FIELDS = ("action_dim", "camera_injection")  # of a network that reads per-frame conditions
+CONDITION_FIELDS = ("action_dim", "camera_injection", "trajectory_dim")  # of one that reads conditions
+VIEW_FIELDS = ("views", "view_neighbors")  # of a network of several cameras
 RAY_CHANNELS = 6  # of `Conditioning.camera`
 CAMERA_INJECTIONS = ("channels", "block")
 
 
+_CONDITION_LAYERS = {
+    *("action_embed", "camera_embed", "camera_proj", "trajectory_embed"),
+    *("view_embed", "norm_cross_view", "cross_view_attn"),
+}
+
+
 def is_condition_layer(name: str) -> bool:
-    """Whether a parameter of this name reads actions or a camera; a network without them does not have it."""
-    return any(part in ("action_embed", "camera_embed", "camera_proj") for part in name.split("."))
+    """Whether a parameter of this name reads actions, a camera, a trajectory or the number or neighbors of a
+    view; a network without them does not have it."""
+    return not _CONDITION_LAYERS.isdisjoint(name.split("."))
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,12 @@ class VideoDiTConfig:
         camera_injection: Where `Conditioning.camera` enters: "channels" adds a linear map of the rays of each
             patch to its token, which is the same as rays that are channels of the input; "block" adds one to
             the input of the self-attention of each block. None reads no camera.
+        trajectory_dim: Width of `Conditioning.trajectory`, whose embedding is added to that of the timestep.
+            0 reads no trajectory.
+        views: Names of the cameras whose views the network denoises together; a clip may have any of them, in
+            any order. `Conditioning.view_indices` are numbers in this list. (): clips of one camera.
+        view_neighbors: Pairs of cameras whose fields of view overlap. Each block has attention between their
+            views. (): views are denoised one by one, and there is no such layer.
 
     Raises:
         ValueError: A value is not allowed.
@@ -83,10 +97,18 @@ class VideoDiTConfig:
     code_residual_std: tuple[float, ...] = ()
     action_dim: int = 0
     camera_injection: str | None = None
+    trajectory_dim: int = 0
+    views: tuple[str, ...] = ()
+    view_neighbors: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("rope_scale", "max_size", "code_levels", "code_residual_std"):  # JSON has lists
+        for name in ("rope_scale", "max_size", "code_levels", "code_residual_std", "views"):  # JSON has lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "view_neighbors", tuple((a, b) for a, b in self.view_neighbors))
+        if wrong := [p for p in self.view_neighbors if p[0] == p[1] or not set(p) <= set(self.views)]:
+            raise ValueError(f"view_neighbors has {wrong[0]}, which are not two of the views {self.views}")
+        if len(set(self.views)) < len(self.views):
+            raise ValueError(f"views has a camera twice: {self.views}")
         if self.extra_pos_embed_type not in (None, "learnable"):
             raise ValueError(f"extra_pos_embed_type is {self.extra_pos_embed_type!r}; None or 'learnable'")
         if self.camera_injection not in (None, *CAMERA_INJECTIONS):

@@ -1,6 +1,7 @@
 """Embeddings: latents to tokens and back, positions, and timesteps to the inputs of adaptive norms."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -103,18 +104,33 @@ class TimestepEmbed(nn.Module):
         self.norm = nn.RMSNorm(width, eps=1e-6)
 
     def forward(
-        self, t: Tensor, dtype: torch.dtype, action: tuple[Tensor, Tensor] | None = None
+        self, t: Tensor, dtype: torch.dtype, others: Sequence[tuple[Tensor, Tensor]] = ()
     ) -> tuple[Tensor, Tensor]:
         """t [b f] to (embedding [b f d], offset [b f 3d]), computed in `dtype`.
 
-        `action` is added to both, to the embedding before its norm; see `ActionEmbed`.
+        `others` are added to both, to the embedding before its norm; see `ActionEmbed`.
         """
         weight = self.norm.weight.to(dtype)
         waves = sinusoidal_embedding(t, len(weight)).to(dtype)
         offset = self.t_embedder(waves)
-        if action is not None:
-            waves, offset = waves + action[0], offset + action[1]
+        for embedding, added in others:
+            waves, offset = waves + embedding, offset + added
         return nn.functional.rms_norm(waves, weight.shape, weight, self.norm.eps), offset
+
+
+class ViewEmbed(nn.Module):
+    """One vector per camera, to be added to the embedding and the offset of the timestep; zeros at first."""
+
+    def __init__(self, views: int, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(views, 4 * width, bias=False)  # of one-hot numbers
+
+    def forward(self, view_indices: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Numbers of cameras [b 1] to (embedding [b 1 d], offset [b 1 3d])."""
+        weight = self.linear.weight
+        x = self.linear(nn.functional.one_hot(view_indices, weight.shape[1]).to(weight.dtype)).to(dtype)
+        width = x.shape[-1] // 4
+        return x[..., :width], x[..., width:]
 
 
 class ActionEmbed(nn.Module):

@@ -30,7 +30,8 @@ class LoRALinear(nn.Linear):
 def add_lora(network: nn.Module, rank: int, alpha: float, target_modules: Sequence[str]) -> None:
     """Freeze a network, and give its linear layers adapters, in place. Do it before the network is sharded.
 
-    Layers that read actions or a camera are not frozen, because they are new to the network.
+    Layers that read actions, a camera, a trajectory or other views are not frozen and get no adapters,
+    because they are new to the network.
 
     A is drawn like any weight, and B is zero, so the output does not change. On the meta device, call
     `reset_parameters` of the network and `zero_lora` when it has values.
@@ -46,7 +47,11 @@ def add_lora(network: nn.Module, rank: int, alpha: float, target_modules: Sequen
     """
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(is_condition_layer(name))
-    layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+    layers = {
+        name: module
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and not is_condition_layer(name)
+    }
     for target in target_modules:
         found = {name: layer for name, layer in layers.items() if f".{name}".endswith(f".{target}")}
         if not found:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]  # q, k, v [b heads n d] -> [b heads n d]
@@ -39,3 +40,13 @@ class TokenShare:
 def whole_clip(grid: Grid) -> TokenShare:
     """All tokens of a clip."""
     return TokenShare(0, math.prod(grid), attention, lambda x: x)
+
+
+def group_frames(grid: Grid, share: TokenShare, device: torch.device) -> Tensor:
+    """The latent frame of each group of tokens of a process, [f].
+
+    Groups are the longest runs of equal length that no frame and no process cuts.
+    """
+    frame_tokens = grid[1] * grid[2]
+    length = math.gcd(frame_tokens, share.start, share.stop)
+    return torch.arange(share.start, share.stop, length, device=device) // frame_tokens

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
+from training.diffusion.views import join_views, num_views, split_conditioning, split_views
 from training.networks.block import AdaptiveNorm, Block, BlockInputs
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, RAY_CHANNELS, VideoDiTConfig
 from training.networks.embed import (
@@ -20,15 +21,20 @@ from training.networks.embed import (
     LearnablePosEmbed,
     PatchEmbed,
     TimestepEmbed,
+    ViewEmbed,
     patchify,
     unpatchify,
 )
 from training.networks.initialization import fill_lattice, fill_truncated_normal
+from training.networks.multiview.neighbors import neighbor_attention
 from training.networks.rotary import RotaryTables, rotary_tables, token_positions
-from training.networks.token_share import Grid, TokenShare, whole_clip
+from training.networks.token_share import Attend, Grid, TokenShare, group_frames, whole_clip
 from training.tensors import Latents, Timestep
 
-_ZERO_LAYERS = ("action_embed.linear_2.weight", "camera_embed.weight", "camera_proj.weight")
+_ZERO_LAYERS = (
+    *("action_embed.linear_2.weight", "trajectory_embed.linear_2.weight", "camera_embed.weight"),
+    *("camera_proj.weight", "view_embed.linear.weight", "cross_view_attn.to_out.0.weight"),
+)
 
 
 class VideoDiT(nn.Module):
@@ -62,6 +68,8 @@ class VideoDiT(nn.Module):
             self.camera_embed = nn.Linear(RAY_CHANNELS * patch, width, bias=False)
         self.time_embed = TimestepEmbed(width)
         self.action_embed = ActionEmbed(config.action_dim, width) if config.action_dim else None
+        self.trajectory_embed = ActionEmbed(config.trajectory_dim, width) if config.trajectory_dim else None
+        self.view_embed = ViewEmbed(len(config.views), width) if config.views else None
         self.crossattn_proj = None
         if config.crossattn_proj_in_channels is not None:
             text_linear = nn.Linear(config.crossattn_proj_in_channels, config.text_embed_dim)
@@ -97,17 +105,34 @@ class VideoDiT(nn.Module):
         """The output of the network, [b c t h w]; the preconditioning says what it means.
 
         Args:
-            noisy: Noisy latents, [b c t h w].
+            noisy: Noisy latents, [b c t h w]; of several cameras [b c (v t) h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_input_dim]; without them the text is one token of zeros.
-                `condition_mask`, `padding_mask`, `text_mask`, `fps`, `codes`, `code_latents`, `action` and
-                `camera` count where the config says so; without them all latents are generated, there is no
-                padding, frames are positions, and no code, action or camera is known.
+                `condition_mask`, `padding_mask`, `text_mask`, `fps`, `codes`, `code_latents`, `action`,
+                `camera` and `trajectory` count where the config says so; without them all latents are
+                generated, there is no padding, frames are positions, and nothing else is known.
+                `view_indices` are needed where the config has views.
 
         Raises:
             ValueError: Height or width is odd, the channels are not those of the config, the latents are
-                larger than the learned positions, or actions or rays do not fit the latents.
+                larger than the learned positions, or actions, rays or views do not fit the latents.
         """
+        if not self.config.views:
+            return self._denoise(noisy, timestep, conditioning, None)
+        indices, views, frames = conditioning.view_indices, num_views(conditioning), noisy.shape[2]
+        if indices is None or len(indices) != len(noisy) or frames % views:
+            shape = None if indices is None else tuple(indices.shape)
+            raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
+        attend = neighbor_attention(indices, self.config.views, self.config.view_neighbors, frames // views)
+        is_of_frames = timestep.dim() == 2
+        timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
+        noisy, conditioning = split_views(noisy, views), split_conditioning(conditioning)
+        return join_views(self._denoise(noisy, timestep, conditioning, attend), views)
+
+    def _denoise(
+        self, noisy: Latents, timestep: Timestep, conditioning: Conditioning, attend_neighbors: Attend | None
+    ) -> Latents:
+        """`forward` for clips of one view each."""
         grid = self.grid(tuple(noisy.shape))
         dtype = self.proj_out.weight.dtype
         share = self.share_tokens(grid)
@@ -118,7 +143,8 @@ class VideoDiT(nn.Module):
         if self.config.fp32_residual:
             x = x.float()
         inputs = self._block_inputs(x, grid, share, timestep.float(), conditioning)
-        inputs = replace(inputs, camera=rays if self.camera_embed is None else None)
+        camera = rays if self.camera_embed is None else None
+        inputs = replace(inputs, camera=camera, attend_neighbors=attend_neighbors)
         for block in self.transformer_blocks:
             x = block(x, inputs)
         x, _ = self.norm_out(x, inputs, dtype)
@@ -156,21 +182,28 @@ class VideoDiT(nn.Module):
     def _embed_time(
         self, timestep: Tensor, grid: Grid, share: TokenShare, conditioning: Conditioning, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor]:
-        """The embedding [b f d] and the offset [b f 3d] of the timestep and the actions of each group."""
-        action, embedded = conditioning.action, None
+        """The embedding [b f d] and the offset [b f 3d] of timestep, actions, trajectory and view."""
+        action, trajectory, others = conditioning.action, conditioning.trajectory, []
         if self.action_embed is not None and action is not None:
             expected = (len(timestep), grid[0], self.config.action_dim)
             if tuple(action.shape) != expected:
                 raise ValueError(f"actions {tuple(action.shape)} are not {expected}")
             timestep = timestep.view(len(timestep), -1).expand(-1, grid[0])
-            frames = _group_frames(grid, share, timestep.device)
-            embedded = self.action_embed(action, conditioning.action_mask, frames, dtype)
+            frames = group_frames(grid, share, timestep.device)
+            others.append(self.action_embed(action, conditioning.action_mask, frames, dtype))
+        if self.trajectory_embed is not None and trajectory is not None:
+            mask, zero = (
+                conditioning.trajectory_mask,
+                torch.zeros(1, dtype=torch.long, device=timestep.device),
+            )
+            mask = timestep.new_ones(len(trajectory)) if mask is None else mask
+            others.append(self.trajectory_embed(trajectory[:, None], mask[:, None], zero, dtype))
+        if self.view_embed is not None and conditioning.view_indices is not None:
+            others.append(self.view_embed(conditioning.view_indices, dtype))
         timesteps = timestep[:, None]
         if timestep.dim() == 2:
-            timesteps = timestep[:, _group_frames(grid, share, timestep.device)]
-        embed: tuple[Tensor, Tensor] = self.time_embed(
-            timesteps * self.config.timestep_scale, dtype, embedded
-        )
+            timesteps = timestep[:, group_frames(grid, share, timestep.device)]
+        embed: tuple[Tensor, Tensor] = self.time_embed(timesteps * self.config.timestep_scale, dtype, others)
         return embed
 
     def _block_inputs(
@@ -217,35 +250,48 @@ class VideoDiT(nn.Module):
             positions = torch.cat([times[..., None], positions[..., 1:].expand(len(fps), -1, -1)], -1)
         return rotary_tables(positions, self.config.attention_head_dim, self.config.rope_scale)
 
-    def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
-        """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
-        tokens = math.prod(self.grid(shape))
+    def flops(
+        self,
+        shape: tuple[int, ...],
+        text_tokens: int = 0,
+        has_frame_timesteps: bool = False,
+        num_views: int = 1,
+    ) -> float:
+        """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products.
+
+        Of several views, all have the most neighbors that a camera has.
+        """
+        b, c, frames, h, w = shape
+        b, frames = b * num_views, frames // num_views
+        tokens = math.prod(self.grid((b, c, frames, h, w)))
+        ends = [name for pair in self.config.view_neighbors for name in pair]
+        neighbors = min(num_views - 1, max(map(ends.count, ends), default=0))
         counts = {
             "token": tokens,
             "text_token": max(text_tokens, 1),
-            "timestep": shape[2] if has_frame_timesteps or self.action_embed is not None else 1,
+            "timestep": frames if has_frame_timesteps or self.action_embed is not None else 1,
+            "clip": 1,
+        }
+        counts |= {
+            f"neighbor{end}": n * bool(neighbors)
+            for end, n in (("", tokens), ("_timestep", counts["timestep"]))
         }
         linear = sum(
             module.weight.numel() * counts[_input_of(name)]
             for name, module in self.named_modules()
             if isinstance(module, nn.Linear)
         )
-        attended = 2 * self.config.num_layers * tokens * (tokens + max(text_tokens, 1)) * self.config.width
-        return 2.0 * shape[0] * (linear + attended)
-
-
-def _group_frames(grid: Grid, share: TokenShare, device: torch.device) -> Tensor:
-    """The latent frame of each group of tokens of a process, [f].
-
-    Groups are the longest runs of equal length that no frame and no process cuts.
-    """
-    frame_tokens = grid[1] * grid[2]
-    length = math.gcd(frame_tokens, share.start, share.stop)
-    return torch.arange(share.start, share.stop, length, device=device) // frame_tokens
+        keys = tokens + max(text_tokens, 1) + neighbors * tokens // frames
+        attended = 2 * self.config.num_layers * tokens * keys * self.config.width
+        return 2.0 * b * (linear + attended)
 
 
 def _input_of(layer: str) -> str:
-    """What the linear layer of this name is applied to: each token, text_token or timestep."""
+    """What the linear layer of this name is applied to: each token, text_token, timestep, and so on."""
+    if layer.startswith(("view_embed", "trajectory_embed")):
+        return "clip"
+    if "cross_view" in layer:
+        return "neighbor_timestep" if ".linear_" in layer else "neighbor"
     if layer.endswith(("attn2.to_k", "attn2.to_v")) or layer.startswith("crossattn_proj"):
         return "text_token"
     return "timestep" if layer.startswith("time_embed") or ".linear_" in layer else "token"

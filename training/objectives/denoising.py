@@ -14,9 +14,10 @@ from training.diffusion.generation_mode import GENERATION_MODES
 from training.diffusion.loss_weight import LossWeight
 from training.diffusion.path import Path, add_noise
 from training.diffusion.timestep_sampler import TimestepSampler
+from training.diffusion.views import num_views, select_views
 from training.noise import normal, uniform
 from training.objective import Loss
-from training.objectives.given_frames import draw_given_frames
+from training.objectives.given_frames import draw_given_frames, given_mask
 from training.tensors import Coefficient, Latents, Timestep
 from training.text_encoder import TextEncoder, add_text
 from training.tokenizers.code_latents import CodeLatents
@@ -72,6 +73,8 @@ class Denoising:
         code_dropout: Share of clips that lose their codes, for guidance.
         action_dropout: Share of clips that lose their actions.
         camera_dropout: Share of clips that lose their camera.
+        trajectory_dropout: Share of clips that lose their trajectory.
+        view_dropout: Share of the steps that train on some of the views of each clip.
         conditional_frames: Probability of each number of latent frames that are given at the start of a
             video; numbers that leave no frame to generate are not drawn. 0 is text-to-video, 1
             image-to-video.
@@ -96,6 +99,8 @@ class Denoising:
     code_dropout: float = 0.0
     action_dropout: float = 0.0
     camera_dropout: float = 0.0
+    trajectory_dropout: float = 0.0
+    view_dropout: float = 0.0
     conditional_frames: Mapping[int, float] = field(default_factory=lambda: {0: 1.0})
     condition_timestep: float = 0.0
     condition_timestep_sampler: TimestepSampler | None = None
@@ -108,6 +113,7 @@ class Denoising:
     def __call__(self, batch: LatentBatch, step: int) -> Loss:
         if self.code_latents is not None:
             batch = self.code_latents.to_differences(cast("StoredBatch", batch))
+        batch = self._drop_views(batch, step)
         clean, positions = batch.latents, batch.positions
         t = self._timesteps(self.timestep_sampler, "timestep", batch)
         noise = self.draw_normal(self.seed, "noise", positions, clean.shape[1:], device=clean.device)
@@ -117,14 +123,15 @@ class Denoising:
         prediction = self.denoiser(noisy, t, conditioning)
         error = mean_of_generated((prediction - target).square(), conditioning.condition_mask)
         weighted = self.loss_weight(t) * error
-        groups = self._groups(weighted.detach(), t, conditioning, clean.shape[2])
+        groups = self._groups(weighted.detach(), t, conditioning, clean.shape[2] // num_views(conditioning))
         parts = {"clean_mse": error.mean().detach()}
         loss = weighted.mean()
         if self.uncertainty is not None:
             parts["weighted_mse"] = loss.detach()
             log_variance = self.uncertainty(t)
             loss = (weighted * torch.exp(-log_variance) + log_variance).mean()
-        scale = self.loss_scale * (self.image_loss_scale if clean.shape[2] == 1 else 1.0)
+        is_image = clean.shape[2] == num_views(conditioning)
+        scale = self.loss_scale * (self.image_loss_scale if is_image else 1.0)
         return Loss(scale * loss, parts, groups)
 
     def _target(self, clean: Latents, noisy: Latents, t: Timestep, conditioning: Conditioning) -> Latents:
@@ -141,7 +148,7 @@ class Denoising:
         levels = (sigma / (alpha + sigma) * NUM_NOISE_LEVELS).long().clamp(0, NUM_NOISE_LEVELS - 1)
         given = torch.zeros(len(losses), device=losses.device)
         if conditioning.condition_mask is not None:
-            given = conditioning.condition_mask.amax((1, 3, 4)).sum(1)
+            given = conditioning.condition_mask.amax((1, 3, 4)).sum(1) / num_views(conditioning)
         members = {
             f"loss_by_timestep/{(n + 0.5) / NUM_NOISE_LEVELS:.1f}": levels == n
             for n in range(NUM_NOISE_LEVELS)
@@ -155,14 +162,28 @@ class Denoising:
             for name, which in members.items()
         }
 
+    def _drop_views(self, batch: LatentBatch, step: int) -> LatentBatch:
+        """The batch with some of the views of each clip: as many in all clips of a step, on all ranks."""
+        views = num_views(batch.conditioning)
+        dropped, share = uniform(self.seed, "view dropout", [step], (2,))[0].tolist()
+        if views == 1 or dropped >= self.view_dropout:
+            return batch
+        count = 1 + int(share * (views - 1))
+        chosen = uniform(self.seed, "views", batch.positions, (views,)).argsort(1)[:, :count].sort(1).values
+        latents, conditioning, rows = select_views(batch.latents, batch.conditioning, chosen)
+        captions = tuple(batch.captions[row] for row in rows)
+        stored = cast("StoredBatch", batch)
+        return stored._replace(latents=latents, conditioning=conditioning, captions=captions)
+
     def _timesteps(self, sampler: TimestepSampler, purpose: str, batch: LatentBatch) -> Timestep:
         numbers = uniform(self.seed, purpose, batch.positions)
         return sampler(numbers, batch.latents.shape[1:]).to(batch.latents.device)
 
     def _conditioning(self, batch: LatentBatch) -> Conditioning:
         conditioning = add_text(batch.conditioning, self.text_encoder, batch.captions, batch.latents.device)
-        drop = uniform(self.seed, "text dropout", batch.positions) < self.text_dropout
-        conditioning = conditioning.without_text(drop)
+        views = num_views(conditioning)
+        numbers = uniform(self.seed, "text dropout", batch.positions, (views,) if views > 1 else ())
+        conditioning = conditioning.without_text(numbers < self.text_dropout)
         if self.code_dropout:
             drop = uniform(self.seed, "code dropout", batch.positions) < self.code_dropout
             conditioning = conditioning.without_codes(drop)
@@ -172,6 +193,9 @@ class Denoising:
         if self.camera_dropout:
             drop = uniform(self.seed, "camera dropout", batch.positions) < self.camera_dropout
             conditioning = conditioning.without_camera(drop)
+        if self.trajectory_dropout:
+            drop = uniform(self.seed, "trajectory dropout", batch.positions) < self.trajectory_dropout
+            conditioning = conditioning.without_trajectory(drop)
         if set(self.conditional_frames) == {0}:
             return conditioning
         given = batch.latents
@@ -191,10 +215,10 @@ class Denoising:
 
     def _condition_mask(self, batch: LatentBatch) -> Tensor:
         """1 for the first latent frames of each clip, whose number is drawn; [b 1 t h w]."""
-        b, _, t, h, w = batch.latents.shape
-        chosen = draw_given_frames(self.conditional_frames, t, self.seed, batch.positions)
-        mask = (torch.arange(t) < chosen[:, None]).float().to(batch.latents.device)
-        return mask[:, None, :, None, None].expand(b, 1, t, h, w)
+        views = num_views(batch.conditioning)
+        frames = batch.latents.shape[2] // views
+        chosen = draw_given_frames(self.conditional_frames, frames, self.seed, batch.positions)
+        return given_mask(batch.latents.shape, chosen.to(batch.latents.device), views)
 
 
 def mean_of_generated(squared_error: Tensor, condition_mask: Tensor | None) -> Coefficient:

@@ -17,7 +17,7 @@ from training.data.order import SampleIndex, SampleOrder
 from training.data.shard import CodeSpec, LatentSpec
 from training.data.shard_checks import check_continuous
 from training.data.shards import LatentShards
-from training.errors import LatentMismatchError, SettingError
+from training.errors import LatentMismatchError
 from training.networks.config import PATCH_SIZE
 from training.parallel.mesh import Mesh
 from training.recipes.config import TrainingConfig
@@ -44,11 +44,7 @@ def open_shards(
 
     Raises:
         LatentMismatchError: The shards do not match each other or `spec`, or no clip is left.
-        SettingError: `views` names several cameras.
     """
-    views = [name.strip() for name in config.views.split(",") if name.strip()]
-    if len(views) > 1:
-        raise SettingError(f"views names {len(views)} cameras; the networks take one view of a clip")
     shards = open_latents(
         config.data,
         find_codes(config.codes),
@@ -58,7 +54,7 @@ def open_shards(
         max_area=config.max_latent_area,
         mixed_fps=mixed_fps,
         spec=spec,
-        views=views,
+        views=config.view_names,
     )
     check_continuous(shards.spec, shards.buckets[0][0].tar)
     shards.normalize = partial(normalize, statistics=open_statistics(config, shards))

@@ -28,6 +28,7 @@ from training.recipes.initial_weights import InitialWeights
 from training.recipes.objective import build_objective
 from training.recipes.sampling import open_tokenizer
 from training.settings.optimization import StepSettings
+from training.settings.views import parse_view_neighbors
 from training.text_encoder import TextEncoder
 from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
@@ -60,7 +61,7 @@ def choose_network(
         if config.given_residual:
             network = replace(network, concat_last_given=True)
         network = read_codes(network, config, codes, residual_std) if codes else network
-        return _with_conditions(network, config, shards), ""
+        return read_views(_with_conditions(network, config, shards), config), ""
     initial.check_latents(shards.spec, codes)
     is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
     if codes and is_residual != config.code_residual:
@@ -74,7 +75,8 @@ def choose_network(
             remedy="leave given_residual out",
         )
     initial.check_conditions(shards.condition_spec)
-    return _with_conditions(initial.network, config, shards), initial.digest()
+    network = _with_conditions(initial.network, config, shards)
+    return read_views(network, config), initial.digest()
 
 
 def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:
@@ -83,27 +85,34 @@ def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: Lat
     if spec is None:
         return network
     action_dim = len(spec.action.names) * shards.spec.stride[0] if spec.action else 0
-    return read_frame_conditions(network, config.camera_injection, action_dim, spec.camera is not None)
+    trajectory_dim = 3 * spec.trajectory.points if spec.trajectory else 0
+    has_camera = spec.camera is not None
+    return read_frame_conditions(network, config.camera_injection, action_dim, has_camera, trajectory_dim)
 
 
 def read_frame_conditions(
-    network: NetworkConfig, camera_injection: str, action_dim: int, has_camera: bool
+    network: NetworkConfig,
+    camera_injection: str,
+    action_dim: int,
+    has_camera: bool,
+    trajectory_dim: int = 0,
 ) -> NetworkConfig:
-    """The config of a network that also reads actions or a camera.
+    """The config of a network that also reads actions, a camera or a trajectory.
 
     Args:
         network: The config of the network.
         camera_injection: Where the rays of a camera enter it, as in the settings.
         action_dim: Numbers of all actions of a latent frame; 0: it reads no actions.
         has_camera: Whether it reads a camera.
+        trajectory_dim: Numbers of a trajectory; 0: it reads none.
 
     Raises:
         SettingError: The network cannot, or it reads the camera elsewhere.
     """
     if not isinstance(network, VideoDiTConfig):
-        if has_camera:
+        if has_camera or trajectory_dim:
             raise SettingError(
-                f"a {class_name(network)} cannot read a camera",
+                f"a {class_name(network)} cannot read a {'camera' if has_camera else 'trajectory'}",
                 remedy="choose a transformer, such as model=tiny, or conditions=action",
             )
         return replace(network, action_dim=action_dim)
@@ -116,7 +125,32 @@ def read_frame_conditions(
         network,
         action_dim=action_dim,
         camera_injection=camera_injection if has_camera else None,
+        trajectory_dim=trajectory_dim,
     )
+
+
+def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
+    """The config of a network that denoises the views of several cameras, if the settings name several.
+
+    Raises:
+        SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them.
+    """
+    views = config.view_names if len(config.view_names) > 1 else ()
+    known = network.views if isinstance(network, VideoDiTConfig) else ()
+    if known and known != views:
+        raise SettingError(
+            f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
+            remedy=f"set views={','.join(known)}",
+        )
+    neighbors = parse_view_neighbors(config.view_neighbors, views)
+    if not views:
+        return network
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"a {class_name(network)} cannot denoise the views of several cameras",
+            remedy="choose a transformer, such as model=tiny, or one camera",
+        )
+    return replace(network, views=views, view_neighbors=neighbors)
 
 
 def read_codes(
@@ -213,7 +247,7 @@ def build_optimization_step(
     """AdamW on the denoising objective, with the learning rates of the settings."""
     trained = trained_parameters(config, model)
     groups: list[dict[str, Any]] = [{"params": [parameter for _, parameter in trained]}]
-    if config.condition_names and config.condition_lr_scale != 1:
+    if config.condition_lr_scale != 1 and any(is_condition_layer(name) for name, _ in trained):
         new = [parameter for name, parameter in trained if is_condition_layer(name)]
         rest = [parameter for name, parameter in trained if not is_condition_layer(name)]
         groups = [{"params": rest, "lr_scale": 1.0}, {"params": new, "lr_scale": config.condition_lr_scale}]

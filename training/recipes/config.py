@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.conditions.spec import CONDITIONS
+from training.data.samples.views import parse_views
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
 from training.networks.config import CAMERA_INJECTIONS
@@ -20,6 +21,7 @@ from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 from training.settings.post_training import DISTILLATIONS, DistillationSettings, RewardSettings
 from training.settings.run import RunSettings
+from training.settings.views import ViewSettings
 
 CHOICES = {
     "model": model_names(),
@@ -74,6 +76,7 @@ class TrainingSettings(
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(
+    ViewSettings,
     RewardSettings,
     DistillationSettings,
     ConditionSettings,
@@ -108,8 +111,24 @@ class TrainingConfig(
             )
         if unknown := set(self.condition_names) - set(CONDITIONS):
             raise SettingError(
-                f"there is no condition {min(unknown)!r}", remedy="set conditions to action, camera or both"
+                f"there is no condition {min(unknown)!r}",
+                remedy=f"set conditions to some of {', '.join(CONDITIONS)}",
             )
+        if self.codes and len(self.view_names) > 1:
+            raise SettingError(
+                f"views names {len(self.view_names)} cameras, and a diffusion decoder takes one",
+                remedy="name one camera, or leave codes out",
+            )
+        if self.preview_interval and len(self.view_names) > 1:
+            raise SettingError(
+                "there are no previews of several cameras",
+                remedy="leave preview_interval out, and sample from the trained model",
+            )
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """The cameras of `views`."""
+        return parse_views(self.views)
 
     def _choices(self) -> dict[str, tuple[str, ...]]:
         is_place = "/" in self.text_encoder or Path(self.text_encoder).is_dir()

@@ -39,7 +39,8 @@ class WorkCounter:
         if not torch.is_grad_enabled():
             return
         noisy, timestep, conditioning = inputs
-        text = conditioning.text_embeddings
+        text, views = conditioning.text_embeddings, conditioning.view_indices
+        options = {} if views is None else {"num_views": views.shape[1]}
         self._flops += self.network.flops(
-            tuple(noisy.shape), 0 if text is None else text.shape[1], timestep.dim() == 2
+            tuple(noisy.shape), 0 if text is None else text.shape[-2], timestep.dim() == 2, **options
         )

@@ -69,11 +69,13 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
-    has_inputs = info.codes or info.conditions or info.network.concat_last_given
+    views = info.network.views if isinstance(info.network, VideoDiTConfig) else ()
+    has_inputs = info.codes or info.conditions or info.network.concat_last_given or views
     if not isinstance(info.network, VideoDiTConfig) or has_inputs:
         spec = spec_of_conditions(info)
         inputs = [*(["codes"] if info.codes else []), *(spec.names if spec else ())]
         inputs += ["the last given frame"] if info.network.concat_last_given else []
+        inputs += ["several views"] if views else []
         reads = f" that reads {' and '.join(inputs)}" if inputs else ""
         raise SettingError(
             f"diffusers has no class for the network of this model, a {class_name(info.network)}{reads}",

@@ -156,7 +156,7 @@ def check_given_frames(
 def read_given_frames(
     request: SamplingRequest, info: ModelInfo, shape: tuple[int, int, int, int], stride: Stride
 ) -> Tensor | None:
-    """The frames [t h w 3] that a request gives, uint8, or None.
+    """The frames [t h w 3], or [b t h w 3] of each view, that a request gives, uint8, or None.
 
     Raises:
         SettingError: It gives an image and a video, or settings of given frames without any.
@@ -164,6 +164,11 @@ def read_given_frames(
     """
     if request.image and request.video:
         raise SettingError("image and video are both set", remedy="leave one of them out")
+    if request.images:
+        choose_given_frames(0, True, info.training, frames=shape[1])
+        size = shape[2] * stride.height, shape[3] * stride.width
+        each = torch.stack([read_frames(Path(file), 1, info.fps, *size) for file in request.images])
+        return each.repeat(len(request.prompt) // len(each), 1, 1, 1, 1)
     if not (request.image or request.video):
         if request.num_conditional_frames or request.condition_timestep:
             raise SettingError(

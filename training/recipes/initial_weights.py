@@ -29,6 +29,7 @@ from training.world_model import WorldModel
 
 EXPORT_KEY = "_clipmill_export"  # in config.json of a diffusers folder that Clipmill wrote
 DEFAULTS_KEY = "init_defaults"  # in the metadata of checkpoints
+_CONDITION_SETTINGS = ("conditions", "camera_injection", "camera_scale", "trajectory_scale")
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,7 @@ def _recorded(name: str, work: Path) -> InitialWeights | None:
     """The initial weights that the latest checkpoint records, if they have this name."""
     folder = work / "checkpoints"
     try:
-        latest = (folder / "latest").read_text()
-        record = json.loads((folder / latest / RECORD_FILE).read_text())
+        record = json.loads((folder / (folder / "latest").read_text() / RECORD_FILE).read_text())
         metadata, digest = record["metadata"]["model"], record["identity"]["init_digest"]
     except (FileNotFoundError, KeyError, ValueError):
         return None
@@ -254,8 +254,9 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
-    if info.conditions:
-        defaults |= {name: info.training[name] for name in ("conditions", "camera_injection", "camera_scale")}
+    names = _CONDITION_SETTINGS * bool(info.conditions)
+    names += ("views", "view_neighbors") * bool(getattr(info.network, "views", ()))
+    defaults |= {name: info.training[name] for name in names if name in info.training}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 
 

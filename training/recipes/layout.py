@@ -47,6 +47,11 @@ def check_layout(
                 remedy="set context_parallel to 1",
             )
         return
+    if network.views and settings.context_parallel > 1:
+        raise LayoutError(
+            f"{settings.context_parallel} ranks cannot share the tokens of a clip of several cameras",
+            remedy="set context_parallel to 1",
+        )
     _, patch_height, patch_width = network.size_multiples
     for _, t, h, w in shapes:
         if h % patch_height or w % patch_width:

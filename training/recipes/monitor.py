@@ -160,6 +160,7 @@ def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
         max_frames=config.max_latent_frames,
         mixed_fps=info.network.base_fps is not None,
         spec=spec,
+        views=config.view_names,
     )
     try:
         shards = open_shards(min_area=config.min_latent_area, max_area=config.max_latent_area)
@@ -167,7 +168,7 @@ def _held_out(config: TrainingConfig, info: ModelInfo) -> LatentShards | None:
         shards = open_shards()
     shards.normalize = partial(normalize, statistics=info.latent_statistics)
     if conditions := spec_of_conditions(info):
-        shards.read_conditions(conditions.names, camera_scale=conditions.camera_scale, spec=conditions)
+        shards.read_conditions(conditions.names, spec=conditions)
     return shards
 
 

@@ -40,6 +40,8 @@ def build_objective(
         code_dropout=config.code_dropout if config else 0.0,
         action_dropout=config.action_dropout if config else 0.0,
         camera_dropout=config.camera_dropout if config else 0.0,
+        trajectory_dropout=config.trajectory_dropout if config else 0.0,
+        view_dropout=config.view_dropout if config else 0.0,
         conditional_frames=dict(enumerate(settings.conditional_frames)),
         condition_timestep=settings.condition_timestep,
         condition_timestep_sampler=build_condition_timestep_sampler(

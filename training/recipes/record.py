@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from training.conditions.plucker import intrinsics_of_rays
+from training.conditions.rig import rig_of
 from training.data.codes.paired_shards import code_spec_of
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
@@ -24,6 +25,7 @@ from training.recipes.pretrained_text import encoder_identity
 from training.settings.codes import CodeSettings
 from training.settings.conditions import ConditionSettings
 from training.settings.post_training import DistillationSettings, RewardSettings
+from training.settings.views import ViewSettings
 from training.text_encoder import TextEncoder
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -101,7 +103,7 @@ def model_info(
         flow_shift=config.flow_shift,
         latents=shards.spec._asdict(),
         fps=shards.fps,
-        latent_shapes=[shape for _, shape in by_count],
+        latent_shapes=[(c, t // max(1, len(shards.views)), h, w) for _, (c, t, h, w) in by_count],
         latent_statistics=open_statistics(config, shards),
         codes=codes._asdict() if codes else {},
         conditions=_conditions(shards),
@@ -118,6 +120,7 @@ def _unrecorded(config: TrainingConfig) -> set[str]:
         (config.conditions, ConditionSettings),
         (config.distillation, DistillationSettings),
         (config.reward, RewardSettings),
+        (len(config.view_names) > 1, ViewSettings),
     )
     for is_used, group in groups:
         unused |= set() if is_used else {field.name for field in fields(group)}
@@ -125,12 +128,20 @@ def _unrecorded(config: TrainingConfig) -> set[str]:
 
 
 def _conditions(shards: LatentShards) -> dict[str, Any]:
-    """What the per-frame conditions mean, and the intrinsics of the camera of the first clip."""
+    """What the conditions mean, and the intrinsics and the rig of the cameras of the first clip."""
     spec = shards.condition_spec
     if spec is None:
         return {}
     camera = shards.read(0, SampleIndex(0, 0)).conditions.get("camera")
-    found = {} if camera is None else {"camera_intrinsics": intrinsics_of_rays(camera[:, 0])}
+    found: dict[str, Any] = {}
+    if camera is not None:
+        found["camera_intrinsics"] = intrinsics_of_rays(camera[:, 0])
+        if len(shards.views) > 1:
+            stored = shards.read_frame_conditions(0, SampleIndex(0, 0))
+            size = [
+                n * stride for n, stride in zip(shards.shapes[0][2:], shards.spec.stride[1:], strict=True)
+            ]
+            found["rig"] = rig_of(dict(zip(shards.views, stored, strict=True)), (size[0], size[1]))
     return spec.to_json() | found
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from training.conditions.condition_files import read_actions, read_camera
+from training.conditions.condition_files import read_actions, read_camera, read_trajectory
 from training.conditions.reader import ConditionReader, FrameConditions
-from training.conditions.spec import ACTION, CAMERA, ConditionSpec
+from training.conditions.spec import ACTION, CAMERA, TRAJECTORY, ConditionSpec
 from training.conditions.trajectories import TRAJECTORIES, camera_trajectory
 from training.diffusion.conditioning import Conditioning
 from training.errors import SettingError
@@ -53,7 +53,7 @@ def check_conditions(conditions: FrameConditions, spec: ConditionSpec | None, vi
         SettingError: It does not, or there are those of another number of videos.
     """
     for name, values in conditions.items():
-        part = "action" if name == "action" else "camera"
+        part = name if name in ("action", "trajectory") else "camera"
         if spec is None or getattr(spec, part) is None:
             raise _not_read(name, part)
         if len(values) != videos:
@@ -75,7 +75,11 @@ def check_not_missing(
     Raises:
         SettingError: One is missing, and its dropout was 0.
     """
-    options = {ACTION: ("action", "--actions FILE"), CAMERA: ("camera_pose", "--camera-trajectory NAME")}
+    options = {
+        ACTION: ("action", "--actions FILE"),
+        CAMERA: ("camera_pose", "--camera-trajectory NAME"),
+        TRAJECTORY: ("trajectory", "--trajectory FILE"),
+    }
     for name in spec.names if spec else ():
         stored, option = options[name]
         if stored not in conditions and training.get(f"{name}_dropout") == 0:
@@ -89,20 +93,25 @@ def condition_window(conditions: FrameConditions, first: int, frames: int) -> di
     """The conditions of some frames of a video; after its end the last values are repeated.
 
     Args:
-        conditions: "action" [b n-1 a], "camera_pose" [b n 3 4], "camera_intrinsics" [b n 4]; some of them.
+        conditions: "action" [b n-1 a], "camera_pose" [b n 3 4], "camera_intrinsics" [b n 4], "origin_pose"
+            [b n 3 4], "trajectory" [b p 3] of the first frame; some of them.
         first: The first frame.
         frames: Number of frames.
     """
     window = {}
     for name, values in conditions.items():
+        if name == "trajectory":
+            window[name] = values
+            continue
         places = torch.arange(first, first + frames - (name == "action"))
         window[name] = values[:, places.clamp(max=values.shape[1] - 1)]
     return window
 
 
-def count_frames(conditions: FrameConditions) -> int:
-    """The number of frames that conditions [b n …] cover: the smallest of all of them."""
-    return min(values.shape[1] + (name == "action") for name, values in conditions.items())
+def count_frames(conditions: FrameConditions, default: int) -> int:
+    """The number of frames that conditions [b n …] cover: the smallest of all; `default` of a trajectory."""
+    of_frames = {name: values.shape[1] for name, values in conditions.items() if name != "trajectory"}
+    return min((count + (name == "action") for name, count in of_frames.items()), default=default)
 
 
 def encode_conditions(
@@ -121,10 +130,13 @@ def after_given_frames(conditions: FrameConditions, given: int) -> FrameConditio
     """Conditions that begin with those of the given frames of a video, whose actions are unknown."""
     if given <= 1:
         return conditions
-    if "camera_pose" in conditions:
+    if names := {"camera_pose", "trajectory"} & set(conditions):
+        kind = "poses" if "camera_pose" in names else "trajectory"
         raise SettingError(
-            "the poses of the frames of a given video are not known", remedy="give an image instead"
+            f"the {kind} of the frames of a given video are not known", remedy="give an image instead"
         )
+    if "action" not in conditions:
+        return conditions
     action = conditions["action"]
     unknown = action.new_full((len(action), given - 1, action.shape[2]), torch.nan)
     return {**conditions, "action": torch.cat([unknown, action], 1)}
@@ -142,8 +154,7 @@ def requested_conditions(
         frames: Frames of the video, if neither the request nor a file determines them.
 
     Raises:
-        SettingError: The model does not read them, or always had one that is missing, or a file or a name is
-            wrong.
+        SettingError: The model does not read them, or a file or a name is wrong.
     """
     found: dict[str, Tensor] = {}
     spec = spec_of_conditions(info)
@@ -152,14 +163,24 @@ def requested_conditions(
             raise _not_read("actions", "action")
         found["action"] = read_actions(Path(request.actions), spec.action, spec.rate)
         frames = len(found["action"]) + 1
+    if request.trajectory:
+        if spec is None or spec.trajectory is None:
+            raise _not_read("a trajectory", "trajectory")
+        found["trajectory"] = read_trajectory(Path(request.trajectory), spec.trajectory)
     if request.camera_trajectory:
         if spec is None or spec.camera is None:
             raise _not_read("a camera trajectory", "camera")
-        poses, intrinsics = _read_trajectory(request, spec.rate, size, request.num_frames or frames)
-        if intrinsics is None:
-            intrinsics = _intrinsics(request, info.conditions, size).expand(len(poses), 4)
-        found |= {"camera_pose": poses, "camera_intrinsics": intrinsics}
-    check_not_missing(found, spec, info.training)
+        if Path(request.camera_trajectory).is_dir() and "rig" not in info.conditions:
+            raise SettingError(
+                "the model has one camera, and this is a folder",
+                where=request.camera_trajectory,
+                remedy="name a file of poses",
+            )
+        if not Path(request.camera_trajectory).is_dir():
+            poses, intrinsics = _read_trajectory(request, spec.rate, size, request.num_frames or frames)
+            if intrinsics is None:
+                intrinsics = _intrinsics(request, info.conditions, size).expand(len(poses), 4)
+            found |= {"camera_pose": poses, "camera_intrinsics": intrinsics}
     return {name: values.expand(len(request.prompt), *values.shape) for name, values in found.items()}
 
 

@@ -15,6 +15,7 @@ from training.conditions.reader import ConditionReader, FrameConditions
 from training.data.latent_statistics import LatentStatistics, denormalize
 from training.diffusion.conditioning import Conditioning
 from training.diffusion.denoiser import ClassifierFreeGuidance
+from training.diffusion.views import split_views
 from training.errors import CheckpointError, SettingError, TrainingError
 from training.model import ModelInfo, load_model, spec_of_conditions
 from training.networks.video_dit import VideoDiT
@@ -33,6 +34,7 @@ from training.recipes.rollout import (
     Frames,
     after_given_frames,
     check_conditions,
+    check_not_missing,
     condition_window,
     count_frames,
     encode_conditions,
@@ -41,9 +43,11 @@ from training.recipes.rollout import (
 )
 from training.recipes.sampling_request import SampledVideos as SampledVideos
 from training.recipes.sampling_request import SamplingRequest as SamplingRequest
+from training.recipes.sampling_request import latent_shape
 from training.recipes.sampling_steps import choose_steps
+from training.recipes.sampling_views import chosen_views, join_requested, requested_cameras
 from training.text_encoder import add_text
-from training.tokenizer import Stride, Tokenizer, count_latent_frames
+from training.tokenizer import Tokenizer
 from training.tokenizers import load_tokenizer
 from training.world_model import WorldModel
 
@@ -64,8 +68,9 @@ def sample(
         device: Where the network runs. The tokenizer runs on the CPU.
         context_group: The ranks that share the tokens of each video. All of them call this function, and the
             first one decodes.
-        conditions: Actions [b n-1 a], poses [b n 3 4] and intrinsics [b n 4] (px) of each video by the names
-            of `training.conditions.reader`, in place of the files of the request.
+        conditions: Actions [b n-1 a], poses [b n 3 4], intrinsics [b n 4] (px) and trajectories [b p 3] of
+            each video by the names of `training.conditions.reader`, in place of the files of the request.
+            Of several cameras also origin_pose [b n 3 4], the poses of the first camera of the model.
         given: Given frames of each video, uint8 [b k h w 3], in place of those of the request.
 
     Raises:
@@ -83,17 +88,22 @@ def sample(
             where=str(model) if isinstance(model, Path) else "",
             remedy="measure it with evaluate tokenizer DIR --diffusion-decoder",
         )
+    views = chosen_views(request, info, context_group is not None)
     is_first = context_group is None or dist.get_rank(context_group) == 0
     none = np.empty((0, 0, 0, 0, 3), np.uint8)
     tokenizer = open_tokenizer(request.tokenizer, info.latents)
     with cpu_threads(request.num_threads):
-        shape = _latent_shape(replace(request, num_frames=0), info, tokenizer.stride)
+        shape = latent_shape(replace(request, num_frames=0), info, tokenizer.stride)
         size = shape[2] * tokenizer.stride.height, shape[3] * tokenizer.stride.width
         frames = 1 + (shape[1] - 1) * tokenizer.stride.time
         if given is not None:
             check_given_frames(given, request, info, shape, tokenizer.stride)
         if conditions is None:
             conditions = requested_conditions(request, info, size, frames)
+            if views and request.camera_trajectory:
+                spec = spec_of_conditions(info)
+                conditions |= requested_cameras(request, info, spec, size, conditions)
+            check_not_missing(conditions, spec_of_conditions(info), info.training)
         if conditions:
             videos = _sample_chunks(world, info, tokenizer, request, device, context_group, conditions, given)
         else:
@@ -125,15 +135,21 @@ def _sample_chunks(
     stride, chunk_request = tokenizer.stride, replace(request, num_frames=0)
     spec = check_conditions(conditions, spec_of_conditions(info), len(request.prompt))
     reader = ConditionReader(spec, stride)
-    shape = _latent_shape(chunk_request, info, stride)
+    shape = latent_shape(chunk_request, info, stride)
     chunk_frames = 1 + (shape[1] - 1) * stride.time
     given = read_given_frames(request, info, shape, stride) if given is None else given
     conditions = after_given_frames(conditions, 0 if given is None else given.shape[-4])
-    num_frames = request.num_frames or count_frames(conditions)
-    if num_frames > count_frames(conditions):
+    known_frames = count_frames(conditions, chunk_frames)
+    num_frames = request.num_frames or known_frames
+    if num_frames > known_frames:
         raise SettingError(
-            f"num_frames is {num_frames}, and the actions or poses are those of {count_frames(conditions)}",
+            f"num_frames is {num_frames}, and the actions or poses are those of {known_frames}",
             remedy="leave num_frames out, or name a longer file",
+        )
+    if num_frames > chunk_frames and "trajectory" in conditions:
+        raise SettingError(
+            f"num_frames is {num_frames}, and a trajectory is that of a clip of {chunk_frames} frames",
+            remedy="leave num_frames out, or use a camera trajectory",
         )
     context = 1
     if num_frames > chunk_frames:
@@ -164,7 +180,7 @@ def sample_latents(
     known: Conditioning | None = None,
     chunk: int = 0,
 ) -> Tensor:
-    """Sample latents [b c t h w], normalized as those that the model was trained on.
+    """Sample latents [b c t h w] of each entry of the prompt, normalized as those of the training.
 
     `given` are given frames, uint8 [b k h w 3] or [k h w 3], in place of those of the request; `known` has
     the actions and the camera; the noise depends on `chunk`, the number of the chunk of a rollout.
@@ -172,7 +188,7 @@ def sample_latents(
     The ranks of `context_group` share the tokens of a `VideoDiT`; each runs another network and the text
     encoder whole. All ranks return the same latents. Raises the errors of `sample`.
     """
-    shape = _latent_shape(request, info, tokenizer.stride)
+    shape = latent_shape(request, info, tokenizer.stride)
     given = read_given_frames(request, info, shape, tokenizer.stride) if given is None else given
     if context_group is not None and isinstance(world.network, VideoDiT):
         _share_tokens(world.network, context_group, request.context_parallel_method)
@@ -188,7 +204,10 @@ def sample_latents(
         flow_shift=request.flow_shift or info.flow_shift,
     )
     purpose = f"sample chunk {chunk}" if chunk else "sample"
-    noise = normal(request.seed, purpose, range(len(request.prompt)), shape, device=device)
+    views = chosen_views(request, info, context_group is not None)
+    clips = len(request.prompt) // max(1, len(views))
+    noise_shape = (shape[0], shape[1] * max(1, len(views)), *shape[2:])
+    noise = normal(request.seed, purpose, range(clips), noise_shape, device=device)
     fps = torch.full((len(request.prompt),), info.fps, device=device)
     known = replace((known or Conditioning()).map(lambda tensor: tensor.to(device)), fps=fps)
     conditioning = add_text(known, encoder, request.prompt, device)
@@ -202,6 +221,8 @@ def sample_latents(
         if info.training.get("condition_timestep_std", 0.0) > 0:
             numbers = range(len(request.prompt))
             conditioning = add_noise_to_given_frames(conditioning, path, request.seed, numbers)
+    mask = conditioning.condition_mask
+    conditioning = join_requested(conditioning, views)
     denoiser = ClassifierFreeGuidance(
         world.denoiser,
         world.denoiser,
@@ -209,7 +230,7 @@ def sample_latents(
         weak_conditioning=conditioning.without_text(),
     )
     latents = steps.sampler(denoiser, path, noise, conditioning, steps.timesteps, seed=request.seed)
-    mask = conditioning.condition_mask
+    latents = split_views(latents, len(views)) if views else latents
     return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
 
 
@@ -265,25 +286,3 @@ def open_tokenizer(name_or_path: str, recorded: Mapping[str, Any]) -> Tokenizer:
             remedy=f"give the path of the tokenizer with digest {recorded['digest'][:12]}",
         )
     return tokenizer
-
-
-def _latent_shape(request: SamplingRequest, info: ModelInfo, stride: Stride) -> tuple[int, int, int, int]:
-    """Shape of the latents, [c t h w].
-
-    Raises:
-        TrainingError: A side is not a multiple of the size of a token, or the frames are not 1 + k * stride.
-    """
-    channels, t, h, w = info.latent_shapes[0]
-    try:
-        t = count_latent_frames(request.num_frames, stride.time) if request.num_frames else t
-    except ValueError as error:
-        raise TrainingError(str(error)) from error
-    _, rows, columns = info.network.size_multiples
-    sides = (
-        ("height", request.height, stride.height, rows),
-        ("width", request.width, stride.width, columns),
-    )
-    for name, pixels, pixels_per_latent, latents in sides:
-        if pixels % (multiple := latents * pixels_per_latent):
-            raise TrainingError(f"{name} is {pixels} px, which is not a multiple of {multiple} px")
-    return channels, t, request.height // stride.height or h, request.width // stride.width or w

@@ -1,4 +1,4 @@
-"""What to sample from a diffusion model, and the sampled videos."""
+"""What to sample from a diffusion model, the shape of its latents, and the sampled videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from training.errors import TrainingError
+from training.model import ModelInfo
+from training.tokenizer import Stride, count_latent_frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +17,16 @@ class SamplingRequest:
     """What to sample. Names are those of diffusers' pipelines.
 
     Attributes:
-        prompt: Text of each video; "" samples without text. One video is sampled per entry.
+        prompt: Text of each video; "" samples without text. One video is sampled per entry. Of a model of
+            several cameras the entries of the views of a clip follow each other.
+        views: Cameras of each clip, for a model of several cameras, in any order; () are all of the model.
         num_frames: Frames per video: 1 + k * the temporal stride. 0 is the most frequent number in training.
             With actions or a camera trajectory any number: longer videos are sampled in chunks; 0 is as many
             as the file has.
         height: Height in px. 0 is the most frequent height in training.
         width: Width in px. 0 is the most frequent width in training.
         image: File of an image that the video begins with (image-to-video); "" has none.
+        images: Files of images that the views of a clip begin with, one for each view; () has none.
         video: File of a video whose last frames the sampled video begins with (video-to-video); "" has none.
         num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
             model was trained with.
@@ -29,12 +35,16 @@ class SamplingRequest:
         actions: File of actions, .npy, .csv or .parquet, for a model that reads actions; "" has none. Each
             action leads to one more frame after the given ones. See `training.conditions.condition_files`.
         camera_trajectory: Movement of the camera, for a model that reads a camera: a name of
-            `training.conditions.trajectories`, or a file of poses, .npy or .parquet; "" has none.
+            `training.conditions.trajectories`, or a file of poses, .npy or .parquet; "" has none. Of several
+            cameras it is the movement of the first one, and the others move with it, as in training; or a
+            folder with CAMERA.conditions.parquet of each.
         camera_speed: Speed of a named trajectory, in units of the poses (m of metric ones) per s.
         camera_rotation_speed: Speed of a named rotation, in degrees per s.
         camera_radius: Radius of a named arc, in units of the poses.
         camera_fov: Horizontal field of view in degrees; 0 takes the intrinsics of the training. Files that
             state intrinsics have their own.
+        trajectory: File of the places ahead of the car after the first frame, .npy [p 3], or .parquet (the
+            first row of its column trajectory), for a model that reads a trajectory; "" has none.
         sampler: Name of the sampler. heun makes two predictions per step, the others one. "" is heun, or
             euler of a distilled model, which takes no other.
         num_inference_steps: Steps of the sampler. 0 is 20, or as many as the model was distilled to, which
@@ -49,10 +59,12 @@ class SamplingRequest:
     """
 
     prompt: Sequence[str]
+    views: Sequence[str] = ()
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
     image: str = ""
+    images: Sequence[str] = ()
     video: str = ""
     num_conditional_frames: NonNegativeInt = 0
     condition_timestep: NonNegativeFloat = 0.0
@@ -62,6 +74,7 @@ class SamplingRequest:
     camera_rotation_speed: NonNegativeFloat = 20.0
     camera_radius: PositiveFloat = 2.0
     camera_fov: NonNegativeFloat = 0.0
+    trajectory: str = ""
     sampler: str = ""
     num_inference_steps: NonNegativeInt = 0
     guidance_scale: NonNegativeFloat | None = None
@@ -78,9 +91,32 @@ class SampledVideos:
     """Sampled videos.
 
     Attributes:
-        videos: RGB, uint8 [b t h w 3]. On all ranks but the first there are none: b = 0.
+        videos: RGB, uint8 [b t h w 3], one per entry of the prompt. On all ranks but the first there are
+            none: b = 0.
         fps: Frames per second.
     """
 
     videos: npt.NDArray[np.uint8]
     fps: float
+
+
+def latent_shape(request: SamplingRequest, info: ModelInfo, stride: Stride) -> tuple[int, int, int, int]:
+    """Shape of the latents, [c t h w].
+
+    Raises:
+        TrainingError: A side is not a multiple of the size of a token, or the frames are not 1 + k * stride.
+    """
+    channels, t, h, w = info.latent_shapes[0]
+    try:
+        t = count_latent_frames(request.num_frames, stride.time) if request.num_frames else t
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    _, rows, columns = info.network.size_multiples
+    sides = (
+        ("height", request.height, stride.height, rows),
+        ("width", request.width, stride.width, columns),
+    )
+    for name, pixels, pixels_per_latent, latents in sides:
+        if pixels % (multiple := latents * pixels_per_latent):
+            raise TrainingError(f"{name} is {pixels} px, which is not a multiple of {multiple} px")
+    return channels, t, request.height // stride.height or h, request.width // stride.width or w

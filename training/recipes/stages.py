@@ -34,7 +34,7 @@ from training.settings.optimization import OptimizationSettings
 
 _MEANING = {
     *("path", "preconditioning", "sigma_data", "latent_scale", "latent_statistics", "condition_timestep"),
-    *("uncertainty", "stages"),
+    *("uncertainty", "stages", "views"),
 }
 STAGE_SETTINGS = {
     field.name for group in (DataSettings, OptimizationSettings, DiffusionSettings) for field in fields(group)
@@ -122,7 +122,10 @@ def read_conditions_of(stages: list[Stage]) -> None:
     config, spec = stages[0].config, None
     for stage in stages if config.condition_names else ():
         spec = stage.shards.read_conditions(
-            config.condition_names, camera_scale=config.camera_scale, spec=spec
+            config.condition_names,
+            camera_scale=config.camera_scale,
+            trajectory_scale=config.trajectory_scale,
+            spec=spec,
         )
 
 

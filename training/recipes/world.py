@@ -108,7 +108,7 @@ def _train(
 ) -> TrainingResult:
     mesh = Mesh(ParallelDims(dp_replicate=config.dp_replicate, context_parallel=config.context_parallel))
     if config.latent_statistics == AUTO:
-        statistics = compute_statistics_once(config.data, work / STATISTICS_FILE)
+        statistics = compute_statistics_once(config.data, work / STATISTICS_FILE, config.view_names)
         config = replace(config, latent_statistics=statistics)
     base_fps = (initial.network if initial else find_config(config.model)).base_fps
     stages = open_stages(config, mixed_fps=base_fps is not None)

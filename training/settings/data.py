@@ -44,8 +44,9 @@ class DataSettings(ClipSettings):
     """The clips of each step of a training on continuous latents.
 
     Attributes:
-        views: Camera of recordings whose clips are trained on, such as front. Several, separated by commas,
-            are refused, because no network takes them yet. "": clips of single videos.
+        views: Cameras of recordings whose clips are trained on, separated by commas. The model denoises the
+            views of several cameras together, and knows each by its name; rays are relative to the first pose
+            of the first camera. "": clips of single videos.
         latent_statistics: Mean and standard deviation of each channel that the latents are normalized by,
             images and videos apart: "auto" (computed from at most 1000 clips of each shape when the training
             first starts), or the JSON text that the command latent-statistics writes; `training train` also

@@ -1,7 +1,7 @@
 """The command sample."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 TEXT_ENCODER_HELP = "path of the pretrained text encoder, if it is no longer where the training found it"
 
+SHARED_OPTIONS = ("num_frames", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder")
 # Options of one kind of model, and their defaults
 TOKEN_OPTIONS = dict.fromkeys(
     (
@@ -38,6 +39,7 @@ DIFFUSION_OPTIONS = {
     "camera_rotation_speed": 20.0,
     "camera_radius": 2.0,
     "camera_fov": 0.0,
+    "trajectory": "",
 }
 
 
@@ -48,13 +50,19 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="sample videos from a trained model",
         epilog="example:\n  clipmill sample --model /data/training --out video.mp4 --prompt 'a slow pan'\n"
         "  clipmill sample --model /data/camera --out video.mp4 --image a.png --camera-trajectory forward\n"
+        "  clipmill sample --model /data/driving --out drive.mp4 --views front left --prompt 'a street'\n"
         "  clipmill sample --model /data/autoregressive --out video.mp4 --image first.png --top-p 0.8",
     )
     sample.add_argument("--model", required=True, type=Path, help="folder or file of the model")
     sample.add_argument(
-        "--out", required=True, type=Path, help="mp4 to write; with --num-samples N, its name ends in -0 …"
+        "--out",
+        required=True,
+        type=Path,
+        help="mp4 to write; with --num-samples N, its name ends in -0 …; of several cameras, a folder of the"
+        " name without .mp4, with CAMERA.mp4 for each",
     )
-    sample.add_argument("--prompt", default="", help="text of the video; by default none")
+    text = "text of the video; of several cameras one for all, or one for each; by default none"
+    sample.add_argument("--prompt", nargs="+", default=[""], metavar="TEXT", help=text)
     sample.add_argument(
         "--num-samples", type=Range(1).argument(), default=1, help="videos to sample (%(default)s)"
     )
@@ -66,14 +74,7 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
         sample.add_argument(
             f"--{name}", type=Range(0).argument(), default=0, help=f"{unit}; 0: as in training"
         )
-    sample.add_argument("--image", default="", help="image that the video begins with")
-    sample.add_argument("--video", default="", help="video whose last frames the sampled video begins with")
-    sample.add_argument(
-        "--num-conditional-frames",
-        type=Range(0).argument(),
-        default=0,
-        help="latent frames given from --video; 0: as many as in training",
-    )
+    _add_given_options(sample)
     sample.add_argument(
         "--guidance-scale",
         type=Range(0).argument(float),
@@ -86,6 +87,23 @@ def add_sample_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_condition_options(sample)
     _add_token_options(sample)
     sample.set_defaults(func=_sample)
+
+
+def _add_given_options(sample: argparse.ArgumentParser) -> None:
+    sample.add_argument(
+        "--image",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="image that the video begins with; of several cameras one for each",
+    )
+    sample.add_argument("--video", default="", help="video whose last frames the sampled video begins with")
+    sample.add_argument(
+        "--num-conditional-frames",
+        type=Range(0).argument(),
+        default=0,
+        help="latent frames given from --video; 0: as many as in training",
+    )
 
 
 def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:
@@ -122,7 +140,14 @@ def _add_diffusion_options(sample: argparse.ArgumentParser) -> None:
 
 
 def _add_condition_options(sample: argparse.ArgumentParser) -> None:
-    options = sample.add_argument_group("diffusion models trained with conditions=action or camera")
+    options = sample.add_argument_group("diffusion models of several cameras, or trained with conditions")
+    options.add_argument(
+        "--views",
+        nargs="+",
+        default=[],
+        metavar="CAMERA",
+        help="cameras that are sampled together, of a model of several; by default all",
+    )
     options.add_argument(
         "--actions", default="", metavar="FILE", help=".npy, .csv or .parquet: each action leads to one frame"
     )
@@ -131,7 +156,11 @@ def _add_condition_options(sample: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME",
         help="forward, backward, left, right, up, down, rotate_left, rotate_right, tilt_up, tilt_down,"
-        " arc_left, arc_right or static; or a .npy or .parquet file of poses",
+        " arc_left, arc_right or static; or a .npy or .parquet file of poses. Of several cameras: of the"
+        " first, or a folder with CAMERA.conditions.parquet of each",
+    )
+    options.add_argument(
+        "--trajectory", default="", metavar="FILE", help=".npy or .parquet: places of the car after the start"
     )
     for name, text in (
         ("speed", "units of the poses (m of metric ones) per s"),
@@ -173,7 +202,7 @@ def _sample(args: argparse.Namespace) -> int:
     if not args.out.parent.is_dir():
         raise SettingError("there is no such folder to write the video to", where=str(args.out.parent))
     is_token = is_token_model(args.model)
-    _refuse_options(args, DIFFUSION_OPTIONS if is_token else TOKEN_OPTIONS, is_token)
+    _refuse_options(args, DIFFUSION_OPTIONS | {"views": []} if is_token else TOKEN_OPTIONS, is_token)
     with process_group():
         return _sample_tokens(args) if is_token else _sample_diffusion(args)
 
@@ -197,19 +226,39 @@ def _refuse_options(args: argparse.Namespace, names: Mapping[str, object], is_to
 def _sample_diffusion(args: argparse.Namespace) -> int:
     import torch.distributed as dist
 
+    from training.model import read_model_info
     from training.parallel.mesh import local_device
     from training.recipes.sampling import SamplingRequest, sample
+    from training.recipes.sampling_views import cameras_of, prompts_of_views
 
-    names = ("num_frames", "image", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder")
+    cameras = cameras_of(read_model_info(args.model))
+    views = args.views or cameras
+    images = {"images": args.image} if cameras else {"image": _single(args.image, "image")}
     request = SamplingRequest(
-        prompt=[args.prompt] * args.num_samples,
-        **{name: getattr(args, name) for name in (*names, "guidance_scale", *DIFFUSION_OPTIONS)},
+        prompt=prompts_of_views(args.prompt, views, args.num_samples),
+        views=views,
+        guidance_scale=args.guidance_scale,
+        **images,
+        **{name: getattr(args, name) for name in (*SHARED_OPTIONS, *DIFFUSION_OPTIONS)},
     )
     group = dist.group.WORLD if dist.get_world_size() > 1 else None
     sampled = sample(args.model, request, local_device(), group)
     if dist.get_rank() == 0:
-        _write(sampled, args, 0)
+        _write(sampled, args, 0, views)
     return 0
+
+
+def _single(values: Sequence[str], name: str) -> str:
+    """The only one of these values; "" if there is none.
+
+    Raises:
+        SettingError: There are several.
+    """
+    from training.errors import SettingError
+
+    if len(values) > 1:
+        raise SettingError(f"there are {len(values)} of --{name}, and the model has one camera")
+    return values[0] if values else ""
 
 
 def _sample_tokens(args: argparse.Namespace) -> int:
@@ -223,11 +272,11 @@ def _sample_tokens(args: argparse.Namespace) -> int:
     first, stop = (args.num_samples * number // ranks for number in (rank, rank + 1))
     if first == stop:
         return 0
-    names = ("num_frames", "image", "video", "num_conditional_frames", "seed", "tokenizer", "text_encoder",
-             "guidance_scale", *TOKEN_OPTIONS)  # fmt: skip
+    names = (*SHARED_OPTIONS, "guidance_scale", *TOKEN_OPTIONS)
     chosen = {name: getattr(args, name) for name in names}
     request = TokenSamplingRequest(
-        prompt=[args.prompt] * (stop - first),
+        prompt=[_single(args.prompt, "prompt")] * (stop - first),
+        image=_single(args.image, "image"),
         first_sample=first,
         **{name: value for name, value in chosen.items() if value is not None},
     )
@@ -235,11 +284,15 @@ def _sample_tokens(args: argparse.Namespace) -> int:
     return 0
 
 
-def _write(sampled: "SampledVideos", args: argparse.Namespace, first: int) -> None:
+def _write(sampled: "SampledVideos", args: argparse.Namespace, first: int, views: Sequence[str] = ()) -> None:
     """Write videos, the first of which is the sample number `first`, and print their paths."""
     from training.recipes.sampling import write_video
 
-    for number, video in enumerate(sampled.videos, first):
+    for place, video in enumerate(sampled.videos):
+        number = first + place // max(1, len(views))
         file = args.out if args.num_samples == 1 else args.out.with_stem(f"{args.out.stem}-{number}")
+        if views:
+            file = file.with_suffix("") / f"{views[place % len(views)]}.mp4"
+            file.parent.mkdir(exist_ok=True)
         write_video(video, sampled.fps, file)
         print(file)

@@ -44,11 +44,13 @@ def video(tmp_path: Path) -> Path:
         "action": {"names": ["dx", "dy"], "units": ["px", "px"], "frame": "image"},
         "camera_pose": {"unit": "m"},
         "camera_intrinsics": {"width": 64, "height": 48},
+        "trajectory": {"points": 2, "step_s": 0.1, "unit": "m", "frame": "car"},
     }
     columns = {
         "action": np.stack([rows, -rows], 1),
         "camera_pose": poses.reshape(30, 12),
         "camera_intrinsics": np.tile([50.0, 50, 32, 24], (30, 1)),
+        "trajectory": rows[:, None] + np.arange(6.0),
     }
     write_conditions(tmp_path / "a.mp4", rows / RATE, columns, spec)
     return tmp_path / "a.mp4"
@@ -90,7 +92,14 @@ def test_a_window_has_the_rows_of_its_frames(video: Path, error: float) -> None:
 def test_intrinsics_are_those_of_the_encoded_frame(video: Path) -> None:
     found = arrays_of(conditions_of(window(video), "camera"))
     assert "action" not in found
+    assert "trajectory" not in found
     assert found["camera_intrinsics"][0].tolist() == [25, 25, 16 - 4, 12 + 4]
+
+
+def test_the_trajectory_is_that_of_the_first_frame(video: Path) -> None:
+    found = arrays_of(conditions_of(window(video), "trajectory"))
+    assert list(found) == ["trajectory"]
+    assert found["trajectory"].tolist() == [[8, 9, 10], [11, 12, 13]]
 
 
 def test_poses_are_those_of_the_displayed_frames_at_any_rate(video: Path) -> None:

@@ -22,6 +22,7 @@ SPEC: dict[str, Any] = {
     "action": {"names": ["dx", "dy"], "units": ["px", "px"], "frame": "image"},
     "camera_pose": {"unit": "m"},
     "camera_intrinsics": {"width": 64, "height": 48},
+    "trajectory": {"points": 2, "step_s": 0.1, "unit": "m", "frame": "car"},
 }
 
 
@@ -77,6 +78,7 @@ WRONG = {
     "action has 3 numbers, but 2 names and 2 units": lambda v: v.update(action=np.zeros((4, 3))),
     "need each other": lambda v: v.pop("camera_intrinsics"),
     "focal length is not positive at 0 s": lambda v: v.update(camera_intrinsics=[[0.0, 50, 32, 24]] * 4),
+    "trajectory has 9 numbers, not x, y, z of its points": lambda v: v.update(trajectory=np.ones((4, 9))),
     "camera_pose has the shape [4, 9]": lambda v: v.update(camera_pose=np.ones((4, 9))),
     "state has the shape [3, 5]": lambda v: v.update(state=np.ones((3, 5))),
 }

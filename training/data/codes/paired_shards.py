@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from training.data.order import SampleIndex
+from training.data.samples.decode import Sample
 from training.data.shard import CodeSpec, Shard, fetch
-from training.data.shards import LatentShards, Sample
+from training.data.shards import LatentShards
 from training.errors import LatentMismatchError
 
 REMEDY = "encode the same clips, at the same size and frame rate, with both tokenizers"

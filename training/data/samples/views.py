@@ -1,7 +1,8 @@
 """Clips of several cameras: the latents of their views follow each other in time, as in Cosmos.
 
-A sample of such a shard has `ID.CAMERA.safetensors` for each camera. The index has the names of the cameras
-under "views", and "shape" is the shape of one view.
+A sample of such a shard has `ID.CAMERA.safetensors` for each camera, and so text embeddings and conditions:
+`ID.CAMERA.text.safetensors`, `ID.CAMERA.conditions.safetensors`. `ID.json` has "cameras", with the caption of
+each. The index has the names of the cameras under "views", and "shape" is the shape of one view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ import torch
 
 from manifests.messages import join_names
 from training.data.shard import Shard
-from training.errors import LatentMismatchError
+from training.errors import LatentMismatchError, SettingError
 
 
 def check_views(shards: Sequence[Shard], views: Sequence[str]) -> None:
@@ -35,20 +36,34 @@ def check_views(shards: Sequence[Shard], views: Sequence[str]) -> None:
             )
 
 
-def latent_suffixes(views: Sequence[str]) -> tuple[str, ...]:
-    """The suffixes of the members with the latents of a sample, in the order of the views."""
-    return tuple(f".{name}.safetensors" for name in views) or (".safetensors",)
+def parse_views(text: str) -> tuple[str, ...]:
+    """The cameras of a list with commas.
+
+    Raises:
+        SettingError: One of them is there twice.
+    """
+    views = tuple(name.strip() for name in text.split(",") if name.strip())
+    if len(set(views)) < len(views):
+        raise SettingError(f"views is {text}; it has a camera twice", remedy="name each camera once")
+    return views
+
+
+def member_suffixes(suffix: str, views: Sequence[str]) -> tuple[str, ...]:
+    """The suffixes of the members of a kind, such as ".safetensors", in the order of the views."""
+    return tuple(f".{name}{suffix}" for name in views) or (suffix,)
+
+
+def captions_of(metadata: Mapping[str, Any], views: Sequence[str]) -> tuple[str, ...]:
+    """The captions of views, from the provenance of a sample; () of a sample that does not state them."""
+    cameras = metadata.get("cameras", {})
+    found = [str(cameras[name]["caption"]) for name in views if "caption" in cameras.get(name, {})]
+    return tuple(found) if len(found) == len(views) else ()
 
 
 def video_sizes(metadata: Mapping[str, Any], views: Sequence[str]) -> list[Sequence[int]]:
     """The part of the frames that shows video, for each view that states it: x, y, width, height in px."""
     records = [metadata["cameras"][name] for name in views] if views else [metadata]
     return [record["video_px"] for record in records if "video_px" in record]
-
-
-def view_indices(views: int, frames: int) -> torch.Tensor:
-    """The number of the view of each latent frame, [views * frames]."""
-    return torch.arange(views).repeat_interleave(frames)
 
 
 def padding_mask(video_px: Sequence[int], shard: Shard) -> torch.Tensor:

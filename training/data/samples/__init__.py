@@ -1,0 +1,1 @@
+"""Samples of shards: their members, of one camera or of several."""

@@ -1,0 +1,1 @@
+"""Layers of networks that denoise the views of several cameras together."""
