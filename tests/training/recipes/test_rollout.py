@@ -31,7 +31,7 @@ def test_frames_are_aligned_with_actions(count: int, context_frames: int) -> Non
         assert len(frames) == CHUNK
         return np.tile(frames[None, :, None, None, None], (1, 1, 2, 2, 3))
 
-    video = roll_out(sample_chunk, count_frames(conditions), context_frames)
+    video = roll_out(sample_chunk, count_frames(conditions, default=0), context_frames)
     assert video.shape == (1, count + 1, 2, 2, 3)
     assert video[0, :, 0, 0, 0].tolist() == truth(actions)
     assert seen == [(n, 1 if n == 0 else context_frames) for n in range(len(seen))]
@@ -43,7 +43,7 @@ def test_windows_continue_after_the_end_with_the_last_values() -> None:
     window = condition_window(conditions, 2, 5)
     assert window["action"].flatten().tolist() == [2, 3, 3, 3]
     assert window["camera_pose"].flatten().tolist() == [2, 3, 4, 4, 4]
-    assert count_frames(conditions) == 5
+    assert count_frames(conditions, default=0) == 5
 
 
 def test_the_actions_within_a_given_video_are_unknown() -> None:

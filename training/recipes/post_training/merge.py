@@ -160,7 +160,7 @@ def _check_equal(
             remedy="merge models of one kind",
         )
     ours, theirs = (dict(_flat(_identity(metadata))) for _, metadata in (first, other))
-    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    names = [name for name in sorted({**ours, **theirs}) if ours.get(name) != theirs.get(name)]
     if names:
         texts = [f"{name} {_text(theirs, name)} (not {_text(ours, name)})" for name in names[:_MAX_NAMED]]
         more = f" and {len(names) - _MAX_NAMED} more fields" if len(names) > _MAX_NAMED else ""
