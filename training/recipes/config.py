@@ -16,10 +16,9 @@ from training.settings.data import DataSettings
 from training.settings.diffusion import DiffusionSettings
 from training.settings.evaluation import EvaluationSettings
 from training.settings.execution import ExecutionSettings
-from training.settings.lora import LoRASettings
 from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
-from training.settings.post_training import DISTILLATIONS, DistillationSettings, RewardSettings
+from training.settings.post_training import DISTILLATIONS, DistillationSettings, LoRASettings, RewardSettings
 from training.settings.run import RunSettings
 from training.settings.views import ViewSettings
 

@@ -24,7 +24,7 @@ from training.networks.lora import add_lora, peft_state_dict
 from training.networks.registry import class_name
 from training.recipes.initial_weights import EXPORT_KEY, open_frozen_weights, training_settings
 from training.recipes.pretrained_text import TRAINED
-from training.settings.lora import LoRASettings
+from training.settings.post_training import LoRASettings
 from training.world_model import WorldModel
 
 LORA_FILE = "pytorch_lora_weights.safetensors"  # the name that diffusers expects in a folder

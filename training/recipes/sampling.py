@@ -1,6 +1,6 @@
 """Sampling: videos from a trained model, on one rank or on several that share the tokens of a video."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -203,25 +203,20 @@ def sample_latents(
         guidance_scale=request.guidance_scale,
         flow_shift=request.flow_shift or info.flow_shift,
     )
-    purpose = f"sample chunk {chunk}" if chunk else "sample"
     views = chosen_views(request, info, context_group is not None)
-    clips = len(request.prompt) // max(1, len(views))
-    noise_shape = (shape[0], shape[1] * max(1, len(views)), *shape[2:])
-    noise = normal(request.seed, purpose, range(clips), noise_shape, device=device)
+    noise = _draw_noise(request, shape, max(1, len(views)), chunk, device)
     fps = torch.full((len(request.prompt),), info.fps, device=device)
     known = replace((known or Conditioning()).map(lambda tensor: tensor.to(device)), fps=fps)
     conditioning = add_text(known, encoder, request.prompt, device)
-    clean = None
     if given is not None:
         timestep = choose_condition_timestep(request.condition_timestep, info.training, path)
         conditioning = add_given_frames(
             conditioning, given, tokenizer, shape, info.latent_statistics, timestep, device
         )
-        clean = conditioning.condition_latents
-        if info.training.get("condition_timestep_std", 0.0) > 0:
-            numbers = range(len(request.prompt))
-            conditioning = add_noise_to_given_frames(conditioning, path, request.seed, numbers)
-    mask = conditioning.condition_mask
+    mask, clean = conditioning.condition_mask, conditioning.condition_latents
+    if clean is not None and info.training.get("condition_timestep_std", 0.0) > 0:
+        clips = range(len(request.prompt))
+        conditioning = add_noise_to_given_frames(conditioning, path, request.seed, clips)
     conditioning = join_requested(conditioning, views)
     denoiser = ClassifierFreeGuidance(
         world.denoiser,
@@ -232,6 +227,16 @@ def sample_latents(
     latents = steps.sampler(denoiser, path, noise, conditioning, steps.timesteps, seed=request.seed)
     latents = split_views(latents, len(views)) if views else latents
     return latents if clean is None or mask is None else torch.where(mask.bool(), clean, latents)
+
+
+def _draw_noise(
+    request: SamplingRequest, shape: Sequence[int], views: int, chunk: int, device: torch.device | str
+) -> Tensor:
+    """Noise [b c (v t) h w] of all clips of v views."""
+    purpose = f"sample chunk {chunk}" if chunk else "sample"
+    c, t, h, w = shape
+    clips = range(len(request.prompt) // views)
+    return normal(request.seed, purpose, clips, (c, views * t, h, w), device=device)
 
 
 def _share_tokens(network: VideoDiT, group: dist.ProcessGroup, method: str) -> None:
