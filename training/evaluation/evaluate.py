@@ -11,7 +11,6 @@ from torch import Tensor
 from training.data.batches import LatentBatch
 from training.data.codes.paired_shards import open_latents
 from training.data.latent_statistics import normalize
-from training.data.samples.views import parse_views
 from training.data.shard import LatentSpec
 from training.data.shards import LatentShards
 from training.diffusion.conditioning import Conditioning
@@ -34,6 +33,7 @@ from training.recipes.given_frames import add_noise_to_given_frames
 from training.recipes.objective import build_condition_timestep_sampler
 from training.recipes.post_training.distillation import refuse_student
 from training.recipes.pretrained_text import reopen_text_encoder
+from training.settings.views import parse_views
 from training.text_encoder import TextEncoder, add_text
 from training.tokenizers.code_latents import CodeLatents
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.conditions.spec import CONDITIONS
-from training.data.samples.views import parse_views
 from training.diffusion.config import PATHS, PRECONDITIONINGS, DiffusionConfig
 from training.errors import SettingError
 from training.networks.config import CAMERA_INJECTIONS
@@ -20,7 +19,7 @@ from training.settings.model import ModelSettings
 from training.settings.optimization import OptimizationSettings
 from training.settings.post_training import DISTILLATIONS, DistillationSettings, LoRASettings, RewardSettings
 from training.settings.run import RunSettings
-from training.settings.views import ViewSettings
+from training.settings.views import ViewSettings, parse_views
 
 CHOICES = {
     "model": model_names(),

@@ -26,6 +26,18 @@ class ViewSettings:
     view_dropout: Share = 0.1
 
 
+def parse_views(text: str) -> tuple[str, ...]:
+    """The cameras of a list with commas.
+
+    Raises:
+        SettingError: One of them is there twice.
+    """
+    views = tuple(name.strip() for name in text.split(",") if name.strip())
+    if len(set(views)) < len(views):
+        raise SettingError(f"views is {text}; it has a camera twice", remedy="name each camera once")
+    return views
+
+
 def parse_view_neighbors(text: str, views: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """The pairs of cameras that are neighbors, each once, in the order of the views.
 

@@ -12,7 +12,7 @@ import torch
 
 from manifests.messages import join_names
 from training.data.shard import Shard
-from training.errors import LatentMismatchError, SettingError
+from training.errors import LatentMismatchError
 
 
 def check_views(shards: Sequence[Shard], views: Sequence[str]) -> None:
@@ -34,18 +34,6 @@ def check_views(shards: Sequence[Shard], views: Sequence[str]) -> None:
                 where=shard.tar,
                 remedy=f"choose one or more of them: views={shard.views[0]}",
             )
-
-
-def parse_views(text: str) -> tuple[str, ...]:
-    """The cameras of a list with commas.
-
-    Raises:
-        SettingError: One of them is there twice.
-    """
-    views = tuple(name.strip() for name in text.split(",") if name.strip())
-    if len(set(views)) < len(views):
-        raise SettingError(f"views is {text}; it has a camera twice", remedy="name each camera once")
-    return views
 
 
 def member_suffixes(suffix: str, views: Sequence[str]) -> tuple[str, ...]:
