@@ -21,7 +21,7 @@ def test_the_list_names_every_recipe_with_purpose_and_path(capsys: pytest.Captur
     text = printed(["recipes"], capsys)
     assert [name for name, _, _ in RECIPES] == [
         "autoregressive", "curate", "demo", "demo_autoregressive", "diffusion_decoder", "encode_shards",
-        "generate", "latents", "recordings", "simulation", "world",
+        "generate", "judge", "latents", "recordings", "simulation", "world",
     ]  # fmt: skip
     for name, file, purpose in RECIPES:
         assert purpose.endswith(".")
@@ -47,7 +47,12 @@ def test_a_recipe_prints_its_knobs(name: str, capsys: pytest.CaptureFixture[str]
     found = json.loads(printed(["recipes", name, "--json"], capsys))
     assert [knob["name"] for knob in found["knobs"]] == list(recipe.knob_names())
     required = [knob["name"] for knob in found["knobs"] if knob["required"]]
-    others = {"encode_shards": ["shards"], "generate": ["model"], "diffusion_decoder": ["footage", "codes"]}
+    others = {
+        "encode_shards": ["shards"],
+        "generate": ["model"],
+        "diffusion_decoder": ["footage", "codes"],
+        "judge": ["videos", "reference", "model"],
+    }
     assert required == others.get(name, ["footage"])
 
 
