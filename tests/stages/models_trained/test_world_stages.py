@@ -130,16 +130,17 @@ def test_another_tokenizer_or_text_encoder_is_refused(
 
 
 def test_the_stage_samples_as_the_command() -> None:
-    """All but how ranks and threads share the work, and conditions, which no training of a DAG reads."""
+    """All but how ranks and threads share the work, and what only models of several cameras have."""
     requested = {field.name for field in fields(SamplingRequest)}
     left_out = requested - set(SampleVideo().settings())
-    of_camera = {name for name in left_out if name.startswith("camera_")}
-    assert left_out - of_camera == {"context_parallel_method", "num_threads", "actions"}
+    of_several_cameras = {"views", "images", "trajectory"}
+    assert left_out - of_several_cameras == {"context_parallel_method", "num_threads"}
     verbs = argparse.ArgumentParser().add_subparsers()
     add_sample_verb(verbs)
     options = {action.dest for action in verbs.choices["sample"]._actions} - {"help", "model", "out"}
     of_tokens = {field.name for field in fields(TokenSamplingRequest)} | {"num_samples"}
-    assert options - of_tokens <= requested - {"num_threads"} <= options
+    assert options - of_tokens <= requested
+    assert requested - {"num_threads", "images"} <= options  # --image is that of each view too
 
 
 @pytest.mark.parametrize(
