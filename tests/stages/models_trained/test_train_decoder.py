@@ -13,6 +13,8 @@ from training.errors import TrainingError
 from training.recipes.config import TrainingConfig
 from training.settings.codes import CodeSettings
 from training.settings.conditions import ConditionSettings
+from training.settings.post_training import DistillationSettings, RewardSettings
+from training.settings.views import ViewSettings
 
 STAGE = TrainDecoder(steps=2, batch_size=2, warmup_steps=1, checkpoint_interval=1, num_threads=1)
 
@@ -47,8 +49,14 @@ def test_the_settings_are_those_of_the_command_and_codes_are_needed() -> None:
     files = {"data", "data_sizes", "data_weights", "validation_data", "skip_samples", "quiet", "init_from"}
     adapters = {"lora_rank", "lora_alpha", "lora_target_modules"}
     trained = {field.name for field in fields(TrainingConfig)}
-    conditions = {field.name for field in fields(ConditionSettings)}  # a decoder has codes alone
-    assert trained - set(STAGE.settings()) == files | adapters | conditions
+    unused = (
+        ConditionSettings,
+        ViewSettings,
+        DistillationSettings,
+        RewardSettings,
+    )  # a decoder has codes alone
+    others = {field.name for settings in unused for field in fields(settings)}
+    assert trained - set(STAGE.settings()) == files | adapters | others
     assert {field.name for field in fields(CodeSettings)} <= set(STAGE.settings())
     with pytest.raises(InvalidSetting, match="no codes"):
         STAGE.digest()
