@@ -54,7 +54,7 @@ def test_the_settings_are_those_of_the_command_and_codes_are_needed() -> None:
         ViewSettings,
         DistillationSettings,
         RewardSettings,
-    )  # a decoder has codes alone
+    )  # it has codes
     others = {field.name for settings in unused for field in fields(settings)}
     assert trained - set(STAGE.settings()) == files | adapters | others
     assert {field.name for field in fields(CodeSettings)} <= set(STAGE.settings())
