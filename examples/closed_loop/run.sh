@@ -12,22 +12,11 @@ clipmill train tokenizer --data "$out/films" --out "$out/tokenizer" \
   stride=1,4,4 width=64 encoder_blocks=1 decoder_blocks=2 size_px=$size frames=5 frames_short_side_px=$size \
   perceptual_weight=0 steps="${TOKENIZER_STEPS:-700}" warmup_steps=2 lr=2e-3 lr_schedule=cosine batch_size=8
 
-# Latents of all episodes, and of those in which the pusher finds the puck.
-encode() {
-  clipmill run "$recipe" footage="$out/films/list.csv" store="$1" conditions=action latent_px=$size latent_video_frames=$window \
-    min_window_frames=$window tokenizer="$out/tokenizer/tokenizer.safetensors" "${@:2}"
-}
-encode "$out/all"
-encode "$out/pushes" where='policy_noise < 0.6'
-
-train() {
-  clipmill train conditions=action action_dropout=0 conditional_frames=0,0.4,0.6 condition_timestep=0.001 text_encoder=none \
-    high_noise_share=1 batch_size=16 lr_schedule=cosine warmup_steps=2 "$@"
-}
-all=$(echo "$out"/all/pack_latents-*) pushes=$(echo "$out"/pushes/pack_latents-*)
-train --data "$all" --out "$out/first" model=unet3d-nano given_residual=true lr=2e-3 steps="${STEPS:-1500}"
-train --data "$all" --data "$pushes" --out "$out/model" data_weights=0.4,0.6 init_from="$out/first" lr=1.5e-3 \
-  steps="${STEPS:-2200}"
+clipmill run "$recipe" footage="$out/films/list.csv" store="$out/store" conditions=action latent_px=$size \
+  latent_video_frames=$window min_window_frames=$window tokenizer="$out/tokenizer/tokenizer.safetensors"
+clipmill train --data "$(echo "$out"/store/pack_latents-*)" --out "$out/model" model=unet3d-nano given_residual=true \
+  conditions=action action_dropout=0 conditional_frames=0,0.4,0.6 condition_timestep=0.001 text_encoder=none \
+  high_noise_share=1 batch_size=16 lr=2e-3 lr_schedule=cosine warmup_steps=2 steps="${STEPS:-3700}"
 
 clipmill plan-actions --model "$out/model" --episodes "${EPISODES:-30}" --horizon 8 | tee "$out/planning.txt"
 clipmill plan-actions --model "$out/model" --evaluate-policies --episodes "${EPISODES:-50}" | tee "$out/policies.txt"

@@ -49,12 +49,7 @@ def test_the_settings_are_those_of_the_command_and_codes_are_needed() -> None:
     files = {"data", "data_sizes", "data_weights", "validation_data", "skip_samples", "quiet", "init_from"}
     adapters = {"lora_rank", "lora_alpha", "lora_target_modules"}
     trained = {field.name for field in fields(TrainingConfig)}
-    unused = (
-        ConditionSettings,
-        ViewSettings,
-        DistillationSettings,
-        RewardSettings,
-    )  # it has codes
+    unused = (ConditionSettings, ViewSettings, DistillationSettings, RewardSettings)
     others = {field.name for settings in unused for field in fields(settings)}
     assert trained - set(STAGE.settings()) == files | adapters | others
     assert {field.name for field in fields(CodeSettings)} <= set(STAGE.settings())
