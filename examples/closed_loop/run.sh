@@ -18,5 +18,6 @@ clipmill train --data "$(echo "$out"/store/pack_latents-*)" --out "$out/model" m
   conditions=action action_dropout=0 conditional_frames=0,0.4,0.6 condition_timestep=0.001 text_encoder=none \
   high_noise_share=1 batch_size=16 lr=2e-3 lr_schedule=cosine warmup_steps=2 steps="${STEPS:-3700}"
 
-clipmill plan-actions --model "$out/model" --episodes "${EPISODES:-30}" --horizon 8 | tee "$out/planning.txt"
-clipmill plan-actions --model "$out/model" --evaluate-policies --episodes "${EPISODES:-50}" | tee "$out/policies.txt"
+plan() { clipmill plan-actions --model "$out/model" --tokenizer "$out/tokenizer/tokenizer.safetensors" "$@"; }
+plan --episodes "${EPISODES:-30}" --horizon 8 | tee "$out/planning.txt"
+plan --evaluate-policies --episodes "${EPISODES:-50}" | tee "$out/policies.txt"
