@@ -24,6 +24,7 @@ def settings(common: dict[str, Any], teacher: Path) -> dict[str, Any]:
     return {**common, **reward, "lr": 1e-3, "init_from": str(teacher)}
 
 
+@pytest.mark.slow
 def test_a_fine_tuning_resumes_and_logs_its_reward(
     settings: dict[str, Any], teacher: Path, tmp_path: Path
 ) -> None:
