@@ -6,7 +6,6 @@
   answer: no
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from manifests import ClipmillError
-from manifests.messages import join_names, suggest_names
+from manifests.messages import suggest_names
+from stages.models.chat.yaml_list import compose_file
 
 if TYPE_CHECKING:
     import yaml
@@ -62,24 +62,7 @@ def read_questions(file: str) -> tuple[Question, ...]:
     """
     import yaml
 
-    built_in = FOLDER / f"{file}.yaml"
-    path = built_in if re.fullmatch(r"[a-z_]+", file) and built_in.is_file() else Path(file)
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        names = join_names(sorted(found.stem for found in FOLDER.glob("*.yaml")))
-        raise ClipmillError(
-            f"there are no questions {file!r}: {getattr(error, 'strerror', None) or 'the file is not text'}",
-            where=str(path),
-            remedy=f"name a YAML file, or {names}",
-        ) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ClipmillError(
-            f"the file of questions is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}",
-            where=f"{path}:{mark.line + 1}" if mark else str(path),
-            remedy=_FORM,
-        ) from error
+    path, root = compose_file(file, FOLDER, _FORM)
     if not isinstance(root, yaml.SequenceNode) or not root.value:
         raise ClipmillError("the file holds no list of questions", where=str(path), remedy=_FORM)
     questions = [_question(node, f"{path}:{node.start_mark.line + 1}") for node in root.value]

@@ -10,13 +10,11 @@ from torch import Tensor
 
 from training.conditions.reader import ConditionReader
 from training.control.dynamics import History
-from training.data.latent_statistics import denormalize
 from training.errors import SettingError
 from training.model import ModelInfo, load_model, spec_of_conditions
 from training.recipes.rollout import condition_window, encode_conditions, roll_out
-from training.recipes.sampling import open_tokenizer, sample_latents
+from training.recipes.sampling import decode_frames, open_tokenizer, sample_latents
 from training.recipes.sampling_request import SamplingRequest
-from training.tokenizers.causal import CausalTokenizer
 from training.world_model import WorldModel
 
 
@@ -119,19 +117,7 @@ class WorldModelDynamics:
             latents = sample_latents(
                 self.world, self.info, self.tokenizer, request, given=images, known=known, chunk=number
             )
-            return self._decode(latents)
+            return decode_frames(latents, self.tokenizer, self.info.latent_statistics, together=True)
 
         shown = roll_out(sample_chunk, newest + steps, newest)
         return torch.from_numpy(np.ascontiguousarray(shown[:, newest:]))
-
-    @torch.inference_mode()
-    def _decode(self, latents: Tensor) -> npt.NDArray[np.uint8]:
-        """Images, uint8 [n t h w 3], of latents [n c t h w]."""
-        latents = denormalize(latents, self.info.latent_statistics)
-        if isinstance(self.tokenizer, CausalTokenizer):
-            video = self.tokenizer.decode_batch(latents)
-        else:
-            video = self.tokenizer.decode(latents)
-        images = ((video.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 4, 1)
-        found: npt.NDArray[np.uint8] = images.contiguous().numpy()
-        return found

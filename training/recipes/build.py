@@ -71,7 +71,8 @@ def choose_network(
         )
     if initial.network.concat_last_given != config.given_residual:
         raise SettingError(
-            f"given_residual is {config.given_residual}, but not in the model of init_from",
+            f"given_residual is {config.given_residual}, but {initial.network.concat_last_given} in the model"
+            " of init_from",
             remedy="leave given_residual out",
         )
     initial.check_conditions(shards.condition_spec)

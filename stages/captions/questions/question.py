@@ -6,15 +6,18 @@ place:
   choices: [indoors, outdoors, studio]
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manifests import ClipmillError
 from manifests.messages import join_names
 from manifests.row import check_column_name
+from stages.models.chat.yaml_list import compose_file
+
+if TYPE_CHECKING:
+    pass
 
 FOLDER = Path(__file__).parent
 _FORM = "write `name: question`, or below `name:` the lines `question: …` and `choices: […, …]`"
@@ -69,24 +72,7 @@ def read_questions(file: str) -> tuple[str, ...]:
     """
     import yaml
 
-    built_in = FOLDER / f"{file}.yaml"
-    path = built_in if re.fullmatch(r"[a-z_]+", file) and built_in.is_file() else Path(file)
-    try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        names = sorted(found.stem for found in FOLDER.glob("*.yaml"))
-        raise ClipmillError(
-            f"there are no questions {file!r}: {getattr(error, 'strerror', None) or 'the file is not text'}",
-            where=str(path),
-            remedy=f"name a YAML file, or {join_names(names)}",
-        ) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ClipmillError(
-            f"the file of questions is not YAML: {getattr(error, 'problem', None) or 'it cannot be read'}",
-            where=f"{path}:{mark.line + 1}" if mark else str(path),
-            remedy=_FORM,
-        ) from error
+    path, root = compose_file(file, FOLDER, _FORM)
     if not isinstance(root, yaml.MappingNode) or not root.value:
         raise ClipmillError("the file holds no questions", where=str(path), remedy=_FORM)
     questions: dict[str, Question] = {}

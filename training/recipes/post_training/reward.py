@@ -34,10 +34,10 @@ class LatentReward:
     @torch.no_grad()
     def __call__(self, latents: Latents, references: Latents) -> Tensor:
         """Scores [n] of latents [n c t h w]; `references` are the clips that their conditions are of."""
-        videos = decode_frames(latents, self.tokenizer, self.statistics)
+        videos = decode_frames(latents, self.tokenizer, self.statistics, together=True)
         known = None
         if self.reward.needs_references:
-            known = decode_frames(references, self.tokenizer, self.statistics)
+            known = decode_frames(references, self.tokenizer, self.statistics, together=True)
         return torch.from_numpy(self.reward(videos, known))
 
 
