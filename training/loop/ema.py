@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from training.errors import SettingError
 
@@ -39,10 +40,10 @@ class EMA:
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Add the weights after `step` steps (1, 2, …) to the average."""
-        share = self.share_of_last(step)
-        for name, parameter in self.model.named_parameters():
-            if parameter.requires_grad:
-                self.weights[name].lerp_(parameter.detach(), share)
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        averages = [_local(self.weights[name]) for name, _ in trained]
+        weights = [_local(parameter.detach()) for _, parameter in trained]
+        torch._foreach_lerp_(averages, weights, self.share_of_last(step))
 
     def state_dict(self) -> dict[str, Tensor]:
         """The average of the parameters that are trained."""
@@ -107,6 +108,11 @@ def build_ema(model: nn.Module, kind: str, *, sigma_rel: float = 0.1, decay: flo
     if kind == "none":
         return NoEMA(model)
     raise SettingError(f"there is no ema {kind!r}", remedy="choose power, fixed or none")
+
+
+def _local(tensor: Tensor) -> Tensor:
+    """The part of a sharded tensor that this rank holds."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def sigma_rel_to_gamma(sigma_rel: float) -> float:

@@ -1,5 +1,7 @@
 """Tokenizers: load a bundled one by name ("small", "small-discrete"), your own by path, or one of diffusers.
 
+"pixels-2", "pixels-4" and "pixels-8" have no weights: their latents are the exact pixels of patches.
+
 Of diffusers are AutoencoderKLCosmos and AutoencoderKLWan: a folder, or a name on the Hugging Face hub.
 """
 
@@ -11,16 +13,20 @@ if TYPE_CHECKING:
 
 
 def load_tokenizer(name_or_path: str) -> "Tokenizer":
-    """Load the bundled tokenizer of this name, or the one in this safetensors file or folder.
+    """Load the tokenizer of this name, or the one in this safetensors file or folder.
 
-    Bundled are "small" and "small-discrete".
+    Names are "small", "small-discrete", "pixels-2", "pixels-4" and "pixels-8".
 
     Raises:
         CheckpointError: There is no such file, it is not a tokenizer, or its keys are not those of the
             architecture.
     """
-    from training.tokenizers.weights import load_weights
+    from training.tokenizers.weights import load_weights, pixels_digest, pixels_patch
 
+    if patch := pixels_patch(name_or_path):
+        from training.tokenizers.patches import PixelTokenizer
+
+        return PixelTokenizer(patch, pixels_digest(patch)).eval().requires_grad_(False)
     if folder := _diffusers_folder(name_or_path):
         from training.tokenizers.cosmos.diffusers_config import load_cosmos
         from training.tokenizers.diffusers_folder import COSMOS, folder_digest, read_config
@@ -38,8 +44,10 @@ def tokenizer_digest(name_or_path: str) -> str:
     Raises:
         CheckpointError: There is no such file.
     """
-    from training.tokenizers.weights import file_digest
+    from training.tokenizers.weights import file_digest, pixels_digest, pixels_patch
 
+    if patch := pixels_patch(name_or_path):
+        return pixels_digest(patch)
     if folder := _diffusers_folder(name_or_path):
         from training.tokenizers.diffusers_folder import folder_digest
 
@@ -53,8 +61,10 @@ def tokenizer_stride(name_or_path: str) -> tuple[int, int, int]:
     Raises:
         CheckpointError: There is no such file, or it is not a tokenizer.
     """
-    from training.tokenizers.weights import read_stride
+    from training.tokenizers.weights import pixels_patch, read_stride
 
+    if patch := pixels_patch(name_or_path):
+        return 1, patch, patch
     if folder := _diffusers_folder(name_or_path):
         from training.tokenizers.diffusers_folder import folder_stride
 

@@ -1,15 +1,22 @@
-"""Video to patches, one per latent, and back.
+"""Video to patches, one per latent, and back; and the tokenizer that does no more than that.
 
 The first frame is repeated, so that it fills a patch alone: an image is a video of one frame, and patch k
 contains the frames 1 + (k - 1) s … k s, where s is the temporal stride. A linear layer follows, so no wavelet
 transform is needed: the layer absorbs it.
+
+Sources: Shi et al. 2016, arXiv:1609.05158, for space to depth; Alonso et al. 2024, arXiv:2405.12399, for a
+world model in pixels.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from training.tensors import Video
 from training.tokenizer import Stride, check_size, count_latent_frames
+from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.frame_cache import FrameCache
 
 
 def to_patches(video: Video, stride: Stride, is_first: bool = True) -> Tensor:
@@ -40,3 +47,32 @@ def from_patches(patches: Tensor, stride: Stride, is_first: bool = True) -> Vide
     blocks = patches.reshape(b, t, 3, *stride, h, w).permute(0, 2, 1, 3, 6, 4, 7, 5)
     video = blocks.reshape(b, 3, t * stride.time, h * stride.height, w * stride.width)
     return video[:, :, stride.time - 1 :] if is_first else video
+
+
+class PixelTokenizer(CausalTokenizer):
+    """Implements `training.tokenizer.Tokenizer` without loss: latents are the pixels of a patch, -1..1.
+
+    The latents have 3 * patch * patch channels: those of red first, row by row. Use it where small things
+    decide, such as the velocity of a ball, and frames are small: a model has no error of a codec.
+
+    Args:
+        patch: Width and height of a patch in px. A latent frame is one frame.
+        digest: Identifies the tokenizer.
+    """
+
+    class_name = "pixels"
+
+    def __init__(self, patch: int, digest: str = "") -> None:
+        super().__init__(Stride(1, patch, patch), 3 * patch * patch, digest=digest)
+
+    def config_dict(self) -> dict[str, Any]:
+        """See `CausalTokenizer.config_dict`."""
+        return {"patch": self.stride.height}
+
+    def encode_chunk(self, video: Video, cache: FrameCache) -> Tensor:
+        """See `CausalTokenizer.encode_chunk`."""
+        return to_patches(video, self.stride, cache.is_first()).transpose(1, 2)
+
+    def decode_chunk(self, z: Tensor, cache: FrameCache) -> Video:
+        """See `CausalTokenizer.decode_chunk`."""
+        return from_patches(z.transpose(1, 2), self.stride, cache.is_first())

@@ -25,6 +25,18 @@ BUNDLED = {
     "small-discrete": Path(__file__).parent / "small_discrete.safetensors",
 }
 
+PIXELS = ("pixels-2", "pixels-4", "pixels-8")  # of `training.tokenizers.patches`; they have no weights
+
+
+def pixels_patch(name_or_path: str) -> int:
+    """Width in px of the patches of a tokenizer of pixels; 0 if the name is not one of them."""
+    return int(name_or_path.rpartition("-")[2]) if name_or_path in PIXELS else 0
+
+
+def pixels_digest(patch: int) -> str:
+    """The digest of a tokenizer of pixels, which follows from its patch."""
+    return hashlib.sha256(f"pixels 1 {patch}".encode()).hexdigest()
+
 
 def find_weights(name_or_path: str) -> Path:
     """The file of a bundled tokenizer, or of your own.
@@ -39,8 +51,9 @@ def find_weights(name_or_path: str) -> Path:
     if not path.is_file():
         raise CheckpointError(
             f"there is no tokenizer {name_or_path!r}",
-            remedy=f"name one of {', '.join(BUNDLED)}, a safetensors file, a folder with {TOKENIZER_FILE},"
-            " or a folder or hub name of diffusers' AutoencoderKLCosmos or AutoencoderKLWan",
+            remedy=f"name one of {', '.join([*BUNDLED, *PIXELS])}, a safetensors file,"
+            f" a folder with {TOKENIZER_FILE}, or a folder or hub name of diffusers' AutoencoderKLCosmos or"
+            " AutoencoderKLWan",
         )
     return path
 
