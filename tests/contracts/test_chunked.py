@@ -52,6 +52,7 @@ def rejects(plan: Plan) -> set[tuple[str, str]]:
     return {(r["kind"], r["reason"]) for n in names for r in read_part(plan.store, n).to_pylist()}
 
 
+@pytest.mark.slow
 def test_ray_equals_inline_however_rows_are_split(tmp_path: Path) -> None:
     faults = {"rejects": (5, 9), "fails_on": (9, 12), "mute": 0}
     plan = make_plan(songs(**faults), tmp_path / "inline")

@@ -257,7 +257,7 @@ def build_optimization_step(
         lr=config.lr,
         betas=(0.9, 0.99),
         weight_decay=config.weight_decay,
-        fused=mesh.device.type == "cuda",
+        fused=True,
     )
     objective = build_objective(config, model, encoder, mesh)
     updates = config.grpo_updates if config.reward else 1

@@ -63,6 +63,7 @@ def test_each_prompt_has_an_outcome(
     assert "murder" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_without_guardrails_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, store = save_small_autoregressive_model(tmp_path / "model"), tmp_path / "store"
     command = ["generate", BLOCKED, f"model={model}", f"store={store}", "--inline", "--no-guardrails"]

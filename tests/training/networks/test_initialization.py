@@ -42,6 +42,7 @@ def test_a_network_from_the_meta_device_has_the_values_of_one_from_the_cpu() -> 
     assert float(direct.state_dict()[name].std()) == pytest.approx(128**-0.5, rel=0.05)
 
 
+@pytest.mark.slow
 def test_sharded_parameters_get_their_part_of_the_same_values(on_ranks, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     script = Path(__file__).with_name("sharded_initialization_ranks.py")
     assert on_ranks(3, script).strip() == "equal"

@@ -337,6 +337,7 @@ def test_a_name_that_is_neither_a_text_encoder_nor_a_place_is_refused() -> None:
     assert TrainingConfig(data=(), text_encoder="google-t5/t5-11b").text_encoder == "google-t5/t5-11b"
 
 
+@pytest.mark.slow
 def test_a_pretrained_text_encoder_is_recorded_and_checked(
     pretrained: Path, make_shard: MakeShard, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_bash_gets_the_words(folder: Path) -> None:
 
 
 @needs_bash
+@pytest.mark.slow
 def test_tab_in_an_interactive_bash(folder: Path) -> None:
     terminal, end_of_bash = pty.openpty()
     command = [str(BASH), "--norc", "--noprofile", "-i"]

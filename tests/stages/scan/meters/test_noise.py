@@ -28,7 +28,7 @@ def _add_noise(images: Iterator[np.ndarray], sigma: float) -> list[np.ndarray]:
     return [np.clip(p + rng.normal(0, sigma, (*p.shape[:2], 1)), 0, 255).astype(np.uint8) for p in images]
 
 
-@pytest.mark.parametrize("size", [(180, 320), (720, 1280), (640, 360)])
+@pytest.mark.parametrize("size", [(180, 320), pytest.param((720, 1280), marks=pytest.mark.slow), (640, 360)])
 def test_noise_strength_is_measured_at_any_size(
     noise: Callable[..., float], moving: Draw, size: tuple[int, int]
 ) -> None:
