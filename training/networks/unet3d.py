@@ -10,12 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
+from training.networks.config import RAY_CHANNELS
 from training.networks.embed import sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
 from training.networks.unet_block import UNetBlock, UNetInputs, Upsample, divide, pad_to_multiple, pool_frames
 from training.networks.unet_config import UNET_CONFIGS, UNet3DConfig
 from training.tensors import Latents, Timestep
 
+_ZERO_LAYERS = ("conv_out.weight", "action_embed.2.weight", "camera_embed.weight")
 ACTION_WIDTH = 256  # inner width of the embedding of an action
 
 
@@ -52,6 +54,9 @@ class UNet3D(nn.Module):
                 nn.Linear(config.action_dim, ACTION_WIDTH), nn.ReLU(), nn.Linear(ACTION_WIDTH, embed_dim)
             )
         self.conv_in = nn.Conv3d(config.in_channels, low, 3, padding=1)
+        self.camera_embed = None
+        if config.camera_injection is not None:  # conv_in of further channels, which begins at zero
+            self.camera_embed = nn.Conv3d(RAY_CHANNELS, low, 3, padding=1, bias=False)
         self.downsamples = nn.ModuleList(
             nn.Conv3d(before, after, 3, stride, padding=1)
             for before, after, stride in zip((low, middle), (middle, bottom), config.strides, strict=True)
@@ -85,7 +90,7 @@ class UNet3D(nn.Module):
             if parameter.is_meta:
                 continue
             ends_branch = name.endswith((".conv2.weight", ".to_out.weight"))
-            if ends_branch or name in ("conv_out.weight", "action_embed.2.weight") or name.endswith(".bias"):
+            if ends_branch or name in _ZERO_LAYERS or name.endswith(".bias"):
                 parameter.zero_()
             elif parameter.dim() == 1:  # the weight of a norm
                 parameter.fill_(1)
@@ -100,18 +105,18 @@ class UNet3D(nn.Module):
             noisy: Noisy latents, [b c t h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_embed_dim], of which `text_mask` hides the padding.
-                `action` [b t action_dim] with `action_mask`, `condition_mask`, `condition_latents` and
-                `padding_mask` count where the config says so.
+                `action` [b t action_dim] with `action_mask`, `camera` [b 6 t h w], `condition_mask`,
+                `condition_latents` and `padding_mask` count where the config says so.
 
         Raises:
-            ValueError: The channels are not those of the config.
+            ValueError: The channels are not those of the config, or the rays do not fit the latents.
         """
         dtype, size = self.conv_out.weight.dtype, noisy.shape[2:]
         self._check(tuple(noisy.shape))
         x = pad_to_multiple(self._with_masks(noisy, conditioning), self.config.total_stride).to(dtype)
         inputs = self._inputs(timestep, conditioning, x.shape[2], dtype)
         layers, blocks, skips = self.config.layers_per_block, iter(self.transformer_blocks), []
-        x = self.conv_in(x)
+        x = self.conv_in(x) + self._embed_camera(noisy, conditioning, dtype)
         for level, downsample in enumerate(self.downsamples):
             for _ in range(layers):
                 x = next(blocks)(x, inputs[level])
@@ -145,6 +150,18 @@ class UNet3D(nn.Module):
             last = conditioning.last_given()
             parts.append(torch.zeros_like(noisy) if last is None else last.expand_as(noisy).to(noisy))
         return torch.cat(parts, 1)
+
+    def _embed_camera(
+        self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype
+    ) -> Tensor | float:
+        """What the rays add to the first features; 0 without a camera."""
+        if self.camera_embed is None or (camera := conditioning.camera) is None:
+            return 0.0
+        expected = (len(noisy), RAY_CHANNELS, *noisy.shape[2:])
+        if tuple(camera.shape) != expected:
+            raise ValueError(f"the rays of the camera {tuple(camera.shape)} are not {expected}")
+        rays: Tensor = self.camera_embed(pad_to_multiple(camera, self.config.total_stride).to(dtype))
+        return rays
 
     def _inputs(
         self, timestep: Tensor, conditioning: Conditioning, frames: int, dtype: torch.dtype
@@ -194,7 +211,8 @@ class UNet3D(nn.Module):
         places = [math.prod(size) for size in sizes]
         embeds = [self.time_embed, *([] if self.action_embed is None else [self.action_embed])]
         groups = [size[0] if has_frame_timesteps or len(embeds) > 1 else 1 for size in sizes]
-        count = places[0] * (_count_weights(self.conv_in) + _count_weights(self.conv_out))
+        ends = (self.conv_in, self.conv_out, *([] if self.camera_embed is None else [self.camera_embed]))
+        count = places[0] * sum(map(_count_weights, ends))
         for level in range(2):
             count += places[level + 1] * _count_weights(self.downsamples[level])
             count += places[1 - level] * _count_weights(self.upsamples[level])

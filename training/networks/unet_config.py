@@ -18,6 +18,8 @@ class UNet3DConfig:
         attention_head_dim: Width of a head of attention; it divides 2C.
         text_embed_dim: Width of the text embeddings.
         action_dim: Width of an action; 0 for a network without actions.
+        camera_injection: Where `Conditioning.camera` enters: "channels" makes its rays channels of the input.
+            None reads no camera.
         strides: Stride of each of the two downsamplings along t, h, w.
         norm_num_groups: Groups of channels of the normalization.
         timestep_scale: Factor of c_noise of the preconditioning before its sinusoids. With epsilon, 1000
@@ -36,6 +38,7 @@ class UNet3DConfig:
     attention_head_dim: int = 32
     text_embed_dim: int = 128
     action_dim: int = 0
+    camera_injection: str | None = None
     strides: tuple[Stride, Stride] = ((1, 2, 2), (2, 2, 2))
     norm_num_groups: int = 8
     timestep_scale: float = 1000.0
@@ -46,6 +49,8 @@ class UNet3DConfig:
     def __post_init__(self) -> None:
         first, second = self.strides  # JSON has lists
         object.__setattr__(self, "strides", (tuple(first), tuple(second)))
+        if self.camera_injection not in (None, "channels"):
+            raise ValueError(f"camera_injection is {self.camera_injection!r}; None or 'channels'")
         for name, whole, part in (
             ("norm_num_groups", self.model_channels, self.norm_num_groups),
             ("attention_head_dim", 2 * self.model_channels, self.attention_head_dim),
@@ -86,7 +91,7 @@ class UNet3DConfig:
 
     @property
     def in_channels(self) -> int:
-        """Channels of the latents and of the masks that are concatenated to them."""
+        """Channels of the latents, the last given frame and the masks; rays have weights of their own."""
         masks = self.concat_condition_mask + self.concat_padding_mask
         return self.channels * (1 + self.concat_last_given) + masks
 

@@ -140,7 +140,7 @@ def _known_conditions(config: NetworkConfig, shape: tuple[int, ...]) -> dict[str
     known: dict[str, Tensor] = {}
     if config.action_dim:
         known["action"] = torch.empty(shape[0], shape[2], config.action_dim)
-    if isinstance(config, VideoDiTConfig) and config.camera_injection:
+    if config.camera_injection:
         known["camera"] = torch.empty(shape[0], RAY_CHANNELS, *shape[2:])
     if config.concat_last_given:
         known["condition_mask"] = torch.empty(shape[0], 1, *shape[2:])

@@ -110,23 +110,27 @@ def read_frame_conditions(
     Raises:
         SettingError: The network cannot, or it reads the camera elsewhere.
     """
-    if not isinstance(network, VideoDiTConfig):
-        if has_camera or trajectory_dim:
-            raise SettingError(
-                f"a {class_name(network)} cannot read a {'camera' if has_camera else 'trajectory'}",
-                remedy="choose a transformer, such as model=tiny, or conditions=action",
-            )
-        return replace(network, action_dim=action_dim)
+    is_transformer = isinstance(network, VideoDiTConfig)
+    if trajectory_dim and not is_transformer:
+        raise SettingError(
+            f"a {class_name(network)} cannot read a trajectory",
+            remedy="choose a transformer, such as model=tiny, or leave trajectory out of conditions",
+        )
+    if has_camera and not is_transformer and camera_injection != "channels":
+        raise SettingError(
+            f"a {class_name(network)} reads a camera as channels of its input, not by {camera_injection}",
+            remedy="set camera_injection=channels, or choose a transformer, such as model=tiny",
+        )
     if has_camera and network.camera_injection not in (None, camera_injection):
         raise SettingError(
             f"camera_injection is {camera_injection}, but {network.camera_injection} in init_from",
             remedy="leave camera_injection out",
         )
+    injection = camera_injection if has_camera else None
+    if not isinstance(network, VideoDiTConfig):
+        return replace(network, action_dim=action_dim, camera_injection=injection)
     return replace(
-        network,
-        action_dim=action_dim,
-        camera_injection=camera_injection if has_camera else None,
-        trajectory_dim=trajectory_dim,
+        network, action_dim=action_dim, camera_injection=injection, trajectory_dim=trajectory_dim
     )
 
 

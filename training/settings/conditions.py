@@ -14,7 +14,7 @@ class ConditionSettings:
             shards must have it. "" trains without. With init_from, new layers begin at zero, so that the
             first step is that of the model without them.
         camera_injection: Where the rays of the camera enter the network: channels (of the input) or block
-            (before the self-attention of each block).
+            (before the self-attention of each block; of a transformer only).
         camera_scale: Length, in the unit of the poses, that translations are divided by; choose the typical
             distance that a camera moves in a clip. Higher values make moments smaller. 0: 1 m of metric
             poses, and else the longest distance from the first position in each clip.
