@@ -3,7 +3,7 @@
 The metadata "clipmill.world" is a JSON object:
 
     format          version of this layout
-    network         "_class_name" (VideoDiT or UNet3D) and the fields of its config
+    network         "_class_name" (VideoDiT, UNet3D or ConvRNN) and the fields of its config
     diffusion       fields of `DiffusionConfig`
     text_encoder    what identifies the text encoder: "name" and, of pretrained weights, "digest" and settings
     flow_shift      shift of the training timesteps towards noise

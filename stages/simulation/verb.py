@@ -62,6 +62,11 @@ def add_verbs(verbs: Any) -> None:
         metavar="N",
         help="scenes simulated in parallel, to the same bytes (%(default)s)",
     )
+    parser.add_argument(
+        "--lossless",
+        action="store_true",
+        help="keep every value of a pixel, for models of exact pixels; files are larger",
+    )
     parser.set_defaults(func=simulate)
 
 
@@ -91,6 +96,7 @@ def simulate(args: Namespace) -> int:
         args.scenes,
         validation_share=args.validation_share,
         processes=args.processes,
+        lossless=args.lossless,
     )
     print(f"{listed}: {args.scenes} scenes")
     return 0

@@ -1,9 +1,10 @@
 """Writes simulated scenes as videos with their sidecars, and a list that recipes read."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ Row = dict[str, Any]
 
 
 def write_films(
-    folder: Path, generator: Generator, scenes: int, *, validation_share: float = 0.1, processes: int = 1
+    folder: Path,
+    generator: Generator,
+    scenes: int,
+    *,
+    validation_share: float = 0.1,
+    processes: int = 1,
+    lossless: bool = False,
 ) -> Path:
     """Simulate scenes 0 to `scenes` - 1 and return the path of their list. Files of these names are replaced.
 
@@ -35,13 +42,15 @@ def write_films(
         validation_share: Share of the scenes in the validation split, 0 to 1.
         processes: Scenes simulated in parallel. The processes are spawned, so a script must call this under
             `if __name__ == "__main__"`.
+        lossless: Keep every value of a pixel, for models of exact pixels. Files are larger.
 
     Raises:
         ClipmillError: This machine cannot simulate them; see `Generator.prepare`.
     """
     generator.prepare()
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for found in _each_scene(folder, generator, scenes, processes) for row in found]
+    write = partial(_write_scene, folder, generator, lossless)
+    rows = [row for found in _each_scene(write, scenes, processes) for row in found]
     for row in rows:
         row["split"] = split_of(row["scene"], validation_share)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -53,13 +62,13 @@ def write_films(
     return path
 
 
-def _each_scene(folder: Path, generator: Generator, scenes: int, processes: int) -> Iterator[Sequence[Row]]:
+def _each_scene(write: Callable[[int], list[Row]], scenes: int, processes: int) -> Iterator[Sequence[Row]]:
     if min(processes, scenes) <= 1:
-        yield from (_write_scene(folder, generator, scene) for scene in range(scenes))
+        yield from map(write, range(scenes))
         return
     context = get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_use_one_thread) as pool:
-        futures = [pool.submit(_write_scene, folder, generator, scene) for scene in range(scenes)]
+        futures = [pool.submit(write, scene) for scene in range(scenes)]
         try:
             yield from (future.result() for future in futures)
         finally:
@@ -74,16 +83,16 @@ def _use_one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_scene(folder: Path, generator: Generator, scene: int) -> list[Row]:
+def _write_scene(folder: Path, generator: Generator, lossless: bool, scene: int) -> list[Row]:
     """Write the videos of a scene and return their rows of the list."""
-    return [_write_film(folder, film, generator.fps, scene) for film in generator.simulate(scene)]
+    return [_write_film(folder, film, generator.fps, lossless, scene) for film in generator.simulate(scene)]
 
 
-def _write_film(folder: Path, film: Film, fps: float, scene: int) -> Row:
+def _write_film(folder: Path, film: Film, fps: float, lossless: bool, scene: int) -> Row:
     video = folder / f"{film.name}.mp4"
     video.parent.mkdir(parents=True, exist_ok=True)
     rate = Fraction(fps).limit_denominator(1001)
-    write_mp4(video, film.frames, rate, crf=CRF)
+    write_mp4(video, film.frames, rate, crf=CRF, lossless=lossless)
     timestamps = np.arange(len(film.frames)) / float(rate)
     write_conditions(video, timestamps, film.conditions, {"rate": float(rate), **film.spec})
     if film.masks is not None:

@@ -151,9 +151,7 @@ class UNet3D(nn.Module):
             parts.append(torch.zeros_like(noisy) if last is None else last.expand_as(noisy).to(noisy))
         return torch.cat(parts, 1)
 
-    def _embed_camera(
-        self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype
-    ) -> Tensor | float:
+    def _embed_camera(self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | float:
         """What the rays add to the first features; 0 without a camera."""
         if self.camera_embed is None or (camera := conditioning.camera) is None:
             return 0.0

@@ -129,9 +129,7 @@ def read_frame_conditions(
     injection = camera_injection if has_camera else None
     if not isinstance(network, VideoDiTConfig):
         return replace(network, action_dim=action_dim, camera_injection=injection)
-    return replace(
-        network, action_dim=action_dim, camera_injection=injection, trajectory_dim=trajectory_dim
-    )
+    return replace(network, action_dim=action_dim, camera_injection=injection, trajectory_dim=trajectory_dim)
 
 
 def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training.data.batches import LatentBatch
+from training.networks.recurrent.conv_rnn import ConvRNN
 from training.networks.unet3d import UNet3D
 from training.networks.video_dit import VideoDiT
 
@@ -23,7 +24,7 @@ class WorkCounter:
         num_data_ranks: Ranks that read different clips.
     """
 
-    def __init__(self, network: VideoDiT | UNet3D, num_data_ranks: int) -> None:
+    def __init__(self, network: VideoDiT | UNet3D | ConvRNN, num_data_ranks: int) -> None:
         self.network, self.num_data_ranks, self._flops = network, num_data_ranks, 0.0
         network.register_forward_pre_hook(self._count)
 

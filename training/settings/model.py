@@ -12,7 +12,7 @@ class ModelSettings:
 
     Attributes:
         model: Name of the network: tiny, small or a Cosmos model (transformers), unet3d-nano, unet3d-tiny or
-            unet3d-small (3-D U-Nets).
+            unet3d-small (3-D U-Nets), convrnn-nano or convrnn-tiny (recurrent convolutional networks).
         text_encoder: byte_level (small, trained with the model), precomputed (the text embeddings in the
             shards, from EncodeText) or none.
         seed: Seed of the weights, the order of the clips, the timesteps and the noise.

@@ -24,12 +24,13 @@ def write_mp4(
     fps: Fraction | int,
     *,
     crf: int = 20,
+    lossless: bool = False,
     preset: str = "medium",
     keyint: int = 250,
     times: Iterable[int] | None = None,
     time_base: Fraction | None = None,
 ) -> int:
-    """Write frames as H.264 yuv420p and return their number.
+    """Write frames as H.264 yuv420p, or as RGB without loss, and return their number.
 
     x264 runs with one thread, because its output depends on the number of threads.
 
@@ -37,7 +38,9 @@ def write_mp4(
         target: Path, or a buffer to write to.
         frames: uint8 RGB [h w 3], all of the size of the first frame. An odd side loses its last line.
         fps: Frame rate in frames per second. With `times` it is a hint for rate control.
-        crf: Constant rate factor, 0 (lossless) to 51.
+        crf: Constant rate factor, 0 (no loss but that of yuv420p) to 51.
+        lossless: Every value of a pixel is kept: H.264 High 4:4:4 Predictive in RGB, which FFmpeg decodes and
+            most browsers do not. crf is not used.
         preset: Preset of x264, "ultrafast" to "veryslow".
         keyint: Maximum number of frames between key frames.
         times: The pts of each frame in `time_base`, strictly increasing, for a variable frame rate.
@@ -53,6 +56,7 @@ def write_mp4(
                 frames,
                 fps,
                 crf=crf,
+                lossless=lossless,
                 preset=preset,
                 keyint=keyint,
                 times=times,
@@ -61,11 +65,12 @@ def write_mp4(
             target.write(Path(file.name).read_bytes())
         return written
     base = time_base if times is not None and time_base is not None else 1 / Fraction(fps)
-    options = {"crf": str(crf), "preset": preset, "g": str(keyint), "x264-params": DETERMINISTIC_X264}
+    quality = {"qp": "0"} if lossless else {"crf": str(crf)}
+    options = {**quality, "preset": preset, "g": str(keyint), "x264-params": DETERMINISTIC_X264}
     raw_frames = _to_frames(frames, iter(times if times is not None else count()))
-    return write_frames(
-        target, raw_frames, Fraction(fps), base, EncoderSettings(options=options), pix_fmt="yuv420p"
-    )
+    encoder = EncoderSettings("libx264rgb" if lossless else "libx264", options)
+    pix_fmt = "rgb24" if lossless else "yuv420p"
+    return write_frames(target, raw_frames, Fraction(fps), base, encoder, pix_fmt=pix_fmt)
 
 
 def _to_frames(frames: Iterable[npt.NDArray[np.uint8]], ticks: Iterator[int]) -> Iterator["av.VideoFrame"]:

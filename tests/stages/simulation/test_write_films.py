@@ -97,3 +97,8 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "pymunk", None)
     with pytest.raises(ClipmillError, match=r"clipmill\[simulation\]"):
         EPISODES.prepare()
+
+
+def test_a_lossless_film_has_every_value_of_the_simulator(tmp_path: Path) -> None:
+    write_films(tmp_path, EPISODES, 1, lossless=True)
+    assert np.array_equal(decode(tmp_path / "episode_000000.mp4"), EPISODES.simulate(0)[0].frames)

@@ -1,0 +1,1 @@
+"""A recurrent convolutional network, which predicts frame after frame."""
