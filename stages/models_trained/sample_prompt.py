@@ -35,7 +35,7 @@ _AUTOREGRESSIVE = (
     "diffusion_decoder_steps",
 )
 _BOTH = ("num_frames", "num_conditional_frames", "tokenizer", "text_encoder")
-_GUIDANCE = {"diffusion": 2.0, "autoregressive": 1.0}
+_GUIDANCE = {"diffusion": None, "autoregressive": 1.0}  # None: 2, or 1 of a distilled model
 
 
 class PromptToSample(Row):
@@ -73,11 +73,13 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
         num_conditional_frames: Latent frames that are given from a video; 0 is the largest number that the
             model was trained with. Higher values keep more of the motion.
         guidance_scale: Scale of classifier-free guidance; 1 is none. 0 is 2 for a diffusion model, and 1
-            for an autoregressive one. Higher values follow the text more.
+            for a distilled or an autoregressive one. Higher values follow the text more.
         height: Height in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
         width: Width in px, of a diffusion model; 0 is as in training. Higher values give larger videos.
-        sampler: Name of the sampler of a diffusion model: heun, euler, unipc, unipc3, ddim or ddpm.
-        num_inference_steps: Steps of that sampler. Higher values take longer and are more precise.
+        sampler: Name of the sampler of a diffusion model: heun, euler, unipc, unipc3, ddim or ddpm. ""
+            is heun, or euler of a distilled model.
+        num_inference_steps: Steps of that sampler. Higher values take longer and are more precise. 0 is 20,
+            or as many as the model was distilled to.
         flow_shift: Shift of its timesteps towards noise; 0 is that of the training. Higher values spend more
             steps near the noise.
         context_frames: Latent frames that the next chunk of an autoregressive model begins with. Higher
@@ -97,7 +99,7 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
         text_encoder: Folder or hub name of the text encoder of the model; "" takes the recorded one.
     """
 
-    version = 2
+    version = 3
 
     # They change no video: the digest has those of the models, and these record those of the other two.
     execution_settings = frozenset(
@@ -111,8 +113,8 @@ class SamplePrompt(Annotate[PromptToSample, PromptVideo]):
     guidance_scale: NonNegativeFloat = 0.0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
-    sampler: str = "heun"
-    num_inference_steps: PositiveInt = 20
+    sampler: str = ""
+    num_inference_steps: NonNegativeInt = 0
     flow_shift: NonNegativeFloat = 0.0
     context_frames: PositiveInt = 1
     temperature: NonNegativeFloat = 1.0

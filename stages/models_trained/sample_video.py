@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Row, column
+from manifests import Artifact, NonNegativeFloat, NonNegativeInt, PositiveFloat, Row, column
 from manifests.errors import InvalidSetting
 from pipeline import Annotate, Needs
 from stages.media.encoding.arrays import write_mp4
@@ -67,8 +67,11 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             was most frequent in training.
         height: Height in px. 0 is the height that was most frequent in training.
         width: Width in px. 0 is the width that was most frequent in training.
+        views: Cameras of each clip, of a model of several cameras; () are all of the model. `prompt` then has
+            one entry per view.
         image: File of an image that each video begins with (image-to-video); "" has none. Its bytes are part
             of the content key.
+        images: Files of images that the views begin with, one for each view; () has none.
         video: File of a video whose last frames each video begins with (video-to-video); "" has none.
         num_conditional_frames: Latent frames that are given from `video`; 0 is the largest number that the
             model was trained with. Higher values keep more of the motion.
@@ -83,9 +86,14 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
         camera_radius: Radius of a named arc, in units of the poses. Higher values turn less.
         camera_fov: Horizontal field of view in degrees; 0 takes the intrinsics of the training. Higher values
             show more.
-        sampler: Name of the sampler: heun (two predictions per step), euler, unipc, unipc3, ddim or ddpm.
-        num_inference_steps: Steps of the sampler. Higher values take longer and are more precise.
-        guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more.
+        trajectory: File of the places ahead of the car, .npy or .parquet, of a model that reads a trajectory;
+            "" has none. Its bytes are part of the content key.
+        sampler: Name of the sampler: heun (two predictions per step), euler, unipc, unipc3, ddim or ddpm. ""
+            is heun, or euler of a distilled model.
+        num_inference_steps: Steps of the sampler. Higher values take longer and are more precise. 0 is 20, or
+            as many as the model was distilled to.
+        guidance_scale: Scale of classifier-free guidance; 1 is none. Higher values follow the text more. 0 is
+            2, or 1 of a distilled model.
         flow_shift: Shift of the timesteps towards noise; 0 takes that of the training. Higher values spend
             more steps near the noise.
         seed: Seed of the noise.
@@ -95,13 +103,15 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
             one. Another one is refused, so the name is no part of the content key.
     """
 
-    version = 4
+    version = 5
 
     prompt: tuple[str, ...] = ("",)
     num_frames: NonNegativeInt = 0
     height: NonNegativeInt = 0
     width: NonNegativeInt = 0
+    views: tuple[str, ...] = ()
     image: str = ""
+    images: tuple[str, ...] = ()
     video: str = ""
     num_conditional_frames: NonNegativeInt = 0
     condition_timestep: NonNegativeFloat = 0.0
@@ -111,9 +121,10 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
     camera_rotation_speed: NonNegativeFloat = 20.0
     camera_radius: PositiveFloat = 2.0
     camera_fov: NonNegativeFloat = 0.0
-    sampler: str = "heun"
-    num_inference_steps: PositiveInt = 20
-    guidance_scale: NonNegativeFloat = 2.0
+    trajectory: str = ""
+    sampler: str = ""
+    num_inference_steps: NonNegativeInt = 0
+    guidance_scale: NonNegativeFloat = 0.0
     flow_shift: NonNegativeFloat = 0.0
     seed: NonNegativeInt = 0
     tokenizer: str = ""
@@ -124,12 +135,13 @@ class SampleVideo(Annotate[TrainedModel, SampledVideo]):
 
     def digest(self) -> str:
         poses = self.camera_trajectory if Path(self.camera_trajectory).suffix else ""
-        return digest_of_given(self.image, self.video, self.actions, poses)
+        return digest_of_given(self.image, *self.images, self.video, self.actions, poses, self.trajectory)
 
     def annotate(self, rows: Sequence[TrainedModel]) -> Iterator[SampledVideo]:
         from training.recipes.sampling import SamplingRequest, sample
 
+        request = SamplingRequest(**{**self.settings(), "guidance_scale": self.guidance_scale or None})
         for row in rows:
             with row.model.local() as path:
-                sampled = sample(path, SamplingRequest(**self.settings()))
+                sampled = sample(path, request)
             yield video_row(sampled)

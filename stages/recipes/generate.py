@@ -48,8 +48,8 @@ class Sampling:
             Higher keeps more of the motion.
         guidance_scale: Scale of classifier-free guidance; 1 is none; 0 is 2 for a diffusion model and 1 for
             an autoregressive one. Higher follows the text more.
-        num_inference_steps: Steps of the sampler of a diffusion model. Higher takes longer and is more
-            precise.
+        num_inference_steps: Steps of the sampler of a diffusion model; 0 is 20, or as many as the model was
+            distilled to. Higher takes longer and is more precise.
         temperature: Temperature of an autoregressive model. Higher gives more varied videos.
         diffusion_decoder: Folder or file of a diffusion decoder, which decodes the tokens of an
             autoregressive model in place of their tokenizer; empty has none.
@@ -60,7 +60,7 @@ class Sampling:
     num_frames: NonNegativeInt = 0
     num_conditional_frames: NonNegativeInt = 0
     guidance_scale: NonNegativeFloat = 0.0
-    num_inference_steps: PositiveInt = 20
+    num_inference_steps: NonNegativeInt = 0
     temperature: NonNegativeFloat = 1.0
     diffusion_decoder: str = ""
     diffusion_decoder_steps: PositiveInt = 15

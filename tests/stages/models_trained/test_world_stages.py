@@ -15,7 +15,7 @@ from manifests import Artifact
 from manifests.errors import InvalidSetting
 from manifests.stores import open_store
 from stages.models_trained.sample_video import SampleVideo, TrainedModel
-from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld
+from stages.models_trained.train_world import PackedLatents, TrainedWorld, TrainWorld, train_on_rows
 from training.decoding.sample import TokenSamplingRequest
 from training.errors import CheckpointError, LatentMismatchError, SettingError, TrainingError
 from training.recipes.config import EXECUTION_SETTINGS
@@ -150,6 +150,22 @@ def test_an_unknown_choice_is_an_error_before_any_work(setting: str, known: str)
     with pytest.raises(TrainingError, match=f"no {setting} 'x'") as caught:
         TrainWorld(**{setting: "x"})
     assert known in caught.value.remedy
+
+
+def test_a_distilled_model_is_sampled_as_it_was_distilled(
+    packed: list[PackedLatents], trained: tuple[TrainedWorld, Artifact], tmp_path: Path
+) -> None:
+    with trained[1].local() as teacher:
+        settings = {"distillation": "trajectory", "distillation_steps": 1, "distillation_teacher_steps": 1}
+        settings |= {"init_from": str(teacher), "steps": 1, "batch_size": 2, "num_threads": 1}
+        student = train_on_rows(iter(packed), tmp_path / "work", settings).model
+    model = student.save(open_store(str(tmp_path / "s")), "train")
+    row = TrainedModel(id="m", model=model)
+    assert next(iter(SampleVideo().annotate([row]))).video_frames == 9
+    with pytest.raises(SettingError, match="distilled"):
+        list(SampleVideo(num_inference_steps=7).annotate([row]))
+    with pytest.raises(InvalidSetting, match="there is no file"):
+        SampleVideo(trajectory="nowhere.npy").digest()
 
 
 def test_a_running_training_tells_its_step_and_loss(tmp_path: Path) -> None:
