@@ -63,7 +63,7 @@ class Instruction:
             return f"the states have no {name}_x and {name}_y, or its places in the films are on one line"
         truth = self.places.truth(name, clip).places
         if not _way(truth[clip.given_frames - 1], region).any():
-            return f"{name} is in the region before the instruction is carried out"
+            return f"{name} is in the region from the start"
         return self.places.missing(name, clip)
 
     def measure(self, candidate: Candidate, clip: Clip) -> Measured:
