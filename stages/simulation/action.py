@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stages.simulation.extra import import_extra
-from stages.simulation.film import Film, Floats, random_of
+from stages.simulation.film import Film, Floats, Images, random_of
 from stages.simulation.push_policy import PushPolicy
 from stages.simulation.push_task import ACTION_SPEC, STATE_SPEC, PushTask, is_solved
 
@@ -40,23 +40,30 @@ class PushEpisodes:
         rng = random_of(self.seed, "action", scene)
         task = PushTask(self.size, self.fps)
         policy = PushPolicy(rng, noise=float(rng.uniform()))
-        image, state = task.reset(seed=int(rng.integers(2**31)))
-        images, states, actions = [image], [state], []
-        for _ in range(self.frames - 1):
-            actions.append(policy(state))
-            image, state = task.step(actions[-1])
-            images.append(image)
-            states.append(state)
-        conditions = {"action": np.array([*actions, np.zeros(2)]), "state": np.array(states)}
+        images, states, actions = record_episode(task, policy, int(rng.integers(2**31)), self.frames)
         film = Film(
             name=f"episode_{scene:06d}",
-            frames=np.stack(images),
-            conditions=conditions,
+            frames=images,
+            conditions={"action": actions, "state": states},
             spec={"action": ACTION_SPEC, "state": STATE_SPEC},
-            caption=describe(np.array(states)),
-            listed={"policy_noise": round(policy.noise, 6), "solved": is_solved(state)},
+            caption=describe(states),
+            listed={"policy_noise": round(policy.noise, 6), "solved": is_solved(states[-1])},
         )
         return [film]
+
+
+def record_episode(
+    task: PushTask, policy: PushPolicy, seed: int, frames: int
+) -> tuple[Images, Floats, Floats]:
+    """An episode of a policy: images uint8 [t h w 3], states [t 6] and actions [t 2], the last of them 0."""
+    image, state = task.reset(seed=seed)
+    images, states, actions = [image], [state], []
+    for _ in range(frames - 1):
+        actions.append(policy(state))
+        image, state = task.step(actions[-1])
+        images.append(image)
+        states.append(state)
+    return np.stack(images), np.array(states), np.array([*actions, np.zeros(2)])
 
 
 def describe(states: Floats) -> str:

@@ -12,10 +12,10 @@ _CLEARANCE = 0.03  # m; how far from the puck the pusher walks around it
 _SMOOTHNESS = 0.8  # correlation of the noise of an action with that of the action before
 
 
-def expert_action(state: npt.ArrayLike) -> Floats:
-    """The action [2] of a pusher that walks behind the puck and pushes it to the goal."""
+def expert_action(state: npt.ArrayLike, goal: npt.ArrayLike = GOAL) -> Floats:
+    """The action [2] of a pusher that walks behind the puck and pushes it to a goal [2] in m."""
     pusher, puck = np.asarray(state, np.float64)[:4].reshape(2, 2)
-    to_goal = GOAL - puck
+    to_goal = np.asarray(goal) - puck
     distance = float(np.hypot(*to_goal))
     if distance < GOAL_RADIUS / 4:
         return np.zeros(2)
@@ -49,15 +49,17 @@ class PushPolicy:
     Attributes:
         rng: Random numbers of the walk.
         noise: Share of the walk, 0 (the expert) to 1 (actions that do not depend on the state).
+        goal: Where the expert pushes the puck, x and y in m.
     """
 
     rng: np.random.Generator
     noise: float = 0.0
+    goal: tuple[float, float] = tuple(GOAL.tolist())
     _walk: Floats = field(default_factory=lambda: np.zeros(2), init=False)
 
     def __call__(self, state: npt.ArrayLike) -> Floats:
         """The next action [2] in -1..1."""
         spread = np.sqrt(1 - _SMOOTHNESS**2)
         self._walk = _SMOOTHNESS * self._walk + spread * self.rng.normal(0, 0.8, 2)
-        action = (1 - self.noise) * expert_action(state) + self.noise * self._walk
+        action = (1 - self.noise) * expert_action(state, self.goal) + self.noise * self._walk
         return np.clip(action, -1, 1)

@@ -42,10 +42,13 @@ class PushTask:
     Attributes:
         size: Width and height of images in px.
         rate: Steps per second.
+        has_goal: The goal is drawn, and the puck begins away from it. False: an empty table, and the puck
+            begins at least 0.3 m from each edge.
     """
 
     size: int = 64
     rate: float = 12.0
+    has_goal: bool = True
 
     def reset(self, seed: int | None = None, state: npt.ArrayLike | None = None) -> tuple[Images, Floats]:
         """Begin an episode, and return the image uint8 [size size 3] and the state [6].
@@ -126,9 +129,10 @@ class PushTask:
     def _random_state(self) -> Floats:
         """The puck at least a step away from the goal, and the pusher not on the puck."""
         rng: np.random.Generator = vars(self).setdefault("_rng", np.random.default_rng())
+        margin, least = (0.2, 2 * GOAL_RADIUS) if self.has_goal else (0.3, -1.0)
         while True:
-            puck, pusher = rng.uniform(0.2, 0.8, 2), rng.uniform(0.1, 0.9, 2)
-            if distance_to_goal(puck) > 2 * GOAL_RADIUS and np.hypot(*(pusher - puck)) > CONTACT + 0.02:
+            puck, pusher = rng.uniform(margin, 1 - margin, 2), rng.uniform(0.1, 0.9, 2)
+            if distance_to_goal(puck) > least and np.hypot(*(pusher - puck)) > CONTACT + 0.02:
                 return np.concatenate([pusher, puck, [0.0, 0.0]])
 
     def render(self) -> Images:
@@ -141,7 +145,8 @@ class PushTask:
     @cached_property
     def _table(self) -> npt.NDArray[np.float32]:
         image = np.broadcast_to(_BACKGROUND, (self.size, self.size, 3)).copy()
-        _draw_disc(image, tuple(GOAL), GOAL_RADIUS, _GOAL)
+        if self.has_goal:
+            _draw_disc(image, tuple(GOAL), GOAL_RADIUS, _GOAL)
         return image
 
 

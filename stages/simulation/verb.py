@@ -16,6 +16,10 @@ GENERATORS = {  # kind: (the generator, what it simulates)
     "physics": ("stages.simulation.physics:PhysicsScenes", "eight scenes of falling objects, four cameras"),
     "driving": ("stages.simulation.driving:DrivingStreets", "cameras on a car that drives along a street"),
     "action": ("stages.simulation.action:PushEpisodes", "a disc that pushes a puck, with its actions"),
+    "instruction": (
+        "stages.simulation.instruction:InstructionEpisodes",
+        "the same discs, and a caption that says to which edge the puck is pushed",
+    ),
 }
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generators: type, meaning
     "frames": (Range(2).argument(), "frames of a video"),
@@ -24,6 +28,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generat
     "height": (Range(16).argument(), "height in px, even"),
     "cameras": (Range(1, 16).argument(), "number of cameras"),
     "size": (Range(16).argument(), "width and height in px, even"),
+    "noise": (Range(0, 1).argument(float), "greatest share of random motion in the actions of an episode"),
 }
 
 

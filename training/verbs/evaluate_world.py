@@ -10,7 +10,10 @@ from manifests import Range
 if TYPE_CHECKING:
     from training.evaluation.world.measure import Measure
 
-METRICS = ("sampson", "poses", "psnr", "ssim", "physics-iq", "mask-iou", "objects", "cross-view", "judge")
+METRICS = (
+    "sampson", "poses", "psnr", "ssim", "physics-iq", "mask-iou", "objects", "instruction", "cross-view",
+    "judge",
+)  # fmt: skip
 SHUFFLED = "shuffled condition"  # the row of --shuffled
 
 
@@ -112,7 +115,8 @@ def _add_rows(world: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=R,G,B",
-        help="of objects: color of an object, 0..255; states NAME_x, NAME_y are its true position",
+        help="of objects and instruction: color of an object, 0..255; states NAME_x, NAME_y are its true"
+        " position",
     )
 
 
@@ -158,7 +162,8 @@ def _metric_names(args: argparse.Namespace) -> list[str]:
     from manifests.messages import suggest_names
     from training.errors import SettingError
 
-    given = {"objects": bool(args.object), "judge": bool(args.answers), "poses": False}
+    has_objects, has_answers = bool(args.object), bool(args.answers)
+    given = {"objects": has_objects, "instruction": has_objects, "judge": has_answers, "poses": False}
     if not args.metrics:
         return [name for name in METRICS if given.get(name, True)]
     names = list(dict.fromkeys(args.metrics.split(",")))
@@ -169,9 +174,11 @@ def _metric_names(args: argparse.Namespace) -> list[str]:
                 f"there is no metric {name!r}",
                 remedy=" ".join(filter(None, (suggest_names(name, METRICS), known))),
             )
-    if "objects" in names and not args.object:
-        raise SettingError("the metric objects needs their colors", remedy="add --object NAME=R,G,B")
-    if "judge" in names and not args.answers:
+    if not has_objects and (colored := {"objects", "instruction"} & {*names}):
+        raise SettingError(
+            f"the metric {min(colored)} needs colors of objects", remedy="add --object NAME=R,G,B"
+        )
+    if "judge" in names and not has_answers:
         raise SettingError(
             "the metric judge needs answers about the videos",
             remedy="add --answers FILE, a table of the recipe judge: stages/judge/README.md",
@@ -181,13 +188,16 @@ def _metric_names(args: argparse.Namespace) -> list[str]:
 
 def _open_measures(names: list[str], args: argparse.Namespace) -> "list[Measure]":
     from training.evaluation.world.measures.image import Psnr, Ssim
+    from training.evaluation.world.measures.instruction import Instruction
     from training.evaluation.world.measures.objects import Objects
     from training.evaluation.world.measures.physics import MaskIou, PhysicsIq
+    from training.evaluation.world.measures.places import ObjectPlaces
     from training.evaluation.world.measures.poses import Poses
     from training.evaluation.world.measures.sampson import Sampson
     from training.metrics.world.structure_from_motion import load_pycolmap
 
     measures: list[Measure] = []
+    places = ObjectPlaces(dict(_parse_color(text) for text in args.object))
     for name in names:
         if name == "sampson":
             measures.append(Sampson(tuple(sorted({*args.gaps})), args.max_pairs))
@@ -195,7 +205,9 @@ def _open_measures(names: list[str], args: argparse.Namespace) -> "list[Measure]
             load_pycolmap()
             measures.append(Poses(args.num_threads, args.seed))
         elif name == "objects":
-            measures.append(Objects(dict(_parse_color(text) for text in args.object)))
+            measures.append(Objects(places))
+        elif name == "instruction":
+            measures.append(Instruction(places))
         elif name not in ("cross-view", "judge"):
             kinds: dict[str, type[Psnr | Ssim | PhysicsIq | MaskIou]] = {
                 "psnr": Psnr, "ssim": Ssim, "physics-iq": PhysicsIq, "mask-iou": MaskIou,

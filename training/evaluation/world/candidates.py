@@ -1,7 +1,7 @@
 """The rows of a clip: the generated films, and the controls that every table has."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,12 +29,12 @@ MIN_TURN_DEG, MIN_DIRECTION_DEG = 3.0, 20.0  # by which the paths of two clips d
 
 @dataclass(frozen=True)
 class Partner:
-    """Another clip, whose film and cameras are controls.
+    """Another clip, whose film and conditions are controls.
 
     Attributes:
         name: Its name.
         frames: A film that was generated for it, at the size of this clip; None if it has another size.
-        conditions: Its conditions; None without another path.
+        conditions: Its conditions; None if they do not differ.
     """
 
     name: str
@@ -70,10 +70,19 @@ def make_candidates(
         row: [Candidate(row, footage, clip.conditions) for footage in films] for row, films in rows.items()
     }
     if partner is not None and partner.conditions is not None:
-        wrong = Conditions(partner.conditions.poses, clip.conditions.intrinsics)
+        wrong = replace(clip.conditions, poses=partner.conditions.poses, region=partner.conditions.region)
         candidates[WRONG] = [Candidate(WRONG, footage, wrong) for footage in rows[MODEL]]
         candidates[TRUTH_WRONG] = [Candidate(TRUTH_WRONG, clip.footage, wrong)]
     return candidates
+
+
+def is_other_condition(first: Conditions, second: Conditions) -> bool:
+    """Whether two clips differ in their camera paths or, without cameras, in where an object must go."""
+    if first.poses is not None and second.poses is not None:
+        return is_other_path(first.poses, second.poses)
+    if first.region is None or second.region is None or first.region_object != second.region_object:
+        return False
+    return not np.array_equal(first.region, second.region)
 
 
 def is_other_path(first: Array, second: Array) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from training.metrics.world.epipolar import Array, is_rotation, rotation_defect
 from training.metrics.world.flow import Labels
 
 SUFFIX, MASKS_SUFFIX, METADATA = ".conditions.parquet", ".masks.npz", b"clipmill.conditions"
+REGION = "instruction_region"
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Conditions:
         state: Numbers such as the positions of objects, [t n].
         state_names: Their names.
         state_units: Their units.
+        region: Where an instruction wants an object at the end: x_min, y_min, x_max, y_max, [4], in the unit
+            of the states.
+        region_object: The name of this object.
     """
 
     poses: Array | None = None
@@ -33,11 +37,13 @@ class Conditions:
     state: Array | None = None
     state_names: Sequence[str] = field(default_factory=tuple)
     state_units: Sequence[str] = field(default_factory=tuple)
+    region: Array | None = None
+    region_object: str = ""
 
     def head(self, count: int) -> "Conditions":
         """Those of the first frames."""
         cut = [None if each is None else each[:count] for each in (self.poses, self.intrinsics, self.state)]
-        return Conditions(cut[0], cut[1], cut[2], self.state_names, self.state_units)
+        return replace(self, poses=cut[0], intrinsics=cut[1], state=cut[2])
 
 
 def read_conditions(film: Path, count: int, rate: float, size: tuple[int, int]) -> Conditions:
@@ -77,7 +83,11 @@ def read_conditions(film: Path, count: int, rate: float, size: tuple[int, int]) 
         intrinsics = columns["camera_intrinsics"][rows] * _scale(spec, size)
     state = columns["state"][rows] if "state" in columns else None
     about: dict[str, Any] = spec.get("state", {})
-    return Conditions(poses, intrinsics, state, tuple(about.get("names", ())), tuple(about.get("units", ())))
+    names, units = tuple(about.get("names", ())), tuple(about.get("units", ()))
+    region = _region(columns[REGION], file) if REGION in columns else None
+    return Conditions(
+        poses, intrinsics, state, names, units, region, str(spec.get(REGION, {}).get("object", ""))
+    )
 
 
 def read_masks(film: Path, shape: tuple[int, int, int]) -> Labels | None:
@@ -133,6 +143,18 @@ def _check_poses(poses: Array, file: Path) -> None:
                 where=str(file),
                 remedy="write camera-to-world [R|t], 3 x 4, row-major",
             )
+
+
+def _region(rows: Array, file: Path) -> Array:
+    """The region of an instruction, which holds for the whole film."""
+    region: Array = rows[-1]
+    if region.shape != (4,) or not (region[:2] <= region[2:]).all() or (rows != region).any():
+        raise VideoError(
+            f"its {REGION} is not one x_min, y_min, x_max, y_max in all rows: {region.tolist()} in the last",
+            where=str(file),
+            remedy="write the region in which the object must end, equal in each row",
+        )
+    return region
 
 
 def _scale(spec: dict[str, Any], size: tuple[int, int]) -> Array:

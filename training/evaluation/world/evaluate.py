@@ -7,7 +7,7 @@ from pathlib import Path
 
 from training.errors import TrainingError
 from training.evaluation.video_frames import VideoError
-from training.evaluation.world.candidates import Partner, is_other_path, make_candidates, order_partners
+from training.evaluation.world.candidates import Partner, is_other_condition, make_candidates, order_partners
 from training.evaluation.world.conditions import Conditions, read_conditions, read_masks
 from training.evaluation.world.films import (
     Footage,
@@ -28,6 +28,7 @@ from training.evaluation.world.measure import (
     Clip,
     Measure,
 )
+from training.evaluation.world.measures.instruction import Instruction
 from training.evaluation.world.measures.objects import Objects
 from training.evaluation.world.report import WorldReport
 from training.evaluation.world.table import Table
@@ -76,9 +77,9 @@ def evaluate_world(request: Request) -> WorldReport:
     further = {row: find_films(folder) for row, folder in request.further.items()}
     tables = [Table(each.name, each.columns, each.main) for each in request.measures]
     report = WorldReport(request.videos, request.reference, tables, failed, request.seed)
-    for measure in request.measures:
-        if isinstance(measure, Objects):
-            measure.fit(_references(pairs, request.given_frames))
+    found_places = [each.places for each in request.measures if isinstance(each, Objects | Instruction)]
+    for places in {id(each): each for each in found_places}.values():
+        places.fit(_references(pairs, request.given_frames))
     for table, measure in zip(tables, request.measures, strict=True):
         table.columns, table.main = measure.columns, measure.main
     evaluation = _Evaluation(request, {pair.name: pair for pair in pairs}, further, report)
@@ -187,14 +188,15 @@ class _Evaluation:
                 table.add(row, clip.name, [measure.measure(film, clip) for film in films])
 
     def _partner(self, clip: Clip) -> Partner | None:
-        """Another clip: the first in the seeded order with another path, else without a condition."""
-        names, poses = self._partners[clip.name], clip.conditions.poses
-        for name in names if poses is not None else ():
+        """Another clip: the first in the seeded order with another condition, else without a condition."""
+        names, count = self._partners[clip.name], len(clip.footage.frames)
+        has_condition = clip.conditions.poses is not None or clip.conditions.region is not None
+        for name in names if has_condition else ():
             other = self._read_conditions(name)
-            if other.poses is None or len(other.poses) < len(clip.footage.frames):
+            if other.poses is not None and len(other.poses) < count:
                 continue
-            cut = other.head(len(clip.footage.frames))
-            if cut.poses is not None and poses is not None and is_other_path(poses, cut.poses):
+            cut = other.head(count)
+            if is_other_condition(clip.conditions, cut):
                 return Partner(name, self._film(name, clip), cut)
         return Partner(names[0], self._film(names[0], clip), None) if names else None
 

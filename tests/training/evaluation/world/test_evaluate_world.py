@@ -208,7 +208,8 @@ def test_too_few_matches_are_reported_and_not_zero(
     ("options", "message"),
     [
         (("--metrics", "sampsonn"), "there is no metric 'sampsonn'"),
-        (("--metrics", "objects"), "needs their colors"),
+        (("--metrics", "objects"), "the metric objects needs colors of objects"),
+        (("--metrics", "instruction"), "the metric instruction needs colors of objects"),
         (("--object", "puck=red"), "no name and color"),
         (("--compare", "model=x"), "has a row 'model' already"),
         (("--compare", "x"), "is no row"),
