@@ -91,11 +91,12 @@ def test_right_actions_beat_shuffled_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_unet_predicts_the_differences_to_the_last_given_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["unet3d-nano", "convrnn-nano"])
+def test_a_network_predicts_the_differences_to_the_last_given_frame(name: str, tmp_path: Path) -> None:
     data, held_out = write_clips(tmp_path / "a", range(400)), write_clips(tmp_path / "b", range(400, 424))
     settings: dict[str, Any] = {
         "data": data,
-        "model": "unet3d-nano",
+        "model": name,
         "conditions": "action",
         "text_encoder": "none",
         "num_threads": 1,

@@ -87,10 +87,11 @@ def test_it_trains_resumes_samples_exports_and_starts_a_training(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", ["unet3d-tiny", pytest.param("convrnn-nano", marks=pytest.mark.slow)])
 def test_shards_give_the_losses_and_gradients_of_one_rank(
-    on_ranks: OnRanks, data: list[tuple[str, str]], tmp_path: Path
+    on_ranks: OnRanks, data: list[tuple[str, str]], model: str, tmp_path: Path
 ) -> None:
-    settings = {"data": data, "steps": 2, **DDPM}
+    settings = {"data": data, "steps": 2, **DDPM, "model": model}
     one = train(settings, tmp_path / "one")
     two = {**settings, "activation_checkpointing": "selective", "work": str(tmp_path / "two")}
     script = Path(__file__).with_name("unet_ranks.py")
