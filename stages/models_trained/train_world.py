@@ -44,7 +44,7 @@ class TrainWorld(ConditionSettings, TrainingSettings, Launch[PackedLatents, Trai
     is no part of the key.
     """
 
-    version = 6
+    version = 7
 
     needs = Needs(cpus=2, memory_gb=2)
     execution_settings = frozenset(

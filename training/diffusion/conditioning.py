@@ -65,14 +65,31 @@ class Conditioning:
 
         None if nothing is given. A frame is given if all its latents are.
         """
-        if self.condition_latents is None or self.condition_mask is None:
+        found = self._last_given(self.condition_latents)
+        return None if found is None else found[0].masked_fill(~found[1], 0)
+
+    def camera_motion(self) -> Tensor | None:
+        """The rays less those of the last given latent frame, [b 6 t h w]; zeros where none is given.
+
+        None without a camera.
+        """
+        if self.camera is None:
+            return None
+        found = self._last_given(self.camera)
+        if found is None:
+            return torch.zeros_like(self.camera)
+        return (self.camera - found[0]).masked_fill(~found[1], 0)
+
+    def _last_given(self, values: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """`values` [b c t h w] at the last given frame, [b c 1 h w], and if there is one, [b 1 1 1 1]."""
+        if self.condition_mask is None or values is None:
             return None
         is_given = self.condition_mask.amin((1, 3, 4)).bool()  # [b t]
         numbers = torch.arange(1, is_given.shape[1] + 1, device=is_given.device)
         last = (is_given * numbers).amax(1)
         clips = torch.arange(len(last), device=last.device)
-        frames = self.condition_latents.float()[clips, :, (last - 1).clamp(min=0)]
-        return frames.masked_fill((last == 0)[:, None, None, None], 0)[:, :, None]
+        frames = values.float()[clips, :, (last - 1).clamp(min=0)]
+        return frames[:, :, None], (last > 0)[:, None, None, None, None]
 
     def without_text(self, which: Tensor | None = None) -> "Conditioning":
         """Replace the text of the clips that `which` (bool) selects, or of all, by no text: zeros.

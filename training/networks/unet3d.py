@@ -13,11 +13,25 @@ from training.diffusion.conditioning import Conditioning
 from training.networks.config import RAY_CHANNELS
 from training.networks.embed import sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
-from training.networks.unet_block import UNetBlock, UNetInputs, Upsample, divide, pad_to_multiple, pool_frames
+from training.networks.unet_block import (
+    FilterHead,
+    UNetBlock,
+    UNetInputs,
+    Upsample,
+    divide,
+    pad_to_multiple,
+    pool_frames,
+)
 from training.networks.unet_config import UNET_CONFIGS, UNet3DConfig
 from training.tensors import Latents, Timestep
 
-_ZERO_LAYERS = ("conv_out.weight", "action_embed.2.weight", "camera_embed.weight")
+_ZERO_LAYERS = (
+    "conv_out.weight",
+    "action_embed.2.weight",
+    "camera_embed.weight",
+    "filter_head.weights.weight",
+    "filter_head.camera_proj.weight",
+)
 ACTION_WIDTH = 256  # inner width of the embedding of an action
 
 
@@ -55,8 +69,8 @@ class UNet3D(nn.Module):
             )
         self.conv_in = nn.Conv3d(config.in_channels, low, 3, padding=1)
         self.camera_embed = None
-        if config.camera_injection is not None:  # conv_in of further channels, which begins at zero
-            self.camera_embed = nn.Conv3d(RAY_CHANNELS, low, 3, padding=1, bias=False)
+        if config.camera_dim:  # conv_in of further channels, which begins at zero
+            self.camera_embed = nn.Conv3d(config.camera_dim, low, 3, padding=1, bias=False)
         self.downsamples = nn.ModuleList(
             nn.Conv3d(before, after, 3, stride, padding=1)
             for before, after, stride in zip((low, middle), (middle, bottom), config.strides, strict=True)
@@ -77,6 +91,11 @@ class UNet3D(nn.Module):
         )
         self.norm_out = nn.GroupNorm(config.norm_num_groups, low)
         self.conv_out = nn.Conv3d(low, config.channels, 3, padding=1)
+        self.filter_head = (
+            FilterHead(low, config.channels, config.given_filters, config.camera_dim)
+            if config.given_filters
+            else None
+        )
         self.reset_parameters(seed)
 
     @torch.no_grad()
@@ -116,7 +135,10 @@ class UNet3D(nn.Module):
         x = pad_to_multiple(self._with_masks(noisy, conditioning), self.config.total_stride).to(dtype)
         inputs = self._inputs(timestep, conditioning, x.shape[2], dtype)
         layers, blocks, skips = self.config.layers_per_block, iter(self.transformer_blocks), []
-        x = self.conv_in(x) + self._embed_camera(noisy, conditioning, dtype)
+        x = self.conv_in(x)
+        rays = self._rays(noisy, conditioning, dtype)
+        if self.camera_embed is not None and rays is not None:
+            x = x + self.camera_embed(rays)
         for level, downsample in enumerate(self.downsamples):
             for _ in range(layers):
                 x = next(blocks)(x, inputs[level])
@@ -128,9 +150,13 @@ class UNet3D(nn.Module):
             x = upsample(x)
             for _ in range(layers):
                 x = next(blocks)(torch.cat([x, skips.pop()], 1), inputs[level])
-        x = self.conv_out(nn.functional.silu(self.norm_out(x)))
-        out: Latents = x[:, :, : size[0], : size[1], : size[2]]
-        return out
+        x = nn.functional.silu(self.norm_out(x))
+        out: Latents = self.conv_out(x)
+        last = None if self.filter_head is None else conditioning.last_given()
+        if self.filter_head is not None and last is not None:
+            last = pad_to_multiple(last, (1, *self.config.total_stride[1:])).to(dtype)
+            out = out + self.filter_head(x, last, rays)
+        return out[:, :, : size[0], : size[1], : size[2]]
 
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 5 or shape[1] != self.config.channels:
@@ -151,15 +177,22 @@ class UNet3D(nn.Module):
             parts.append(torch.zeros_like(noisy) if last is None else last.expand_as(noisy).to(noisy))
         return torch.cat(parts, 1)
 
-    def _embed_camera(self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | float:
-        """What the rays add to the first features; 0 without a camera."""
-        if self.camera_embed is None or (camera := conditioning.camera) is None:
-            return 0.0
+    def _rays(self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | None:
+        """The rays of each latent with the padding, [b camera_dim t h w]; None without a camera.
+
+        Where the config says so, also their difference to those of the last given frame, times the latents
+        of the longer side: a rotation then moves the frame by about so many latents.
+        """
+        if not self.config.camera_dim or (camera := conditioning.camera) is None:
+            return None
         expected = (len(noisy), RAY_CHANNELS, *noisy.shape[2:])
         if tuple(camera.shape) != expected:
             raise ValueError(f"the rays of the camera {tuple(camera.shape)} are not {expected}")
-        rays: Tensor = self.camera_embed(pad_to_multiple(camera, self.config.total_stride).to(dtype))
-        return rays
+        if self.config.concat_last_given:
+            motion = conditioning.camera_motion()
+            assert motion is not None
+            camera = torch.cat([camera, max(expected[-2:]) * motion], 1)
+        return pad_to_multiple(camera, self.config.total_stride).to(dtype)
 
     def _inputs(
         self, timestep: Tensor, conditioning: Conditioning, frames: int, dtype: torch.dtype
@@ -211,6 +244,8 @@ class UNet3D(nn.Module):
         groups = [size[0] if has_frame_timesteps or len(embeds) > 1 else 1 for size in sizes]
         ends = (self.conv_in, self.conv_out, *([] if self.camera_embed is None else [self.camera_embed]))
         count = places[0] * sum(map(_count_weights, ends))
+        if self.filter_head is not None:
+            count += self.filter_head.flops(places[0], math.prod(sizes[0][1:]))
         for level in range(2):
             count += places[level + 1] * _count_weights(self.downsamples[level])
             count += places[1 - level] * _count_weights(self.upsamples[level])

@@ -134,6 +134,46 @@ class Upsample(nn.Module):
         return out
 
 
+class FilterHead(nn.Module):
+    """Linear 3 x 3 filters of the last given frame, weighted at each place and frame; zeros at first.
+
+    A small motion changes a frame by the product of the motion and a derivative of the frame, and the motion
+    of a camera is a product of its rays and the inverse depth. Convolutions learn such products slowly. Here
+    the weight of a filter is linear in the rays, and the features determine its coefficients.
+
+    Source: De Brabandere et al. 2016, arXiv:1605.09673 (dynamic filters), as weights of learned filters.
+
+    Args:
+        width: Channels of the features.
+        channels: Channels of the latents.
+        filters: Number of filters.
+        camera_dim: Channels of the rays; 0 for none.
+    """
+
+    def __init__(self, width: int, channels: int, filters: int, camera_dim: int) -> None:
+        super().__init__()
+        self.filters = nn.Conv2d(channels, filters * channels, 3, padding=1, bias=False)
+        self.weights = nn.Conv3d(width, filters, 3, padding=1)
+        self.camera_proj = nn.Conv3d(width, filters * camera_dim, 3, padding=1) if camera_dim else None
+
+    def forward(self, x: Tensor, last: Tensor, rays: Tensor | None) -> Tensor:
+        """Features [b width t h w], the last given frame [b c 1 h w] and rays [b r t h w] to [b c t h w]."""
+        b, c, _, h, w = last.shape
+        filtered = self.filters(last[:, :, 0]).reshape(b, -1, c, h, w)
+        weights = self.weights(x)
+        if self.camera_proj is not None and rays is not None:
+            coefficients = self.camera_proj(x).unflatten(1, (-1, rays.shape[1]))  # [b k r t h w]
+            weights = weights + (coefficients * rays[:, None]).sum(2)
+        out: Tensor = torch.einsum("bkthw,bkchw->bcthw", weights, filtered)
+        return out
+
+    def flops(self, places: int, area: int) -> int:
+        """Half of the FLOPs of one clip of `places` t * h * w, of h * w = `area`."""
+        count = area * self.filters.weight.numel() + places * self.weights.weight.numel()
+        count += 0 if self.camera_proj is None else places * self.camera_proj.weight.numel()
+        return count + places * self.filters.out_channels
+
+
 def pool_frames(embedding: Tensor, stride: int) -> Tensor:
     """[b f e] to the means of `stride` frames each, [b f/stride e]; one embedding per clip stays as it is."""
     if embedding.shape[1] == 1 or stride == 1:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from training.networks.config import RAY_CHANNELS
+
 Stride = tuple[int, int, int]
 
 
@@ -18,8 +20,9 @@ class UNet3DConfig:
         attention_head_dim: Width of a head of attention; it divides 2C.
         text_embed_dim: Width of the text embeddings.
         action_dim: Width of an action; 0 for a network without actions.
-        camera_injection: Where `Conditioning.camera` enters: "channels" makes its rays channels of the input.
-            None reads no camera.
+        camera_injection: Where `Conditioning.camera` enters: "channels" makes its rays channels of the input;
+            with `concat_last_given` also their difference to those of the last given frame. None reads no
+            camera.
         strides: Stride of each of the two downsamplings along t, h, w.
         norm_num_groups: Groups of channels of the normalization.
         timestep_scale: Factor of c_noise of the preconditioning before its sinusoids. With epsilon, 1000
@@ -27,6 +30,9 @@ class UNet3DConfig:
         concat_condition_mask: `Conditioning.condition_mask` is a channel of the input (Video2World).
         concat_padding_mask: `Conditioning.padding_mask` is a channel of the input.
         concat_last_given: The last given latent frame is concatenated to the latents of each frame.
+        given_filters: Number of linear 3 x 3 filters of the last given frame. The network predicts a weight
+            of each filter at each place, and their weighted sum is added to its output: what moves a little
+            is then the product of a motion and a derivative. 0: none.
 
     Raises:
         ValueError: A value is not allowed.
@@ -45,6 +51,7 @@ class UNet3DConfig:
     concat_condition_mask: bool = False
     concat_padding_mask: bool = False
     concat_last_given: bool = False
+    given_filters: int = 0
 
     def __post_init__(self) -> None:
         first, second = self.strides  # JSON has lists
@@ -88,6 +95,11 @@ class UNet3DConfig:
     def text_input_dim(self) -> int:
         """Width of the text embeddings that the network is called with."""
         return self.text_embed_dim
+
+    @property
+    def camera_dim(self) -> int:
+        """Channels of the rays, and of their difference to those of the last given frame; 0 of no camera."""
+        return RAY_CHANNELS * (1 + self.concat_last_given) if self.camera_injection else 0
 
     @property
     def in_channels(self) -> int:

@@ -25,7 +25,7 @@ from training.networks.video_dit import VideoDiT
 from training.parallel.collectives import even_shares
 from training.parallel.context import token_lengths
 from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
-from training.recipes.build import read_frame_conditions
+from training.recipes.choose_network import read_frame_conditions, read_given
 from training.recipes.config import TrainingSettings
 from training.world_model import WorldModel
 
@@ -67,8 +67,7 @@ def planned_network(
         SettingError: The network cannot read the conditions.
     """
     network = replace(find_config(settings.model), channels=channels)
-    if settings.given_residual:
-        network = replace(network, concat_last_given=True)
+    network = read_given(network, settings)
     if conditions == NO_CONDITIONS:
         return network
     injection = conditions.camera_injection

@@ -30,12 +30,12 @@ from training.recipes.build import (
     build_lr,
     build_model,
     build_optimization_step,
-    choose_network,
     load_initial,
     parallelize,
     peak_flops,
     trained_parameters,
 )
+from training.recipes.choose_network import choose_network
 from training.recipes.code_residual import open_code_latents, read_residual_std
 from training.recipes.config import TrainingConfig
 from training.recipes.count_work import WorkCounter

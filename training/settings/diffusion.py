@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from manifests import NonNegativeFloat, PositiveFloat, Range, Share
+from manifests import NonNegativeFloat, NonNegativeInt, PositiveFloat, Range, Share
 from training.errors import SettingError
 
 
@@ -64,6 +64,10 @@ class DiffusionSettings(GivenSettings):
         given_residual: Denoise the difference to the last given latent frame, which is also an input at each
             frame. What does not move is then predicted from the first step on; clips without given frames
             are denoised as they are. A small network learns the dynamics of a short clip faster.
+        given_filters: Linear filters of the last given frame that a 3-D U-Net weights at each place and adds
+            to its output, with given_residual. Small motions of frames whose latents are near to pixels are
+            then learned much faster, above all those of a camera. Higher values allow more kinds of motion,
+            and take more time. 0: none.
         flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
         high_noise_share: Share of the timesteps that are drawn from 0.98 to 1. Higher values train the start
             of sampling more.
@@ -83,6 +87,7 @@ class DiffusionSettings(GivenSettings):
     condition_timestep_std: NonNegativeFloat = 0.0
     condition_timestep_mean: Annotated[float, Range(-20, 20)] = -3.0
     given_residual: bool = False
+    given_filters: NonNegativeInt = 0
     flow_shift: PositiveFloat = 1.0
     high_noise_share: Share = 0.0
     timestep_mean: Annotated[float, Range(-20, 20)] = 0.0

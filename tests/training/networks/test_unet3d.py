@@ -14,7 +14,9 @@ from training.diffusion.loss_weight import NetworkOutputWeight
 from training.diffusion.path import DDPM
 from training.diffusion.preconditioning import EpsilonPreconditioning
 from training.diffusion.timestep_sampler import Uniform
+from training.networks.config import is_condition_layer
 from training.networks.unet3d import UNET_CONFIGS, UNet3D, UNet3DConfig
+from training.networks.unet_block import FilterHead
 from training.networks.video_dit import VideoDiT, VideoDiTConfig
 from training.objectives.denoising import Denoising
 from training.sampler import default_grid
@@ -158,6 +160,73 @@ def test_actions_begin_without_an_effect() -> None:
     torch.testing.assert_close(network(latents, t, with_actions), base(latents, t, text))
 
 
+def with_camera(conditioning: Conditioning, latents: Tensor, given_frames: int = 1) -> Conditioning:
+    """Random rays, and given frames at the start."""
+    generator = torch.Generator().manual_seed(5)
+    b, _, *size = latents.shape
+    mask = torch.zeros(b, 1, *size)
+    mask[:, :, :given_frames] = 1
+    rays = torch.randn(b, 6, *size, generator=generator)
+    return replace(conditioning, camera=rays, condition_mask=mask, condition_latents=latents)
+
+
+def test_rays_count_begin_without_an_effect_and_can_be_dropped() -> None:
+    latents, t, text = inputs((2, 3, 3, 5, 7))
+    known = with_camera(text, latents)
+    for changes in ({}, {"concat_last_given": True}, {"concat_last_given": True, "given_filters": 2}):
+        base = network_of(replace(SMALL, **changes))
+        config = replace(SMALL, camera_injection="channels", **changes)
+        network = UNet3D(config)
+        missing, unexpected = network.load_state_dict(base.state_dict(), strict=False)
+        assert all(map(is_condition_layer, missing))
+        assert not unexpected
+        expected = base(latents, t, known)
+        torch.testing.assert_close(network(latents, t, known), expected)
+        network = network_of(config)
+        without = network(latents, t, known.without_camera())
+        torch.testing.assert_close(network(latents, t, replace(known, camera=None)), without)
+        assert not torch.allclose(network(latents, t, known), without, atol=1e-3)
+    with pytest.raises(
+        ValueError, match=r"the rays of the camera \(2, 6, 3, 5, 6\) are not \(2, 6, 3, 5, 7\)"
+    ):
+        network(latents, t, replace(known, camera=torch.zeros(2, 6, 3, 5, 6)))
+    with pytest.raises(ValueError, match="camera_injection is 'block'; None or 'channels'"):
+        replace(SMALL, camera_injection="block")
+
+
+def test_the_motion_of_the_camera_begins_at_the_last_given_frame() -> None:
+    latents, _, text = inputs((2, 3, 4, 8, 8))
+    known = with_camera(text, latents, 2)
+    assert known.camera is not None
+    assert known.condition_mask is not None
+    none_given = known.condition_mask.clone()
+    none_given[1] = 0
+    motion = replace(known, condition_mask=none_given).camera_motion()
+    assert motion is not None
+    assert torch.equal(motion[0], known.camera[0] - known.camera[0, :, 1:2])
+    assert not motion[1].any()
+    nothing = replace(known, condition_mask=None).camera_motion()
+    assert nothing is not None
+    assert not nothing.any()
+    assert text.camera_motion() is None
+
+
+def test_filters_are_linear_in_the_last_given_frame_and_zero_at_first() -> None:
+    latents, t, text = inputs((2, 3, 2, 8, 8))
+    known = with_camera(text, latents)
+    new = UNet3D(replace(SMALL, concat_last_given=True, given_filters=3, camera_injection="channels"))
+    assert not new(latents, t, known).any()
+    head = FilterHead(4, 3, 2, 6)
+    generator = torch.Generator().manual_seed(2)
+    for weight in head.parameters():
+        nn.init.normal_(weight, std=0.2, generator=generator)
+    x, last = torch.randn(2, 4, 2, 8, 8, generator=generator), latents[:, :, :1]
+    torch.testing.assert_close(head(x, 2 * last, known.camera), 2 * head(x, last, known.camera))
+    plain, one = head(x, last, None), head(x, last, known.camera)
+    assert known.camera is not None
+    torch.testing.assert_close(head(x, last, 2 * known.camera) - plain, 2 * (one - plain))
+
+
 def test_the_last_given_frame_is_an_input_of_each_frame() -> None:
     network = network_of(replace(SMALL, concat_last_given=True))
     seen: list[Tensor] = []
@@ -200,10 +269,16 @@ def test_the_config_survives_json_and_bf16_works() -> None:
     assert float((out - expected).abs().mean() / expected.abs().mean()) < 0.05
 
 
-@pytest.mark.parametrize(("action_dim", "per_frame"), [(0, False), (0, True), (2, False)])
-def test_flops_equal_the_count_of_torch(action_dim: int, per_frame: bool) -> None:
+@pytest.mark.parametrize(
+    ("action_dim", "per_frame", "camera"),
+    [(0, False, False), (0, True, False), (2, False, False), (0, False, True)],
+)
+def test_flops_equal_the_count_of_torch(action_dim: int, per_frame: bool, camera: bool) -> None:
     network = network_of(replace(SMALL, action_dim=action_dim))
     latents, t, conditioning = inputs((2, 3, 4, 6, 8))
+    if camera:
+        config = replace(SMALL, camera_injection="channels", concat_last_given=True, given_filters=2)
+        network, conditioning = network_of(config), with_camera(conditioning, latents)
     if action_dim:
         conditioning = replace(conditioning, action=torch.ones(2, 4, 2))
     t = t[:, None].expand(2, 4) if per_frame else t

@@ -139,7 +139,10 @@ def test_conditions_are_planned(capsys: pytest.CaptureFixture[str]) -> None:
     for options, message in (
         (["conditions=action"], "needs the size of the actions"),
         (["conditions=camera", "--action-dim", "8"], "conditions is without action"),
-        (["conditions=camera", "model=unet3d-tiny"], "a UNet3D cannot read a camera"),
+        (
+            ["conditions=camera", "model=unet3d-tiny", "camera_injection=block"],
+            "as channels of its input, not",
+        ),
     ):
         assert main([*command, *options]) == 2
         assert message in capsys.readouterr().err

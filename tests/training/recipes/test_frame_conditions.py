@@ -164,7 +164,14 @@ def test_data_with_other_conditions_are_refused(
         evaluate(trained, other)
     for bad, message in (
         ({"conditions": "pose"}, "no condition 'pose'"),
-        ({"conditions": "camera", "init_from": "", "model": "unet3d-tiny"}, "a UNet3D cannot read a camera"),
+        (
+            {"conditions": "camera", "camera_injection": "block", "init_from": "", "model": "unet3d-tiny"},
+            "a UNet3D reads a camera as channels of its input, not by block",
+        ),
+        (
+            {"conditions": "camera", "init_from": "", "given_filters": 2},
+            "needs a 3-D U-Net and given_residual",
+        ),
         ({"conditions": "camera,action", "camera_injection": "block"}, "camera_injection is block, but chan"),
     ):
         with pytest.raises(SettingError, match=message):

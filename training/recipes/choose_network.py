@@ -1,0 +1,177 @@
+"""Chooses the config of the network of a training: that of a model or of init_from, and what it reads."""
+
+from dataclasses import replace
+
+from training.data.codes.paired_shards import code_spec_of
+from training.data.shard import CodeSpec
+from training.data.shards import LatentShards
+from training.errors import SettingError
+from training.networks.config import VideoDiTConfig
+from training.networks.registry import NetworkConfig, class_name, find_config
+from training.recipes.config import TrainingConfig, TrainingSettings
+from training.recipes.initial_weights import InitialWeights
+from training.recipes.sampling import open_tokenizer
+from training.settings.views import parse_view_neighbors
+from training.tokenizers.causal import CausalTokenizer
+
+
+def choose_network(
+    config: TrainingConfig,
+    shards: LatentShards,
+    initial: InitialWeights | None,
+    residual_std: tuple[float, ...] = (),
+) -> tuple[NetworkConfig, str]:
+    """The config of the network, and the digest of its initial weights; "" if they are random.
+
+    Args:
+        config: The settings.
+        shards: The clips.
+        initial: The initial weights.
+        residual_std: With `code_residual`, what `read_residual_std` returns.
+    """
+    codes = code_spec_of(shards)
+    if initial is None:
+        network = replace(find_config(config.model), channels=shards.spec.channels)
+        network = read_given(network, config)
+        network = read_codes(network, config, codes, residual_std) if codes else network
+        return read_views(_with_conditions(network, config, shards), config), ""
+    initial.check_latents(shards.spec, codes)
+    is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
+    if codes and is_residual != config.code_residual:
+        raise SettingError(
+            f"code_residual is {config.code_residual}, but {is_residual} in the model of init_from",
+            remedy=f"set code_residual={str(is_residual).lower()}",
+        )
+    if initial.network.concat_last_given != config.given_residual:
+        raise SettingError(
+            f"given_residual is {config.given_residual}, but {initial.network.concat_last_given} in the model"
+            " of init_from",
+            remedy="leave given_residual out",
+        )
+    filters = 0 if isinstance(initial.network, VideoDiTConfig) else initial.network.given_filters
+    if config.given_filters not in (0, filters):
+        raise SettingError(
+            f"given_filters is {config.given_filters}, but {filters} in the model of init_from",
+            remedy="leave given_filters out",
+        )
+    initial.check_conditions(shards.condition_spec)
+    network = _with_conditions(initial.network, config, shards)
+    return read_views(network, config), initial.digest()
+
+
+def read_given(network: NetworkConfig, config: TrainingSettings) -> NetworkConfig:
+    """The config of a network that reads the last given frame, as `given_residual` and `given_filters` say.
+
+    Raises:
+        SettingError: The network has no filters of it.
+    """
+    if config.given_filters and (isinstance(network, VideoDiTConfig) or not config.given_residual):
+        raise SettingError(
+            f"given_filters is {config.given_filters}, which needs a 3-D U-Net and given_residual",
+            remedy="set given_residual=true and model=unet3d-nano, or leave given_filters out",
+        )
+    if not config.given_residual:
+        return network
+    if isinstance(network, VideoDiTConfig):
+        return replace(network, concat_last_given=True)
+    return replace(network, concat_last_given=True, given_filters=config.given_filters)
+
+
+def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:
+    """The config of a network that also reads the conditions of the shards."""
+    spec = shards.condition_spec
+    if spec is None:
+        return network
+    action_dim = len(spec.action.names) * shards.spec.stride[0] if spec.action else 0
+    trajectory_dim = 3 * spec.trajectory.points if spec.trajectory else 0
+    has_camera = spec.camera is not None
+    return read_frame_conditions(network, config.camera_injection, action_dim, has_camera, trajectory_dim)
+
+
+def read_frame_conditions(
+    network: NetworkConfig,
+    camera_injection: str,
+    action_dim: int,
+    has_camera: bool,
+    trajectory_dim: int = 0,
+) -> NetworkConfig:
+    """The config of a network that also reads actions, a camera or a trajectory.
+
+    Args:
+        network: The config of the network.
+        camera_injection: Where the rays of a camera enter it, as in the settings.
+        action_dim: Numbers of all actions of a latent frame; 0: it reads no actions.
+        has_camera: Whether it reads a camera.
+        trajectory_dim: Numbers of a trajectory; 0: it reads none.
+
+    Raises:
+        SettingError: The network cannot, or it reads the camera elsewhere.
+    """
+    is_transformer = isinstance(network, VideoDiTConfig)
+    if trajectory_dim and not is_transformer:
+        raise SettingError(
+            f"a {class_name(network)} cannot read a trajectory",
+            remedy="choose a transformer, such as model=tiny, or leave trajectory out of conditions",
+        )
+    if has_camera and not is_transformer and camera_injection != "channels":
+        raise SettingError(
+            f"a {class_name(network)} reads a camera as channels of its input, not by {camera_injection}",
+            remedy="set camera_injection=channels, or choose a transformer, such as model=tiny",
+        )
+    if has_camera and network.camera_injection not in (None, camera_injection):
+        raise SettingError(
+            f"camera_injection is {camera_injection}, but {network.camera_injection} in init_from",
+            remedy="leave camera_injection out",
+        )
+    injection = camera_injection if has_camera else None
+    if not isinstance(network, VideoDiTConfig):
+        return replace(network, action_dim=action_dim, camera_injection=injection)
+    return replace(network, action_dim=action_dim, camera_injection=injection, trajectory_dim=trajectory_dim)
+
+
+def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
+    """The config of a network that denoises the views of several cameras, if the settings name several.
+
+    Raises:
+        SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them.
+    """
+    views = config.view_names if len(config.view_names) > 1 else ()
+    known = network.views if isinstance(network, VideoDiTConfig) else ()
+    if known and known != views:
+        raise SettingError(
+            f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
+            remedy=f"set views={','.join(known)}",
+        )
+    neighbors = parse_view_neighbors(config.view_neighbors, views)
+    if not views:
+        return network
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"a {class_name(network)} cannot denoise the views of several cameras",
+            remedy="choose a transformer, such as model=tiny, or one camera",
+        )
+    return replace(network, views=views, view_neighbors=neighbors)
+
+
+def read_codes(
+    network: NetworkConfig, config: TrainingConfig, codes: CodeSpec, residual_std: tuple[float, ...] = ()
+) -> NetworkConfig:
+    """The config of a network that also reads codes.
+
+    Raises:
+        SettingError: The network cannot.
+        CheckpointError: The tokenizer of the codes, whose FSQ determines the initial embeddings, is not here.
+    """
+    if not isinstance(network, VideoDiTConfig):
+        raise SettingError(
+            f"model={config.model} cannot read codes", remedy="choose a transformer, such as model=tiny"
+        )
+    tokenizer = open_tokenizer(config.code_tokenizer, codes._asdict())
+    fsq = tokenizer.fsq if isinstance(tokenizer, CausalTokenizer) else None
+    return replace(
+        network,
+        code_channels=config.code_channels,
+        codebook_size=codes.codebook_size,
+        code_levels=fsq.levels if fsq else (),
+        code_residual_std=residual_std,
+    )
