@@ -8,6 +8,7 @@ from training.data.shards import LatentShards
 from training.errors import SettingError
 from training.networks.config import VideoDiTConfig
 from training.networks.registry import NetworkConfig, class_name, find_config
+from training.networks.unet_config import UNet3DConfig
 from training.recipes.config import TrainingConfig, TrainingSettings
 from training.recipes.initial_weights import InitialWeights
 from training.recipes.sampling import open_tokenizer
@@ -48,7 +49,7 @@ def choose_network(
             " of init_from",
             remedy="leave given_residual out",
         )
-    filters = 0 if isinstance(initial.network, VideoDiTConfig) else initial.network.given_filters
+    filters = initial.network.given_filters if isinstance(initial.network, UNet3DConfig) else 0
     if config.given_filters not in (0, filters):
         raise SettingError(
             f"given_filters is {config.given_filters}, but {filters} in the model of init_from",
@@ -65,16 +66,16 @@ def read_given(network: NetworkConfig, config: TrainingSettings) -> NetworkConfi
     Raises:
         SettingError: The network has no filters of it.
     """
-    if config.given_filters and (isinstance(network, VideoDiTConfig) or not config.given_residual):
+    if config.given_filters and not (isinstance(network, UNet3DConfig) and config.given_residual):
         raise SettingError(
             f"given_filters is {config.given_filters}, which needs a 3-D U-Net and given_residual",
             remedy="set given_residual=true and model=unet3d-nano, or leave given_filters out",
         )
     if not config.given_residual:
         return network
-    if isinstance(network, VideoDiTConfig):
-        return replace(network, concat_last_given=True)
-    return replace(network, concat_last_given=True, given_filters=config.given_filters)
+    if isinstance(network, UNet3DConfig):
+        return replace(network, concat_last_given=True, given_filters=config.given_filters)
+    return replace(network, concat_last_given=True)
 
 
 def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:
