@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import torch
 from safetensors.torch import load_file
 
 from training.callbacks.loss_curve import read_loss_curve
+from training.data.batches import collate
+from training.data.order import SampleIndex
+from training.data.shards import LatentShards
 from training.errors import LayoutError, SettingError
 from training.model import load_model, read_model_info
 from training.networks.unet3d import UNET_CONFIGS, UNet3D, UNet3DConfig
@@ -123,3 +127,46 @@ def test_it_cannot_share_the_tokens_of_a_clip(data: list[tuple[str, str]]) -> No
     settings = TrainingSettings(**{k: v for k, v in DDPM.items() if k != "quiet"}, context_parallel=2)
     with pytest.raises(LayoutError, match="a UNet3D cannot share the tokens of a clip among 2 ranks"):
         check_layout(settings, 1, [(16, 1, 5, 3)])
+
+
+def test_a_camera_begins_at_the_base_model_and_is_followed_in_chunks(
+    make_shard: MakeShard, tmp_path: Path
+) -> None:
+    conditions = {"rate": 12.0, "camera_pose": {"unit": "m"}}
+    digest = load_tokenizer("small").digest
+    data = [make_shard("c/000000", ["a", "b"], tokenizer_digest=digest, conditions=conditions)]
+    settings = {"data": data, "batch_size": 2, "warmup_steps": 0, "num_threads": 1, "quiet": True, "steps": 1}
+    settings |= {"text_encoder": "none", "ema": "none", "given_residual": True, "conditional_frames": (0, 1)}
+    new = {"model": "unet3d-tiny", "given_filters": 2, "lr": 1e-2}
+    base = train(settings | new, tmp_path / "base").model.parent
+    further = settings | {"conditions": "camera", "init_from": str(base)}
+    same = train(further | {"lr": 1e-30}, tmp_path / "same").model.parent
+    (before, _), (after, info) = load_model(base), load_model(same)
+    assert isinstance(info.network, UNet3DConfig)
+    assert (info.network.camera_injection, info.network.given_filters) == ("channels", 2)
+    shards = LatentShards(data)
+    shards.read_conditions(("camera",))
+    batch = collate([shards.read(0, SampleIndex(0, 0))], [0])
+    mask = torch.zeros(1, 1, *batch.latents.shape[2:])
+    mask[:, :, 0] = 1
+    known = replace(batch.conditioning, condition_mask=mask, condition_latents=batch.latents.float())
+    x, t = torch.randn(batch.latents.shape), torch.tensor([0.3])
+    with torch.inference_mode():
+        torch.testing.assert_close(after.denoiser(x, t, known), before.denoiser(x, t, known))
+    with pytest.raises(SettingError, match="given_filters is 3, but 2 in the model of init_from"):
+        train(further | {"given_filters": 3}, tmp_path / "refused")
+    trained = train(further | {"lr": 1e-2, "steps": 2}, tmp_path / "trained").model
+    poses = torch.eye(3, 4).repeat(1, 12, 1, 1)
+    forward = poses.clone()
+    forward[0, :, 2, 3] = torch.linspace(0, 3, 12)
+    intrinsics = torch.tensor([32.0, 32.0, 24.0, 16.0]).expand(1, 12, 4)
+    given = torch.full((1, 1, 32, 48, 3), 120, dtype=torch.uint8)
+    request = SamplingRequest(prompt=[""], num_inference_steps=1, guidance_scale=1.0, num_threads=1)
+    still, moving = (
+        sample(
+            trained, request, conditions={"camera_pose": each, "camera_intrinsics": intrinsics}, given=given
+        )
+        for each in (poses, forward)
+    )
+    assert still.videos.shape == moving.videos.shape == (1, 12, 32, 48, 3)
+    assert (still.videos != moving.videos).any()
