@@ -99,6 +99,15 @@ def test_on_the_edm_path_the_formulas_are_those_of_edm() -> None:
     torch.testing.assert_close(NetworkOutputWeight(p)(sigma), root**2 / (sigma * data) ** 2)
 
 
+def test_pure_noise_is_to_the_network_what_training_has_seen() -> None:
+    """sigma / alpha is infinite where samplers begin; a network knows no c_noise of that."""
+    for path, seen in ((RectifiedFlow(), 0.996), (Cosine(), 0.998)):
+        p = EDMPreconditioning(path)
+        at_start, near = p.c_noise(torch.tensor([path.t_max])), p.c_noise(torch.tensor([seen]))
+        torch.testing.assert_close(at_start, near)
+        torch.testing.assert_close(at_start, torch.tensor([math.log(200) / 4]))
+
+
 def test_a_network_of_scaled_latents_works_on_unscaled_ones() -> None:
     """Latents and sigmas of unit variance, and the same ones times 0.5 as in Cosmos-Predict1."""
     sigma, scale = torch.tensor([0.02, 0.7, 2.0, 9.0, 100.0]), 0.5

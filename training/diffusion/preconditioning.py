@@ -13,6 +13,8 @@ import torch
 from training.diffusion.path import Path
 from training.tensors import Coefficient, Timestep
 
+MAX_NOISE_RATIO = 200.0  # of sigma / alpha; t = 0.995 of rectified flow
+
 
 @runtime_checkable
 class Preconditioning(Protocol):
@@ -53,9 +55,13 @@ class EDMPreconditioning:
         return self._variance(t).rsqrt()
 
     def c_noise(self, t: Timestep) -> Coefficient:
-        """A quarter of ln(latent_scale sigma / alpha), between -10 and 10."""
+        """A quarter of ln(latent_scale sigma / alpha), from -10 to that of a ratio of 200.
+
+        Samplers begin at pure noise, where sigma / alpha of most paths is infinite. A training hardly sees
+        what is far above: from 200 on, all is the same to the network.
+        """
         ratio = self.latent_scale * self.path.sigma(t) / self.path.alpha(t)
-        return (ratio.log() / 4).clamp(-10, 10)
+        return (ratio.clamp(max=MAX_NOISE_RATIO).log() / 4).clamp(min=-10)
 
     def _variance(self, t: Timestep) -> Coefficient:
         return (self.path.alpha(t) * self.sigma_data) ** 2 + self.path.sigma(t) ** 2
