@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Train a world model that carries out instructions, and measure whether it does. A second call continues.
+# Train a world model that follows instructions, and measure whether it does. A second call continues.
 # Smaller numbers try it out: SCENES=80 STEPS=4 examples/instruction/run.sh DIR
 set -euo pipefail
 out=${1:?usage: run.sh FOLDER}
