@@ -13,7 +13,7 @@ clipmill run "$here/../../stages/recipes/simulation.py" footage="$out/films/list
   tokenizer=pixels-4 latent_px=$size latent_fps=6 latent_video_frames=$window min_window_frames=$window
 clipmill train --data "$(echo "$out"/store/pack_latents-*)" --out "$out/model" model=convrnn-nano given_residual=true \
   text_encoder=byte_level text_dropout=0 conditional_frames=0,0.3,0.7 condition_timestep=0.001 \
-  high_noise_share=1 batch_size=16 lr=2e-3 lr_schedule=constant warmup_steps=20 steps="${STEPS:-2500}"
+  high_noise_share=1 batch_size=16 lr=2e-3 lr_schedule=cosine warmup_steps=2 steps="${STEPS:-3800}"
 
 python "$here/sample.py" "$out/model" "$out/films" "$out/sampled"
 clipmill evaluate world --videos "$out/sampled/right" --reference "$out/films" --shuffled "$out/sampled/wrong" \
