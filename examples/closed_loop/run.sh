@@ -14,5 +14,5 @@ clipmill train --data "$(echo "$out"/store/pack_latents-*)" --out "$out/model" m
   conditions=action action_dropout=0 conditional_frames=0,0.2,0.8 condition_timestep=0.001 text_encoder=none \
   high_noise_share=1 batch_size=24 lr=2e-3 lr_schedule=cosine warmup_steps=2 ema_sigma_rel=0.05 steps="${STEPS:-4000}"
 
-clipmill plan-actions --model "$out/model" --episodes "${EPISODES:-30}" --horizon 8 | tee "$out/planning.txt"
+clipmill plan-actions --model "$out/model" --episodes "${EPISODES:-30}" --horizon 8 --planner mppi | tee "$out/planning.txt"
 clipmill plan-actions --model "$out/model" --evaluate-policies --episodes "${EPISODES:-50}" | tee "$out/policies.txt"

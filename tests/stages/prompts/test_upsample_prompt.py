@@ -25,7 +25,7 @@ def upsample(
     reply: Callable[[Request], Reply], *prompts: str, image: str = "", **settings: object
 ) -> tuple[list[UpsampledPrompt], list[Request]]:
     with ChatServer(reply) as server:
-        fast = {"max_attempts": 1, "timeout_s": 5.0, **settings}
+        fast = {"max_attempts": 1, "timeout_s": 60.0, **settings}
         stage = UpsamplePrompt(model="toy", endpoint=server.url, **fast)  # type: ignore[arg-type]
         stage.digest()
         given = [PromptToUpsample(prompt=text, given_image=image) for text in prompts or (PROMPT,)]
