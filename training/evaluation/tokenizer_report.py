@@ -86,7 +86,9 @@ _COLUMNS: dict[str, Callable[[dict[str, Any]], str]] = {
     "decode frames/s": _number("decode_frames_per_s", ".1f"),
     "parameters": _number("parameters", ",d"),
     "stride": lambda values: "x".join(map(str, values["stride"])),
-    "compression": _number("compression", ".0f"),
+    "compression": lambda values: format(
+        values["compression"], ".0f" if values["compression"] >= 10 else ".2g"
+    ),
     "codes used": _number("code_usage", ".1%"),
     "perplexity": _number("code_perplexity", ".0f"),
 }

@@ -17,6 +17,7 @@ from training.tokenizers.crops import RandomCrops
 from training.tokenizers.discriminator import VideoDiscriminator
 from training.tokenizers.linear import LinearTokenizer, patch_moments, principal
 from training.tokenizers.patch import PatchTokenizer, PatchTokenizerConfig
+from training.tokenizers.patches import PixelTokenizer
 from training.tokenizers.weights import build_tokenizer
 
 MOMENTS_CROPS = 4  # crops of a batch of which moments are measured
@@ -46,7 +47,7 @@ def build_model(config: TokenizerConfig, crops: RandomCrops) -> TokenizerModel:
     torch.manual_seed(config.seed)
     if config.init_from:
         tokenizer = load_tokenizer(config.init_from)
-        if not isinstance(tokenizer, CausalTokenizer):
+        if not isinstance(tokenizer, CausalTokenizer) or isinstance(tokenizer, PixelTokenizer):
             raise SettingError(
                 f"a tokenizer of the class {type(tokenizer).__name__} cannot be trained here",
                 where=config.init_from,

@@ -197,6 +197,12 @@ def test_a_training_starts_from_a_folder_of_diffusers(frames: Path, tmp_path: Pa
     assert load_tokenizer(str(tmp_path / "out")).channels == 4
 
 
+def test_a_tokenizer_without_weights_is_not_trained(frames: Path, tmp_path: Path) -> None:
+    settings = WITHOUT_NETWORK | {"data": str(frames), "init_from": "pixels-4", "steps": 1}
+    with pytest.raises(SettingError, match="PixelTokenizer cannot be trained"):
+        train_tokenizer(settings, tmp_path / "out")
+
+
 def _write_media(folder: Path) -> None:
     """A video in H.264, an image, a text, and a video that is cut off."""
     import av
