@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.diffusion.conditioning import Conditioning
 from training.networks.config import PATCH_SIZE
 from training.tensors import Latents
+
+ACTION_WIDTH = 256  # inner width of the embedding of an action by a convolutional network
 
 
 class PatchEmbed(nn.Module):
@@ -192,3 +195,27 @@ def sinusoidal_embedding(t: Tensor, width: int) -> Tensor:
     frequencies = torch.exp(torch.arange(half, device=t.device) * (-math.log(10000.0) / half))
     angles = t[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], -1)
+
+
+def build_action_embed(action_dim: int, width: int) -> nn.Sequential | None:
+    """The layers that embed the action of a frame for a convolutional network; None without actions."""
+    if not action_dim:
+        return None
+    return nn.Sequential(nn.Linear(action_dim, ACTION_WIDTH), nn.ReLU(), nn.Linear(ACTION_WIDTH, width))
+
+
+def add_actions(embedding: Tensor, layers: nn.Module | None, conditioning: Conditioning) -> Tensor:
+    """The embedding [b 1 e] or [b t e] plus that of each known action, [b t e]."""
+    action, known = conditioning.action, conditioning.action_mask
+    if layers is None or action is None:
+        return embedding
+    if known is None:  # all but the first are known
+        known = (torch.arange(action.shape[1], device=action.device) > 0).expand(action.shape[:2])
+    added: Tensor = layers(action.to(embedding.dtype)) * known[..., None].to(embedding.dtype)
+    return embedding + added
+
+
+def count_weights(module: nn.Module | None) -> int:
+    """Numbers in the matrices and kernels of a module; 0 for None."""
+    parameters = [] if module is None else module.parameters()
+    return sum(parameter.numel() for parameter in parameters if parameter.dim() > 1)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
 from training.networks.config import RAY_CHANNELS
-from training.networks.embed import sinusoidal_embedding
+from training.networks.embed import add_actions, build_action_embed, count_weights, sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
 from training.networks.unet_block import (
     FilterHead,
@@ -32,7 +32,6 @@ _ZERO_LAYERS = (
     "filter_head.weights.weight",
     "filter_head.camera_proj.weight",
 )
-ACTION_WIDTH = 256  # inner width of the embedding of an action
 
 
 class UNet3D(nn.Module):
@@ -62,11 +61,7 @@ class UNet3D(nn.Module):
         self.time_embed = nn.Sequential(
             nn.Linear(width, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
         )
-        self.action_embed = None
-        if config.action_dim:
-            self.action_embed = nn.Sequential(
-                nn.Linear(config.action_dim, ACTION_WIDTH), nn.ReLU(), nn.Linear(ACTION_WIDTH, embed_dim)
-            )
+        self.action_embed = build_action_embed(config.action_dim, embed_dim)
         self.conv_in = nn.Conv3d(config.in_channels, low, 3, padding=1)
         self.camera_embed = None
         if config.camera_dim:  # conv_in of further channels, which begins at zero
@@ -202,11 +197,7 @@ class UNet3D(nn.Module):
         timesteps = timesteps[:, None] if timesteps.dim() == 1 else timesteps
         waves = sinusoidal_embedding(timesteps, self.config.model_channels)
         embedding = self.time_embed(waves.to(dtype))
-        if self.action_embed is not None and (action := conditioning.action) is not None:
-            mask = conditioning.action_mask
-            if mask is None:  # all but the first are known
-                mask = (torch.arange(action.shape[1], device=action.device) > 0).expand(action.shape[:2])
-            embedding = embedding + self.action_embed(action.to(dtype)) * mask[..., None].to(dtype)
+        embedding = add_actions(embedding, self.action_embed, conditioning)
         if 1 < embedding.shape[1] < frames:
             rest = embedding[:, -1:].expand(-1, frames - embedding.shape[1], -1)
             embedding = torch.cat([embedding, rest], 1)
@@ -243,23 +234,18 @@ class UNet3D(nn.Module):
         embeds = [self.time_embed, *([] if self.action_embed is None else [self.action_embed])]
         groups = [size[0] if has_frame_timesteps or len(embeds) > 1 else 1 for size in sizes]
         ends = (self.conv_in, self.conv_out, *([] if self.camera_embed is None else [self.camera_embed]))
-        count = places[0] * sum(map(_count_weights, ends))
+        count = places[0] * sum(map(count_weights, ends))
         if self.filter_head is not None:
             count += self.filter_head.flops(places[0], math.prod(sizes[0][1:]))
         for level in range(2):
-            count += places[level + 1] * _count_weights(self.downsamples[level])
-            count += places[1 - level] * _count_weights(self.upsamples[level])
+            count += places[level + 1] * count_weights(self.downsamples[level])
+            count += places[1 - level] * count_weights(self.upsamples[level])
         for level, block in zip(levels, self.transformer_blocks, strict=True):
             assert isinstance(block, UNetBlock)
             count += block.flops(places[level], groups[level], text_tokens + 1)
         for embed, frames in zip(embeds, (shape[2] if has_frame_timesteps else 1, shape[2]), strict=False):
-            count += frames * _count_weights(embed)
+            count += frames * count_weights(embed)
         return 2.0 * shape[0] * count
-
-
-def _count_weights(module: nn.Module) -> int:
-    """Numbers in the matrices and kernels of a module."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.dim() > 1)
 
 
 __all__ = ["UNET_CONFIGS", "UNet3D", "UNet3DConfig"]

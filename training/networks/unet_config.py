@@ -8,8 +8,34 @@ from training.networks.config import RAY_CHANNELS
 Stride = tuple[int, int, int]
 
 
+class ConvolutionalConfig:
+    """What the configs of convolutional networks have in common: they take latents of every size."""
+
+    text_embed_dim: int
+
+    @property
+    def size_multiples(self) -> Stride:
+        """Latents along t, h, w are multiples of these: of every size."""
+        return 1, 1, 1
+
+    @property
+    def base_fps(self) -> None:
+        """The network does not know the frame rate."""
+        return None
+
+    @property
+    def mask_text(self) -> bool:
+        """Cross-attention ignores the padding of the text."""
+        return True
+
+    @property
+    def text_input_dim(self) -> int:
+        """Width of the text embeddings that the network is called with."""
+        return self.text_embed_dim
+
+
 @dataclass(frozen=True)
-class UNet3DConfig:
+class UNet3DConfig(ConvolutionalConfig):
     """The shape of a network.
 
     Attributes:
@@ -75,26 +101,6 @@ class UNet3DConfig:
         """Latents per place of the lowest resolution along t, h, w."""
         t, h, w = (math.prod(strides) for strides in zip(*self.strides, strict=True))
         return t, h, w
-
-    @property
-    def size_multiples(self) -> Stride:
-        """Latents along t, h, w are multiples of these: of every size, because the network pads them."""
-        return 1, 1, 1
-
-    @property
-    def base_fps(self) -> None:
-        """The network does not know the frame rate."""
-        return None
-
-    @property
-    def mask_text(self) -> bool:
-        """Cross-attention ignores the padding of the text."""
-        return True
-
-    @property
-    def text_input_dim(self) -> int:
-        """Width of the text embeddings that the network is called with."""
-        return self.text_embed_dim
 
     @property
     def camera_dim(self) -> int:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from training.networks.unet_config import ConvolutionalConfig
+
 
 @dataclass(frozen=True)
-class ConvRNNConfig:
+class ConvRNNConfig(ConvolutionalConfig):
     """The shape of a network.
 
     Attributes:
@@ -41,26 +43,6 @@ class ConvRNNConfig:
         for name in ("width", "num_layers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: at least 1")
-
-    @property
-    def size_multiples(self) -> tuple[int, int, int]:
-        """Latents along t, h, w are multiples of these: of every size."""
-        return 1, 1, 1
-
-    @property
-    def base_fps(self) -> None:
-        """The network does not know the frame rate."""
-        return None
-
-    @property
-    def mask_text(self) -> bool:
-        """The padding of the text does not count."""
-        return True
-
-    @property
-    def text_input_dim(self) -> int:
-        """Width of the text embeddings that the network is called with."""
-        return self.text_embed_dim
 
 
 CONVRNN_CONFIGS = {"convrnn-nano": ConvRNNConfig(), "convrnn-tiny": ConvRNNConfig(width=128, num_layers=8)}

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
 from training.networks.config import RAY_CHANNELS
-from training.networks.embed import sinusoidal_embedding
+from training.networks.embed import add_actions, build_action_embed, count_weights, sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
 from training.networks.recurrent.config import CONVRNN_CONFIGS, ConvRNNConfig
 from training.tensors import Latents, Timestep
 
-ACTION_WIDTH = 256  # inner width of the embedding of an action
 _ZERO_LAYERS = (
     *("conv_out.weight", "time_embed.2.weight", "text_embed.weight", "noisy_scale.weight"),
     *("action_embed.2.weight", "camera_embed.weight"),
@@ -55,11 +54,7 @@ class ConvRNN(nn.Module):
             nn.Linear(width, embed_dim), nn.GELU(), nn.Linear(embed_dim, embed_dim)
         )
         self.text_embed = nn.Linear(config.text_embed_dim, embed_dim, bias=False)
-        self.action_embed = None
-        if config.action_dim:
-            self.action_embed = nn.Sequential(
-                nn.Linear(config.action_dim, ACTION_WIDTH), nn.ReLU(), nn.Linear(ACTION_WIDTH, embed_dim)
-            )
+        self.action_embed = build_action_embed(config.action_dim, embed_dim)
         self.camera_embed = None
         if config.camera_injection is not None:
             self.camera_embed = nn.Conv2d(2 * RAY_CHANNELS, width, 3, padding=1, bias=False)
@@ -128,11 +123,7 @@ class ConvRNN(nn.Module):
             weight = text.new_ones(text.shape[:2]) if mask is None else mask.to(text)
             mean = (text * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1)
             embedding = embedding + self.text_embed(mean.to(dtype))[:, None]
-        if self.action_embed is not None and (action := conditioning.action) is not None:
-            known = conditioning.action_mask
-            if known is None:  # all but the first are known
-                known = (torch.arange(action.shape[1], device=action.device) > 0).expand(action.shape[:2])
-            embedding = embedding + self.action_embed(action.to(dtype)) * known[..., None].to(dtype)
+        embedding = add_actions(embedding, self.action_embed, conditioning)
         return embedding.expand(-1, frames, -1)
 
     def _embed_camera(self, noisy: Latents, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | None:
@@ -156,11 +147,9 @@ class ConvRNN(nn.Module):
     def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
         """FLOPs of a forward pass over latents [b c t h w] of which none is given: two per multiplication."""
         frames, places = shape[2], math.prod(shape[2:])
-        count = places * _count_weights(self.camera_embed) + (text_tokens > 0) * _count_weights(
-            self.text_embed
-        )
-        count += (frames if has_frame_timesteps else 1) * _count_weights(self.time_embed)
-        count += frames * _count_weights(self.action_embed)
+        count = places * count_weights(self.camera_embed) + (text_tokens > 0) * count_weights(self.text_embed)
+        count += (frames if has_frame_timesteps else 1) * count_weights(self.time_embed)
+        count += frames * count_weights(self.action_embed)
         for name, parameter in self.transformer_blocks.named_parameters():
             if parameter.dim() > 1:
                 count += (frames if name.endswith(_PER_FRAME) else places) * parameter.numel()
@@ -232,12 +221,6 @@ def modulate(x: Tensor, modulation: Tensor) -> Tensor:
     """SiLU of features [b width h w] with the scale and shift [b 2 width]."""
     scale, shift = modulation[..., None, None].chunk(2, 1)
     return nn.functional.silu(x * (1 + scale) + shift)
-
-
-def _count_weights(module: nn.Module | None) -> int:
-    """Numbers in the matrices and kernels of a module."""
-    parameters = [] if module is None else module.parameters()
-    return sum(parameter.numel() for parameter in parameters if parameter.dim() > 1)
 
 
 __all__ = ["CONVRNN_CONFIGS", "ConvRNN", "ConvRNNConfig"]

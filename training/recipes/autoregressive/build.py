@@ -179,7 +179,7 @@ def build_optimization_step(
         lr=config.lr,
         betas=(0.9, 0.95),
         weight_decay=config.weight_decay,
-        fused=device.type == "cuda",
+        fused=True,
     )
     if config.medusa_heads:
         medusa = Medusa(objective, model, trains_network=config.medusa_layers > 0)

@@ -41,7 +41,9 @@ def build_optimization_steps(
         autocast,
     )
     betas = (0.5, 0.99) if model.discriminator is not None else (0.9, 0.99)
-    optimizer = torch.optim.AdamW(model.tokenizer.parameters(), betas=betas, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.tokenizer.parameters(), betas=betas, weight_decay=config.weight_decay, fused=True
+    )
     steps = [OptimizationStep(reconstruction, optimizer, _build_lr(config, config.lr))]
     if model.discriminator is not None:
         adversarial = Adversarial(
@@ -52,7 +54,9 @@ def build_optimization_steps(
             config.seed,
             autocast,
         )
-        optimizer = torch.optim.AdamW(model.discriminator.parameters(), betas=betas, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(
+            model.discriminator.parameters(), betas=betas, weight_decay=0.0, fused=True
+        )
         lr = _build_lr(config, config.discriminator_lr)
         steps.append(
             OptimizationStep(
