@@ -68,6 +68,14 @@ class Conditioning:
         found = self._last_given(self.condition_latents)
         return None if found is None else found[0].masked_fill(~found[1], 0)
 
+    def last_given_camera(self) -> Tensor | None:
+        """The rays of the last given latent frame of each clip, [b 6 1 h w]; zeros where none is given.
+
+        None without a camera, or if nothing is given.
+        """
+        found = self._last_given(self.camera)
+        return None if found is None else found[0].masked_fill(~found[1], 0)
+
     def camera_motion(self) -> Tensor | None:
         """The rays less those of the last given latent frame, [b 6 t h w]; zeros where none is given.
 

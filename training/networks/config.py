@@ -13,7 +13,7 @@ CAMERA_INJECTIONS = ("channels", "block")
 
 
 _CONDITION_LAYERS = {
-    *("action_embed", "camera_embed", "camera_proj", "trajectory_embed"),
+    *("action_embed", "camera_embed", "camera_proj", "plane_head", "trajectory_embed"),
     *("view_embed", "norm_cross_view", "cross_view_attn"),
 }
 

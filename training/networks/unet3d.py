@@ -13,6 +13,7 @@ from training.diffusion.conditioning import Conditioning
 from training.networks.config import RAY_CHANNELS
 from training.networks.embed import add_actions, build_action_embed, count_weights, sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
+from training.networks.multiplane.head import MultiplaneHead
 from training.networks.unet_block import (
     FilterHead,
     UNetBlock,
@@ -31,6 +32,9 @@ _ZERO_LAYERS = (
     "camera_embed.weight",
     "filter_head.weights.weight",
     "filter_head.camera_proj.weight",
+    "plane_head.conv_out.weight",
+    "plane_head.embed.weight",
+    "plane_head.gain.weight",
 )
 
 
@@ -91,6 +95,7 @@ class UNet3D(nn.Module):
             if config.given_filters
             else None
         )
+        self.plane_head = MultiplaneHead(config) if config.given_planes else None
         self.reset_parameters(seed)
 
     @torch.no_grad()
@@ -134,6 +139,9 @@ class UNet3D(nn.Module):
         rays = self._rays(noisy, conditioning, dtype)
         if self.camera_embed is not None and rays is not None:
             x = x + self.camera_embed(rays)
+        motion = self._rendered_motion(conditioning, dtype)
+        if self.plane_head is not None and motion is not None:
+            x = x + self.plane_head.embed(motion)
         for level, downsample in enumerate(self.downsamples):
             for _ in range(layers):
                 x = next(blocks)(x, inputs[level])
@@ -151,6 +159,8 @@ class UNet3D(nn.Module):
         if self.filter_head is not None and last is not None:
             last = pad_to_multiple(last, (1, *self.config.total_stride[1:])).to(dtype)
             out = out + self.filter_head(x, last, rays)
+        if self.plane_head is not None and motion is not None:
+            out = out + self.plane_head.gain(x) * motion[:, :-1]
         return out[:, :, : size[0], : size[1], : size[2]]
 
     def _check(self, shape: tuple[int, ...]) -> None:
@@ -188,6 +198,19 @@ class UNet3D(nn.Module):
             assert motion is not None
             camera = torch.cat([camera, max(expected[-2:]) * motion], 1)
         return pad_to_multiple(camera, self.config.total_stride).to(dtype)
+
+    def _rendered_motion(self, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | None:
+        """The last given frame as each camera sees it, less that frame, and its visible share, with padding.
+
+        [b c+1 t h w]; zeros in clips without a given frame or a camera, None if all are.
+        """
+        last, source = conditioning.last_given(), conditioning.last_given_camera()
+        if self.plane_head is None or last is None or source is None or conditioning.camera is None:
+            return None
+        rendering = self.plane_head(last, source, conditioning.camera)
+        motion = torch.cat([rendering.latents - last, rendering.visible], 1)
+        motion = motion * source.any(dim=(1, 2, 3, 4), keepdim=True)
+        return pad_to_multiple(motion, self.config.total_stride).to(dtype)
 
     def _inputs(
         self, timestep: Tensor, conditioning: Conditioning, frames: int, dtype: torch.dtype
@@ -237,6 +260,8 @@ class UNet3D(nn.Module):
         count = places[0] * sum(map(count_weights, ends))
         if self.filter_head is not None:
             count += self.filter_head.flops(places[0], math.prod(sizes[0][1:]))
+        if self.plane_head is not None:
+            count += self.plane_head.flops(places[0], (shape[3], shape[4]))
         for level in range(2):
             count += places[level + 1] * count_weights(self.downsamples[level])
             count += places[1 - level] * count_weights(self.upsamples[level])

@@ -59,6 +59,11 @@ class UNet3DConfig(ConvolutionalConfig):
         given_filters: Number of linear 3 x 3 filters of the last given frame. The network predicts a weight
             of each filter at each place, and their weighted sum is added to its output: what moves a little
             is then the product of a motion and a derivative. 0: none.
+        given_planes: Number of planes of a multiplane image of the last given frame (`multiplane.head`). Its
+            rendering at the camera of each frame is an input, and the network predicts how much of it is
+            added to the output. 0: none.
+        nearest_plane: Depth of the nearest of these planes, in the unit of the camera's translations.
+        patch: Side in px of the patches that latents are, for planes in pixels; 1 for other latents.
 
     Raises:
         ValueError: A value is not allowed.
@@ -78,12 +83,21 @@ class UNet3DConfig(ConvolutionalConfig):
     concat_padding_mask: bool = False
     concat_last_given: bool = False
     given_filters: int = 0
+    given_planes: int = 0
+    nearest_plane: float = 1.0
+    patch: int = 1
 
     def __post_init__(self) -> None:
         first, second = self.strides  # JSON has lists
         object.__setattr__(self, "strides", (tuple(first), tuple(second)))
         if self.camera_injection not in (None, "channels"):
             raise ValueError(f"camera_injection is {self.camera_injection!r}; None or 'channels'")
+        if self.given_planes and not (self.camera_injection and self.concat_last_given):
+            raise ValueError("given_planes needs camera_injection='channels' and concat_last_given")
+        if self.given_planes == 1 or self.given_planes < 0:
+            raise ValueError(f"given_planes is {self.given_planes}; allowed: 0 and at least 2")
+        if self.patch < 1 or self.channels % self.patch**2:
+            raise ValueError(f"patch is {self.patch}; {self.channels} channels are not those of such patches")
         for name, whole, part in (
             ("norm_num_groups", self.model_channels, self.norm_num_groups),
             ("attention_head_dim", 2 * self.model_channels, self.attention_head_dim),

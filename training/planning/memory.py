@@ -25,8 +25,9 @@ from training.networks.video_dit import VideoDiT
 from training.parallel.collectives import even_shares
 from training.parallel.context import token_lengths
 from training.parallel.sharding import PRECISIONS, apply_activation_checkpointing
-from training.recipes.choose_network import read_frame_conditions, read_given
+from training.recipes.choose_network import read_frame_conditions, read_given, read_planes
 from training.recipes.config import TrainingSettings
+from training.tokenizers.weights import PIXELS, pixels_patch
 from training.world_model import WorldModel
 
 
@@ -63,15 +64,18 @@ def planned_network(
 ) -> NetworkConfig:
     """The config of the network of a training that is planned.
 
+    Latents with the channels of a tokenizer of pixels are taken for its latents.
+
     Raises:
         SettingError: The network cannot read the conditions.
     """
     network = replace(find_config(settings.model), channels=channels)
     network = read_given(network, settings)
-    if conditions == NO_CONDITIONS:
-        return network
-    injection = conditions.camera_injection
-    return read_frame_conditions(network, injection, conditions.action_dim, bool(injection))
+    if conditions != NO_CONDITIONS:
+        injection = conditions.camera_injection
+        network = read_frame_conditions(network, injection, conditions.action_dim, bool(injection))
+    patch = next((patch for patch in map(pixels_patch, PIXELS) if channels == 3 * patch**2), 0)
+    return read_planes(network, settings, patch)
 
 
 def count_step_memory(

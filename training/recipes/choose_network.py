@@ -14,6 +14,7 @@ from training.recipes.initial_weights import InitialWeights
 from training.recipes.sampling import open_tokenizer
 from training.settings.views import parse_view_neighbors
 from training.tokenizers.causal import CausalTokenizer
+from training.tokenizers.weights import pixels_patch
 
 
 def choose_network(
@@ -35,7 +36,9 @@ def choose_network(
         network = replace(find_config(config.model), channels=shards.spec.channels)
         network = read_given(network, config)
         network = read_codes(network, config, codes, residual_std) if codes else network
-        return read_views(_with_conditions(network, config, shards), config), ""
+        network = _with_conditions(network, config, shards)
+        network = read_planes(network, config, pixels_patch(shards.spec.tokenizer))
+        return read_views(network, config), ""
     initial.check_latents(shards.spec, codes)
     is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
     if codes and is_residual != config.code_residual:
@@ -57,6 +60,7 @@ def choose_network(
         )
     initial.check_conditions(shards.condition_spec)
     network = _with_conditions(initial.network, config, shards)
+    network = read_planes(network, config, pixels_patch(shards.spec.tokenizer))
     return read_views(network, config), initial.digest()
 
 
@@ -76,6 +80,37 @@ def read_given(network: NetworkConfig, config: TrainingSettings) -> NetworkConfi
     if isinstance(network, UNet3DConfig):
         return replace(network, concat_last_given=True, given_filters=config.given_filters)
     return replace(network, concat_last_given=True)
+
+
+def read_planes(network: NetworkConfig, config: TrainingSettings, patch: int) -> NetworkConfig:
+    """The config of a network that also renders the last given frame, as `given_planes` says.
+
+    Args:
+        network: The config of a network that reads what else it reads.
+        config: The settings.
+        patch: Width in px of the patches that latents are; 0 for latents that are no pixels.
+
+    Raises:
+        SettingError: The network cannot, or it has other planes.
+    """
+    planes = config.given_planes
+    if not planes:
+        return network
+    if not (isinstance(network, UNet3DConfig) and network.concat_last_given and network.camera_injection):
+        raise SettingError(
+            f"given_planes is {planes}, which needs a 3-D U-Net, given_residual and a camera",
+            remedy="set model=unet3d-nano given_residual=true conditions=camera, or leave given_planes out",
+        )
+    known = network.given_planes, network.nearest_plane
+    if known[0] and known != (planes, config.nearest_plane):
+        raise SettingError(
+            f"given_planes is {planes} and nearest_plane {config.nearest_plane:g}, but {known[0]} and"
+            f" {known[1]:g} in the model of init_from",
+            remedy="leave given_planes and nearest_plane out",
+        )
+    if planes == 1:
+        raise SettingError("given_planes is 1", remedy="use at least 2, such as 16, or 0 for none")
+    return replace(network, given_planes=planes, nearest_plane=config.nearest_plane, patch=max(patch, 1))
 
 
 def _with_conditions(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:

@@ -68,6 +68,12 @@ class DiffusionSettings(GivenSettings):
             to its output, with given_residual. Small motions of frames whose latents are near to pixels are
             then learned much faster, above all those of a camera. Higher values allow more kinds of motion,
             and take more time. 0: none.
+        given_planes: Planes of a multiplane image of the last given frame, which a 3-D U-Net with
+            given_residual and conditions=camera predicts and renders at the camera of each frame. What the
+            given frame shows then moves exactly as the camera says. Higher values separate depths better, and
+            take more time. 0: none.
+        nearest_plane: Depth of the nearest of these planes, in the unit of translations after camera_scale.
+            Higher values separate far depths better, and place what is nearer too far away.
         flow_shift: Shift of the training timesteps towards noise; 1 is none. Larger latents need more.
         high_noise_share: Share of the timesteps that are drawn from 0.98 to 1. Higher values train the start
             of sampling more.
@@ -88,6 +94,8 @@ class DiffusionSettings(GivenSettings):
     condition_timestep_mean: Annotated[float, Range(-20, 20)] = -3.0
     given_residual: bool = False
     given_filters: NonNegativeInt = 0
+    given_planes: NonNegativeInt = 0
+    nearest_plane: PositiveFloat = 1.0
     flow_shift: PositiveFloat = 1.0
     high_noise_share: Share = 0.0
     timestep_mean: Annotated[float, Range(-20, 20)] = 0.0

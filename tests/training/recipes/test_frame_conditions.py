@@ -172,6 +172,10 @@ def test_data_with_other_conditions_are_refused(
             {"conditions": "camera", "init_from": "", "given_filters": 2},
             "needs a 3-D U-Net and given_residual",
         ),
+        (
+            {"conditions": "camera", "init_from": "", "given_planes": 8},
+            "given_planes is 8, which needs a 3-D U-Net, given_residual and a camera",
+        ),
         ({"conditions": "camera,action", "camera_injection": "block"}, "camera_injection is block, but chan"),
     ):
         with pytest.raises(SettingError, match=message):

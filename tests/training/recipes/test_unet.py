@@ -139,11 +139,12 @@ def test_a_camera_begins_at_the_base_model_and_is_followed_in_chunks(
     settings |= {"text_encoder": "none", "ema": "none", "given_residual": True, "conditional_frames": (0, 1)}
     new = {"model": "unet3d-tiny", "given_filters": 2, "lr": 1e-2}
     base = train(settings | new, tmp_path / "base").model.parent
-    further = settings | {"conditions": "camera", "init_from": str(base)}
+    further = settings | {"conditions": "camera", "init_from": str(base), "given_planes": 4}
     same = train(further | {"lr": 1e-30}, tmp_path / "same").model.parent
     (before, _), (after, info) = load_model(base), load_model(same)
     assert isinstance(info.network, UNet3DConfig)
     assert (info.network.camera_injection, info.network.given_filters) == ("channels", 2)
+    assert (info.network.given_planes, info.network.nearest_plane, info.network.patch) == (4, 1.0, 1)
     shards = LatentShards(data)
     shards.read_conditions(("camera",))
     batch = collate([shards.read(0, SampleIndex(0, 0))], [0])
@@ -155,6 +156,11 @@ def test_a_camera_begins_at_the_base_model_and_is_followed_in_chunks(
         torch.testing.assert_close(after.denoiser(x, t, known), before.denoiser(x, t, known))
     with pytest.raises(SettingError, match="given_filters is 3, but 2 in the model of init_from"):
         train(further | {"given_filters": 3}, tmp_path / "refused")
+    with pytest.raises(SettingError, match="given_planes is 1"):
+        train(further | {"given_planes": 1}, tmp_path / "refused")
+    others = further | {"init_from": str(same), "given_planes": 4, "nearest_plane": 2.0}
+    with pytest.raises(SettingError, match="nearest_plane 2, but 4 and 1 in the model of init_from"):
+        train(others, tmp_path / "refused")
     trained = train(further | {"lr": 1e-2, "steps": 2}, tmp_path / "trained").model
     poses = torch.eye(3, 4).repeat(1, 12, 1, 1)
     forward = poses.clone()

@@ -1,0 +1,1 @@
+"""Multiplane images of a given frame, which a camera moves through."""
