@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
+from training.diffusion.views import join_views, num_views, split_conditioning, split_views
 from training.networks.config import RAY_CHANNELS
 from training.networks.embed import add_actions, build_action_embed, count_weights, sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
 from training.networks.multiplane.head import MultiplaneHead
+from training.networks.multiview.neighbors import neighbor_rows
 from training.networks.unet_block import (
     FilterHead,
     UNetBlock,
@@ -121,15 +123,36 @@ class UNet3D(nn.Module):
         """The output of the network, [b c t h w]; the preconditioning says what it means.
 
         Args:
-            noisy: Noisy latents, [b c t h w].
+            noisy: Noisy latents, [b c t h w]; of several cameras [b c (v t) h w].
             timestep: c_noise of the preconditioning, [b] or [b t].
             conditioning: `text_embeddings` [b n text_embed_dim], of which `text_mask` hides the padding.
                 `action` [b t action_dim] with `action_mask`, `camera` [b 6 t h w], `condition_mask`,
-                `condition_latents` and `padding_mask` count where the config says so.
+                `condition_latents` and `padding_mask` count where the config says so. `view_indices` are
+                needed where the config has views.
 
         Raises:
-            ValueError: The channels are not those of the config, or the rays do not fit the latents.
+            ValueError: The channels are not those of the config, or the rays or views do not fit the latents.
         """
+        if not self.config.views:
+            return self._denoise(noisy, timestep, conditioning, None)
+        indices, views = conditioning.view_indices, num_views(conditioning)
+        if indices is None or len(indices) != len(noisy) or noisy.shape[2] % views:
+            shape = None if indices is None else tuple(indices.shape)
+            raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
+        neighbors = neighbor_rows(indices, self.config.views, self.config.view_neighbors)
+        is_of_frames = timestep.dim() == 2
+        timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
+        noisy, conditioning = split_views(noisy, views), split_conditioning(conditioning)
+        return join_views(self._denoise(noisy, timestep, conditioning, neighbors), views)
+
+    def _denoise(
+        self,
+        noisy: Latents,
+        timestep: Timestep,
+        conditioning: Conditioning,
+        neighbors: tuple[Tensor, Tensor] | None,
+    ) -> Latents:
+        """`forward` for clips of one view each, of which `neighbors` are the rows of other views."""
         dtype, size = self.conv_out.weight.dtype, noisy.shape[2:]
         self._check(tuple(noisy.shape))
         x = pad_to_multiple(self._with_masks(noisy, conditioning), self.config.total_stride).to(dtype)
@@ -139,8 +162,9 @@ class UNet3D(nn.Module):
         rays = self._rays(noisy, conditioning, dtype)
         if self.camera_embed is not None and rays is not None:
             x = x + self.camera_embed(rays)
-        motion = self._rendered_motion(conditioning, dtype)
+        motion = None if self.plane_head is None else self.plane_head.motion(conditioning, neighbors)
         if self.plane_head is not None and motion is not None:
+            motion = pad_to_multiple(motion, self.config.total_stride).to(dtype)
             x = x + self.plane_head.embed(motion)
         for level, downsample in enumerate(self.downsamples):
             for _ in range(layers):
@@ -199,19 +223,6 @@ class UNet3D(nn.Module):
             camera = torch.cat([camera, max(expected[-2:]) * motion], 1)
         return pad_to_multiple(camera, self.config.total_stride).to(dtype)
 
-    def _rendered_motion(self, conditioning: Conditioning, dtype: torch.dtype) -> Tensor | None:
-        """The last given frame as each camera sees it, less that frame, and its visible share, with padding.
-
-        [b c+1 t h w]; zeros in clips without a given frame or a camera, None if all are.
-        """
-        last, source = conditioning.last_given(), conditioning.last_given_camera()
-        if self.plane_head is None or last is None or source is None or conditioning.camera is None:
-            return None
-        rendering = self.plane_head(last, source, conditioning.camera)
-        motion = torch.cat([rendering.latents - last, rendering.visible], 1)
-        motion = motion * source.any(dim=(1, 2, 3, 4), keepdim=True)
-        return pad_to_multiple(motion, self.config.total_stride).to(dtype)
-
     def _inputs(
         self, timestep: Tensor, conditioning: Conditioning, frames: int, dtype: torch.dtype
     ) -> list[UNetInputs]:
@@ -245,8 +256,15 @@ class UNet3D(nn.Module):
         t, h, w = (n * stride for n, stride in zip(low, self.config.strides[1], strict=True))
         return t, h, w
 
-    def flops(self, shape: tuple[int, ...], text_tokens: int = 0, has_frame_timesteps: bool = False) -> float:
+    def flops(
+        self,
+        shape: tuple[int, ...],
+        text_tokens: int = 0,
+        has_frame_timesteps: bool = False,
+        num_views: int = 1,
+    ) -> float:
         """FLOPs of a forward pass over latents [b c t h w]: two per multiplication in matrix products."""
+        shape = (shape[0] * num_views, shape[1], shape[2] // num_views, *shape[3:])
         low = divide(shape[2:], self.config.total_stride)
         sizes = [tuple(n * stride for n, stride in zip(low, self.config.total_stride, strict=True))]
         for stride in self.config.strides:

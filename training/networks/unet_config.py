@@ -64,6 +64,9 @@ class UNet3DConfig(ConvolutionalConfig):
             added to the output. 0: none.
         nearest_plane: Depth of the nearest of these planes, in the unit of the camera's translations.
         patch: Side in px of the patches that latents are, for planes in pixels; 1 for other latents.
+        views: Names of the cameras of a network that denoises their views together; () is one camera.
+        view_neighbors: Pairs of cameras whose fields of view overlap. What the planes of a view do not show
+            is filled with what those of its neighbors show; there is no other path between views.
 
     Raises:
         ValueError: A value is not allowed.
@@ -86,12 +89,18 @@ class UNet3DConfig(ConvolutionalConfig):
     given_planes: int = 0
     nearest_plane: float = 1.0
     patch: int = 1
+    views: tuple[str, ...] = ()
+    view_neighbors: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         first, second = self.strides  # JSON has lists
         object.__setattr__(self, "strides", (tuple(first), tuple(second)))
+        object.__setattr__(self, "views", tuple(self.views))
+        object.__setattr__(self, "view_neighbors", tuple((a, b) for a, b in self.view_neighbors))
         if self.camera_injection not in (None, "channels"):
             raise ValueError(f"camera_injection is {self.camera_injection!r}; None or 'channels'")
+        if self.views and not self.given_planes:
+            raise ValueError("a U-Net of several views needs given_planes, which join them")
         if self.given_planes and not (self.camera_injection and self.concat_last_given):
             raise ValueError("given_planes needs camera_injection='channels' and concat_last_given")
         if self.given_planes == 1 or self.given_planes < 0:

@@ -7,6 +7,7 @@ from training.data.shard import CodeSpec
 from training.data.shards import LatentShards
 from training.errors import SettingError
 from training.networks.config import VideoDiTConfig
+from training.networks.recurrent.config import ConvRNNConfig
 from training.networks.registry import NetworkConfig, class_name, find_config
 from training.networks.unet_config import UNet3DConfig
 from training.recipes.config import TrainingConfig, TrainingSettings
@@ -172,7 +173,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
         SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them.
     """
     views = config.view_names if len(config.view_names) > 1 else ()
-    known = network.views if isinstance(network, VideoDiTConfig) else ()
+    known = () if isinstance(network, ConvRNNConfig) else network.views
     if known and known != views:
         raise SettingError(
             f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
@@ -181,10 +182,10 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
     neighbors = parse_view_neighbors(config.view_neighbors, views)
     if not views:
         return network
-    if not isinstance(network, VideoDiTConfig):
+    if isinstance(network, ConvRNNConfig) or (isinstance(network, UNet3DConfig) and not network.given_planes):
         raise SettingError(
             f"a {class_name(network)} cannot denoise the views of several cameras",
-            remedy="choose a transformer, such as model=tiny, or one camera",
+            remedy="choose a transformer, such as model=tiny, a 3-D U-Net with given_planes, or one camera",
         )
     return replace(network, views=views, view_neighbors=neighbors)
 

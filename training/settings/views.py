@@ -16,8 +16,9 @@ class ViewSettings:
 
     Attributes:
         view_neighbors: Cameras whose fields of view overlap, such as front:left+right,left:rear; each block
-            has attention between their views. A camera that is not named has no neighbors, and is denoised
-            alone. "": all cameras are neighbors. none: no cameras are.
+            of a transformer has attention between their views, and a 3-D U-Net with given_planes fills what
+            a given frame does not show from those of its neighbors. A camera that is not named has no
+            neighbors, and is denoised alone. "": all cameras are neighbors. none: no cameras are.
         view_dropout: Share of the steps that train on some of the cameras of each clip, 1 to all but one,
             drawn for each clip. Higher values make sampling of fewer cameras better.
     """

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from training.diffusion.conditioning import Conditioning
 from training.networks.embed import count_weights
 from training.networks.multiplane.geometry import cameras_of_rays, places_in_source
 from training.networks.unet_config import UNet3DConfig
@@ -24,7 +25,7 @@ class Rendering(NamedTuple):
 
     Attributes:
         latents: [b c t h w], float32.
-        visible: Share of each latent that the given frame shows, [b 1 t h w].
+        visible: Share of each latent that a given frame shows, [b 1 t h w].
     """
 
     latents: Tensor
@@ -72,33 +73,82 @@ class MultiplaneHead(nn.Module):
         self.embed = nn.Conv3d(config.channels + 1, width, 3, padding=1, bias=False)
         self.gain = nn.Conv3d(width, config.channels, 1)
 
-    def forward(self, last: Tensor, source_rays: Tensor, rays: Tensor) -> Rendering:
-        """The given frame as the cameras of `rays` see it.
+    def motion(
+        self, conditioning: Conditioning, neighbors: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor | None:
+        """The last given frame as each camera sees it, less that frame, and the visible share, [n c+1 t h w].
 
         Args:
-            last: The given latent frame, [b c 1 h w].
-            source_rays: Its rays (d, m), [b 6 1 h w].
-            rays: The rays of the frames, [b 6 t h w].
+            conditioning: Of clips of one view each.
+            neighbors: As in `forward`.
+
+        Returns:
+            None without a given frame or a camera.
+        """
+        last, source = conditioning.last_given(), conditioning.last_given_camera()
+        if last is None or source is None or conditioning.camera is None:
+            return None
+        rendering = self(last, source, conditioning.camera, neighbors)
+        return torch.cat([rendering.latents - last, rendering.visible], 1)
+
+    def forward(
+        self,
+        last: Tensor,
+        source_rays: Tensor,
+        rays: Tensor,
+        neighbors: tuple[Tensor, Tensor] | None = None,
+    ) -> Rendering:
+        """The given frame as the cameras of `rays` see it, filled with those of neighbors.
+
+        A given frame without a camera shows nothing. Where nothing is shown, the latents continue the border
+        of the given frame.
+
+        Args:
+            last: The given latent frame of each clip or view, [n c 1 h w].
+            source_rays: Its rays (d, m), [n 6 1 h w]; zeros where none is given.
+            rays: The rays of the frames, [n 6 t h w].
+            neighbors: Rows out of n of the neighbors of each view, [n k], and which of them count, [n k].
         """
         frame = nn.functional.pixel_shuffle(last[:, :, 0], self.patch)
-        layers, opacity = self._planes(frame)
-        b, t = len(rays), rays.shape[2]
+        planes = torch.cat(self._planes(frame), 2)
+        known = source_rays.any(1).flatten(1).any(1), rays.any(1).flatten(2).any(2)  # [n], [n t]
+        n, t = known[1].shape
         cameras, centers = cameras_of_rays(torch.cat([source_rays, rays], 2).transpose(1, 2).flatten(0, 1))
-        cameras, centers = cameras.unflatten(0, (b, -1)), centers.unflatten(0, (b, -1))
-        source = cameras[:, :1].expand(-1, t, -1, -1), centers[:, :1].expand(-1, t, -1)
-        places, ahead = places_in_source(
-            (source[0].flatten(0, 1), source[1].flatten(0, 1)),
-            (cameras[:, 1:].flatten(0, 1), centers[:, 1:].flatten(0, 1)),
-            torch.linspace(0, 1 / self.nearest, self.planes, device=last.device),
-            (frame.shape[2], frame.shape[3]),
-        )
-        image, visible = _composite(layers, opacity, places.unflatten(0, (b, t)), ahead.unflatten(0, (b, t)))
-        latents = nn.functional.pixel_unshuffle(image.flatten(0, 1), self.patch).unflatten(0, (b, t))
-        visible = nn.functional.avg_pool2d(visible.flatten(0, 1)[:, None], self.patch).unflatten(0, (b, t))
-        return Rendering(latents.transpose(1, 2), visible.transpose(1, 2))
+        cameras, centers = (torch.unflatten(x, 0, (n, -1)) for x in (cameras, centers))
+
+        def render(sources: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+            """What each frame shows of a source, [n t c h w], and its visible share, [n t 1 h w]."""
+            places, ahead = places_in_source(
+                (
+                    cameras[sources, :1].expand(-1, t, -1, -1).flatten(0, 1),
+                    centers[sources, :1].expand(-1, t, -1).flatten(0, 1),
+                ),
+                (cameras[:, 1:].flatten(0, 1), centers[:, 1:].flatten(0, 1)),
+                torch.linspace(0, 1 / self.nearest, self.planes, device=last.device),
+                (frame.shape[2], frame.shape[3]),
+            )
+            places, ahead = (torch.unflatten(x, 0, (n, t)) for x in (places, ahead))
+            image, visible = _composite(planes[sources], places, ahead)
+            is_seen = (known[0][sources] & counts)[:, None] & known[1]
+            return image, visible[:, :, None] * is_seen[:, :, None, None, None]
+
+        everyone = torch.arange(n, device=last.device)
+        image, visible = render(everyone, torch.ones_like(known[0]))
+        is_known = (known[0][:, None] & known[1])[:, :, None, None, None]
+        image = torch.where(is_known, image, frame.float()[:, None])
+        if neighbors is not None:
+            rows, counts = neighbors
+            others = [render(rows[:, k], counts[:, k]) for k in range(rows.shape[1])]
+            shown = torch.stack([share for _, share in others]).sum(0)
+            mean = torch.stack([x * share for x, share in others]).sum(0) / shown.clamp(min=1e-6)
+            fill = (1 - visible) * shown.clamp(max=1)
+            image, visible = image + fill * (mean - image), visible + fill
+        latents = nn.functional.pixel_unshuffle(image.flatten(0, 1), self.patch)
+        visible = nn.functional.avg_pool2d(visible.flatten(0, 1), self.patch)
+        return Rendering(*(torch.unflatten(x, 0, (n, t)).transpose(1, 2) for x in (latents, visible)))
 
     def _planes(self, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Colors [b k c h w] and opacities [b k h w] of the planes of a frame [b c h w], far to near."""
+        """Colors [b k c h w] and opacities [b k 1 h w] of the planes of a frame [b c h w], far to near."""
         dtype, (h, w) = self.conv_out.weight.dtype, frame.shape[2:]
         multiple = 8 * self.fold
         x = nn.functional.pad(frame, (0, -w % multiple, 0, -h % multiple), mode="replicate").to(dtype)
@@ -119,7 +169,7 @@ class MultiplaneHead(nn.Module):
         hidden = x[:, self.planes - 1 :][:, None]  # what is behind what the frame shows
         share = _transmittance(opacity)[:, :, None]  # of a plane that the frame shows
         frame = frame.float()[:, None]
-        return share * frame + (1 - share) * (frame + hidden), opacity
+        return share * frame + (1 - share) * (frame + hidden), opacity[:, :, None]
 
     def flops(self, places: int, size: tuple[int, int]) -> int:
         """Half of the FLOPs of one clip of `places` t * h * w, of latents of height and width `size`."""
@@ -154,21 +204,19 @@ def _transmittance(opacity: Tensor, axis: int = 1) -> Tensor:
     return torch.cat([torch.flip(passes, [axis]), nearest], axis)
 
 
-def _composite(colors: Tensor, opacity: Tensor, places: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
+def _composite(planes: Tensor, places: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
     """The image [b t c h w] and the share of it that the source shows, [b t h w].
 
     Args:
-        colors: [b k c h w].
-        opacity: [b k h w]; that of the farthest plane is 1.
+        planes: Colors and opacity, [b k c+1 h w]; the opacity of the farthest plane is 1.
         places: Where pixels see the planes, [b t k h w 2], as shares of width and height.
         ahead: Whether they do, [b t k h w].
     """
     b, t, k = places.shape[:3]
-    planes = torch.cat([colors, opacity[:, :, None]], 2)  # [b k c+1 h w]
     planes = planes[:, None].expand(-1, t, -1, -1, -1, -1).flatten(0, 2)
     grid = (2 * places - 1).clamp(-3, 3).flatten(0, 2)
     seen = nn.functional.grid_sample(planes, grid, padding_mode="border", align_corners=False)
-    seen = seen.unflatten(0, (b, t, k))
+    seen = torch.unflatten(seen, 0, (b, t, k))
     opacity = seen[:, :, :, -1] * ahead
     opacity = torch.cat([torch.ones_like(opacity[:, :, :1]), opacity[:, :, 1:]], 2)
     weights = opacity * _transmittance(opacity, 2)

@@ -62,6 +62,43 @@ def neighbor_attention(
         pairs: Cameras whose fields of view overlap, in any order.
         frames: Latent frames of a view.
     """
+    found = find_neighbors(view_indices, views, pairs)
+    if found is None:
+        return None
+    numbers = range(len(views))
+    is_complete = all(
+        (views[a], views[b]) in pairs or (views[b], views[a]) in pairs for a in numbers for b in range(a)
+    )
+    return NeighborAttention(frames, *found, is_complete)
+
+
+def neighbor_rows(
+    view_indices: Tensor, views: Sequence[str], pairs: Collection[tuple[str, str]]
+) -> tuple[Tensor, Tensor] | None:
+    """`find_neighbors` as rows of the views of all clips, one after another: [(b v) n] and [(b v) n] bool."""
+    found = find_neighbors(view_indices, views, pairs)
+    if found is None:
+        return None
+    b, v = view_indices.shape
+    firsts = torch.arange(0, b * v, v, device=view_indices.device)[:, None, None]
+    return (found[0] + firsts).flatten(0, 1), found[1].flatten(0, 1)
+
+
+def find_neighbors(
+    view_indices: Tensor, views: Sequence[str], pairs: Collection[tuple[str, str]]
+) -> tuple[Tensor, Tensor] | None:
+    """The neighbors of each view of a batch, and which of them are neighbors; others fill up rows.
+
+    None if no two of its views can be neighbors.
+
+    Args:
+        view_indices: Numbers of the cameras of each clip, [b v].
+        views: Names of all cameras.
+        pairs: Cameras whose fields of view overlap, in any order.
+
+    Returns:
+        Numbers among the views of the clip, [b v n], and [b v n] bool.
+    """
     rows = [[(a, b) in pairs or (b, a) in pairs for b in views] for a in views]
     count = min(view_indices.shape[1] - 1, max(map(sum, rows), default=0))
     if count < 1:
@@ -69,5 +106,4 @@ def neighbor_attention(
     overlaps = torch.tensor(rows, device=view_indices.device)
     is_neighbor = overlaps[view_indices[:, :, None], view_indices[:, None]]  # [b v v]
     neighbors = is_neighbor.int().argsort(dim=-1, descending=True, stable=True)[..., :count]
-    is_complete = all(sum(row) == len(views) - 1 for row in rows)
-    return NeighborAttention(frames, neighbors, is_neighbor.gather(-1, neighbors), is_complete)
+    return neighbors, is_neighbor.gather(-1, neighbors)
