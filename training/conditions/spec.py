@@ -169,6 +169,8 @@ class ConditionSpec:
     def check_contained(self, other: "ConditionSpec | None", source: str) -> None:
         """Refuse data that lack one of these conditions, or have another one of its name; they may have more.
 
+        Without actions the rate may be another one: poses and trajectories mean the same at every rate.
+
         Raises:
             LatentMismatchError: They do.
         """
@@ -179,7 +181,8 @@ class ConditionSpec:
                 remedy=f"set conditions={','.join(sorted({*names, *self.names}))}",
             )
         known = {name: getattr(other, name) for name in self.names}
-        self.check(ConditionSpec(other.rate, **known), "data", source)
+        rate = self.rate if self.action is None else other.rate
+        self.check(ConditionSpec(rate, **known), "data", source)
 
 
 def read_spec(

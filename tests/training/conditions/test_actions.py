@@ -98,6 +98,12 @@ def test_other_conditions_are_refused() -> None:
     ):
         with pytest.raises(LatentMismatchError, match=field):
             SPEC.check(other, "shard")
+    with pytest.raises(LatentMismatchError, match="rate is 10.0, but 12.0 in the model of init_from"):
+        SPEC.check_contained(replace(SPEC, rate=10.0), "the model of init_from")
+    only_poses = replace(SPEC, action=None)  # they mean the same at every rate
+    only_poses.check_contained(replace(SPEC, rate=10.0), "the model of init_from")
+    with pytest.raises(LatentMismatchError, match="scale of camera"):
+        only_poses.check_contained(replace(SPEC, camera=CameraSpec("m", 7.0)), "the model of init_from")
     with pytest.raises(LatentMismatchError, match="the clips have no camera_pose") as caught:
         read_spec({"rate": 12.0, "action": FOOTER["action"]}, ("camera",), 12.0, 0.0, "shard")
     assert "conditions.parquet" in (caught.value.remedy or "")
