@@ -74,14 +74,16 @@ def _members(ids: list[str], shape: tuple[int, ...], metadata: dict[str, Any]) -
             yield f"{name}{dot}.safetensors", save({kind: stored.roll(number, 3)})
             if spec := metadata.get("conditions"):
                 turn = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]).matrix_power(number)
-                yield f"{name}{dot}.conditions.safetensors", save(_conditions(spec, shape, rng, turn))
+                frames = 1 + metadata.get("stride", [4])[0] * (shape[1] - 1)
+                conditions = _conditions(spec, frames, shape, rng, turn)
+                yield f"{name}{dot}.conditions.safetensors", save(conditions)
 
 
 def _conditions(
-    spec: dict[str, Any], shape: tuple[int, ...], rng: torch.Generator, turn: torch.Tensor
+    spec: dict[str, Any], frames: int, shape: tuple[int, ...], rng: torch.Generator, turn: torch.Tensor
 ) -> dict[str, torch.Tensor]:
     """Random actions, and a camera that moves forward with the focal length of half the height of a frame."""
-    frames, tensors = 1 + 4 * (shape[1] - 1), {}
+    tensors = {}
     if "action" in spec:
         tensors["action"] = torch.randn(frames - 1, len(spec["action"]["names"]), generator=rng)
     if "camera_pose" in spec:

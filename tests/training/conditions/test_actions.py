@@ -98,7 +98,7 @@ def test_other_conditions_are_refused() -> None:
     ):
         with pytest.raises(LatentMismatchError, match=field):
             SPEC.check(other, "shard")
-    with pytest.raises(LatentMismatchError, match="rate is 10.0, but 12.0 in the model of init_from"):
+    with pytest.raises(LatentMismatchError, match=r"rate is 10\.0, but 12\.0 in the model of init_from"):
         SPEC.check_contained(replace(SPEC, rate=10.0), "the model of init_from")
     only_poses = replace(SPEC, action=None)  # they mean the same at every rate
     only_poses.check_contained(replace(SPEC, rate=10.0), "the model of init_from")
