@@ -16,6 +16,10 @@ GENERATORS = {  # kind: (the generator, what it simulates)
     "physics": ("stages.simulation.physics:PhysicsScenes", "eight scenes of falling objects, four cameras"),
     "driving": ("stages.simulation.driving:DrivingStreets", "cameras on a car that drives along a street"),
     "action": ("stages.simulation.action:PushEpisodes", "a disc that pushes a puck, with its actions"),
+    "arm": (
+        "stages.simulation.arm.arm_episodes:ArmEpisodes",
+        "a robot arm that pushes a puck, with its actions and masks",
+    ),
     "instruction": (
         "stages.simulation.instruction:InstructionEpisodes",
         "the same discs, and a caption that says to which edge the puck is pushed",
