@@ -31,6 +31,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generat
     "width": (Range(16).argument(), "width in px, even"),
     "height": (Range(16).argument(), "height in px, even"),
     "cameras": (Range(1, 16).argument(), "number of cameras"),
+    "traffic": (Range(0, 16).argument(), "number of other cars that move"),
     "size": (Range(16).argument(), "width and height in px, even"),
     "noise": (Range(0, 1).argument(float), "greatest share of random motion in the actions of an episode"),
 }
