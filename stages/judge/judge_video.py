@@ -1,15 +1,12 @@
 """Answers one question about one video with a vision-language model, with yes, no or unknown."""
 
 import re
-from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
 
 from manifests import ClipmillError, PositiveFloat, PositiveInt, Row, column
 from pipeline import Annotate, Needs
-from stages.media.decoding.frame import Frame
-from stages.media.decoding.video import open_video
-from stages.media.strip import encode_jpeg
+from stages.judge.shown_images import show_video
 from stages.models.chat.chat_model import REFUSED, TRUNCATED, ChatRequest, NoResponse
 from stages.models.chat.chat_stage import ChatModelStage, ChatSession
 from stages.models.chat.prompt import Prompt, load_prompt
@@ -24,13 +21,13 @@ _FORMS = (
     re.compile(rf"({_ANY})\s*\n.*", re.DOTALL),
     re.compile(rf".*(?:\n|answer)\W*(?:is\W*)?({_ANY})\W*", re.DOTALL),  # a last line; {{"answer": "no"}}
 )
-_JPEG_QUALITY = 90
 _SHOWN = 200  # characters of an answer in an error
 
 
 class VideoToJudge(Row):
     video: str
-    is_still: bool
+    shown_as: str
+    given_frames: int
     question: str
 
 
@@ -60,6 +57,7 @@ class JudgeVideo(ChatModelStage[VideoToJudge, JudgedVideo], Annotate[VideoToJudg
             more tokens.
     """
 
+    version = 2
     execution_settings = ChatModelStage.execution_settings | {"prompt"}
     needs = Needs(cpus=1, memory_gb=2, batch=32)
 
@@ -103,46 +101,11 @@ class JudgeVideo(ChatModelStage[VideoToJudge, JudgedVideo], Annotate[VideoToJudg
         )
 
     def _prepare(self, row: VideoToJudge) -> ChatRequest:
-        images, seconds = self._images(row)
+        images, seconds = show_video(
+            Path(row.video), row.shown_as, row.given_frames, self.sample_fps, self.image_px, self.max_images
+        )
         facts = {"images": str(len(images)), "seconds": f"{seconds:.1f}", "question": row.question}
         return ChatRequest(self.loaded_prompt.fill(facts), images)
-
-    def _images(self, row: VideoToJudge) -> tuple[tuple[bytes, ...], float]:
-        """Images of a video as JPEGs, and its duration in s.
-
-        Raises:
-            UnreadableFile: The video cannot be decoded.
-        """
-        images: list[bytes] = []
-        with open_video(row.video) as video:
-            step, start, last = 1 / self.sample_fps, None, None
-            for frame in video.frames():
-                time_s = float(frame.pts * video.time_base)
-                start = time_s if start is None else start
-                last = None
-                if time_s - start >= len(images) * step - 1e-6:
-                    images.append(self._jpeg(frame))
-                else:
-                    last = frame
-            if last is not None:
-                images.append(self._jpeg(last))
-            seconds = time_s - (start or 0.0) + 1 / float(video.fps)
-        chosen = _spread(images, self.max_images)
-        return (chosen[:1] * len(chosen) if row.is_still else chosen), seconds
-
-    def _jpeg(self, frame: Frame) -> bytes:
-        width, height = frame.display_size
-        scale = min(1.0, self.image_px / max(width, height))
-        pixels = frame.pixels("bgr24", max(1, round(width * scale)), max(1, round(height * scale)))
-        return encode_jpeg(pixels, _JPEG_QUALITY)
-
-
-def _spread(images: Sequence[bytes], count: int) -> tuple[bytes, ...]:
-    """At most `count` of the images, evenly spread, with the first and the last one."""
-    if len(images) <= count:
-        return tuple(images)
-    last = len(images) - 1
-    return tuple(images[round(number * last / (count - 1))] for number in range(count))
 
 
 def parse_answer(text: str) -> str | None:

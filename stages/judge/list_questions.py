@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from manifests import ClipmillError, Row, column
+from manifests import ClipmillError, PositiveInt, Row, column
 from manifests.identity import digest_of, id_of
 from pipeline import Source
 from stages.judge.question_file import CAPTION, Question, read_questions
+from stages.judge.shown_images import EXTRAPOLATED, FIRST_FRAME, WHOLE
 
 if TYPE_CHECKING:
     from training.evaluation.world.films import Pair
@@ -25,7 +26,10 @@ class ListedQuestion(Row):
     table_row: str = column("row of the table: model, ground truth, another clip, first frame repeated, …")
     video: str = column("path of the video that is judged")
     video_sha256: str = column("SHA-256 of its bytes")
-    is_still: bool = column("whether only the first frame is shown, repeated")
+    shown_as: str = column(
+        "what the judge sees: the video, first frame repeated, or constant velocity from the given frames on"
+    )
+    given_frames: int = column("given frames that constant velocity continues; 0 in other rows")
     question_id: str = column("id of the question")
     question: str = column("the question, with the caption of the clip where it has one")
     expected: str = column("the right answer: yes or no")
@@ -38,24 +42,29 @@ class _Film:
 
     table_row: str
     file: Path
-    is_still: bool = False
+    shown_as: str = WHOLE
 
 
 class ListQuestions(Source[ListedQuestion]):
     """Lists all questions about generated videos, their references, and controls.
 
     Videos are paired by name, as by `clipmill evaluate world`. Each question is asked about the generated
-    videos of a clip (model), its reference (ground truth), the first frame of the reference, repeated, and,
-    if the right answer depends on the clip, about the video that was generated for another clip.
+    videos of a clip (model), its reference (ground truth), two controls made of it (its first frame,
+    repeated, and its motion, continued at constant velocity) and, if the right answer depends on the clip,
+    about the video that was generated for another clip.
 
     Attributes:
         videos: Folder of generated videos, NAME.mp4, or NAME__0.mp4, NAME__1.mp4 … for several seeds.
         reference: Folder of reference videos NAME.mp4. Captions for {caption} are in NAME.txt beside them, or
             in list.csv with the columns uri and caption.
         questions: YAML file of questions, or world for the built-in list.
+        given_frames: Frames at the start that the model was given. From the last two of them, or from the
+            first two, the row constant velocity continues the motion; higher values let it see more.
         compare: Folders of more videos NAME.mp4 as further rows, each as ROW=DIR. The row of videos that were
             generated with the condition of another clip is "shuffled condition".
     """
+
+    version = 2
 
     # The digest has the questions and the videos.
     execution_settings = frozenset({"videos", "reference", "questions", "compare"})
@@ -63,6 +72,7 @@ class ListQuestions(Source[ListedQuestion]):
     videos: str
     reference: str
     questions: str = "world"
+    given_frames: PositiveInt = 1
     compare: tuple[str, ...] = ()
 
     @cached_property
@@ -100,7 +110,7 @@ class ListQuestions(Source[ListedQuestion]):
                         continue
                     if film.file not in digests:
                         digests[film.file] = _sha256(film.file)
-                    yield _row(pair, film, digests[film.file], question, text)
+                    yield self._row(pair, film, digests[film.file], question, text)
         unused = [name for name, used in is_used.items() if not used]
         if unused:
             raise ClipmillError(
@@ -120,32 +130,34 @@ class ListQuestions(Source[ListedQuestion]):
             found[row] = Path(folder)
         return found
 
+    def _row(self, pair: "Pair", film: _Film, sha256: str, question: Question, text: str) -> ListedQuestion:
+        name = ("question", question.id, text, pair.name, film.table_row, film.file.name, sha256)
+        return ListedQuestion(
+            id=id_of(*name, *[self.given_frames] * (film.shown_as == EXTRAPOLATED)),
+            clip=pair.name,
+            table_row=film.table_row,
+            video=str(film.file.absolute()),
+            video_sha256=sha256,
+            shown_as=film.shown_as,
+            given_frames=self.given_frames if film.shown_as == EXTRAPOLATED else 0,
+            question_id=question.id,
+            question=text,
+            expected=question.expected,
+            category=question.category,
+        )
+
 
 def _films(pair: "Pair", other: "Pair", further: Mapping[str, Mapping[str, Path]]) -> Iterator[_Film]:
     """The videos of a clip: generated, real, of further rows, and controls."""
-    from training.evaluation.world.measure import FROZEN, MODEL, OTHER, TRUTH
+    from training.evaluation.world.measure import FROZEN, MODEL, OTHER, TRUTH, VELOCITY
 
     yield from (_Film(MODEL, file) for file in pair.generated)
     yield _Film(TRUTH, pair.reference)
     yield from (_Film(row, files[pair.name]) for row, files in further.items() if pair.name in files)
     if other.name != pair.name:
         yield _Film(OTHER, other.generated[0])
-    yield _Film(FROZEN, pair.reference, is_still=True)
-
-
-def _row(pair: "Pair", film: _Film, sha256: str, question: Question, text: str) -> ListedQuestion:
-    return ListedQuestion(
-        id=id_of("question", question.id, text, pair.name, film.table_row, film.file.name, sha256),
-        clip=pair.name,
-        table_row=film.table_row,
-        video=str(film.file.absolute()),
-        video_sha256=sha256,
-        is_still=film.is_still,
-        question_id=question.id,
-        question=text,
-        expected=question.expected,
-        category=question.category,
-    )
+    yield _Film(FROZEN, pair.reference, FIRST_FRAME)
+    yield _Film(VELOCITY, pair.reference, EXTRAPOLATED)
 
 
 def _sha256(file: Path) -> str:

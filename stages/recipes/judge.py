@@ -18,6 +18,7 @@ def judge(
     model: str,
     endpoint: str = "",
     questions: str = ListQuestions.questions,
+    given_frames: PositiveInt = ListQuestions.given_frames,
     compare: tuple[str, ...] = (),
     prompt: str = JudgeVideo.prompt,
     sample_fps: PositiveFloat = JudgeVideo.sample_fps,
@@ -36,6 +37,8 @@ def judge(
             runs in the workers.
         questions: YAML file of questions with id, question, answer (yes or no) and category; or world for the
             built-in list.
+        given_frames: Frames at the start that the model was given. The control constant velocity continues
+            the motion of the last two, or of the first two. Higher lets it see more.
         compare: Folders of more videos as further rows of the table, each as ROW=DIR.
         prompt: Prompt of the model: judge, or the path of a file.
         sample_fps: Images per second of a video that the model sees. Higher shows more and costs more.
@@ -44,7 +47,13 @@ def judge(
         gpus: GPUs of one worker if the model runs in the workers; below 1, workers share a GPU.
     """
     dag = Dag("judge")
-    listed = ListQuestions(videos=videos, reference=reference, questions=questions, compare=compare)
+    listed = ListQuestions(
+        videos=videos,
+        reference=reference,
+        questions=questions,
+        given_frames=given_frames,
+        compare=compare,
+    )
     stage = JudgeVideo(
         model=model,
         endpoint=endpoint,

@@ -9,6 +9,7 @@ from manifests import ClipmillError
 from stages.simulation.film import Film, Floats, camera_spec, random_of
 from stages.simulation.rendering import MujocoScene, load_mujoco
 from stages.simulation.scenes.street import Street, build_street
+from stages.simulation.scenes.traffic import MAX_CARS, random_traffic, traffic_places
 from stages.simulation.scenes.trajectories import look
 from stages.simulation.words import count_things
 
@@ -45,6 +46,8 @@ class DrivingStreets:
         width: Width in px, even.
         height: Height in px, even.
         cameras: Number of cameras: the first of front, left, right, rear, rear_left and rear_right.
+        traffic: Number of other cars that move. They keep their speed and lane: oncoming ones left of the
+            cameras' car, the others right of it. 0: nothing else moves. `state` has the place of each.
     """
 
     seed: int = 0
@@ -53,6 +56,7 @@ class DrivingStreets:
     width: int = 256
     height: int = 144
     cameras: int = 3
+    traffic: int = 0
 
     def prepare(self) -> None:
         """See `Generator`."""
@@ -61,6 +65,12 @@ class DrivingStreets:
                 f"the car has {len(RIG)} cameras, not {self.cameras}",
                 where="cameras",
                 remedy=f"set it to 1 to {len(RIG)}: the first of {', '.join(RIG)}",
+            )
+        if not 0 <= self.traffic <= MAX_CARS:
+            raise ClipmillError(
+                f"the street has lanes for {MAX_CARS} moving cars, not {self.traffic}",
+                where="traffic",
+                remedy=f"set it to 0 to {MAX_CARS}",
             )
         load_mujoco()
 
@@ -73,13 +83,21 @@ class DrivingStreets:
         states = _at(way, times)
         focal = self.width / 2 / np.tan(np.radians(FIELD_OF_VIEW / 2))
         fovy = float(np.degrees(2 * np.arctan(self.height / 2 / focal)))
-        street = build_street(rng, way[:: round(0.1 / _STEP_S), :3], names, fovy)
+        cars = random_traffic(random_of(self.seed, "driving traffic", scene), self.traffic)
+        traced = way[:: round(0.1 / _STEP_S), :3]
+        street = build_street(rng, traced, names, fovy, cars)
         ahead = np.stack([trajectory_ahead(way, time) for time in times])
         spec = camera_spec(self.width, self.height)
-        spec["state"] = {"names": STATE_NAMES, "units": STATE_UNITS, "frame": "world: z up"}
+        traffic = traffic_places(cars, traced, times) if cars else np.empty((self.frames, 0, 3))
+        numbers = range(len(cars))
+        spec["state"] = {
+            "names": [*STATE_NAMES, *(f"car{n + 1}_{name}" for n in numbers for name in STATE_NAMES[:3])],
+            "units": [*STATE_UNITS, *STATE_UNITS[:3] * len(cars)],
+            "frame": "world: z up",
+        }
         spec["trajectory"] = {"points": POINTS, "step_s": POINT_STEP_S, "unit": "m", "frame": _CAR}
         with MujocoScene(street.xml, self.width, self.height, street.assets) as world:
-            return [self._film(world, street, name, scene, states, ahead, spec) for name in names]
+            return [self._film(world, street, name, scene, states, traffic, ahead, spec) for name in names]
 
     def _film(
         self,
@@ -88,12 +106,14 @@ class DrivingStreets:
         camera: str,
         scene: int,
         states: Floats,
+        traffic: Floats,
         ahead: Floats,
         spec: dict[str, object],
     ) -> Film:
         poses = camera_poses(states, camera)
         images, seen = [], set()
         for frame, pose in enumerate(poses):
+            _place_traffic(world, traffic[frame])
             world.place_camera(camera, pose)
             images.append(world.render(camera))
             if frame in (0, len(poses) // 2, len(poses) - 1):
@@ -107,13 +127,22 @@ class DrivingStreets:
             conditions={
                 "camera_pose": poses.reshape(-1, 12),
                 "camera_intrinsics": np.tile(world.intrinsics(camera), (len(poses), 1)),
-                "state": states,
+                "state": np.column_stack([states, traffic.reshape(len(states), -1)]),
                 "trajectory": ahead,
             },
             spec=spec,
             caption=f"The {place} camera of a car that drives along a street with {things}.",
             listed={"recording": recording, "camera": camera},
         )
+
+
+def _place_traffic(world: MujocoScene, places: Floats) -> None:
+    """Put the cars that move at places x, y and yaw, [n 3]."""
+    for number, (x, y, yaw) in enumerate(places):
+        world.data.mocap_pos[number, :2] = x, y
+        world.data.mocap_quat[number] = np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)
+    if len(places):
+        world.forward()
 
 
 def drive(rng: np.random.Generator, duration_s: float) -> Floats:

@@ -129,6 +129,15 @@ class MujocoScene:
         """Compute what depends on positions, such as poses."""
         self._mujoco.mj_forward(self.model, self.data)
 
+    def reset(self) -> Any:
+        """Go back to time 0, and return `data`; call `forward` after changes of it."""
+        self._mujoco.mj_resetData(self.model, self.data)
+        return self.data
+
+    def step(self, count: int) -> None:
+        """Simulate time steps of the model; call `forward` before images and poses are read."""
+        self._mujoco.mj_step(self.model, self.data, nstep=count)
+
     def advance_to(self, time_s: float) -> None:
         """Simulate until a time, to the nearest time step of the model."""
         steps = round((time_s - self.data.time) / self.model.opt.timestep)

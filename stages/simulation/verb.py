@@ -16,6 +16,10 @@ GENERATORS = {  # kind: (the generator, what it simulates)
     "physics": ("stages.simulation.physics:PhysicsScenes", "eight scenes of falling objects, four cameras"),
     "driving": ("stages.simulation.driving:DrivingStreets", "cameras on a car that drives along a street"),
     "action": ("stages.simulation.action:PushEpisodes", "a disc that pushes a puck, with its actions"),
+    "arm": (
+        "stages.simulation.arm.arm_episodes:ArmEpisodes",
+        "a robot arm that pushes a puck, with its actions and masks",
+    ),
     "instruction": (
         "stages.simulation.instruction:InstructionEpisodes",
         "the same discs, and a caption that says to which edge the puck is pushed",
@@ -27,6 +31,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {  # settings of generat
     "width": (Range(16).argument(), "width in px, even"),
     "height": (Range(16).argument(), "height in px, even"),
     "cameras": (Range(1, 16).argument(), "number of cameras"),
+    "traffic": (Range(0, 16).argument(), "number of other cars that move"),
     "size": (Range(16).argument(), "width and height in px, even"),
     "noise": (Range(0, 1).argument(float), "greatest share of random motion in the actions of an episode"),
 }

@@ -38,6 +38,7 @@ PACKAGES: dict[str, tuple[set[str], set[str] | str]] = {
             "stages.models",
             "training.evaluation.world.films",
             "training.evaluation.world.measure",
+            "training.metrics.world.flow",
         },
         ANY,
     ),

@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from training.conditions.reader import CONDITIONS_SUFFIX, ConditionReader, FrameConditions
+from training.conditions.rig import rig_of
 from training.conditions.spec import ConditionSpec
 from training.data import shard_checks
 from training.data.order import SampleIndex
@@ -154,6 +155,14 @@ class LatentShards:
             return [load(members[suffix]) for suffix in self._condition_suffixes]
         except (KeyError, SafetensorError) as error:
             raise _unreadable(error, shard, key) from error
+
+    def read_rig(self) -> dict[str, dict[str, list[float]]]:
+        """The rig of the views at the first frame of the first clip, which has poses; see `rig_of`."""
+        stored = self.read_frame_conditions(0, SampleIndex(0, 0))
+        height, width = (
+            n * stride for n, stride in zip(self.shapes[0][2:], self.spec.stride[1:], strict=True)
+        )
+        return rig_of(dict(zip(self.views, stored, strict=True)), (height, width))
 
     @property
     def _condition_suffixes(self) -> tuple[str, ...]:

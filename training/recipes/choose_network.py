@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from training.conditions.rig import find_neighbors
 from training.data.codes.paired_shards import code_spec_of
 from training.data.shard import CodeSpec
 from training.data.shards import LatentShards
@@ -13,7 +14,7 @@ from training.networks.unet_config import UNet3DConfig
 from training.recipes.config import TrainingConfig, TrainingSettings
 from training.recipes.initial_weights import InitialWeights
 from training.recipes.sampling import open_tokenizer
-from training.settings.views import parse_view_neighbors
+from training.settings.views import AUTO, parse_view_neighbors
 from training.tokenizers.causal import CausalTokenizer
 from training.tokenizers.weights import pixels_patch
 
@@ -39,7 +40,7 @@ def choose_network(
         network = read_codes(network, config, codes, residual_std) if codes else network
         network = _with_conditions(network, config, shards)
         network = read_planes(network, config, pixels_patch(shards.spec.tokenizer))
-        return read_views(network, config), ""
+        return read_views(network, config, shards), ""
     initial.check_latents(shards.spec, codes)
     is_residual = isinstance(initial.network, VideoDiTConfig) and bool(initial.network.code_residual_std)
     if codes and is_residual != config.code_residual:
@@ -62,7 +63,7 @@ def choose_network(
     initial.check_conditions(shards.condition_spec)
     network = _with_conditions(initial.network, config, shards)
     network = read_planes(network, config, pixels_patch(shards.spec.tokenizer))
-    return read_views(network, config), initial.digest()
+    return read_views(network, config, shards), initial.digest()
 
 
 def read_given(network: NetworkConfig, config: TrainingSettings) -> NetworkConfig:
@@ -166,11 +167,12 @@ def read_frame_conditions(
     return replace(network, action_dim=action_dim, camera_injection=injection, trajectory_dim=trajectory_dim)
 
 
-def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
+def read_views(network: NetworkConfig, config: TrainingConfig, shards: LatentShards) -> NetworkConfig:
     """The config of a network that denoises the views of several cameras, if the settings name several.
 
     Raises:
-        SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them.
+        SettingError: The network cannot, or it is one of other cameras, or a neighbor is none of them, or
+            neighbors are to be found and the poses of the cameras are not read.
     """
     views = config.view_names if len(config.view_names) > 1 else ()
     known = () if isinstance(network, ConvRNNConfig) else network.views
@@ -179,7 +181,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
             f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",
             remedy=f"set views={','.join(known)}",
         )
-    neighbors = parse_view_neighbors(config.view_neighbors, views)
+    neighbors = _neighbors(config, shards, views)
     if not views:
         return network
     if isinstance(network, ConvRNNConfig) or (isinstance(network, UNet3DConfig) and not network.given_planes):
@@ -188,6 +190,21 @@ def read_views(network: NetworkConfig, config: TrainingConfig) -> NetworkConfig:
             remedy="choose a transformer, such as model=tiny, a 3-D U-Net with given_planes, or one camera",
         )
     return replace(network, views=views, view_neighbors=neighbors)
+
+
+def _neighbors(
+    config: TrainingConfig, shards: LatentShards, views: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """The pairs of cameras that are neighbors: those that are named, or those that overlap in the rig."""
+    if config.view_neighbors.strip() != AUTO or not views:
+        return parse_view_neighbors(config.view_neighbors, views)
+    spec = shards.condition_spec
+    if spec is None or spec.camera is None:
+        raise SettingError(
+            "view_neighbors is auto, and the poses of the cameras are not read",
+            remedy="add camera to conditions, or name the neighbors, such as front:left+right",
+        )
+    return find_neighbors(shards.read_rig(), config.min_view_overlap, config.view_overlap_distance)
 
 
 def read_codes(

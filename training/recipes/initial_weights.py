@@ -30,6 +30,7 @@ from training.world_model import WorldModel
 EXPORT_KEY = "_clipmill_export"  # in config.json of a diffusers folder that Clipmill wrote
 DEFAULTS_KEY = "init_defaults"  # in the metadata of checkpoints
 _CONDITION_SETTINGS = ("conditions", "camera_injection", "camera_scale", "trajectory_scale")
+_VIEW_SETTINGS = ("views", "view_neighbors", "min_view_overlap", "view_overlap_distance")
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,7 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
     names = _CONDITION_SETTINGS * bool(info.conditions)
-    names += ("views", "view_neighbors") * bool(getattr(info.network, "views", ()))
+    names += _VIEW_SETTINGS * bool(getattr(info.network, "views", ()))
     defaults |= {name: info.training[name] for name in names if name in info.training}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 

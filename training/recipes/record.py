@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from training.conditions.plucker import intrinsics_of_rays
-from training.conditions.rig import rig_of
 from training.data.codes.paired_shards import code_spec_of
 from training.data.order import SampleIndex
 from training.data.shards import LatentShards
@@ -137,11 +136,7 @@ def _conditions(shards: LatentShards) -> dict[str, Any]:
     if camera is not None:
         found["camera_intrinsics"] = intrinsics_of_rays(camera[:, 0])
         if len(shards.views) > 1:
-            stored = shards.read_frame_conditions(0, SampleIndex(0, 0))
-            size = [
-                n * stride for n, stride in zip(shards.shapes[0][2:], shards.spec.stride[1:], strict=True)
-            ]
-            found["rig"] = rig_of(dict(zip(shards.views, stored, strict=True)), (size[0], size[1]))
+            found["rig"] = shards.read_rig()
     return spec.to_json() | found
 
 

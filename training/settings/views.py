@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from manifests import Share
+from manifests import NonNegativeFloat, Share
 from manifests.messages import join_names
 from training.errors import SettingError
 
-NONE = "none"
+NONE, AUTO = "none", "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +18,20 @@ class ViewSettings:
         view_neighbors: Cameras whose fields of view overlap, such as front:left+right,left:rear; each block
             of a transformer has attention between their views, and a 3-D U-Net with given_planes fills what
             a given frame does not show from those of its neighbors. A camera that is not named has no
-            neighbors, and is denoised alone. "": all cameras are neighbors. none: no cameras are.
+            neighbors, and is denoised alone. "": all cameras are neighbors. none: no cameras are. auto: those
+            whose rays overlap in the rig of the first clip; conditions must have camera.
+        min_view_overlap: With view_neighbors=auto, the least share of the rays of one of two cameras that the
+            other one sees, for them to be neighbors. Higher values make fewer neighbors.
+        view_overlap_distance: With view_neighbors=auto, the distance from the camera at which rays end, in
+            the unit of the poses, such as that of the things that two cameras look at. Higher values count
+            the places of the cameras less. 0: at infinity.
         view_dropout: Share of the steps that train on some of the cameras of each clip, 1 to all but one,
             drawn for each clip. Higher values make sampling of fewer cameras better.
     """
 
     view_neighbors: str = ""
+    min_view_overlap: Share = 0.05
+    view_overlap_distance: NonNegativeFloat = 0.0
     view_dropout: Share = 0.1
 
 
@@ -40,7 +48,7 @@ def parse_views(text: str) -> tuple[str, ...]:
 
 
 def parse_view_neighbors(text: str, views: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The pairs of cameras that are neighbors, each once, in the order of the views.
+    """The pairs of cameras that a text names as neighbors, each once, in the order of the views.
 
     Raises:
         SettingError: The text has another form, or names a camera that is none of the views.

@@ -1,5 +1,6 @@
 """A street beside the way of a car, as a MuJoCo model; the random numbers decide everything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from stages.simulation.film import Floats
 from stages.simulation.scenes.mjcf import SKY, VISUAL, numbers, object_material, sun, surface_material
 from stages.simulation.scenes.textures import HUES, texture
+from stages.simulation.scenes.traffic import MovingCar, traffic_bodies
 
 VARIANTS = 4  # textures of each kind of thing
 ROAD_WIDTH = 7.0  # m
@@ -32,7 +34,13 @@ class Street:
     thing_of: dict[str, int]
 
 
-def build_street(rng: np.random.Generator, way: Floats, cameras: tuple[str, ...], fovy: float) -> Street:
+def build_street(
+    rng: np.random.Generator,
+    way: Floats,
+    cameras: tuple[str, ...],
+    fovy: float,
+    traffic: Sequence[MovingCar] = (),
+) -> Street:
     """Draw a street whose road follows a way, with buildings, parked cars, trees and signs on both sides.
 
     Args:
@@ -40,6 +48,7 @@ def build_street(rng: np.random.Generator, way: Floats, cameras: tuple[str, ...]
         way: Places of the car, x, y and yaw in m and rad, [n 3].
         cameras: Names of the cameras.
         fovy: Vertical field of view of the cameras in degrees.
+        traffic: Cars that move. Their bodies `traffic0` … are placed later.
     """
     colors = [str(color) for color in rng.choice(list(HUES), VARIANTS, replace=False)]
     assets = {
@@ -55,13 +64,18 @@ def build_street(rng: np.random.Generator, way: Floats, cameras: tuple[str, ...]
             for thing, geom in _roadside(rng, place, side, colors, len(things)):
                 things.append(thing)
                 geoms.append(geom)
+    light = sun(np.append(rng.uniform(-0.6, 0.6, 2), -1))
+    assets |= {f"traffic{n}.png": texture(rng, car.color) for n, car in enumerate(traffic)}
+    names += [f"traffic{n}" for n in range(len(traffic))]
+    bodies = traffic_bodies(traffic, len(things))
+    things += [f"moving {car.color} car" for car in traffic]
     placed = "".join(f'<camera name="{name}" fovy="{fovy!r}"/>' for name in cameras)
     materials = [surface_material("ground", 0.2), object_material("road"), *map(object_material, names)]
     xml = f"""<mujoco>{VISUAL}
       <asset>{SKY}{"".join(materials)}
         <material name="line" rgba=".95 .95 .9 1" specular="0"/></asset>
-      <worldbody>{sun(np.append(rng.uniform(-0.6, 0.6, 2), -1))}{placed}
-        <geom type="plane" size="0 0 1" material="ground"/>{"".join(geoms)}
+      <worldbody>{light}{placed}
+        <geom type="plane" size="0 0 1" material="ground"/>{"".join(geoms)}{"".join(bodies)}
       </worldbody></mujoco>"""
     return Street(xml, assets, tuple(things), {f"thing{n}": n for n in range(len(things))})
 

@@ -80,7 +80,7 @@ def test_answers_become_a_table_with_controls(films: Path, capsys: pytest.Captur
     with ChatServer(look) as server:
         knobs += ["model=toy", f"endpoint={server.url}", f"store={films}/store"]
         assert main(["run", "stages/recipes/judge.py", *knobs, "--inline", "--quiet"]) == 0
-        assert len(server.requests) == 3 * (4 + 3) + 2 * 4
+        assert len(server.requests) == 3 * (5 + 4) + 2 * 5
         assert {len(request.images) for request in server.requests} == {5}
         [frozen] = [r for r in server.requests if len({*r.jpegs}) == 1 and "on the right" in r.prompt][:1]
         assert "5 images" in frozen.prompt
@@ -102,15 +102,22 @@ def test_answers_become_a_table_with_controls(films: Path, capsys: pytest.Captur
         row: {key: each["mean"] for key, each in columns.items()} for row, columns in found["rows"].items()
     }
     instruction, permanence = "judge_instruction_following_share", "judge_object_permanence_share"
-    assert list(values) == ["model", "ground truth", "another clip", "first frame repeated"]
+    assert list(values) == [
+        "model",
+        "ground truth",
+        "another clip",
+        "first frame repeated",
+        "constant velocity",
+    ]
     assert values["ground truth"][instruction] == values["ground truth"][permanence] == 1
     assert values["model"][instruction] == pytest.approx((1 + 0 + 0) / 3)
     assert values["model"][permanence] == pytest.approx(2 / 3)
     assert values["first frame repeated"][instruction] == 0
     assert values["first frame repeated"][permanence] == 1
+    assert values["constant velocity"][instruction] == values["constant velocity"][permanence] == 1
     assert values["another clip"][permanence] is None
     assert found["rows"]["first frame repeated"][instruction]["minus_model"]["clips"] == 3
-    assert found["notes"] == {"answered_by": "toy, toy-1 fp_7", "answers": 29}
+    assert found["notes"] == {"answered_by": "toy, toy-1 fp_7", "answers": 37}
     assert "instruction following" in (films / "out.html").read_text()
     write_disc(films / "made" / "move_left_0.mp4", 50, 12)
     assert main(evaluate) == 0
@@ -147,7 +154,9 @@ def test_answers_are_read(text: str, answer: str | None) -> None:
 
 
 def test_an_answer_that_says_nothing_is_an_error_and_a_refusal_is_none(films: Path) -> None:
-    row = VideoToJudge(video=f"{films}/made/move_left_0.mp4", is_still=False, question="Does it?")
+    row = VideoToJudge(
+        video=f"{films}/made/move_left_0.mp4", shown_as="video", given_frames=0, question="Does it?"
+    )
     replies = in_turn(completion("Perhaps it does"), completion("I'm sorry, but I can't help with that."))
     with ChatServer(replies) as server:
         stage = JudgeVideo(model="toy", endpoint=server.url, max_attempts=1, max_images=3)

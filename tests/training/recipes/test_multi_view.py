@@ -25,6 +25,7 @@ from training.evaluation.evaluate import evaluate
 from training.model import load_model, read_model_info
 from training.networks.config import VideoDiTConfig
 from training.objectives.denoising import Denoising
+from training.recipes.choose_network import choose_network
 from training.recipes.config import TrainingConfig
 from training.recipes.export import export
 from training.recipes.objective import build_objective
@@ -142,6 +143,22 @@ def test_the_model_file_and_the_validation_know_the_cameras(trained: Path, data:
     assert list(result.loss_by_condition) == ["right", "shuffled", "none", "other cameras", "views alone"]
     assert len(set(result.loss_by_condition.values())) == 5
     assert "views alone" in " ".join(result.details())
+
+
+def test_neighbors_are_found_in_the_rig(data: Pairs) -> None:
+    settings = {**SHORT, "data": data, "steps": 1, "views": "front,left,rear", "view_neighbors": "auto"}
+    config = TrainingConfig(**settings, conditions="camera")
+    shards = LatentShards(data, views=VIEWS)
+    with pytest.raises(SettingError, match="the poses of the cameras are not read"):
+        choose_network(config, shards, None)
+    shards.read_conditions(("camera",))
+    pairs = [("front", "left"), ("left", "rear")]  # 90 degrees apart, with fields of view of 113 degrees
+    network, _ = choose_network(config, shards, None)
+    assert isinstance(network, VideoDiTConfig)
+    assert list(network.view_neighbors) == pairs
+    network, _ = choose_network(replace(config, min_view_overlap=0.5), shards, None)
+    assert isinstance(network, VideoDiTConfig)
+    assert network.view_neighbors == ()
 
 
 def test_steps_train_on_some_views_as_many_in_each_clip(trained: Path, data: Pairs) -> None:

@@ -60,7 +60,7 @@ def make_candidates(
         held = np.repeat(frames[given - 1 : given], count - given, 0)
         controls[LAST] = np.concatenate([frames[:given], held])
     last = max(1, given - 1)
-    moved = extrapolate(frames[last - 1], frames[last], count - last - 1)
+    moved = extrapolate(frames[last - 1], frames[last], range(1, count - last))
     controls[VELOCITY] = np.concatenate([frames[: last + 1], moved])
     if partner is not None and partner.frames is not None and len(partner.frames) >= count:
         controls[OTHER] = partner.frames[:count]

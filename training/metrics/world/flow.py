@@ -1,5 +1,6 @@
 """Optical flow (DIS): extrapolates a video at constant velocity, and carries masks along a video."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,8 +53,8 @@ class OpticalFlow:
         return small
 
 
-def extrapolate(before: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], count: int) -> Frames:
-    """Frames 1 … count after `last` at the velocity between `before` and `last`, [count h w 3].
+def extrapolate(before: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], numbers: Sequence[int]) -> Frames:
+    """Frames after `last`, of which 1 is the next, at the velocity between `before` and `last`, [n h w 3].
 
     Frame n has the pixels of `last`, each moved by n times its velocity, the fastest ones on top. Places that
     no pixel reaches are filled from their surroundings.
@@ -63,11 +64,11 @@ def extrapolate(before: npt.NDArray[np.uint8], last: npt.NDArray[np.uint8], coun
     velocity = np.zeros((h, w, 2), np.float32)
     if min(h, w) >= MIN_SIDE_PX:
         velocity = -OpticalFlow()(last, before)
-    frames = np.empty((count, h, w, 3), np.uint8)
-    for number in range(count):
-        frame, weight = _splat(last, (number + 1) * velocity)
+    frames = np.empty((len(numbers), h, w, 3), np.uint8)
+    for place, number in enumerate(numbers):
+        frame, weight = _splat(last, number * velocity)
         holes = (weight < MIN_COVER).astype(np.uint8)
-        frames[number] = cv2.inpaint(frame, holes, 3, cv2.INPAINT_TELEA) if holes.any() else frame
+        frames[place] = cv2.inpaint(frame, holes, 3, cv2.INPAINT_TELEA) if holes.any() else frame
     return frames
 
 

@@ -60,7 +60,7 @@ def test_motion_masks_are_where_it_moves() -> None:
 
 def test_constant_velocity_continues_the_motion() -> None:
     film = _film(_moving(2))
-    found = extrapolate(film[0], film[1], 4)
+    found = extrapolate(film[0], film[1], range(1, 5))
     places, copied = find_object(found, RED), find_object(film[1:2], RED)[0]
     truth = np.array(_moving(2))[2:6]
     assert np.abs(places - truth).max() < 1.5
