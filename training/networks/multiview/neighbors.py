@@ -62,7 +62,7 @@ def neighbor_attention(
         pairs: Cameras whose fields of view overlap, in any order.
         frames: Latent frames of a view.
     """
-    found = find_neighbors(view_indices, views, pairs)
+    found = neighbors_of_views(view_indices, views, pairs)
     if found is None:
         return None
     numbers = range(len(views))
@@ -75,8 +75,8 @@ def neighbor_attention(
 def neighbor_rows(
     view_indices: Tensor, views: Sequence[str], pairs: Collection[tuple[str, str]]
 ) -> tuple[Tensor, Tensor] | None:
-    """`find_neighbors` as rows of the views of all clips, one after another: [(b v) n] and [(b v) n] bool."""
-    found = find_neighbors(view_indices, views, pairs)
+    """`neighbors_of_views` as rows of the views of all clips, one after another: [(b v) n] and [(b v) n] bool."""
+    found = neighbors_of_views(view_indices, views, pairs)
     if found is None:
         return None
     b, v = view_indices.shape
@@ -84,7 +84,7 @@ def neighbor_rows(
     return (found[0] + firsts).flatten(0, 1), found[1].flatten(0, 1)
 
 
-def find_neighbors(
+def neighbors_of_views(
     view_indices: Tensor, views: Sequence[str], pairs: Collection[tuple[str, str]]
 ) -> tuple[Tensor, Tensor] | None:
     """The neighbors of each view of a batch, and which of them are neighbors; others fill up rows.
