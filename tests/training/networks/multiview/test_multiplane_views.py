@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from training.conditions.plucker import plucker_rays
 from training.diffusion.conditioning import Conditioning
@@ -117,6 +119,9 @@ def test_without_neighbors_each_view_is_a_clip_of_its_own() -> None:
     each = split_conditioning(conditioning)
     apart = single(split_views(latents, 3), torch.full((3,), 0.9), replace(each, view_indices=None))
     torch.testing.assert_close(split_views(together, 3), apart)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counted:
+        network(latents, torch.tensor([0.9]), conditioning)
+    assert network.flops(tuple(latents.shape), 0, num_views=3) == counted.get_total_flops()
     with pytest.raises(ValueError, match=r"view_indices \(1, 2\) do not fit latents \(1, 12, 9, 24, 32\)"):
         network(latents, torch.tensor([0.9]), replace(conditioning, view_indices=torch.zeros(1, 2).long()))
     with pytest.raises(ValueError, match="a U-Net of several views needs given_planes"):
