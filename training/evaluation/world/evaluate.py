@@ -99,7 +99,7 @@ def evaluate_world(request: Request) -> WorldReport:
     for table, measure in zip(tables, request.measures, strict=True):
         table.notes = measure.notes()
     if request.cross_view:
-        report.tables.append(evaluate_views(pairs, failed))
+        report.tables.append(evaluate_views(pairs, further, failed))
     if judged is not None:
         report.tables.append(judge_table(*judged, report))
     if request.fvd is not None:

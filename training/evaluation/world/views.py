@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -48,14 +49,18 @@ class View:
     conditions: Conditions
 
 
-def evaluate_views(pairs: Sequence[Pair], failed: dict[str, str]) -> Table:
+def evaluate_views(
+    pairs: Sequence[Pair], further: Mapping[str, Mapping[str, Path]], failed: dict[str, str]
+) -> Table:
     """The table of all recordings: films RECORDING/CAMERA.mp4 with cameras in one frame of the world.
 
-    Rows: the model, the ground truth, the model with the cameras of its views permuted (wrong condition), and
-    views of this recording matched with those of another one.
+    Rows: the model, further ones, the ground truth, the model with the cameras of its views permuted (wrong
+    condition), and views of this recording matched with those of another one.
 
     Args:
         pairs: All pairs.
+        further: Films of further rows, such as other models, by the names of the pairs. A recording counts if
+            it has those of all cameras.
         failed: Why recordings are not measured, by name; added to.
     """
     table = Table(NAME, _COLUMNS, MAIN, "recordings")
@@ -69,15 +74,13 @@ def evaluate_views(pairs: Sequence[Pair], failed: dict[str, str]) -> Table:
             table.missing[name or "."] = "it is no recording: a folder with films of two cameras or more"
             continue
         try:
-            truth, generated = _read(cameras)
+            read = _read(cameras, further)
         except VideoError as error:
             failed[f"{name}, between views"] = str(error)
             continue
-        rows = {
-            MODEL: _measure(generated, generated, generated),
-            TRUTH: _measure(truth, truth, truth),
-            WRONG: _measure(generated, generated, _permuted(generated)),
-        }
+        rows = {row: _measure(views, views, views) for row, views in read.items()}
+        generated = read[MODEL]
+        rows[WRONG] = _measure(generated, generated, _permuted(generated))
         if {*before} >= {*generated}:
             rows[INDEPENDENT] = _measure(generated, before, generated)
         for row, measured in rows.items():
@@ -86,29 +89,32 @@ def evaluate_views(pairs: Sequence[Pair], failed: dict[str, str]) -> Table:
     return table
 
 
-def _read(cameras: Sequence[Pair]) -> tuple[dict[str, View], dict[str, View]]:
-    """The views of a recording by camera: of the reference, and generated (the first seed)."""
-    truth: dict[str, View] = {}
-    generated: dict[str, View] = {}
+def _read(cameras: Sequence[Pair], further: Mapping[str, Mapping[str, Path]]) -> dict[str, dict[str, View]]:
+    """The views of a recording by row and camera: generated (the first seed), further ones, the reference."""
+    found: dict[str, dict[str, View]] = {}
     for pair in cameras:
         reference, rate = read_film(pair.reference)
         size = (reference.shape[1], reference.shape[2])
-        film = read_generated(pair.generated[0], size, rate)
         conditions = read_conditions(pair.reference, len(reference), rate, size)
         if conditions.poses is None or conditions.intrinsics is None:
             raise VideoError("it has no camera_pose with camera_intrinsics", where=str(pair.reference))
-        count = min(len(reference), len(film))
+        others = {row: paths[pair.name] for row, paths in further.items() if pair.name in paths}
+        films = {
+            row: read_generated(path, size, rate)
+            for row, path in ({MODEL: pair.generated[0]} | others).items()
+        }
+        films[TRUTH] = reference
+        count = min(map(len, films.values()))
         chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_FRAMES)).round().astype(int))
         cut = Conditions(conditions.poses[chosen], conditions.intrinsics[chosen])
-        camera = pair.name.rpartition("/")[2]
-        for views, frames in ((truth, reference[chosen]), (generated, film[chosen])):
-            views[camera] = View(frames, [detect_features(frame) for frame in frames], cut)
-    counts = {len(view.frames) for view in truth.values()}
-    if len(counts) > 1:
+        for row, film in films.items():
+            features = [detect_features(frame) for frame in film[chosen]]
+            found.setdefault(row, {})[pair.name.rpartition("/")[2]] = View(film[chosen], features, cut)
+    if len({len(view.frames) for view in found[TRUTH].values()}) > 1:
         raise VideoError(
             "its cameras have films of different lengths", where=str(cameras[0].reference.parent)
         )
-    return truth, generated
+    return {row: views for row, views in found.items() if len(views) == len(cameras)}
 
 
 def _permuted(views: Mapping[str, View]) -> dict[str, View]:

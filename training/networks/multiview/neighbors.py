@@ -75,7 +75,7 @@ def neighbor_attention(
 def neighbor_rows(
     view_indices: Tensor, views: Sequence[str], pairs: Collection[tuple[str, str]]
 ) -> tuple[Tensor, Tensor] | None:
-    """`neighbors_of_views` as rows of the views of all clips, one after another: [(b v) n] and [(b v) n] bool."""
+    """`neighbors_of_views` as rows of the views of all clips, [(b v) n], and [(b v) n] bool."""
     found = neighbors_of_views(view_indices, views, pairs)
     if found is None:
         return None

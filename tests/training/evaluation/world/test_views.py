@@ -23,13 +23,19 @@ def test_views_of_a_rig(tmp_path: Path, film_tools: "tuple") -> None:
             film = plane_film(recording, poses)
             write_clip(tmp_path / "truth" / f"drive_{recording}" / f"{kind}.mp4", film, poses)
             write_clip(tmp_path / "made" / f"drive_{recording}" / f"{kind}.mp4", film)
+            if kind == "left":  # another model, whose left camera stands elsewhere
+                film = plane_film(recording, poses + np.array([[0, 0, 0, 0], [0, 0, 0, 0.2], [0, 0, 0, 0]]))
+            if recording or kind != "right":  # and which made one recording without its right camera
+                write_clip(tmp_path / "other" / f"drive_{recording}" / f"{kind}.mp4", film)
     out = tmp_path / "out.json"
     folders = ["--videos", str(tmp_path / "made"), "--reference", str(tmp_path / "truth")]
-    options = ["--metrics", "cross-view", "--json", str(out)]
+    options = ["--metrics", "cross-view", "--json", str(out), "--compare", f"other={tmp_path / 'other'}"]
     assert main(["evaluate", "world", *folders, *options]) == 0
     table = json.loads(out.read_text())["tables"]["cross-view"]
     errors = {row: each["crossview_px"] for row, each in table["rows"].items()}
-    assert list(errors) == ["model", "views of two recordings", "ground truth", "wrong condition"]
+    assert list(errors) == ["model", "other", "views of two recordings", "ground truth", "wrong condition"]
+    assert errors["other"]["mean"] > 2 * errors["model"]["mean"]
+    assert errors["other"]["clips"] == 1
     assert errors["model"]["mean"] < 0.5
     assert errors["model"]["clips"] == 2
     assert errors["wrong condition"]["mean"] > 5 * errors["model"]["mean"]
