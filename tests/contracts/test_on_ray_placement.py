@@ -72,7 +72,7 @@ def test_two_workers_on_each_node_with_a_gpu(gpu_node: str, tmp_path: Path) -> N
 def test_a_node_takes_no_more_workers_than_allowed() -> None:
     pool = Pool("s", ("s",), Needs(workers_per_node=2))
     pool.actors += [PoolActor(None, node, pool, None, is_open=True) for node in ("a", "b", "b")]
-    nodes = [Node(name, name, cpus=1, gpus=0, memory=0) for name in ("a", "b", "c")]
+    nodes = [Node(name, name, cpus=2, gpus=0, memory=0) for name in ("a", "b", "c")]
     assert pool.open_nodes(nodes) == ["a", "c"]
     assert Pool("s", ("s",), Needs()).open_nodes(nodes) == ["a", "b", "c"]
 

@@ -145,14 +145,21 @@ class Pool:
     def open_nodes(self, nodes: Iterable[Node]) -> list[str]:
         """The ids of the nodes on which one more actor may start.
 
-        No node has two before one is open. Steps without own processes have no more than one for each core.
+        No node has two before one is open. Without GPUs, none has more than its cores can run at a time.
         """
         most = 1.0 if not any(actor.is_open for actor in self.actors) else math.inf
         most = min(most, self.needs.workers_per_node or math.inf)
         count = Counter(actor.node for actor in self.actors)
-        fitting = [node for node in nodes if node.can_hold(self.needs)]
-        limits = {node.id: most if self.step else min(most, max(1.0, node.cpus)) for node in fitting}
-        return [name for name, limit in limits.items() if count[name] < limit]
+        return [
+            node.id
+            for node in nodes
+            if node.can_hold(self.needs) and count[node.id] < min(most, self.most_running(node.cpus))
+        ]
+
+    def most_running(self, cores: float) -> float:
+        """How many actors can run tasks on so many cores at a time. Of steps with GPUs, these decide it."""
+        cpus = 0.0 if self.needs.gpus else self.needs.cpus
+        return max(1.0, cores // cpus) if cpus else math.inf
 
     def start_actor(self, plan: Any, node: str) -> tuple[PoolActor, Any]:
         """Start an actor on `node`. Returns it, and the Ray object reference of its `open()`.

@@ -87,8 +87,8 @@ class Sizing:
         return any(a.pool.reserves_resources and a.since < late and not is_placed(a) for a in self.opening)
 
     def _is_full(self, pool: Pool) -> bool:
-        """Whether the steps without own processes have as many as the run may use cores."""
-        return not pool.step and bool(self.cores.limit) and len(pool.actors) >= max(1.0, self.cores.limit)
+        """Whether a pool has as many actors as can run tasks on the cores that the run may use."""
+        return bool(self.cores.limit) and len(pool.actors) >= pool.most_running(self.cores.limit)
 
     def _gets_work_soon(self, pool: Pool) -> bool:
         """Whether a pool without actors gets a task as soon as a running task of its inputs is done."""

@@ -128,6 +128,17 @@ def test_actors_for_gpus_start_one_after_another(tmp_path: Path, monkeypatch: py
     assert state.starts() == ["large"]
 
 
+def test_a_step_with_memory_starts_no_more_actors_than_its_cores_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "is_placed", lambda _: True)
+    for cpus, limit, most in ((1, 0, 4), (0.5, 0, 8), (2, 0, 2), (1, 2, 2), (8, 0, 2)):
+        state = State(tmp_path / f"{cpus} {limit}", task_s=5.0, memory_gb=0.1, cpus=cpus, limit=limit)
+        state.run(state.start("large", is_open=True))
+        state.starts()
+        assert len(state.pool.actors) == most, (cpus, limit)
+
+
 def test_tasks_that_need_more_cores_than_their_node_run_there_alone() -> None:
     cores = Cores()
     cores.nodes = {"small": 1.0, "large": 3.0}
