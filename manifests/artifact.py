@@ -56,8 +56,10 @@ class Artifact:
         path = name or _content_name(digest, suffix or file.suffix)
         return cls(path, file.stat().st_size, digest, file=file)
 
-    def save(self, store: Store, folder: str) -> "Artifact":
+    def save(self, store: Store, folder: str, *, durable: bool = True) -> "Artifact":
         """Store the file below `folder`; an artifact that is already stored is returned unchanged.
+
+        If not `durable`, and if the digest names it, call `store.persist` before a table refers to the file.
 
         Raises:
             ManifestError: another file already has the name that the stage chose.
@@ -65,11 +67,15 @@ class Artifact:
         if self.data is None and self.file is None:
             return self
         path = str(PurePosixPath(folder) / _inside(self.path))
+        if self.sha256 in path:
+            store.remove_truncated(path, self.size_bytes)
+        else:
+            durable = True
         if self.data is not None:
-            created = store.create(path, self.data)
+            created = store.create(path, self.data, durable=durable)
         else:
             assert self.file is not None
-            created = store.move_in(path, self.file)
+            created = store.move_in(path, self.file, durable=durable)
         if not created and not self.is_stored_at(store, path):
             raise ManifestError(
                 "two different files have the same artifact name",

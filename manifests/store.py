@@ -46,8 +46,11 @@ class Store(ABC):
     def persist(self, names: Sequence[str]) -> None:
         """Make files durable that were created with `durable=False`. Most stores have only durable files."""
 
+    def remove_truncated(self, name: str, size_bytes: int) -> None:
+        """Remove a file that a power failure before `persist` left with another size."""
+
     @abstractmethod
-    def move_in(self, name: str, file: Path) -> bool:
+    def move_in(self, name: str, file: Path, *, durable: bool = True) -> bool:
         """Move a local file into the store; otherwise as `create`. The local file is gone in any case."""
 
     @abstractmethod

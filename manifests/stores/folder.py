@@ -43,7 +43,13 @@ class FolderStore(Store):
         if names:
             os.sync()  # one wait for the disk instead of one per file
 
-    def move_in(self, name: str, file: Path) -> bool:
+    def remove_truncated(self, name: str, size_bytes: int) -> None:
+        path = self._path(name)
+        with suppress(FileNotFoundError):
+            if path.stat().st_size != size_bytes:
+                path.unlink()
+
+    def move_in(self, name: str, file: Path, *, durable: bool = True) -> bool:
         target = self._path(name)
         if target.exists():
             file.unlink()
@@ -52,9 +58,10 @@ class FolderStore(Store):
             temporary = self._temporary(target)
             try:
                 shutil.move(file, temporary)
-                with temporary.open("rb+") as stream:
-                    os.fsync(stream.fileno())
-                return self._counted(_link(temporary, target), temporary.stat().st_size)
+                if durable:
+                    with temporary.open("rb+") as stream:
+                        os.fsync(stream.fileno())
+                return self._counted(_link(temporary, target, durable), temporary.stat().st_size)
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -57,7 +57,7 @@ class RemoteStore(Store):
         self.bytes_written += len(data) if created else 0
         return created
 
-    def move_in(self, name: str, file: Path) -> bool:
+    def move_in(self, name: str, file: Path, *, durable: bool = True) -> bool:
         files, path = self._at(name)
         if supports_mode(files, "put_file"):
             created = self._create(

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from manifests.artifact import Artifact
 from manifests.errors import SchemaMismatch
 from manifests.identity import child_id
 from manifests.row import Row
@@ -94,6 +95,7 @@ def part(
             rows_out=rows.num_rows,
             rejects=write_rejects(plan.store, step.folder, task.number, rejects_table(rejects)),
         )
+        plan.store.persist([artifact.path for result in results.values() for artifact in _files(result)])
         write_part(plan.store, name, rows, row_counts)
         done = True
     except SchemaMismatch:
@@ -163,7 +165,8 @@ def _results(
     """The result of each row of `table`, in order, from the journal or from the stage."""
     ids: list[str] = table.column("id").to_pylist()
     rows = rows_of(table, stage.reads, plan.store)
-    results = {row: journal.results[row] for row in ids if row in journal.results}
+    found = {row: journal.results[row] for row in ids if row in journal.results}
+    results = {row: result for row, result in found.items() if _has_files(plan, result)}
     for row in ids:
         if row not in results and has_crashed_workers(journal, row):
             results[row] = crash_result(plan, journal, row)
@@ -174,6 +177,19 @@ def _results(
         journal.start([row for row, _ in batch])
         results |= record_results(journal, run_with_retries(step, compute, batch, size))
     return {row: results[row] for row in ids}
+
+
+def _has_files(plan: Plan, result: RowResult) -> bool:
+    """Whether the files of a result are complete: a power failure keeps no file of a part without a commit."""
+    for artifact in _files(result):
+        plan.store.remove_truncated(artifact.path, artifact.size_bytes)
+    return all(plan.store.exists(artifact.path) for artifact in _files(result))
+
+
+def _files(result: RowResult) -> list[Artifact]:
+    """The artifacts of a result."""
+    values = (value for record in result.records for value in record.values())
+    return [value for value in values if isinstance(value, Artifact)]
 
 
 def _batches(
@@ -239,7 +255,7 @@ def run_stage(plan: Plan, step: Step, stage: Stage[Any, Any], batch: Batch) -> R
         children = [_child(parent, i, child) for i, child in enumerate(stage.expand(row))]
         _check_ids(step, stage, parent, children)
         if any(kind == ARTIFACT for kind in step.schema.types):
-            children = [save_artifacts(child, plan.store, step.folder) for child in children]
+            children = [save_artifacts(c, plan.store, step.folder, durable=False) for c in children]
         return {parent: RowResult(records=children)}
     assert isinstance(stage, Annotate)
     returned = list(stage.annotate([row for _, row in batch]))
@@ -260,7 +276,8 @@ def _result(plan: Plan, step: Step, row: str, value: Row | Exception) -> RowResu
 
 def layer_result(plan: Plan, step: Step, row: str, columns: Row) -> RowResult:
     """The result for a row that gets new columns; their artifacts are saved in the store."""
-    return RowResult(records=[save_artifacts({"id": row, **record_of(columns)}, plan.store, step.folder)])
+    record = {"id": row, **record_of(columns)}
+    return RowResult(records=[save_artifacts(record, plan.store, step.folder, durable=False)])
 
 
 def _check_ids(step: Step, stage: Stage[Any, Any], parent: str, children: Sequence[Any]) -> None:

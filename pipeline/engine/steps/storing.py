@@ -14,10 +14,12 @@ from pipeline.engine.journal import RowResult
 from pipeline.stage import Reject
 
 
-def save_artifacts(record: Mapping[str, Any], store: Store, folder: str) -> dict[str, Any]:
+def save_artifacts(
+    record: Mapping[str, Any], store: Store, folder: str, *, durable: bool = True
+) -> dict[str, Any]:
     """The record with its artifacts saved in the store, under `folder`."""
     return {
-        name: value.save(store, folder) if isinstance(value, Artifact) else value
+        name: value.save(store, folder, durable=durable) if isinstance(value, Artifact) else value
         for name, value in record.items()
     }
 
