@@ -180,7 +180,7 @@ def _results(
 
 
 def _has_files(plan: Plan, result: RowResult) -> bool:
-    """Whether the files of a result are complete: a power failure keeps no file of a part without a commit."""
+    """Whether the files of a result are complete. After a power failure, some of an open part may not be."""
     for artifact in _files(result):
         plan.store.remove_truncated(artifact.path, artifact.size_bytes)
     return all(plan.store.exists(artifact.path) for artifact in _files(result))

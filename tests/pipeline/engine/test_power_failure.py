@@ -1,4 +1,4 @@
-"""A power failure between two commits: files that were not synced are lost, and the next run makes them again."""
+"""A power failure between two commits: the next run makes files again that were not synced."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +29,7 @@ class Letters(Expand[Text, Letter]):
 
 
 class PowerFails(FolderStore):
-    """Loses the power before the files of a part are synced: one is gone, one is empty, others are complete."""
+    """Loses the power before the files of a part are synced: one is gone, one is empty, others are whole."""
 
     def __init__(self, root: Path, syncs: int) -> None:
         super().__init__(root)
