@@ -1,7 +1,6 @@
 """Weights that a training starts from: of a Cosmos model, or of a model that Clipmill trained.
 
-A training that resumes has its weights in its checkpoint, and does not read them again. Checkpoints of
-adapters (LoRA) have no frozen weights: these are read again, and their digest is compared.
+A resume has them in its checkpoint. Of adapters (LoRA), frozen weights are read again, by their digest.
 """
 
 import hashlib
@@ -254,11 +253,11 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
-    defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
     names = _CONDITION_SETTINGS * bool(info.conditions)
     names += _VIEW_SETTINGS * bool(getattr(info.network, "views", ()))
-    defaults |= {name: info.training[name] for name in names if name in info.training}
-    return defaults | {"text_encoder": info.text_encoder["name"]}
+    defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
+    known = {name: info.training[name] for name in names if name in info.training}
+    return defaults | known | {"text_encoder": info.text_encoder["name"]}
 
 
 def _exported_defaults(place: Path) -> dict[str, Any]:
