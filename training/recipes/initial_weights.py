@@ -255,8 +255,9 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
-    names = _CONDITION_SETTINGS * bool(info.conditions)
-    names += _VIEW_SETTINGS * bool(getattr(info.network, "views", ()))
+    names = _CONDITION_SETTINGS * bool(info.conditions) + _VIEW_SETTINGS * bool(
+        getattr(info.network, "views", ())
+    )
     defaults |= {name: info.training[name] for name in names if name in info.training}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 

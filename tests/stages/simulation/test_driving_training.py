@@ -86,9 +86,9 @@ def test_a_model_of_three_cameras_is_trained_on_drives_with_traffic(tmp_path: Pa
     drive = films / "drive_000000"
     made = tmp_path / "made"
     made.mkdir()
-    asked = ["--camera-trajectory", str(drive), "--trajectory", str(drive / "front.conditions.parquet")]
-    asked += ["--num-inference-steps", "1", "--sampler", "euler", "--prompt", "A street."]
-    assert main(["sample", "--model", str(model), "--out", str(made / "drive_000000.mp4"), *asked]) == 0
+    options = ["--camera-trajectory", str(drive), "--trajectory", str(drive / "front.conditions.parquet")]
+    options += ["--num-inference-steps", "1", "--sampler", "euler", "--prompt", "A street."]
+    assert main(["sample", "--model", str(model), "--out", str(made / "drive_000000.mp4"), *options]) == 0
     frames, _ = read_film(made / "drive_000000" / "left.mp4")
     assert frames.shape == (17, 64, 112, 3)  # no frame is cropped, so `evaluate world` can compare them
     names = sorted(path.name for path in (made / "drive_000000").glob("*.mp4"))
