@@ -244,8 +244,7 @@ def _open(path: Path) -> InitialWeights:
     name, defaults = family.name, {**family.diffusion, **family.training}
     if exported := _exported_defaults(pretrained.path):
         name, defaults = "an export of Clipmill", exported
-    named = weights.rename({f"network.{weight}": weight for weight in weights})
-    return InitialWeights(network, name, defaults, named)
+    return InitialWeights(network, name, defaults, weights.rename({f"network.{w}": w for w in weights}))
 
 
 def training_settings(info: ModelInfo) -> dict[str, Any]:
@@ -255,9 +254,8 @@ def training_settings(info: ModelInfo) -> dict[str, Any]:
 
 def _defaults(info: ModelInfo) -> dict[str, Any]:
     defaults = _stated_defaults(asdict(info.diffusion), training_settings(info))
-    names = _CONDITION_SETTINGS * bool(info.conditions) + _VIEW_SETTINGS * bool(
-        getattr(info.network, "views", ())
-    )
+    names = _CONDITION_SETTINGS * bool(info.conditions)
+    names += _VIEW_SETTINGS * bool(getattr(info.network, "views", ()))
     defaults |= {name: info.training[name] for name in names if name in info.training}
     return defaults | {"text_encoder": info.text_encoder["name"]}
 
