@@ -243,8 +243,7 @@ def _open(path: Path) -> InitialWeights:
     name, defaults = family.name, {**family.diffusion, **family.training}
     if exported := _exported_defaults(pretrained.path):
         name, defaults = "an export of Clipmill", exported
-    named = weights.rename({f"network.{weight}": weight for weight in weights})
-    return InitialWeights(network, name, defaults, named)
+    return InitialWeights(network, name, defaults, weights.rename({f"network.{w}": w for w in weights}))
 
 
 def training_settings(info: ModelInfo) -> dict[str, Any]:
