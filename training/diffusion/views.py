@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from training.diffusion.conditioning import Conditioning
-from training.tensors import Latents
+from training.tensors import Latents, Timestep
 
 FRAME_AXES = {"condition_mask": 2, "condition_latents": 2, "camera": 2, "codes": 1, "code_latents": 2}
 OF_VIEWS = ("text_embeddings", "text_mask")  # [b v …]
@@ -45,6 +45,23 @@ def split_conditioning(conditioning: Conditioning) -> Conditioning:
         else:
             values[field.name] = x.repeat_interleave(views, 0)
     return Conditioning(**values)
+
+
+def split_inputs(
+    noisy: Latents, timestep: Timestep, conditioning: Conditioning
+) -> tuple[Latents, Timestep, Conditioning]:
+    """The inputs of a network, noisy latents [b c (v t) h w] and timesteps [b] or [b (v t)], for each view.
+
+    Raises:
+        ValueError: There are no `view_indices`, or they do not fit the latents.
+    """
+    indices, views = conditioning.view_indices, num_views(conditioning)
+    if indices is None or len(indices) != len(noisy) or noisy.shape[2] % views:
+        shape = None if indices is None else tuple(indices.shape)
+        raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
+    is_of_frames = timestep.dim() == 2
+    timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
+    return split_views(noisy, views), timestep, split_conditioning(conditioning)
 
 
 def join_conditioning(conditioning: Conditioning, view_indices: Tensor) -> Conditioning:

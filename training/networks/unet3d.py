@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
-from training.diffusion.views import join_views, num_views, split_conditioning, split_views
+from training.diffusion.views import join_views, num_views, split_inputs
 from training.networks.config import RAY_CHANNELS
 from training.networks.embed import add_actions, build_action_embed, count_weights, sinusoidal_embedding
 from training.networks.initialization import fill_truncated_normal
@@ -135,15 +135,10 @@ class UNet3D(nn.Module):
         """
         if not self.config.views:
             return self._denoise(noisy, timestep, conditioning, None)
-        indices, views = conditioning.view_indices, num_views(conditioning)
-        if indices is None or len(indices) != len(noisy) or noisy.shape[2] % views:
-            shape = None if indices is None else tuple(indices.shape)
-            raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
-        neighbors = neighbor_rows(indices, self.config.views, self.config.view_neighbors)
-        is_of_frames = timestep.dim() == 2
-        timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
-        noisy, conditioning = split_views(noisy, views), split_conditioning(conditioning)
-        return join_views(self._denoise(noisy, timestep, conditioning, neighbors), views)
+        inputs = split_inputs(noisy, timestep, conditioning)
+        assert conditioning.view_indices is not None
+        neighbors = neighbor_rows(conditioning.view_indices, self.config.views, self.config.view_neighbors)
+        return join_views(self._denoise(*inputs, neighbors), num_views(conditioning))
 
     def _denoise(
         self,

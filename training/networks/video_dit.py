@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from training.diffusion.conditioning import Conditioning
-from training.diffusion.views import join_views, num_views, split_conditioning, split_views
+from training.diffusion.views import join_views, num_views, split_inputs
 from training.networks.block import AdaptiveNorm, Block, BlockInputs
 from training.networks.config import MODEL_CONFIGS, PATCH_SIZE, RAY_CHANNELS, VideoDiTConfig
 from training.networks.embed import (
@@ -119,15 +119,12 @@ class VideoDiT(nn.Module):
         """
         if not self.config.views:
             return self._denoise(noisy, timestep, conditioning, None)
-        indices, views, frames = conditioning.view_indices, num_views(conditioning), noisy.shape[2]
-        if indices is None or len(indices) != len(noisy) or frames % views:
-            shape = None if indices is None else tuple(indices.shape)
-            raise ValueError(f"view_indices {shape} do not fit latents {tuple(noisy.shape)}")
-        attend = neighbor_attention(indices, self.config.views, self.config.view_neighbors, frames // views)
-        is_of_frames = timestep.dim() == 2
-        timestep = split_views(timestep, views, 1) if is_of_frames else timestep.repeat_interleave(views)
-        noisy, conditioning = split_views(noisy, views), split_conditioning(conditioning)
-        return join_views(self._denoise(noisy, timestep, conditioning, attend), views)
+        inputs, views = split_inputs(noisy, timestep, conditioning), num_views(conditioning)
+        assert conditioning.view_indices is not None
+        attend = neighbor_attention(
+            conditioning.view_indices, self.config.views, self.config.view_neighbors, noisy.shape[2] // views
+        )
+        return join_views(self._denoise(*inputs, attend), views)
 
     def _denoise(
         self, noisy: Latents, timestep: Timestep, conditioning: Conditioning, attend_neighbors: Attend | None

@@ -175,7 +175,7 @@ def read_views(network: NetworkConfig, config: TrainingConfig, shards: LatentSha
             neighbors are to be found and the poses of the cameras are not read.
     """
     views = config.view_names if len(config.view_names) > 1 else ()
-    known = () if isinstance(network, ConvRNNConfig) else network.views
+    known = network.views
     if known and known != views:
         raise SettingError(
             f"the model of init_from has the cameras {', '.join(known)}, not {config.views or 'one camera'}",

@@ -21,7 +21,6 @@ from training.loop.checkpoint_files import REMEDY, raise_first, verify_files
 from training.model import MODEL_FILE, ModelInfo, read_model_info, save_model, spec_of_conditions
 from training.networks.config import VideoDiTConfig
 from training.networks.lora import add_lora, peft_state_dict
-from training.networks.recurrent.config import ConvRNNConfig
 from training.networks.registry import class_name
 from training.recipes.initial_weights import EXPORT_KEY, open_frozen_weights, training_settings
 from training.recipes.pretrained_text import TRAINED
@@ -70,7 +69,7 @@ def export(work: Path, out: Path, file_format: str = "clipmill") -> Exported:
     if file_format == "clipmill":
         save_model(out / MODEL_FILE, weights, info)
         return Exported(out / MODEL_FILE)
-    views = () if isinstance(info.network, ConvRNNConfig) else info.network.views
+    views = info.network.views
     has_inputs = info.codes or info.conditions or info.network.concat_last_given or views
     if not isinstance(info.network, VideoDiTConfig) or has_inputs:
         spec = spec_of_conditions(info)

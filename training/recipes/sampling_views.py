@@ -15,13 +15,12 @@ from training.diffusion.conditioning import Conditioning
 from training.diffusion.views import join_conditioning
 from training.errors import LayoutError, SettingError
 from training.model import ModelInfo
-from training.networks.recurrent.config import ConvRNNConfig
 from training.recipes.sampling_request import SamplingRequest
 
 
 def cameras_of(info: ModelInfo) -> tuple[str, ...]:
     """The cameras of a model of several; () of another model."""
-    return () if isinstance(info.network, ConvRNNConfig) else info.network.views
+    return info.network.views
 
 
 def chosen_views(request: SamplingRequest, info: ModelInfo, shares_tokens: bool = False) -> tuple[int, ...]:

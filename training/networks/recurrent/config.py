@@ -44,5 +44,10 @@ class ConvRNNConfig(ConvolutionalConfig):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; allowed: at least 1")
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The network takes one camera, without a name."""
+        return ()
+
 
 CONVRNN_CONFIGS = {"convrnn-nano": ConvRNNConfig(), "convrnn-tiny": ConvRNNConfig(width=128, num_layers=8)}
